@@ -1,0 +1,188 @@
+"""What an auth method is: the question it answers, what it is given, and what it may say.
+
+A method is one file with a `Config` (what an administrator stores), a `Login` (what a machine posts), an async
+`verify(config, login, given) -> Verified` that raises `Denied` to refuse, and a `METHOD` that ties them together.
+It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, Generic, NoReturn, Protocol, TypeVar
+
+import msgspec
+
+from watchword.domain.errors import Denied, Invalid, Issue
+from watchword.domain.secret import Secret
+
+__all__ = [
+    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "Schema", "Secret",
+    "Spent", "Text", "Verified", "comma_list", "issue",
+]  # fmt: skip
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A body on the wire: camelCase names, unknown keys ignored, strict types."""
+
+
+Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What an outside server answered."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+class LdapEntry(msgspec.Struct, frozen=True):
+    """The directory entry that the presented user name and password opened."""
+
+    dn: str
+    attributes: Mapping[str, tuple[str, ...]]
+
+
+class Outside(Protocol):
+    """The guarded way out (`world/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
+
+    async def fetch(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "",
+    ) -> Answer:
+        """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
+        ...  # fmt: skip
+
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "") -> Sequence[Mapping[str, Any]]:
+        """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
+
+        An unknown `kid` refetches at most once a minute for each URL.
+        """
+        ...
+
+    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+        """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
+        ...
+
+    async def ldap(
+        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret,
+    ) -> LdapEntry | None:
+        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails."""
+        ...  # fmt: skip
+
+
+class OutsideError(Exception):
+    """The outside did not answer as asked; the text is safe to show to an operator."""
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """A live stored credential of the identity that matched the one presented (Universal Auth's client secret)."""
+
+    id: str
+    expires_at: int | None  # milliseconds
+    uses: int
+    uses_limit: int
+    is_revoked: bool
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """A proof that may be used once: `key` (e.g. issuer and jti) is refused a second time until `expires_at` (milliseconds)."""
+
+    key: str
+    expires_at: int
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What was proved.
+
+    `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission templates.
+    `audit` are facts for the login's audit event. `credential_id` names the stored credential that was used.
+    """
+
+    claims: Mapping[str, Any] = {}
+    audit: Mapping[str, Any] = {}
+    credential_id: str | None = None
+    spent: Spent | None = None
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One check of a login, as an operator sees it: never a secret, never a whole token."""
+
+    name: str
+    passed: bool
+    expected: Any = None
+    presented: Any = None
+
+
+class Checks:
+    """The checks a proof went through, in order; the first that fails ends the login."""
+
+    def __init__(self) -> None:
+        self.done: list[Check] = []
+
+    def require(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401,
+    ) -> None:
+        """Record the check named `reason`; raise `Denied(reason, message)` unless it passed."""
+        self.done.append(Check(reason, bool(passed), expected, presented))
+        if not passed:
+            facts = {k: v for k, v in (("expected", expected), ("presented", presented)) if v is not None}
+            raise Denied(reason, message, status=status, facts=facts)  # fmt: skip
+
+    def fail(self, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
+        """Refuse."""
+        self.require(False, reason, message, expected=expected, presented=presented, status=status)
+        raise AssertionError("unreachable")
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a method may look at besides its configuration and the login body."""
+
+    now: int  # milliseconds since the epoch, UTC
+    identity_id: str
+    outside: Outside
+    checks: Checks
+    address: str | None = None  # the caller's IP address
+    credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`
+    certificate: str | None = None  # PEM chain from the TLS layer, or from a header of a trusted proxy only
+
+
+C = TypeVar("C", bound=Schema)
+L = TypeVar("L", bound=Schema)
+
+
+def _by_identity(login: Any) -> tuple[str, str]:
+    return "identity", login.identity_id
+
+
+def _unchanged(config: Any) -> Any:
+    return config
+
+
+class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
+    """A method as the core sees it. Everything else (routes, OpenAPI, forms, flags, audit names) follows from these."""
+
+    slug: str  # "oidc-auth": the path segment, the `authMethod` claim, the audit name
+    wrapper: str  # "identityOidcAuth": the key that wraps the configuration in replies
+    title: str  # "OIDC Auth"
+    config: type[C]
+    login: type[L] | None  # None: tokens are made by an operator (Token Auth)
+    verify: Callable[[C, L, Given], Awaitable[Verified]] | None
+    check: Callable[[C], C] = _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
+    locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
+    secret_of: Callable[[L], str] | None = None  # the presented credential that is looked up by keyed hash
+    has_lockout: bool = False  # four lockout fields, the counter, and the clear-lockouts route
+    lockout_key: Callable[[L], str] = lambda login: ""  # within (identity, method): LDAP counts per user name
+    has_period: bool = True
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated setting, trimmed, empty ones dropped."""
+    return tuple(part for part in (p.strip() for p in text.split(",")) if part)
+
+
+def normal_list(text: str) -> str:
+    """A comma list as it is stored and answered: `a, b` (contract 1.6)."""
+    return ", ".join(p.strip() for p in text.split(","))
+
+
+def issue(field: str, message: str) -> Invalid:
+    """The refusal of one configuration field."""
+    return Invalid([Issue(code="custom", path=(field,), message=message)])
