@@ -1,0 +1,73 @@
+# Needs Python 3.11 or newer and make; everything else comes from the lock files in requirements/.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+READY := $(VENV)/.ready
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: help
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@python=""; \
+	for candidate in python3.13 python3.12 python3.11 python3 python; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Watchword needs Python 3.11 or newer, and none was found on the PATH." >&2; exit 1; fi; \
+	if ! $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	  echo "Making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV) || { echo "This Python cannot make a virtualenv (on Debian: install python3-venv)." >&2; exit 1; }; \
+	fi
+	@echo "Installing what requirements/dev.txt pins"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## the whole story in a minute: identity, login, secret, and three refusals
+	$(BIN)/watchword demo
+
+.PHONY: serve
+serve: $(READY) ## a server on this machine, left running; ARGS="--port 9000" is handed on
+	$(BIN)/watchword serve $(ARGS)
+
+.PHONY: test
+test: $(READY) ## all tests, on SQLite and PostgreSQL, with coverage; ARGS="-k lockout" is handed on
+	$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+
+.PHONY: check
+check: $(READY) ## lint, format, types, layers, freshness of generated pages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if [ -f tools/docs.py ]; then echo "$(PY) tools/docs.py --check"; $(PY) tools/docs.py --check; fi
+
+.PHONY: format
+format: $(READY) ## put every file into its form
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+.PHONY: docs
+docs: $(READY) ## write the generated pages of docs/reference anew
+	@if [ -f tools/docs.py ]; then $(PY) tools/docs.py; else echo "No page is generated yet."; fi
+
+.PHONY: bench
+bench: $(READY) ## measure logins, reads and renewals on this machine
+	@if [ -d bench ]; then $(PY) -m bench $(ARGS); else echo "There is no benchmark yet."; fi
+
+.PHONY: lock
+lock: $(READY) ## pin the dependencies anew; ARGS="--upgrade" takes newer ones, without it only what pyproject.toml asks for changes
+	$(LOCK) $(ARGS) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) $(ARGS) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@if grep -nE 'https?://|^-' requirements/*.txt; then echo "A lock file must not hold addresses." >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## remove the virtualenv and everything that was made
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
