@@ -1,0 +1,70 @@
+"""What a configuration demands of the claims of a verified token: subject, audiences, claims by path, and what it keeps of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from watchword.domain.bounds import claim_matches, dig, split_patterns
+from watchword.domain.jose import Verdict, audiences_of
+
+__all__ = ["kept", "require_audiences", "require_claims", "require_subject"]
+
+MAX_KEPT = 4_096  # characters of one claim carried into the access token
+
+
+def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) -> None:
+    """`sub` matches `pattern`, a glob; an empty pattern demands nothing."""
+    if not pattern:
+        return
+    subject = claims.get("sub")
+    checks.require(isinstance(subject, str) and bool(subject), "subject_missing", "The token names no subject", expected=pattern)
+    checks.require(
+        claim_matches(subject, (pattern,)),
+        "subject_mismatch",
+        "The token's subject is not allowed",
+        expected=pattern,
+        presented=subject,
+        status=403,
+    )
+
+
+def require_audiences(claims: Mapping[str, Any], patterns: str, checks: Verdict) -> None:
+    """One of the token's audiences matches one of `patterns`, a comma list of globs; an empty list demands nothing."""
+    wanted = split_patterns(patterns)
+    if not wanted:
+        return
+    named = audiences_of(claims, checks)
+    checks.require(
+        any(claim_matches(audience, wanted) for audience in named),
+        "audience_mismatch",
+        "The token is meant for another audience",
+        expected=list(wanted),
+        presented=list(named),
+    )
+
+
+def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: Verdict) -> None:
+    """Every claim in `bound` (a dotted path) is there and matches one of its globs."""
+    for path, patterns in bound.items():
+        value = dig(claims, path)
+        checks.require(value is not None, "claim_missing", f"The token has no claim {path}", expected={path: patterns})
+        checks.require(
+            claim_matches(value, split_patterns(patterns)),
+            "claim_mismatch",
+            f"The token's claim {path} is not allowed",
+            expected={path: patterns},
+            presented={path: _text(value)},
+        )
+
+
+def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
+    """The claims that permission templates may use: name -> text of the claim at the path; what is not there is left out."""
+    found = {name: dig(claims, path) for name, path in (mapping or {}).items()}
+    return {name: _text(value) for name, value in found.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_text(v) for v in value)[:MAX_KEPT]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)[:MAX_KEPT]

@@ -1,0 +1,236 @@
+"""Public keys of foreign issuers: read from JWK or PEM, refused when weak, matched against an algorithm."""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+__all__ = ["SIGNATURES", "Key", "UnusableKeyError", "bytes_of", "fits", "key_from_jwk", "key_from_pem", "public_keys", "strict_json"]
+
+# What a foreign issuer may sign with. No `none`, no HMAC (a public key is not a shared secret), no secp256k1.
+SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+
+_CURVES: Mapping[str, tuple[type[ec.EllipticCurve], str]] = {
+    "P-256": (ec.SECP256R1, "ES256"),
+    "P-384": (ec.SECP384R1, "ES384"),
+    "P-521": (ec.SECP521R1, "ES512"),
+}
+_RSA_ALGORITHMS = frozenset(a for a in SIGNATURES if a[0] in "RP")
+_RSA_BITS = range(2048, 16_385)  # below: breakable; above: one verification is a way to keep us busy
+_EXPONENT_BITS = 64
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+
+
+class UnusableKeyError(ValueError):
+    """The key cannot be used to verify a signature; the text says why and is safe to show."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A public key with what its issuer says about it."""
+
+    material: Any
+    algorithms: frozenset[str]  # what this kind of key, on this curve, can have signed
+    kid: str | None = None
+    alg: str | None = None
+    use: str | None = None
+    key_ops: tuple[str, ...] | None = None
+
+    @property
+    def thumbprint(self) -> bytes:
+        """The key itself, whatever it is called: equal for two entries of the same key."""
+        der: bytes = self.material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return der
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes of unpadded base64url, which has exactly one spelling for each; raises ValueError."""
+    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+        raise ValueError("not base64url")
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:  # pragma: no cover - the pattern and the length leave nothing to object to
+        raise ValueError("not base64url") from error
+    # The last character may hold spare bits: two texts for the same bytes would let a used token look new.
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != text.encode():
+        raise ValueError("not base64url")
+    return raw
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The value of a JSON text with no key twice in an object and no NaN; raises ValueError.
+
+    Two readers of `{"sub":"a","sub":"b"}` may see different subjects.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key stands twice in an object")
+        return found
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def fits(key: Key, algorithm: str, uses: Sequence[str | None]) -> str:
+    """Why `key` must not verify a signature made with `algorithm`; empty when it may."""
+    if algorithm not in key.algorithms:
+        return f"a key for {'/'.join(sorted(key.algorithms))} cannot verify {algorithm}"
+    if key.alg is not None and key.alg != algorithm:
+        return f"the key is for {key.alg}"
+    if key.use not in uses:
+        return f"the key's use is {key.use}"
+    if key.key_ops is not None and "verify" not in key.key_ops:
+        return "the key's key_ops do not name verify"
+    return ""
+
+
+def key_from_pem(text: str) -> Key:
+    """The key of a PEM public key or certificate; raises UnusableKeyError."""
+    data = text.strip().encode()
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return _key(x509.load_pem_x509_certificate(data).public_key())
+        return _key(load_pem_public_key(data))
+    except UnusableKeyError:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableKeyError("not a PEM public key or certificate") from error
+
+
+def key_from_jwk(jwk: Mapping[str, Any]) -> Key:
+    """The key of a JSON Web Key; raises UnusableKeyError."""
+    read = _READERS.get(_text(jwk, "kty") or "")
+    if read is None:
+        raise UnusableKeyError("the key type is not RSA, EC or OKP")
+    operations = jwk.get("key_ops")
+    if operations is not None and not (isinstance(operations, list) and all(isinstance(o, str) for o in operations)):
+        raise UnusableKeyError("key_ops is not a list of texts")
+    try:
+        key = _key(read(jwk))
+    except UnusableKeyError:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableKeyError("the numbers are not those of a public key") from error
+    return msgspec.structs.replace(
+        key,
+        kid=_text(jwk, "kid"),
+        alg=_text(jwk, "alg"),
+        use=_text(jwk, "use"),
+        key_ops=None if operations is None else tuple(operations),
+    )
+
+
+def public_keys(text: str) -> tuple[Mapping[str, Any], ...]:
+    """The keys of a pasted JWKS; raises UnusableKeyError when it is none, or when it gives away a private key."""
+    try:
+        parsed = strict_json(text)
+    except ValueError as error:
+        raise UnusableKeyError("not a JSON Web Key Set") from error
+    keys = parsed.get("keys") if isinstance(parsed, dict) else None
+    if not isinstance(keys, list) or not keys or not all(isinstance(k, dict) for k in keys):
+        raise UnusableKeyError("not a JSON Web Key Set with at least one key")
+    if any("d" in k or "k" in k for k in keys):
+        raise UnusableKeyError("the set holds a private key: paste the public keys only")
+    return tuple(keys)
+
+
+def _text(jwk: Mapping[str, Any], name: str) -> str | None:
+    value = jwk.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UnusableKeyError(f"{name} is not a text")
+    return value
+
+
+def _number(jwk: Mapping[str, Any], name: str) -> int:
+    value = jwk.get(name)
+    if not isinstance(value, str) or not value:
+        raise UnusableKeyError(f"{name} is missing")
+    return int.from_bytes(bytes_of(value.rstrip("=")), "big")
+
+
+def _rsa(jwk: Mapping[str, Any]) -> PublicKey:
+    chain = jwk.get("x5c")
+    if "n" not in jwk and isinstance(chain, list) and chain and isinstance(chain[0], str):
+        # Azure's key list may name a key by its certificate alone. It came from the issuer, not from the token.
+        key = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True)).public_key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise UnusableKeyError("the certificate is not of an RSA key")
+        return key
+    return rsa.RSAPublicNumbers(_number(jwk, "e"), _number(jwk, "n")).public_key()
+
+
+def _ec(jwk: Mapping[str, Any]) -> PublicKey:
+    curve = _CURVES.get(_text(jwk, "crv") or "")
+    if curve is None:
+        raise UnusableKeyError("the curve is not P-256, P-384 or P-521")
+    # cryptography refuses a point that is not on the curve
+    return ec.EllipticCurvePublicNumbers(_number(jwk, "x"), _number(jwk, "y"), curve[0]()).public_key()
+
+
+def _okp(jwk: Mapping[str, Any]) -> PublicKey:
+    point = bytes_of(_text(jwk, "x") or "")
+    match _text(jwk, "crv"):
+        case "Ed25519":
+            return ed25519.Ed25519PublicKey.from_public_bytes(point)
+        case "Ed448":
+            return ed448.Ed448PublicKey.from_public_bytes(point)
+    raise UnusableKeyError("the curve is not Ed25519 or Ed448")
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], PublicKey]] = {"RSA": _rsa, "EC": _ec, "OKP": _okp}
+
+
+def _key(material: Any) -> Key:
+    if isinstance(material, rsa.RSAPublicKey):
+        numbers = material.public_numbers()
+        if material.key_size not in _RSA_BITS:
+            raise UnusableKeyError(f"an RSA key of {material.key_size} bits: 2048 to 16384 are accepted")
+        if numbers.e < 3 or numbers.e % 2 == 0 or numbers.e.bit_length() > _EXPONENT_BITS:
+            raise UnusableKeyError("the RSA exponent is not an odd number of 3 or more")
+        if _of_the_infineon_library(numbers.n):
+            raise UnusableKeyError("the RSA key was made by a library whose keys can be factored (CVE-2017-15361)")
+        return Key(material=material, algorithms=_RSA_ALGORITHMS)
+    if isinstance(material, ec.EllipticCurvePublicKey):
+        for curve, algorithm in _CURVES.values():
+            if isinstance(material.curve, curve):
+                return Key(material=material, algorithms=frozenset({algorithm}))
+        raise UnusableKeyError("the curve is not P-256, P-384 or P-521")
+    if isinstance(material, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return Key(material=material, algorithms=frozenset({"EdDSA"}))
+    raise UnusableKeyError("the key is not RSA, EC or EdDSA")
+
+
+def _subgroup(prime: int) -> frozenset[int]:
+    """The powers of 65537 modulo `prime`."""
+    found, power = {1}, 65_537 % prime
+    while power not in found:
+        found.add(power)
+        power = power * 65_537 % prime
+    return frozenset(found)
+
+
+# Primes of those keys are k*M + (65537^a mod M), M a product of the first primes; so is the modulus, modulo each of them.
+_SUBGROUPS = {
+    p: powers for p in range(3, 168, 2) if all(p % d for d in range(3, math.isqrt(p) + 1, 2)) and len(powers := _subgroup(p)) < p - 1
+}
+
+
+def _of_the_infineon_library(modulus: int) -> bool:
+    return all(modulus % prime in powers for prime, powers in _SUBGROUPS.items())

@@ -1,0 +1,1 @@
+"""The real outside: clock, randomness, outbound requests, keys, logs."""

@@ -1,0 +1,376 @@
+"""The one way out: every request that Watchword makes on the word of a configuration or of a token goes through here.
+
+    url -> checked -> host not given up on? -> a place in its queue -> name resolved, every address checked
+        -> connected to a checked address -> TLS verified against the name -> answer, up to the size cap
+
+Whoever may configure an auth method chooses URLs, and would otherwise make the server read its own network for them.
+docs/decisions/0101-outbound-client.md says why each of these steps is there.
+"""
+
+import asyncio
+import hashlib
+import re
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpcore
+import msgspec
+
+from watchword.methods.base import Answer, LdapEntry, OutsideError, Secret
+from watchword.world.addresses import Guard, Refused, Resolve, Unreachable
+from watchword.world.shelf import Shelf
+
+__all__ = ["Directory", "Outbound", "Refused", "Unreachable"]
+
+USER_AGENT = "watchword"
+DOCUMENT_FRESH = 60_000
+KEYS_FRESH = 300_000
+KEYS_AGAIN = 60_000  # an unknown key id may cause one fetch of this URL a minute
+FAILED_FOR = 5_000
+GIVEN_UP_AFTER = 3  # failures to connect in a row
+GIVEN_UP_FOR = 10_000
+WAITING = 64  # requests that may wait for one host, beyond those under way
+DOORS = 64  # CA bundles whose connections are kept
+HOSTS = 1_024
+MAX_KEYS = 500
+_ADDRESSES = 4  # of one host that are tried
+_IDLE = 15.0
+
+_URL = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te", "upgrade"})
+
+
+class Directory(Protocol):
+    """`Outside.ldap`, as `world/directory.py` provides it."""
+
+    async def __call__(
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
+    ) -> LdapEntry | None:
+        """The entry that the credentials opened."""
+        ...  # fmt: skip
+
+
+class _Target(msgspec.Struct, frozen=True):
+    """A URL taken apart by us, so that nobody reads it in another way later."""
+
+    url: httpcore.URL
+    host: str
+    authority: str
+    shown: str  # without the query, which may be a signed request
+
+
+class _Host:
+    """What is known of one host: how many requests are under way, and whether it answers."""
+
+    def __init__(self, places: int) -> None:
+        self.places = asyncio.Semaphore(places)
+        self.inside = 0
+        self.failures = 0
+        self.given_up_until = 0
+
+
+class _Door:
+    """The connections that trust one CA bundle; nothing is shared between two bundles."""
+
+    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+        self.pool = pool
+        self.busy = 0
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses that the guard has checked. TLS goes on with the name: that is httpcore's next step."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to the first address that answers."""
+        addresses = (await self._guard.addresses(host, port))[:_ADDRESSES]
+        share = None if timeout is None else timeout / len(addresses)
+        for address, at in addresses:
+            try:
+                return await self._network.connect_tcp(address, at, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        raise Unreachable(f"{host}: no connection")
+
+    async def connect_unix_socket(
+        self,
+        path: str,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        """Never."""
+        raise Refused("a socket in the file system is not outside")
+
+    async def sleep(self, seconds: float) -> None:
+        """Between attempts; none are made."""
+        await self._network.sleep(seconds)
+
+
+class Outbound:
+    """`methods.base.Outside`, guarded. One per process and event loop; `close` it at the end."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int],
+        directory: Directory | None = None,
+        allowed_private_hosts: Sequence[str] = (),
+        allow_http: bool = False,
+        roots: str = "",
+        resolve: Resolve | None = None,
+        connect_timeout: float = 5.0,
+        total_timeout: float = 10.0,
+        size_cap: int = 1 << 20,
+        places: int = 16,
+    ) -> None:
+        """`clock` is in milliseconds. `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host."""
+        self.guard = Guard(allowed_private_hosts, resolve=resolve)
+        self._clock = clock
+        self._directory = directory
+        self._allow_http = allow_http
+        self._roots = roots
+        self._connect_timeout = connect_timeout
+        self._total_timeout = total_timeout
+        self._size_cap = size_cap
+        self._places = places
+        self._hosts: OrderedDict[tuple[str, str], _Host] = OrderedDict()
+        self._doors: OrderedDict[str, _Door] = OrderedDict()
+        self._documents: Shelf[Mapping[str, Any]] = Shelf(
+            clock, fresh_for=DOCUMENT_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
+        )
+        self._keys: Shelf[Sequence[Mapping[str, Any]]] = Shelf(
+            clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
+        )
+
+    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
+        """One HTTP request; a redirect is a refusal. Raises `OutsideError`."""
+        target = self._target(url)
+        label = _label(ca)
+        host = self._host(target.authority, label)
+        if host.given_up_until > self._clock():
+            raise Unreachable(f"{target.shown}: did not answer a moment ago; it will be tried again in a few seconds")
+        if host.inside >= self._places + WAITING:
+            raise OutsideError(f"{target.shown}: too many requests are waiting for this host")
+        host.inside += 1
+        try:
+            async with asyncio.timeout(self._total_timeout), host.places:
+                answer = await self._request(method, target, headers or {}, body, ca=ca, label=label)
+        except TimeoutError as error:
+            self._note(host, Unreachable())
+            raise Unreachable(f"{target.shown}: no answer within {self._total_timeout:g} seconds") from error
+        except OutsideError as error:
+            self._note(host, error)
+            raise
+        finally:
+            host.inside -= 1
+        host.failures = 0
+        if 300 <= answer.status < 400:
+            raise Refused(f"{target.shown}: answered with a redirect ({answer.status}), and none is followed")
+        return answer
+
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """The keys at `url` that may carry `kid`: those of that name, else those without one. `max_age` is in seconds."""
+
+        async def load() -> Sequence[Mapping[str, Any]]:
+            keys = (await self._json(url, ca)).get("keys")
+            if not isinstance(keys, list) or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
+                raise OutsideError(f"{self._target(url).shown}: not a JSON Web Key Set")
+            return tuple(keys)
+
+        where = (url, _label(ca))
+        keys = await self._keys.get(where, load, fresh_for=None if max_age is None else max_age * 1000)
+        if kid is None:
+            return keys
+        if not any(key.get("kid") == kid for key in keys):
+            keys = await self._keys.again(where, load) or keys
+        return [key for key in keys if key.get("kid") == kid] or [key for key in keys if key.get("kid") is None]
+
+    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+        """The JSON object at `url`, at most a minute old."""
+        return await self._documents.get((url, _label(ca)), lambda: self._json(url, ca))
+
+    async def ldap(
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
+    ) -> LdapEntry | None:
+        """Asks the directory that was handed in."""
+        if self._directory is None:
+            raise OutsideError("LDAP is not set up on this server")
+        return await self._directory(
+            url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
+            filter_template=filter_template, username=username, password=password,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Ends what is under way and closes every connection."""
+        await self._documents.close()
+        await self._keys.close()
+        for door in self._doors.values():
+            await door.pool.aclose()
+        self._doors.clear()
+        self.guard.close()
+
+    def _target(self, url: str) -> _Target:
+        if not _URL.fullmatch(url) or "\\" in url:
+            raise Refused("the URL is empty, too long or holds characters that a URL cannot")
+        try:
+            parts = urlsplit(url)
+            port, host = parts.port, parts.hostname or ""
+        except ValueError as error:
+            raise Refused("the URL cannot be read") from error
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._allow_http):
+            raise Refused(f"{shown}: https is required")
+        if "@" in parts.netloc or not host or "%" in host or port == 0:
+            raise Refused(f"{shown}: the URL must name a host, and nobody at it")
+        bracketed = f"[{host}]" if ":" in host else host
+        default = 443 if parts.scheme == "https" else 80
+        authority = bracketed if port in (None, default) else f"{bracketed}:{port}"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        wire = httpcore.URL(scheme=parts.scheme.encode(), host=host.encode(), port=port or default, target=path.encode())
+        return _Target(wire, host, authority, shown)
+
+    async def _request(self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, *, ca: str, label: str) -> Answer:
+        sent = {name.lower(): value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
+        sent = {"host": target.authority, "user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"} | sent
+        if body or method not in ("GET", "HEAD"):
+            sent["content-length"] = str(len(body))
+        limits = {"connect": self._connect_timeout, "read": self._total_timeout, "write": self._total_timeout, "pool": self._total_timeout}
+        door = await self._door(ca, label)
+        door.busy += 1
+        try:
+            raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
+            async with door.pool.stream(method, target.url, headers=raw, content=body, extensions={"timeout": limits}) as response:
+                return Answer(response.status, _names(response.headers), await self._body(response, target))
+        except OutsideError:
+            raise
+        except httpcore.TimeoutException as error:
+            raise Unreachable(f"{target.shown}: too slow") from error
+        except httpcore.ConnectError as error:
+            raise OutsideError(f"{target.shown}: no secure connection: {_cause(error)}") from error
+        except httpcore.NetworkError as error:
+            raise Unreachable(f"{target.shown}: the connection broke") from error
+        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, UnicodeError) as error:
+            raise OutsideError(f"{target.shown}: does not speak HTTP as expected") from error
+        finally:
+            door.busy -= 1
+
+    async def _body(self, response: httpcore.Response, target: _Target) -> bytes:
+        names = _names(response.headers)
+        if names.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            raise OutsideError(f"{target.shown}: the answer is compressed, which was not asked for")
+        body = bytearray()
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) > self._size_cap:
+                raise OutsideError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
+        return bytes(body)
+
+    async def _json(self, url: str, ca: str) -> Mapping[str, Any]:
+        answer = await self.fetch("GET", url, ca=ca)
+        shown = self._target(url).shown
+        if answer.status != 200:
+            raise OutsideError(f"{shown}: answered {answer.status}")
+        try:
+            parsed = msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            raise OutsideError(f"{shown}: the answer is not JSON") from error
+        if not isinstance(parsed, dict):
+            raise OutsideError(f"{shown}: the answer is not a JSON object")
+        return parsed
+
+    def _host(self, authority: str, label: str) -> _Host:
+        """By CA as well: a configuration with a wrong CA must not close a host for the others."""
+        key = (authority, label)
+        if key not in self._hosts:
+            self._hosts[key] = _Host(self._places)
+            idle = [k for k, h in self._hosts.items() if k != key and not h.inside]
+            for spare in idle[: max(0, len(self._hosts) - HOSTS)]:
+                del self._hosts[spare]
+        self._hosts.move_to_end(key)
+        return self._hosts[key]
+
+    def _note(self, host: _Host, error: OutsideError) -> None:
+        host.failures = host.failures + 1 if isinstance(error, Unreachable) else 0
+        if host.failures >= GIVEN_UP_AFTER:
+            host.given_up_until = self._clock() + GIVEN_UP_FOR
+
+    async def _door(self, ca: str, label: str) -> _Door:
+        door = self._doors.get(label)
+        if door is None:
+            pool = httpcore.AsyncConnectionPool(
+                ssl_context=_trusting(ca or self._roots, own=bool(ca)),
+                max_connections=None,
+                keepalive_expiry=_IDLE,
+                http2=False,
+                retries=0,
+                network_backend=_Pinned(self.guard),
+            )
+            door = self._doors[label] = _Door(pool)
+            for spare in [k for k, d in self._doors.items() if d is not door and not d.busy][: max(0, len(self._doors) - DOORS)]:
+                await self._doors.pop(spare).pool.aclose()
+        self._doors.move_to_end(label)
+        return door
+
+
+def _trusting(ca: str, *, own: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=ca or None)
+    except ValueError as error:  # ssl.SSLError is an OSError and a ValueError is what Python makes of text that is not ASCII
+        raise OutsideError("the configured CA certificate cannot be read") from error
+    except ssl.SSLError as error:
+        raise OutsideError("the configured CA certificate cannot be read") from error
+    if own:
+        # A pasted certificate is the anchor, root or not; and cluster CAs made by hand lack what RFC 5280 asks of a
+        # public one, which newer Pythons insist on by default. Chain, validity and name are verified all the same.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _label(ca: str) -> str:
+    return hashlib.sha256(ca.encode()).hexdigest() if ca else ""
+
+
+def _names(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def _cause(error: BaseException) -> str:
+    """OpenSSL's reason, of what it says."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {found.verify_message}"
+    return "TLS was refused"
