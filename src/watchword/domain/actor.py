@@ -1,0 +1,25 @@
+"""Who is calling: a person, a machine identity, a service token, the server itself, or nobody."""
+
+import msgspec
+
+from watchword.domain.tokens import IdentityClaims
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
+
+    kind: str  # "nobody", "user", "identity", "service", "platform"
+    id: str = ""
+    name: str = ""
+    org_id: str | None = None
+    email: str = ""
+    session_id: str = ""
+    is_instance_admin: bool = False
+    claims: IdentityClaims | None = None  # of a machine identity's token
+    project_id: str | None = None  # of a service token
+    scopes: tuple[dict[str, str], ...] = ()
+    permissions: tuple[str, ...] = ()
+
+
+NOBODY = Actor(kind="nobody")
+PLATFORM = Actor(kind="platform", name="watchword")

@@ -1,0 +1,90 @@
+"""Organizations, people and their sessions."""
+
+from watchword.domain.model import Record
+
+
+class Organization(Record):
+    """A tenant. `privilege_mode` is `subset` (contract 6.8 steps 1-9) or `action` (only the named action is asked)."""
+
+    id: str
+    name: str
+    slug: str
+    root_org_id: str | None = None
+    parent_org_id: str | None = None
+    default_role: str = "member"
+    privilege_mode: str = "subset"
+    requires_mfa: bool = False
+    created_at: int
+    updated_at: int
+
+
+class User(Record):
+    """A person. `password_hash` is argon2id; it never leaves the store and the login service."""
+
+    id: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    password_hash: str
+    is_instance_admin: bool = False
+    is_active: bool = True
+    mfa_method: str | None = None
+    mfa_secret: bytes | None = None
+    mfa_recovery: str = "[]"
+    created_at: int
+    updated_at: int
+
+
+class Session(Record):
+    """A signed-in person on one device. Revoking deletes the row; `version` guards refresh."""
+
+    id: str
+    user_id: str
+    address: str
+    user_agent: str
+    created_at: int
+    last_used_at: int
+    expires_at: int
+
+
+class Invitation(Record):
+    """A link that makes a person a member; `token_hash` is a keyed hash."""
+
+    id: str
+    org_id: str
+    email: str
+    role: str
+    token_hash: bytes
+    invited_by: str
+    created_at: int
+    expires_at: int
+
+
+class OneTimeToken(Record):
+    """A password reset or e-mail link; `token_hash` is a keyed hash."""
+
+    id: str
+    user_id: str
+    purpose: str
+    token_hash: bytes
+    expires_at: int
+
+
+class Group(Record):
+    """A set of people and machine identities that holds roles together."""
+
+    id: str
+    org_id: str
+    name: str
+    slug: str
+    created_at: int
+    updated_at: int
+
+
+class GroupMember(Record):
+    """One person or machine identity in a group."""
+
+    group_id: str
+    actor_kind: str
+    actor_id: str
+    created_at: int

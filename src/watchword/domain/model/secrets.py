@@ -1,0 +1,56 @@
+"""Secrets and their versions, sealed."""
+
+from watchword.domain.model import Record
+
+
+class SecretMetadata(Record):
+    """One key and value on a secret; `value` of an encrypted entry is an envelope in base64."""
+
+    key: str
+    value: str
+    is_encrypted: bool = False
+
+
+class StoredSecret(Record):
+    """One secret of a folder. `value` and `comment` are envelopes bound to the secret's id and version (docs: sealing)."""
+
+    id: str
+    project_id: str
+    folder_id: str
+    key: str
+    kind: str = "shared"
+    user_id: str | None = None
+    version: int = 1
+    value: bytes
+    comment: bytes | None = None
+    skip_multiline_encoding: bool | None = None
+    reminder_note: str | None = None
+    reminder_repeat_days: int | None = None
+    metadata: tuple[SecretMetadata, ...] = ()
+    tag_ids: tuple[str, ...] = ()
+    references: tuple[tuple[str, str, str], ...] = ()
+    actor_kind: str | None = None
+    actor_id: str | None = None
+    created_at: int
+    updated_at: int
+
+
+class SecretVersion(Record):
+    """What a secret was at one version; kept up to the project's limit."""
+
+    id: str
+    secret_id: str
+    project_id: str
+    folder_id: str
+    version: int
+    key: str
+    kind: str
+    user_id: str | None = None
+    value: bytes
+    comment: bytes | None = None
+    skip_multiline_encoding: bool | None = None
+    metadata: tuple[SecretMetadata, ...] = ()
+    tag_ids: tuple[str, ...] = ()
+    actor_kind: str | None = None
+    actor_id: str | None = None
+    created_at: int

@@ -1,0 +1,49 @@
+"""What happened: audit events and the story of refused logins; and the keys that seal everything."""
+
+from watchword.domain.model import Record
+
+
+class AuditEvent(Record):
+    """One audited act. `metadata` holds no secret and no credential."""
+
+    id: str
+    at: int
+    org_id: str | None = None
+    project_id: str | None = None
+    actor_kind: str
+    actor_id: str | None = None
+    actor_name: str | None = None
+    event: str
+    metadata: dict[str, object]
+    address: str | None = None
+    user_agent: str | None = None
+    request_id: str
+    expires_at: int | None = None
+
+
+class Denial(Record):
+    """Why one login was refused, for an operator, by request id. Never a secret."""
+
+    request_id: str
+    at: int
+    org_id: str | None = None
+    identity_id: str | None = None
+    method: str
+    reason: str
+    message: str
+    facts: dict[str, object]
+    checks: tuple[dict[str, object], ...]
+    address: str | None = None
+    user_agent: str | None = None
+
+
+class DataKey(Record):
+    """A key sealed under its parent: the root key for `instance/…` and `org/…`, the organization's key for `project/…`."""
+
+    scope: str
+    version: int
+    parent: str
+    parent_version: int
+    sealed: bytes
+    is_active: bool = True
+    created_at: int

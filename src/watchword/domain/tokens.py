@@ -1,0 +1,160 @@
+"""Access tokens: JWTs signed with EdDSA that carry all that is needed to check and renew them (contract 4, architecture 9).
+
+What may change: claims may be added; none is renamed or given another meaning. A reader ignores claims it does not know.
+Times in claims are whole seconds since the epoch, as RFC 7519 section 2 has them; times to live are seconds.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from watchword.domain.errors import BadToken, Unauthorized
+
+IDENTITY = "identityAccessToken"
+PERSON = "accessToken"
+MAX_LENGTH = 16_384  # bytes; a longer bearer value is refused unread
+
+
+class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The claims of a machine identity's access token (contract 4.1), in wire order."""
+
+    identity_id: str
+    client_secret_id: str | None = None
+    identity_access_token_id: str
+    auth_token_type: str
+    iat: int
+    exp: int
+    jti: str
+    identity_name: str = ""
+    auth_method: str
+    org_id: str
+    root_org_id: str | None = None
+    parent_org_id: str | None = None
+    creation_epoch: int
+    creation_ms: int = 0  # revocation marks are compared with the moment of first issue, to the millisecond
+    access_token_ttl: int = msgspec.field(name="accessTokenTTL")
+    access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
+    access_token_period: int = 0
+    num_uses_limit: int = 0
+    ip_restriction_enabled: bool = False
+    identity_auth: dict[str, Any] | None = None
+    serial: str = ""  # makes every issued token a new string, also two renewals within one second
+
+
+class PersonClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The claims of a person's session token (contract 3.35)."""
+
+    auth_token_type: str
+    user_id: str
+    token_version_id: str
+    organization_id: str | None = None
+    is_mfa_verified: bool = False
+    iat: int
+    exp: int
+    serial: str = ""
+
+
+Claims = IdentityClaims | PersonClaims
+
+
+class _Kind(msgspec.Struct, rename="camel"):
+    auth_token_type: str = ""
+
+
+_kind = msgspec.json.Decoder(_Kind)
+_identity = msgspec.json.Decoder(IdentityClaims)
+_person = msgspec.json.Decoder(PersonClaims)
+_encode = msgspec.json.Encoder().encode
+
+
+class Signer:
+    """A signing key and the header that goes with it."""
+
+    __slots__ = ("_key", "header", "kid", "public")
+
+    def __init__(self, kid: str, key: Ed25519PrivateKey) -> None:
+        self.kid = kid
+        self._key = key
+        self.public = key.public_key()
+        self.header = _b64(_encode({"alg": "EdDSA", "typ": "JWT", "kid": kid}))
+
+    def __repr__(self) -> str:
+        return f"Signer({self.kid})"
+
+    def sign(self, claims: Claims) -> str:
+        """The compact token."""
+        body = self.header + b"." + _b64(_encode(claims))
+        return (body + b"." + _b64(self._key.sign(body))).decode()
+
+    def jwk(self) -> dict[str, str]:
+        """The public half as RFC 8037 has it."""
+        return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": _b64(self.public.public_bytes_raw()).decode()}
+
+
+def _b64(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def _unb64(text: str) -> bytes:
+    raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _b64(raw).decode() != text:
+        # Two spellings of one signature would be two tokens that revocation by digest could tell apart.
+        raise binascii.Error("not canonical")
+    return raw
+
+
+def verified(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Claims:
+    """The claims of a token that one of `keys` signed, whether expired or not. Raises BadToken.
+
+    `keys` maps the exact header that we issue with a key to that key, so there is no algorithm to be talked into:
+    a token with any other header is not ours.
+    """
+    if not token:
+        raise BadToken("A jwt must be provided")
+    header, _, rest = token.partition(".")
+    payload, _, signature = rest.partition(".")
+    if len(token) > MAX_LENGTH or not payload or not signature or "." in signature:
+        raise BadToken("The access token is malformed: send a valid one or make a new one")
+    key = keys.get(header)
+    if key is None:
+        raise BadToken("The access token was not issued here: invalid header")
+    try:
+        key.verify(_unb64(signature), f"{header}.{payload}".encode())
+        raw = _unb64(payload)
+        kind = _kind.decode(raw).auth_token_type
+        if kind == IDENTITY:
+            return _identity.decode(raw)
+        if kind == PERSON:
+            return _person.decode(raw)
+    except InvalidSignature:
+        raise BadToken("The access token is not valid: invalid signature") from None
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        raise BadToken("The access token is malformed: send a valid one or make a new one") from None
+    raise Unauthorized("This kind of token is not accepted here")
+
+
+def require_unexpired(claims: Claims, now: int) -> None:
+    """Raise BadToken when the token's `exp` is not after `now` (milliseconds)."""
+    if claims.exp * 1000 <= now:
+        raise BadToken("The token has expired: authenticate again")
+
+
+def lifetime(*, ttl: int, max_ttl: int, period: int, age: int, max_age: int) -> int:
+    """For how many more seconds a token issued now may live (contract 4.3).
+
+    `age` is the time since its first issue, 0 for a new one; `max_age` caps every token but is counted afresh at each
+    renewal of a periodic one. The answer is 0 or less when the token may not be renewed any more.
+    """
+    if period > 0:
+        return min(period, max_age)
+    limits = [max_age - age]
+    if ttl > 0:
+        limits.append(ttl)
+    if max_ttl > 0:
+        limits.append(max_ttl - age)
+    return min(limits)

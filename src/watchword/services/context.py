@@ -1,0 +1,145 @@
+"""Ctx: what one request may use, with the two guards that must not live in anybody's memory (architecture 3).
+
+A unit cannot commit unless permission was asked for, and nothing remote may be called while a unit is open: both raise.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from watchword.domain.access import Ability
+from watchword.domain.actor import NOBODY, Actor
+from watchword.domain.errors import PermissionDenied
+from watchword.domain.model.trail import AuditEvent
+from watchword.methods.base import Outside
+from watchword.services.house import House
+from watchword.store import audit
+from watchword.store.cache import Fresh
+from watchword.store.engine import Tx
+
+
+class PermissionNotAsked(AssertionError):
+    """A unit was about to commit and nobody had asked whether the caller may: a bug, and the unit is rolled back."""
+
+
+class RemoteInsideUnit(AssertionError):
+    """Something remote was about to be called while a unit is open: a bug."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the caller acts and what it may do there: an organization, or a project of it."""
+
+    org_id: str
+    project_id: str | None = None
+    ability: Ability
+
+
+class Ctx:
+    """One request. Services take it first; everything of the outer world comes from it."""
+
+    __slots__ = ("_asked", "_events", "_open", "actor", "address", "certificate", "fresh", "house", "now", "request_id", "user_agent")
+
+    def __init__(
+        self, house: House, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
+        user_agent: str = "", certificate: str | None = None,
+    ) -> None:  # fmt: skip
+        self.house = house
+        self.actor = actor
+        self.now = house.clock() if now is None else now
+        self.request_id = request_id
+        self.address = address
+        self.user_agent = user_agent
+        self.certificate = certificate
+        self.fresh = Fresh(house.store, house.cache)
+        self._asked = False
+        self._open = False
+        self._events: list[AuditEvent] = []
+
+    def require(self, scope: Scope, action: str, subject: str, **facts: Any) -> None:
+        """Raise PermissionDenied unless the caller's ability in `scope` allows `action` on `subject` with these facts.
+
+        The body's `details` list the rule that is missing (contract 2.4), not what the caller holds.
+        """
+        self._asked = True
+        if not scope.ability.allows(action, subject, facts or None):
+            missing = {"action": action, "subject": subject} | ({"conditions": facts} if facts else {})
+            raise PermissionDenied(f"You are not allowed to {action} on {subject}", details=[missing])
+
+    def may(self, scope: Scope, action: str, subject: str, **facts: Any) -> bool:
+        """Whether the ability allows it; asking counts as having asked."""
+        self._asked = True
+        return scope.ability.allows(action, subject, facts or None)
+
+    def public(self, why: str) -> None:
+        """Say that this request needs no permission, and why."""
+        if not why:
+            raise PermissionNotAsked("public() needs a reason")
+        self._asked = True
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Tx]:
+        """A unit of work: what it wrote and its audit events are durable when the block is left, or nothing is."""
+        if self._open:
+            raise RemoteInsideUnit("a unit is already open")
+        self._open = True
+        try:
+            async with self.house.store.write() as tx:
+                yield tx
+                if not self._asked:
+                    raise PermissionNotAsked("a unit cannot commit before permission was asked for")
+                if self._events:
+                    await audit.add(tx, self._events)
+        finally:
+            self._open = False
+        self._events.clear()
+        self.fresh.forget()
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[Tx]:
+        """A consistent view for reading."""
+        if self._open:
+            raise RemoteInsideUnit("a unit is already open")
+        self._open = True
+        try:
+            async with self.house.store.read() as tx:
+                yield tx
+        finally:
+            self._open = False
+
+    @property
+    def outside(self) -> Outside:
+        """The guarded way out. Raises RemoteInsideUnit while a unit or view is open."""
+        if self._open:
+            raise RemoteInsideUnit("nothing remote may be called while a unit is open")
+        return self.house.outside
+
+    def event(self, name: str, metadata: Mapping[str, Any], *, org_id: str | None = None, project_id: str | None = None,
+              actor: Actor | None = None) -> AuditEvent:  # fmt: skip
+        """An audit event of this request."""
+        who = actor or self.actor
+        return AuditEvent(
+            id=self.house.new_id(), at=self.now, org_id=org_id or who.org_id, project_id=project_id, actor_kind=who.kind, actor_id=who.id or None,
+            actor_name=who.email or who.name, event=name, metadata=dict(metadata), address=self.address, user_agent=self.user_agent,
+            request_id=self.request_id,
+        )  # fmt: skip
+
+    def audit(self, name: str, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
+        """Store an audit event with the open (or next) unit. `metadata` keys are wire names; no secret may be among them."""
+        self._events.append(self.event(name, metadata, org_id=org_id, project_id=project_id))
+
+    async def audit_read(self, name: str, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
+        """Store an audit event of something that was only read: through the journal, waiting for it where settings say `strict`."""
+        entry = audit.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
+        if self.house.settings.audit_reads == "strict":
+            await self.house.journal.submit(entry)
+        else:
+            self.house.journal.note(entry)
+
+    def new_id(self) -> str:
+        """A new id."""
+        return self.house.new_id()
+
+
+

@@ -1,0 +1,49 @@
+"""House: everything a request needs that outlives it, put together once in `app.py` and handed down."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from watchword.methods.base import AuthMethod, Outside
+from watchword.services.keys import Keyring
+from watchword.settings import Settings
+from watchword.store.cache import Cache
+from watchword.store.engine import Store
+from watchword.store.journal import Journal
+
+
+class Mailer(Protocol):
+    """Sends mail where a mail server is configured."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether mails leave at all; if not, links are shown to the inviter."""
+        ...
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Send one mail. Raises OutsideError."""
+        ...
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """The long-lived parts. Time, randomness and the network come in here and nowhere else."""
+
+    settings: Settings
+    store: Store
+    cache: Cache
+    journal: Journal
+    keys: Keyring
+    clock: Callable[[], int]  # milliseconds since the epoch, UTC
+    entropy: Callable[[int], bytes]
+    outside: Outside
+    methods: Mapping[str, AuthMethod[Any, Any]]
+    mailer: Mailer
+
+    def new_id(self) -> str:
+        """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""
+        raw = bytearray(self.clock().to_bytes(6, "big") + self.entropy(10))
+        raw[6] = raw[6] & 0x0F | 0x70
+        raw[8] = raw[8] & 0x3F | 0x80
+        text = raw.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,193 @@
+"""The keyring: root key -> organization key -> project key, and the instance's own keys (architecture 6).
+
+Data keys live in the database, each sealed under its parent. They never change once made (a rotation adds a version), so
+an opened key may be kept in memory without asking whether it is still right.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import bindparam, select
+
+from watchword.domain.model.trail import DataKey
+from watchword.domain.sealing import CannotOpen, key_version, seal, unseal
+from watchword.domain.tokens import Signer
+from watchword.store import schema
+from watchword.store.engine import Store, Tx, prepare
+from watchword.store.mapping import Mapper
+
+_KEYS = Mapper(DataKey, schema.data_keys)
+_t = schema.data_keys
+_ALL_OF = prepare(select(*_KEYS.columns).where(_t.c.scope == bindparam("of")).order_by(_t.c.version))
+_BELOW = prepare(select(*_KEYS.columns).where(_t.c.scope.like("instance/%")).order_by(_t.c.scope, _t.c.version))
+_KEPT = 20_000
+
+HMAC = "instance/hmac"
+SIGNING = "instance/signing"
+
+
+class WrongRootKey(Exception):
+    """The root key given does not open this database's keys."""
+
+
+def org_scope(org_id: str) -> str:
+    """The key scope of an organization."""
+    return f"org/{org_id}"
+
+
+def project_scope(project_id: str) -> str:
+    """The key scope of a project."""
+    return f"project/{project_id}"
+
+
+class Sealer:
+    """Seals and opens values of one scope. Get one from `Keyring.sealer`."""
+
+    __slots__ = ("_entropy", "_keys", "_newest", "scope")
+
+    def __init__(self, scope: str, keys: dict[int, AESGCM], newest: int, entropy: Callable[[int], bytes]) -> None:
+        self.scope = scope
+        self._keys = keys
+        self._newest = newest
+        self._entropy = entropy
+
+    def __repr__(self) -> str:
+        return f"Sealer({self.scope}, version {self._newest})"
+
+    def seal(self, context: str, plain: bytes) -> bytes:
+        """`plain` sealed with the newest key, bound to this scope and `context`."""
+        return seal(self._keys[self._newest], self._newest, self._entropy(12), f"{self.scope}/{context}", plain)
+
+    def open(self, context: str, envelope: bytes) -> bytes:
+        """What was sealed for `context`. Raises CannotOpen."""
+        key = self._keys.get(key_version(envelope))
+        if key is None:
+            raise CannotOpen(f"no such key version for {self.scope}")
+        return unseal(key, f"{self.scope}/{context}", envelope)
+
+    def seal_text(self, context: str, plain: str) -> str:
+        """A sealed text as base64, for JSON columns."""
+        return base64.b64encode(self.seal(context, plain.encode())).decode()
+
+    def open_text(self, context: str, sealed: str) -> str:
+        """The text of `seal_text`."""
+        return self.open(context, base64.b64decode(sealed)).decode()
+
+
+class Keyring:
+    """All keys that are open. `open()` must have succeeded before anything else is asked."""
+
+    def __init__(self, root: bytes, entropy: Callable[[int], bytes], clock: Callable[[], int], previous: bytes | None = None) -> None:
+        # Key versions of the root are told apart by a fingerprint of the key, so a rotated root never opens by accident.
+        self._roots = {_fingerprint(key): AESGCM(key) for key in (root, previous) if key is not None}
+        self._root = _fingerprint(root)
+        self._entropy = entropy
+        self._clock = clock
+        self._sealers: dict[str, Sealer] = {}
+        self._hmac = b""
+        self.signer: Signer
+        self.verifiers: dict[str, Ed25519PublicKey] = {}
+        self.jwks: dict[str, list[dict[str, str]]] = {"keys": []}
+
+    def __repr__(self) -> str:
+        return "Keyring(***)"
+
+    async def open(self, store: Store) -> None:
+        """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""
+        async with store.read() as tx:
+            found = _KEYS.every(await tx.all(_BELOW))
+        if not found:
+            async with store.write() as tx:
+                # Two servers may start on an empty database at once: only the first makes the keys.
+                found = _KEYS.every(await tx.all(_BELOW))
+                if not found:
+                    found = [self._instance_key(HMAC), self._instance_key(SIGNING)]
+                    await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in found])
+        for key in found:
+            raw = self._open_data_key(key, None)
+            if key.scope == HMAC and key.is_active:
+                self._hmac = raw
+            elif key.scope == SIGNING:
+                self._add_signer(key, raw)
+
+    def _add_signer(self, key: DataKey, raw: bytes) -> None:
+        private = Ed25519PrivateKey.from_private_bytes(raw)
+        signer = Signer(hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16], private)
+        self.verifiers[signer.header.decode()] = signer.public
+        self.jwks["keys"].append(signer.jwk())
+        if key.is_active:
+            self.signer = signer
+
+    def _instance_key(self, scope: str) -> DataKey:
+        return self._new_key(scope, 1, "root", self._root, self._roots[self._root])
+
+    def _new_key(self, scope: str, version: int, parent: str, parent_version: int, parent_key: AESGCM | Sealer) -> DataKey:
+        raw, context = self._entropy(32), f"data-key/{scope}/{version}"
+        if isinstance(parent_key, Sealer):
+            sealed = parent_key.seal(context, raw)
+        else:
+            sealed = seal(parent_key, parent_version, self._entropy(12), context, raw)
+        return DataKey(
+            scope=scope, version=version, parent=parent, parent_version=parent_version, sealed=sealed, created_at=self._clock(),
+        )  # fmt: skip
+
+    def _open_data_key(self, key: DataKey, parent: Sealer | None) -> bytes:
+        context = f"data-key/{key.scope}/{key.version}"
+        try:
+            if parent is not None:
+                return parent.open(context, key.sealed)
+            root = self._roots.get(key_version(key.sealed))
+            if root is None:
+                raise CannotOpen("sealed under another root key")
+            return unseal(root, context, key.sealed)
+        except CannotOpen as error:
+            raise WrongRootKey(
+                "The root key does not open this database: it was made with another one. Nothing was changed. "
+                "Set WATCHWORD_ROOT_KEY or WATCHWORD_ROOT_KEY_FILE to the key this database was made with."
+            ) from error
+
+    def digest(self, text: str) -> bytes:
+        """The keyed hash under which a credential of full entropy is stored and found."""
+        return hmac.digest(self._hmac, text.encode(), "sha256")
+
+    async def make(self, tx: Tx, scope: str, parent: str | None = None) -> Sealer:
+        """Make the first key of `scope`, below `parent` (a scope) or the root, in this unit."""
+        if parent is None:
+            key = self._instance_key(scope)
+        else:
+            above = await self.sealer(tx, parent)
+            key = self._new_key(scope, 1, parent, above._newest, above)  # noqa: SLF001 - one idea in two classes
+        await tx.run(_KEYS.INSERT, **_KEYS.values(key))
+        return await self._load(tx, scope)
+
+    async def sealer(self, tx: Tx, scope: str) -> Sealer:
+        """The sealer of `scope`, whose keys are read once and kept."""
+        found = self._sealers.get(scope)
+        if found is None:
+            found = await self._load(tx, scope)
+            if len(self._sealers) >= _KEPT:
+                self._sealers.clear()
+            self._sealers[scope] = found
+        return found
+
+    def ready(self, scope: str) -> Sealer | None:
+        """The sealer of `scope` if its keys are already open."""
+        return self._sealers.get(scope)
+
+    async def _load(self, tx: Tx, scope: str) -> Sealer:
+        rows = _KEYS.every(await tx.all(_ALL_OF, of=scope))
+        if not rows:
+            raise CannotOpen(f"there is no key for {scope}")
+        keys: dict[int, AESGCM] = {}
+        for row in rows:
+            parent = None if row.parent == "root" else await self.sealer(tx, row.parent)
+            keys[row.version] = AESGCM(self._open_data_key(row, parent))
+        return Sealer(scope, keys, max(row.version for row in rows if row.is_active), self._entropy)
+
+
+def _fingerprint(key: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(b"watchword root key\x00" + key).digest()[:4], "big")

@@ -1,0 +1,205 @@
+"""Settings: one frozen struct, read from the environment and a file; every fault is reported at once."""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from watchword.domain.secret import Secret
+
+
+class SettingsError(Exception):
+    """The settings do not make sense; `faults` names every one, each with what is accepted."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one server runs. Each field is `WATCHWORD_<NAME>` in the environment; help texts are in `OPTIONS`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("./data")
+    database_url: Secret | None = None
+    root_key: Secret | None = None
+    root_key_file: Path | None = None
+    previous_root_key: Secret | None = None
+    workers: int = 1
+    database_pool: int = 10
+    trusted_proxies: tuple[str, ...] = ()
+    max_token_age: int = 7_776_000
+    site_url: str = ""
+    allowed_private_hosts: tuple[str, ...] = ()
+    outbound_timeout: int = 10
+    tls_client_cert_header: str = "x-identity-tls-cert-auth-client-cert"
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
+    audit_reads: str = "batched"
+    audit_retention_days: int = 90
+    max_body: int = 32 * 1024 * 1024
+    cache_entries: int = 50_000
+    session_ttl: int = 864_000
+    allow_signup: bool = False
+    smtp_url: Secret | None = None
+    smtp_from: str = ""
+    log_level: str = "info"
+    log_requests: bool = True
+    shutdown_grace: int = 20
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One setting: how its text is read, and what it is for."""
+
+    name: str
+    read: Callable[[str], Any]
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"WATCHWORD_{self.name.upper()}"
+
+
+def _within(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"a whole number from {low} to {high}") from None
+        if not low <= value <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return text
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+        raise ValueError("true or false")
+    return text.lower() in {"true", "1", "yes"}
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _database(text: str) -> Secret:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("postgresql://user:password@host:port/database (leave it out for the embedded database)")
+    return Secret(text)
+
+
+NAMED_NETWORKS = {
+    "loopback": ("127.0.0.0/8", "::1/128"),
+    "linklocal": ("169.254.0.0/16", "fe80::/10"),
+    "uniquelocal": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+}
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    networks: list[str] = []
+    for part in _list(text):
+        if part in NAMED_NETWORKS:
+            networks.extend(NAMED_NETWORKS[part])
+            continue
+        try:
+            networks.append(str(ipaddress.ip_network(part, strict=False)))
+        except ValueError:
+            raise ValueError("a comma list of addresses, CIDR ranges, loopback, linklocal, uniquelocal") from None
+    return tuple(networks)
+
+
+def _root_key(text: str) -> Secret:
+    decode_root_key(text)
+    return Secret(text)
+
+
+def decode_root_key(text: str) -> bytes:
+    """The 32 bytes of a root key in hex or base64. Raises ValueError that says what is accepted."""
+    import base64  # noqa: PLC0415
+    import binascii  # noqa: PLC0415
+
+    stripped = text.strip()
+    try:
+        raw = bytes.fromhex(stripped) if len(stripped) == 64 else base64.b64decode(stripped, validate=True)
+    except (ValueError, binascii.Error):
+        raw = b""
+    if len(raw) != 32:
+        raise ValueError("32 bytes as 64 hex digits or as base64 (make one with: openssl rand -hex 32)")
+    return raw
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("host", str, "Address to listen on."),
+    Option("port", _within(0, 65535), "Port to listen on; 0 takes a free one."),
+    Option("data_dir", Path, "Folder of the embedded database and its root key."),
+    Option("database_url", _database, "PostgreSQL to use instead of the embedded database: postgresql://…"),
+    Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),
+    Option("root_key_file", Path, "A file that holds the root key, instead of WATCHWORD_ROOT_KEY."),
+    Option("previous_root_key", _root_key, "The root key before a rotation; needed until `watchword keys rotate` has finished."),
+    Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
+    Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
+    Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: addresses, CIDR ranges, loopback, linklocal, uniquelocal."),
+    Option("max_token_age", _within(60, 315_360_000), "No access token lives longer than this many seconds without a renewal."),
+    Option("site_url", str, "The address people and machines reach this server at; used in links and in token metadata."),
+    Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster's API server, a directory)."),
+    Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
+    Option("tls_client_cert_header", str.lower, "Header in which a trusted proxy passes the client certificate."),
+    Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),
+    Option("tls_key_file", Path, "Private key (PEM) of the certificate."),
+    Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),
+    Option("audit_reads", _one_of("batched", "strict"), "Whether a read waits until its audit event is durable (strict) or the event follows within 100 ms."),
+    Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
+    Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes."),
+    Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache."),
+    Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
+    Option("allow_signup", _flag, "Whether people may make accounts without an invitation."),
+    Option("smtp_url", Secret, "Mail server for invitations: smtp://user:password@host:587; links are shown to the inviter without it."),
+    Option("smtp_from", str, "Sender of mails."),
+    Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),
+    Option("log_requests", _flag, "Whether each request is logged."),
+    Option("shutdown_grace", _within(0, 600), "Seconds that open requests may take to finish at shutdown."),
+)  # fmt: skip
+
+
+def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of `environ`, with `overrides` (from the command line) on top. Raises SettingsError with all faults."""
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for option in OPTIONS:
+        text = environ.get(option.variable, "")
+        if text == "":
+            continue
+        try:
+            values[option.name] = option.read(text)
+        except ValueError as error:
+            faults.append(f"{option.variable}: expected {error}")
+    known = {option.variable for option in OPTIONS} | {"WATCHWORD_TEST_POSTGRES_DSN"}
+    faults += [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith("WATCHWORD_") and name not in known]
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = Settings(**values)
+    if settings.root_key and settings.root_key_file:
+        faults.append("WATCHWORD_ROOT_KEY and WATCHWORD_ROOT_KEY_FILE: set one of them")
+    if settings.workers > 1 and settings.database_url is None:
+        faults.append("WATCHWORD_WORKERS: more than one process needs WATCHWORD_DATABASE_URL")
+    if settings.database_url is not None and not settings.root_key and not settings.root_key_file:
+        faults.append("WATCHWORD_ROOT_KEY or WATCHWORD_ROOT_KEY_FILE: needed with PostgreSQL, so that every process has the same key")
+    if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
+        faults.append("WATCHWORD_TLS_CERT_FILE and WATCHWORD_TLS_KEY_FILE: set both or none")
+    if faults:
+        raise SettingsError(faults)
+    return settings

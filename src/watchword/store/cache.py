@@ -1,0 +1,117 @@
+"""The coherent cache: an entry is used only if the versions it was loaded under are the ones the barrier just read.
+
+There is no time to live. A request that begins after a change was answered reads versions after it began, finds the
+entry's stamp old, and loads again (architecture 7). Loads of one key are shared by all who wait for it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from watchword.store.engine import Store, Tx
+
+V = TypeVar("V")
+Load = Callable[[Tx], Awaitable[tuple[Any, tuple[str, ...]]]]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A value, the families it depends on, and their versions when it was loaded."""
+
+    value: Any
+    families: tuple[str, ...]
+    versions: tuple[int, ...]
+
+
+class Cache:
+    """Bounded by number of entries; the least recently loaded or used half goes when it is full."""
+
+    def __init__(self, store: Store, capacity: int) -> None:
+        self._store = store
+        self._capacity = max(2, capacity)
+        self._young: dict[Hashable, Entry] = {}
+        self._old: dict[Hashable, Entry] = {}
+        self._loading: dict[Hashable, asyncio.Future[Entry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def peek(self, key: Hashable) -> Entry | None:
+        """The entry as it is, not checked against anything: good only for knowing its families."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is not None:
+                self._keep(key, entry)
+        return entry
+
+    def _keep(self, key: Hashable, entry: Entry) -> None:
+        # Two generations make an LRU of coarse grain without bookkeeping on every hit.
+        if len(self._young) >= self._capacity // 2:
+            self._old, self._young = self._young, {}
+        self._young[key] = entry
+
+    async def load(self, key: Hashable, load: Load) -> Entry:
+        """Read the value and its families' versions in one snapshot and keep them."""
+        waiting = self._loading.get(key)
+        if waiting is not None:
+            # That load may have taken its snapshot before we arrived; one more that begins now settles it.
+            await asyncio.wait([waiting])
+            waiting = self._loading.get(key)
+            if waiting is not None:
+                return await asyncio.shield(waiting)
+        future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._loading[key] = future
+        try:
+            async with self._store.read() as tx:
+                value, families = await load(tx)
+                entry = Entry(value, families, await tx.versions(families))
+        except BaseException as error:
+            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            future.exception()
+            raise
+        else:
+            future.set_result(entry)
+            self._keep(key, entry)
+            return entry
+        finally:
+            del self._loading[key]
+
+
+class Fresh:
+    """What one request knows of versions: each family is read at most once, after the request arrived."""
+
+    __slots__ = ("_cache", "_seen", "_store")
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        self._store = store
+        self._cache = cache
+        self._seen: dict[str, int] = {}
+
+    async def ahead(self, keys: Iterable[Hashable]) -> None:
+        """Pass one barrier for all that the entries of `keys` depend on, instead of one for each."""
+        families = {family for key in keys if (entry := self._cache.peek(key)) for family in entry.families}
+        await self._read(tuple(families))
+
+    async def _read(self, families: tuple[str, ...]) -> None:
+        seen = self._seen
+        unseen = tuple([family for family in families if family not in seen])
+        if unseen:
+            seen.update(zip(unseen, await self._store.versions(unseen), strict=True))
+
+    async def get(self, key: Hashable, load: Load) -> Any:
+        """The value of `key`, as it was at some moment after this request arrived."""
+        entry = self._cache.peek(key)
+        if entry is not None:
+            await self._read(entry.families)
+            seen = self._seen
+            if entry.versions == tuple([seen[family] for family in entry.families]):
+                return entry.value
+        entry = await self._cache.load(key, load)
+        self._seen.update(zip(entry.families, entry.versions, strict=True))
+        return entry.value
+
+    def forget(self) -> None:
+        """Read versions anew from here on: after this request itself changed something."""
+        self._seen.clear()

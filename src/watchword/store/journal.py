@@ -1,0 +1,136 @@
+"""The journal: rows that must be durable before the answer, cheap because many requests share one commit (architecture 8).
+
+    submit(entry) ──> queue ──> batch (one unit of work) ──> commit ──> every waiter is released with its own answer
+    note(entry)   ──> queue, nobody waits; written with the next batch, within `LINGER` seconds at the latest
+
+One batch is under way at a time, so under load a batch holds all that arrived during the last commit. The queue is
+bounded: when it is full, or the last batch failed, new work is refused (503): the audit log fails closed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from watchword.store.engine import Store, StoreDown, Tx
+
+LINGER = 0.1
+CAPACITY = 20_000
+BATCH = 2_000
+_log = logging.getLogger("watchword.journal")
+
+
+class Entry(Protocol):
+    """Work for a batch. All entries of one class in a batch are applied by one call, which must not fail for one of them."""
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence[Any]) -> Sequence[Any]:
+        """Write them; one answer for each."""
+        ...
+
+
+class JournalFull(StoreDown):
+    """More work waits than may."""
+
+    default = "The server is overloaded, try again"
+
+
+class Journal:
+    """See the module docstring."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[tuple[Any, asyncio.Future[Any] | None]] = []
+        self._urgent = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failed = False
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def submit(self, entry: Entry) -> Any:
+        """Wait until `entry` is durable; its answer. Raises StoreDown when it could not be written: then nothing of it was."""
+        if len(self._waiting) >= CAPACITY or self._closing:
+            raise JournalFull()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        self._urgent.set()
+        return await future
+
+    async def submit_all(self, entries: Sequence[Entry]) -> Sequence[Any]:
+        """Wait until all of `entries` are durable, in one batch."""
+        return await asyncio.gather(*[self.submit(entry) for entry in entries])
+
+    def note(self, entry: Entry) -> None:
+        """Write `entry` soon. Raises StoreDown when the journal could not keep up or could not write."""
+        if self._failed:
+            raise StoreDown()
+        if len(self._waiting) >= CAPACITY or self._closing:
+            raise JournalFull()
+        self._waiting.append((entry, None))
+        if len(self._waiting) >= BATCH:
+            self._urgent.set()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the last batch could be written."""
+        return not self._failed and self._task is not None and not self._task.done()
+
+    @property
+    def backlog(self) -> int:
+        """How many entries wait."""
+        return len(self._waiting)
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._waiting):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), LINGER)
+            self._urgent.clear()
+            if self._waiting:
+                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                if self._waiting:
+                    self._urgent.set()
+                await self._write(batch)
+
+    async def _write(self, batch: list[tuple[Any, asyncio.Future[Any] | None]]) -> None:
+        try:
+            answers = await self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told that it was written
+            self._refuse(batch, error)
+            return
+        self._failed = False
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future is not None and not future.done():
+                future.set_result(answer)
+
+    async def _commit(self, batch: list[tuple[Any, asyncio.Future[Any] | None]]) -> list[Any]:
+        kinds: dict[type[Any], list[int]] = {}
+        for i, (entry, _) in enumerate(batch):
+            kinds.setdefault(type(entry), []).append(i)
+        answers: list[Any] = [None] * len(batch)
+        async with self._store.write() as tx:
+            for kind, places in kinds.items():
+                for i, answer in zip(places, await kind.apply(tx, [batch[i][0] for i in places]), strict=True):
+                    answers[i] = answer
+        return answers
+
+    def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: Exception) -> None:
+        if not isinstance(error, StoreDown):
+            _log.error("a journal batch failed", exc_info=error)
+        self._failed = True
+        kept = [item for item in batch if item[1] is None]
+        if len(self._waiting) + len(kept) <= CAPACITY and not self._closing:
+            self._waiting = kept + self._waiting  # nobody waits for these, but they are not lost: tried again
+        for _, future in batch:
+            if future is not None and not future.done():
+                future.set_exception(error if isinstance(error, StoreDown) else StoreDown())
+
+    async def close(self) -> None:
+        """Write what waits, then stop."""
+        self._closing = True
+        self._urgent.set()
+        if self._task is not None:
+            await self._task

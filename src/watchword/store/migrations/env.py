@@ -1,0 +1,44 @@
+"""Alembic's entry: runs the migrations on either engine, one process at a time."""
+
+import asyncio
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from watchword.store.schema import metadata
+
+_LOCK = 0x57617463  # an advisory lock of PostgreSQL: two starting servers must not both migrate
+
+
+def _run(connection: Connection) -> None:
+    options: dict[str, Any] = {"render_as_batch": False}
+    context.configure(connection=connection, target_metadata=metadata, **options)
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        context.run_migrations()
+
+
+async def _postgres(url: str) -> None:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1))
+    async with engine.begin() as connection:
+        await connection.run_sync(_run)
+    await engine.dispose()
+
+
+def _sqlite(url: str) -> None:
+    engine = create_engine(url, isolation_level=None)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        connection.exec_driver_sql("PRAGMA busy_timeout=10000")
+        _run(connection)
+    engine.dispose()
+
+
+_url: str = context.config.attributes["url"]
+if _url.startswith("sqlite:"):
+    _sqlite(_url)
+else:
+    asyncio.run(_postgres(_url))

@@ -1,0 +1,100 @@
+"""The version families behind coherent caching: their names, and which tables belong to them (architecture 7).
+
+A family is raised in the same unit that changes what it stands for. `FAMILIES` says which family a write to a table must
+raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
+"""
+
+from sqlalchemy import BigInteger, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from watchword.store.engine import ForgottenVersion, any_of, prepare
+from watchword.store.schema import versions
+
+READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key, "keys")))
+
+
+def _raise(insert_of: type[sqlite.Insert] | type[postgresql.Insert]) -> sqlite.Insert | postgresql.Insert:
+    insert = insert_of(versions).values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
+    return insert.on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1})
+
+
+RAISE = prepare(_raise(sqlite.Insert))
+RAISE_POSTGRES = prepare(_raise(postgresql.Insert))
+
+
+def identity(id: str) -> str:
+    """A machine identity: its state, memberships, privileges, auth methods, credentials and revocations."""
+    return f"identity/{id}"
+
+
+def user(id: str) -> str:
+    """A person: state, sessions, memberships, privileges."""
+    return f"user/{id}"
+
+
+def actor(kind: str, id: str) -> str:
+    """The family of an actor of any kind: `user`, `identity` or `group`."""
+    return f"{kind}/{id}"
+
+
+def org(id: str) -> str:
+    """An organization: its settings and custom roles."""
+    return f"org/{id}"
+
+
+def project(id: str) -> str:
+    """A project: its settings and custom roles."""
+    return f"project/{id}"
+
+
+def tree(project_id: str) -> str:
+    """The environments, folders, imports and tags of a project."""
+    return f"tree/{project_id}"
+
+
+def folder(id: str) -> str:
+    """The secrets of one folder."""
+    return f"folder/{id}"
+
+
+def lockout(identity_id: str) -> str:
+    """The failed-login counters of an identity."""
+    return f"lockout/{identity_id}"
+
+
+# table -> the families of which at least one must be raised by a unit that writes to it
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "organizations": ("org",),
+    "users": ("user",),
+    "sessions": ("user",),
+    "groups": ("group", "org"),
+    "group_members": ("identity", "user"),
+    "projects": ("project",),
+    "identities": ("identity",),
+    "actor_metadata": ("identity", "user"),
+    "method_templates": ("identity", "org"),
+    "method_configs": ("identity",),
+    "client_secrets": ("identity",),
+    "access_tokens": ("identity",),
+    "revocations": ("identity",),
+    "lockouts": ("lockout",),
+    "roles": ("org", "project"),
+    "memberships": ("identity", "user", "group"),
+    "membership_roles": ("identity", "user", "group"),
+    "privileges": ("identity", "user"),
+    "environments": ("tree",),
+    "folders": ("tree",),
+    "tags": ("tree",),
+    "secrets": ("folder",),
+    "secret_imports": ("tree",),
+    "service_tokens": ("project",),
+}
+
+
+def verify_raised(tables: set[str], keys: set[str]) -> None:
+    """Raise ForgottenVersion if a table in `tables` was written and none of its families is in `keys`."""
+    raised = {key.partition("/")[0] for key in keys}
+    for table in tables:
+        families = FAMILIES.get(table)
+        if families and raised.isdisjoint(families):
+            raise ForgottenVersion(f"a unit wrote to {table} without raising one of {', '.join(families)}")
