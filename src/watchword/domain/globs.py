@@ -1,0 +1,247 @@
+"""Glob patterns: whether a text matches one, whether one pattern lies inside another, whether two exclude each other.
+
+The language is the one of contract 6.1.5: `*` and `?` stay inside a segment and skip a leading dot, `**` as a whole segment crosses
+segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything but", a backslash for "literally".
+
+Patterns come from administrators of one tenant and run in everybody's process, so no backtracking happens here: a pattern becomes a
+nondeterministic automaton of linear size, and its deterministic states are made on demand and kept within a bound. A match costs one
+table look-up per character when warm and at most (text x pattern) steps when cold, whatever the pattern. The same automata
+answer the two set questions exactly, instead of by comparing texts.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Graph, Parser, PatternError
+
+MAX_PATTERN: Final = 512
+MAX_TEXT: Final = 2_048
+MAX_STATES: Final = 512  # deterministic states kept per pattern
+MAX_WORK: Final = 100_000  # steps of one set question before the answer is "not proven"
+
+_SPECIAL: Final = frozenset("*?[]{}()!+@|\\")
+
+
+class _Denied(NamedTuple):
+    """A running `!( )`: the texts it refuses, as the states of its inner automaton; `whole` refuses only a match that ends the text."""
+
+    accept: int
+    whole: bool
+    nodes: frozenset[int]
+
+
+_Config: TypeAlias = tuple[int, frozenset[_Denied]]
+
+
+class _State:
+    """A deterministic state; the next ones are filled in as texts ask for them."""
+
+    __slots__ = ("accepts", "configs", "next")
+
+    def __init__(self, configs: frozenset[_Config], *, accepts: bool) -> None:
+        self.configs = configs
+        self.next: dict[str, _State] = {}
+        self.accepts = accepts
+
+
+class _Machine:
+    """A compiled pattern."""
+
+    def __init__(self, pattern: str, separators: str) -> None:
+        body = pattern
+        self.negated = False
+        # `!( ` is a group; any other leading `!` turns the whole pattern round. Claims know no such thing: a `!` is a `!`.
+        if separators == PATH:
+            while body.startswith("!") and not body.startswith("!("):
+                body, self.negated = body[1:], not self.negated
+            body = body.removeprefix("./")
+        self.graph, start, self.end = Parser(body, separators).parse()
+        self.known: dict[frozenset[_Config], _State] = {}
+        self.start = self.state(frozenset({(start, frozenset())}))
+
+    def matches(self, text: str) -> bool:
+        state = self.start
+        for char in text:
+            state = state.next.get(char) or self.step(state, char)
+        return state.accepts
+
+    def state(self, configs: frozenset[_Config]) -> _State:
+        known = self.known.get(configs)
+        if known is None:
+            if len(self.known) >= MAX_STATES:
+                # Forget, rather than grow: a text may be chosen to visit new states for ever.
+                self.known.clear()
+                self.start.next.clear()
+            accepts = any(node == self.end and not self.refused(denied) for node, denied in self.closure(configs, ""))
+            known = self.known[configs] = _State(configs, accepts=accepts != self.negated)
+        return known
+
+    def step(self, state: _State, char: str) -> _State:
+        moved: set[_Config] = set()
+        for node, denied in self.closure(state.configs, char):
+            targets = [to for chars, to in self.graph.steps[node] if chars.has(char)]
+            if targets and (carried := self.carry(denied, char)) is not None:
+                moved.update((to, carried) for to in targets)
+        reached = self.state(frozenset(moved))
+        state.next[char] = reached
+        return reached
+
+    def closure(self, configs: frozenset[_Config], char: str) -> set[_Config]:
+        """All that is reachable without a character, when `char` (or the end) comes next."""
+        held = (NOT_DOT if char != "." else 0) | (SOME if char else 0)
+        seen = set(configs)
+        todo = list(configs)
+        while todo:
+            node, denied = todo.pop()
+            reached = [(to, denied) for guard, to in self.graph.jumps[node] if not guard & ~held]
+            for inner, accept, whole, to in self.graph.denials[node]:
+                refusal = _Denied(accept, whole, frozenset({inner}))
+                if whole or not self.inner_accepts(refusal, char):
+                    reached.append((to, denied | {refusal}))
+            for config in reached:
+                if config not in seen:
+                    seen.add(config)
+                    todo.append(config)
+        return seen
+
+    def inner_accepts(self, refusal: _Denied, char: str) -> bool:
+        configs: frozenset[_Config] = frozenset((node, frozenset()) for node in refusal.nodes)
+        return any(node == refusal.accept and not self.refused(inner) for node, inner in self.closure(configs, char))
+
+    def refused(self, denied: frozenset[_Denied]) -> bool:
+        return any(self.inner_accepts(refusal, "") for refusal in denied)
+
+    def carry(self, denied: frozenset[_Denied], char: str) -> frozenset[_Denied] | None:
+        """The refusals after one more character; None when one of them has come true."""
+        carried = set()
+        for refusal in denied:
+            configs: frozenset[_Config] = frozenset((node, frozenset()) for node in refusal.nodes)
+            nodes = frozenset(to for node, _ in self.closure(configs, char) for chars, to in self.graph.steps[node] if chars.has(char))
+            after = refusal._replace(nodes=nodes)
+            if not refusal.whole and any(node == refusal.accept for node in self.free_closure(nodes)):
+                return None
+            if nodes:
+                carried.add(after)
+        return frozenset(carried)
+
+    def free_closure(self, nodes: frozenset[int]) -> set[int]:
+        """What is reachable if every guard holds: refuses rather too much than too little."""
+        seen = set(nodes)
+        todo = list(nodes)
+        while todo:
+            for _, to in self.graph.jumps[todo.pop()]:
+                if to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return seen
+
+
+@lru_cache(maxsize=4_096)
+def _machine(pattern: str, separators: str) -> _Machine | str | None:
+    """The machine of a pattern, the fault of a bad one, None for one that is only a text."""
+    if len(pattern) > MAX_PATTERN:
+        return f"a pattern has at most {MAX_PATTERN} characters"
+    if _SPECIAL.isdisjoint(pattern):
+        return None
+    try:
+        return _Machine(pattern, separators)
+    except PatternError as fault:
+        return str(fault)
+
+
+def glob_fault(pattern: str) -> str | None:
+    """What is wrong with a pattern, if anything; a faulty pattern matches only the text equal to it."""
+    machine = _machine(pattern, PATH)
+    return machine if isinstance(machine, str) else None
+
+
+def glob_matches(pattern: str, text: str) -> bool:
+    """Whether a path, a name or a slug matches the pattern."""
+    return _matches(pattern, text, PATH)
+
+
+def claim_glob_matches(pattern: str, text: str) -> bool:
+    """Whether a claim matches: as for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is tolerated at the end."""
+    return _matches(pattern, text, CLAIM)
+
+
+def _matches(pattern: str, text: str, separators: str) -> bool:
+    if _is_same(pattern, text):
+        return True
+    machine = _machine(pattern, separators)
+    return isinstance(machine, _Machine) and 0 < len(text) <= MAX_TEXT and machine.matches(text)
+
+
+def _is_same(pattern: str, text: str) -> bool:
+    """A pattern matches its own text, unless it has escapes: those were written to be read as what they escape."""
+    return pattern == text and "\\" not in pattern
+
+
+def escape_glob(text: str) -> str:
+    """The pattern that matches exactly this text, wherever it is put into another pattern."""
+    return "".join(c if c.isalnum() or c == "_" else "\\" + c for c in text)
+
+
+def has_extglob(pattern: str) -> bool:
+    """Whether the pattern has an extended group or a negation, which set questions do not look into."""
+    return pattern.startswith("!") or any(pattern[i] in "@?!+*" and pattern[i + 1] == "(" for i in range(len(pattern) - 1))
+
+
+@lru_cache(maxsize=4_096)
+def glob_within(child: str, parent: str) -> bool:
+    """Whether every text that matches `child` is proven to match `parent`."""
+    if child == parent:
+        return True
+    if has_extglob(child) or has_extglob(parent) or ("\\" not in child and not glob_matches(parent, child)):
+        return False
+    inner, outer = _machine(child, PATH), _machine(parent, PATH)
+    if inner is None:
+        return True  # a plain text, just matched
+    if not isinstance(inner, _Machine) or not isinstance(outer, _Machine):
+        return False
+    return _never(inner, outer, lambda a, b: a.accepts and not b.accepts)
+
+
+@lru_cache(maxsize=4_096)
+def globs_disjoint(one: str, other: str) -> bool:
+    """Whether no text is proven to match both."""
+    if glob_matches(one, other) or glob_matches(other, one):
+        return False
+    left, right = _machine(one, PATH), _machine(other, PATH)
+    if left is None or right is None:
+        return True  # one is a plain text, which the other was just seen not to match
+    if not isinstance(left, _Machine) or not isinstance(right, _Machine) or has_extglob(one) or has_extglob(other):
+        return False
+    return _never(left, right, lambda a, b: a.accepts and b.accepts)
+
+
+def _alphabet(*machines: _Machine) -> list[str]:
+    """One character for each way in which the two patterns may tell characters apart."""
+    cuts = {"\x00", ".", "/", "0"}
+    for machine in machines:
+        for steps in machine.graph.steps:
+            for chars, _ in steps:
+                for low, high in (*chars.ranges, *((c, c) for c in chars.never)):
+                    cuts.update((low, chr(min(ord(high) + 1, 0x10FFFF))))
+    return sorted(cuts)
+
+
+def _never(left: _Machine, right: _Machine, bad: Callable[[_State, _State], bool]) -> bool:
+    """Whether no text leads to a bad pair of states; False as well when that costs more than `MAX_WORK`."""
+    alphabet = _alphabet(left, right)
+    seen = {(left.start.configs, right.start.configs)}
+    todo = [(left.start, right.start)]
+    work = 0
+    while todo:
+        one, other = todo.pop()
+        work += len(alphabet) * (len(one.configs) + len(other.configs))
+        if bad(one, other) or work > MAX_WORK:
+            return False
+        for char in alphabet:
+            a = one.next.get(char) or left.step(one, char)
+            b = other.next.get(char) or right.step(other, char)
+            if a.configs and (key := (a.configs, b.configs)) not in seen:
+                seen.add(key)
+                todo.append((a, b))
+    return True
