@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Graph, Parser, PatternError
+from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Parser, PatternError
 
 MAX_PATTERN: Final = 512
 MAX_TEXT: Final = 2_048

@@ -100,54 +100,55 @@ class Parser:
         self.lenient = separators == PATH  # a trailing slash is tolerated on paths, never on claims
 
     def parse(self) -> tuple[Graph, int, int]:
+        """The automaton with its first and its accepting state."""
         start = self.graph.node()
-        end = self.sequence(start, "")
+        end = self._sequence(start, "")
         if self.lenient and self.before in ("star", "class"):
             self.graph.jump(self.graph.literal(end, "/"), tail := self.graph.node())
             end = self.graph.jump(end, tail)
         return self.graph, start, end
 
-    def sequence(self, at: int, closers: str) -> int:
+    def _sequence(self, at: int, closers: str) -> int:
         while self.at < len(self.text) and self.text[self.at] not in closers:
-            at = self.item(at, closers)
+            at = self._item(at, closers)
         return at
 
-    def read(self, kind: str, count: int = 1) -> None:
+    def _read(self, kind: str, count: int = 1) -> None:
         self.at += count
         self.earlier, self.before = self.before, kind
 
-    def peek(self, ahead: int = 1) -> str:
+    def _peek(self, ahead: int = 1) -> str:
         return self.text[self.at + ahead : self.at + ahead + 1]
 
-    def item(self, at: int, closers: str) -> int:
+    def _item(self, at: int, closers: str) -> int:
         char = self.text[self.at]
         if char == "\\" and self.at + 1 < len(self.text):
-            at = self.graph.literal(at, self.peek())
+            at = self.graph.literal(at, self._peek())
             # An escaped slash is a plain character: it must not turn a following `**` into one that crosses segments.
-            self.read("escaped slash" if self.peek() == "/" else "text", 2)
+            self._read("escaped slash" if self._peek() == "/" else "text", 2)
             return at
-        if char in "@?+*!" and self.peek() == "(" and self.closing(self.at + 1) is not None:
-            return self.group(at, char)
-        if char == "(" and self.closing(self.at) is not None:
-            return self.group(at, "")
+        if char in "@?+*!" and self._peek() == "(" and self._closing(self.at + 1) is not None:
+            return self._group(at, char)
+        if char == "(" and self._closing(self.at) is not None:
+            return self._group(at, "")
         if char == "{":
-            return self.braces(at)
+            return self._braces(at)
         if char == "[":
-            return self.char_class(at)
+            return self._char_class(at)
         if char == "*":
-            return self.stars(at, closers)
+            return self._stars(at, closers)
         if char == "?":
             ranges = self.segment.ranges + ((".", "."),) * (self.before in ("start", "slash", "escaped slash"))
             at = self.graph.step(at, Chars(ranges, negated=True))
-            self.read("text")
+            self._read("text")
             return at
         if char == "/":
-            return self.slash(at)
+            return self._slash(at)
         at = self.graph.literal(at, char)
-        self.read("dot" if char == "." else "text")
+        self._read("dot" if char == "." else "text")
         return at
 
-    def slash(self, at: int) -> int:
+    def _slash(self, at: int) -> int:
         begins = self.before == "start"
         rest = self.text[self.at + 1 :]
         while rest.startswith("**/**") and rest[5:6] in ("", "/"):
@@ -156,8 +157,8 @@ class Parser:
         if crosses and (rest == "**" and self.before not in ("star", "globstar")):
             # `/app/**` also takes `/app` itself.
             end = self.graph.jump(at)
-            self.globstar(self.graph.jump(self.graph.literal(at, "/"), guard=NOT_DOT), end)
-            self.read("slash", len(self.text) - self.at)
+            self._globstar(self.graph.jump(self.graph.literal(at, "/"), guard=NOT_DOT), end)
+            self._read("slash", len(self.text) - self.at)
             self.before = "globstar"
             return end
         if crosses and rest.startswith("**/"):
@@ -166,33 +167,33 @@ class Parser:
             slash = self.graph.literal(at, "/")
             self.graph.jump(slash, end)
             inner = self.graph.node()
-            self.globstar(self.graph.jump(slash, guard=NOT_DOT), inner)
+            self._globstar(self.graph.jump(slash, guard=NOT_DOT), inner)
             self.graph.step(inner, Chars((("/", "/"),)), end)
             self.at = len(self.text) - len(rest) + 3
             self.earlier, self.before = "globstar", "slash"
             return end
         at = self.graph.literal(at, "/")
-        self.read("slash")
+        self._read("slash")
         return at
 
-    def globstar(self, at: int, end: int) -> None:
+    def _globstar(self, at: int, end: int) -> None:
         """Any characters, but no segment that begins with a dot."""
         loop = self.graph.jump(at)
         self.graph.step(loop, Chars((("/", "/"),), negated=True), loop)
         self.graph.jump(self.graph.step(loop, Chars((("/", "/"),))), loop, NOT_DOT)
         self.graph.jump(loop, end)
 
-    def stars(self, at: int, closers: str) -> int:
+    def _stars(self, at: int, closers: str) -> int:
         count = 1
-        while self.peek(count) == "*":
+        while self._peek(count) == "*":
             count += 1
         # The `*` of `**(a)` opens a group.
-        if self.peek(count) == "(" and self.closing(self.at + count) is not None:
+        if self._peek(count) == "(" and self._closing(self.at + count) is not None:
             count -= 1
         opens = self.before in ("start", "slash", "open")
-        after = self.peek(count)
+        after = self._peek(count)
         if count == 2 and opens and (after in ("", "/", ")") or (after in (",", "}") and "," in closers)):
-            return self.crossing(at, count)
+            return self._crossing(at, count)
         guard = FREE
         if self.before in ("start", "slash", "escaped slash"):
             guard = NOT_DOT
@@ -201,28 +202,28 @@ class Parser:
         loop = self.graph.jump(at, guard=guard)
         self.graph.step(loop, self.segment, loop)
         at = self.graph.jump(loop)
-        self.read("star", count)
+        self._read("star", count)
         return at
 
-    def crossing(self, at: int, count: int) -> int:
+    def _crossing(self, at: int, count: int) -> int:
         """`**` that is a whole segment, other than those `slash` has taken."""
         begins = self.before == "start"
         guard = NOT_DOT if self.before in ("start", "slash") else FREE
-        self.read("globstar", count)
-        while self.text.startswith("/**", self.at) and self.peek(3) in ("", "/"):
+        self._read("globstar", count)
+        while self.text.startswith("/**", self.at) and self._peek(3) in ("", "/"):
             self.at += 3
         end = self.graph.node()
-        if begins and self.peek(0) == "/":
+        if begins and self._peek(0) == "/":
             # `**/a` also takes `a` and `/a`.
             self.graph.jump(at, end)
-            self.globstar(self.graph.jump(at, guard=guard), inner := self.graph.node())
+            self._globstar(self.graph.jump(at, guard=guard), inner := self.graph.node())
             self.graph.step(inner, Chars((("/", "/"),)), end)
-            self.read("slash")
+            self._read("slash")
             return end
-        self.globstar(self.graph.jump(at, guard=guard), end)
+        self._globstar(self.graph.jump(at, guard=guard), end)
         return end
 
-    def group(self, at: int, kind: str) -> int:
+    def _group(self, at: int, kind: str) -> int:
         """`(a|b)` and the five extended groups."""
         graph = self.graph
         some = self.before == "start" and kind in ("?", "+", "*", "!")
@@ -230,50 +231,50 @@ class Parser:
             raise PatternError("`!( )` cannot stand inside `+( )` or `*( )`")
         begin = graph.jump(at, guard=SOME if some else FREE)
         inner, inner_end = graph.node(), graph.node()
-        self.enter(kind)
+        self._enter(kind)
         opened = self.at + (1 if kind else 0)
         self.at = opened + 1
         while True:
             self.before = "open"
-            graph.jump(self.sequence(graph.jump(inner), "|)"), inner_end)
+            graph.jump(self._sequence(graph.jump(inner), "|)"), inner_end)
             if self.text[self.at] == ")":
                 break
             self.at += 1
         content = self.text[opened + 1 : self.at]
-        self.leave(kind)
-        self.read("close")
+        self._leave(kind)
+        self._read("close")
         if kind == "!":
-            return self.negation(begin, inner, inner_end, content)
+            return self._negation(begin, inner, inner_end, content)
         graph.jump(begin, inner)
         end = graph.jump(inner_end)
         if kind in ("+", "*"):
             graph.jump(inner_end, inner)
         if kind in ("?", "*"):
             graph.jump(begin, end)
-        if not kind and self.peek(0) == "?" and self.peek(1) != "(":
+        if not kind and self._peek(0) == "?" and self._peek(1) != "(":
             graph.jump(begin, end)
-            self.read("text")
-        if not kind and self.peek(0) == "+" and self.peek(1) != "(":
+            self._read("text")
+        if not kind and self._peek(0) == "+" and self._peek(1) != "(":
             graph.jump(inner_end, inner)
-            self.read("text")
+            self._read("text")
         return end
 
-    def negation(self, begin: int, inner: int, inner_end: int, content: str) -> int:
+    def _negation(self, begin: int, inner: int, inner_end: int, content: str) -> int:
         crosses = "/" in content
         whole = crosses or not self.text[self.at :].strip(")")
         free = self.graph.node()
         self.graph.denials[begin].append((inner, inner_end, whole, free))
         end = self.graph.node()
         if crosses:
-            self.globstar(free, end)
+            self._globstar(free, end)
         else:
             loop = self.graph.jump(free)
             self.graph.step(loop, self.segment, loop)
             self.graph.jump(loop, end)
         return end
 
-    def braces(self, at: int) -> int:
-        close = self.closing(self.at)
+    def _braces(self, at: int) -> int:
+        close = self._closing(self.at)
         if close is None:
             raise PatternError("a `{` is not closed")
         graph = self.graph
@@ -281,34 +282,34 @@ class Parser:
         if len(content) == 4 and content[1:3] == ".." and content[0].isalnum() and content[3].isalnum():
             low, high = sorted((content[0], content[3]))
             at = graph.step(at, Chars(((low, high),), never=self.separators))
-            self.read("class", close + 1 - self.at)
+            self._read("class", close + 1 - self.at)
             return at
-        if not self.has_comma(self.at, close):
+        if not self._has_comma(self.at, close):
             at = graph.literal(at, "{")
-            self.read("text")
-            self.enter("")
-            at = graph.literal(self.sequence(at, "}"), "}")
-            self.leave("")
-            self.read("text")
+            self._read("text")
+            self._enter("")
+            at = graph.literal(self._sequence(at, "}"), "}")
+            self._leave("")
+            self._read("text")
             return at
         end = graph.node()
-        self.enter("")
+        self._enter("")
         self.at += 1
         while True:
             self.before = "open"
-            graph.jump(self.sequence(graph.jump(at), ",}"), end)
+            graph.jump(self._sequence(graph.jump(at), ",}"), end)
             if self.text[self.at] == "}":
                 break
             self.at += 1
-        self.leave("")
-        self.read("close")
+        self._leave("")
+        self._read("close")
         return end
 
-    def char_class(self, at: int) -> int:
+    def _char_class(self, at: int) -> int:
         read = _read_class(self.text, self.at)
         if read is None:
             at = self.graph.literal(at, "[")
-            self.read("text")
+            self._read("text")
             return at
         ranges, negated, close = read
         never = self.separators if negated or any(low != high for low, high in ranges) else ""
@@ -317,26 +318,26 @@ class Parser:
         end = self.graph.step(at, chars)
         if not negated and "\\" not in self.text[self.at : close]:
             self.graph.jump(self.graph.literal(at, self.text[self.at : close + 1]), end)
-        self.read("class", close + 1 - self.at)
-        if self.peek(0) == "+" and self.peek(1) != "(":
+        self._read("class", close + 1 - self.at)
+        if self._peek(0) == "+" and self._peek(1) != "(":
             self.graph.step(end, chars, end)
-            self.read("text")
+            self._read("text")
         return end
 
-    def enter(self, kind: str) -> None:
+    def _enter(self, kind: str) -> None:
         self.depth += 1
         self.loops += kind in ("+", "*")
         if self.depth > MAX_DEPTH:
             raise PatternError(f"groups are nested deeper than {MAX_DEPTH}")
 
-    def leave(self, kind: str) -> None:
+    def _leave(self, kind: str) -> None:
         self.depth -= 1
         self.loops -= kind in ("+", "*")
 
-    def closing(self, opened: int) -> int | None:
+    def _closing(self, opened: int) -> int | None:
         return _pairs(self.text).get(opened)
 
-    def has_comma(self, opened: int, close: int) -> bool:
+    def _has_comma(self, opened: int, close: int) -> bool:
         return any(self.text[i] == "," for i in _surface(self.text, opened, close))
 
 
