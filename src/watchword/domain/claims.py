@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.domain.bounds import claim_matches, dig, split_patterns
+from watchword.domain.bounds import claim_matches, claim_text, dig, split_patterns
 from watchword.domain.jose import Verdict, audiences_of
 
 __all__ = ["kept", "require_audiences", "require_claims", "require_subject"]
@@ -63,8 +63,7 @@ def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[s
 
 
 def _text(value: Any) -> str:
+    """A scalar as in JSON, a list joined by commas, as the reference does."""
     if isinstance(value, list):
-        return ",".join(_text(v) for v in value)[:MAX_KEPT]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)[:MAX_KEPT]
+        return ",".join(_text(each) for each in value)[:MAX_KEPT]
+    return (claim_text(value) or "")[:MAX_KEPT]

@@ -5,7 +5,8 @@ from the issuer, or there is none.
 """
 
 import math
-from collections.abc import Mapping, Sequence, Set as AbstractSet
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Protocol
 
 import msgspec

@@ -50,10 +50,10 @@ class Outside(Protocol):
         """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
         ...  # fmt: skip
 
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "") -> Sequence[Mapping[str, Any]]:
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
         """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
 
-        An unknown `kid` refetches at most once a minute for each URL.
+        An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched anew.
         """
         ...
 

@@ -136,6 +136,7 @@ class Outbound:
         *,
         clock: Callable[[], int],
         directory: Directory | None = None,
+        guard: Guard | None = None,
         allowed_private_hosts: Sequence[str] = (),
         allow_http: bool = False,
         roots: str = "",
@@ -145,8 +146,11 @@ class Outbound:
         size_cap: int = 1 << 20,
         places: int = 16,
     ) -> None:
-        """`clock` is in milliseconds. `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host."""
-        self.guard = Guard(allowed_private_hosts, resolve=resolve)
+        """`clock` is in milliseconds. `guard` replaces `allowed_private_hosts` and `resolve` where another door shares it.
+
+        `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host.
+        """
+        self.guard = guard or Guard(allowed_private_hosts, resolve=resolve)
         self._clock = clock
         self._directory = directory
         self._allow_http = allow_http

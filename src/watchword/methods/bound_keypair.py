@@ -1,0 +1,77 @@
+"""Bound Keypair: no shared secret at all. The machine keeps a private key and signs its own short assertion (RFC 7523).
+
+Several public keys may be registered at once: add the new one, move the machines over, remove the old one.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
+from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, normal_list
+
+MAX_KEYS = 10
+MAX_LIFE = 600
+Pem = Annotated[str, msgspec.Meta(max_length=16_384)]  # or a JWK as JSON text
+Keys = Annotated[tuple[Pem | dict[str, Any], ...], msgspec.Meta(min_length=1, max_length=MAX_KEYS)]
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The keys of the identity, and the names by which assertions may call this server."""
+
+    public_keys: Keys
+    bound_audiences: Text
+    max_assertion_seconds: Annotated[int, msgspec.Meta(ge=10, le=MAX_LIFE)] = MAX_LIFE
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a machine posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """Every key can be used, no two are called the same, and at least one audience is named."""
+    try:
+        keys = [_key(each) for each in config.public_keys]
+    except UnusableKeyError as error:
+        raise issue("publicKeys", f"A public key cannot be used: {error}") from error
+    names = [key.kid for key in keys if key.kid is not None]
+    if len(set(names)) != len(names):
+        raise issue("publicKeys", "Two keys have the same kid")
+    if not comma_list(config.bound_audiences):
+        raise issue("boundAudiences", "At least one audience is required: the URL of this server's token endpoint, or its issuer name")
+    return msgspec.structs.replace(config, bound_audiences=normal_list(config.bound_audiences))
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The holder of a registered key says, now and for this server, that it is the identity; it can say so only once."""
+    token, checks, identity = login.jwt.strip(), given.checks, given.identity_id
+    claims = verify_jws(
+        token, [_key(each) for each in config.public_keys], checks=checks, now=given.now,
+        issuer=identity, audiences=comma_list(config.bound_audiences), max_life=config.max_assertion_seconds,
+    )  # fmt: skip
+    subject, jti = claims.get("sub"), claims.get("jti")
+    checks.require(
+        subject == identity, "subject_mismatch", "The token's subject is not the identity", expected=identity, presented=str(subject)[:300]
+    )
+    sound = isinstance(jti, str) and 0 < len(jti) <= 255
+    checks.require(sound, "jti_missing", "The token has no id (jti) of 1 to 255 characters: each must be usable once")
+    return Verified(audit={"jti": str(jti)}, spent=Spent(f"{identity}:{jti}", int(claims["exp"] * 1000) + 1000))
+
+
+def _key(each: str | Mapping[str, Any]) -> Key:
+    if isinstance(each, str) and not each.lstrip().startswith("{"):
+        return key_from_pem(each)
+    jwk = each if isinstance(each, str) else json.dumps(each)
+    return key_from_jwk(public_keys(f'{{"keys":[{jwk}]}}')[0])
+
+
+METHOD = AuthMethod(
+    slug="bound-keypair", wrapper="identityBoundKeypair", title="Bound Keypair",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip

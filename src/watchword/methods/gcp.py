@@ -1,0 +1,137 @@
+"""GCP Auth: an instance's identity token signed by Google (`gce`), or a JWT signed by a service account itself (`iam`)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from watchword.domain.jose import decode_unverified
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list
+
+ISSUER = "https://accounts.google.com"
+GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs"
+ACCOUNT_KEYS = "https://www.googleapis.com/service_accounts/v1/metadata/x509/{account}"
+_DAY = 86_400
+_SKEW = 300
+_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}@(?:[a-z0-9-]{1,63}\.){1,8}gserviceaccount\.com", re.ASCII)
+_RS256 = frozenset({"RS256"})
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """Which service accounts, projects and zones may log in; an empty list allows any, as the reference does."""
+
+    type: Literal["iam", "gce"]
+    allowed_service_accounts: Text = ""
+    allowed_projects: Text = ""
+    allowed_zones: Text = ""
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a machine posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """Lists normalised."""
+    return msgspec.structs.replace(
+        config,
+        allowed_service_accounts=normal_list(config.allowed_service_accounts),
+        allowed_projects=normal_list(config.allowed_projects),
+        allowed_zones=normal_list(config.allowed_zones),
+    )
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The token was made for this identity, by an allowed account, on an allowed machine."""
+    token, checks = login.jwt.strip(), given.checks
+    if config.type == "iam":
+        account = await _signed_by_account(token, given)
+    else:
+        claims = await _signed_by_google(token, given)
+        account = str(claims["email"])
+        _require_machine(config, claims, given)
+    allowed = comma_list(config.allowed_service_accounts)
+    if allowed:
+        checks.require(
+            account in allowed, "service_account_not_allowed", "The service account is not allowed",
+            expected=list(allowed), presented=account,
+        )  # fmt: skip
+    return Verified(audit={"type": config.type, "serviceAccount": account})
+
+
+async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
+    checks = given.checks
+    presented = decode_unverified(token, checks)
+    try:
+        keys = await given.outside.jwks(GOOGLE_KEYS, presented.kid)
+    except OutsideError as error:
+        checks.fail("keys_unavailable", "Google's keys are not available", presented=str(error))
+    claims = verify_jws(
+        token, keys, checks=checks, now=given.now, algorithms=_RS256, leeway=_SKEW,
+        issuer=ISSUER, audiences=(given.identity_id,), max_life=_DAY + _SKEW,
+    )  # fmt: skip
+    checks.require("iat" in claims, "issue_time_missing", "The token does not say when it was issued")
+    email = claims.get("email")
+    checks.require(
+        isinstance(email, str) and bool(email), "email_missing", "The token names no service account: ask for it with format=full"
+    )
+    checks.require(claims.get("email_verified", True) is True, "email_unverified", "The token's service account is not verified")
+    return claims
+
+
+def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) -> None:
+    projects, zones = comma_list(config.allowed_projects), comma_list(config.allowed_zones)
+    google = claims.get("google")
+    machine = google.get("compute_engine") if isinstance(google, dict) else None
+    if not projects and not zones:
+        return
+    # A token in the standard format says nothing of its machine: with a list to compare, nothing is not enough.
+    if not isinstance(machine, dict):
+        given.checks.fail("compute_engine_details_missing", "The token says nothing of its machine: ask for it with format=full")
+    for allowed, name, what in ((projects, "project_id", "project"), (zones, "zone", "zone")):
+        if allowed:
+            value = machine.get(name)
+            given.checks.require(
+                isinstance(value, str) and value in allowed, f"{what}_not_allowed", f"The machine's {what} is not allowed",
+                expected=list(allowed), presented=str(value)[:300],
+            )  # fmt: skip
+
+
+async def _signed_by_account(token: str, given: Given) -> str:
+    """The service account whose own key signed the token."""
+    checks = given.checks
+    presented = decode_unverified(token, checks)
+    account = presented.claims.get("sub")
+    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+        checks.fail("not_a_service_account", "The token's subject is not a service account", presented=str(account)[:300])
+    checks.require(presented.kid is not None, "key_unnamed", "The token does not name its key")
+    try:
+        certificates = await given.outside.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
+    except OutsideError as error:
+        checks.fail("keys_unavailable", "The service account's keys are not available", presented=str(error))
+    claims = verify_jws(
+        token, _named(certificates, presented.kid), checks=checks, now=given.now, algorithms=_RS256, audiences=(given.identity_id,)
+    )
+    issuer = claims.get("iss", account)  # our clients send none; one that is sent must be the signer
+    checks.require(issuer == account, "issuer_mismatch", "The token is from another issuer", expected=account, presented=str(issuer)[:300])
+    return account
+
+
+def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
+    pem = certificates.get(kid or "")
+    try:
+        return [msgspec.structs.replace(key_from_pem(pem), kid=kid)] if isinstance(pem, str) else []
+    except UnusableKeyError:
+        return []
+
+
+METHOD = AuthMethod(
+    slug="gcp-auth", wrapper="identityGcpAuth", title="GCP Auth",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip

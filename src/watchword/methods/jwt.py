@@ -1,0 +1,102 @@
+"""JWT Auth: a token signed with a key that is pasted, or published at a URL; for issuers without OpenID discovery."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.claims import kept, require_audiences, require_claims, require_subject
+from watchword.domain.jose import decode_unverified
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
+from watchword.domain.urls import is_web_url
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, normal_list
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """Where the keys are, and what the tokens must say.
+
+    With no issuer, subject, audience and claim bound, every token of a key's holder logs in, as at the reference: the key is
+    then the whole policy.
+    """
+
+    configuration_type: Literal["jwks", "static"]
+    jwks_url: Text = ""
+    jwks_ca_cert: Text = ""
+    public_keys: Annotated[tuple[Pem, ...], msgspec.Meta(max_length=10)] = ()
+    bound_issuer: Text = ""
+    bound_audiences: Text = ""
+    bound_claims: Annotated[dict[Name, Text], msgspec.Meta(max_length=100)]
+    bound_subject: Text = ""
+    claim_metadata_mapping: Annotated[dict[Name, Name], msgspec.Meta(max_length=100)] | None = None
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a machine posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """Keys from one place, and readable; lists normalised."""
+    url = config.jwks_url.strip()
+    if config.configuration_type == "jwks":
+        if not is_web_url(url):
+            raise issue("jwksUrl", "The address of the JSON Web Key Set is required: an absolute URL")
+        if config.public_keys:
+            raise issue("publicKeys", "Send no public keys (an empty list) together with a JSON Web Key Set")
+    else:
+        if url:
+            raise issue("jwksUrl", "Send no address (an empty text) together with public keys")
+        if not config.public_keys:
+            raise issue("publicKeys", "At least one public key is required")
+        try:
+            _ = [key_from_pem(text) for text in config.public_keys]
+        except UnusableKeyError as error:
+            raise issue("publicKeys", f"A public key cannot be used: {error}") from error
+    return msgspec.structs.replace(
+        config,
+        jwks_url=url,
+        jwks_ca_cert=config.jwks_ca_cert.strip(),
+        bound_audiences=normal_list(config.bound_audiences),
+        bound_claims={path: normal_list(patterns) for path, patterns in config.bound_claims.items()},
+    )
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """One of the keys signed the token, and it says what the configuration demands."""
+    token, checks = login.jwt.strip(), given.checks
+    presented = decode_unverified(token, checks)
+    claims = verify_jws(token, await _keys(config, presented.kid, given), checks=checks, now=given.now)
+    if config.bound_issuer:
+        issuer = claims.get("iss")
+        checks.require(
+            issuer == config.bound_issuer, "issuer_mismatch", "The token is from another issuer",
+            expected=config.bound_issuer, presented=str(issuer)[:300], status=403,
+        )  # fmt: skip
+    require_subject(claims, config.bound_subject, checks)
+    require_audiences(claims, config.bound_audiences, checks)
+    require_claims(claims, config.bound_claims, checks)
+    return Verified(
+        claims={"jwt": {"claims": kept(claims, config.claim_metadata_mapping)}},
+        audit={"issuer": str(claims.get("iss"))[:300], "subject": str(claims.get("sub"))[:300]},
+    )
+
+
+async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any] | Key]:
+    if config.configuration_type == "static":
+        return [key_from_pem(text) for text in config.public_keys]
+    try:
+        return await given.outside.jwks(config.jwks_url, kid, ca=config.jwks_ca_cert)
+    except OutsideError as error:
+        given.checks.fail("keys_unavailable", "The issuer's keys are not available", presented=str(error))
+
+
+METHOD = AuthMethod(
+    slug="jwt-auth", wrapper="identityJwtAuth", title="JWT Auth",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip

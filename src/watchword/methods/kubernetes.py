@@ -1,0 +1,161 @@
+"""Kubernetes Auth: a service account's token, shown to the API server that issued it (TokenReview).
+
+For clusters that cannot be reached, `tokenReviewMode: jwks` verifies the token here, against the keys the cluster publishes.
+Such a check cannot see that a pod or a service account is gone: a token then lives until its `exp`.
+"""
+
+import json
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from watchword.domain.jose import decode_unverified
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.keys import UnusableKeyError, public_keys, strict_json
+from watchword.domain.urls import MAX_URL, is_web_url
+from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue
+
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)  # goes into a header
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """How the cluster is asked, and which service accounts may log in."""
+
+    kubernetes_host: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    allowed_namespaces: Text
+    allowed_names: Text
+    allowed_audience: Text
+    ca_cert: Text = ""
+    token_reviewer_jwt: Secret | None = None  # none: the client's own token asks for its own review
+    token_review_mode: Literal["api", "jwks"] = "api"  # noqa: S105
+    jwks_issuer: Annotated[str, msgspec.Meta(max_length=MAX_URL)] = ""  # jwks: the `iss` of the cluster's tokens
+    jwks: Text = ""  # jwks: the cluster's keys; empty: found by discovery at the issuer
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a pod posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """Trimmed; complete for its mode."""
+    host, here = (config.kubernetes_host or "").strip(), _verified_here(config)
+    if config.token_reviewer_jwt is not None and not config.token_reviewer_jwt:
+        raise issue("tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself")
+    if not here and not host:
+        raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
+    if here:
+        if not is_web_url(config.jwks_issuer):
+            raise issue("jwksIssuer", "The issuer of the cluster's tokens is required: a URL, as in the token's iss")
+        if not config.allowed_audience.strip():  # else a token made for anybody would do
+            raise issue("allowedAudience", "An audience is required when tokens are verified here")
+        try:
+            _ = public_keys(config.jwks) if config.jwks.strip() else ()
+        except UnusableKeyError as error:
+            raise issue("jwks", str(error)) from error
+    return msgspec.structs.replace(config, kubernetes_host=host or None, ca_cert=config.ca_cert.strip())
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The namespace and name that the cluster answered are allowed."""
+    token, checks = login.jwt.strip(), given.checks
+    checks.require(bool(_TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
+    username = await (_read if _verified_here(config) else _reviewed)(config, token, given)
+    account = _ACCOUNT.fullmatch(username) if isinstance(username, str) else None
+    if account is None:
+        checks.fail("not_a_service_account", "The token is not of a service account", presented=str(username)[:300])
+    namespace, name = account.groups()
+    _require_listed(config.allowed_namespaces, namespace, "namespace", checks)
+    _require_listed(config.allowed_names, name, "name", checks)
+    facts = {"namespace": namespace, "name": name}
+    return Verified(claims={"kubernetes": facts}, audit=facts)
+
+
+def _verified_here(config: Config) -> bool:
+    return config.token_review_mode == "jwks"  # noqa: S105
+
+
+async def _reviewed(config: Config, token: str, given: Given) -> Any:
+    """The user name in the API server's answer. Nothing is read from the token: it may say anything."""
+    checks, audience = given.checks, config.allowed_audience.strip()
+    reviewer = config.token_reviewer_jwt.reveal().strip() if config.token_reviewer_jwt else token
+    spec = {"token": token} | ({"audiences": [audience]} if audience else {})
+    body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}).encode()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {reviewer}"}
+    try:
+        answer = await given.outside.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
+    except OutsideError as error:
+        checks.fail("cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
+    try:
+        parsed = strict_json(answer.body)
+    except ValueError:
+        parsed = None
+    parsed = parsed if isinstance(parsed, dict) else {}
+    said = str(parsed.get("message", ""))[:300].replace(token, "***")
+    checks.require(
+        answer.status in (200, 201), "review_refused", "The Kubernetes API server refused to review the token",
+        expected=201, presented={"status": answer.status, "message": said},
+    )  # fmt: skip
+    status = parsed.get("status")
+    status = status if isinstance(status, dict) else {}
+    fault = str(status.get("error") or "")[:300].replace(token, "***")
+    checks.require(not fault, "review_error", "The Kubernetes API server could not review the token", presented=fault or None)
+    checks.require(status.get("authenticated") is True, "not_authenticated", "The Kubernetes API server does not accept the token")
+    if audience:
+        # An API server that does not know audiences answers none, and then it has not looked at ours.
+        named = status.get("audiences")
+        named = named if isinstance(named, list) else []
+        checks.require(
+            audience in named, "audience_mismatch", "The token is meant for another audience", expected=audience, presented=named[:10]
+        )
+    user = status.get("user")
+    return user.get("username") if isinstance(user, dict) else None
+
+
+async def _read(config: Config, token: str, given: Given) -> Any:
+    """The subject of a token verified with the cluster's keys."""
+    checks = given.checks
+    presented = decode_unverified(token, checks)
+    try:
+        if config.jwks.strip():
+            keys = public_keys(config.jwks)
+        else:
+            found = await given.outside.document(f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert)
+            checks.require(
+                found.get("issuer") == config.jwks_issuer, "issuer_mismatch", "The cluster publishes another issuer",
+                expected=config.jwks_issuer, presented=str(found.get("issuer"))[:300],
+            )  # fmt: skip
+            keys = tuple(await given.outside.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
+    except (OutsideError, UnusableKeyError) as error:
+        checks.fail("keys_unavailable", "The cluster's keys are not available", presented=str(error))
+    claims = verify_jws(
+        token, keys, checks=checks, now=given.now, issuer=config.jwks_issuer, audiences=(config.allowed_audience.strip(),),
+    )  # fmt: skip
+    return claims.get("sub")
+
+
+def _url(config: Config) -> str:
+    host = config.kubernetes_host or ""
+    host = host if "://" in host else f"https://{host}"
+    # A path belongs to clusters behind a proxy (Rancher); a query would swallow ours.
+    return urlsplit(host)._replace(query="", fragment="").geturl().rstrip("/") + REVIEWS
+
+
+def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None:
+    names = comma_list(allowed)
+    if names:
+        checks.require(
+            value in names, f"{what}_not_allowed", f"The service account's {what} is not allowed", expected=list(names), presented=value
+        )
+
+
+METHOD = AuthMethod(
+    slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip

@@ -1,0 +1,84 @@
+"""OIDC Auth: an ID token of any OpenID Connect issuer, its keys found by discovery (GitHub, GitLab, CircleCI, Kubernetes, ...)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.claims import kept, require_audiences, require_claims, require_subject
+from watchword.domain.jose import SIGNATURES, decode_unverified
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.urls import is_web_url
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, normal_list
+
+DISCOVERY = "/.well-known/openid-configuration"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Bound = Annotated[dict[Name, Text], msgspec.Meta(max_length=100)]
+Mapped = Annotated[dict[Name, Name], msgspec.Meta(max_length=100)]
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The issuer, and what its tokens must say."""
+
+    oidc_discovery_url: Text
+    bound_issuer: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    bound_audiences: Text = ""
+    bound_claims: Bound
+    bound_subject: Text = ""
+    ca_cert: Text = ""
+    claim_metadata_mapping: Mapped | None = None
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a machine posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """A URL to discover at; lists normalised."""
+    if not is_web_url(config.oidc_discovery_url):
+        raise issue("oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com")
+    return msgspec.structs.replace(
+        config,
+        bound_audiences=normal_list(config.bound_audiences),
+        bound_claims={path: normal_list(patterns) for path, patterns in config.bound_claims.items()},
+        ca_cert=config.ca_cert.strip(),
+    )
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The issuer that we discovered signed the token, and it says what the configuration demands."""
+    token, checks = login.jwt.strip(), given.checks
+    presented = decode_unverified(token, checks)
+    keys = await _keys(config, presented.kid, given)
+    claims = verify_jws(token, keys, checks=checks, now=given.now, issuer=config.bound_issuer, algorithms=SIGNATURES)
+    require_subject(claims, config.bound_subject, checks)
+    require_audiences(claims, config.bound_audiences, checks)
+    require_claims(claims, config.bound_claims, checks)
+    return Verified(
+        claims={"oidc": {"claims": kept(claims, config.claim_metadata_mapping)}},
+        audit={"issuer": config.bound_issuer, "subject": str(claims.get("sub"))[:300]},
+    )
+
+
+async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any]]:
+    checks, base = given.checks, config.oidc_discovery_url.rstrip("/")
+    try:
+        found = await given.outside.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
+        # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
+        checks.require(
+            found.get("issuer") == config.bound_issuer, "discovery_issuer_mismatch", "The discovery document is of another issuer",
+            expected=config.bound_issuer, presented=str(found.get("issuer"))[:300],
+        )  # fmt: skip
+        where = found.get("jwks_uri")
+        return await given.outside.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
+    except OutsideError as error:
+        checks.fail("keys_unavailable", "The issuer's keys are not available", presented=str(error))
+
+
+METHOD = AuthMethod(
+    slug="oidc-auth", wrapper="identityOidcAuth", title="OIDC Auth",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip

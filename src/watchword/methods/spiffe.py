@@ -1,0 +1,116 @@
+"""SPIFFE Auth: a JWT-SVID, against a trust bundle that is pasted or fetched and refreshed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.bounds import claim_matches, split_patterns
+from watchword.domain.jose import SIGNATURES, decode_unverified
+from watchword.domain.jose import verify as verify_jws
+from watchword.domain.keys import UnusableKeyError, public_keys
+from watchword.domain.urls import is_web_url
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+
+# JWT-SVID 2.2 lists these; EdDSA is not among them.
+ALGORITHMS = SIGNATURES - {"EdDSA"}
+# Keys of X.509-SVIDs stand in the same bundle and must not sign tokens; SPIRE's discovery provider says `sig` or nothing.
+USES = ("jwt-svid", "sig", None)
+_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}", re.ASCII)
+_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
+
+
+class Static(Schema, frozen=True, kw_only=True, tag_field="profile", tag="static"):
+    """The bundle itself, pasted."""
+
+    bundle: Annotated[Text, msgspec.Meta(min_length=1)]
+
+
+class HttpsWebBundle(Schema, frozen=True, kw_only=True, tag_field="profile", tag="https_web_bundle"):
+    """Where the bundle is published, with a certificate of the web or of `caCert`."""
+
+    endpoint_url: Text
+    ca_cert: Text = ""
+    refresh_hint_seconds: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 3600
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The trust domain, and which of its workloads may log in."""
+
+    trust_domain: Text
+    allowed_spiffe_ids: Text
+    allowed_audiences: Text
+    trust_bundle_distribution: Static | HttpsWebBundle
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """What a workload posts."""
+
+    identity_id: Text
+    jwt: Text
+
+
+def check(config: Config) -> Config:
+    """A trust domain, and something that is allowed: an empty list allows nothing, and says so here."""
+    bundle = config.trust_bundle_distribution
+    if not _DOMAIN.fullmatch(config.trust_domain):
+        raise issue("trustDomain", "A trust domain is lower-case letters, digits, dots, dashes and underscores, without spiffe://")
+    if not comma_list(config.allowed_spiffe_ids):
+        raise issue("allowedSpiffeIds", f"At least one SPIFFE ID or glob is required, such as spiffe://{config.trust_domain}/web/*")
+    if not comma_list(config.allowed_audiences):
+        raise issue("allowedAudiences", "At least one audience is required")
+    if isinstance(bundle, HttpsWebBundle):
+        if not is_web_url(bundle.endpoint_url, ("https",)):
+            raise issue("trustBundleDistribution", "The bundle endpoint must be an https URL")
+    else:
+        try:
+            _ = public_keys(bundle.bundle)
+        except UnusableKeyError as error:
+            raise issue("trustBundleDistribution", f"The bundle cannot be used: {error}") from error
+    return msgspec.structs.replace(
+        config, allowed_spiffe_ids=normal_list(config.allowed_spiffe_ids), allowed_audiences=normal_list(config.allowed_audiences)
+    )
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The SVID is of an allowed workload of the trust domain, and made for us."""
+    token, checks = login.jwt.strip(), given.checks
+    presented = decode_unverified(token, checks)
+    kind = presented.header.get("typ", "JWT")
+    checks.require(
+        kind in ("JWT", "JOSE"), "type_refused", "The token is not a JWT-SVID", expected=["JWT", "JOSE"], presented=str(kind)[:64]
+    )
+    keys = await _keys(config, presented.kid, given)
+    claims = verify_jws(
+        token, keys, checks=checks, now=given.now, algorithms=ALGORITHMS, uses=USES, audiences=comma_list(config.allowed_audiences)
+    )
+    subject = claims.get("sub")
+    parts = _ID.fullmatch(subject) if isinstance(subject, str) and len(subject) <= 2048 else None
+    if parts is None or any(segment in (".", "..") for segment in parts[2].split("/")):
+        checks.fail("spiffe_id_malformed", "The token's subject is not a SPIFFE ID", presented=str(subject)[:300])
+    checks.require(
+        parts[1] == config.trust_domain, "trust_domain_mismatch", "The token is from another trust domain",
+        expected=config.trust_domain, presented=parts[1],
+    )  # fmt: skip
+    allowed = split_patterns(config.allowed_spiffe_ids)
+    checks.require(
+        claim_matches(subject, allowed), "spiffe_id_not_allowed", "The SPIFFE ID is not allowed", expected=list(allowed), presented=subject
+    )
+    return Verified(audit={"spiffeId": subject})
+
+
+async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any]]:
+    bundle = config.trust_bundle_distribution
+    try:
+        if isinstance(bundle, Static):
+            return public_keys(bundle.bundle)
+        return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=bundle.refresh_hint_seconds)
+    except (OutsideError, UnusableKeyError) as error:
+        given.checks.fail("keys_unavailable", "The trust bundle is not available", presented=str(error))
+
+
+METHOD = AuthMethod(
+    slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
+    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+)  # fmt: skip
