@@ -1,0 +1,226 @@
+"""Who may do what: rules compiled into an `Ability` that answers quickly, and explained when the answer is no.
+
+Rules stand in order: roles first, then additional privileges. Of those that fit a question the last one decides; none means no.
+The table of subjects and the built-in roles live in `subjects.py`, reading and answering rules in `rules.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from watchword.domain.conditions import Test, compile_operand, is_open, rendered
+from watchword.domain.errors import PermissionDenied
+from watchword.domain.rules import pack, parse_rules, to_object, to_objects
+from watchword.domain.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, Scope, Subject, built_in
+
+__all__ = [
+    "BUILT_IN", "SUBJECTS", "Ability", "BuiltInRole", "Decision", "Grant", "Rule", "Scope", "Subject", "built_in", "compile_rules",
+    "denial", "expand", "pack", "parse_rules", "to_object", "to_objects", "why",
+]  # fmt: skip
+
+# Folders and imports were once governed by `secrets` alone. Roles of that time do not name them; where no rule does,
+# the question is asked about `secrets`, with the place as the only facts.
+FALLBACK: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    subject: {"read": ("describeSecret", "readValue"), "create": ("create",), "edit": ("edit",), "delete": ("delete",)}
+    for subject in ("secret-folders", "secret-imports")
+}
+FALLBACK_SUBJECT: Final = "secrets"
+_FALLBACK_FACTS: Final = ("environment", "secretPath")
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Rules and where they come from: "role developer", "privilege deploy-window"."""
+
+    source: str
+    rules: tuple[Rule, ...]
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An answer and its reason: the rule that decided, or the one that came nearest and where the question left it."""
+
+    allowed: bool
+    text: str
+    rule: dict[str, Any] | None = None
+    index: int | None = None
+    source: str | None = None
+    field: str | None = None
+    expected: Any = None
+    presented: Any = None
+
+
+class _Compiled:
+    """A rule ready to be asked."""
+
+    __slots__ = ("grants", "index", "is_dead", "tests")
+
+    def __init__(self, rule: Rule, index: int) -> None:
+        self.index = index
+        self.grants = not rule.inverted
+        self.tests: tuple[tuple[str, Test], ...] = tuple((f, compile_operand(f, o)) for f, o in (rule.conditions or {}).items())
+        # A grant to "{{identity.metadata.team}}" gives nothing to an identity without a team, whatever the operator.
+        self.is_dead = self.grants and is_open(rule.conditions or {})
+
+    def fits(self, facts: Mapping[str, Any] | None) -> bool:
+        if self.is_dead:
+            return False
+        if not self.tests:
+            return True
+        if facts is None:
+            return self.grants
+        return all(field in facts and facts[field] is not None and test(facts[field]) for field, test in self.tests)
+
+
+_Entry: TypeAlias = bool | tuple[_Compiled, ...]
+
+
+class Ability:
+    """What a caller may do; made by `compile_rules`."""
+
+    __slots__ = ("_by_question", "_subjects", "_table", "rules", "sources")
+
+    def __init__(self, grants: Sequence[Grant]) -> None:
+        self.rules: tuple[Rule, ...] = tuple(rule for grant in grants for rule in grant.rules)
+        self.sources: tuple[str, ...] = tuple(grant.source for grant in grants for _ in grant.rules)
+        self._subjects = frozenset(rule.subject for rule in self.rules)
+        self._by_question: dict[tuple[str, str], list[_Compiled]] = {}
+        for index, rule in enumerate(self.rules):
+            compiled = _Compiled(rule, index)
+            for action in expand(rule):
+                self._by_question.setdefault((action, rule.subject), []).append(compiled)
+        self._table: dict[tuple[str, str], _Entry] = {question: _entry(rules) for question, rules in self._by_question.items()}
+
+    def allows(self, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> bool:
+        """Whether the action is allowed on the subject with these facts; without facts, on some such subject at all."""
+        entry = self._table.get((action, subject))
+        if entry is True or entry is False:
+            return entry
+        if entry is None:
+            return subject in FALLBACK and self._falls_back(action, subject, facts)
+        for rule in entry:
+            if rule.fits(facts):
+                return rule.grants
+        return False
+
+    def names(self, subject: str) -> bool:
+        """Whether a rule is about this subject."""
+        return subject in self._subjects
+
+    def questions(self, action: str, subject: str) -> tuple[str, tuple[str, ...]]:
+        """The subject and the actions (one of which suffices) that this ability answers the question from."""
+        if subject in FALLBACK and subject not in self._subjects:
+            return FALLBACK_SUBJECT, FALLBACK[subject].get(action, ())
+        return subject, (action,)
+
+    def _falls_back(self, action: str, subject: str, facts: Mapping[str, Any] | None) -> bool:
+        asked, actions = self.questions(action, subject)
+        place = fallback_facts(facts)
+        return asked != subject and any(self.allows(one, asked, place) for one in actions)
+
+    def candidates(self, action: str, subject: str) -> Sequence[_Compiled]:
+        """The rules on the action and subject, the deciding end first."""
+        return self._by_question.get((action, subject), [])[::-1]
+
+
+def _entry(rules: Sequence[_Compiled]) -> _Entry:
+    """The rules that can decide, last first; a plain answer when nothing depends on facts."""
+    deciding: list[_Compiled] = []
+    for rule in reversed(rules):
+        if rule.is_dead:
+            continue
+        deciding.append(rule)
+        if not rule.tests:
+            break
+    if not deciding:
+        return False
+    if not deciding[0].tests:
+        return deciding[0].grants
+    return tuple(deciding)
+
+
+def fallback_facts(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The facts that a question about folders or imports brings to `secrets`."""
+    return None if facts is None else {key: facts[key] for key in _FALLBACK_FACTS if key in facts}
+
+
+def expand(rule: Rule) -> tuple[str, ...]:
+    """The actions of a rule, the old `read` on secrets with the two it stands for."""
+    if rule.subject == FALLBACK_SUBJECT and "read" in rule.actions:
+        return tuple(dict.fromkeys((*rule.actions, "describeSecret", "readValue")))
+    return rule.actions
+
+
+def compile_rules(rules: Sequence[Rule] | Sequence[Grant], context: Mapping[str, Any] | None = None) -> Ability:
+    """The ability of these rules in their order.
+
+    `context` is `{"identity": {"id", "username", "metadata": {…}, "auth": {…}}}`; its values fill the expressions in conditions.
+    """
+    grants = [one if isinstance(one, Grant) else Grant("", (one,)) for one in rules]
+    return Ability([Grant(g.source, tuple(rendered(rule, context) for rule in g.rules)) for g in grants])
+
+
+def why(ability: Ability, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> Decision:
+    """The same answer as `allows`, with its reason."""
+    asked, actions = ability.questions(action, subject)
+    asked_facts = facts if asked == subject else fallback_facts(facts)
+    decisions = [_decide(ability, one, asked, asked_facts) for one in actions]
+    if not decisions:
+        return Decision(allowed=False, text=f"No rule is about {action} on {subject}.")
+    decision = next((d for d in decisions if d.allowed), decisions[0])
+    if asked != subject:
+        text = f"No rule names {subject}, so the rules on {asked} decide. {decision.text}"
+        return msgspec.structs.replace(decision, text=text)
+    return decision
+
+
+def _decide(ability: Ability, action: str, subject: str, facts: Mapping[str, Any] | None) -> Decision:
+    candidates = ability.candidates(action, subject)
+    for compiled in candidates:
+        if compiled.fits(facts):
+            verb = "allows" if compiled.grants else "denies"
+            text = f"{_title(ability, compiled.index)} {verb} {action} on {subject}."
+            return _decision(ability, compiled.index, text, allowed=compiled.grants)
+    grants = [c for c in candidates if c.grants]
+    if not grants:
+        return Decision(allowed=False, text=f"No rule allows {action} on {subject}.")
+    return _nearest(ability, grants, action, subject, facts or {})
+
+
+def _nearest(ability: Ability, grants: Sequence[_Compiled], action: str, subject: str, facts: Mapping[str, Any]) -> Decision:
+    """The grant with the fewest unmet conditions, and the first of them."""
+    unmet = [[f for f, test in c.tests if facts.get(f) is None or not test(facts[f])] for c in grants]
+    best = min(range(len(grants)), key=lambda i: len(unmet[i]))
+    conditions = ability.rules[grants[best].index].conditions or {}
+    # A dead rule may have no other fault than the expression that nothing fills.
+    field = next(iter(unmet[best]), None) or next(f for f, operand in conditions.items() if is_open(operand))
+    expected, presented = conditions[field], facts.get(field)
+    text = f"{_title(ability, grants[best].index)} allows {action} on {subject} only where {field} is {_shown(expected)}; "
+    if is_open(expected):
+        text += "nothing is known that fills this expression."
+    else:
+        text += "none was presented." if presented is None else f"presented was {_shown(presented)}."
+    decision = _decision(ability, grants[best].index, text, allowed=False)
+    return msgspec.structs.replace(decision, field=field, expected=expected, presented=presented)
+
+
+def _decision(ability: Ability, index: int, text: str, *, allowed: bool) -> Decision:
+    rule, source = to_object(ability.rules[index]), ability.sources[index] or None
+    return Decision(allowed=allowed, text=text, rule=rule, index=index, source=source)
+
+
+def _title(ability: Ability, index: int) -> str:
+    source = ability.sources[index]
+    return f"Rule {index + 1}" + (f" ({source})" if source else "")
+
+
+def _shown(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def denial(ability: Ability, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> PermissionDenied:
+    """The refusal to raise; its details say what is missing, or which rule of the caller forbids it."""
+    decision = why(ability, action, subject, facts)
+    missing: dict[str, Any] = {"subject": subject, "action": action}
+    if decision.rule is not None:
+        missing |= {key: decision.rule[key] for key in ("conditions", "inverted") if key in decision.rule}
+    return PermissionDenied(f"You are not allowed to {action} on {subject}", details=[missing])

@@ -1,0 +1,179 @@
+"""What a rule's conditions mean: expressions filled in, operands tested against facts, and the logic of two conditions.
+
+A condition is `operator -> operand` for one field; a plain value is `$eq`. Expressions are filled in after parsing, inside operands
+only, so a value can neither add a rule nor end a text; in a pattern the value stands for itself alone.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from watchword.domain.bounds import claim_text, dig
+from watchword.domain.globs import escape_glob, glob_matches, glob_within, globs_disjoint
+from watchword.domain.rules import TEMPLATE
+from watchword.domain.subjects import LIST_FIELDS, PATH_FIELD, Rule
+
+Conditions: TypeAlias = dict[str, str | dict[str, object]]
+Test: TypeAlias = Callable[[Any], bool]
+
+_AUTH_IN_METADATA: Final = re.compile(r"^identity\.metadata\.auth\.")
+
+
+# --- expressions ------------------------------------------------------------------------------------------------------------
+
+
+def fill(conditions: Conditions, context: Mapping[str, Any]) -> Conditions:
+    """The conditions with every known expression replaced; an unknown one, or one whose value is empty, stays as it is."""
+    return {field: _fill("$eq", operand, context) for field, operand in conditions.items()}
+
+
+def _fill(operator: str, operand: Any, context: Mapping[str, Any]) -> Any:
+    if isinstance(operand, Mapping):
+        return {key: _fill(key if key.startswith("$") else "$eq", value, context) for key, value in operand.items()}
+    if isinstance(operand, list | tuple):
+        return [_fill(operator, value, context) for value in operand]
+
+    def value_of(match: re.Match[str]) -> str:
+        value = _look_up(match[1], context)
+        # An empty value would leave out a part of the text that its author counted on: "/teams/{{…}}**" would become "/teams/**".
+        return match[0] if not value else escape_glob(value) if operator == "$glob" else value
+
+    return TEMPLATE.sub(value_of, operand)
+
+
+def _look_up(expression: str, context: Mapping[str, Any]) -> str | None:
+    value = dig(context, expression)
+    if value is None:
+        value = dig(context, _AUTH_IN_METADATA.sub("identity.auth.", expression))
+    if isinstance(value, list | tuple):
+        texts = [claim_text(one) for one in value]
+        return None if None in texts else ",".join(text for text in texts if text)
+    return claim_text(value)
+
+
+def is_open(operand: Any) -> bool:
+    """Whether an expression is left in it."""
+    if isinstance(operand, Mapping):
+        return any(is_open(value) for value in operand.values())
+    if isinstance(operand, list | tuple):
+        return any(is_open(value) for value in operand)
+    return TEMPLATE.search(operand) is not None
+
+
+# --- tests ------------------------------------------------------------------------------------------------------------------
+
+
+def operators_of(field: str, operand: Any) -> dict[str, Any]:
+    """The operand as operators, paths without their trailing slash and lists as sets."""
+    if not isinstance(operand, Mapping):
+        operand = {"$eq": operand}
+    tidy = _tidy_path if field == PATH_FIELD else str
+    return {
+        operator: value
+        if operator in ("$glob", "$elemMatch")
+        else frozenset(map(tidy, value))
+        if isinstance(value, list | tuple)
+        else tidy(value)
+        for operator, value in operand.items()
+    }
+
+
+def _tidy_path(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
+def compile_operand(field: str, operand: Any) -> Test:
+    """A test for one field's value; a list passes an operator when one of its elements does, and `$ne` when none is equal."""
+    tests = [_test(operator, value) for operator, value in operators_of(field, operand).items()]
+    if len(tests) == 1:
+        return tests[0]
+    return lambda value: all(test(value) for test in tests)
+
+
+def _test(operator: str, operand: Any) -> Test:
+    match operator:
+        case "$eq":
+            return lambda value: value == operand if not isinstance(value, list | tuple) else operand in value
+        case "$ne":
+            return lambda value: value != operand if not isinstance(value, list | tuple) else operand not in value
+        case "$in":
+            return lambda value: value in operand if isinstance(value, str) else any(one in operand for one in _elements(value))
+        case "$all":
+            return lambda value: operand <= set(_elements(value))
+        case "$glob":
+            return lambda value: any(isinstance(one, str) and glob_matches(operand, one) for one in _elements(value))
+        case "$elemMatch":
+            tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
+            return lambda value: any(
+                isinstance(one, Mapping) and all(field in one and test(one[field]) for field, test in tests) for one in _elements(value)
+            )
+    return lambda _: False  # never stored; an unknown operator matches nothing
+
+
+def _elements(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        yield from value
+    else:
+        yield value
+
+
+# --- logic ------------------------------------------------------------------------------------------------------------------
+
+
+def implies(field: str, child: Any, parent: Any) -> bool:
+    """Whether every value that passes `child` is proven to pass `parent`: each operator of the parent follows from one of the child."""
+    mine, theirs = operators_of(field, child), operators_of(field, parent)
+    return all(
+        any(_implies(field, op, operand, wanted, limit) for op, operand in mine.items() if not is_open_set(operand))
+        for wanted, limit in theirs.items()
+        if not is_open_set(limit)
+    ) and not any(is_open_set(limit) for limit in theirs.values())
+
+
+def is_open_set(operand: Any) -> bool:
+    """`is_open` for operands that became sets."""
+    return is_open(tuple(operand) if isinstance(operand, frozenset) else operand)
+
+
+def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool:
+    many = field in LIST_FIELDS
+    if op == "$elemMatch" or wanted == "$elemMatch":
+        return op == wanted and all(inner in operand and implies(inner, operand[inner], limit[inner]) for inner in limit)
+    values = frozenset({operand}) if op == "$eq" else operand if op == "$in" else None
+    match wanted:
+        case "$eq":
+            return values == {limit} or (many and op == "$all" and limit in operand)
+        case "$ne":
+            # One of several values says nothing about the others.
+            return (op == "$ne" and operand == limit) or (
+                not many and ((values is not None and limit not in values) or (op == "$glob" and not glob_matches(operand, limit)))
+            )
+        case "$in":
+            return (values is not None and values <= limit) or (op == "$all" and bool(operand & limit))
+        case "$all":
+            return (op == "$all" and limit <= operand) or (values is not None and len(values) == 1 and limit == values)
+        case "$glob" if values is not None:
+            return all(glob_matches(limit, value) for value in values)
+        case "$glob":
+            return op == "$glob" and glob_within(operand, limit)
+    return False
+
+
+def excludes(field: str, one: Any, other: Any) -> bool:
+    """Whether no value is proven to pass both; never for fields that hold several values."""
+    if field in LIST_FIELDS or is_open(one) or is_open(other):
+        return False
+    left, right = operators_of(field, one), operators_of(field, other)
+    for mine, theirs in ((left, other), (right, one)):
+        test = compile_operand(field, theirs)
+        for op in ("$eq", "$in"):
+            if op in mine and not any(test(value) for value in ([mine[op]] if op == "$eq" else mine[op])):
+                return True
+    return "$glob" in left and "$glob" in right and globs_disjoint(left["$glob"], right["$glob"])
+
+
+def rendered(rule: Rule, context: Mapping[str, Any] | None) -> Rule:
+    """The rule with its expressions filled in."""
+    if rule.conditions is None or context is None:
+        return rule
+    return Rule(rule.subject, rule.actions, fill(rule.conditions, context), rule.inverted)
