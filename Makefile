@@ -24,7 +24,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	  "$$python" -m venv --clear $(VENV) || { echo "This Python cannot make a virtualenv (on Debian: install python3-venv)." >&2; exit 1; }; \
 	fi
 	@echo "Installing what requirements/dev.txt pins"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
