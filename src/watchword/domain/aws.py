@@ -1,0 +1,106 @@
+"""What names mean at AWS: regions and partitions, the hosts of STS, the ARNs of principals."""
+
+import re
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import msgspec
+
+from watchword.domain.urls import is_web_url
+
+__all__ = ["DEFAULT_ENDPOINT", "HOSTS", "PARTITION_OF", "Principal", "allows", "is_sts", "names_any_account", "sts_url"]
+
+DEFAULT_ENDPOINT = "https://sts.amazonaws.com/"
+_DOMAINS = {"aws": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aws-us-gov": "amazonaws.com"}
+_REGIONS = {
+    "aws": "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1"
+    " ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-central-1 ca-west-1 eu-central-1"
+    " eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1"
+    " sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2",
+    "aws-cn": "cn-north-1 cn-northwest-1",
+    "aws-us-gov": "us-gov-east-1 us-gov-west-1",
+}
+PARTITION_OF = {region: partition for partition, regions in _REGIONS.items() for region in regions.split()}
+# A written-out list, so that no text from outside ever becomes part of a host name. The global host signs for us-east-1.
+HOSTS = {f"sts.{region}.{_DOMAINS[partition]}": region for region, partition in PARTITION_OF.items()}
+HOSTS |= {f"sts-fips.{region}.amazonaws.com": region for region in PARTITION_OF if region.startswith("us-")}
+HOSTS["sts.amazonaws.com"] = "us-east-1"
+
+_PATTERN = re.compile(r"arn:(?:aws|aws-cn|aws-us-gov):(?:iam|sts)::(\d{12}|\*):(?:\*|(?:user|role|assumed-role)/[\w+=.@*/-]+)", re.ASCII)
+_PRINCIPAL = re.compile(r"arn:(aws|aws-cn|aws-us-gov):(iam|sts)::(\d{12}):(user|role|assumed-role)/([\w+=,.@/-]+)", re.ASCII)
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """A user or role, as its ARN names it; the root of an account and federated users are none."""
+
+    arn: str
+    partition: str
+    service: str
+    account: str
+    kind: str  # user, role, assumed-role
+    path: str  # what follows the kind: a name with its path, or a role and its session
+
+    @classmethod
+    def of(cls, arn: str) -> "Principal | None":
+        """The principal that `arn` names."""
+        match = _PRINCIPAL.fullmatch(arn)
+        return cls(arn, *match.groups()) if match else None
+
+    @property
+    def name(self) -> str:
+        """The name alone: of the user, or of the role that was assumed."""
+        return self.path.split("/")[0 if self.kind == "assumed-role" else -1]
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """The ARNs a pattern may fit: as STS tells it, the one of IAM behind it, and that one without its path."""
+        kind = self.kind.removeprefix("assumed-")
+        full = self.name if self.kind == "assumed-role" else self.path
+        return (self.arn, *(f"arn:{self.partition}:iam::{self.account}:{kind}/{name}" for name in (full, self.name)))
+
+
+def names_any_account(pattern: str) -> bool | None:
+    """Whether a pattern for principals leaves the account open; None if it is no such pattern."""
+    match = _PATTERN.fullmatch(pattern)
+    return match[1] == "*" if match else None
+
+
+def allows(pattern: str, principal: Principal) -> bool:
+    """Whether the pattern fits the principal; `*` stands for any run of characters.
+
+    STS does not tell the path of an assumed role, and a role's name is unique in its account, so the path of a role that
+    is written out in full is left aside; one with `*` in it is not, for `role/team/*` must not become `role/*`.
+    """
+    if "*" not in pattern and ":role/" in pattern:
+        account, _, path = pattern.partition(":role/")
+        pattern = f"{account}:role/{path.rpartition('/')[2]}"
+    return any(fnmatchcase(arn, pattern) for arn in principal.known_as)
+
+
+def is_sts(url: str) -> bool:
+    """Whether an administrator may configure `url` as the STS endpoint: a known host, or a stand-in at a private address."""
+    if not is_web_url(url):
+        return False
+    parts = urlsplit(url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        return False
+    return (parts.scheme == "https" and parts.netloc in HOSTS) or _is_private(parts.hostname)
+
+
+def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
+    """Where a request signed for `region` and `host` (None: not told) goes; None where it does not belong to the endpoint."""
+    chosen = urlsplit(endpoint).netloc
+    if _is_private(urlsplit(endpoint).hostname):
+        return endpoint if host in (None, chosen) or HOSTS.get(host or "") == region else None
+    if endpoint.rstrip("/") == DEFAULT_ENDPOINT.rstrip("/"):
+        chosen = host or f"sts.{region}.{_DOMAINS[PARTITION_OF[region]]}"
+    return f"https://{chosen}/" if HOSTS.get(chosen) == region and host in (None, chosen) else None
+
+
+def _is_private(host: str | None) -> bool:
+    """Whether only the operator can let anybody there: the outbound guard refuses such addresses unless its setting names them."""
+    try:
+        return not ip_address(host or "").is_global
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,98 @@
+"""Alibaba Cloud Auth: the workload signs an STS GetCallerIdentity request, we send it, and Alibaba says who signed it."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Spent, Text, Verified, comma_list, issue, normal_list
+
+ENDPOINT = "https://sts.aliyuncs.com/"
+SKEW = 15 * 60_000  # milliseconds; what Alibaba itself tolerates
+_ARN = re.compile(r"acs:ram::(\d{5,20}):(?:user|role|assumed-role)/[\w.@/-]+", re.ASCII)
+SIGNED = (
+    "action", "format", "version", "access_key_id", "signature_method", "signature_version", "signature_nonce", "timestamp", "signature",
+)  # fmt: skip
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The RAM users and roles that log in, by ARN; an empty list does not restrict."""
+
+    type: Literal["iam"] = "iam"
+    allowed_arns: Text = ""
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """The query of a signed request; every field has its form, so the query says nothing else."""
+
+    identity_id: Text
+    action: Literal["GetCallerIdentity"] = msgspec.field(name="Action")
+    format: Literal["JSON"] = msgspec.field(name="Format")
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10)] = msgspec.field(name="Version")
+    access_key_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128)] = msgspec.field(name="AccessKeyId")
+    signature_method: Literal["HMAC-SHA1"] = msgspec.field(name="SignatureMethod")
+    signature_version: Literal["1.0"] = msgspec.field(name="SignatureVersion")
+    signature_nonce: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128)] = msgspec.field(name="SignatureNonce")
+    timestamp: Annotated[str, msgspec.Meta(pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z", max_length=27)] = msgspec.field(name="Timestamp")
+    signature: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128)] = msgspec.field(name="Signature")
+
+
+class Caller(msgspec.Struct, frozen=True, rename="pascal"):
+    """What Alibaba says about who signed."""
+
+    account_id: str
+    arn: str
+    identity_type: str = ""
+    principal_id: str = ""
+
+
+def check(config: Config) -> Config:
+    """The configuration as it is stored."""
+    arns = config.allowed_arns
+    if arns.strip() and any(not _ARN.fullmatch(part.strip()) for part in arns.split(",")):
+        raise issue("allowedArns", "must be a comma-separated list of RAM ARNs: acs:ram::<account>:user/<name> or role/<name>")
+    return msgspec.structs.replace(config, allowed_arns=normal_list(arns))
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """Sends the signed request to Alibaba's STS and holds the answer against the configuration."""
+    require = given.checks.require
+    when = _milliseconds(login.timestamp)
+    fresh = when is not None and abs(given.now - when) <= SKEW
+    require(fresh, "request_time", "", expected="within 15 minutes of now", presented=login.timestamp)
+    query = {type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name) for name in SIGNED}
+    try:
+        answer = await given.outside.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
+    except OutsideError as error:
+        given.checks.fail("alicloud_unavailable", "", presented=str(error))
+    require(answer.status == 200, "alicloud_refused", "", presented=answer.status)
+    try:
+        caller = msgspec.json.decode(answer.body, type=Caller)
+    except msgspec.MsgspecError:
+        given.checks.fail("alicloud_answer", "", expected="a GetCallerIdentity answer in JSON")
+    principal = _ARN.fullmatch(caller.arn)  # the root of an account has no such ARN and never logs in
+    require(principal is not None, "principal", "", expected="a RAM user or role", presented=caller.arn)
+    told = principal[1] if principal else ""
+    require(told == caller.account_id, "alicloud_answer", "", expected=caller.account_id, presented=told)
+    arns = comma_list(config.allowed_arns)
+    require(not arns or caller.arn in arns, "arn", "", expected=arns, presented=caller.arn)
+    # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
+    spent = Spent(key=f"alicloud:{login.access_key_id}:{login.signature_nonce}", expires_at=(when or 0) + SKEW)
+    return Verified(
+        claims={"alicloud": {"accountId": caller.account_id, "arn": caller.arn, "principalId": caller.principal_id}}, spent=spent
+    )
+
+
+def _milliseconds(text: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+METHOD = AuthMethod(
+    slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
+    config=Config, login=Login, verify=verify, check=check, has_period=False,
+)  # fmt: skip

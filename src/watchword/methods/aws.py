@@ -1,0 +1,181 @@
+"""AWS Auth: the workload signs an sts:GetCallerIdentity request, we send it, and AWS says who signed it.
+
+Whoever answers vouches for the caller, so the host comes from our own list; nothing the client sends names it.
+The request is taken apart and put together again: method and body are constants, and only headers of a list travel.
+"""
+
+import json
+import re
+from base64 import b64decode
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from xml.etree.ElementTree import ParseError
+
+import msgspec
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from watchword.domain.aws import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
+from watchword.methods.base import Answer, AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+
+BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
+SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
+SENT = {
+    "authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "accept", "user-agent",
+    "x-amz-user-agent", "amz-sdk-invocation-id", "amz-sdk-request",
+}  # fmt: skip
+MADE = {"host", "content-length"}  # by the HTTP client, from the URL and the body; checked where the workload lists them
+DROPPED = {"connection", "accept-encoding"}
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=\w{4,128}/(\d{8})/([a-z0-9-]{1,20})/sts/aws4_request,"
+    r" ?SignedHeaders=([a-z0-9;-]+), ?Signature=[0-9a-f]{64}",
+    re.ASCII,
+)
+_FORM = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)
+_XMLNS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """Which principals log in; an empty list does not restrict."""
+
+    type: Literal["iam"] = "iam"
+    sts_endpoint: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] = DEFAULT_ENDPOINT
+    allowed_principal_arns: Text = ""
+    allowed_account_ids: Text = ""
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """A signed request: body and headers in base64, the headers a JSON object."""
+
+    identity_id: Text
+    iam_http_request_method: Text = "POST"
+    iam_request_body: Text
+    iam_request_headers: Text
+
+
+class Caller(msgspec.Struct, frozen=True, rename="pascal"):
+    """What STS says about who signed."""
+
+    account: str
+    arn: str
+    user_id: str
+
+
+def check(config: Config) -> Config:
+    """The configuration as it is stored; every part of every list has its form."""
+    endpoint, arns, accounts = config.sts_endpoint.strip(), config.allowed_principal_arns, config.allowed_account_ids
+    if not is_sts(endpoint):
+        raise issue("stsEndpoint", "must be https://sts.amazonaws.com or the STS endpoint of a known region")
+    if accounts.strip() and any(not re.fullmatch(r"\d{12}", part.strip(), re.ASCII) for part in accounts.split(",")):
+        raise issue("allowedAccountIds", "must be a comma-separated list of account ids of 12 digits")
+    for part in arns.split(",") if arns.strip() else ():
+        is_open = names_any_account(part.strip())
+        if is_open is None:
+            raise issue("allowedPrincipalArns", "must be a comma-separated list of IAM user or role ARNs, `*` standing for any characters")
+        if is_open and not accounts.strip():  # a role of the same name exists in accounts of strangers
+            raise issue("allowedPrincipalArns", "may leave the account open only where allowedAccountIds names the accounts")
+    return msgspec.structs.replace(
+        config, sts_endpoint=endpoint, allowed_principal_arns=normal_list(arns), allowed_account_ids=normal_list(accounts)
+    )
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """Sends the signed request to STS and holds the answer against the configuration."""
+    require = given.checks.require
+    require(login.iam_http_request_method == "POST", "request_method", "", expected="POST", presented=login.iam_http_request_method)
+    require(_decoded(login.iam_request_body) == BODY, "request_body", "", expected=BODY.decode())
+    found = _headers(login.iam_request_headers)
+    require(found is not None, "request_headers", "", expected="base64 of a JSON object, each header once")
+    headers = found or {}
+    strange = sorted(headers.keys() - SENT - MADE - DROPPED)
+    require(not strange, "header_not_allowed", "", presented=strange or None)
+    require(headers.get("content-length", str(len(BODY))) == str(len(BODY)), "content_length", "")
+    require(bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded"))), "content_type", "")
+
+    proof = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+    date, region, names = proof.groups() if proof else ("", "", "")
+    signed = set(names.split(";"))
+    require({"host", "x-amz-date"} <= signed <= SENT | MADE, "authorization", "", presented=names)
+    require(region in PARTITION_OF, "region", "", presented=region)
+    url = sts_url(config.sts_endpoint, region, headers.get("host"))
+    require(url is not None, "host", "", expected=config.sts_endpoint, presented=headers.get("host", region))
+    when = _milliseconds(headers.get("x-amz-date", ""))
+    fresh = when is not None and abs(given.now - when) <= SKEW and headers["x-amz-date"].startswith(date)
+    require(fresh, "request_time", "", expected="within 15 minutes of now", presented=headers.get("x-amz-date"))
+
+    sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
+    try:
+        answer = await given.outside.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
+    except OutsideError as error:
+        given.checks.fail("sts_unavailable", "", presented=str(error))
+    require(answer.status == 200, "sts_refused", "", presented=answer.status)
+    caller = _caller(answer)
+    if caller is None:
+        given.checks.fail("sts_answer", "", expected="a GetCallerIdentity answer in JSON or XML")
+    principal = Principal.of(caller.arn)
+    if principal is None:
+        given.checks.fail("principal", "", expected="an IAM user or role", presented=caller.arn)
+    known, told = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
+    require(known == told, "sts_answer", "", expected=known, presented=told)
+
+    accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
+    require(not accounts or principal.account in accounts, "account_id", "", expected=accounts, presented=principal.account)
+    require(not patterns or any(allows(p, principal) for p in patterns), "principal_arn", "", expected=patterns, presented=caller.arn)
+    facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
+    kind = {"service": principal.service, "resourceType": principal.kind, "resourceName": principal.name}
+    return Verified(claims={"aws": facts | kind})
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return b64decode(text.strip(), validate=True)
+    except ValueError:
+        return None
+
+
+def _headers(text: str) -> dict[str, str] | None:
+    """The headers by lower-case name; None where one has two values, two spellings, or characters that no header has."""
+    try:
+        pairs: Any = json.loads(_decoded(text) or b"", object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return None
+    headers: dict[str, str] = {}
+    for pair in pairs if isinstance(pairs, tuple) else [None]:
+        name, value = pair or ("", "\n")
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        plain = isinstance(value, str) and value.isascii() and value.isprintable()
+        if not plain or not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in headers:
+            return None
+        headers[name.lower()] = value
+    return headers
+
+
+def _milliseconds(text: str) -> int | None:
+    if not re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
+        return None
+    try:
+        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _caller(answer: Answer) -> Caller | None:
+    """The one result in the answer, read as what the answer says it is: JSON or XML, never the one for the other."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind == "application/json":
+            found: Any = msgspec.json.decode(answer.body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
+            return msgspec.convert(found, Caller)
+        if kind in ("text/xml", "application/xml"):
+            root = fromstring(answer.body, forbid_dtd=True)
+            (result,) = [
+                one for one in root if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
+            ]
+            fields = [(one.tag.removeprefix(_XMLNS), one.text or "") for one in result]
+            return msgspec.convert(dict(fields), Caller) if len(fields) == len(dict(fields)) else None
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ParseError, DefusedXmlException, RecursionError):
+        return None
+    return None
+
+
+METHOD = AuthMethod(slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check)

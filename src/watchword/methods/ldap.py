@@ -1,0 +1,116 @@
+"""LDAP Auth: the directory finds the one entry of a user name and opens it with the password; its attributes are compared."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+import sansldap
+from cryptography.x509 import load_pem_x509_certificates
+
+from watchword.domain.urls import is_web_url
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, normal_list
+
+PLACEHOLDER = "{{username}}"
+MOST_PARTS = 64  # parentheses of a filter: its depth is walked
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
+class AllowedField(Schema, frozen=True, kw_only=True):
+    """An attribute that the entry must have, with one of the values of a comma list."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    value: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The directory, the service account that searches it, and what the user's entry must say."""
+
+    url: Word
+    bind_dn: Word = msgspec.field(name="bindDN")
+    bind_pass: Secret
+    search_base: Word
+    search_filter: Word = f"(uid={PLACEHOLDER})"
+    allowed_fields: tuple[AllowedField, ...] | None = None
+    ldap_ca_certificate: Text | None = None
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """A user name and its password."""
+
+    identity_id: Text
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    password: Secret
+
+    def __post_init__(self) -> None:
+        """An empty password would be an anonymous bind, which succeeds (RFC 4513 5.1.2)."""
+        if not self.password:
+            raise ValueError("password must not be empty")
+
+
+def check(config: Config) -> Config:
+    """The configuration as it is stored: a directory's URL, a filter that names the user, a readable CA."""
+    if not _is_directory(config.url.strip()):
+        raise issue("url", "must look like ldaps://host:port or ldap://host:port")
+    if not config.bind_pass:
+        raise issue("bindPass", "must not be empty: a bind without a password is anonymous")
+    template = config.search_filter.strip()
+    if PLACEHOLDER not in template or not _is_filter(template):
+        raise issue("searchFilter", f"must be an LDAP filter (RFC 4515) that compares an attribute with {PLACEHOLDER}")
+    if config.ldap_ca_certificate and config.ldap_ca_certificate.strip():
+        try:
+            load_pem_x509_certificates(config.ldap_ca_certificate.encode())
+        except ValueError as error:
+            raise issue("ldapCaCertificate", "must be one or more certificates in PEM") from error
+    fields = config.allowed_fields and tuple(AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields)
+    return msgspec.structs.replace(config, url=config.url.strip(), search_filter=template, allowed_fields=fields)
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """Asks the directory, then compares the entry's attributes with the allowed ones."""
+    require = given.checks.require
+    require(bool(login.password), "password_empty", "")
+    try:
+        entry = await given.outside.ldap(
+            config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
+            base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
+        )  # fmt: skip
+    except OutsideError as error:
+        given.checks.fail("directory_unavailable", "", presented=str(error))
+    if entry is None:
+        given.checks.fail("username_or_password", "", presented=login.username)
+    attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
+    for field in config.allowed_fields or ():
+        values = attributes.get(field.key.lower(), ())
+        allowed = comma_list(field.value)
+        require(not set(values).isdisjoint(allowed), f"allowed_field:{field.key}", "", expected=allowed, presented=values)
+    mail = next(iter(attributes.get("mail", ())), None)
+    return Verified(
+        claims={"ldap": {"username": login.username, "dn": entry.dn}}, audit={"ldapUsername": login.username, "ldapEmail": mail}
+    )
+
+
+def name_for_lockout(login: Login) -> str:
+    """The user name as a directory compares it (RFC 4518): no case, no outer spaces, inner ones as one."""
+    return " ".join(login.username.casefold().split())
+
+
+def _is_directory(url: str) -> bool:
+    parts = urlsplit(url) if is_web_url(url, ("ldap", "ldaps")) else None
+    return parts is not None and parts.path in ("", "/") and not parts.query and not parts.fragment
+
+
+def _is_filter(text: str) -> bool:
+    """Whether it is a filter, with the placeholder in the values only and not in the name of an attribute or a rule."""
+    if text.count("(") > MOST_PARTS or not text.startswith("("):
+        return False
+    try:
+        sansldap.LDAPFilter.from_string(text)
+    except ValueError:
+        return False
+    return True
+
+
+METHOD = AuthMethod(
+    slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
+    has_lockout=True, lockout_key=name_for_lockout,
+)  # fmt: skip

@@ -1,0 +1,109 @@
+"""OCI Auth: the workload signs a request for its own user record, we send it, and Oracle's answer says who signed it."""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+
+SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
+# Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead elsewhere.
+_HOST = re.compile(r"identity\.[a-z]{2}-[a-z]{3,20}-[1-9][0-9]?\.oraclecloud\.com")
+_TENANCY = re.compile(r"ocid1\.tenancy\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
+_USER = re.compile(r"ocid1\.user\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
+_PARAMETER = re.compile(r'([A-Za-z]+)="([^"]*)"')
+_SIGNATURE = re.compile(r'Signature [A-Za-z]+="[^"]*"(, ?[A-Za-z]+="[^"]*")*')
+
+
+class Config(Schema, frozen=True, kw_only=True):
+    """The tenancy whose users log in, and which of them; no names: all."""
+
+    type: Literal["iam"] = "iam"
+    tenancy_ocid: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    allowed_usernames: Text | None = None
+
+
+class Login(Schema, frozen=True, kw_only=True):
+    """The headers of a signed `GET /20160918/users/<userOcid>`."""
+
+    identity_id: Text
+    user_ocid: Text
+    headers: Mapping[str, Text]
+
+
+class User(msgspec.Struct, frozen=True, rename="camel"):
+    """What Oracle says about the user."""
+
+    id: str
+    compartment_id: str
+    name: str
+    lifecycle_state: str = "ACTIVE"
+
+
+def check(config: Config) -> Config:
+    """The configuration as it is stored."""
+    tenancy = config.tenancy_ocid.strip()
+    if not _TENANCY.fullmatch(tenancy):
+        raise issue("tenancyOcid", "must be the OCID of a tenancy: ocid1.tenancy.oc1..<id>")
+    names = None if config.allowed_usernames is None else normal_list(config.allowed_usernames)
+    return msgspec.structs.replace(config, tenancy_ocid=tenancy, allowed_usernames=names)
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """Sends the signed request to Oracle and holds the answer against the configuration."""
+    require = given.checks.require
+    headers = {name.lower(): value.strip() for name, value in login.headers.items()}
+    plain = all(value.isascii() and value.isprintable() for value in headers.values())
+    require(plain and len(headers) == len(login.headers), "request_headers", "", expected="each header once")
+    host, user = headers.get("host", ""), login.user_ocid.strip()
+    require(bool(_HOST.fullmatch(host)), "host", "", expected="identity.<region>.oraclecloud.com", presented=host, status=400)
+    require(bool(_USER.fullmatch(user)), "user_ocid", "", expected="ocid1.user.oc1..<id>", presented=user)
+
+    proof = _signature(headers.get("authorization", ""))
+    signed = proof.get("headers", "").split()
+    dates = {"date", "x-date"} & set(signed)
+    whole = {"(request-target)", "host"} | dates == set(signed) and len(signed) == len(set(signed)) and bool(dates)
+    require(whole, "authorization", "", expected="(request-target) host and date or x-date signed", presented=proof.get("headers"))
+    # Whoever may read the tenancy's users could sign a request for somebody else's record: the key must be the user's own.
+    signer = proof.get("keyId", "").rpartition("/")[0]
+    require(signer == f"{config.tenancy_ocid}/{user}", "signer", "", expected=f"{config.tenancy_ocid}/{user}", presented=signer)
+    skews = [abs(given.now - when) if (when := _milliseconds(headers.get(date, ""))) is not None else SKEW + 1 for date in dates]
+    fresh = all(skew <= SKEW for skew in skews)
+    require(fresh, "request_time", "", expected="within 5 minutes of now", presented=[headers.get(date) for date in sorted(dates)])
+
+    sent = {name: headers[name] for name in ("authorization", *dates)}
+    try:
+        answer = await given.outside.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
+    except OutsideError as error:
+        given.checks.fail("oci_unavailable", "", presented=str(error))
+    require(answer.status == 200, "oci_refused", "", presented=answer.status)
+    try:
+        found = msgspec.json.decode(answer.body, type=User)
+    except msgspec.MsgspecError:
+        given.checks.fail("oci_answer", "", expected="a user record")
+    require(found.id == user, "user", "", expected=user, presented=found.id)
+    require(found.compartment_id == config.tenancy_ocid, "tenancy", "", expected=config.tenancy_ocid, presented=found.compartment_id)
+    require(found.lifecycle_state == "ACTIVE", "user_state", "", expected="ACTIVE", presented=found.lifecycle_state)
+    names = comma_list(config.allowed_usernames or "")
+    require(not names or found.name in names, "username", "", expected=names, presented=found.name)
+    return Verified(claims={"oci": {"tenancyOcid": found.compartment_id, "userOcid": found.id, "username": found.name}})
+
+
+def _signature(header: str) -> Mapping[str, Any]:
+    """The parameters of the Authorization header; none of them where one comes twice."""
+    pairs = _PARAMETER.findall(header) if _SIGNATURE.fullmatch(header) else []
+    return dict(pairs) if len(pairs) == len(dict(pairs)) else {}
+
+
+def _milliseconds(text: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+METHOD = AuthMethod(slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check)
