@@ -61,23 +61,29 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     require = given.checks.require
     when = _milliseconds(login.timestamp)
     fresh = when is not None and abs(given.now - when) <= SKEW
-    require(fresh, "request_time", "", expected="within 15 minutes of now", presented=login.timestamp)
+    require(
+        fresh,
+        "request_time",
+        "The request was signed too long ago, or a clock is wrong",
+        expected="within 15 minutes of now",
+        presented=login.timestamp,
+    )
     query = {type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name) for name in SIGNED}
     try:
         answer = await given.outside.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
     except OutsideError as error:
-        given.checks.fail("alicloud_unavailable", "", presented=str(error))
-    require(answer.status == 200, "alicloud_refused", "", presented=answer.status)
+        given.checks.fail("alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
+    require(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)
     try:
         caller = msgspec.json.decode(answer.body, type=Caller)
     except msgspec.MsgspecError:
-        given.checks.fail("alicloud_answer", "", expected="a GetCallerIdentity answer in JSON")
+        given.checks.fail("alicloud_answer", "Alibaba did not answer as expected", expected="a GetCallerIdentity answer in JSON")
     principal = _ARN.fullmatch(caller.arn)  # the root of an account has no such ARN and never logs in
-    require(principal is not None, "principal", "", expected="a RAM user or role", presented=caller.arn)
+    require(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=caller.arn)
     told = principal[1] if principal else ""
-    require(told == caller.account_id, "alicloud_answer", "", expected=caller.account_id, presented=told)
+    require(told == caller.account_id, "alicloud_answer", "Alibaba did not answer as expected", expected=caller.account_id, presented=told)
     arns = comma_list(config.allowed_arns)
-    require(not arns or caller.arn in arns, "arn", "", expected=arns, presented=caller.arn)
+    require(not arns or caller.arn in arns, "arn", "The principal is not allowed", expected=arns, presented=caller.arn)
     # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
     spent = Spent(key=f"alicloud:{login.access_key_id}:{login.signature_nonce}", expires_at=(when or 0) + SKEW)
     return Verified(

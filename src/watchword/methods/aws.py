@@ -82,45 +82,98 @@ def check(config: Config) -> Config:
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to STS and holds the answer against the configuration."""
     require = given.checks.require
-    require(login.iam_http_request_method == "POST", "request_method", "", expected="POST", presented=login.iam_http_request_method)
-    require(_decoded(login.iam_request_body) == BODY, "request_body", "", expected=BODY.decode())
+    require(
+        login.iam_http_request_method == "POST",
+        "request_method",
+        "The signed request must be a POST",
+        expected="POST",
+        presented=login.iam_http_request_method,
+    )
+    require(
+        _decoded(login.iam_request_body) == BODY,
+        "request_body",
+        "The signed request must ask for GetCallerIdentity and nothing else",
+        expected=BODY.decode(),
+    )
     found = _headers(login.iam_request_headers)
-    require(found is not None, "request_headers", "", expected="base64 of a JSON object, each header once")
+    require(
+        found is not None,
+        "request_headers",
+        "The headers of the signed request cannot be read",
+        expected="base64 of a JSON object, each header once",
+    )
     headers = found or {}
     strange = sorted(headers.keys() - SENT - MADE - DROPPED)
-    require(not strange, "header_not_allowed", "", presented=strange or None)
-    require(headers.get("content-length", str(len(BODY))) == str(len(BODY)), "content_length", "")
-    require(bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded"))), "content_type", "")
+    require(not strange, "header_not_allowed", "The signed request has a header that is not sent on", presented=strange or None)
+    require(
+        headers.get("content-length", str(len(BODY))) == str(len(BODY)),
+        "content_length",
+        "The signed request has another length than its body",
+    )
+    require(
+        bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded"))),
+        "content_type",
+        "The signed request must be form-encoded",
+    )
 
-    proof = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+    proof = _AUTHORIZATION.fullmatch(headers.get("authorization", "The request is not signed with Signature Version 4 for STS"))
     date, region, names = proof.groups() if proof else ("", "", "")
     signed = set(names.split(";"))
-    require({"host", "x-amz-date"} <= signed <= SENT | MADE, "authorization", "", presented=names)
-    require(region in PARTITION_OF, "region", "", presented=region)
+    require(
+        {"host", "x-amz-date"} <= signed <= SENT | MADE,
+        "authorization",
+        "The request is not signed with Signature Version 4 for STS",
+        presented=names,
+    )
+    require(region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region)
     url = sts_url(config.sts_endpoint, region, headers.get("host"))
-    require(url is not None, "host", "", expected=config.sts_endpoint, presented=headers.get("host", region))
+    require(
+        url is not None,
+        "host",
+        "The request is signed for another host than the STS endpoint",
+        expected=config.sts_endpoint,
+        presented=headers.get("host", region),
+    )
     when = _milliseconds(headers.get("x-amz-date", ""))
     fresh = when is not None and abs(given.now - when) <= SKEW and headers["x-amz-date"].startswith(date)
-    require(fresh, "request_time", "", expected="within 15 minutes of now", presented=headers.get("x-amz-date"))
+    require(
+        fresh,
+        "request_time",
+        "The request was signed too long ago, or a clock is wrong",
+        expected="within 15 minutes of now",
+        presented=headers.get("x-amz-date"),
+    )
 
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
     try:
         answer = await given.outside.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
     except OutsideError as error:
-        given.checks.fail("sts_unavailable", "", presented=str(error))
-    require(answer.status == 200, "sts_refused", "", presented=answer.status)
+        given.checks.fail("sts_unavailable", "STS could not be asked", presented=str(error))
+    require(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
     caller = _caller(answer)
     if caller is None:
-        given.checks.fail("sts_answer", "", expected="a GetCallerIdentity answer in JSON or XML")
+        given.checks.fail("sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
     principal = Principal.of(caller.arn)
     if principal is None:
-        given.checks.fail("principal", "", expected="an IAM user or role", presented=caller.arn)
+        given.checks.fail("principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=caller.arn)
     known, told = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
-    require(known == told, "sts_answer", "", expected=known, presented=told)
+    require(known == told, "sts_answer", "STS did not answer as expected", expected=known, presented=told)
 
     accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
-    require(not accounts or principal.account in accounts, "account_id", "", expected=accounts, presented=principal.account)
-    require(not patterns or any(allows(p, principal) for p in patterns), "principal_arn", "", expected=patterns, presented=caller.arn)
+    require(
+        not accounts or principal.account in accounts,
+        "account_id",
+        "The account is not allowed",
+        expected=accounts,
+        presented=principal.account,
+    )
+    require(
+        not patterns or any(allows(p, principal) for p in patterns),
+        "principal_arn",
+        "The principal is not allowed",
+        expected=patterns,
+        presented=caller.arn,
+    )
     facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
     kind = {"service": principal.service, "resourceType": principal.kind, "resourceName": principal.name}
     return Verified(claims={"aws": facts | kind})

@@ -68,21 +68,27 @@ def check(config: Config) -> Config:
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Asks the directory, then compares the entry's attributes with the allowed ones."""
     require = given.checks.require
-    require(bool(login.password), "password_empty", "")
+    require(bool(login.password), "password_empty", "User name or password is wrong")
     try:
         entry = await given.outside.ldap(
             config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
             base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
         )  # fmt: skip
     except OutsideError as error:
-        given.checks.fail("directory_unavailable", "", presented=str(error))
+        given.checks.fail("directory_unavailable", "The directory could not be asked", presented=str(error))
     if entry is None:
-        given.checks.fail("username_or_password", "", presented=login.username)
+        given.checks.fail("username_or_password", "User name or password is wrong", presented=login.username)
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
         values = attributes.get(field.key.lower(), ())
         allowed = comma_list(field.value)
-        require(not set(values).isdisjoint(allowed), f"allowed_field:{field.key}", "", expected=allowed, presented=values)
+        require(
+            not set(values).isdisjoint(allowed),
+            "allowed_field",
+            "An attribute of the user is not allowed",
+            expected={field.key: allowed},
+            presented=values,
+        )
     mail = next(iter(attributes.get("mail", ())), None)
     return Verified(
         claims={"ldap": {"username": login.username, "dn": entry.dn}}, audit={"ldapUsername": login.username, "ldapEmail": mail}

@@ -58,38 +58,74 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     require = given.checks.require
     headers = {name.lower(): value.strip() for name, value in login.headers.items()}
     plain = all(value.isascii() and value.isprintable() for value in headers.values())
-    require(plain and len(headers) == len(login.headers), "request_headers", "", expected="each header once")
-    host, user = headers.get("host", ""), login.user_ocid.strip()
-    require(bool(_HOST.fullmatch(host)), "host", "", expected="identity.<region>.oraclecloud.com", presented=host, status=400)
-    require(bool(_USER.fullmatch(user)), "user_ocid", "", expected="ocid1.user.oc1..<id>", presented=user)
+    require(
+        plain and len(headers) == len(login.headers),
+        "request_headers",
+        "The headers of the signed request cannot be read",
+        expected="each header once",
+    )
+    host, user = headers.get("host", "The request must be signed for Oracle's identity service"), login.user_ocid.strip()
+    require(
+        bool(_HOST.fullmatch(host)),
+        "host",
+        "The request must be signed for Oracle's identity service",
+        expected="identity.<region>.oraclecloud.com",
+        presented=host,
+        status=400,
+    )
+    require(bool(_USER.fullmatch(user)), "user_ocid", "The user OCID is malformed", expected="ocid1.user.oc1..<id>", presented=user)
 
-    proof = _signature(headers.get("authorization", ""))
+    proof = _signature(headers.get("authorization", "The request is not signed over its target, host and date"))
     signed = proof.get("headers", "").split()
     dates = {"date", "x-date"} & set(signed)
     whole = {"(request-target)", "host"} | dates == set(signed) and len(signed) == len(set(signed)) and bool(dates)
-    require(whole, "authorization", "", expected="(request-target) host and date or x-date signed", presented=proof.get("headers"))
+    require(
+        whole,
+        "authorization",
+        "The request is not signed over its target, host and date",
+        expected="(request-target) host and date or x-date signed",
+        presented=proof.get("headers"),
+    )
     # Whoever may read the tenancy's users could sign a request for somebody else's record: the key must be the user's own.
     signer = proof.get("keyId", "").rpartition("/")[0]
-    require(signer == f"{config.tenancy_ocid}/{user}", "signer", "", expected=f"{config.tenancy_ocid}/{user}", presented=signer)
+    require(
+        signer == f"{config.tenancy_ocid}/{user}",
+        "signer",
+        "The request is not signed by this user of the tenancy",
+        expected=f"{config.tenancy_ocid}/{user}",
+        presented=signer,
+    )
     skews = [abs(given.now - when) if (when := _milliseconds(headers.get(date, ""))) is not None else SKEW + 1 for date in dates]
     fresh = all(skew <= SKEW for skew in skews)
-    require(fresh, "request_time", "", expected="within 5 minutes of now", presented=[headers.get(date) for date in sorted(dates)])
+    require(
+        fresh,
+        "request_time",
+        "The request was signed too long ago, or a clock is wrong",
+        expected="within 5 minutes of now",
+        presented=[headers.get(date) for date in sorted(dates)],
+    )
 
     sent = {name: headers[name] for name in ("authorization", *dates)}
     try:
         answer = await given.outside.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
     except OutsideError as error:
-        given.checks.fail("oci_unavailable", "", presented=str(error))
-    require(answer.status == 200, "oci_refused", "", presented=answer.status)
+        given.checks.fail("oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
+    require(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)
     try:
         found = msgspec.json.decode(answer.body, type=User)
     except msgspec.MsgspecError:
-        given.checks.fail("oci_answer", "", expected="a user record")
-    require(found.id == user, "user", "", expected=user, presented=found.id)
-    require(found.compartment_id == config.tenancy_ocid, "tenancy", "", expected=config.tenancy_ocid, presented=found.compartment_id)
-    require(found.lifecycle_state == "ACTIVE", "user_state", "", expected="ACTIVE", presented=found.lifecycle_state)
+        given.checks.fail("oci_answer", "Oracle did not answer as expected", expected="a user record")
+    require(found.id == user, "user", "Oracle answered for another user", expected=user, presented=found.id)
+    require(
+        found.compartment_id == config.tenancy_ocid,
+        "tenancy",
+        "The user is of another tenancy",
+        expected=config.tenancy_ocid,
+        presented=found.compartment_id,
+    )
+    require(found.lifecycle_state == "ACTIVE", "user_state", "The user is not active", expected="ACTIVE", presented=found.lifecycle_state)
     names = comma_list(config.allowed_usernames or "")
-    require(not names or found.name in names, "username", "", expected=names, presented=found.name)
+    require(not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name)
     return Verified(claims={"oci": {"tenancyOcid": found.compartment_id, "userOcid": found.id, "username": found.name}})
 
 

@@ -68,19 +68,41 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     leaf, *others = chain
     now = datetime.fromtimestamp(given.now / 1000, UTC)
     start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    require(now >= start, "certificate_not_yet_valid", "", expected=start.isoformat(), presented=now.isoformat())
-    require(now <= end, "certificate_expired", "", expected=end.isoformat(), presented=now.isoformat())
+    require(
+        now >= start,
+        "certificate_not_yet_valid",
+        "The client certificate is not valid yet",
+        expected=start.isoformat(),
+        presented=now.isoformat(),
+    )
+    require(now <= end, "certificate_expired", "The client certificate has expired", expected=end.isoformat(), presented=now.isoformat())
     fault = _fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
-    require(fault is None, "certificate_chain", "", expected="issued by the configured CA for client authentication", presented=fault)
+    require(
+        fault is None,
+        "certificate_chain",
+        "The client certificate was not issued for this by the configured authority",
+        expected="issued by the configured CA for client authentication",
+        presented=fault,
+    )
 
     names = [_text(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     common = comma_list(config.allowed_common_names or "")
     # A subject with two common names is read differently by different software, so neither of them is believed.
-    require(not common or (len(names) == 1 and names[0] in common), "common_name", "", expected=common, presented=names)
+    require(
+        not common or (len(names) == 1 and names[0] in common),
+        "common_name",
+        "The common name is not allowed",
+        expected=common,
+        presented=names,
+    )
     alternative = config.allowed_subject_alt_names or ()
     presented = _alternative_names(leaf)
     require(
-        not alternative or not set(alternative).isdisjoint(presented), "subject_alt_name", "", expected=alternative, presented=presented
+        not alternative or not set(alternative).isdisjoint(presented),
+        "subject_alt_name",
+        "The subject alternative name is not allowed",
+        expected=alternative,
+        presented=presented,
     )
     fingerprint = leaf.fingerprint(SHA256()).hex()
     facts = {"commonName": names[0] if len(names) == 1 else "", "subjectAltNames": presented, "fingerprint": fingerprint}
