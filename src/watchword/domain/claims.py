@@ -6,9 +6,14 @@ from typing import Any
 from watchword.domain.bounds import claim_matches, claim_text, dig, split_patterns
 from watchword.domain.jose import Verdict, audiences_of
 
-__all__ = ["kept", "require_audiences", "require_claims", "require_subject"]
+__all__ = ["kept", "normal_patterns", "require_audiences", "require_claims", "require_subject"]
 
 MAX_KEPT = 4_096  # characters of one claim carried into the access token
+
+
+def normal_patterns(text: str) -> str:
+    """A comma list of globs as it is stored: `a, b`; a comma inside braces is the glob's own and stays as it is."""
+    return ", ".join(split_patterns(text) if "{" in text else (part.strip() for part in text.split(",")))
 
 
 def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) -> None:

@@ -14,7 +14,7 @@ from jwt import InvalidTokenError, PyJWS
 
 from watchword.domain.keys import SIGNATURES, Key, UnusableKeyError, bytes_of, fits, key_from_jwk, strict_json
 
-__all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "verify"]
+__all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "verified_payload", "verify"]
 
 MAX_TOKEN = 16_384
 MAX_KID = 1_024
@@ -52,27 +52,38 @@ class Unverified(msgspec.Struct, frozen=True):
     kid: str | None
 
 
+class _Opened(msgspec.Struct, frozen=True):
+    header: Mapping[str, Any]
+    payload: bytes
+    alg: str
+    kid: str | None
+
+
 def decode_unverified(token: str, checks: Verdict) -> Unverified:
     """The parts of a well-formed, signed JWT. Nothing in it is proved: use it to find the key, then `verify`."""
-    checks.require(len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token))
-    parts = token.split(".")
-    checks.require(len(parts) != 5, "token_encrypted", "The token is encrypted (JWE): present a signed one (JWS)")
-    checks.require(len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts))
-    try:
-        header, claims = (strict_json(bytes_of(part).decode()) for part in parts[:2])
-        bytes_of(parts[2])
-    except ValueError as error:
-        checks.fail("token_malformed", "The token is not a JWT", presented=_reason(error))
-    if not isinstance(header, dict) or not isinstance(claims, dict):
-        checks.fail("token_malformed", "The token is not a JWT", expected="two JSON objects")
-    alg, kid = header.get("alg"), header.get("kid")
-    if not isinstance(alg, str):
-        checks.fail("token_malformed", "The token names no algorithm")
-    if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_KID):
-        checks.fail("token_malformed", "The token's key id is not a text")
-    # RFC 7515 4.1.11: what we do not understand and must understand, we refuse; we understand no extension.
-    checks.require("crit" not in header and "b64" not in header, "header_critical", "The token demands an extension that is not supported")
-    return Unverified(header, claims, alg, kid)
+    opened = _opened(token, checks)
+    return Unverified(opened.header, _object(opened.payload, checks), opened.alg, opened.kid)
+
+
+def verified_payload(
+    token: str,
+    keys: Sequence[Mapping[str, Any] | Key],
+    *,
+    checks: Verdict,
+    algorithms: AbstractSet[str] = SIGNATURES,
+    uses: Sequence[str | None] = (None, "sig"),
+) -> bytes:
+    """What was signed, by one of `keys`; not a word on what it says."""
+    presented = _opened(token, checks)
+    checks.require(
+        presented.alg in algorithms & SIGNATURES,
+        "algorithm_refused",
+        "The token's signature algorithm is not accepted",
+        expected=sorted(algorithms & SIGNATURES),
+        presented=presented.alg[:64],
+    )
+    _require_signature(token, presented, _fitting(keys, presented, uses, checks), checks)
+    return presented.payload
 
 
 def verify(
@@ -95,16 +106,7 @@ def verify(
     ahead is common, a token that has expired is over. `issuer` and `audiences` of None are not compared;
     an empty list of audiences accepts none. `max_life` bounds `exp - iat`, and `exp - now` with it, in seconds.
     """
-    presented = decode_unverified(token, checks)
-    checks.require(
-        presented.alg in algorithms & SIGNATURES,
-        "algorithm_refused",
-        "The token's signature algorithm is not accepted",
-        expected=sorted(algorithms & SIGNATURES),
-        presented=presented.alg[:64],
-    )
-    _require_signature(token, presented, _fitting(keys, presented, uses, checks), checks)
-    claims = presented.claims
+    claims = _object(verified_payload(token, keys, checks=checks, algorithms=algorithms, uses=uses), checks)
     _require_time(claims, now / 1000, leeway=leeway, require_exp=require_exp, max_life=max_life, checks=checks)
     if issuer is not None:
         actual = claims.get("iss")
@@ -130,7 +132,37 @@ def audiences_of(claims: Mapping[str, Any], checks: Verdict) -> tuple[str, ...]:
     return tuple(listed or ())
 
 
-def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: Unverified, uses: Sequence[str | None], checks: Verdict) -> list[Key]:
+def _opened(token: str, checks: Verdict) -> _Opened:
+    checks.require(len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token))
+    parts = token.split(".")
+    checks.require(len(parts) != 5, "token_encrypted", "The token is encrypted (JWE): present a signed one (JWS)")
+    checks.require(len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts))
+    try:
+        head, payload, _ = (bytes_of(part) for part in parts)
+    except ValueError as error:
+        checks.fail("token_malformed", "The token is not a JWT", presented=_reason(error))
+    header = _object(head, checks)
+    alg, kid = header.get("alg"), header.get("kid")
+    if not isinstance(alg, str):
+        checks.fail("token_malformed", "The token names no algorithm")
+    if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_KID):
+        checks.fail("token_malformed", "The token's key id is not a text")
+    # RFC 7515 4.1.11: what we do not understand and must understand, we refuse; we understand no extension.
+    checks.require("crit" not in header and "b64" not in header, "header_critical", "The token demands an extension that is not supported")
+    return _Opened(header, payload, alg, kid)
+
+
+def _object(raw: bytes, checks: Verdict) -> Mapping[str, Any]:
+    try:
+        parsed = strict_json(raw.decode())
+    except ValueError as error:
+        checks.fail("token_malformed", "The token is not a JWT", presented=_reason(error))
+    if not isinstance(parsed, dict):
+        checks.fail("token_malformed", "The token is not a JWT", expected="a JSON object")
+    return parsed
+
+
+def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: Sequence[str | None], checks: Verdict) -> list[Key]:
     """The keys that may have signed the token; at most one for a token that names its key."""
     named = _named(keys, presented.kid)
     checks.require(bool(named), "key_unknown", "The token is signed with a key that its issuer does not publish", presented=presented.kid)
@@ -168,7 +200,7 @@ def _kid(key: Mapping[str, Any] | Key) -> Any:
     return key.kid if isinstance(key, Key) else key.get("kid")
 
 
-def _require_signature(token: str, presented: Unverified, keys: Sequence[Key], checks: Verdict) -> None:
+def _require_signature(token: str, presented: _Opened, keys: Sequence[Key], checks: Verdict) -> None:
     verifier = PyJWS(algorithms=[presented.alg], options={"verify_signature": True, "enforce_minimum_key_length": True})
     for key in keys:
         try:

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.claims import kept, require_audiences, require_claims, require_subject
+from watchword.domain.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
 from watchword.domain.jose import decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
@@ -62,8 +62,8 @@ def check(config: Config) -> Config:
         config,
         jwks_url=url,
         jwks_ca_cert=config.jwks_ca_cert.strip(),
-        bound_audiences=normal_list(config.bound_audiences),
-        bound_claims={path: normal_list(patterns) for path, patterns in config.bound_claims.items()},
+        bound_audiences=normal_patterns(config.bound_audiences),
+        bound_claims={path: normal_patterns(patterns) for path, patterns in config.bound_claims.items()},
     )
 
 

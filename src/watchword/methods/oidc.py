@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.claims import kept, require_audiences, require_claims, require_subject
+from watchword.domain.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
 from watchword.domain.jose import SIGNATURES, decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue
 
 DISCOVERY = "/.well-known/openid-configuration"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -42,8 +42,8 @@ def check(config: Config) -> Config:
         raise issue("oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com")
     return msgspec.structs.replace(
         config,
-        bound_audiences=normal_list(config.bound_audiences),
-        bound_claims={path: normal_list(patterns) for path, patterns in config.bound_claims.items()},
+        bound_audiences=normal_patterns(config.bound_audiences),
+        bound_claims={path: normal_patterns(patterns) for path, patterns in config.bound_claims.items()},
         ca_cert=config.ca_cert.strip(),
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.bounds import claim_matches, split_patterns
+from watchword.domain.claims import normal_patterns
 from watchword.domain.jose import SIGNATURES, decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import UnusableKeyError, public_keys
@@ -69,7 +70,7 @@ def check(config: Config) -> Config:
         except UnusableKeyError as error:
             raise issue("trustBundleDistribution", f"The bundle cannot be used: {error}") from error
     return msgspec.structs.replace(
-        config, allowed_spiffe_ids=normal_list(config.allowed_spiffe_ids), allowed_audiences=normal_list(config.allowed_audiences)
+        config, allowed_spiffe_ids=normal_patterns(config.allowed_spiffe_ids), allowed_audiences=normal_list(config.allowed_audiences)
     )
 
 
