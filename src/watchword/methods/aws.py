@@ -4,19 +4,14 @@ Whoever answers vouches for the caller, so the host comes from our own list; not
 The request is taken apart and put together again: method and body are constants, and only headers of a list travel.
 """
 
-import json
 import re
-from base64 import b64decode
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
-from xml.etree.ElementTree import ParseError
+from typing import Annotated, Literal
 
 import msgspec
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from watchword.domain.aws import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
-from watchword.methods.base import Answer, AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.domain.sts import caller_of, decoded, headers_of, milliseconds
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
@@ -32,7 +27,6 @@ _AUTHORIZATION = re.compile(
     re.ASCII,
 )
 _FORM = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)
-_XMLNS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -51,14 +45,6 @@ class Login(Schema, frozen=True, kw_only=True):
     iam_http_request_method: Text = "POST"
     iam_request_body: Text
     iam_request_headers: Text
-
-
-class Caller(msgspec.Struct, frozen=True, rename="pascal"):
-    """What STS says about who signed."""
-
-    account: str
-    arn: str
-    user_id: str
 
 
 def check(config: Config) -> Config:
@@ -82,66 +68,36 @@ def check(config: Config) -> Config:
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to STS and holds the answer against the configuration."""
     require = given.checks.require
-    require(
-        login.iam_http_request_method == "POST",
-        "request_method",
-        "The signed request must be a POST",
-        expected="POST",
-        presented=login.iam_http_request_method,
-    )
-    require(
-        _decoded(login.iam_request_body) == BODY,
-        "request_body",
-        "The signed request must ask for GetCallerIdentity and nothing else",
-        expected=BODY.decode(),
-    )
-    found = _headers(login.iam_request_headers)
-    require(
-        found is not None,
-        "request_headers",
-        "The headers of the signed request cannot be read",
-        expected="base64 of a JSON object, each header once",
-    )
+    method, unread = login.iam_http_request_method, "The headers of the signed request cannot be read"
+    require(method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method)
+    asks = decoded(login.iam_request_body) == BODY
+    require(asks, "request_body", "The signed request must ask for GetCallerIdentity and nothing else", expected=BODY.decode())
+    found = headers_of(login.iam_request_headers)
+    require(found is not None, "request_headers", unread, expected="base64 of a JSON object, each header once")
     headers = found or {}
     strange = sorted(headers.keys() - SENT - MADE - DROPPED)
     require(not strange, "header_not_allowed", "The signed request has a header that is not sent on", presented=strange or None)
-    require(
-        headers.get("content-length", str(len(BODY))) == str(len(BODY)),
-        "content_length",
-        "The signed request has another length than its body",
-    )
-    require(
-        bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded"))),
-        "content_type",
-        "The signed request must be form-encoded",
-    )
+    is_whole = headers.get("content-length", str(len(BODY))) == str(len(BODY))
+    require(is_whole, "content_length", "The signed request has another length than its body")
+    is_form = bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded")))
+    require(is_form, "content_type", "The signed request must be form-encoded")
 
     proof = _AUTHORIZATION.fullmatch(headers.get("authorization", "The request is not signed with Signature Version 4 for STS"))
     date, region, names = proof.groups() if proof else ("", "", "")
     signed = set(names.split(";"))
-    require(
-        {"host", "x-amz-date"} <= signed <= SENT | MADE,
-        "authorization",
-        "The request is not signed with Signature Version 4 for STS",
-        presented=names,
-    )
+    is_signed = {"host", "x-amz-date"} <= signed <= SENT | MADE
+    require(is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names)
     require(region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region)
-    url = sts_url(config.sts_endpoint, region, headers.get("host"))
+    endpoint, host = config.sts_endpoint, headers.get("host")
+    url = sts_url(endpoint, region, host)
     require(
-        url is not None,
-        "host",
-        "The request is signed for another host than the STS endpoint",
-        expected=config.sts_endpoint,
-        presented=headers.get("host", region),
+        url is not None, "host", "The request is signed for another host than the STS endpoint", expected=endpoint, presented=host or region
     )
-    when = _milliseconds(headers.get("x-amz-date", ""))
-    fresh = when is not None and abs(given.now - when) <= SKEW and headers["x-amz-date"].startswith(date)
+    told = headers.get("x-amz-date", "")
+    when = milliseconds(told)
+    is_fresh = when is not None and abs(given.now - when) <= SKEW and told.startswith(date)
     require(
-        fresh,
-        "request_time",
-        "The request was signed too long ago, or a clock is wrong",
-        expected="within 15 minutes of now",
-        presented=headers.get("x-amz-date"),
+        is_fresh, "request_time", "The request was signed too long ago, or a clock is wrong", expected="within 15 minutes", presented=told
     )
 
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
@@ -150,85 +106,23 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     except OutsideError as error:
         given.checks.fail("sts_unavailable", "STS could not be asked", presented=str(error))
     require(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
-    caller = _caller(answer)
+    caller = caller_of(answer.headers.get("content-type", ""), answer.body)
     if caller is None:
         given.checks.fail("sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
     principal = Principal.of(caller.arn)
     if principal is None:
         given.checks.fail("principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=caller.arn)
-    known, told = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
-    require(known == told, "sts_answer", "STS did not answer as expected", expected=known, presented=told)
+    known, named = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
+    require(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
 
     accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
-    require(
-        not accounts or principal.account in accounts,
-        "account_id",
-        "The account is not allowed",
-        expected=accounts,
-        presented=principal.account,
-    )
-    require(
-        not patterns or any(allows(p, principal) for p in patterns),
-        "principal_arn",
-        "The principal is not allowed",
-        expected=patterns,
-        presented=caller.arn,
-    )
+    is_known = not accounts or principal.account in accounts
+    require(is_known, "account_id", "The account is not allowed", expected=accounts, presented=principal.account)
+    is_known = not patterns or any(allows(pattern, principal) for pattern in patterns)
+    require(is_known, "principal_arn", "The principal is not allowed", expected=patterns, presented=caller.arn)
     facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
     kind = {"service": principal.service, "resourceType": principal.kind, "resourceName": principal.name}
     return Verified(claims={"aws": facts | kind})
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        return b64decode(text.strip(), validate=True)
-    except ValueError:
-        return None
-
-
-def _headers(text: str) -> dict[str, str] | None:
-    """The headers by lower-case name; None where one has two values, two spellings, or characters that no header has."""
-    try:
-        pairs: Any = json.loads(_decoded(text) or b"", object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    headers: dict[str, str] = {}
-    for pair in pairs if isinstance(pairs, tuple) else [None]:
-        name, value = pair or ("", "\n")
-        value = value[0] if isinstance(value, list) and len(value) == 1 else value
-        plain = isinstance(value, str) and value.isascii() and value.isprintable()
-        if not plain or not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in headers:
-            return None
-        headers[name.lower()] = value
-    return headers
-
-
-def _milliseconds(text: str) -> int | None:
-    if not re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
-        return None
-    try:
-        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        return None
-
-
-def _caller(answer: Answer) -> Caller | None:
-    """The one result in the answer, read as what the answer says it is: JSON or XML, never the one for the other."""
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if kind == "application/json":
-            found: Any = msgspec.json.decode(answer.body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
-            return msgspec.convert(found, Caller)
-        if kind in ("text/xml", "application/xml"):
-            root = fromstring(answer.body, forbid_dtd=True)
-            (result,) = [
-                one for one in root if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
-            ]
-            fields = [(one.tag.removeprefix(_XMLNS), one.text or "") for one in result]
-            return msgspec.convert(dict(fields), Caller) if len(fields) == len(dict(fields)) else None
-    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ParseError, DefusedXmlException, RecursionError):
-        return None
-    return None
 
 
 METHOD = AuthMethod(slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check)

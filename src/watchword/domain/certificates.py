@@ -1,0 +1,104 @@
+"""Client certificates: reading a presented chain, building it to a configured authority, the names a certificate bears."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+
+__all__ = ["KINDS", "alternative_names", "chain_of", "common_names", "fault", "is_authority"]
+
+MOST_CERTIFICATES = 8
+KINDS: dict[str, Any] = {"DNS": x509.DNSName, "URI": x509.UniformResourceIdentifier, "EMAIL": x509.RFC822Name, "IP": x509.IPAddress}
+
+
+def chain_of(text: str) -> list[x509.Certificate]:
+    """The presented certificates, the client's first; a proxy sends them URL-encoded."""
+    try:
+        chain = x509.load_pem_x509_certificates((unquote(text) if "%" in text else text).encode())
+    except ValueError:
+        return []
+    return chain if len(chain) <= MOST_CERTIFICATES else []
+
+
+def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime) -> str | None:
+    """Why the certificate does not lead to one of the authorities; None when it does.
+
+    The library checks signatures, algorithms, validity, path length and name constraints; what certificates of private CAs
+    must say about their use is written out here, because its rules for the public web would refuse most of them.
+    """
+    client = (
+        ExtensionPolicy.permit_all()
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _client_constraints)
+        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _client_usage)
+        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _client_purpose)
+    )
+    authority = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _authority_constraints)
+        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _authority_usage)
+        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _client_purpose)
+    )
+    store = Store(x509.load_pem_x509_certificates(authorities.encode()))
+    verifier = PolicyBuilder().store(store).time(now).extension_policies(ca_policy=authority, ee_policy=client).build_client_verifier()
+    try:
+        verifier.verify(leaf, others)
+    except (VerificationError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _client_constraints(_policy: Policy, _one: x509.Certificate, found: x509.BasicConstraints | None) -> None:
+    if found and found.ca:
+        raise ValueError("the certificate is one of an authority")
+
+
+def _client_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
+    if found and not found.digital_signature:
+        raise ValueError("the key is not for signatures")
+
+
+def _client_purpose(_policy: Policy, _one: x509.Certificate, found: x509.ExtendedKeyUsage | None) -> None:
+    if found is not None and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(found):
+        raise ValueError("the certificate is not for client authentication")
+
+
+def _authority_constraints(_policy: Policy, _one: x509.Certificate, found: x509.BasicConstraints) -> None:
+    if not found.ca:
+        raise ValueError("the issuer is not an authority")
+
+
+def _authority_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
+    if found and not found.key_cert_sign:
+        raise ValueError("the issuer's key is not for certificates")
+
+
+def is_authority(one: x509.Certificate) -> bool:
+    """Whether the certificate says that it is of an authority."""
+    try:
+        return one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return False
+
+
+def alternative_names(leaf: x509.Certificate) -> list[str]:
+    """The subject alternative names as configurations write them: DNS names plain, the others with their prefix."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return []
+    found: list[str] = []
+    for prefix, kind in KINDS.items():
+        values = names.get_values_for_type(kind)
+        found += [str(value).lower() if prefix == "DNS" else f"{prefix}:{value}" for value in values]
+    return found
+
+
+def common_names(leaf: x509.Certificate) -> list[str]:
+    """Every common name of the subject."""
+    try:
+        return [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except ValueError:
+        return []
