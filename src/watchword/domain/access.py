@@ -191,8 +191,8 @@ def _nearest(ability: Ability, grants: Sequence[_Compiled], action: str, subject
     unmet = [[f for f, test in c.tests if facts.get(f) is None or not test(facts[f])] for c in grants]
     best = min(range(len(grants)), key=lambda i: len(unmet[i]))
     conditions = ability.rules[grants[best].index].conditions or {}
-    # A dead rule may have no other fault than the expression that nothing fills.
-    field = next(iter(unmet[best]), None) or next(f for f, operand in conditions.items() if is_open(operand))
+    # An expression that nothing fills stops a rule whatever else is met.
+    field = next((f for f, operand in conditions.items() if is_open(operand)), None) or unmet[best][0]
     expected, presented = conditions[field], facts.get(field)
     text = f"{_title(ability, grants[best].index)} allows {action} on {subject} only where {field} is {_shown(expected)}; "
     if is_open(expected):

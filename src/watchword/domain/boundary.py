@@ -13,7 +13,6 @@ import msgspec
 from watchword.domain.access import FALLBACK, FALLBACK_SUBJECT, Ability, expand
 from watchword.domain.conditions import excludes, implies
 from watchword.domain.errors import BoundaryExceeded
-from watchword.domain.rules import to_object
 from watchword.domain.subjects import Rule
 
 _MAX_NAMED = 5

@@ -97,11 +97,11 @@ def _test(operator: str, operand: Any) -> Test:
         case "$ne":
             return lambda value: value != operand if not isinstance(value, list | tuple) else operand not in value
         case "$in":
-            return lambda value: value in operand if isinstance(value, str) else any(one in operand for one in _elements(value))
+            return lambda value: value in operand if isinstance(value, str) else any(one in operand for one in _texts(value))
         case "$all":
-            return lambda value: operand <= set(_elements(value))
+            return lambda value: operand <= set(_texts(value))
         case "$glob":
-            return lambda value: any(isinstance(one, str) and glob_matches(operand, one) for one in _elements(value))
+            return lambda value: any(glob_matches(operand, one) for one in _texts(value))
         case "$elemMatch":
             tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
             return lambda value: any(
@@ -115,6 +115,10 @@ def _elements(value: Any) -> Iterator[Any]:
         yield from value
     else:
         yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    return (one for one in _elements(value) if isinstance(one, str))
 
 
 # --- logic ------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,172 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchword.domain.globs import claim_glob_matches, escape_glob, glob_fault, glob_matches, glob_within, globs_disjoint
+
+TABLE = [
+    ("/app/*", "/app/x", "/app/x/y /app /app/ /app2"),
+    ("/app/**", "/app /app/ /app/x /app/x/y", "/app2"),
+    ("/app*", "/app /app2", "/app/x"),
+    ("/*", "/app", "/ /app/x"),
+    ("*", "/", "/app /app/x"),
+    ("/**", "/ /app /app/x", "/.hidden /app/.hidden/x"),
+    ("**", "/ /app /app/x", "/app/.hidden"),
+    ("/app/**/y", "/app/x/y /app/y /app/a/b/y", "/app/x /app/.x/y"),
+    ("/a?", "/ab", "/a /abc /a/"),
+    ("/[ab]", "/a /b", "/c /ab"),
+    ("/[^ab]", "/c", "/a //"),
+    ("/[a-c]x", "/bx", "/dx"),
+    ("/{a,b}", "/a /b", "/c /ab"),
+    ("/{a/**,b}", "/a/x/y /b", "/a/.x /c"),
+    ("/{1..3}", "/2", "/4"),
+    ("@(a|b)", "a b", "ab c"),
+    ("/?(a)b", "/b /ab", "/aab"),
+    ("/+(a|b)", "/a /abba", "/ /c"),
+    ("/*(a|b)c", "/c /abc", "/ab"),
+    ("/!(a)", "/b /ab", "/a"),
+    ("/!(a)/b", "/b/b", "/a/b"),
+    ("!/app", "/ /app2", "/app"),
+    ("/*", "/a", "/.a"),
+    ("/.*", "/.a", "/a"),
+    ("*.txt", "a.txt", ".txt a.md"),
+    ("/", "/", "/a"),
+    ("/a\\*", "/a*", "/ab"),
+    ("[ab", "[ab", "a"),
+    ("{a", "{a", "a"),
+    ("/(a|b)", "/a /b", "/c"),
+    ("/a|b", "/a|b", "/a b"),
+    ("./a*", "a ab", "b"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text"), [(p, t) for p, yes, _ in TABLE for t in yes.split()])
+def test_the_pattern_takes_the_text(pattern, text):
+    assert glob_matches(pattern, text)
+
+
+@pytest.mark.parametrize(("pattern", "text"), [(p, t) for p, _, no in TABLE for t in no.split()])
+def test_the_pattern_leaves_the_text(pattern, text):
+    assert not glob_matches(pattern, text)
+
+
+def test_the_empty_text_matches_no_wildcard():
+    assert not glob_matches("**", "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("repo:org/*", "repo:org/app", True),
+        ("repo:org/*", "repo:org-evil/app", False),
+        ("repo:org/*", "repo:org/app:ref:refs/heads/main", False),
+        ("repo:org/*", "repo:org/app/", False),
+        ("repo:org/app:*", "repo:org/app:environment", True),
+        ("repo:org/app:*", "repo:org/app:environment:prod", False),
+        ("repo:*:ref", "repo:a:b:ref", False),
+        ("repo:org/?", "repo:org/:", False),
+        ("repo:[^x]", "repo::", False),
+        ("repo:org/**", "repo:org/app:ref:refs/heads/main", True),
+        ("!x", "y", False),
+        ("!x", "!x", True),
+    ],
+)
+def test_a_claim_wildcard_stops_at_slashes_and_colons(pattern, text, expected):
+    assert claim_glob_matches(pattern, text) is expected
+
+
+@pytest.mark.parametrize("pattern", ["{a", "(" * 20 + "a|b" + ")" * 20, "*a" * 40, "x" * 513 + "*", "+(!(a))", "{a,(b}c)"])
+def test_a_pattern_that_cannot_be_used_is_named_and_matches_only_itself(pattern):
+    assert isinstance(glob_fault(pattern), str)
+    assert glob_matches(pattern, pattern)
+    assert not glob_matches(pattern, "a")
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 32 + "b", "+(a|+(a|+(*a)))b", "*(*(*(a)))b", "?(a)" * 60 + "b"])
+def test_no_pattern_makes_matching_slow(pattern):
+    before = time.perf_counter()
+    assert not glob_matches(pattern, "a" * 2048)
+    assert not glob_within(pattern, "/x")
+
+    assert time.perf_counter() - before < 3
+
+
+def test_a_text_beyond_the_limit_matches_nothing():
+    assert glob_matches("a*", "a" * 2048)
+    assert not glob_matches("a*", "a" * 2049)
+
+
+@given(st.text(min_size=1, max_size=12), st.text(max_size=12))
+def test_an_escaped_text_matches_itself_only(text, other):
+    assert glob_matches(escape_glob(text), text)
+    assert glob_matches(escape_glob(text), other) == (other == text)
+
+
+@given(st.text(alphabet="ab*?/[]{},()!.|\\-", min_size=1, max_size=8), st.text(alphabet="ab/.xy", max_size=8))
+def test_an_escaped_text_inside_a_pattern_stands_for_itself(value, tail):
+    assert glob_matches(f"/u/{escape_glob(value)}/*", f"/u/{value}/x")
+    if glob_matches(f"/u/{escape_glob(value)}/*", tail):
+        assert tail.startswith(f"/u/{value}/")
+
+
+WITHIN = [
+    ("/app/x/**", "/app/**", True),
+    ("/app/*", "/app/**", True),
+    ("/app/**", "/app/*", False),
+    ("/app/**", "/app/**", True),
+    ("/app/*/y", "/app/**/y", True),
+    ("/app/?", "/app/*", True),
+    ("/{a,b}/*", "/*/**", True),
+    ("/app2/**", "/app/**", False),
+    ("/**", "/app/**", False),
+    ("/app/.x/*", "/app/**", False),
+    ("/app/x", "/app/*", True),
+    ("/app/\\*", "/app/*", True),
+    ("/@(a|b)", "/@(a|b)", True),
+    ("/@(a|b)", "/*", False),
+    ("/a", "/@(a|b)", False),
+    ("!/a", "/**", False),
+]
+
+
+@pytest.mark.parametrize(("child", "parent", "expected"), WITHIN)
+def test_a_pattern_lies_within_another(child, parent, expected):
+    assert glob_within(child, parent) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("/a/**", "/b/**", True), ("/a/**", "/*/x", False), ("/a*", "/b*", True), ("/a", "/b*", True), ("/a", "/a*", False),
+        ("/*.md", "/*.txt", True), ("/@(a)", "/b", True), ("/@(a)/*", "/b/*", False), ("/a/*", "/a", True), ("/a", "/b", True),
+    ],
+)  # fmt: skip
+def test_two_patterns_exclude_each_other(one, other, expected):
+    assert globs_disjoint(one, other) is expected
+    assert globs_disjoint(other, one) is expected
+
+
+ATOMS = ["/", "*", "**", "a", "b", ".", "?", "[ab]", "[^a]", "{a,b}", "{a,*}", "(a|b)", "/**/", "/*", "{a/**,b}", "\\*"]
+patterns = st.lists(st.sampled_from(ATOMS), min_size=1, max_size=5).map("".join)
+texts = st.lists(st.sampled_from(["/", "a", "b", ".", "*", "ab", "/a"]), min_size=1, max_size=7).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(patterns, patterns, st.lists(texts, min_size=8, max_size=8))
+def test_set_questions_agree_with_matching(one, other, samples):
+    within, disjoint = glob_within(one, other), globs_disjoint(one, other)
+
+    for text in (*samples, one, other):
+        if within and glob_matches(one, text):
+            assert glob_matches(other, text)
+        if disjoint:
+            assert not (glob_matches(one, text) and glob_matches(other, text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(patterns)
+def test_a_pattern_lies_within_itself_and_is_not_apart_from_itself(pattern):
+    assert glob_within(pattern, pattern)
+    assert not globs_disjoint(pattern, pattern)

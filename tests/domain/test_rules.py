@@ -1,0 +1,136 @@
+import pytest
+
+from watchword.domain.errors import Invalid
+from watchword.domain.rules import pack, parse_rules, to_objects
+from watchword.domain.subjects import BUILT_IN, SUBJECTS, Rule, built_in
+
+
+def parse(*rules, scope="project"):
+    return parse_rules(scope, list(rules))
+
+
+def faults(*rules, scope="project"):
+    with pytest.raises(Invalid) as caught:
+        parse(*rules, scope=scope)
+    return [(i.code, ".".join(map(str, i.path))) for i in caught.value.issues]
+
+
+def secrets(conditions, **more):
+    return {"subject": "secrets", "action": "edit", "conditions": conditions, **more}
+
+
+def test_an_action_may_be_a_text_or_a_list_and_is_answered_as_a_list():
+    rules = parse({"subject": "tags", "action": "read"}, {"subject": "tags", "action": ["read", "edit", "read"]})
+
+    assert to_objects(rules) == [{"subject": "tags", "action": ["read"]}, {"subject": "tags", "action": ["read", "edit"]}]
+
+
+def test_objects_and_packed_arrays_say_the_same():
+    objects = [
+        {"subject": "secrets", "action": ["read", "edit"], "conditions": {"environment": "dev"}},
+        {"subject": "tags", "action": ["read"]},
+        {"subject": "secrets", "action": ["edit"], "inverted": True},
+    ]
+    packed = [["read,edit", "secrets", {"environment": "dev"}], ["read", "tags"], ["edit", "secrets", 0, 1]]
+
+    assert parse(*packed) == parse(*objects)
+    assert pack(parse(*objects)) == packed
+    assert to_objects(parse(*objects)) == objects
+    assert parse(["read", "tags,webhooks"]) == (Rule("tags", ("read",)), Rule("webhooks", ("read",)))
+
+
+def test_empty_conditions_are_none():
+    assert parse(secrets({})) == parse(secrets(None)) == (Rule("secrets", ("edit",)),)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"environment": "dev"}, {"environment": {"$eq": "dev", "$ne": "x"}}, {"environment": {"$in": ["a", "b"]}}, {"secretPath": {"$glob": "**"}},
+        {"secretPath": {"$in": ["/a", "/b/"]}}, {"secretName": {"$glob": "A*"}}, {"secretTags": {"$in": ["x"]}}, {"secretTags": {"$all": ["x"]}},
+        {"metadata": {"$elemMatch": {"key": "team", "value": {"$in": ["a"]}}}}, {"secretPath": "{{identity.metadata.path}}"},
+        {"secretPath": {"$glob": "/{{identity.id}}/**"}},
+    ],
+)  # fmt: skip
+def test_conditions_are_kept_as_they_were_sent(conditions):
+    assert parse(secrets(conditions))[0].conditions == conditions
+
+
+@pytest.mark.parametrize(
+    ("conditions", "code", "path"),
+    [
+        ({"secretPath": {"$regex": ".*"}}, "custom", "secretPath.$regex"), ({"environment": {"$gt": "a"}}, "custom", "environment.$gt"),
+        ({"environment": {}}, "custom", "environment"), ({"environment": ""}, "too_small", "environment"), ({"env": "x"}, "custom", "env"),
+        ({"environment": 1}, "invalid_type", "environment"), ({"environment": {"$in": []}}, "custom", "environment.$in"),
+        ({"environment": {"$in": "a"}}, "invalid_type", "environment.$in"), ({"environment": {"$in": [1]}}, "invalid_type", "environment.$in.0"),
+        ({"secretPath": "app"}, "custom", "secretPath"), ({"secretPath": {"$in": ["/a", "b"]}}, "custom", "secretPath.$in.1"),
+        ({"secretPath": {"$glob": "{a"}}, "custom", "secretPath.$glob"), ({"secretTags": "x"}, "invalid_type", "secretTags"),
+        ({"secretName": "x" * 513}, "too_big", "secretName"), ({"secretName": {"": "x"}}, "custom", "secretName."),
+        ({"metadata": {"$elemMatch": {"id": "x"}}}, "custom", "metadata.$elemMatch.id"), ({"metadata": {"$elemMatch": {}}}, "custom", "metadata.$elemMatch"),
+        ({"metadata": {"$elemMatch": "x"}}, "invalid_type", "metadata.$elemMatch"), ({"secretName": "{{process.env}}"}, "custom", "secretName"),
+        ([], "invalid_type", ""),
+    ],
+)  # fmt: skip
+def test_a_condition_that_is_not_understood_is_refused(conditions, code, path):
+    assert faults(secrets(conditions)) == [
+        (code, f"permissions.0.conditions.{path}".rstrip(".") if path != "secretName." else "permissions.0.conditions.secretName.")
+    ]
+
+
+def test_an_unknown_subject_names_all_subjects():
+    with pytest.raises(Invalid) as caught:
+        parse({"subject": "nonsense", "action": "read"})
+
+    [issue] = caught.value.issues
+    assert issue.code == "invalid_union_discriminator"
+    assert issue.options == tuple(SUBJECTS["project"])
+
+
+def test_all_faults_are_listed():
+    found = faults(
+        {"subject": "tags", "action": "fly"}, {"subject": "tags", "action": ["read", 3]}, {"subject": "tags"}, {"action": "read"},
+        {"subject": "tags", "action": []}, "x", {"subject": "tags", "action": "read", "effect": "deny"}, secrets({}, fields=["a"]),
+    )  # fmt: skip
+
+    assert found == [
+        ("invalid_enum_value", "permissions.0.action"), ("invalid_enum_value", "permissions.1.action.1"), ("invalid_type", "permissions.2.action"),
+        ("invalid_union_discriminator", "permissions.3.subject"), ("too_small", "permissions.4.action"), ("invalid_type", "permissions.5"),
+        ("unrecognized_keys", "permissions.6"), ("unrecognized_keys", "permissions.7"),
+    ]  # fmt: skip
+
+
+def test_read_is_not_mixed_with_what_it_stands_for():
+    assert faults({"subject": "secrets", "action": ["read", "readValue"]}) == [("custom", "permissions.0.action")]
+
+
+def test_a_denial_is_refused_where_the_subject_has_no_conditions_and_kept_where_it_has():
+    assert faults({"subject": "tags", "action": "read", "inverted": True}) == [("custom", "permissions.0.inverted")]
+    assert faults(secrets(None, inverted="yes")) == [("invalid_type", "permissions.0.inverted")]
+    assert parse({"subject": "tags", "action": "read", "inverted": False}) == (Rule("tags", ("read",)),)
+    assert parse(secrets(None, inverted=True))[0].inverted
+
+
+@pytest.mark.parametrize(
+    "packed", [[], ["read"], [1, "tags"], ["read", "tags", 0, 2], ["read", "tags", 0, 0, "field"], ["read", "tags", 0, 0, 0, "why"], ["read", "tags", 0, 0, 0, 0, 0]],
+)  # fmt: skip
+def test_a_packed_array_of_another_shape_is_refused(packed):
+    assert [code for code, _ in faults(packed)] == ["custom"]
+
+
+def test_a_list_is_asked_for_and_not_too_long_a_one():
+    with pytest.raises(Invalid, match="Expected array, received object"):
+        parse_rules("project", {})
+    with pytest.raises(Invalid, match="at most 1000"):
+        parse_rules("project", [["read", "tags"]] * 1001)
+
+
+@pytest.mark.parametrize(("scope", "role"), [(scope, role) for scope, roles in BUILT_IN.items() for role in roles])
+def test_a_built_in_role_is_found_and_made_of_known_actions(scope, role):
+    assert built_in(scope, role.slug) is role
+    assert built_in(scope, role.id) is role
+    for rule in role.rules:
+        assert set(rule.actions) <= set(SUBJECTS[scope][rule.subject].actions)
+
+
+def test_an_unknown_role_is_none():
+    assert built_in("project", "owner") is None
