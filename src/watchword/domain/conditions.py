@@ -101,7 +101,9 @@ def _test(operator: str, operand: Any) -> Test:
         case "$all":
             return lambda value: operand <= set(_texts(value))
         case "$glob":
-            return lambda value: any(glob_matches(operand, one) for one in _texts(value))
+            return lambda value: (
+                glob_matches(operand, value) if isinstance(value, str) else any(glob_matches(operand, v) for v in _texts(value))
+            )
         case "$elemMatch":
             tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
             return lambda value: any(
