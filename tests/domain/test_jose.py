@@ -5,6 +5,8 @@ import json
 import pathlib
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.minting import NOW, Recorded, b64, claims, jwk, mint, private, public_pem
 from watchword.domain.errors import Denied
@@ -219,9 +221,6 @@ def test_a_forged_signature_is_refused():
 
 
 def test_a_der_signature_in_place_of_a_raw_one_is_refused():
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     signed = mint(kid="e", key="p256").rpartition(".")[0]
     der = private("p256").sign(signed.encode(), ec.ECDSA(hashes.SHA256()))
     assert reason(f"{signed}.{b64(der)}", [jwk("p256", "e")]) == "signature_invalid"

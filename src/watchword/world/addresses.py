@@ -28,11 +28,11 @@ _NAT64 = ip_network("64:ff9b::/96")
 _THREADS = 16
 
 
-class Unreachable(OutsideError):  # noqa: N818 - it is a kind of OutsideError
+class Unreachable(OutsideError):
     """The host did not answer: not there, not listening, or too slow."""
 
 
-class Refused(OutsideError):  # noqa: N818
+class Refused(OutsideError):
     """Watchword will not go there."""
 
 

@@ -350,9 +350,7 @@ class Outbound:
 def _trusting(ca: str, *, own: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=ca or None)
-    except ValueError as error:  # ssl.SSLError is an OSError and a ValueError is what Python makes of text that is not ASCII
-        raise OutsideError("the configured CA certificate cannot be read") from error
-    except ssl.SSLError as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:  # the latter two for a text that is not ASCII
         raise OutsideError("the configured CA certificate cannot be read") from error
     if own:
         # A pasted certificate is the anchor, root or not; and cluster CAs made by hand lack what RFC 5280 asks of a
