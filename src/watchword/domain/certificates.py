@@ -5,12 +5,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 __all__ = ["KINDS", "alternative_names", "chain_of", "common_names", "fault", "is_authority"]
 
 MOST_CERTIFICATES = 8
+SHORTEST_RSA = 2048
 KINDS: dict[str, Any] = {"DNS": x509.DNSName, "URI": x509.UniformResourceIdentifier, "EMAIL": x509.RFC822Name, "IP": x509.IPAddress}
 
 
@@ -50,7 +52,14 @@ def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: s
     return None
 
 
-def _client_constraints(_policy: Policy, _one: x509.Certificate, found: x509.BasicConstraints | None) -> None:
+def _require_strength(one: x509.Certificate) -> None:
+    key = one.public_key()
+    if isinstance(key, RSAPublicKey) and key.key_size < SHORTEST_RSA:
+        raise ValueError("the RSA key is too short")
+
+
+def _client_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints | None) -> None:
+    _require_strength(one)
     if found and found.ca:
         raise ValueError("the certificate is one of an authority")
 
@@ -65,7 +74,8 @@ def _client_purpose(_policy: Policy, _one: x509.Certificate, found: x509.Extende
         raise ValueError("the certificate is not for client authentication")
 
 
-def _authority_constraints(_policy: Policy, _one: x509.Certificate, found: x509.BasicConstraints) -> None:
+def _authority_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints) -> None:
+    _require_strength(one)
     if not found.ca:
         raise ValueError("the issuer is not an authority")
 
