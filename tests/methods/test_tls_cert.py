@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from tests.methods.clouds import authority, certificate, given, milliseconds, name, pem
@@ -156,11 +156,6 @@ async def test_a_weak_signature_or_key_is_refused():
 
     assert await refused(weak.sign(CA_KEY, SHA256())) == "certificate_chain"
     assert await refused(client(key=key)) == "certificate_chain"
-    try:
-        old = weak.sign(CA_KEY, SHA1())
-    except ValueError:  # the library does not make them any more either
-        return
-    assert await refused(old) == "certificate_chain"
 
 
 def intermediate(*, ca=True, path_length=None, extensions=()):

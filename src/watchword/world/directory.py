@@ -87,7 +87,7 @@ async def opened_entry(
         raise OutsideError(f"TLS with the directory failed: {error.reason or 'the certificate was not accepted'}") from error
     except (OSError, EOFError) as error:
         raise OutsideError("the connection to the directory failed") from error
-    except (sansldap.LDAPError, ValueError, RecursionError) as error:
+    except (sansldap.LDAPError, ValueError, LookupError, RecursionError) as error:
         raise OutsideError("the directory and Watchword do not understand each other") from error
 
 
@@ -180,7 +180,10 @@ class _Link:
         """The answers to what was just asked, the last one ending it; references elsewhere are not followed."""
         await self._write(self._session.data_to_send())
         for _ in range(self._limits.answers):
-            for answer in self._session.receive(await self._message()):
+            answers = self._session.receive(await self._message())
+            if not answers:  # a whole message, and yet there is nothing in it
+                raise OutsideError("the server does not speak LDAP")
+            for answer in answers:
                 if isinstance(answer, sansldap.SearchResultReference):
                     continue
                 yield answer

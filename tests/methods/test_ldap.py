@@ -1,0 +1,142 @@
+import functools
+
+import msgspec
+import pytest
+
+from tests.methods.clouds import Trust, authority, given, milliseconds, pem
+from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
+from watchword.domain.errors import Denied, Invalid
+from watchword.domain.secret import Secret, decode_secret
+from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, verify
+from watchword.world.addresses import Guard
+from watchword.world.directory import opened_entry
+from watchword.world.outbound import Outbound
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory):
+    return Trust(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture(params=["slapd", "small"])
+async def where(request, tmp_path, trust):
+    """The URL of a directory over TLS: OpenLDAP's, and our own."""
+    if request.param == "slapd" and not SLAPD:
+        pytest.skip("slapd is not installed (Debian: apt-get install slapd)")
+    if request.param == "slapd":
+        with slapd(tmp_path, trust) as (_, port):
+            yield f"ldaps://localhost:{port}"
+    else:
+        async with listening(SmallDirectory(), tls=trust.context("localhost")) as port:
+            yield f"ldaps://localhost:{port}"
+
+
+def config(url="ldaps://directory.example", **options):
+    return check(Config(**({"url": url, "bind_dn": SERVICE, "bind_pass": Secret(SERVICE_PASSWORD), "search_base": BASE} | options)))
+
+
+def login(username="ada", password="ada's password"):
+    return Login(identity_id="an-identity", username=username, password=Secret(password))
+
+
+async def proved(using, request):
+    guard = Guard(["localhost"])
+    outside = Outbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
+    try:
+        return await verify(using, request, given(outside))
+    finally:
+        await outside.close()
+
+
+async def refused(using, request):
+    with pytest.raises(Denied) as denied:
+        await proved(using, request)
+    assert request.password.reveal() not in repr(denied.value.facts)
+    return denied.value
+
+
+def fields(**pairs):
+    return tuple(AllowedField(key=key, value=value) for key, value in pairs.items())
+
+
+async def test_a_user_of_the_directory_with_the_right_password_is_accepted(where, trust):
+    verified = await proved(
+        config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(MAIL="x@y,ada@example.com", employeeType="builder")), login()
+    )
+
+    assert verified.claims == {"ldap": {"username": "ada", "dn": f"uid=ada,ou=people,{BASE}"}}
+    assert verified.audit == {"ldapUsername": "ada", "ldapEmail": "ada@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [("ada", "wrong"), ("nobody", "ada's password"), ("ada)(uid=*", "ada's password"), ("*", "ada's password")]
+)
+async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(where, trust, username, password):
+    denied = await refused(config(where, ldap_ca_certificate=trust.pem), login(username, password))
+
+    assert (denied.reason, denied.message) == ("username_or_password", "User name or password is wrong")
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"employeeType": "admin"}, {"employeeType": "build"}, {"department": "x"}, {"mail": "ada@example.com", "cn": "Bob"}]
+)
+async def test_an_attribute_outside_the_list_or_missing_is_refused(where, trust, wanted):
+    using = config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(**wanted))
+
+    assert (await refused(using, login())).reason == "allowed_field"
+
+
+async def test_a_directory_that_does_not_prove_itself_is_not_given_a_password(where, tmp_path_factory):
+    other = Trust(tmp_path_factory.mktemp("other")).pem
+
+    assert (await refused(config(where, ldap_ca_certificate=other), login())).reason == "directory_unavailable"
+
+
+def test_an_empty_password_is_no_login():
+    body = b'{"identityId": "i", "username": "ada", "password": ""}'
+    with pytest.raises(msgspec.ValidationError, match="password"):
+        msgspec.json.decode(body, type=Login, dec_hook=decode_secret)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body.replace(b"ada", b""), type=Login, dec_hook=decode_secret)
+
+
+@pytest.mark.parametrize("name", ["Ada", " ada", "ADA  ", "ada"])
+def test_every_spelling_that_a_directory_takes_for_the_same_counts_towards_one_lockout(name):
+    assert METHOD.has_lockout
+    assert METHOD.lockout_key is name_for_lockout
+    assert name_for_lockout(login(name)) == "ada"
+    assert name_for_lockout(login(f"{name}  b")) == "ada b"
+
+
+def test_neither_password_shows_itself():
+    assert SERVICE_PASSWORD not in repr(config())
+    assert "ada's" not in repr(login())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", "http://directory"), ("url", "directory"), ("url", "ldap://u:p@directory"), ("url", "ldap://directory/dc=x"), ("url", "ldap://"), ("url", "ldap://d?x"),
+        ("searchFilter", "uid={{username}}"), ("searchFilter", "(uid={{username}}"), ("searchFilter", "(uid=ada)"), ("searchFilter", "({{username}}=ada)"),
+        ("searchFilter", "(uid={{username}})(a=b)"), ("searchFilter", "(&(uid={{username}})"), ("searchFilter", "(uid={{username}}\\zz)"),
+        ("searchFilter", "(&" * 200 + "(uid={{username}})" + ")" * 200), ("searchFilter", "(!(uid={{username}})(a=b))"), ("searchFilter", "(cn:{{username}}:=x)"),
+        ("ldapCaCertificate", "nonsense"), ("bindPass", ""),
+    ],
+)  # fmt: skip
+def test_a_configuration_of_another_form_is_refused(field, value):
+    wire = {"url": "ldaps://d", "bindDN": SERVICE, "bindPass": "x", "searchBase": BASE} | {field: value}
+    with pytest.raises(Invalid) as invalid:
+        check(msgspec.convert(wire, Config, dec_hook=decode_secret))
+
+    assert invalid.value.issues[0].path == (field,)
+
+
+def test_the_configuration_is_stored_normalised():
+    ca = pem(authority("x")[0])
+    stored = config(
+        " ldap://d ", search_filter=" (&(objectClass=person)(uid={{username}})) ", allowed_fields=fields(mail="a,b"), ldap_ca_certificate=ca
+    )
+
+    assert (stored.url, stored.search_filter) == ("ldap://d", "(&(objectClass=person)(uid={{username}}))")
+    assert stored.allowed_fields == fields(mail="a, b")
+    assert config().search_filter == "(uid={{username}})"

@@ -1,0 +1,284 @@
+import time
+
+import pytest
+import sansldap
+
+from tests.methods.clouds import Trust
+from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
+from watchword.domain.secret import Secret
+from watchword.methods.base import OutsideError
+from watchword.world.addresses import Guard
+from watchword.world.directory import Limits, filled, opened_entry
+
+ADA, BOB = f"uid=ada,ou=people,{BASE}", f"uid=bob,ou=people,{BASE}"
+QUICK = Limits(connect=0.5, total=1.0)
+
+
+async def at_home(_host, port):
+    return [("127.0.0.1", port)]
+
+
+async def opened(url, username="ada", password="ada's password", **options):
+    options = {
+        "ca": "", "bind_dn": SERVICE, "bind_password": Secret(SERVICE_PASSWORD), "base": BASE, "filter_template": "(uid={{username}})", "allowed": at_home,
+    } | options  # fmt: skip
+    return await opened_entry(url, username=username, password=Secret(password), **options)
+
+
+async def failed(url, **options):
+    with pytest.raises(OutsideError) as error:
+        await opened(url, **options)
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory):
+    return Trust(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture(scope="module")
+def tls(trust):
+    return trust.context("localhost", "127.0.0.1")
+
+
+# OpenLDAP, for real
+
+
+@pytest.fixture(scope="module")
+def openldap(tmp_path_factory, trust):
+    if not SLAPD:
+        pytest.skip("slapd is not installed (Debian: apt-get install slapd)")
+    with slapd(tmp_path_factory.mktemp("slapd"), trust) as ports:
+        yield ports
+
+
+@pytest.fixture(params=["ldap", "ldap with StartTLS", "ldaps"])
+def way(request, openldap, trust):
+    """The URL and the CA of each way to talk to slapd."""
+    plain, secure = openldap
+    if request.param == "ldaps":
+        return f"ldaps://localhost:{secure}", trust.pem
+    return f"ldap://localhost:{plain}", trust.pem if "TLS" in request.param else ""
+
+
+async def test_slapd_opens_the_entry_of_a_user_with_the_right_password(way):
+    url, ca = way
+    entry = await opened(url, ca=ca)
+
+    assert entry.dn == ADA
+    assert entry.attributes["mail"] == ("ada@example.com",)
+    assert set(entry.attributes["employeeType"]) == {"builder", "tester"}
+    assert "userPassword" not in entry.attributes
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("ada", "wrong"), ("ada", "bob's password"), ("nobody", "ada's password"), ("ada", ""), ("", "ada's password"), ("twin", "twin's password"),
+        ("*", "ada's password"), ("a*", "ada's password"), ("ada)(uid=*", "ada's password"), ("*)(|(uid=*", "ada's password"),
+        ("nobody)(|(uid=ada", "ada's password"), ("ada\x00", "ada's password"), (r"\61da", "ada's password"), (f"{ADA}", "ada's password"),
+        ("ada\\", "ada's password"), ("ada))\x00", "ada's password"),
+    ],
+)  # fmt: skip
+async def test_slapd_opens_nothing_for_a_wrong_password_a_wrong_name_or_an_injected_filter(way, username, password):
+    url, ca = way
+
+    assert await opened(url, username, password, ca=ca) is None
+
+
+async def test_slapd_finds_a_name_with_the_characters_of_a_filter(way):
+    url, ca = way
+
+    assert (await opened(url, "star*", "star's password", ca=ca)).dn == f"uid=star*,ou=people,{BASE}"
+    assert (await opened(url, "Star (*)", "star's password", ca=ca, filter_template="(&(objectClass=person)(cn={{username}}))")).attributes[
+        "uid"
+    ] == ("star*",)
+
+
+async def test_slapd_refusing_the_service_account_is_a_failure_of_the_directory(way):
+    url, ca = way
+
+    assert "invalid_credentials" in await failed(url, ca=ca, bind_password=Secret("wrong"))
+    assert "no service account" in await failed(url, ca=ca, bind_password=Secret(""))
+    assert "search" in await failed(url, ca=ca, base="dc=elsewhere")
+
+
+async def test_slapd_with_a_certificate_of_another_authority_is_not_believed(openldap, tmp_path):
+    other = Trust(tmp_path).pem
+
+    for url in (f"ldaps://localhost:{openldap[1]}", f"ldap://localhost:{openldap[0]}"):
+        assert "TLS" in await failed(url, ca=other)
+    assert "TLS" in await failed(f"ldaps://localhost:{openldap[1]}")  # the system's roots do not know it either
+
+
+async def test_slapd_with_a_certificate_for_another_name_is_not_believed(openldap, trust):
+    assert "TLS" in await failed(f"ldaps://directory.example:{openldap[1]}", ca=trust.pem)
+    assert (await opened(f"ldaps://127.0.0.1:{openldap[1]}", ca=trust.pem)).dn == ADA
+
+
+# What an honest server does not do
+
+
+async def test_an_empty_password_is_refused_before_any_bind():
+    directory = SmallDirectory()
+    async with listening(directory) as port:
+        assert await opened(f"ldap://localhost:{port}", "ada", "") is None
+        assert directory.binds == []
+        assert (await opened(f"ldap://localhost:{port}")).dn == ADA
+    assert directory.binds == [(SERVICE, SERVICE_PASSWORD), (ADA, "ada's password")]
+
+
+async def test_values_that_are_no_text_are_left_out():
+    async with listening(SmallDirectory()) as port:
+        entry = await opened(f"ldap://localhost:{port}")
+
+    assert "jpegPhoto" not in entry.attributes
+    assert entry.attributes["cn"] == ("Ada",)
+
+
+@pytest.mark.parametrize("found", [[], [""], [ADA, BOB], [ADA, ADA]])
+async def test_anything_but_exactly_one_entry_with_a_name_is_no_entry(found):
+    directory = SmallDirectory()
+    directory.found = found
+    async with listening(directory) as port:
+        assert await opened(f"ldap://localhost:{port}") is None
+    assert len(directory.binds) == 1
+
+
+async def test_more_entries_than_asked_for_are_no_entry():
+    directory = SmallDirectory()
+    directory.found, directory.done = [ADA, BOB], sansldap.LDAPResultCode.SIZE_LIMIT_EXCEEDED
+    async with listening(directory) as port:
+        assert await opened(f"ldap://localhost:{port}") is None
+
+
+async def test_codes_that_say_nothing_about_the_password_are_failures_of_the_directory():
+    directory = SmallDirectory()
+    async with listening(directory) as port:
+        for code in (sansldap.LDAPResultCode.BUSY, sansldap.LDAPResultCode.UNAVAILABLE):
+            directory.verdicts = {ADA: code}
+            assert "could not check" in await failed(f"ldap://localhost:{port}")
+        directory.verdicts = {ADA: sansldap.LDAPResultCode.UNWILLING_TO_PERFORM}  # a locked account
+        assert await opened(f"ldap://localhost:{port}") is None
+
+
+async def test_a_small_directory_speaks_start_tls(trust, tls):
+    async with listening(SmallDirectory(tls)) as port:
+        assert (await opened(f"ldap://localhost:{port}", ca=trust.pem)).dn == ADA
+
+
+async def test_a_directory_that_refuses_start_tls_hears_no_password(trust):
+    directory = SmallDirectory()
+    directory.start_tls = sansldap.LDAPResultCode.PROTOCOL_ERROR
+    async with listening(directory) as port:
+        assert "StartTLS" in await failed(f"ldap://localhost:{port}", ca=trust.pem)
+    assert directory.binds == []
+
+
+async def test_bytes_sent_ahead_of_the_tls_handshake_are_not_taken_for_the_directorys(trust):
+    forger = sansldap.LDAPServer()
+    client = sansldap.LDAPClient()
+    client.bind_simple(SERVICE, "x")
+    (bind,) = forger.receive(client.data_to_send())
+    forger.bind_response(bind.message_id)
+    directory = SmallDirectory()
+    directory.injected = forger.data_to_send()
+    async with listening(directory) as port:
+        assert "TLS" in await failed(f"ldap://localhost:{port}", ca=trust.pem)
+    assert directory.binds == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x84\x7f\xff\xff\xff", b"\x30\x80\x00\x00", b"\x30\x88" + b"\xff" * 8, b"\x30\x00", b"\x30\x03\x02\x01\x01",
+        b"\x30\x0c\x02\x01\x63\x61\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00", b"\x30\x05\x02\x01\x01\x61\x30",
+        b"\x30\x0e\x02\x01\x01\x61\x09\x0a\x81\x00\x04\x00\x04\x00\xa3\x00",  # an empty result code
+    ],
+)  # fmt: skip
+async def test_a_server_that_does_not_speak_ldap_is_refused(raw):
+    directory = SmallDirectory()
+    directory.raw = raw
+    async with listening(directory) as port:
+        assert await failed(f"ldap://localhost:{port}", limits=QUICK)
+
+
+async def test_an_answer_without_end_is_refused():
+    directory = SmallDirectory()
+    session, client = sansldap.LDAPServer(), sansldap.LDAPClient()
+    client.bind_simple(SERVICE, "x")
+    session.receive(client.data_to_send())
+    directory.found = [ADA] * 100
+    async with listening(directory) as port:
+        assert "too much" in await failed(f"ldap://localhost:{port}", limits=Limits(answers=20))
+        assert "too much" in await failed(f"ldap://localhost:{port}", limits=Limits(message=100))
+
+
+async def test_a_directory_that_says_nothing_is_left_in_time():
+    directory = SmallDirectory()
+    directory.silent = True
+    started = time.monotonic()
+    async with listening(directory) as port:
+        assert "in time" in await failed(f"ldap://localhost:{port}", limits=QUICK)
+    assert time.monotonic() - started < 4
+
+
+async def test_a_directory_that_is_not_there_cannot_be_reached():
+    assert "reached" in await failed("ldap://localhost:1", limits=QUICK)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"])
+async def test_a_private_address_is_refused_unless_the_operator_names_it(address):
+    directory = SmallDirectory()
+
+    async def resolve(_host, port):
+        return [(address, port)]
+
+    async with listening(directory) as port:
+        guard = Guard((), resolve=resolve)
+        assert "private" in await failed(f"ldap://directory.example:{port}", allowed=guard.addresses)
+        if address == "127.0.0.1":
+            named = Guard(("127.0.0.0/8",), resolve=resolve)
+            assert await opened(f"ldap://directory.example:{port}", allowed=named.addresses)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost",
+        "ldap://",
+        "ldap://u:p@localhost",
+        "ldap://localhost/dc=x",
+        "ldap://localhost:x",
+        "ldap://localhost?x",
+        "ldapi://%2f",
+        "ldap://[",
+    ],
+)
+async def test_a_url_of_another_form_is_refused(url):
+    assert "LDAP URL" in await failed(url)
+
+
+async def test_a_ca_that_cannot_be_read_is_refused():
+    assert await failed("ldaps://localhost:1", ca="nonsense")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "(uid={{username}})",
+        "(&(objectClass=person)(|(uid={{username}})(mail={{username}}@x)))",
+        "(uid=x{{username}}*y)",
+        "(!(uid:dn:2.4.6:={{username}}))",
+        "(uid>={{username}})",
+    ],
+)
+@pytest.mark.parametrize("name", ["ada", "*", ")(uid=*", "\\2a", "{{username}}", "\x00", "é", "(|(a=b)"])
+def test_no_name_changes_the_shape_of_a_filter(template, name):
+    def shape(part):
+        if isinstance(part, sansldap.LDAPFilter):
+            return type(part), [shape(getattr(part, f)) for f in part.__dataclass_fields__]
+        return [shape(one) for one in part] if isinstance(part, list) else isinstance(part, bytes) or part
+
+    assert shape(filled(template, "x")) == shape(filled(template, name))
+    assert str(sansldap.LDAPFilter.from_string(str(filled(template, name)))) == str(filled(template, name))
