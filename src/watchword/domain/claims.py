@@ -62,9 +62,9 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
 
 
 def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
-    """The claims that permission templates may use: name -> text of the claim at the path; what is not there is left out."""
+    """The claims that permission templates may use: name -> text of the claim at the path; a missing one or an object is left out."""
     found = {name: dig(claims, path) for name, path in (mapping or {}).items()}
-    return {name: _text(value) for name, value in found.items() if value is not None}
+    return {name: _text(value) for name, value in found.items() if value is not None and not isinstance(value, dict)}
 
 
 def _text(value: Any) -> str:

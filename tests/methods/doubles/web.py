@@ -107,7 +107,7 @@ class Site:
         task = asyncio.current_task()
         self._tasks.add(task)
         self.connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             try:
                 while True:
                     await self._one(reader, writer)
