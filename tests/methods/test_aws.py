@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import contextlib
 import datetime as dt
@@ -13,11 +14,14 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials
+from hypothesis import given as given_some
+from hypothesis import strategies as st
 from moto.server import DomainDispatcherApplication, create_backend_app
 
 from tests.methods.clouds import Sts, Trust, given, milliseconds, serving, way_out
 from watchword.domain.aws import HOSTS, PARTITION_OF
 from watchword.domain.errors import Denied, Invalid
+from watchword.domain.sts import caller_of
 from watchword.methods.aws import BODY, METHOD, Config, Login, check, verify
 
 ACCOUNT, OTHER = "123456789012", "999999999999"
@@ -539,3 +543,25 @@ def test_lists_are_stored_with_a_space_and_defaults_are_those_of_the_contract():
     assert config.sts_endpoint == "https://sts.amazonaws.com/"
     wire = {"type": "iam", "stsEndpoint": "https://sts.amazonaws.com/", "allowedPrincipalArns": "", "allowedAccountIds": ""}
     assert wire == msgspec.to_builtins(check(METHOD.config()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+)
+NAME = st.sampled_from(["Host", "host", "X-Amz-Date", "Authorization", "Content-Type", "Content-Length"])
+
+
+@given_some(JSON | st.dictionaries(NAME, JSON | st.text(max_size=20)), st.binary(max_size=20))
+def test_no_headers_do_more_than_be_refused(headers, noise):
+    whole = go_sdk(Credentials("AKIAUNKNOWN0000000000", "secret")) | (headers if isinstance(headers, dict) else {})
+    for each in (json.dumps(headers), json.dumps(whole), noise.decode("latin-1")):
+        with pytest.raises((Denied, AttributeError)) as error:
+            asyncio.run(verify(Config(), login(each), given()))
+        assert isinstance(error.value, Denied) or "fetch" in str(error.value)  # there is no way out: it came that far
+
+
+@given_some(st.binary(max_size=200) | JSON.map(json.dumps).map(str.encode), st.sampled_from(["text/xml", "application/json", ""]))
+def test_no_answer_does_more_than_be_refused(text, kind):
+    for each in (text, XML[:150] + text + XML[150:], answer()[:60] + text):
+        assert caller_of(kind, each) is None or each != text

@@ -1,3 +1,6 @@
+import asyncio
+import base64
+import contextlib
 import datetime as dt
 import ipaddress
 from urllib.parse import quote
@@ -7,7 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from hypothesis import given as given_some
+from hypothesis import strategies as st
 
 from tests.methods.clouds import authority, certificate, given, milliseconds, name, pem
 from watchword.domain.errors import Denied, Invalid
@@ -36,6 +42,9 @@ def client(subject="agent", *, issuer=CA, signer=CA_KEY, key=None, extensions=(C
     return certificate(
         subject, key or ec.generate_private_key(ec.SECP256R1()), issuer=issuer, signer=signer, extensions=extensions, **options
     )
+
+
+WHOLE = client()
 
 
 def config(ca=CA, **options):
@@ -282,3 +291,12 @@ def test_the_configuration_is_stored_normalised():
     assert stored["allowedCommonNames"] == "a, b"
     assert list(stored["allowedSubjectAltNames"]) == ["x.example", "URI:a:b"]
     assert stored["verifyClientCertificateChain"] is False
+
+
+@given_some(st.integers(0, 700), st.binary(min_size=1, max_size=4))
+def test_no_damaged_certificate_does_more_than_be_refused(place, noise):
+    der = bytearray(WHOLE.public_bytes(Encoding.DER))
+    der[place % len(der) : place % len(der) + len(noise)] = noise
+    text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(der)).decode() + "-----END CERTIFICATE-----\n"
+    with contextlib.suppress(Denied):
+        asyncio.run(proved(text, using=config(allowed_common_names="agent", allowed_subject_alt_names=("agent.example.com",))))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -137,7 +138,8 @@ def _signature(header: str) -> Mapping[str, Any]:
 
 def _milliseconds(text: str) -> int | None:
     try:
-        return int(parsedate_to_datetime(text).timestamp() * 1000)
+        when = parsedate_to_datetime(text)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
 
