@@ -45,7 +45,13 @@ class Outside(Protocol):
     """The guarded way out (`world/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
 
     async def fetch(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "",
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        ca: str = "",
     ) -> Answer:
         """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
         ...  # fmt: skip
@@ -62,7 +68,16 @@ class Outside(Protocol):
         ...
 
     async def ldap(
-        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret,
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
     ) -> LdapEntry | None:
         """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails."""
         ...  # fmt: skip
@@ -118,7 +133,14 @@ class Checks:
         self.done: list[Check] = []
 
     def require(
-        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401,
+        self,
+        passed: bool,
+        reason: str,
+        message: str,
+        *,
+        expected: Any = None,
+        presented: Any = None,
+        status: int = 401,
     ) -> None:
         """Record the check named `reason`; raise `Denied(reason, message)` unless it passed."""
         self.done.append(Check(reason, bool(passed), expected, presented))

@@ -52,6 +52,11 @@ class Cache:
             self._old, self._young = self._young, {}
         self._young[key] = entry
 
+    def drop(self, key: Hashable) -> None:
+        """Forget one entry."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
     async def load(self, key: Hashable, load: Load) -> Entry:
         """Read the value and its families' versions in one snapshot and keep them."""
         waiting = self._loading.get(key)
@@ -73,7 +78,8 @@ class Cache:
             raise
         else:
             future.set_result(entry)
-            self._keep(key, entry)
+            if families:  # what depends on nothing (somebody's wrong guess) is not worth a place
+                self._keep(key, entry)
             return entry
         finally:
             del self._loading[key]

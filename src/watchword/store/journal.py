@@ -42,6 +42,8 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[tuple[Any, asyncio.Future[Any] | None]] = []
+        self._later: dict[Any, Any] = {}
+        self._later_at = 0.0
         self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failed = False
@@ -74,6 +76,18 @@ class Journal:
         if len(self._waiting) >= BATCH:
             self._urgent.set()
 
+    def coalesce(self, key: Any, entry: Entry) -> None:
+        """Write the last `entry` given for `key`, about once a second. For moments of last use: losing one harms nobody."""
+        if len(self._later) < CAPACITY:
+            self._later[key] = entry
+
+    def _take_later(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._later and (now - self._later_at >= 1 or self._closing):
+            self._later_at = now
+            self._waiting += [(entry, None) for entry in self._later.values()]
+            self._later = {}
+
     @property
     def is_writing(self) -> bool:
         """Whether the last batch could be written."""
@@ -85,10 +99,11 @@ class Journal:
         return len(self._waiting)
 
     async def _run(self) -> None:
-        while not (self._closing and not self._waiting):
+        while not (self._closing and not self._waiting and not self._later):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), LINGER)
             self._urgent.clear()
+            self._take_later()
             if self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if self._waiting:

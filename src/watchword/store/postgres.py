@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, compiled
 from watchword.store.migrate import upgrade
-from watchword.store.versions import RAISE_POSTGRES, READ, verify_raised
+from watchword.store.versions import RAISE, READ, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
@@ -124,7 +124,7 @@ class PostgresStore:
                 tx = PostgresTx(connection, writes=True)
                 yield tx
                 verify_raised(tx.tables, tx.keys)
-                await tx.many(RAISE_POSTGRES, [{"key": key, "one": 1} for key in sorted(tx.keys)])
+                await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
         except (*_GONE, asyncpg.PostgresError) as error:
             raise _translate(error) from error
 

@@ -5,7 +5,7 @@ raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no revie
 """
 
 from sqlalchemy import BigInteger, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.store.engine import ForgottenVersion, any_of, prepare
 from watchword.store.schema import versions
@@ -13,13 +13,11 @@ from watchword.store.schema import versions
 READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key, "keys")))
 
 
-def _raise(insert_of: type[sqlite.Insert] | type[postgresql.Insert]) -> sqlite.Insert | postgresql.Insert:
-    insert = insert_of(versions).values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
-    return insert.on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1})
-
-
-RAISE = prepare(_raise(sqlite.Insert))
-RAISE_POSTGRES = prepare(_raise(postgresql.Insert))
+RAISE = prepare(
+    Insert(versions)
+    .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
+    .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1})
+)
 
 
 def identity(id: str) -> str:

@@ -1,1 +1,1 @@
-"""The real outside: clock, randomness, outbound requests, keys, logs."""
+"""The real outside: clock, randomness, the network, files, logs. Only `app.py` puts these into the house."""

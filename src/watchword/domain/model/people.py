@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class Organization(Record):
+class Organization(Record, kw_only=True):
     """A tenant. `privilege_mode` is `subset` (contract 6.8 steps 1-9) or `action` (only the named action is asked)."""
 
     id: str
@@ -18,7 +18,7 @@ class Organization(Record):
     updated_at: int
 
 
-class User(Record):
+class User(Record, kw_only=True):
     """A person. `password_hash` is argon2id; it never leaves the store and the login service."""
 
     id: str
@@ -35,7 +35,7 @@ class User(Record):
     updated_at: int
 
 
-class Session(Record):
+class Session(Record, kw_only=True):
     """A signed-in person on one device. Revoking deletes the row; `version` guards refresh."""
 
     id: str
@@ -47,7 +47,7 @@ class Session(Record):
     expires_at: int
 
 
-class Invitation(Record):
+class Invitation(Record, kw_only=True):
     """A link that makes a person a member; `token_hash` is a keyed hash."""
 
     id: str
@@ -60,7 +60,7 @@ class Invitation(Record):
     expires_at: int
 
 
-class OneTimeToken(Record):
+class OneTimeToken(Record, kw_only=True):
     """A password reset or e-mail link; `token_hash` is a keyed hash."""
 
     id: str
@@ -70,7 +70,7 @@ class OneTimeToken(Record):
     expires_at: int
 
 
-class Group(Record):
+class Group(Record, kw_only=True):
     """A set of people and machine identities that holds roles together."""
 
     id: str
@@ -81,7 +81,7 @@ class Group(Record):
     updated_at: int
 
 
-class GroupMember(Record):
+class GroupMember(Record, kw_only=True):
     """One person or machine identity in a group."""
 
     group_id: str

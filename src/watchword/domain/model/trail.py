@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class AuditEvent(Record):
+class AuditEvent(Record, kw_only=True):
     """One audited act. `metadata` holds no secret and no credential."""
 
     id: str
@@ -21,7 +21,7 @@ class AuditEvent(Record):
     expires_at: int | None = None
 
 
-class Denial(Record):
+class Denial(Record, kw_only=True):
     """Why one login was refused, for an operator, by request id. Never a secret."""
 
     request_id: str
@@ -37,7 +37,7 @@ class Denial(Record):
     user_agent: str | None = None
 
 
-class DataKey(Record):
+class DataKey(Record, kw_only=True):
     """A key sealed under its parent: the root key for `instance/…` and `org/…`, the organization's key for `project/…`."""
 
     scope: str

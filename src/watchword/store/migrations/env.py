@@ -5,7 +5,6 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from watchword.store.schema import metadata
 
@@ -22,6 +21,8 @@ def _run(connection: Connection) -> None:
 
 
 async def _postgres(url: str) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - only where PostgreSQL is used
+
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1))
     async with engine.begin() as connection:
         await connection.run_sync(_run)

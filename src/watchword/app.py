@@ -1,0 +1,77 @@
+"""The composition root: settings -> store, world, keyring -> the ASGI app. The one module that knows every layer."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from watchword.http.bodies import Receive
+from watchword.http.edge import Edge, Scope, Send
+from watchword.http.litestar_app import build
+from watchword.http.table import table
+from watchword.methods import registry
+from watchword.methods.base import Outside
+from watchword.services.authentication import Seen
+from watchword.services.house import House
+from watchword.services.keys import Keyring
+from watchword.settings import Settings, decode_root_key
+from watchword.store.cache import Cache
+from watchword.store.engine import Store
+from watchword.store.journal import Journal
+from watchword.store.postgres import PostgresStore
+from watchword.store.sqlite import SqliteStore
+from watchword.world.clock import now_ms
+from watchword.world.mail import SmtpMailer
+from watchword.world.rootkey import root_key
+
+
+def open_store(settings: Settings) -> Store:
+    """The database of the settings, not connected yet."""
+    if settings.database_url is not None:
+        return PostgresStore(settings.database_url.reveal(), pool_size=settings.database_pool)
+    return SqliteStore(settings.data_dir / "watchword.db")
+
+
+def house(settings: Settings, *, outside: Outside | None = None) -> House:
+    """All long-lived parts, not opened yet."""
+    key = root_key(settings)
+    previous = decode_root_key(settings.previous_root_key.reveal()) if settings.previous_root_key else None
+    store = open_store(settings)
+    return House(
+        settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store),
+        keys=Keyring(key, os.urandom, now_ms, previous), clock=now_ms, entropy=os.urandom, outside=outside or _outside(settings),
+        methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
+    )  # fmt: skip
+
+
+def _outside(settings: Settings) -> Outside:
+    from watchword.world.outbound import Outbound  # noqa: PLC0415 - an HTTP client is slow to import
+
+    return Outbound(clock=now_ms, allowed_private_hosts=settings.allowed_private_hosts, total_timeout=settings.outbound_timeout)
+
+
+@asynccontextmanager
+async def opened(parts: House) -> AsyncIterator[House]:
+    """Connect, migrate, open the keys, start the journal; and the reverse."""
+    await parts.store.open()
+    try:
+        await parts.keys.open(parts.store)
+        parts.journal.start()
+        yield parts
+    finally:
+        await parts.journal.close()
+        await parts.store.close()
+
+
+class Server:
+    """The ASGI application of one process, over a house that is open."""
+
+    def __init__(self, parts: House) -> None:
+        self.house = parts
+        seen = Seen(parts.keys, parts.settings.cache_entries)
+        self.routes = table(parts.methods.values(), seen)
+        litestar: Any = build(self.routes, lambda: self.edge)
+        self.edge = Edge(parts, seen, litestar)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.edge(scope, receive, send)

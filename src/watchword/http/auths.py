@@ -1,0 +1,182 @@
+"""Auth methods: attach, update, get, remove and login, made for every method in the registry; client secrets; tokens."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.http.routing import IDENTITY, USER, Raw, Routes
+from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
+from watchword.methods.base import AuthMethod
+from watchword.services import access_tokens, auths, client_secrets, login, tokens
+from watchword.services.authentication import Seen
+from watchword.services.context import Ctx
+
+Method = AuthMethod[Any, Any]
+
+
+def method_routes(methods: Iterable[Method]) -> Routes:
+    """The routes that every auth method has."""
+    routes = Routes("auth methods")
+    for method in methods:
+        _add(routes, method)
+    return routes
+
+
+def _add(routes: Routes, method: Method) -> None:
+    path = f"/api/v1/auth/{method.slug}/identities/{{identity_id}}"
+    shape = auths.body(method)
+
+    async def attach(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
+        return {method.wrapper: config_out(await auths.attach(ctx, method, identity_id, body))}
+
+    async def update(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
+        return {method.wrapper: config_out(await auths.update(ctx, method, identity_id, body))}
+
+    async def get(ctx: Ctx, identity_id: str) -> dict[str, Any]:
+        return {method.wrapper: config_out(await auths.get(ctx, method, identity_id))}
+
+    async def remove(ctx: Ctx, identity_id: str) -> dict[str, Any]:
+        return {method.wrapper: config_out(await auths.remove(ctx, method, identity_id))}
+
+    async def clear(ctx: Ctx, identity_id: str) -> dict[str, int]:
+        return {"deleted": await auths.clear_lockouts(ctx, method, identity_id)}
+
+    attach.__doc__, update.__doc__ = f"Attach {method.title} to an identity.", f"Change the {method.title} of an identity."
+    get.__doc__, remove.__doc__ = f"Read the {method.title} of an identity.", f"Remove {method.title} from an identity."
+    clear.__doc__ = f"Forget failed {method.title} logins of an identity."
+    routes.add("POST", path, USER, IDENTITY, handler=attach, body_for=shape)
+    routes.add("PATCH", path, USER, IDENTITY, handler=update, body_for=shape)
+    routes.add("GET", path, USER, IDENTITY, handler=get)
+    routes.add("DELETE", path, USER, IDENTITY, handler=remove)
+    if method.has_lockout:
+        routes.add("POST", f"{path}/clear-lockouts", USER, IDENTITY, handler=clear)
+    if method.login is not None:
+        routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method))
+
+
+def _login(method: Method) -> Any:
+    async def log_in(ctx: Ctx, body: Any) -> TokenOut:
+        return TokenOut.of(await login.login(ctx, method, body))
+
+    log_in.__annotations__["body"] = method.login
+    log_in.__doc__ = f"Log in with {method.title}."
+    return log_in
+
+
+routes = Routes("credentials")
+_UNIVERSAL = "/api/v1/auth/universal-auth/identities/{identity_id}/client-secrets"
+
+
+class MadeReply(Out, kw_only=True):
+    client_secret: str
+    client_secret_data: ClientSecretOut
+
+
+class SecretReply(Out, kw_only=True):
+    client_secret_data: ClientSecretOut
+
+
+class SecretsReply(Out, kw_only=True):
+    client_secret_data: list[ClientSecretOut]
+
+
+@routes.post(_UNIVERSAL, USER, IDENTITY)
+async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.Create) -> MadeReply:
+    """Make a client secret; it is shown this once."""
+    made = await client_secrets.create(ctx, identity_id, body)
+    return MadeReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
+
+
+@routes.get(_UNIVERSAL, USER, IDENTITY)
+async def list_client_secrets(ctx: Ctx, identity_id: str) -> SecretsReply:
+    """List the client secrets that are not revoked."""
+    return SecretsReply(client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, identity_id)])
+
+
+@routes.get(_UNIVERSAL + "/{client_secret_id}", USER, IDENTITY)
+async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+    """Read a client secret's data."""
+    return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, identity_id, client_secret_id)))
+
+
+@routes.post(_UNIVERSAL + "/{client_secret_id}/revoke", USER, IDENTITY)
+async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+    """Revoke a client secret and the tokens issued for it."""
+    return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, identity_id, client_secret_id)))
+
+
+_TOKENS = "/api/v1/auth/token-auth/identities/{identity_id}/tokens"
+
+
+class TokenMadeReply(TokenOut, kw_only=True):
+    token_data: TokenRowOut
+
+
+class TokensReply(Out, kw_only=True):
+    tokens: list[TokenRowOut]
+
+
+class TokenReply(Out, kw_only=True):
+    token: TokenRowOut
+
+
+class MessageReply(Out, kw_only=True):
+    message: str
+
+
+@routes.post(_TOKENS, USER, IDENTITY)
+async def create_token(ctx: Ctx, identity_id: str, body: access_tokens.Create) -> TokenMadeReply:
+    """Make an access token for an identity; it is shown this once."""
+    issued, row = await access_tokens.create(ctx, identity_id, body)
+    return TokenMadeReply(
+        access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl, token_data=TokenRowOut.of(row)
+    )
+
+
+@routes.get(_TOKENS, USER, IDENTITY)
+async def list_tokens(ctx: Ctx, identity_id: str, query: access_tokens.Listed) -> TokensReply:
+    """List the tokens of an identity, newest-updated first."""
+    return TokensReply(tokens=[TokenRowOut.of(row) for row in await access_tokens.every(ctx, identity_id, query)])
+
+
+@routes.get("/api/v1/auth/token-auth/tokens/{token_id}", USER, IDENTITY)
+async def get_token(ctx: Ctx, token_id: str) -> TokenReply:
+    """Read a token's data."""
+    return TokenReply(token=TokenRowOut.of(await access_tokens.get(ctx, token_id)))
+
+
+@routes.patch("/api/v1/auth/token-auth/tokens/{token_id}", USER, IDENTITY)
+async def rename_token(ctx: Ctx, token_id: str, body: access_tokens.Rename) -> TokenReply:
+    """Rename a token."""
+    return TokenReply(token=TokenRowOut.of(await access_tokens.rename(ctx, token_id, body)))
+
+
+@routes.post("/api/v1/auth/token-auth/tokens/{token_id}/revoke", USER, IDENTITY)
+async def revoke_named_token(ctx: Ctx, token_id: str) -> MessageReply:
+    """Revoke a token."""
+    await access_tokens.revoke(ctx, token_id)
+    return MessageReply(message="Successfully revoked access token")
+
+
+class Presented(msgspec.Struct, frozen=True, rename="camel"):
+    access_token: Trimmed
+
+
+def token_routes(seen: Seen) -> Routes:
+    """Renewal and revocation by whoever holds the token."""
+    held = Routes("access tokens")
+
+    @held.post("/api/v1/auth/token/renew")
+    async def renew_token(ctx: Ctx, body: Presented) -> TokenOut:
+        """Renew an access token: the answer is a new one."""
+        return TokenOut.of(await tokens.renew(ctx, body.access_token, seen))
+
+    @held.post("/api/v1/auth/token/revoke")
+    async def revoke_token(ctx: Ctx, body: Presented) -> MessageReply:
+        """Revoke an access token."""
+        await tokens.revoke(ctx, body.access_token, seen)
+        return MessageReply(message="Successfully revoked access token")
+
+    return held

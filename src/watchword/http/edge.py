@@ -1,0 +1,235 @@
+"""The edge: bytes to a Ctx and back. Limits, authentication, decoding, and the one place where refusals are rendered."""
+
+import hashlib
+import ipaddress
+import logging
+import re
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from watchword.domain.actor import NOBODY
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
+from watchword.http import bodies
+from watchword.http.routing import Raw, Reply, Route
+from watchword.services.authentication import Seen, authenticate, count_use
+from watchword.services.context import Ctx
+from watchword.services.house import House
+
+Scope = dict[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Scope, bodies.Receive, Send], Awaitable[None]]
+
+MAX_HEADERS = 64 * 1024  # bytes, all names and values together
+MAX_PATH = 8 * 1024
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_JSON = (b"content-type", b"application/json; charset=utf-8")
+_log = logging.getLogger("watchword.http")
+
+
+class Edge:
+    """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
+
+    def __init__(self, house: House, seen: Seen, inner: App) -> None:
+        self.house = house
+        self.seen = seen
+        self._inner = inner
+        self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies)
+        self._origin = house.settings.site_url.rstrip("/").encode()
+
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = "req-" + self.house.entropy(9).hex()
+        scope["state"] = {"request_id": request_id}
+        answer = _Answer(send, head=scope["method"] == "HEAD")
+        try:
+            self._prepare(scope)
+            if scope["method"] == "OPTIONS":
+                await self._preflight(answer)
+            else:
+                await self._inner(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
+            await self._render(scope, error, request_id, answer)
+        if self.house.settings.log_requests or answer.status >= 500:
+            self._note(scope, request_id, answer.status, time.perf_counter() - began)
+
+    def _prepare(self, scope: Scope) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            raise TooLarge("The headers are too large")
+        raw = scope.get("raw_path") or scope["path"].encode()
+        if len(raw) > MAX_PATH:
+            raise TooLarge("The path is too long")
+        if _BAD_ESCAPE.search(raw):
+            raise BadUrl(f"'{scope['path'][:200]}' is not a valid url component")
+        path = scope["path"]
+        if "//" in path or "%00" in path or "\x00" in path:
+            raise NotFound(f"Route {scope['method']}:{path} not found")
+        if len(path) > 1 and path.endswith("/"):
+            path = path[:-1]
+        scope["path"] = path
+        scope["raw_path"] = path.encode()
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+
+    async def _preflight(self, answer: "_Answer") -> None:
+        headers = [(b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"), (b"access-control-max-age", b"600"),
+                   (b"access-control-allow-headers", b"authorization,content-type"), (b"vary", b"Origin")]  # fmt: skip
+        if self._origin:
+            headers += [(b"access-control-allow-origin", self._origin), (b"access-control-allow-credentials", b"true")]
+        await answer.write(204, b"", headers)
+
+    def context(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Ctx:
+        """The Ctx of a request, nobody signed in yet."""
+        address, trusted = self._client(scope, headers)
+        return Ctx(
+            self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            certificate=self._certificate(scope, headers, trusted=trusted),
+        )  # fmt: skip
+
+    def _client(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
+        """The caller's address and whether the peer is a trusted proxy (contract 2.9: right to left over the trusted ones)."""
+        peer = scope["client"][0] if scope.get("client") else None
+        if not self._proxies or not self._trusts(peer):
+            return peer, False
+        hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",") if hop.strip()]
+        for hop in reversed(hops):
+            if not self._trusts(hop):
+                return hop, True
+        return (hops[0] if hops else peer), True
+
+    def _trusts(self, address: str | None) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address or "")
+        except ValueError:
+            return False
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return any((mapped or parsed) in network for network in self._proxies if network.version == (mapped or parsed).version)
+
+    def _certificate(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> str | None:
+        chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
+        if chain:
+            return "".join(chain)
+        header = headers.get(self.house.settings.tls_client_cert_header.encode())
+        # Anybody can send a header; only a proxy that we trust can have checked the certificate it names.
+        return urllib.parse.unquote(header.decode("latin-1")) if header and trusted else None
+
+    async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
+        """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
+        given = headers.get(b"authorization", b"").decode("latin-1")
+        bearer = given[7:].strip() if len(given) > 6 else ""
+        if bearer:
+            ctx.actor = await authenticate(ctx, bearer, self.seen)
+        elif given.strip().lower() == "bearer":
+            raise Unauthorized("A jwt must be provided")
+        if not route.modes:
+            return
+        if ctx.actor is NOBODY:
+            raise Unauthorized("Token missing")
+        if ctx.actor.kind not in route.modes:
+            raise Forbidden("You are not allowed to access this resource with this kind of credential")
+        await count_use(ctx)
+
+    async def serve(self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        """Carry out one route: sign in, decode, call the handler, encode."""
+        headers = dict(scope["headers"])
+        ctx = self.context(scope, headers)
+        await self.sign_in(ctx, route, headers)
+        given: dict[str, Any] = {name: params[name] for name in route.names}
+        if route.body is not None:
+            raw = await bodies.read(receive, self.house.settings.max_body)
+            bare = route.method in ("DELETE", "GET")
+            value, strict = bodies.value_of(raw, headers.get(b"content-type", b"").decode("latin-1"), bare=bare)
+            if bare and value is None:
+                value = {}
+            given["body"] = Raw(bodies.body_as(dict, value, strict=True)) if route.body is Raw else bodies.body_as(route.body, value, strict=strict)
+        if route.query is not None:
+            given["query"] = bodies.query_as(route.query, scope["query_string"])
+        reply = await route.handler(ctx, **given)
+        extra: list[tuple[bytes, bytes]] = []
+        status = 200
+        if isinstance(reply, Reply):
+            status = reply.status
+            extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+            reply = reply.body
+        body = reply if isinstance(reply, bytes) else bodies.encode(reply)
+        if not any(name == b"content-type" for name, _ in extra):
+            extra.append(_JSON)
+        if route.method == "GET" and status == 200:
+            tag = etag(body)
+            if headers.get(b"if-none-match") == tag:
+                return 304, b"", [(b"etag", tag)]
+            extra.append((b"etag", tag))
+        return status, body, extra
+
+    async def _render(self, scope: Scope, error: Exception, request_id: str, answer: "_Answer") -> None:
+        if answer.status:
+            _log.error("an answer broke off", exc_info=error, extra={"request_id": request_id})
+            raise error
+        status, body, headers = rendered(error, request_id)
+        if status == 500:
+            _log.error("unexpected error", exc_info=error, extra={"request_id": request_id, "path": scope.get("path")})
+        await answer.write(status, body, headers)
+
+    def _note(self, scope: Scope, request_id: str, status: int, took: float) -> None:
+        _log.info(
+            "request", extra={"request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
+                              "milliseconds": round(took * 1000, 2)},
+        )  # fmt: skip
+
+
+class BadUrl(BadRequest):
+    """The path has an escape that means nothing (contract 2.1)."""
+
+
+def etag(body: bytes) -> bytes:
+    """A tag that depends on the content only."""
+    return b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+
+
+def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """An error in the shape of contract 2.4."""
+    headers = [_JSON]
+    if isinstance(error, Invalid):
+        body: dict[str, Any] = {"reqId": request_id, "statusCode": error.status, "message": error.issues, "error": error.name}
+    elif isinstance(error, Refusal):
+        body = {"reqId": request_id, "statusCode": error.status, "message": error.message, "error": error.name}
+        if error.details is not None:
+            body["details"] = error.details
+        if isinstance(error, BadUrl):
+            body |= {"error": "Bad Request", "code": "FST_ERR_BAD_URL"}
+        if error.message.startswith("Route ") and isinstance(error, NotFound):
+            body = {"message": error.message, "error": "Not Found", "statusCode": 404, "reqId": request_id}
+        if error.status == 429 or error.status == 503:
+            headers.append((b"retry-after", b"1"))
+    else:
+        body = {"reqId": request_id, "statusCode": 500, "message": "Something went wrong", "error": "InternalServerError"}
+        return 500, bodies.encode(body), headers
+    return error.status, bodies.encode(body), headers
+
+
+class _Answer:
+    """The way back: remembers the status, and leaves out the body of a HEAD."""
+
+    __slots__ = ("_head", "_send", "status")
+
+    def __init__(self, send: Send, *, head: bool) -> None:
+        self._send = send
+        self._head = head
+        self.status = 0
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif self._head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def write(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """A whole answer."""
+        length = (b"content-length", str(len(body)).encode())
+        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self({"type": "http.response.body", "body": body})

@@ -1,0 +1,129 @@
+"""Machine identities (contract 3.1)."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out
+from watchword.services import identities
+from watchword.services.context import Ctx
+
+routes = Routes("identities")
+
+
+class IdentityReply(Out, kw_only=True):
+    identity: IdentityOut
+
+
+class MembershipReply(Out, kw_only=True):
+    identity: IdentityMembershipOut
+
+
+class ListReply(Out, kw_only=True):
+    identities: Sequence[IdentityMembershipOut]
+    total_count: int
+
+
+class MembershipsReply(Out, kw_only=True):
+    identity_memberships: Sequence[IdentityMembershipOut]
+    total_count: int
+
+
+class OfOrganization(msgspec.Struct, frozen=True, rename="camel"):
+    org_id: Trimmed
+
+
+@routes.post("/api/v1/identities", USER, IDENTITY)
+async def create_identity(ctx: Ctx, body: identities.Create) -> IdentityReply:
+    """Create a machine identity in an organization."""
+    return IdentityReply(identity=IdentityOut.of(await identities.create(ctx, body)))
+
+
+@routes.get("/api/v1/identities", USER, IDENTITY)
+async def list_identities(ctx: Ctx, query: OfOrganization) -> ListReply:
+    """List all identities of an organization, by name."""
+    page = await identities.find(ctx, query.org_id, identities.Query(limit=None))
+    return ListReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+
+
+@routes.get("/api/v1/identities/details", IDENTITY)
+async def identity_details(ctx: Ctx) -> dict[str, Any]:
+    """The organization of the calling identity."""
+    return {"identityDetails": {"organization": await identities.details(ctx)}}
+
+
+class TextFilter(msgspec.Struct, frozen=True):
+    contains: str | None = msgspec.field(default=None, name="$contains")
+    eq: str | None = msgspec.field(default=None, name="$eq")
+    one_of: Sequence[str] | None = msgspec.field(default=None, name="$in")
+
+
+class SearchFields(msgspec.Struct, frozen=True):
+    name: TextFilter | None = None
+    role: TextFilter | None = None
+    any_of: Sequence["SearchFields"] | None = msgspec.field(default=None, name="$or")
+
+
+class Search(msgspec.Struct, frozen=True, rename="camel"):
+    order_by: Literal["name", "role"] = "name"
+    order_direction: Literal["asc", "desc"] = "asc"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    search: SearchFields = SearchFields()
+
+
+def _query(fields: SearchFields, **page: Any) -> identities.Query:
+    def exact(given: TextFilter | None) -> tuple[str, ...]:
+        if given is None:
+            return ()
+        return (*(given.one_of or ()), *((given.eq,) if given.eq is not None else ()))
+
+    contains = fields.name.contains if fields.name and fields.name.contains else ""
+    return identities.Query(
+        contains=contains, names=exact(fields.name), roles=exact(fields.role), any_of=[_query(one) for one in fields.any_of or ()], **page
+    )
+
+
+@routes.post("/api/v1/identities/search", USER, IDENTITY)
+async def search_identities(ctx: Ctx, body: Search) -> ListReply:
+    """Search the identities of the caller's organization."""
+    query = _query(body.search, offset=body.offset, limit=body.limit, order_by=body.order_by, descending=body.order_direction == "desc")
+    page = await identities.find(ctx, ctx.actor.org_id or "", query)
+    return ListReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+
+
+class Paged(msgspec.Struct, frozen=True, rename="camel"):
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 100
+    order_by: Literal["name"] = "name"
+    order_direction: Literal["asc", "desc"] = "asc"
+    search: str = ""
+
+
+@routes.get("/api/v2/organizations/{org_id}/identity-memberships", USER, IDENTITY)
+async def list_identity_memberships(ctx: Ctx, org_id: str, query: Paged) -> MembershipsReply:
+    """List the identities of an organization, a page at a time."""
+    wanted = identities.Query(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
+    page = await identities.find(ctx, org_id, wanted)
+    return MembershipsReply(identity_memberships=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+
+
+@routes.get("/api/v1/identities/{identity_id}", USER, IDENTITY)
+async def get_identity(ctx: Ctx, identity_id: str) -> MembershipReply:
+    """Read an identity with its role and metadata."""
+    return MembershipReply(identity=IdentityMembershipOut.of(await identities.get(ctx, identity_id)))
+
+
+@routes.patch("/api/v1/identities/{identity_id}", USER, IDENTITY)
+async def update_identity(ctx: Ctx, identity_id: str, body: identities.Update) -> IdentityReply:
+    """Change an identity."""
+    return IdentityReply(identity=IdentityOut.of(await identities.update(ctx, identity_id, body)))
+
+
+@routes.delete("/api/v1/identities/{identity_id}", USER, IDENTITY)
+async def delete_identity(ctx: Ctx, identity_id: str) -> IdentityReply:
+    """Delete an identity with everything that hangs on it."""
+    return IdentityReply(identity=IdentityOut.of(await identities.remove(ctx, identity_id)))

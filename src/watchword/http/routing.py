@@ -1,0 +1,107 @@
+"""Routes as data: what a handler's signature says becomes body checks, authentication, OpenAPI and the protection tests.
+
+    @routes.post("/api/v1/identities", USER, IDENTITY)
+    async def create(ctx: Ctx, body: identities.Create) -> IdentityReply: ...
+
+A handler takes `ctx`, then any of `body` (a struct, or `Raw` for a JSON object that the service checks), `query` (a struct)
+and the names in the path. It answers a struct, or a `Reply` when it needs a status or headers of its own.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NewType, get_type_hints
+
+import msgspec
+
+USER, IDENTITY, SERVICE = "user", "identity", "service"
+Handler = Callable[..., Awaitable[Any]]
+Raw = NewType("Raw", dict[str, Any])
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer with more to say than its body."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of the API. `modes` are the kinds of actor that may call it; empty: public."""
+
+    method: str
+    path: str
+    modes: tuple[str, ...]
+    handler: Handler
+    body: Any = None
+    query: Any = None
+    names: tuple[str, ...] = ()  # of the path parameters, which the handler takes
+    reply: Any = None
+    area: str
+    body_for: Any = None  # what OpenAPI shows for a Raw body
+    plain: bool = False  # the handler answers a Reply whose body is bytes
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
+
+    @property
+    def doc(self) -> str:
+        """The rest of the docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[2].strip()
+
+    @property
+    def operation(self) -> str:
+        """A name for the operation, unique among all."""
+        words = [part.strip("{}") for part in self.path.removeprefix("/api/").split("/") if part]
+        return "_".join([self.method.lower(), *words]).replace("-", "_").replace(".", "_")
+
+
+class Routes:
+    """The routes of one area, in the order they are written."""
+
+    def __init__(self, area: str) -> None:
+        self.area = area
+        self.all: list[Route] = []
+
+    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None) -> None:
+        """Add a route for a handler that is made at run time."""
+        hints = get_type_hints(handler, include_extras=True)
+        names = tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
+        inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        if sorted(names) != sorted(inside):
+            raise TypeError(f"{method} {path}: the handler takes {names}, the path has {inside}")
+        self.all.append(
+            Route(
+                method=method, path=path, modes=modes, handler=handler, body=hints.get("body"), query=hints.get("query"), names=names,
+                reply=hints.get("return"), area=self.area, body_for=body_for,
+            )
+        )  # fmt: skip
+
+    def _verb(self, method: str, path: str, modes: tuple[str, ...]) -> Callable[[Handler], Handler]:
+        def keep(handler: Handler) -> Handler:
+            self.add(method, path, *modes, handler=handler)
+            return handler
+
+        return keep
+
+    def get(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+        """A GET route."""
+        return self._verb("GET", path, modes)
+
+    def post(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+        """A POST route."""
+        return self._verb("POST", path, modes)
+
+    def patch(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+        """A PATCH route."""
+        return self._verb("PATCH", path, modes)
+
+    def put(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+        """A PUT route."""
+        return self._verb("PUT", path, modes)
+
+    def delete(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+        """A DELETE route."""
+        return self._verb("DELETE", path, modes)

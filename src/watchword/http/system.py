@@ -1,0 +1,52 @@
+"""Status, health, readiness, and the keys that verify our tokens."""
+
+from typing import Any
+
+from watchword.domain.errors import Refusal
+from watchword.http.routing import Reply, Routes
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("system")
+
+
+@routes.get("/api/status")
+async def status(ctx: Ctx) -> Reply:
+    """Whether the server is up, as clients ask it."""
+    body = {
+        "date": iso(ctx.now), "message": "Ok", "emailConfigured": ctx.house.mailer.is_configured,
+        "inviteOnlySignup": not ctx.house.settings.allow_signup, "redisConfigured": False, "secretScanningConfigured": False,
+        "auditLogStorageDisabled": False,
+    }  # fmt: skip
+    return Reply(body, headers={"cache-control": "no-store"})
+
+
+@routes.get("/healthz")
+async def health(ctx: Ctx) -> dict[str, str]:
+    """Whether the process answers."""
+    del ctx
+    return {"status": "ok"}
+
+
+@routes.get("/readyz")
+async def readiness(ctx: Ctx) -> Reply:
+    """Whether requests can be served: each part by name."""
+    checks = {"database": await _database(ctx), "migrations": "ok", "keys": "ok" if ctx.house.keys.verifiers else "no signing key",
+              "journal": "ok" if ctx.house.journal.is_writing else "the last batch could not be written"}  # fmt: skip
+    ready = all(text == "ok" for text in checks.values())
+    return Reply({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
+
+
+async def _database(ctx: Ctx) -> str:
+    try:
+        await ctx.house.store.check()
+    except Refusal as refusal:
+        return refusal.message
+    return "ok"
+
+
+@routes.get("/.well-known/jwks.json")
+async def keys(ctx: Ctx) -> Reply:
+    """The public keys of access tokens (RFC 7517)."""
+    body: dict[str, Any] = ctx.house.keys.jwks
+    return Reply(body, headers={"cache-control": "public, max-age=300"})

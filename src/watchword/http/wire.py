@@ -1,0 +1,253 @@
+"""What records look like on the wire: camelCase structs made from records, in the shapes of contract 3."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.access import built_in
+from watchword.domain.bounds import IpRange
+from watchword.domain.model.access import MembershipRole, Role
+from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, Metadata
+from watchword.domain.model.people import Organization
+from watchword.services.auths import Attached
+from watchword.services.identities import Found
+from watchword.services.times import iso, iso_or_none
+from watchword.services.tokens import Issued
+
+
+class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An answer."""
+
+
+class MetadataOut(Out, kw_only=True):
+    """A key and value."""
+
+    id: str
+    key: str
+    value: str
+
+    @classmethod
+    def every(cls, items: Sequence[Metadata]) -> list["MetadataOut"]:
+        return [cls(id=item.id, key=item.key, value=item.value) for item in items]
+
+
+class IdentityOut(Out, kw_only=True):
+    """An identity on its own."""
+
+    id: str
+    name: str
+    auth_method: str | None
+    auth_methods: Sequence[str]
+    has_delete_protection: bool
+    is_disabled: bool
+    org_id: str
+    project_id: str | None
+    created_at: str
+    updated_at: str
+    metadata: Sequence[MetadataOut]
+    active_lockout_auth_methods: Sequence[str]
+    expires_at: str | None
+
+    @classmethod
+    def of(cls, found: Found) -> "IdentityOut":
+        one = found.identity
+        return cls(
+            id=one.id, name=one.name, auth_method=found.methods[0] if found.methods else None, auth_methods=found.methods,
+            has_delete_protection=one.has_delete_protection, is_disabled=one.is_disabled, org_id=one.org_id, project_id=one.project_id,
+            created_at=iso(one.created_at), updated_at=iso(one.updated_at), metadata=MetadataOut.every(found.metadata),
+            active_lockout_auth_methods=found.locked_methods, expires_at=iso_or_none(one.expires_at),
+        )  # fmt: skip
+
+
+class CustomRoleOut(Out, kw_only=True):
+    """The custom role behind a membership."""
+
+    id: str
+    name: str
+    slug: str
+    permissions: Sequence[Mapping[str, Any]]
+    description: str | None
+
+    @classmethod
+    def of(cls, role: Role) -> "CustomRoleOut":
+        return cls(id=role.id, name=role.name, slug=role.slug, permissions=role.permissions, description=role.description)
+
+
+class IdentityMembershipOut(Out, kw_only=True, omit_defaults=True):
+    """An identity as a member of its organization: the outer id is the membership's."""
+
+    id: str
+    role: str
+    role_id: str | None
+    org_id: str
+    created_at: str
+    updated_at: str
+    identity_id: str
+    custom_role: CustomRoleOut | None = None
+    identity: IdentityOut
+    metadata: Sequence[MetadataOut]
+    last_login_auth_method: str | None
+    last_login_time: str | None
+    is_instance_admin: bool
+
+    @classmethod
+    def of(cls, found: Found) -> "IdentityMembershipOut":
+        one, membership = found.identity, found.membership
+        held, custom = found.roles[0] if found.roles else (None, None)
+        return cls(
+            id=membership.id if membership else one.id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
+            org_id=one.org_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at), identity_id=one.id,
+            custom_role=CustomRoleOut.of(custom) if custom else None, identity=IdentityOut.of(found), metadata=MetadataOut.every(found.metadata),
+            last_login_auth_method=one.last_login_method, last_login_time=iso_or_none(one.last_login_at), is_instance_admin=one.is_instance_admin,
+        )  # fmt: skip
+
+
+class HeldRoleOut(Out, kw_only=True):
+    """A role on a membership."""
+
+    id: str
+    role: str
+    custom_role_id: str | None
+    custom_role_name: str | None
+    custom_role_slug: str | None
+    is_temporary: bool
+    temporary_mode: str | None
+    temporary_range: str | None
+    temporary_access_start_time: str | None
+    temporary_access_end_time: str | None
+
+    @classmethod
+    def of(cls, held: MembershipRole, custom: Role | None) -> "HeldRoleOut":
+        return cls(
+            id=held.id, role=held.role, custom_role_id=held.custom_role_id, custom_role_name=custom.name if custom else None,
+            custom_role_slug=custom.slug if custom else None, is_temporary=held.is_temporary, temporary_mode=held.temporary_mode,
+            temporary_range=held.temporary_range, temporary_access_start_time=iso_or_none(held.starts_at),
+            temporary_access_end_time=iso_or_none(held.ends_at),
+        )  # fmt: skip
+
+
+def role_name(scope: str, slug: str) -> str:
+    """The name of a built-in role."""
+    found = built_in(scope, slug)  # type: ignore[arg-type]
+    return found.name if found else slug
+
+
+def ip_out(ip: IpRange) -> dict[str, Any]:
+    """A network in the order and with the keys of contract 1.6: a single address has no prefix."""
+    if ip.prefix is None:
+        return {"type": ip.type, "ipAddress": ip.ip_address}
+    return {"type": ip.type, "prefix": ip.prefix, "ipAddress": ip.ip_address}
+
+
+def config_out(attached: Attached) -> dict[str, Any]:
+    """A method's configuration: the common fields in the baseline order, then the method's own."""
+    record = attached.record
+    out: dict[str, Any] = {
+        "id": record.id, "accessTokenTTL": record.ttl, "accessTokenMaxTTL": record.max_ttl, "accessTokenNumUsesLimit": record.uses_limit,
+        "accessTokenPeriod": record.period, "accessTokenTrustedIps": [ip_out(ip) for ip in record.trusted_ips],
+        "createdAt": iso(record.created_at), "updatedAt": iso(record.updated_at), "identityId": record.identity_id, **attached.settings,
+    }  # fmt: skip
+    if attached.method.has_lockout:
+        out |= {
+            "lockoutEnabled": record.lockout_enabled, "lockoutThreshold": record.lockout_threshold,
+            "lockoutDurationSeconds": record.lockout_duration, "lockoutCounterResetSeconds": record.lockout_reset,
+        }  # fmt: skip
+    return out
+
+
+class ClientSecretOut(Out, kw_only=True):
+    """A client secret without the secret."""
+
+    id: str
+    created_at: str
+    updated_at: str
+    description: str
+    client_secret_prefix: str
+    client_secret_num_uses: int
+    client_secret_num_uses_limit: int
+    client_secret_ttl: int = msgspec.field(name="clientSecretTTL")
+    client_secret_last_used_at: str | None
+    identity_ua_id: str = msgspec.field(name="identityUAId")
+    is_client_secret_revoked: bool
+
+    @classmethod
+    def of(cls, one: ClientSecret) -> "ClientSecretOut":
+        return cls(
+            id=one.id, created_at=iso(one.created_at), updated_at=iso(one.updated_at), description=one.description,
+            client_secret_prefix=one.prefix, client_secret_num_uses=one.uses, client_secret_num_uses_limit=one.uses_limit,
+            client_secret_ttl=one.ttl, client_secret_last_used_at=iso_or_none(one.last_used_at), identity_ua_id=one.config_id,
+            is_client_secret_revoked=one.is_revoked,
+        )  # fmt: skip
+
+
+class TokenOut(Out, kw_only=True):
+    """What a login answers (contract 3.4)."""
+
+    access_token: str
+    expires_in: int
+    access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
+    token_type: str = "Bearer"
+
+    @classmethod
+    def of(cls, issued: Issued) -> "TokenOut":
+        return cls(access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl)
+
+
+class TokenRowOut(Out, kw_only=True):
+    """A named token without the token."""
+
+    id: str
+    access_token_ttl: int = msgspec.field(name="accessTokenTTL")
+    access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
+    access_token_num_uses: int
+    access_token_num_uses_limit: int
+    access_token_last_used_at: str | None
+    access_token_last_renewed_at: str | None
+    is_access_token_revoked: bool
+    identity_ua_client_secret_id: str | None = msgspec.field(name="identityUAClientSecretId")
+    identity_id: str
+    created_at: str
+    updated_at: str
+    name: str | None
+    auth_method: str
+    access_token_period: int
+    sub_organization_id: str | None = None
+
+    @classmethod
+    def of(cls, row: AccessToken) -> "TokenRowOut":
+        return cls(
+            id=row.id, access_token_ttl=row.ttl, access_token_max_ttl=row.max_ttl, access_token_num_uses=row.uses,
+            access_token_num_uses_limit=row.uses_limit, access_token_last_used_at=iso_or_none(row.last_used_at),
+            access_token_last_renewed_at=iso_or_none(row.last_renewed_at), is_access_token_revoked=row.is_revoked,
+            identity_ua_client_secret_id=row.client_secret_id, identity_id=row.identity_id, created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at), name=row.name, auth_method=row.method, access_token_period=row.period,
+        )  # fmt: skip
+
+
+class OrganizationOut(Out, kw_only=True):
+    """An organization in the order of contract 3.20."""
+
+    id: str
+    name: str
+    customer_id: str | None
+    slug: str
+    created_at: str
+    updated_at: str
+    auth_enforced: bool
+    scim_enabled: bool
+    kms_default_key_id: str | None
+    kms_encrypted_data_key: str | None
+    default_membership_role: str
+    root_org_id: str | None
+    parent_org_id: str | None
+    should_use_new_privilege_system: bool
+
+    @classmethod
+    def of(cls, one: Organization) -> "OrganizationOut":
+        return cls(
+            id=one.id, name=one.name, customer_id=None, slug=one.slug, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+            auth_enforced=False, scim_enabled=False, kms_default_key_id=None, kms_encrypted_data_key=None,
+            default_membership_role=one.default_role, root_org_id=one.root_org_id, parent_org_id=one.parent_org_id,
+            should_use_new_privilege_system=one.privilege_mode == "action",
+        )  # fmt: skip

@@ -1,0 +1,12 @@
+"""Token Auth: an operator makes the access token; there is no login (contract 3.6)."""
+
+from watchword.methods.base import AuthMethod, Schema
+
+SLUG = "token-auth"
+
+
+class Config(Schema):
+    """Nothing beyond what all methods have."""
+
+
+METHOD = AuthMethod(slug=SLUG, wrapper="identityTokenAuth", title="Token Auth", config=Config, login=None, verify=None)

@@ -1,0 +1,66 @@
+"""Universal Auth: a client id and one of its client secrets (contract 3.5, 5.1)."""
+
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.bounds import IpRange, parse_ip_range
+from watchword.domain.decode import Trimmed, checked
+from watchword.methods.base import AuthMethod, Given, Schema, Verified
+
+SLUG = "universal-auth"
+
+
+class TrustedIp(Schema):
+    """A network, as an administrator writes it."""
+
+    ip_address: Trimmed
+
+
+EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # noqa: S104 - the documented default
+
+
+class Config(Schema):
+    """Networks from which logins are accepted. The client id is made when the method is attached."""
+
+    client_id: str = ""
+    client_secret_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
+
+
+class Login(Schema):
+    """What a workload posts. Both are trimmed: files end in a newline."""
+
+    client_id: Trimmed
+    client_secret: Trimmed
+    organization_slug: Trimmed | None = None
+
+
+def ranges(config: Config) -> tuple[IpRange, ...]:
+    """The networks of a configuration. Raises Invalid."""
+    return tuple(checked("clientSecretTrustedIps", parse_ip_range, ip.ip_address) for ip in config.client_secret_trusted_ips)
+
+
+def check(config: Config) -> Config:
+    """Refuse what is not a network."""
+    ranges(config)
+    return config
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """The client secret must be a live one of this client id. The core found it by keyed hash, or did not."""
+    del config, login
+    checks, found = given.checks, given.credential
+    if found is None:
+        checks.fail("client_secret_unknown", "Invalid credentials")
+    checks.require(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
+    checks.require(found.expires_at is None or given.now < found.expires_at, "client_secret_expired", "Access denied: the client secret has expired",
+                   expected=f"before {found.expires_at}", presented=given.now)  # fmt: skip
+    checks.require(found.uses_limit == 0 or found.uses < found.uses_limit, "client_secret_used_up",
+                   "Access denied: the client secret has no uses left", expected=found.uses_limit, presented=found.uses)  # fmt: skip
+    return Verified(credential_id=found.id, audit={"clientSecretId": found.id})
+
+
+METHOD = AuthMethod(
+    slug=SLUG, wrapper="identityUniversalAuth", title="Universal Auth", config=Config, login=Login, verify=verify, check=check,
+    locate=lambda login: ("locator", login.client_id), secret_of=lambda login: login.client_secret, has_lockout=True,
+)  # fmt: skip

@@ -1,0 +1,207 @@
+"""What the caller may do in an organization or a project: holdings read through the cache, compiled into an ability.
+
+A compiled ability is kept under (actor, place, login claims) and depends on the families of the actor and of the place.
+Temporary roles begin and end without anybody writing, so an ability also carries the moment until which it holds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.access import Ability, Grant, Rule, built_in, compile_rules, parse_rules
+from watchword.domain.actor import Actor
+from watchword.domain.boundary import is_active
+from watchword.domain.errors import Forbidden, NotFound, Unauthorized
+from watchword.domain.model.access import Privilege
+from watchword.domain.model.people import Organization
+from watchword.domain.model.projects import Project
+from watchword.services.context import Ctx, Scope
+from watchword.store import access, identities, people, projects, versions
+from watchword.store.access import HeldRole
+from watchword.store.engine import Tx
+
+_FOR_EVER = 1 << 62
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """What an actor holds in one place, compiled. `until` (ms): when the next temporary role begins or ends."""
+
+    is_member: bool
+    is_active: bool
+    grants: tuple[Grant, ...]
+    ability: Ability
+    until: int
+
+
+def role_rules(scope: str, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
+    """The name and the rules of a role on a membership. A custom role that is gone grants nothing."""
+    if held.held is None:
+        return "", ()
+    if held.custom is not None:
+        return held.custom.slug, parse_rules(scope, held.custom.permissions)
+    found = built_in(scope, held.held.role)
+    return held.held.role, found.rules if found else ()
+
+
+def active_grants(scope: str, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int) -> tuple[tuple[Grant, ...], int]:
+    """The grants that hold at `now`, roles first and privileges after them (contract 6.6), and until when that stays so."""
+    grants: list[Grant] = []
+    until = _FOR_EVER
+    for one in held:
+        if one.held is None or not one.membership.is_active:
+            continue
+        until = _next_change(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now, until)
+        if is_active(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now):
+            name, rules = role_rules(scope, one)
+            grants.append(Grant(f"role {name}", rules))
+    for extra in privileges:
+        until = _next_change(extra.is_temporary, extra.starts_at, extra.ends_at, now, until)
+        if is_active(extra.is_temporary, extra.starts_at, extra.ends_at, now):
+            grants.append(Grant(f"privilege {extra.slug}", parse_rules(scope, extra.permissions)))
+    return tuple(grants), until
+
+
+def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int, until: int) -> int:
+    if not temporary:
+        return until
+    return min([until, *(moment for moment in (starts, ends) if moment is not None and moment > now)])
+
+
+async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None) -> Holding:
+    """What an actor holds in a place, read in this view and compiled at `now`."""
+    privileges: Sequence[Privilege] = ()
+    if project_id is None:
+        held, scope = await access.held_in_org(tx, kind, id, org_id), "organization"
+    else:
+        held, scope = await access.held_in_project(tx, kind, id, project_id), "project"
+        privileges = await access.privileges_of(tx, kind, id, project_id)
+    grants, until = active_grants(scope, held, privileges, now)
+    own = [one for one in held if one.membership.actor_kind == kind]
+    return Holding(
+        is_member=bool(held), is_active=not own or own[0].membership.is_active, grants=grants,
+        ability=compile_rules(grants, await template_context(tx, kind, id, auth)), until=until,
+    )  # fmt: skip
+
+
+async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What `{{identity.…}}` in conditions stands for."""
+    name = ""
+    if kind == "identity":
+        identity = await identities.by_id(tx, id)
+        name = identity.name if identity else ""
+    elif kind == "user":
+        person = await people.user(tx, id)
+        name = person.email if person else ""
+    metadata = {item.key: item.value for item in await identities.metadata_of(tx, kind, id)}
+    return {"identity": {"id": id, "username": name, "metadata": metadata, "auth": dict(auth or {})}}
+
+
+async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
+    actor = ctx.actor
+    auth = actor.claims.identity_auth if actor.claims else None
+    key = ("holding", actor.kind, actor.id, project_id or org_id, msgspec.json.encode(auth, order="sorted") if auth else None)
+
+    async def load(tx: Tx) -> tuple[Holding, tuple[str, ...]]:
+        place = versions.project(project_id) if project_id else versions.org(org_id)
+        found = await holding(tx, actor.kind, actor.id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
+        return found, (versions.actor(actor.kind, actor.id), place)
+
+    found: Holding = await ctx.fresh.get(key, load)
+    if ctx.now >= found.until:
+        ctx.house.cache.drop(key)
+        found = await ctx.fresh.get(key, load)
+    return found
+
+
+def require_actor(ctx: Ctx, *kinds: str) -> Actor:
+    """The caller, who must be of one of `kinds` (default: a person or a machine identity)."""
+    if ctx.actor.kind == "nobody":
+        raise Unauthorized("Token missing")
+    if ctx.actor.kind not in (kinds or ("user", "identity")):
+        raise Forbidden("You are not allowed to access this resource with this kind of credential")
+    return ctx.actor
+
+
+async def enter_org(ctx: Ctx, org_id: str) -> Scope:
+    """The caller's scope in an organization. Raises Forbidden unless its credential is for it and it is an active member."""
+    actor = require_actor(ctx)
+    if actor.org_id != org_id:
+        whose = "Identity" if actor.kind == "identity" else "User"
+        raise Forbidden(f"{whose} is not a part of this organization")
+    found = await _held(ctx, org_id, None)
+    if not found.is_member or not found.is_active:
+        raise Forbidden("You are not a member of this organization")
+    return Scope(org_id=org_id, ability=found.ability)
+
+
+async def own_org(ctx: Ctx) -> Scope:
+    """The caller's scope in the organization its credential is for."""
+    actor = require_actor(ctx)
+    if actor.org_id is None:
+        raise Unauthorized("Select an organization first")
+    return await enter_org(ctx, actor.org_id)
+
+
+async def organization(ctx: Ctx, org_id: str) -> Organization:
+    """An organization, through the cache. Raises NotFound."""
+
+    async def load(tx: Tx) -> tuple[Organization | None, tuple[str, ...]]:
+        return await people.organization(tx, org_id), (versions.org(org_id),)
+
+    found: Organization | None = await ctx.fresh.get(("org", org_id), load)
+    if found is None:
+        raise NotFound(f"There is no organization {org_id}")
+    return found
+
+
+async def project(ctx: Ctx, project_id: str) -> Project | None:
+    """A project, through the cache; None for an unknown id."""
+
+    async def load(tx: Tx) -> tuple[Project | None, tuple[str, ...]]:
+        return await projects.by_id(tx, project_id), (versions.project(project_id),)
+
+    found: Project | None = await ctx.fresh.get(("project", project_id), load)
+    return found
+
+
+class ProjectScope(Scope, frozen=True, kw_only=True):
+    """A scope with its project at hand."""
+
+    project: Project
+
+
+async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
+    """The caller's scope in a project.
+
+    An unknown project, one of another organization and one the caller is no member of are told apart only for the caller's
+    own organization: everything else is NotFound or Forbidden without a hint.
+    """
+    actor = require_actor(ctx, "user", "identity", "service")
+    found = await project(ctx, project_id)
+    if found is None or (actor.kind != "service" and found.org_id != actor.org_id):
+        if found is None and actor.kind != "service":
+            raise NotFound(f"There is no project {project_id[:64]!r} that you can see")
+        raise Forbidden("You are not a member of this project")
+    if actor.kind == "service":
+        if actor.project_id != project_id:
+            raise Forbidden("This service token is for another project")
+        return ProjectScope(org_id=found.org_id, project_id=project_id, ability=service_ability(actor), project=found)
+    held = await _held(ctx, found.org_id, project_id)
+    if not held.is_member or not held.is_active:
+        raise Forbidden("You are not a member of this project")
+    return ProjectScope(org_id=found.org_id, project_id=project_id, ability=held.ability, project=found)
+
+
+def service_ability(actor: Actor) -> Ability:
+    """What a service token may do: read, and with `write` also change, secrets, folders and imports in its scopes (contract 3.32)."""
+    reading, writing = ("read",), ("create", "edit", "delete")
+    rules: list[Rule] = []
+    for one in actor.scopes:
+        conditions = {"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}}
+        for subject in ("secrets", "secret-folders", "secret-imports"):
+            if "read" in actor.permissions:
+                rules.append(Rule(actions=reading, subject=subject, conditions=conditions))
+            if "write" in actor.permissions:
+                rules.append(Rule(actions=writing, subject=subject, conditions=conditions))
+    return compile_rules(rules, None)

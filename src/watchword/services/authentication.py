@@ -1,0 +1,179 @@
+"""From a credential to the Actor behind it, and whether the credential still stands (contract 4.4).
+
+Whether a token was signed here is a fact that never changes, so it is remembered by digest. Everything that can change
+(revocation, the identity, its methods and networks, membership) is state behind the barrier.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from watchword.domain.actor import Actor
+from watchword.domain.bounds import AddressSet, compile_ranges
+from watchword.domain.errors import BadToken, Forbidden, Unauthorized
+from watchword.domain.model.identities import Identity, Revocation
+from watchword.domain.model.people import Session, User
+from watchword.domain.model.projects import ServiceToken
+from watchword.domain.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
+from watchword.services.context import Ctx
+from watchword.services.keys import Keyring
+from watchword.store import access, credentials, identities, people, service_tokens, versions
+from watchword.store.engine import Tx
+
+_MARKS_AT_HAND = 200
+
+
+class Seen:
+    """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
+
+    __slots__ = ("_capacity", "_keys", "_old", "_young")
+
+    def __init__(self, keys: Keyring, capacity: int) -> None:
+        self._keys = keys
+        self._capacity = capacity
+        self._young: dict[bytes, Claims] = {}
+        self._old: dict[bytes, Claims] = {}
+
+    def claims(self, token: str) -> Claims:
+        """The claims of a token signed here. Raises BadToken."""
+        digest = hashlib.blake2b(token.encode(errors="surrogatepass"), digest_size=16).digest()
+        claims = self._young.get(digest)
+        if claims is None:
+            claims = self._old.get(digest)
+            if claims is None:
+                claims = verified(token, self._keys.verifiers)
+            if len(self._young) >= self._capacity // 2:
+                self._old, self._young = self._young, {}
+            self._young[digest] = claims
+        return claims
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """All of an identity's state that decides whether a token of one method stands."""
+
+    identity: Identity | None
+    is_member: bool
+    networks: AddressSet | None  # None: the method is not attached any more
+    marks: Mapping[str, Revocation]
+    all_marks: bool  # False: there are more than are kept at hand, and a token's own are looked up
+
+
+def mark_keys(claims: IdentityClaims) -> tuple[str, ...]:
+    """The revocation marks that could end this token (architecture 9)."""
+    keys = (f"token/{claims.jti}", f"identity/{claims.identity_id}", method_mark(claims.identity_id, claims.auth_method))
+    return (*keys, f"secret/{claims.client_secret_id}") if claims.client_secret_id else keys
+
+
+def method_mark(identity_id: str, method: str) -> str:
+    """The mark that ends all tokens of a method of an identity."""
+    return f"method/{identity_id}/{method}"
+
+
+async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
+    """The standing of an identity's tokens of one method, through the cache."""
+
+    async def load(tx: Tx) -> tuple[Standing, tuple[str, ...]]:
+        identity = await identities.by_id(tx, identity_id)
+        config = await credentials.config(tx, identity_id, method)
+        member = await access.org_membership(tx, "identity", identity_id, org_id)
+        found = await credentials.marks_of(tx, identity_id, most=_MARKS_AT_HAND + 1)
+        few = len(found) <= _MARKS_AT_HAND
+        if not few:
+            found = await credentials.marks(tx, [f"identity/{identity_id}", method_mark(identity_id, method)])
+        value = Standing(
+            identity=identity, is_member=member is not None and member.is_active,
+            networks=compile_ranges(config.trusted_ips) if config else None, marks={mark.key: mark for mark in found}, all_marks=few,
+        )  # fmt: skip
+        return value, (versions.identity(identity_id), versions.org(org_id))
+
+    found: Standing = await ctx.fresh.get(("standing", identity_id, method, org_id), load)
+    return found
+
+
+async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
+    async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
+        return {mark.key: mark for mark in await credentials.marks(tx, mark_keys(claims))}, (versions.identity(claims.identity_id),)
+
+    found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
+    return found
+
+
+async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "authorize") -> Identity:
+    """The identity of a token that is neither expired nor revoked and whose identity and method are in order.
+
+    Raises Unauthorized (log in again) or, for a network that is not trusted, Forbidden.
+    """
+    require_unexpired(claims, ctx.now)
+    state = await standing(ctx, claims.identity_id, claims.auth_method, claims.org_id)
+    identity = state.identity
+    if identity is None:
+        raise Unauthorized(f"Failed to {doing}: no identity access token found")
+    marks = state.marks if state.all_marks else {**state.marks, **await _own_marks(ctx, claims)}
+    if marks:
+        for key in mark_keys(claims):
+            mark = marks.get(key)
+            if mark is not None and claims.creation_ms <= mark.before:
+                raise Unauthorized(f"Failed to {doing}: no identity access token found, it was revoked")
+    if identity.is_disabled or (identity.expires_at is not None and identity.expires_at <= ctx.now):
+        raise Unauthorized(f"Failed to {doing}: the identity is disabled or has expired")
+    if not state.is_member:
+        raise Unauthorized(f"Failed to {doing}: the identity is not a member of the organization")
+    if state.networks is None:
+        raise Unauthorized(f"Failed to {doing}: the auth method that issued this token is not attached any more")
+    if not state.networks.is_open and not state.networks.admits(ctx.address):
+        raise Forbidden("You are not allowed to access this resource from the current IP address")
+    return identity
+
+
+async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
+    """The actor behind a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
+    if bearer.startswith("st."):
+        return await _service(ctx, bearer)
+    claims = seen.claims(bearer)
+    if isinstance(claims, PersonClaims):
+        return await _person(ctx, claims)
+    identity = await require_standing(ctx, claims)
+    return Actor(
+        kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,
+    )  # fmt: skip
+
+
+async def count_use(ctx: Ctx) -> None:
+    """Count one request of a limited token, durably. Raises Unauthorized when no use is left."""
+    claims = ctx.actor.claims
+    if claims is not None and claims.num_uses_limit > 0 and not await ctx.house.journal.submit(credentials.TokenUsed(claims.jti, ctx.now)):
+        raise Unauthorized("The access token has no uses left: log in again")
+
+
+async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
+    require_unexpired(claims, ctx.now)
+
+    async def load(tx: Tx) -> tuple[tuple[User | None, Session | None], tuple[str, ...]]:
+        person = await people.user(tx, claims.user_id)
+        return (person, await people.session(tx, claims.token_version_id)), (versions.user(claims.user_id),)
+
+    person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
+    if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:
+        raise Unauthorized("The session has ended: sign in again")
+    return Actor(
+        kind="user", id=person.id, name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id,
+        session_id=session.id, is_instance_admin=person.is_instance_admin,
+    )  # fmt: skip
+
+
+async def _service(ctx: Ctx, bearer: str) -> Actor:
+    parts = bearer.split(".")
+    if len(parts) != 3:
+        raise BadToken("The service token is malformed")
+    token: ServiceToken | None
+    async with ctx.view() as tx:
+        token = await service_tokens.by_id(tx, parts[1])
+    if token is None or not hmac.compare_digest(token.hash, ctx.house.keys.digest(bearer)):
+        raise Unauthorized("The service token is not valid")
+    if token.expires_at is not None and token.expires_at <= ctx.now:
+        raise Unauthorized("The service token has expired")
+    return Actor(
+        kind="service", id=token.id, name=token.name, project_id=token.project_id, scopes=token.scopes, permissions=token.permissions,
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""THE login flow, for every method: locate, lockout, trusted networks, verify, spend, issue, audit.
+
+Two short looks at the state with the remote question between them, and one journal entry at the end that spends, counts
+and records in a single durable batch. A method cannot skip or forget a step; it only answers its own question.
+"""
+
+import hmac
+from typing import Any
+
+import msgspec
+
+from watchword.domain.actor import Actor
+from watchword.domain.bounds import AddressSet, compile_ranges
+from watchword.domain.errors import Denied, Forbidden, TooManyRequests
+from watchword.domain.lockout import is_locked
+from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig
+from watchword.domain.model.people import Organization
+from watchword.domain.model.trail import Denial
+from watchword.methods import universal
+from watchword.methods.base import AuthMethod, Checks, Credential, Given, OutsideError, Verified
+from watchword.services import sealed_config
+from watchword.services.context import Ctx
+from watchword.services.tokens import Issued, new_token, row_of
+from watchword.store import access, credentials, identities, logins, people, versions
+from watchword.store.engine import Tx
+
+_TEXTS = {
+    "locked_out": "This identity is locked out after too many failed logins: try again later",
+    "client_secret_used_up": "Access denied: the client secret has no uses left",
+    "proof_replayed": "This proof was used before: make a new one for each login",
+}
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration a login is for, and whose it is."""
+
+    config: MethodConfig
+    identity: Identity
+    org: Organization
+    is_member: bool
+    secret_networks: AddressSet | None  # Universal Auth: networks from which client secrets are accepted
+
+
+async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
+    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request id."""
+    ctx.public("a login proves who is calling")
+    checks = Checks()
+    found: Found | None = None
+    try:
+        found = await _find(ctx, method, body)
+        verified = await _verify(ctx, method, body, found, checks)
+        return await _issue(ctx, method, body, _present(found), verified)
+    except Denied as denial:
+        await _record(ctx, method, body, found, checks, denial)
+        raise
+    except (Forbidden, TooManyRequests) as refusal:
+        await _record(ctx, method, body, found, checks, Denied("refused", refusal.message))
+        raise
+
+
+def _present(found: Found | None) -> Found:
+    if found is None:
+        raise Denied("not_configured", "Invalid credentials")
+    return found
+
+
+async def _find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | None:
+    how, what = method.locate(body)
+
+    async def load(tx: Tx) -> tuple[Found | None, tuple[str, ...]]:
+        config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
+        identity = await identities.by_id(tx, config.identity_id) if config else None
+        org = await people.organization(tx, identity.org_id) if identity else None
+        if config is None or identity is None or org is None or config.method != method.slug:
+            return None, ()
+        member = await access.org_membership(tx, "identity", identity.id, org.id)
+        networks = None
+        if method.slug == universal.SLUG:
+            networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
+        found = Found(config=config, identity=identity, org=org, is_member=member is not None, secret_networks=networks)
+        return found, (versions.identity(identity.id), versions.org(org.id))
+
+    found: Found | None = await ctx.fresh.get(("login", method.slug, what), load)
+    return found
+
+
+async def _verify(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
+    if method.verify is None:
+        raise Denied("no_login", "This auth method has no login")
+    if found is not None and found.secret_networks is not None:
+        checks.require(
+            found.secret_networks.is_open or found.secret_networks.admits(ctx.address), "address_not_trusted",
+            "You are not allowed to access this resource from the current IP address", presented=ctx.address, status=403,
+        )  # fmt: skip
+    if found is not None and method.has_lockout and found.config.lockout_enabled:
+        locked = is_locked(await _lockout(ctx, lockout_key(method, body, found.config), found.config.identity_id), ctx.now)
+        checks.require(not locked, "locked_out", _TEXTS["locked_out"])
+    # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
+    credential = await _credential(ctx, method, body, found)
+    if found is None:
+        checks.fail("not_configured" if method.secret_of is None else "client_id_unknown", "Invalid credentials")
+    config = await sealed_config.opened(ctx, method, found.config, found.org.id)
+    given = Given(
+        now=ctx.now, identity_id=found.identity.id, outside=ctx.outside, checks=checks, address=ctx.address, credential=credential,
+        certificate=ctx.certificate,
+    )  # fmt: skip
+    try:
+        verified: Verified = await method.verify(config, body, given)
+    except OutsideError as error:
+        checks.fail("provider_unreachable", f"The identity provider did not answer as expected: {error}")
+    identity = found.identity
+    checks.require(not identity.is_disabled, "identity_disabled", "Invalid credentials")
+    checks.require(identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials")
+    checks.require(found.is_member, "not_a_member", "The identity is not a member of the organization")
+    return verified
+
+
+def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig) -> str:
+    """Under which key failed logins are counted."""
+    return f"{config.identity_id}/{method.slug}/{method.lockout_key(body)[:200]}"
+
+
+async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
+    async def load(tx: Tx) -> tuple[Lockout | None, tuple[str, ...]]:
+        return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
+
+    found: Lockout | None = await ctx.fresh.get(("lockout", key), load)
+    return found
+
+
+async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None) -> Credential | None:
+    if method.secret_of is None:
+        return None
+    digest = ctx.house.keys.digest(method.secret_of(body))
+
+    async def load(tx: Tx) -> tuple[ClientSecret | None, tuple[str, ...]]:
+        secret = await credentials.client_secret_by_hash(tx, digest)
+        return secret, (versions.identity(secret.identity_id),) if secret else ()
+
+    secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), load)
+    if secret is None or found is None or secret.config_id != found.config.id or not hmac.compare_digest(secret.hash, digest):
+        return None
+    # Limited uses are settled by the journal, exactly; the number at hand may be old, so it decides nothing here.
+    return Credential(
+        id=secret.id, expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None, uses=0, uses_limit=secret.uses_limit,
+        is_revoked=secret.is_revoked,
+    )  # fmt: skip
+
+
+async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified) -> Issued:
+    config = found.config
+    issued = new_token(ctx, found.identity, config, found.org, client_secret_id=verified.credential_id, auth=verified.claims or None)
+    actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
+    metadata = {"identityId": actor.id, "identityAccessTokenId": issued.claims.jti, f"{method.wrapper}Id": config.id, **verified.audit}
+    limited = config.uses_limit > 0
+    reason = await ctx.house.journal.submit(
+        logins.LoginDone(
+            at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
+            lockout_key=lockout_key(method, body, config) if method.has_lockout and config.lockout_enabled else None,
+            secret=await _use_of(ctx, method, body, verified), proof=_spent(verified), token=row_of(issued.claims, ctx.now) if limited else None,
+        )
+    )  # fmt: skip
+    if reason is not None:
+        raise Denied(reason, _TEXTS[reason])
+    ctx.house.journal.coalesce(
+        actor.id, logins.LoginSeen(identity_id=actor.id, org_id=found.org.id, method=method.slug, at=ctx.now, address=ctx.address)
+    )
+    return issued
+
+
+def _spent(verified: Verified) -> credentials.ProofSpent | None:
+    return credentials.ProofSpent(verified.spent.key, verified.spent.expires_at) if verified.spent else None
+
+
+async def _use_of(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, verified: Verified) -> credentials.SecretUsed | None:
+    if verified.credential_id is None or method.secret_of is None:
+        return None
+    entry = ctx.house.cache.peek(("secret", ctx.house.keys.digest(method.secret_of(body))))
+    limited = entry is None or entry.value.uses_limit > 0
+    return credentials.SecretUsed(verified.credential_id, limited, ctx.now)
+
+
+async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> None:
+    """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry."""
+    config = found.config if found else None
+    counts = config is not None and method.has_lockout and config.lockout_enabled and denial.reason not in _NOT_COUNTED
+    event = None
+    if found is not None:
+        facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
+        actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
+        event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
+    await ctx.house.journal.submit(
+        logins.LoginFailed(
+            at=ctx.now, event=event, config=config if counts else None,
+            lockout_key=lockout_key(method, body, config) if counts and config else None,
+            denial=Denial(
+                request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
+                identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message,
+                facts=dict(denial.facts), checks=tuple(msgspec.to_builtins(check) for check in checks.done), address=ctx.address,
+                user_agent=ctx.user_agent[:500],
+            ),
+        )
+    )  # fmt: skip
+
+
+_NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member", "provider_unreachable",
+                "client_secret_used_up", "client_secret_expired"}  # fmt: skip

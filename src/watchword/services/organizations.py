@@ -1,0 +1,153 @@
+"""Organizations, and the bootstrap that makes the first one (contract 3.20, 3.35)."""
+
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.access import built_in
+from watchword.domain.actor import Actor
+from watchword.domain.bounds import parse_ip_range, slugify
+from watchword.domain.decode import Trimmed
+from watchword.domain.errors import BadRequest, Forbidden
+from watchword.domain.model.access import Membership, MembershipRole
+from watchword.domain.model.identities import Identity, MethodConfig
+from watchword.domain.model.people import Organization, User
+from watchword.domain.secret import Secret
+from watchword.methods import token as token_method
+from watchword.services import passwords, tokens
+from watchword.services.access import enter_org, require_actor
+from watchword.services.auths import DEFAULT_TTL
+from watchword.services.context import Ctx
+from watchword.services.keys import org_scope
+from watchword.services.people import Email
+from watchword.store import access, audit, credentials, identities, people, versions
+from watchword.store.engine import Tx
+
+OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """A new organization."""
+
+    name: OrgName
+
+
+class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
+    """The first administrator and organization of an instance."""
+
+    email: Email
+    password: Secret
+    organization: OrgName
+    domain: Trimmed | None = None
+
+
+class Bootstrapped(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bootstrap made. The token is shown once."""
+
+    user: User
+    organization: Organization
+    identity: Identity
+    token: Secret
+
+
+class AlreadyBootstrapped(BadRequest):
+    """The instance has an administrator already; nothing was changed."""
+
+    default = "This instance has been bootstrapped already"
+
+
+def new_slug(ctx: Ctx, name: str) -> str:
+    """A slug from a name and four random characters."""
+    return f"{slugify(name)[:50] or 'org'}-{ctx.house.entropy(2).hex()}"
+
+
+async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
+    """Store a new organization and its key in the open unit."""
+    org = Organization(id=ctx.new_id(), name=name, slug=new_slug(ctx, name), privilege_mode="subset", created_at=ctx.now, updated_at=ctx.now)
+    await people.add_organization(tx, org)
+    await ctx.house.keys.make(tx, org_scope(org.id))
+    return org
+
+
+async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: str, id: str, role: str) -> Membership:
+    """Make an actor a member with a built-in role, in the open unit."""
+    found = built_in("organization", role)
+    if found is None:
+        raise BadRequest(f"There is no built-in role {role!r}")
+    membership = Membership(id=ctx.new_id(), org_id=org_id, actor_kind=kind, actor_id=id, created_at=ctx.now, updated_at=ctx.now)
+    held = MembershipRole(id=ctx.new_id(), membership_id=membership.id, role=role, created_at=ctx.now, updated_at=ctx.now)
+    await access.add_membership(tx, membership, [held])
+    return membership
+
+
+async def create(ctx: Ctx, given: Create) -> Organization:
+    """A new organization with the caller, a person, as its administrator."""
+    actor = require_actor(ctx, "user")
+    ctx.public("any person of the instance may make an organization of their own")
+    async with ctx.unit() as tx:
+        org = await add(ctx, tx, given.name)
+        await add_member(ctx, tx, org.id, "user", actor.id, "admin")
+        ctx.audit("create-organization", org_id=org.id, organizationId=org.id, name=org.name)
+    return org
+
+
+async def mine(ctx: Ctx) -> list[Organization]:
+    """The organizations the caller is a member of."""
+    actor = require_actor(ctx, "user")
+    async with ctx.view() as tx:
+        return await people.organizations_of(tx, actor.kind, actor.id)
+
+
+async def remove(ctx: Ctx, org_id: str) -> Organization:
+    """Delete an organization with everything in it. Only its administrators may."""
+    require_actor(ctx, "user")
+    scope = await enter_org(ctx, org_id)
+    ctx.require(scope, "delete", "settings")
+    async with ctx.unit() as tx:
+        org = await people.organization(tx, org_id)
+        if org is None:
+            raise Forbidden("You are not a member of this organization")
+        await people.remove_organization(tx, org_id)
+        ctx.audit("delete-organization", org_id=org.id, organizationId=org.id, name=org.name)
+    return org
+
+
+async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
+    """Make the instance administrator, the first organization and an instance-admin identity with a token; once."""
+    ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
+    passwords.require_usable(given.password)
+    async with ctx.view() as tx:
+        if await people.instance_admins(tx):
+            raise AlreadyBootstrapped()
+    password_hash = await passwords.hashed(given.password)
+    async with ctx.unit() as tx:
+        if await people.instance_admins(tx):
+            raise AlreadyBootstrapped()
+        person = User(
+            id=ctx.new_id(), email=given.email.lower(), first_name="Admin", last_name="", password_hash=password_hash, is_instance_admin=True,
+            created_at=ctx.now, updated_at=ctx.now,
+        )  # fmt: skip
+        await people.add_user(tx, person)
+        org = await add(ctx, tx, given.organization)
+        await add_member(ctx, tx, org.id, "user", person.id, "admin")
+        identity, issued = await _admin_identity(ctx, tx, org)
+        actor = Actor(kind="user", id=person.id, email=person.email)
+        await audit.add(tx, [ctx.event("bootstrap-instance", {"organizationId": org.id}, org_id=org.id, actor=actor)])
+    return Bootstrapped(user=person, organization=org, identity=identity, token=Secret(issued.token))
+
+
+async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity, tokens.Issued]:
+    identity = Identity(
+        id=ctx.new_id(), org_id=org.id, name="Instance Admin Identity", is_instance_admin=True, created_at=ctx.now, updated_at=ctx.now
+    )
+    await identities.add(tx, identity)
+    await add_member(ctx, tx, org.id, "identity", identity.id, "admin")
+    config = MethodConfig(
+        id=ctx.new_id(), identity_id=identity.id, method=token_method.SLUG, config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
+        trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")), created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    await credentials.add_config(tx, config)
+    issued = tokens.new_token(ctx, identity, config, org)
+    await credentials.add_token(tx, tokens.row_of(issued.claims, ctx.now, name="Instance Admin Token"))
+    tx.changed(versions.identity(identity.id))
+    return identity, issued

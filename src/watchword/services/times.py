@@ -1,0 +1,25 @@
+"""Times between the wire (ISO 8601) and the house (integer milliseconds UTC)."""
+
+from datetime import UTC, datetime
+
+
+def iso(ms: int) -> str:
+    """`2026-11-22T13:40:29.203Z`."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def iso_or_none(ms: int | None) -> str | None:
+    """The same for a moment that may not be."""
+    return None if ms is None else iso(ms)
+
+
+def read_time(text: str) -> int:
+    """Milliseconds of an ISO 8601 date-time; one without a zone is UTC. Raises ValueError that says what is accepted."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("An ISO 8601 date-time such as 2026-11-22T13:40:29.203Z") from None
+    if "T" not in text and " " not in text:
+        raise ValueError("An ISO 8601 date-time such as 2026-11-22T13:40:29.203Z")
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

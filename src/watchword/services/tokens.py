@@ -1,0 +1,131 @@
+"""Issuing, renewing and revoking access tokens (contract 4.3-4.6)."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from watchword.domain.bounds import compile_ranges
+from watchword.domain.errors import BadRequest, Unauthorized
+from watchword.domain.model.identities import AccessToken, Identity, MethodConfig, Revocation
+from watchword.domain.model.people import Organization
+from watchword.domain.tokens import IDENTITY, IdentityClaims, lifetime
+from watchword.services.authentication import Seen, require_standing
+from watchword.services.context import Ctx
+from watchword.store import credentials
+from watchword.store.engine import Tx
+
+
+class Issued(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and what its holder is told about it. Times to live are seconds."""
+
+    token: str
+    claims: IdentityClaims
+    expires_in: int
+    max_ttl: int
+
+    def __repr__(self) -> str:
+        return f"Issued(jti={self.claims.jti})"
+
+
+def new_token(
+    ctx: Ctx, identity: Identity, config: MethodConfig, org: Organization, *, client_secret_id: str | None = None, auth: Mapping[str, Any] | None = None,
+) -> Issued:  # fmt: skip
+    """A new token for an identity under a method's configuration. Nothing is stored."""
+    max_age = ctx.house.settings.max_token_age
+    life = lifetime(ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, age=0, max_age=max_age)
+    jti = ctx.new_id()
+    seconds = ctx.now // 1000
+    claims = IdentityClaims(
+        identity_id=identity.id, client_secret_id=client_secret_id, identity_access_token_id=jti, auth_token_type=IDENTITY, iat=seconds,
+        exp=seconds + life, jti=jti, identity_name=identity.name, auth_method=config.method, org_id=org.id, root_org_id=org.root_org_id or org.id,
+        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now, access_token_ttl=config.period or config.ttl,
+        access_token_max_ttl=0 if config.period else config.max_ttl, access_token_period=config.period, num_uses_limit=config.uses_limit,
+        ip_restriction_enabled=not compile_ranges(config.trusted_ips).is_open, identity_auth=dict(auth) if auth else None, serial=_serial(ctx),
+    )  # fmt: skip
+    return _issued(ctx, claims, life)
+
+
+def _serial(ctx: Ctx) -> str:
+    return base64.urlsafe_b64encode(ctx.house.entropy(6)).decode()
+
+
+def _issued(ctx: Ctx, claims: IdentityClaims, life: int) -> Issued:
+    return Issued(
+        token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=claims.access_token_ttl or life, max_ttl=claims.access_token_max_ttl
+    )
+
+
+def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
+    """The row of a token that must be named or counted."""
+    return AccessToken(
+        id=claims.jti, identity_id=claims.identity_id, org_id=claims.org_id, method=claims.auth_method, name=name,
+        client_secret_id=claims.client_secret_id, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
+        period=claims.access_token_period, uses_limit=claims.num_uses_limit, expires_at=claims.exp * 1000, created_at=now, updated_at=now,
+    )  # fmt: skip
+
+
+def _identity_claims(token: str, seen: Seen) -> IdentityClaims:
+    claims = seen.claims(token)
+    if not isinstance(claims, IdentityClaims):
+        raise BadRequest("Only the access token of a machine identity can be renewed or revoked here")
+    return claims
+
+
+async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
+    """A new token for the holder of a valid one, living on from the first one's issue. A refusal destroys nothing.
+
+    What issued the token is checked again: the identity, its method, its trusted networks, the marks (contract 4.5).
+    """
+    ctx.public("possession of a valid token is what renewal asks for")
+    claims = _identity_claims(token, seen)
+    await require_standing(ctx, claims, doing="renew")
+    age = max(0, ctx.now // 1000 - claims.creation_epoch)
+    life = lifetime(
+        ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl, period=claims.access_token_period, age=age,
+        max_age=ctx.house.settings.max_token_age,
+    )  # fmt: skip
+    if life <= 0:
+        raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
+    await _require_uses(ctx, claims)
+    seconds = ctx.now // 1000
+    renewed = msgspec.structs.replace(claims, iat=seconds, exp=seconds + life, serial=_serial(ctx))
+    if claims.num_uses_limit or claims.auth_method == "token-auth":
+        await ctx.house.journal.submit(credentials.TokenRenewed(claims.jti, ctx.now, renewed.exp * 1000))
+    return _issued(ctx, renewed, life)
+
+
+async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
+    if claims.num_uses_limit:
+        async with ctx.view() as tx:
+            row = await credentials.token(tx, claims.jti)
+        if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
+            raise Unauthorized("Cannot renew: the access token has no uses left")
+
+
+async def revoke(ctx: Ctx, token: str, seen: Seen) -> None:
+    """End a token and every renewal of it. Raises Unauthorized when it is not a live one."""
+    ctx.public("possession of the token is what revoking it asks for")
+    claims = _identity_claims(token, seen)
+    await require_standing(ctx, claims, doing="revoke")
+    async with ctx.unit() as tx:
+        await end_token(ctx, tx, claims.identity_id, claims.jti)
+        ctx.audit("revoke-identity-access-token", org_id=claims.org_id, identityId=claims.identity_id, identityAccessTokenId=claims.jti)
+
+
+async def end_token(ctx: Ctx, tx: Tx, identity_id: str, jti: str) -> None:
+    """Mark one token as revoked, in the open unit."""
+    await credentials.revoke(tx, _mark(ctx, f"token/{jti}", identity_id))
+    await credentials.change_token(tx, jti, is_revoked=True, updated_at=ctx.now)
+
+
+async def end_tokens(ctx: Ctx, tx: Tx, key: str, identity_id: str) -> None:
+    """Mark all tokens issued until now that match `key` (see `authentication.mark_keys`) as revoked, in the open unit."""
+    await credentials.revoke(tx, _mark(ctx, key, identity_id))
+
+
+def _mark(ctx: Ctx, key: str, identity_id: str) -> Revocation:
+    # No token that was issued until now lives longer than the maximum age without a renewal, and a renewal asks the marks.
+    now = max(ctx.now, ctx.house.clock())
+    return Revocation(key=key, identity_id=identity_id, before=now, expires_at=now + (ctx.house.settings.max_token_age + 60) * 1000)

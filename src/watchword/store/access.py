@@ -1,0 +1,266 @@
+"""Memberships, the roles and privileges on them, custom roles, groups; and what an actor holds in one place."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+
+from watchword.domain.model.access import Membership, MembershipRole, Privilege, Role
+from watchword.domain.model.people import Group, GroupMember
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.mapping import Mapper
+
+MEMBERSHIPS = Mapper(Membership, schema.memberships)
+HELD = Mapper(MembershipRole, schema.membership_roles)
+ROLES = Mapper(Role, schema.roles)
+PRIVILEGES = Mapper(Privilege, schema.privileges)
+GROUPS = Mapper(Group, schema.groups)
+GROUP_MEMBERS = Mapper(GroupMember, schema.group_members)
+
+_m, _h, _r, _p, _g, _gm = (
+    schema.memberships, schema.membership_roles, schema.roles, schema.privileges, schema.groups, schema.group_members,
+)  # fmt: skip
+
+
+class HeldRole(msgspec.Struct, frozen=True):
+    """A role on a membership, with the custom role it names."""
+
+    membership: Membership
+    held: MembershipRole | None
+    custom: Role | None
+
+
+def _holding(where: Any) -> Any:
+    mine = select(_gm.c.group_id).where(_gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
+    whose = or_(
+        and_(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")),
+        and_(_m.c.actor_kind == "group", _m.c.actor_id.in_(mine)),
+    )
+    return (
+        select(*MEMBERSHIPS.columns, *HELD.columns, *ROLES.columns)
+        .select_from(_m.outerjoin(_h, _h.c.membership_id == _m.c.id).outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+        .where(where, whose)
+        .order_by(_m.c.created_at, _m.c.id, _h.c.position)
+    )
+
+
+_IN_ORG = prepare(_holding(and_(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))))
+_IN_PROJECT = prepare(_holding(_m.c.project_id == bindparam("project")))
+_WIDTHS = (len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns))
+
+
+def _held(rows: Sequence[Any]) -> list[HeldRole]:
+    first, second = _WIDTHS
+    return [
+        HeldRole(
+            MEMBERSHIPS.read(row),
+            HELD.read(row, first) if row[first] is not None else None,
+            ROLES.read(row, second) if row[second] is not None else None,
+        )
+        for row in rows
+    ]
+
+
+async def held_in_org(tx: Tx, kind: str, id: str, org_id: str) -> list[HeldRole]:
+    """What an actor holds in an organization, itself and through groups. Empty: no member. A membership without roles has one entry."""
+    return _held(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id))
+
+
+async def held_in_project(tx: Tx, kind: str, id: str, project_id: str) -> list[HeldRole]:
+    """What an actor holds in a project, itself and through groups."""
+    return _held(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id))
+
+
+_MEMBERSHIP = prepare(
+    select(*MEMBERSHIPS.columns).where(
+        _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")
+    )
+)
+_PROJECT_MEMBERSHIP = prepare(
+    select(*MEMBERSHIPS.columns).where(
+        _m.c.project_id == bindparam("project"), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")
+    )
+)
+_MEMBERSHIP_BY_ID = prepare(select(*MEMBERSHIPS.columns).where(_m.c.id == bindparam("of")))
+_MEMBERSHIPS_OF = prepare(
+    select(*MEMBERSHIPS.columns).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).order_by(_m.c.created_at)
+)
+_ROLES_OF_MANY = prepare(
+    select(*HELD.columns, *ROLES.columns)
+    .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+    .where(any_of(_h.c.membership_id, "of"))
+    .order_by(_h.c.membership_id, _h.c.position)
+)
+_CLEAR_ROLES = prepare(delete(_h).where(_h.c.membership_id == bindparam("of")))
+_REMOVE_MEMBERSHIP = prepare(delete(_m).where(_m.c.id == bindparam("of")))
+
+
+async def org_membership(tx: Tx, kind: str, id: str, org_id: str) -> Membership | None:
+    """The actor's own membership of an organization."""
+    return MEMBERSHIPS.first(await tx.one(_MEMBERSHIP, kind=kind, actor=id, org=org_id))
+
+
+async def project_membership(tx: Tx, kind: str, id: str, project_id: str) -> Membership | None:
+    """The actor's own membership of a project."""
+    return MEMBERSHIPS.first(await tx.one(_PROJECT_MEMBERSHIP, kind=kind, actor=id, project=project_id))
+
+
+async def membership(tx: Tx, id: str) -> Membership | None:
+    """A membership by its own id."""
+    return MEMBERSHIPS.first(await tx.one(_MEMBERSHIP_BY_ID, of=id))
+
+
+async def memberships_of(tx: Tx, kind: str, id: str) -> list[Membership]:
+    """All memberships of an actor, in every organization and project."""
+    return MEMBERSHIPS.every(await tx.all(_MEMBERSHIPS_OF, kind=kind, actor=id))
+
+
+async def roles_on(tx: Tx, membership_ids: Sequence[str]) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
+    """The roles on several memberships, in order."""
+    width, found = len(HELD.columns), {id: [] for id in membership_ids}  # type: dict[str, list[tuple[MembershipRole, Role | None]]]
+    for row in await tx.all(_ROLES_OF_MANY, of=list(membership_ids)):
+        held = HELD.read(row)
+        found[held.membership_id].append((held, ROLES.read(row, width) if row[width] is not None else None))
+    return found
+
+
+def _raise(tx: Tx, record: Membership) -> None:
+    tx.changed(versions.actor(record.actor_kind, record.actor_id))
+    if record.actor_kind == "group":
+        # Who is in the group need not be looked up: what anybody holds here depends on the place's family too.
+        tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
+
+
+async def add_membership(tx: Tx, record: Membership, roles: Sequence[MembershipRole]) -> None:
+    """Store a membership with its roles. Raises AlreadyThere."""
+    await tx.run(MEMBERSHIPS.INSERT, **MEMBERSHIPS.values(record))
+    await tx.many(HELD.INSERT, [HELD.values(role) for role in roles])
+    _raise(tx, record)
+
+
+async def replace_roles(tx: Tx, record: Membership, roles: Sequence[MembershipRole], at: int) -> None:
+    """Make `roles` all that the membership holds."""
+    await tx.run(_CLEAR_ROLES, of=record.id)
+    await tx.many(HELD.INSERT, [HELD.values(role) for role in roles])
+    await tx.run(update(_m).where(_m.c.id == record.id).values(updated_at=at))
+    _raise(tx, record)
+
+
+async def change_membership(tx: Tx, record: Membership, **fields: Any) -> None:
+    """Set some columns of a membership."""
+    await tx.run(update(_m).where(_m.c.id == record.id).values(**MEMBERSHIPS.encoded(fields)))
+    _raise(tx, record)
+
+
+async def remove_membership(tx: Tx, record: Membership) -> None:
+    """Delete a membership with its roles; of a project, with the actor's privileges there."""
+    await tx.run(_REMOVE_MEMBERSHIP, of=record.id)
+    if record.project_id:
+        await tx.run(delete(_p).where(_p.c.project_id == record.project_id, _p.c.actor_kind == record.actor_kind, _p.c.actor_id == record.actor_id))
+    _raise(tx, record)
+
+
+async def remove_actor(tx: Tx, kind: str, id: str) -> None:
+    """Delete all that an actor holds anywhere: memberships, roles, privileges, group memberships, metadata."""
+    await tx.run(delete(_m).where(_m.c.actor_kind == kind, _m.c.actor_id == id))
+    await tx.run(delete(_p).where(_p.c.actor_kind == kind, _p.c.actor_id == id))
+    await tx.run(delete(_gm).where(_gm.c.actor_kind == kind, _gm.c.actor_id == id))
+    await tx.run(delete(schema.actor_metadata).where(schema.actor_metadata.c.actor_kind == kind, schema.actor_metadata.c.actor_id == id))
+    tx.changed(versions.actor(kind, id))
+
+
+_ROLE = prepare(select(*ROLES.columns).where(_r.c.id == bindparam("of")))
+_ORG_ROLES = prepare(select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None)).order_by(_r.c.created_at, _r.c.id))
+_PROJECT_ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id))
+_ORG_ROLE = prepare(
+    select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None), _r.c.slug == bindparam("slug"))
+)
+_PROJECT_ROLE = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), _r.c.slug == bindparam("slug")))
+_HOLDERS = prepare(select(func.count()).select_from(_h).where(_h.c.custom_role_id == bindparam("of")))
+
+
+async def role(tx: Tx, id: str) -> Role | None:
+    """A custom role by id: the caller checks whose it is."""
+    return ROLES.first(await tx.one(_ROLE, of=id))
+
+
+async def org_roles(tx: Tx, org_id: str) -> list[Role]:
+    """The custom roles of an organization, oldest first."""
+    return ROLES.every(await tx.all(_ORG_ROLES, org=org_id))
+
+
+async def project_roles(tx: Tx, project_id: str) -> list[Role]:
+    """The custom roles of a project, oldest first."""
+    return ROLES.every(await tx.all(_PROJECT_ROLES, project=project_id))
+
+
+async def org_role(tx: Tx, org_id: str, slug: str) -> Role | None:
+    """A custom role of an organization by slug."""
+    return ROLES.first(await tx.one(_ORG_ROLE, org=org_id, slug=slug))
+
+
+async def project_role(tx: Tx, project_id: str, slug: str) -> Role | None:
+    """A custom role of a project by slug."""
+    return ROLES.first(await tx.one(_PROJECT_ROLE, project=project_id, slug=slug))
+
+
+async def holders(tx: Tx, role_id: str) -> int:
+    """How many memberships hold a custom role."""
+    row = await tx.one(_HOLDERS, of=role_id)
+    return int(row[0]) if row else 0
+
+
+async def add_role(tx: Tx, record: Role) -> None:
+    """Store a custom role. Raises AlreadyThere."""
+    await tx.run(ROLES.INSERT, **ROLES.values(record))
+    tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
+
+
+async def change_role(tx: Tx, record: Role, **fields: Any) -> None:
+    """Set some columns of a custom role. Raises AlreadyThere."""
+    await tx.run(update(_r).where(_r.c.id == record.id).values(**ROLES.encoded(fields)))
+    tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
+
+
+async def remove_role(tx: Tx, record: Role) -> None:
+    """Delete a custom role. Raises StillNeeded when a membership holds it."""
+    await tx.run(delete(_r).where(_r.c.id == record.id))
+    tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
+
+
+_PRIVILEGES = prepare(
+    select(*PRIVILEGES.columns)
+    .where(_p.c.project_id == bindparam("project"), _p.c.actor_kind == bindparam("kind"), _p.c.actor_id == bindparam("actor"))
+    .order_by(_p.c.created_at, _p.c.id)
+)
+_PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
+
+
+async def privileges_of(tx: Tx, kind: str, id: str, project_id: str) -> list[Privilege]:
+    """The additional privileges of an actor in a project, oldest first."""
+    return PRIVILEGES.every(await tx.all(_PRIVILEGES, kind=kind, actor=id, project=project_id))
+
+
+async def privilege(tx: Tx, id: str) -> Privilege | None:
+    """An additional privilege by id."""
+    return PRIVILEGES.first(await tx.one(_PRIVILEGE, of=id))
+
+
+async def add_privilege(tx: Tx, record: Privilege) -> None:
+    """Store an additional privilege. Raises AlreadyThere."""
+    await tx.run(PRIVILEGES.INSERT, **PRIVILEGES.values(record))
+    tx.changed(versions.actor(record.actor_kind, record.actor_id))
+
+
+async def change_privilege(tx: Tx, record: Privilege, **fields: Any) -> None:
+    """Set some columns of an additional privilege. Raises AlreadyThere."""
+    await tx.run(update(_p).where(_p.c.id == record.id).values(**PRIVILEGES.encoded(fields)))
+    tx.changed(versions.actor(record.actor_kind, record.actor_id))
+
+
+async def remove_privilege(tx: Tx, record: Privilege) -> None:
+    """Delete an additional privilege."""
+    await tx.run(delete(_p).where(_p.c.id == record.id))
+    tx.changed(versions.actor(record.actor_kind, record.actor_id))

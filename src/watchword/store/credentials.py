@@ -1,0 +1,310 @@
+"""Auth method configurations, client secrets, named and limited tokens, revocation marks, lockouts, spent proofs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import Insert
+
+from watchword.domain.model.identities import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.mapping import Mapper
+
+CONFIGS = Mapper(MethodConfig, schema.method_configs)
+SECRETS = Mapper(ClientSecret, schema.client_secrets)
+TOKENS = Mapper(AccessToken, schema.access_tokens)
+REVOCATIONS = Mapper(Revocation, schema.revocations)
+LOCKOUTS = Mapper(Lockout, schema.lockouts)
+SPENT = Mapper(SpentProof, schema.spent_proofs)
+
+_c, _s, _t, _r, _l, _p = (
+    schema.method_configs, schema.client_secrets, schema.access_tokens, schema.revocations, schema.lockouts, schema.spent_proofs,
+)  # fmt: skip
+
+_CONFIG = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by")))
+_CONFIGS = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of")).order_by(_c.c.created_at))
+_CONFIG_AT = prepare(select(*CONFIGS.columns).where(_c.c.locator == bindparam("at")))
+_METHODS_OF = prepare(select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
+_REMOVE_CONFIG = prepare(delete(_c).where(_c.c.id == bindparam("of")))
+
+
+async def config(tx: Tx, identity_id: str, method: str) -> MethodConfig | None:
+    """The configuration of a method on an identity."""
+    return CONFIGS.first(await tx.one(_CONFIG, of=identity_id, by=method))
+
+
+async def configs(tx: Tx, identity_id: str) -> list[MethodConfig]:
+    """All configurations of an identity, oldest first."""
+    return CONFIGS.every(await tx.all(_CONFIGS, of=identity_id))
+
+
+async def config_at(tx: Tx, locator: str) -> MethodConfig | None:
+    """The configuration that is found by `locator` (a client id)."""
+    return CONFIGS.first(await tx.one(_CONFIG_AT, at=locator))
+
+
+async def methods_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The slugs of the methods of several identities, oldest first."""
+    found: dict[str, list[str]] = {}
+    for identity_id, method in await tx.all(_METHODS_OF, of=list(identity_ids)):
+        found.setdefault(identity_id, []).append(method)
+    return found
+
+
+async def add_config(tx: Tx, record: MethodConfig) -> None:
+    """Store a new configuration. Raises AlreadyThere when the identity has the method."""
+    await tx.run(CONFIGS.INSERT, **CONFIGS.values(record))
+
+
+async def change_config(tx: Tx, id: str, **fields: Any) -> None:
+    """Set some columns of a configuration."""
+    await tx.run(update(_c).where(_c.c.id == id).values(**CONFIGS.encoded(fields)))
+
+
+async def remove_config(tx: Tx, id: str) -> None:
+    """Delete a configuration and the client secrets that hang on it."""
+    await tx.run(_REMOVE_CONFIG, of=id)
+
+
+_SECRET_BY_HASH = prepare(select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
+_SECRET = prepare(select(*SECRETS.columns).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("at")))
+_SECRETS = prepare(select(*SECRETS.columns).where(_s.c.config_id == bindparam("at")).order_by(_s.c.created_at, _s.c.id))
+_REVOKE_SECRET = prepare(update(_s).where(_s.c.id == bindparam("of")).values(is_revoked=1, updated_at=bindparam("at")))
+_USE_SECRET = prepare(
+    update(_s)
+    .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, or_(_s.c.uses_limit == 0, _s.c.uses < _s.c.uses_limit))
+    .values(uses=_s.c.uses + 1, last_used_at=bindparam("at"))
+    .returning(_s.c.uses)
+)
+_USE_SECRET_OFTEN = prepare(
+    update(_s)
+    .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, _s.c.uses_limit == 0)
+    .values(uses=_s.c.uses + bindparam("times"), last_used_at=bindparam("at"))
+    .returning(_s.c.uses)
+)
+
+
+async def client_secret_by_hash(tx: Tx, digest: bytes) -> ClientSecret | None:
+    """The client secret with this keyed hash."""
+    return SECRETS.first(await tx.one(_SECRET_BY_HASH, hash=digest))
+
+
+async def client_secret(tx: Tx, config_id: str, id: str) -> ClientSecret | None:
+    """The client secret of a configuration (never another's: contract S2)."""
+    return SECRETS.first(await tx.one(_SECRET, of=id, at=config_id))
+
+
+async def client_secrets(tx: Tx, config_id: str) -> list[ClientSecret]:
+    """All client secrets of a configuration, oldest first."""
+    return SECRETS.every(await tx.all(_SECRETS, at=config_id))
+
+
+async def add_client_secret(tx: Tx, record: ClientSecret) -> None:
+    """Store a new client secret."""
+    await tx.run(SECRETS.INSERT, **SECRETS.values(record))
+
+
+async def revoke_client_secret(tx: Tx, id: str, at: int) -> None:
+    """Mark a client secret as revoked."""
+    await tx.run(_REVOKE_SECRET, of=id, at=at)
+
+
+class SecretUsed(msgspec.Struct, frozen=True):
+    """A journal entry: one login with a client secret. Its answer: whether the secret had a use left, and was not revoked."""
+
+    id: str
+    limited: bool
+    at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["SecretUsed"]) -> Sequence[bool]:
+        # Unlimited secrets take all their uses of the batch in one statement; limited ones ask once for each use, so that
+        # exactly as many are let through as are left.
+        answers: dict[int, bool] = {}
+        together: dict[str, list[int]] = {}
+        for i, entry in enumerate(entries):
+            if entry.limited:
+                answers[i] = bool(await tx.count(_USE_SECRET, of=entry.id, at=entry.at))
+            else:
+                together.setdefault(entry.id, []).append(i)
+        for id in sorted(together):
+            places = together[id]
+            used = bool(await tx.count(_USE_SECRET_OFTEN, of=id, times=len(places), at=max(entries[i].at for i in places)))
+            answers.update(dict.fromkeys(places, used))
+        return [answers[i] for i in range(len(entries))]
+
+
+_TOKEN = prepare(select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
+_TOKENS = prepare(
+    select(*TOKENS.columns)
+    .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"))
+    .order_by(_t.c.updated_at.desc(), _t.c.id.desc())
+    .limit(bindparam("most"))
+    .offset(bindparam("skip"))
+)
+_USE_TOKEN = prepare(
+    update(_t)
+    .where(_t.c.id == bindparam("of"), _t.c.is_revoked == 0, or_(_t.c.uses_limit == 0, _t.c.uses < _t.c.uses_limit))
+    .values(uses=_t.c.uses + 1, last_used_at=bindparam("at"))
+    .returning(_t.c.uses)
+)
+_RENEWED = prepare(
+    update(_t).where(_t.c.id == bindparam("of")).values(last_renewed_at=bindparam("at"), expires_at=bindparam("until"), updated_at=bindparam("at"))
+)
+
+
+async def token(tx: Tx, id: str) -> AccessToken | None:
+    """The row of a named or limited token."""
+    return TOKENS.first(await tx.one(_TOKEN, of=id))
+
+
+async def tokens(tx: Tx, identity_id: str, method: str, *, offset: int, limit: int) -> list[AccessToken]:
+    """Token rows of an identity, newest-updated first."""
+    return TOKENS.every(await tx.all(_TOKENS, of=identity_id, by=method, most=limit, skip=offset))
+
+
+async def add_token(tx: Tx, record: AccessToken) -> None:
+    """Store the row of a token."""
+    await tx.run(TOKENS.INSERT, **TOKENS.values(record))
+
+
+async def change_token(tx: Tx, id: str, **fields: Any) -> None:
+    """Set some columns of a token's row."""
+    await tx.run(update(_t).where(_t.c.id == id).values(**TOKENS.encoded(fields)))
+
+
+class TokenUsed(msgspec.Struct, frozen=True):
+    """A journal entry: one request with a limited token. Its answer: whether a use was left."""
+
+    id: str
+    at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["TokenUsed"]) -> Sequence[bool]:
+        return [bool(await tx.count(_USE_TOKEN, of=entry.id, at=entry.at)) for entry in entries]
+
+
+class TokenIssued(msgspec.Struct, frozen=True):
+    """A journal entry: the row of a token that has a use limit."""
+
+    token: AccessToken
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["TokenIssued"]) -> Sequence[None]:
+        # Nobody can hold a cached view of a token that does not exist yet, so no family is raised.
+        for entry in entries:
+            await tx.count(TOKENS.INSERT, **TOKENS.values(entry.token))
+        return [None] * len(entries)
+
+
+class TokenRenewed(msgspec.Struct, frozen=True):
+    """A journal entry: a token with a row got a new end."""
+
+    id: str
+    at: int
+    expires_at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["TokenRenewed"]) -> Sequence[None]:
+        for entry in entries:
+            await tx.count(_RENEWED, of=entry.id, at=entry.at, until=entry.expires_at)
+        return [None] * len(entries)
+
+
+_MARKS = prepare(select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
+
+
+_mark = Insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.record.__struct_fields__})
+_REVOKE = prepare(
+    _mark.on_conflict_do_update(index_elements=["key"], set_={"before": _mark.excluded.before, "expires_at": _mark.excluded.expires_at})
+)
+
+
+async def marks(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
+    """The revocation marks under any of `keys`."""
+    return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
+
+
+_MARKS_OF = prepare(select(*REVOCATIONS.columns).where(_r.c.identity_id == bindparam("of")).limit(bindparam("most")))
+
+
+async def marks_of(tx: Tx, identity_id: str, *, most: int) -> list[Revocation]:
+    """At most `most` of the marks that concern one identity."""
+    return REVOCATIONS.every(await tx.all(_MARKS_OF, of=identity_id, most=most))
+
+
+async def revoke(tx: Tx, mark: Revocation) -> None:
+    """Set a revocation mark, or move it forward, and raise the identity's version."""
+    await tx.run(_REVOKE, **REVOCATIONS.values(mark))
+    tx.changed(versions.identity(mark.identity_id))
+
+
+_LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
+_LOCKOUTS = prepare(select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
+_CLEAR_LOCKOUT = prepare(delete(_l).where(_l.c.key == bindparam("of")))
+_CLEAR_LOCKOUTS = prepare(delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False)))
+_LOCK_IDENTITY = prepare(select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update())
+
+
+async def lockout(tx: Tx, key: str) -> Lockout | None:
+    """The failed-login counter of `key`."""
+    return LOCKOUTS.first(await tx.one(_LOCKOUT, of=key))
+
+
+async def lockouts(tx: Tx, identity_id: str) -> list[Lockout]:
+    """All failed-login counters of an identity."""
+    return LOCKOUTS.every(await tx.all(_LOCKOUTS, of=identity_id))
+
+
+async def put_lockout(tx: Tx, state: Lockout) -> None:
+    """Replace the counter of a key. The caller has locked the identity (`hold`)."""
+    await tx.run(_CLEAR_LOCKOUT, of=state.key)
+    await tx.run(LOCKOUTS.INSERT, **LOCKOUTS.values(state))
+    tx.changed(versions.lockout(state.identity_id))
+
+
+async def hold(tx: Tx, identity_id: str) -> bool:
+    """Wait for, and keep until the unit ends, the right to change what hangs on this identity; False if it is gone."""
+    return await tx.one(_LOCK_IDENTITY, of=identity_id) is not None
+
+
+async def clear_lockout(tx: Tx, key: str, identity_id: str) -> int:
+    """Forget the failures counted under `key`."""
+    tx.changed(versions.lockout(identity_id))
+    return await tx.run(_CLEAR_LOCKOUT, of=key)
+
+
+async def clear_lockouts(tx: Tx, identity_id: str, prefix: str) -> int:
+    """Forget the failures counted under keys that begin with `prefix`; how many there were."""
+    tx.changed(versions.lockout(identity_id))
+    return await tx.run(_CLEAR_LOCKOUTS, of=identity_id, at=prefix)
+
+
+_SPEND = prepare(
+    Insert(_p)
+    .values(key=bindparam("key"), expires_at=bindparam("expires_at"))
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(_p.c.key)
+)
+
+
+class ProofSpent(msgspec.Struct, frozen=True):
+    """A journal entry: a proof that may be used once. Its answer: whether this was the first time."""
+
+    key: str
+    expires_at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["ProofSpent"]) -> Sequence[bool]:
+        return [bool(await tx.count(_SPEND, key=entry.key, expires_at=entry.expires_at)) for entry in entries]
+
+
+_COUNT_SECRETS = prepare(select(func.count()).select_from(_s).where(_s.c.config_id == bindparam("at")))
+
+
+async def count_client_secrets(tx: Tx, config_id: str) -> int:
+    """How many client secrets a configuration has, revoked ones included."""
+    row = await tx.one(_COUNT_SECRETS, at=config_id)
+    return int(row[0]) if row else 0

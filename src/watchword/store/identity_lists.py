@@ -1,0 +1,78 @@
+"""Pages of identities: filters in the WHERE, one count, one page."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from watchword.domain.model.access import Membership
+from watchword.domain.model.identities import Identity
+from watchword.store import schema
+from watchword.store.access import MEMBERSHIPS
+from watchword.store.engine import Tx
+from watchword.store.identities import IDENTITIES
+
+_i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles, schema.roles
+
+
+class Filter(Protocol):
+    """What a list is asked for."""
+
+    @property
+    def contains(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def roles(self) -> Sequence[str]: ...
+    @property
+    def any_of(self) -> Sequence["Filter"]: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def order_by(self) -> str: ...
+    @property
+    def descending(self) -> bool: ...
+
+
+def like(text: str) -> str:
+    """A pattern that finds `text` anywhere. `%` and `_` keep their meaning as wildcards (contract 2.7)."""
+    return f"%{text}%"
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.contains:
+        found.append(func.lower(_i.c.name).like(like(wanted.contains.lower())))
+    if wanted.names:
+        found.append(_i.c.name.in_(list(wanted.names)))
+    if wanted.roles:
+        slugs = list(wanted.roles)
+        held = (
+            select(_h.c.membership_id)
+            .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+            .where(_h.c.membership_id == _m.c.id, or_(and_(_h.c.custom_role_id.is_(None), _h.c.role.in_(slugs)), _r.c.slug.in_(slugs)))
+        )
+        found.append(held.exists())
+    if wanted.any_of:
+        found.append(or_(*[and_(*_conditions(one)) for one in wanted.any_of if _conditions(one)]))
+    return found
+
+
+async def in_org(tx: Tx, org_id: str, wanted: Filter) -> tuple[list[tuple[Identity, Membership]], int]:
+    """One page of the identities that are members of an organization, and how many match."""
+    source = _m.join(_i, _i.c.id == _m.c.actor_id)
+    where = and_(_m.c.org_id == org_id, _m.c.project_id.is_(None), _m.c.actor_kind == "identity", *_conditions(wanted))
+    count = await tx.one(select(func.count()).select_from(source).where(where))
+    order: list[Any] = [_i.c.name, _i.c.id]
+    if wanted.order_by == "role":
+        first = select(func.coalesce(_r.c.slug, _h.c.role)).select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+        order.insert(0, first.where(_h.c.membership_id == _m.c.id).order_by(_h.c.position).limit(1).scalar_subquery())
+    page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(where)
+    page = page.order_by(*[column.desc() for column in order] if wanted.descending else order).offset(wanted.offset)
+    if wanted.limit is not None:
+        page = page.limit(wanted.limit)
+    width = len(IDENTITIES.columns)
+    rows = await tx.all(page)
+    return [(IDENTITIES.read(row), MEMBERSHIPS.read(row, width)) for row in rows], int(count[0]) if count else 0

@@ -1,0 +1,106 @@
+"""What a login leaves behind, as journal entries: one batch settles many logins with a few statements."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+
+from watchword.domain.lockout import after_failure, is_locked
+from watchword.domain.model.identities import AccessToken, MethodConfig
+from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.store import audit, credentials, identities, schema
+from watchword.store.engine import Tx, any_of, prepare
+
+_m = schema.memberships
+_l = schema.lockouts
+_MEMBER_LOGGED_IN = prepare(
+    update(_m)
+    .where(_m.c.actor_kind == "identity", _m.c.actor_id == bindparam("of"), _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
+    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"))
+)
+_COUNTED = prepare(select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
+
+
+class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
+    """A proved login. Its answer: None when it stands, else the reason code why it does not after all."""
+
+    at: int
+    identity_id: str
+    event: AuditEvent
+    lockout_key: str | None = None
+    secret: credentials.SecretUsed | None = None
+    proof: credentials.ProofSpent | None = None
+    token: AccessToken | None = None
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["LoginDone"]) -> Sequence[str | None]:
+        reasons: list[str | None] = [None] * len(entries)
+        await cls._refuse_locked(tx, entries, reasons)
+        await cls._refuse_spent(tx, entries, reasons)
+        stand = [entry for entry, reason in zip(entries, reasons, strict=True) if reason is None]
+        await credentials.TokenIssued.apply(tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token])
+        await audit.add(tx, [entry.event for entry in stand])
+        return reasons
+
+    @classmethod
+    async def _refuse_locked(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
+        # A lock that fell while this login was under way still holds; a counter that has not locked is forgotten by a success.
+        keys = list({entry.lockout_key for entry in entries if entry.lockout_key})
+        if not keys:
+            return
+        until = dict(list(await tx.all(_COUNTED, keys=keys)))
+        for i, entry in enumerate(entries):
+            if entry.lockout_key in until:
+                if entry.at < until[entry.lockout_key]:
+                    reasons[i] = "locked_out"
+                else:
+                    await credentials.clear_lockout(tx, entry.lockout_key, entry.identity_id)
+
+    @classmethod
+    async def _refuse_spent(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
+        proofs = [(i, entry.proof) for i, entry in enumerate(entries) if entry.proof and reasons[i] is None]
+        for (i, _), first in zip(proofs, await credentials.ProofSpent.apply(tx, [proof for _, proof in proofs]), strict=True):
+            if not first:
+                reasons[i] = "proof_replayed"
+        secrets = [(i, entry.secret) for i, entry in enumerate(entries) if entry.secret and reasons[i] is None]
+        for (i, _), used in zip(secrets, await credentials.SecretUsed.apply(tx, [secret for _, secret in secrets]), strict=True):
+            if not used:
+                reasons[i] = "client_secret_used_up"
+
+
+class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A refused login: its story, its audit event and, where the method has a lockout, the counted failure."""
+
+    at: int
+    denial: Denial
+    event: AuditEvent | None = None
+    config: MethodConfig | None = None
+    lockout_key: str | None = None
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["LoginFailed"]) -> Sequence[None]:
+        for entry in sorted(entries, key=lambda one: one.config.identity_id if one.config else ""):
+            if entry.config is not None and entry.lockout_key is not None and await credentials.hold(tx, entry.config.identity_id):
+                state = await credentials.lockout(tx, entry.lockout_key)
+                if not is_locked(state, entry.at):
+                    await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
+        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries])
+        await audit.add(tx, [entry.event for entry in entries if entry.event])
+        return [None] * len(entries)
+
+
+class LoginSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A coalesced journal entry: when and how an identity last logged in."""
+
+    identity_id: str
+    org_id: str
+    method: str
+    at: int
+    address: str | None
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["LoginSeen"]) -> Sequence[None]:
+        for entry in sorted(entries, key=lambda one: one.identity_id):
+            await identities.note_login(tx, entry.identity_id, method=entry.method, at=entry.at, address=entry.address)
+            await tx.count(_MEMBER_LOGGED_IN, of=entry.identity_id, org=entry.org_id, by=entry.method, at=entry.at)
+        return [None] * len(entries)

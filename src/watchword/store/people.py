@@ -1,0 +1,112 @@
+"""Organizations, people, sessions."""
+
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from watchword.domain.model.people import Organization, Session, User
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, prepare
+from watchword.store.mapping import Mapper
+
+ORGANIZATIONS = Mapper(Organization, schema.organizations)
+USERS = Mapper(User, schema.users)
+SESSIONS = Mapper(Session, schema.sessions)
+_o, _u, _s, _m = schema.organizations, schema.users, schema.sessions, schema.memberships
+
+_ORG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.id == bindparam("of")))
+_ORGS_OF = prepare(
+    select(*ORGANIZATIONS.columns)
+    .join(_m, _m.c.org_id == _o.c.id)
+    .where(_m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+    .order_by(_o.c.created_at, _o.c.id)
+)
+_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
+_USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
+_ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
+_SESSION = prepare(select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
+_SESSIONS_OF = prepare(select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc()))
+
+
+async def organization(tx: Tx, id: str) -> Organization | None:
+    """An organization by id."""
+    return ORGANIZATIONS.first(await tx.one(_ORG, of=id))
+
+
+async def organizations_of(tx: Tx, kind: str, id: str) -> list[Organization]:
+    """The organizations an actor is itself a member of, oldest first."""
+    return ORGANIZATIONS.every(await tx.all(_ORGS_OF, kind=kind, actor=id))
+
+
+async def add_organization(tx: Tx, record: Organization) -> None:
+    """Store a new organization. Raises AlreadyThere when the slug is taken."""
+    await tx.run(ORGANIZATIONS.INSERT, **ORGANIZATIONS.values(record))
+    tx.changed(versions.org(record.id))
+
+
+async def change_organization(tx: Tx, id: str, **fields: Any) -> None:
+    """Set some columns of an organization. Raises AlreadyThere when the slug is taken."""
+    await tx.run(update(_o).where(_o.c.id == id).values(**ORGANIZATIONS.encoded(fields)))
+    tx.changed(versions.org(id))
+
+
+async def remove_organization(tx: Tx, id: str) -> None:
+    """Delete an organization with everything in it."""
+    await tx.run(delete(_o).where(_o.c.id == id))
+    tx.changed(versions.org(id))
+
+
+async def user(tx: Tx, id: str) -> User | None:
+    """A person by id."""
+    return USERS.first(await tx.one(_USER, of=id))
+
+
+async def user_by_email(tx: Tx, email: str) -> User | None:
+    """A person by e-mail address, which is stored in lower case."""
+    return USERS.first(await tx.one(_USER_BY_EMAIL, email=email.lower()))
+
+
+async def instance_admins(tx: Tx) -> int:
+    """How many people administer the instance: none before the bootstrap."""
+    row = await tx.one(_ADMINS)
+    return int(row[0]) if row else 0
+
+
+async def add_user(tx: Tx, record: User) -> None:
+    """Store a new person. Raises AlreadyThere when the address is taken."""
+    await tx.run(USERS.INSERT, **USERS.values(record))
+    tx.changed(versions.user(record.id))
+
+
+async def change_user(tx: Tx, id: str, **fields: Any) -> None:
+    """Set some columns of a person."""
+    await tx.run(update(_u).where(_u.c.id == id).values(**USERS.encoded(fields)))
+    tx.changed(versions.user(id))
+
+
+async def session(tx: Tx, id: str) -> Session | None:
+    """A session by id."""
+    return SESSIONS.first(await tx.one(_SESSION, of=id))
+
+
+async def sessions_of(tx: Tx, user_id: str) -> list[Session]:
+    """The sessions of a person, newest first."""
+    return SESSIONS.every(await tx.all(_SESSIONS_OF, of=user_id))
+
+
+async def add_session(tx: Tx, record: Session) -> None:
+    """Store a new session."""
+    await tx.run(SESSIONS.INSERT, **SESSIONS.values(record))
+    tx.changed(versions.user(record.user_id))
+
+
+async def remove_session(tx: Tx, record: Session) -> None:
+    """End a session."""
+    await tx.run(delete(_s).where(_s.c.id == record.id))
+    tx.changed(versions.user(record.user_id))
+
+
+async def remove_sessions(tx: Tx, user_id: str, *, but: str = "") -> int:
+    """End the sessions of a person, all `but` one; how many."""
+    tx.changed(versions.user(user_id))
+    return await tx.run(delete(_s).where(_s.c.user_id == user_id, _s.c.id != but))

@@ -1,0 +1,66 @@
+"""Projects."""
+
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, update
+
+from watchword.domain.model.projects import Project
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, prepare
+from watchword.store.mapping import Mapper
+
+PROJECTS = Mapper(Project, schema.projects)
+_p, _m, _gm = schema.projects, schema.memberships, schema.group_members
+
+_BY_ID = prepare(select(*PROJECTS.columns).where(_p.c.id == bindparam("of")))
+_BY_SLUG = prepare(select(*PROJECTS.columns).where(_p.c.org_id == bindparam("org"), _p.c.slug == bindparam("slug")))
+_OF_ACTOR = prepare(
+    select(*PROJECTS.columns)
+    .where(
+        _p.c.org_id == bindparam("org"),
+        _p.c.id.in_(
+            select(_m.c.project_id).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).union(
+                select(_m.c.project_id).where(
+                    _m.c.actor_kind == "group",
+                    _m.c.actor_id.in_(
+                        select(_gm.c.group_id).where(_gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
+                    ),
+                )
+            )
+        ),
+    )
+    .order_by(_p.c.created_at, _p.c.id)
+)
+
+
+async def by_id(tx: Tx, id: str) -> Project | None:
+    """The project, whoever's it is: the caller checks whose."""
+    return PROJECTS.first(await tx.one(_BY_ID, of=id))
+
+
+async def by_slug(tx: Tx, org_id: str, slug: str) -> Project | None:
+    """The project of an organization with this slug."""
+    return PROJECTS.first(await tx.one(_BY_SLUG, org=org_id, slug=slug))
+
+
+async def of_actor(tx: Tx, kind: str, id: str, org_id: str) -> list[Project]:
+    """The projects of an organization that an actor is a member of, itself or through a group."""
+    return PROJECTS.every(await tx.all(_OF_ACTOR, kind=kind, actor=id, org=org_id))
+
+
+async def add(tx: Tx, project: Project) -> None:
+    """Store a new project. Raises AlreadyThere when the slug is taken."""
+    await tx.run(PROJECTS.INSERT, **PROJECTS.values(project))
+    tx.changed(versions.project(project.id))
+
+
+async def change(tx: Tx, id: str, **fields: Any) -> None:
+    """Set some columns. Raises AlreadyThere when the slug is taken."""
+    await tx.run(update(_p).where(_p.c.id == id).values(**PROJECTS.encoded(fields)))
+    tx.changed(versions.project(id))
+
+
+async def remove(tx: Tx, id: str) -> None:
+    """Delete a project with everything in it."""
+    await tx.run(delete(_p).where(_p.c.id == id))
+    tx.changed(versions.project(id), versions.tree(id))

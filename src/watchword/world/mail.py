@@ -1,0 +1,50 @@
+"""Mail by SMTP, where a server is configured."""
+
+import asyncio
+import smtplib
+import ssl
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from watchword.domain.secret import Secret
+from watchword.methods.base import OutsideError
+
+
+class SmtpMailer:
+    """Sends through `smtp://user:password@host:port` (STARTTLS) or `smtps://`; without a URL nothing leaves."""
+
+    def __init__(self, url: Secret | None, sender: str) -> None:
+        self._url = url
+        self._sender = sender
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is a mail server."""
+        return self._url is not None
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Send one mail. Raises OutsideError."""
+        if self._url is None:
+            raise OutsideError("no mail server is configured")
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._sender or "watchword@localhost", to, subject
+        message.set_content(text)
+        try:
+            await asyncio.to_thread(self._deliver, self._url.reveal(), message)
+        except (OSError, smtplib.SMTPException) as error:
+            raise OutsideError(f"the mail server refused: {type(error).__name__}") from error
+
+    @staticmethod
+    def _deliver(url: str, message: EmailMessage) -> None:
+        parts = urlsplit(url)
+        host, context = parts.hostname or "localhost", ssl.create_default_context()
+        if parts.scheme == "smtps":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=15, context=context)
+        else:
+            server = smtplib.SMTP(host, parts.port or 587, timeout=15)
+        with server:
+            if parts.scheme != "smtps" and server.has_extn("starttls"):
+                server.starttls(context=context)
+            if parts.username:
+                server.login(unquote(parts.username), unquote(parts.password or ""))
+            server.send_message(message)
