@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import ssl
@@ -43,8 +43,8 @@ def certificate(subject, key, *, issuer=None, issuer_key=None, names=(), days=30
     """PEM of a certificate for `key`, signed by `issuer_key`, good for `names`."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
     by = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer or subject)])
-    now = datetime.datetime.now(datetime.UTC)
-    start, end = sorted((now - datetime.timedelta(days=1), now + datetime.timedelta(days=days)))
+    now = dt.datetime.now(dt.UTC)
+    start, end = sorted((now - dt.timedelta(days=1), now + dt.timedelta(days=days)))
     built = x509.CertificateBuilder(by, name, private(key).public_key(), x509.random_serial_number(), start, end).add_extension(
         x509.BasicConstraints(ca=ca, path_length=None), critical=True
     )
