@@ -7,6 +7,8 @@ import pathlib
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.minting import NOW, Recorded, b64, claims, jwk, mint, private, public_pem
 from watchword.domain.errors import Denied
@@ -365,6 +367,51 @@ def test_a_pem_text_that_is_none_is_refused(text):
 def test_reading_a_token_proves_nothing_but_finds_its_key():
     read = decode_unverified(mint(kid="k1"), Recorded())
     assert (read.kid, read.alg, read.claims["sub"]) == ("k1", "RS256", "sub-1")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+HEADERS = st.fixed_dictionaries(
+    {"alg": st.sampled_from(["RS256", "ES256", "EdDSA", "none", "HS256"]) | JSON},
+    optional={"kid": st.just("k") | JSON, "typ": JSON, "jwk": JSON},
+)
+CLAIMS = st.fixed_dictionaries({}, optional=dict.fromkeys(("iss", "sub", "aud", "exp", "nbf", "iat"), JSON))
+JWKS = st.lists(
+    st.fixed_dictionaries(
+        {"kty": st.sampled_from(["RSA", "EC", "OKP", "oct"]) | JSON},
+        optional={
+            name: JSON | st.sampled_from(["AQAB", "P-256", "Ed25519", "sig", "k"])
+            for name in ("kid", "n", "e", "crv", "x", "y", "alg", "use", "key_ops", "x5c")
+        },
+    ),
+    max_size=3,
+)
+
+
+@given(st.text(max_size=200) | st.builds(".".join, st.lists(st.text("eyJ0=.-_", max_size=20), min_size=3, max_size=3)))
+def test_whatever_is_presented_is_refused_and_nothing_else_happens(text):
+    with pytest.raises(Denied):
+        check(text)
+
+
+@given(HEADERS, CLAIMS, JWKS)
+def test_whatever_a_key_set_and_a_token_say_is_refused_and_nothing_else_happens(header, payload, keys):
+    token = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(payload).encode())}.{b64(b'x' * 64)}"
+    with pytest.raises(Denied):
+        check(token, keys)
+
+
+@given(CLAIMS)
+def test_whatever_signed_claims_say_is_judged_without_a_fault(payload):
+    token = mint(payload, "ed25519", kid="k")
+    try:
+        proved = check(token, [jwk("ed25519", "k")])
+    except Denied:
+        return
+    assert proved == payload  # pragma: no cover - chance does not hit a sound token
 
 
 # --- Wycheproof -----------------------------------------------------------------------------------------------------

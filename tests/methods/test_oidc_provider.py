@@ -50,8 +50,8 @@ async def provider(provider_code, tmp_path):
         return private(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     jwks = []
-    for name in KEYS:
-        jwks.append(get_algorithm_by_name(ALG[name]).to_jwk(private(name), as_dict=True) | {"kid": name, "use": "sig", "alg": KEYS[name]})
+    for name, alg in KEYS.items():
+        jwks.append(get_algorithm_by_name(ALG[name]).to_jwk(private(name), as_dict=True) | {"kid": name, "use": "sig", "alg": alg})
         jwks[-1].pop("key_ops", None)
     cert = certificate("double", "p256", issuer="double CA", issuer_key="p384", names=("127.0.0.1",))
     settings = tmp_path / "provider.json"
