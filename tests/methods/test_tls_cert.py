@@ -293,6 +293,22 @@ def test_the_configuration_is_stored_normalised():
     assert stored["verifyClientCertificateChain"] is False
 
 
+def der(tag, *parts):
+    body = b"".join(parts)
+    size = bytes([len(body)]) if len(body) < 128 else b"\x82" + len(body).to_bytes(2)
+    return bytes([tag]) + size + body
+
+
+async def test_a_subject_that_cannot_be_read_bears_no_name():
+    tbs = WHOLE.tbs_certificate_bytes.replace(b"agent", b"\xff\xfe\xff\xfe\xff", 1)
+    signature = b"\x00" + CA_KEY.sign(tbs, ec.ECDSA(SHA256()))
+    odd = der(0x30, tbs, bytes.fromhex("300a06082a8648ce3d040302"), der(0x03, signature))
+    text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(odd).decode() + "-----END CERTIFICATE-----\n"
+
+    assert (await proved(text)).claims["tlsCert"]["commonName"] == ""
+    assert await refused(text, using=config(allowed_common_names="agent")) == "common_name"
+
+
 @given_some(st.integers(0, 700), st.binary(min_size=1, max_size=4))
 def test_no_damaged_certificate_does_more_than_be_refused(place, noise):
     der = bytearray(WHOLE.public_bytes(Encoding.DER))

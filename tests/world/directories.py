@@ -87,12 +87,14 @@ class SmallDirectory:
         self.context, self.binds, self.filters = context, [], []
         self.start_tls = sansldap.LDAPResultCode.SUCCESS
         self.verdicts, self.found, self.done = {}, None, sansldap.LDAPResultCode.SUCCESS
-        self.raw, self.silent, self.injected = None, False, b""
+        self.raw, self.silent, self.hangs_up, self.injected = None, False, False, b""
 
     async def __call__(self, reader, writer):
         session = sansldap.LDAPServer()
         try:
             while data := await reader.read(65_536):
+                if self.hangs_up:
+                    break
                 if self.silent:
                     continue
                 if self.raw is not None:

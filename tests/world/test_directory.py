@@ -1,3 +1,6 @@
+import asyncio
+import contextlib
+import socket
 import time
 
 import pytest
@@ -221,6 +224,53 @@ async def test_a_directory_that_says_nothing_is_left_in_time():
     async with listening(directory) as port:
         assert "in time" in await failed(f"ldap://localhost:{port}", limits=QUICK)
     assert time.monotonic() - started < 4
+
+
+async def test_a_directory_that_hangs_up_is_a_failure_of_the_directory(trust):
+    directory = SmallDirectory()
+    directory.hangs_up = True
+    async with listening(directory) as port:
+        assert "failed" in await failed(f"ldap://localhost:{port}")
+        assert "failed" in await failed(f"ldap://localhost:{port}", ca=trust.pem)
+
+
+async def test_an_answer_to_another_question_is_refused():
+    directory = SmallDirectory()
+    directory.raw = bytes.fromhex("300c02010165070a010004000400")  # a search is done; a bind was asked for
+    async with listening(directory) as port:
+        assert "bind" in await failed(f"ldap://localhost:{port}")
+
+
+@pytest.fixture
+def deaf():
+    """A port that takes no more connections and refuses none."""
+    with contextlib.ExitStack() as open_sockets:
+        server = open_sockets.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+async def test_the_next_address_is_tried_where_one_does_not_answer(deaf):
+    async with listening(SmallDirectory()) as port:
+
+        async def both(_host, _port):
+            return [("127.0.0.1", deaf), ("127.0.0.1", port)]
+
+        assert (await opened("ldap://localhost", allowed=both, limits=Limits(connect=0.2))).dn == ADA
+
+
+async def test_a_login_that_is_given_up_leaves_no_socket(deaf):
+    task = asyncio.create_task(opened(f"ldap://localhost:{deaf}"))
+    await asyncio.sleep(0.1)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_directory_that_is_not_there_cannot_be_reached():

@@ -52,37 +52,37 @@ def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: s
     return None
 
 
+def _require(passed: bool, otherwise: str) -> None:
+    if not passed:
+        raise ValueError(otherwise)
+
+
 def _require_strength(one: x509.Certificate) -> None:
     key = one.public_key()
-    if isinstance(key, RSAPublicKey) and key.key_size < SHORTEST_RSA:
-        raise ValueError("the RSA key is too short")
+    _require(not isinstance(key, RSAPublicKey) or key.key_size >= SHORTEST_RSA, "the RSA key is too short")
 
 
 def _client_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints | None) -> None:
     _require_strength(one)
-    if found and found.ca:
-        raise ValueError("the certificate is one of an authority")
+    _require(not (found and found.ca), "the certificate is one of an authority")
 
 
 def _client_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
-    if found and not found.digital_signature:
-        raise ValueError("the key is not for signatures")
+    _require(found is None or found.digital_signature, "the key is not for signatures")
 
 
 def _client_purpose(_policy: Policy, _one: x509.Certificate, found: x509.ExtendedKeyUsage | None) -> None:
-    if found is not None and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(found):
-        raise ValueError("the certificate is not for client authentication")
+    purposes = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    _require(found is None or not purposes.isdisjoint(found), "the certificate is not for client authentication")
 
 
 def _authority_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints) -> None:
     _require_strength(one)
-    if not found.ca:
-        raise ValueError("the issuer is not an authority")
+    _require(found.ca, "the issuer is not an authority")
 
 
 def _authority_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
-    if found and not found.key_cert_sign:
-        raise ValueError("the issuer's key is not for certificates")
+    _require(found is None or found.key_cert_sign, "the issuer's key is not for certificates")
 
 
 def is_authority(one: x509.Certificate) -> bool:

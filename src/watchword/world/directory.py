@@ -248,15 +248,11 @@ async def _connected(addresses: Sequence[tuple[str, int]], limits: Limits) -> so
         family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
-        try:
+        with contextlib.suppress(OSError, TimeoutError), contextlib.ExitStack() as undo:
+            undo.callback(sock.close)
             async with asyncio.timeout(limits.connect):
                 await asyncio.get_running_loop().sock_connect(sock, (address, port))
-        except (OSError, TimeoutError):
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-        else:
+            undo.pop_all()
             return sock
     raise OutsideError("the directory cannot be reached")
 
