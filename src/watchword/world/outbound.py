@@ -333,7 +333,7 @@ class Outbound:
         door = self._doors.get(label)
         if door is None:
             pool = httpcore.AsyncConnectionPool(
-                ssl_context=_trusting(ca or self._roots, own=bool(ca)),
+                ssl_context=_trusting(ca or self._roots),
                 max_connections=None,
                 keepalive_expiry=_IDLE,
                 http2=False,
@@ -347,12 +347,12 @@ class Outbound:
         return door
 
 
-def _trusting(ca: str, *, own: bool) -> ssl.SSLContext:
+def _trusting(ca: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError, TypeError) as error:  # the latter two for a text that is not ASCII
         raise OutsideError("the configured CA certificate cannot be read") from error
-    if own:
+    if ca:
         # A pasted certificate is the anchor, root or not; and cluster CAs made by hand lack what RFC 5280 asks of a
         # public one, which newer Pythons insist on by default. Chain, validity and name are verified all the same.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
