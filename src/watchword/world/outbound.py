@@ -270,9 +270,10 @@ class Outbound:
         if body or method not in ("GET", "HEAD"):
             sent["content-length"] = str(len(body))
         limits = {"connect": self._connect_timeout, "read": self._total_timeout, "write": self._total_timeout, "pool": self._total_timeout}
-        door = await self._door(ca, label)
+        door = self._door(ca, label)
         door.busy += 1
         try:
+            await self._close_spare_doors()
             raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
             async with door.pool.stream(method, target.url, headers=raw, content=body, extensions={"timeout": limits}) as response:
                 return Answer(response.status, _names(response.headers), await self._body(response, target))
@@ -329,7 +330,7 @@ class Outbound:
         if host.failures >= GIVEN_UP_AFTER:
             host.given_up_until = self._clock() + GIVEN_UP_FOR
 
-    async def _door(self, ca: str, label: str) -> _Door:
+    def _door(self, ca: str, label: str) -> _Door:
         door = self._doors.get(label)
         if door is None:
             pool = httpcore.AsyncConnectionPool(
@@ -341,10 +342,14 @@ class Outbound:
                 network_backend=_Pinned(self.guard),
             )
             door = self._doors[label] = _Door(pool)
-            for spare in [k for k, d in self._doors.items() if d is not door and not d.busy][: max(0, len(self._doors) - DOORS)]:
-                await self._doors.pop(spare).pool.aclose()
         self._doors.move_to_end(label)
         return door
+
+    async def _close_spare_doors(self) -> None:
+        idle = [label for label, door in self._doors.items() if not door.busy]
+        spare = [self._doors.pop(label) for label in idle[: max(0, len(self._doors) - DOORS)]]
+        for door in spare:
+            await door.pool.aclose()
 
 
 def _trusting(ca: str) -> ssl.SSLContext:
