@@ -1,3 +1,3 @@
-"""The fixtures that every test may ask for."""
+"""Fixtures for all tests."""
 
-pytest_plugins = ("tests.postgres",)
+pytest_plugins = ["tests.postgres", "tests.house"]

@@ -56,7 +56,9 @@ def _trim(kind: Any, value: Any) -> Any:
         return value
     changed = dict(value)
     for name, trims, inner in fields:
-        given = changed.get(name)
+        if name not in changed:
+            continue
+        given = changed[name]
         if trims and isinstance(given, str):
             changed[name] = given.strip()
         elif inner is not None and isinstance(given, list):

@@ -57,7 +57,7 @@ class Ctx:
         self._open = False
         self._events: list[AuditEvent] = []
 
-    def require(self, scope: Scope, action: str, subject: str, **facts: Any) -> None:
+    def require(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> None:
         """Raise PermissionDenied unless the caller's ability in `scope` allows `action` on `subject` with these facts.
 
         The body's `details` list the rule that is missing (contract 2.4), not what the caller holds.
@@ -67,7 +67,7 @@ class Ctx:
             missing = {"action": action, "subject": subject} | ({"conditions": facts} if facts else {})
             raise PermissionDenied(f"You are not allowed to {action} on {subject}", details=[missing])
 
-    def may(self, scope: Scope, action: str, subject: str, **facts: Any) -> bool:
+    def may(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> bool:
         """Whether the ability allows it; asking counts as having asked."""
         self._asked = True
         return scope.ability.allows(action, subject, facts or None)
@@ -125,11 +125,11 @@ class Ctx:
             request_id=self.request_id,
         )  # fmt: skip
 
-    def audit(self, name: str, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
+    def audit(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
         """Store an audit event with the open (or next) unit. `metadata` keys are wire names; no secret may be among them."""
         self._events.append(self.event(name, metadata, org_id=org_id, project_id=project_id))
 
-    async def audit_read(self, name: str, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
+    async def audit_read(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
         """Store an audit event of something that was only read: through the journal, waiting for it where settings say `strict`."""
         entry = audit.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
         if self.house.settings.audit_reads == "strict":

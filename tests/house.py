@@ -1,0 +1,167 @@
+"""A whole Watchword in process for tests: the real store on a temporary database, real HTTP semantics, a clock that can be moved.
+
+    async def test_a_rule(api: Api) -> None:            # runs on SQLite; on PostgreSQL too with the fixture `any_api`
+        identity = await api.identity(role="member")
+        reply = await api.get(f"/api/v1/identities/{identity['id']}")
+        assert 200 == reply.status_code
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.postgres import Server as Postgres
+from tests.postgres import fresh_database
+from watchword.app import Server, house, opened
+from watchword.domain.secret import Secret
+from watchword.methods.base import Outside
+from watchword.services.house import House
+from watchword.settings import Settings
+
+EMAIL, PASSWORD = "admin@example.com", "correct horse battery"
+ROOT_KEY = "11" * 32
+
+
+class Clock:
+    """The real time, which `forward` moves on."""
+
+    def __init__(self) -> None:
+        import time
+
+        self._now = time.time_ns
+        self.offset = 0
+
+    def __call__(self) -> int:
+        return self._now() // 1_000_000 + self.offset
+
+    def forward(self, seconds: float) -> None:
+        self.offset += int(seconds * 1000)
+
+
+class Api:
+    """A client of one in-process server. Calls are made as `token` (default: the first organization's administrator)."""
+
+    def __init__(self, parts: House, clock: Clock, client: httpx.AsyncClient) -> None:
+        self.house = parts
+        self.clock = clock
+        self.client = client
+        self.token = ""
+        self.person = ""
+        self.org_id = ""
+        self.instance_token = ""
+
+    async def bootstrap(self) -> None:
+        reply = await self.post("/api/v1/admin/bootstrap", {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}, token=None)
+        made = reply.json()
+        self.org_id, self.instance_token = made["organization"]["id"], made["identity"]["credentials"]["token"]
+        self.person = (await self.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+        self.token = await self.enter(self.org_id)
+
+    async def enter(self, org_id: str, person: str = "") -> str:
+        body = {"organizationId": org_id}
+        return (await self.ok("POST", "/api/v3/auth/select-organization", body, token=person or self.person))["token"]
+
+    async def request(self, method: str, path: str, body: Any = None, *, token: str | None = "", headers: dict[str, str] | None = None,
+                      query: dict[str, Any] | None = None) -> httpx.Response:  # fmt: skip
+        sent = dict(headers or {})
+        bearer = self.token if token == "" else token
+        if bearer:
+            sent["authorization"] = f"Bearer {bearer}"
+        return await self.client.request(method, path, json=body, headers=sent, params=query)
+
+    async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The JSON of an answer that must be 200."""
+        reply = await self.request(method, path, body, **options)
+        assert reply.status_code == 200, f"{method} {path}: {reply.status_code} {reply.text[:2000]}"
+        return reply.json()
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return await self.request("POST", path, body, **options)
+
+    async def patch(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return await self.request("PATCH", path, body, **options)
+
+    async def delete(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return await self.request("DELETE", path, body, **options)
+
+    async def organization(self, name: str = "Other") -> tuple[str, str]:
+        """Another organization of the same person: its id and a token for it."""
+        org = (await self.ok("POST", "/api/v2/organizations", {"name": name}, token=self.person))["organization"]
+        return org["id"], await self.enter(org["id"])
+
+    async def identity(self, role: str = "no-access", name: str = "bot", **body: Any) -> dict[str, Any]:
+        """A new identity of the first organization."""
+        given = {"name": name, "organizationId": self.org_id, "role": role, **body}
+        return (await self.ok("POST", "/api/v1/identities", given))["identity"]
+
+    async def universal(self, identity_id: str, secret: dict[str, Any] | None = None, **config: Any) -> dict[str, str]:
+        """Universal Auth on an identity and one client secret: the body of a login."""
+        path = f"/api/v1/auth/universal-auth/identities/{identity_id}"
+        made = await self.ok("POST", path, config)
+        given = await self.ok("POST", f"{path}/client-secrets", secret or {})
+        return {"clientId": made["identityUniversalAuth"]["clientId"], "clientSecret": given["clientSecret"]}
+
+    async def login(self, login: dict[str, str]) -> str:
+        """The access token for a Universal Auth login body."""
+        return (await self.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["accessToken"]
+
+    async def bot(self, role: str = "no-access", **config: Any) -> tuple[dict[str, Any], str]:
+        """A new identity and an access token of it."""
+        identity = await self.identity(role)
+        return identity, await self.login(await self.universal(identity["id"], **config))
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1") -> AsyncIterator[Api]:
+    """A bootstrapped server in this process."""
+    clock = Clock()
+    parts = msgspec.structs.replace(house(settings, outside=outside), clock=clock)
+    async with opened(parts):
+        transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
+            api = Api(parts, clock, client)
+            await api.bootstrap()
+            yield api
+
+
+def sqlite_settings(folder: Path, **fields: Any) -> Settings:
+    return Settings(data_dir=folder, root_key=Secret(ROOT_KEY), **fields)
+
+
+def postgres_settings(dsn: str, **fields: Any) -> Settings:
+    return Settings(database_url=Secret(dsn), root_key=Secret(ROOT_KEY), database_pool=4, **fields)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """A server on SQLite."""
+    async with running(sqlite_settings(tmp_path)) as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def any_settings(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings for each engine in turn."""
+    if request.param == "sqlite":
+        yield sqlite_settings(tmp_path)
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        async with fresh_database(server.dsn) as dsn:
+            yield postgres_settings(dsn)
+
+
+@pytest.fixture
+async def any_api(any_settings: Settings) -> AsyncIterator[Api]:
+    """A server on each engine in turn."""
+    async with running(any_settings) as found:
+        yield found
+
+
