@@ -37,6 +37,7 @@ class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     parent_org_id: str | None = None
     creation_epoch: int
     creation_ms: int = 0  # revocation marks are compared with the moment of first issue, to the millisecond
+    expires_ms: int = 0  # `exp` has whole seconds and is rounded up; this is the end we keep to
     access_token_ttl: int = msgspec.field(name="accessTokenTTL")
     access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
     access_token_period: int = 0
@@ -139,22 +140,23 @@ def verified(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Claims:
 
 
 def require_unexpired(claims: Claims, now: int) -> None:
-    """Raise BadToken when the token's `exp` is not after `now` (milliseconds)."""
-    if claims.exp * 1000 <= now:
+    """Raise BadToken when the token's end is not after `now` (milliseconds)."""
+    end = claims.expires_ms if isinstance(claims, IdentityClaims) and claims.expires_ms else claims.exp * 1000
+    if end <= now:
         raise BadToken("The token has expired: authenticate again")
 
 
-def lifetime(*, ttl: int, max_ttl: int, period: int, age: int, max_age: int) -> int:
-    """For how many more seconds a token issued now may live (contract 4.3).
+def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
+    """When (ms) a token issued or renewed at `now` (ms) ends (contract 4.3). Not after `now`: it may not be renewed any more.
 
-    `age` is the time since its first issue, 0 for a new one; `max_age` caps every token but is counted afresh at each
-    renewal of a periodic one. The answer is 0 or less when the token may not be renewed any more.
+    `first` (ms) is the moment of its first issue. `max_age` caps every token, and is counted afresh at each renewal of a
+    periodic one. Times to live are seconds.
     """
     if period > 0:
-        return min(period, max_age)
-    limits = [max_age - age]
+        return now + min(period, max_age) * 1000
+    ends = [first + max_age * 1000]
     if ttl > 0:
-        limits.append(ttl)
+        ends.append(now + ttl * 1000)
     if max_ttl > 0:
-        limits.append(max_ttl - age)
-    return min(limits)
+        ends.append(first + max_ttl * 1000)
+    return min(ends)

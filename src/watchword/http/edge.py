@@ -46,6 +46,8 @@ class Edge:
         request_id = "req-" + self.house.entropy(9).hex()
         scope["state"] = {"request_id": request_id}
         answer = _Answer(send, head=scope["method"] == "HEAD")
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: the server looks at the original to know that no body follows
         try:
             self._prepare(scope)
             if scope["method"] == "OPTIONS":
@@ -72,8 +74,6 @@ class Edge:
             path = path[:-1]
         scope["path"] = path
         scope["raw_path"] = path.encode()
-        if scope["method"] == "HEAD":
-            scope["method"] = "GET"
 
     async def _preflight(self, answer: "_Answer") -> None:
         headers = [(b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"), (b"access-control-max-age", b"600"),

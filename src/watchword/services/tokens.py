@@ -10,7 +10,7 @@ from watchword.domain.bounds import compile_ranges
 from watchword.domain.errors import BadRequest, Unauthorized
 from watchword.domain.model.identities import AccessToken, Identity, MethodConfig, Revocation
 from watchword.domain.model.people import Organization
-from watchword.domain.tokens import IDENTITY, IdentityClaims, lifetime
+from watchword.domain.tokens import IDENTITY, IdentityClaims, ends_at
 from watchword.services.authentication import Seen, require_standing
 from watchword.services.context import Ctx
 from watchword.store import credentials
@@ -34,27 +34,30 @@ def new_token(
 ) -> Issued:  # fmt: skip
     """A new token for an identity under a method's configuration. Nothing is stored."""
     max_age = ctx.house.settings.max_token_age
-    life = lifetime(ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, age=0, max_age=max_age)
+    end = ends_at(now=ctx.now, first=ctx.now, ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, max_age=max_age)
     jti = ctx.new_id()
     seconds = ctx.now // 1000
     claims = IdentityClaims(
         identity_id=identity.id, client_secret_id=client_secret_id, identity_access_token_id=jti, auth_token_type=IDENTITY, iat=seconds,
-        exp=seconds + life, jti=jti, identity_name=identity.name, auth_method=config.method, org_id=org.id, root_org_id=org.root_org_id or org.id,
-        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now, access_token_ttl=config.period or config.ttl,
+        exp=_rounded_up(end), jti=jti, identity_name=identity.name, auth_method=config.method, org_id=org.id, root_org_id=org.root_org_id or org.id,
+        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now, expires_ms=end, access_token_ttl=config.period or config.ttl,
         access_token_max_ttl=0 if config.period else config.max_ttl, access_token_period=config.period, num_uses_limit=config.uses_limit,
         ip_restriction_enabled=not compile_ranges(config.trusted_ips).is_open, identity_auth=dict(auth) if auth else None, serial=_serial(ctx),
     )  # fmt: skip
-    return _issued(ctx, claims, life)
+    return _issued(ctx, claims)
+
+
+def _rounded_up(ms: int) -> int:
+    return -(-ms // 1000)
 
 
 def _serial(ctx: Ctx) -> str:
     return base64.urlsafe_b64encode(ctx.house.entropy(6)).decode()
 
 
-def _issued(ctx: Ctx, claims: IdentityClaims, life: int) -> Issued:
-    return Issued(
-        token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=claims.access_token_ttl or life, max_ttl=claims.access_token_max_ttl
-    )
+def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
+    expires_in = claims.access_token_ttl or (claims.expires_ms - ctx.now) // 1000
+    return Issued(token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=expires_in, max_ttl=claims.access_token_max_ttl)
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
@@ -62,7 +65,7 @@ def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> Acce
     return AccessToken(
         id=claims.jti, identity_id=claims.identity_id, org_id=claims.org_id, method=claims.auth_method, name=name,
         client_secret_id=claims.client_secret_id, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
-        period=claims.access_token_period, uses_limit=claims.num_uses_limit, expires_at=claims.exp * 1000, created_at=now, updated_at=now,
+        period=claims.access_token_period, uses_limit=claims.num_uses_limit, expires_at=claims.expires_ms, created_at=now, updated_at=now,
     )  # fmt: skip
 
 
@@ -81,19 +84,17 @@ async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
     ctx.public("possession of a valid token is what renewal asks for")
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="renew")
-    age = max(0, ctx.now // 1000 - claims.creation_epoch)
-    life = lifetime(
-        ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl, period=claims.access_token_period, age=age,
-        max_age=ctx.house.settings.max_token_age,
+    end = ends_at(
+        now=ctx.now, first=claims.creation_ms, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
+        period=claims.access_token_period, max_age=ctx.house.settings.max_token_age,
     )  # fmt: skip
-    if life <= 0:
+    if end <= ctx.now:
         raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
     await _require_uses(ctx, claims)
-    seconds = ctx.now // 1000
-    renewed = msgspec.structs.replace(claims, iat=seconds, exp=seconds + life, serial=_serial(ctx))
+    renewed = msgspec.structs.replace(claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx))
     if claims.num_uses_limit or claims.auth_method == "token-auth":
-        await ctx.house.journal.submit(credentials.TokenRenewed(claims.jti, ctx.now, renewed.exp * 1000))
-    return _issued(ctx, renewed, life)
+        await ctx.house.journal.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
+    return _issued(ctx, renewed)
 
 
 async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
