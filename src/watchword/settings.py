@@ -1,6 +1,10 @@
-"""Settings: one frozen struct, read from the environment and a file; every fault is reported at once."""
+"""Settings: one frozen struct, read from the environment and a file; every fault is reported at once.
+
+What counts, strongest first: the command line, the environment, the file named by WATCHWORD_CONFIG_FILE, the default.
+"""
 
 import ipaddress
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_token_age: int = 7_776_000
     site_url: str = ""
     allowed_private_hosts: tuple[str, ...] = ()
+    http_hosts: tuple[str, ...] = ()
     outbound_timeout: int = 10
     tls_client_cert_header: str = "x-identity-tls-cert-auth-client-cert"
     tls_cert_file: Path | None = None
@@ -41,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_client_ca_file: Path | None = None
     audit_reads: str = "batched"
     audit_retention_days: int = 90
+    credential_retention_days: int = 30
     max_body: int = 32 * 1024 * 1024
     cache_entries: int = 50_000
     session_ttl: int = 864_000
@@ -48,8 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_url: Secret | None = None
     smtp_from: str = ""
     log_level: str = "info"
-    log_requests: bool = True
+    log_requests: bool = False
     shutdown_grace: int = 20
+    metrics: str = "off"
+    config_file: Path | None = None
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -95,6 +103,10 @@ def _flag(text: str) -> bool:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(part.lower() for part in _list(text))
 
 
 def _database(text: str) -> Secret:
@@ -153,17 +165,19 @@ OPTIONS: tuple[Option, ...] = (
     Option("previous_root_key", _root_key, "The root key before a rotation; needed until `watchword keys rotate` has finished."),
     Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
     Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
-    Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: addresses, CIDR ranges, loopback, linklocal, uniquelocal."),
+    Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: CIDR ranges, loopback, linklocal, uniquelocal."),
     Option("max_token_age", _within(60, 315_360_000), "No access token lives longer than this many seconds without a renewal."),
     Option("site_url", str, "The address people and machines reach this server at; used in links and in token metadata."),
-    Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster's API server, a directory)."),
+    Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory)."),
+    Option("http_hosts", _hosts, "Hosts that auth methods may call without TLS: for development; private ones need the above as well."),
     Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
     Option("tls_client_cert_header", str.lower, "Header in which a trusted proxy passes the client certificate."),
     Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),
     Option("tls_key_file", Path, "Private key (PEM) of the certificate."),
     Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),
-    Option("audit_reads", _one_of("batched", "strict"), "Whether a read waits until its audit event is durable (strict) or the event follows within 100 ms."),
+    Option("audit_reads", _one_of("batched", "strict"), "Whether reads wait for their audit event (strict) or it follows within 100 ms."),
     Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
+    Option("credential_retention_days", _within(0, 3650), "Days that expired, used-up and revoked client secrets and tokens stay listed."),
     Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes."),
     Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache."),
     Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
@@ -171,23 +185,48 @@ OPTIONS: tuple[Option, ...] = (
     Option("smtp_url", Secret, "Mail server for invitations: smtp://user:password@host:587; links are shown to the inviter without it."),
     Option("smtp_from", str, "Sender of mails."),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),
-    Option("log_requests", _flag, "Whether each request is logged."),
+    Option("log_requests", _flag, "Whether each request is logged; refusals of the server itself (5xx) always are."),
     Option("shutdown_grace", _within(0, 600), "Seconds that open requests may take to finish at shutdown."),
+    Option("metrics", _one_of("off", "loopback", "open"), "Who may read /metrics (Prometheus): nobody, this machine, everybody."),
+    Option("config_file", Path, "A TOML file of settings (`port = 9000`), for all that the environment does not say."),
 )  # fmt: skip
+
+
+def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What the file of WATCHWORD_CONFIG_FILE says, as the texts that the environment would hold, and what is wrong with it."""
+    path = environ.get("WATCHWORD_CONFIG_FILE", "")
+    if not path:
+        return {}, []
+    try:
+        found = tomllib.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else f"expected TOML: {error}"
+        return {}, [f"WATCHWORD_CONFIG_FILE: {path}: {said}"]
+    known = {option.name for option in OPTIONS} - {"config_file"}
+    faults = [f"{name} in {path}: there is no such setting" for name in sorted(found) if name not in known]
+    return {name: _as_text(value) for name, value in found.items() if name in known}, faults
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings of `environ`, with `overrides` (from the command line) on top. Raises SettingsError with all faults."""
     values: dict[str, Any] = {}
-    faults: list[str] = []
+    written, faults = from_file(environ)
     for option in OPTIONS:
-        text = environ.get(option.variable, "")
+        text, place = environ.get(option.variable, ""), option.variable
+        if text == "" and option.name in written:
+            text, place = written[option.name], f"{option.name} in {environ['WATCHWORD_CONFIG_FILE']}"
         if text == "":
             continue
         try:
             values[option.name] = option.read(text)
         except ValueError as error:
-            faults.append(f"{option.variable}: expected {error}")
+            faults.append(f"{place}: expected {error}")
     known = {option.variable for option in OPTIONS} | {"WATCHWORD_TEST_POSTGRES_DSN"}
     faults += [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith("WATCHWORD_") and name not in known]
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
