@@ -1,16 +1,16 @@
 """The composition root: settings -> store, world, keyring -> the ASGI app. The one module that knows every layer."""
 
-import os
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from watchword.domain.outside import Outside
 from watchword.http.bodies import Receive
 from watchword.http.edge import Edge, Scope, Send
 from watchword.http.litestar_app import build
 from watchword.http.table import table
 from watchword.methods import registry
-from watchword.methods.base import Outside
 from watchword.services.authentication import Seen
 from watchword.services.house import House
 from watchword.services.keys import Keyring
@@ -21,8 +21,16 @@ from watchword.store.journal import Journal
 from watchword.store.postgres import PostgresStore
 from watchword.store.sqlite import SqliteStore
 from watchword.world.clock import now_ms
+from watchword.world.entropy import Entropy
+from watchword.world.later import Closable, Later
+from watchword.world.logs import configure
 from watchword.world.mail import SmtpMailer
 from watchword.world.rootkey import root_key
+
+
+def start_logs(settings: Settings) -> None:
+    """Write logs as the settings say."""
+    configure(settings.log_level)
 
 
 def open_store(settings: Settings) -> Store:
@@ -36,18 +44,29 @@ def house(settings: Settings, *, outside: Outside | None = None) -> House:
     """All long-lived parts, not opened yet."""
     key = root_key(settings)
     previous = decode_root_key(settings.previous_root_key.reveal()) if settings.previous_root_key else None
-    store = open_store(settings)
+    store, entropy = open_store(settings), Entropy()
     return House(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store),
-        keys=Keyring(key, os.urandom, now_ms, previous), clock=now_ms, entropy=os.urandom, outside=outside or _outside(settings),
+        keys=Keyring(key, entropy, now_ms, previous), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
         methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
     )  # fmt: skip
 
 
-def _outside(settings: Settings) -> Outside:
-    from watchword.world.outbound import Outbound  # noqa: PLC0415 - an HTTP client is slow to import
+def outbound(settings: Settings) -> Later:
+    """The guarded way out, HTTP and LDAP behind one guard; close it at the end."""
 
-    return Outbound(clock=now_ms, allowed_private_hosts=settings.allowed_private_hosts, total_timeout=settings.outbound_timeout)
+    def make() -> Closable:
+        from watchword.world.addresses import Guard  # noqa: PLC0415 - an HTTP client and an LDAP codec are slow to import
+        from watchword.world.directory import opened_entry  # noqa: PLC0415
+        from watchword.world.outbound import Outbound  # noqa: PLC0415
+
+        guard = Guard(settings.allowed_private_hosts)
+        return Outbound(
+            clock=now_ms, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses), http_hosts=settings.http_hosts,
+            total_timeout=settings.outbound_timeout,
+        )  # fmt: skip
+
+    return Later(make)
 
 
 @asynccontextmanager
@@ -61,6 +80,8 @@ async def opened(parts: House) -> AsyncIterator[House]:
     finally:
         await parts.journal.close()
         await parts.store.close()
+        if isinstance(parts.outside, Later):
+            await parts.outside.close()
 
 
 class Server:
@@ -71,7 +92,7 @@ class Server:
         seen = Seen(parts.keys, parts.settings.cache_entries)
         self.routes = table(parts.methods.values(), seen)
         litestar: Any = build(self.routes, lambda: self.edge)
-        self.edge = Edge(parts, seen, litestar)
+        self.edge = Edge(parts, seen, litestar, self.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.edge(scope, receive, send)

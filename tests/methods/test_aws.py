@@ -478,9 +478,9 @@ async def test_a_stand_in_inside_the_house_is_asked_only_where_the_operator_name
     with serving(sts) as port:
         endpoint = f"http://127.0.0.1:{port}/"
         config, request = check(Config(sts_endpoint=endpoint)), login(go_sdk(sts.keys["user"], f"127.0.0.1:{port}"))
-        async with way_out(port, "", ["127.0.0.1"], allow_http=True) as named:
+        async with way_out(port, "", ["127.0.0.1"], http_hosts=("127.0.0.1",)) as named:
             assert await verify(config, request, given(named))
-        async with way_out(port, "", [], allow_http=True) as unnamed:
+        async with way_out(port, "", [], http_hosts=("127.0.0.1",)) as unnamed:
             with pytest.raises(Denied) as denied:
                 await verify(config, request, given(unnamed))
 

@@ -130,7 +130,7 @@ async def test_plain_http_needs_the_setting(outbound):
         plain.routes["/x"] = Reply(b"ok")
         with pytest.raises(Refused, match="https is required"):
             await outbound().fetch("GET", f"{plain.url}/x")
-        assert (await outbound(allow_http=True).fetch("GET", f"{plain.url}/x")).body == b"ok"
+        assert (await outbound(http_hosts=("127.0.0.1",)).fetch("GET", f"{plain.url}/x")).body == b"ok"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ async def test_what_is_not_http_is_an_error(outbound):
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(OutsideError, match="does not speak HTTP"):
-        await outbound(allow_http=True).fetch("GET", f"http://127.0.0.1:{port}/")
+        await outbound(http_hosts=("127.0.0.1",)).fetch("GET", f"http://127.0.0.1:{port}/")
     with pytest.raises(OutsideError, match="no secure connection"):
         await outbound().fetch("GET", f"https://127.0.0.1:{port}/")
     server.close()

@@ -7,9 +7,8 @@ import rich_click as click
 import uvicorn
 import uvloop
 
-from watchword.app import Server, house, opened
+from watchword.app import Server, house, opened, start_logs
 from watchword.settings import Settings, load
-from watchword.world.logs import configure
 
 
 @click.command()
@@ -20,7 +19,7 @@ from watchword.world.logs import configure
 def serve(host: str | None, port: int | None, data_dir: Path | None, workers: int | None) -> None:
     """Run a server."""
     settings = load(os.environ, {"host": host, "port": port, "data_dir": data_dir, "workers": workers})
-    configure(settings.log_level)
+    start_logs(settings)
     uvloop.run(_serve(settings))
 
 
@@ -28,6 +27,6 @@ async def _serve(settings: Settings) -> None:
     async with opened(house(settings)) as parts:
         config = uvicorn.Config(
             Server(parts), host=settings.host, port=settings.port, http="httptools", lifespan="off", access_log=False, log_config=None,
-            timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True,
+            timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
         )  # fmt: skip
         await uvicorn.Server(config).serve()

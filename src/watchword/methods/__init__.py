@@ -4,12 +4,39 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from watchword.methods import token, universal
+from watchword.methods import (
+    alicloud,
+    aws,
+    azure,
+    bound_keypair,
+    gcp,
+    jwt,
+    kubernetes,
+    ldap,
+    oci,
+    oidc,
+    spiffe,
+    tls_cert,
+    token,
+    universal,
+)
 from watchword.methods.base import AuthMethod
 
 METHODS: tuple[AuthMethod[Any, Any], ...] = (
     universal.METHOD,
     token.METHOD,
+    kubernetes.METHOD,
+    aws.METHOD,
+    azure.METHOD,
+    gcp.METHOD,
+    oidc.METHOD,
+    jwt.METHOD,
+    ldap.METHOD,
+    tls_cert.METHOD,
+    oci.METHOD,
+    alicloud.METHOD,
+    spiffe.METHOD,
+    bound_keypair.METHOD,
 )
 
 

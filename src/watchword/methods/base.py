@@ -6,16 +6,17 @@ It can read and can change nothing: lockout, trusted IPs, use counts, issuing an
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from watchword.domain.errors import Denied, Invalid, Issue
+from watchword.domain.outside import Answer, LdapEntry, Outside, OutsideError
 from watchword.domain.secret import Secret
 
 __all__ = [
-    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "Schema", "Secret",
-    "Spent", "Text", "Verified", "comma_list", "issue",
+    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "OutsideError", "Schema", "Secret",
+    "Spent", "Text", "Verified", "comma_list", "issue", "normal_list",
 ]  # fmt: skip
 
 
@@ -24,67 +25,6 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What an outside server answered."""
-
-    status: int
-    headers: Mapping[str, str]  # names in lower case
-    body: bytes
-
-
-class LdapEntry(msgspec.Struct, frozen=True):
-    """The directory entry that the presented user name and password opened."""
-
-    dn: str
-    attributes: Mapping[str, tuple[str, ...]]
-
-
-class Outside(Protocol):
-    """The guarded way out (`world/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
-
-    async def fetch(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        ca: str = "",
-    ) -> Answer:
-        """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
-        ...  # fmt: skip
-
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
-        """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
-
-        An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched anew.
-        """
-        ...
-
-    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
-        """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
-        ...
-
-    async def ldap(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-    ) -> LdapEntry | None:
-        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails."""
-        ...  # fmt: skip
-
-
-class OutsideError(Exception):
-    """The outside did not answer as asked; the text is safe to show to an operator."""
 
 
 class Credential(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-import sansldap
 from cryptography.x509 import load_pem_x509_certificates
 
 from watchword.domain.urls import is_web_url
@@ -109,6 +108,8 @@ def _is_filter(text: str) -> bool:
     """Whether it is a filter, with the placeholder in the values only and not in the name of an attribute or a rule."""
     if text.count("(") > MOST_PARTS or not text.startswith("("):
         return False
+    import sansldap  # noqa: PLC0415 - slow to import, and only an administrator's writes need it
+
     try:
         sansldap.LDAPFilter.from_string(text)
     except ValueError:

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.access import Ability
+from watchword.domain.access import Ability, denial
 from watchword.domain.actor import NOBODY, Actor
-from watchword.domain.errors import PermissionDenied
 from watchword.domain.model.trail import AuditEvent
-from watchword.methods.base import Outside
+from watchword.domain.outside import Outside
 from watchword.services.house import House
 from watchword.store import audit
 from watchword.store.cache import Fresh
@@ -39,11 +38,13 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class Ctx:
     """One request. Services take it first; everything of the outer world comes from it."""
 
-    __slots__ = ("_asked", "_events", "_open", "actor", "address", "certificate", "fresh", "house", "now", "request_id", "user_agent")
+    __slots__ = (
+        "_asked", "_events", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "now", "request_id", "user_agent",
+    )  # fmt: skip
 
     def __init__(
         self, house: House, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
-        user_agent: str = "", certificate: str | None = None,
+        user_agent: str = "", certificate: str | None = None, cookies: str = "",
     ) -> None:  # fmt: skip
         self.house = house
         self.actor = actor
@@ -52,6 +53,7 @@ class Ctx:
         self.address = address
         self.user_agent = user_agent
         self.certificate = certificate
+        self.cookies = cookies
         self.fresh = Fresh(house.store, house.cache)
         self._asked = False
         self._open = False
@@ -60,12 +62,12 @@ class Ctx:
     def require(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> None:
         """Raise PermissionDenied unless the caller's ability in `scope` allows `action` on `subject` with these facts.
 
-        The body's `details` list the rule that is missing (contract 2.4), not what the caller holds.
+        The body's `details` name the permission that is missing, or the caller's own rule that comes nearest (contract 2.4). They
+        never hold the facts: a caller who may not read a secret must not learn its tags from the refusal.
         """
         self._asked = True
         if not scope.ability.allows(action, subject, facts or None):
-            missing = {"action": action, "subject": subject} | ({"conditions": facts} if facts else {})
-            raise PermissionDenied(f"You are not allowed to {action} on {subject}", details=[missing])
+            raise denial(scope.ability, action, subject, facts or None)
 
     def may(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> bool:
         """Whether the ability allows it; asking counts as having asked."""
@@ -136,6 +138,14 @@ class Ctx:
             await self.house.journal.submit(entry)
         else:
             self.house.journal.note(entry)
+
+    def cookie(self, name: str) -> str:
+        """The value of a cookie that came with the request; empty without it."""
+        for part in self.cookies.split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == name:
+                return value
+        return ""
 
     def new_id(self) -> str:
         """A new id."""

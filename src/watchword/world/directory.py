@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 import msgspec
 import sansldap
 
+from watchword.domain.outside import LdapEntry, OutsideError
 from watchword.domain.secret import Secret
-from watchword.methods.base import LdapEntry, OutsideError
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """The guard: the IP addresses and ports of a host and port that may be connected to; raises OutsideError for none."""

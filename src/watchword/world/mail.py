@@ -6,8 +6,8 @@ import ssl
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
+from watchword.domain.outside import OutsideError
 from watchword.domain.secret import Secret
-from watchword.methods.base import OutsideError
 
 
 class SmtpMailer:

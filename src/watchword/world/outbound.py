@@ -12,14 +12,15 @@ import hashlib
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
 
-from watchword.methods.base import Answer, LdapEntry, OutsideError, Secret
+from watchword.domain.outside import Answer, LdapEntry, OutsideError
+from watchword.domain.secret import Secret
 from watchword.world.addresses import Guard, Refused, Resolve, Unreachable
 from watchword.world.shelf import Shelf
 
@@ -129,7 +130,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 
 
 class Outbound:
-    """`methods.base.Outside`, guarded. One per process and event loop; `close` it at the end."""
+    """`domain.outside.Outside`, guarded. One per process and event loop; `close` it at the end."""
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class Outbound:
         directory: Directory | None = None,
         guard: Guard | None = None,
         allowed_private_hosts: Sequence[str] = (),
-        allow_http: bool = False,
+        http_hosts: Collection[str] = (),
         roots: str = "",
         resolve: Resolve | None = None,
         connect_timeout: float = 5.0,
@@ -148,12 +149,12 @@ class Outbound:
     ) -> None:
         """`clock` is in milliseconds. `guard` replaces `allowed_private_hosts` and `resolve` where another door shares it.
 
-        `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host.
+        `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host.
         """
         self.guard = guard or Guard(allowed_private_hosts, resolve=resolve)
         self._clock = clock
         self._directory = directory
-        self._allow_http = allow_http
+        self._http_hosts = frozenset(http_hosts)
         self._roots = roots
         self._connect_timeout = connect_timeout
         self._total_timeout = total_timeout
@@ -253,7 +254,7 @@ class Outbound:
         except ValueError as error:
             raise Refused("the URL cannot be read") from error
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._allow_http):
+        if parts.scheme != "https" and not (parts.scheme == "http" and host in self._http_hosts):
             raise Refused(f"{shown}: https is required")
         if "@" in parts.netloc or not host or "%" in host or port == 0:
             raise Refused(f"{shown}: the URL must name a host, and nobody at it")

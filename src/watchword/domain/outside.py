@@ -1,0 +1,69 @@
+"""What the outside is to everybody who asks it: the calls there are, and what they answer. `world/` provides it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from watchword.domain.secret import Secret
+
+
+class OutsideError(Exception):
+    """The outside did not answer as asked; the text is safe to show to an operator."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What an outside server answered."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+class LdapEntry(msgspec.Struct, frozen=True):
+    """The directory entry that the presented user name and password opened."""
+
+    dn: str
+    attributes: Mapping[str, tuple[str, ...]]
+
+
+class Outside(Protocol):
+    """The guarded way out (`world/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        ca: str = "",
+    ) -> Answer:
+        """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
+        ...  # fmt: skip
+
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
+
+        An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched anew.
+        """
+        ...
+
+    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+        """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
+        ...
+
+    async def ldap(
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
+    ) -> LdapEntry | None:
+        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails."""
+        ...  # fmt: skip

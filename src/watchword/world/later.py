@@ -1,0 +1,54 @@
+"""The way out, made when it is first used: an HTTP client is slow to import, and many servers never need one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from watchword.domain.outside import Answer, LdapEntry, Outside
+from watchword.domain.secret import Secret
+
+
+class Closable(Outside, Protocol):
+    """A way out that holds connections."""
+
+    async def close(self) -> None:
+        """End what is under way and close every connection."""
+
+
+class Later:
+    """`domain.outside.Outside` by what `make` makes."""
+
+    def __init__(self, make: Callable[[], Closable]) -> None:
+        self._make = make
+        self._made: Closable | None = None
+
+    @property
+    def _now(self) -> Closable:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
+        """One HTTP request."""
+        return await self._now.fetch(method, url, headers=headers, body=body, ca=ca)
+
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """The keys at `url` that may carry `kid`."""
+        return await self._now.jwks(url, kid, ca=ca, max_age=max_age)
+
+    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+        """The JSON object at `url`."""
+        return await self._now.document(url, ca=ca)
+
+    async def ldap(
+        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret
+    ) -> LdapEntry | None:
+        """The entry that the credentials opened."""
+        return await self._now.ldap(
+            url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
+            filter_template=filter_template, username=username, password=password,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Close what was made, if anything was."""
+        if self._made is not None:
+            await self._made.close()
