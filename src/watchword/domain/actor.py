@@ -8,13 +8,14 @@ from watchword.domain.tokens import IdentityClaims
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
 
-    kind: str  # "nobody", "user", "identity", "service", "platform"
+    kind: str  # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform"
     id: str = ""
     name: str = ""
     org_id: str | None = None
     email: str = ""
     session_id: str = ""
     is_instance_admin: bool = False
+    is_mfa_verified: bool = False
     claims: IdentityClaims | None = None  # of a machine identity's token
     project_id: str | None = None  # of a service token
     scopes: tuple[dict[str, str], ...] = ()

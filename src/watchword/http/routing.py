@@ -14,6 +14,7 @@ from typing import Any, NewType, get_type_hints
 import msgspec
 
 USER, IDENTITY, SERVICE = "user", "identity", "service"
+PENDING = "pending"  # a person whose second factor is not verified yet
 Handler = Callable[..., Awaitable[Any]]
 Raw = NewType("Raw", dict[str, Any])
 
@@ -39,7 +40,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reply: Any = None
     area: str
     body_for: Any = None  # what OpenAPI shows for a Raw body
-    plain: bool = False  # the handler answers a Reply whose body is bytes
+    hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
 
     @property
     def summary(self) -> str:
@@ -65,7 +66,7 @@ class Routes:
         self.area = area
         self.all: list[Route] = []
 
-    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None) -> None:
+    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None, hot: bool = False) -> None:
         """Add a route for a handler that is made at run time."""
         hints = get_type_hints(handler, include_extras=True)
         names = tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
@@ -75,28 +76,28 @@ class Routes:
         self.all.append(
             Route(
                 method=method, path=path, modes=modes, handler=handler, body=hints.get("body"), query=hints.get("query"), names=names,
-                reply=hints.get("return"), area=self.area, body_for=body_for,
+                reply=hints.get("return"), area=self.area, body_for=body_for, hot=hot,
             )
         )  # fmt: skip
 
-    def _verb(self, method: str, path: str, modes: tuple[str, ...]) -> Callable[[Handler], Handler]:
+    def _verb(self, method: str, path: str, modes: tuple[str, ...], *, hot: bool = False) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
-            self.add(method, path, *modes, handler=handler)
+            self.add(method, path, *modes, handler=handler, hot=hot)
             return handler
 
         return keep
 
-    def get(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+    def get(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
         """A GET route."""
-        return self._verb("GET", path, modes)
+        return self._verb("GET", path, modes, hot=hot)
 
-    def post(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+    def post(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
         """A POST route."""
-        return self._verb("POST", path, modes)
+        return self._verb("POST", path, modes, hot=hot)
 
-    def patch(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
         """A PATCH route."""
-        return self._verb("PATCH", path, modes)
+        return self._verb("PATCH", path, modes, hot=hot)
 
     def put(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
         """A PUT route."""

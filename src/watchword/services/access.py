@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from watchword.domain import boundary
 from watchword.domain.access import Ability, Grant, Rule, built_in, compile_rules, parse_rules
 from watchword.domain.actor import Actor
-from watchword.domain.boundary import is_active
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
 from watchword.domain.model.access import Privilege
 from watchword.domain.model.people import Organization
@@ -52,12 +52,12 @@ def active_grants(scope: str, held: Sequence[HeldRole], privileges: Sequence[Pri
         if one.held is None or not one.membership.is_active:
             continue
         until = _next_change(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now, until)
-        if is_active(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now):
+        if boundary.is_active(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now):
             name, rules = role_rules(scope, one)
             grants.append(Grant(f"role {name}", rules))
     for extra in privileges:
         until = _next_change(extra.is_temporary, extra.starts_at, extra.ends_at, now, until)
-        if is_active(extra.is_temporary, extra.starts_at, extra.ends_at, now):
+        if boundary.is_active(extra.is_temporary, extra.starts_at, extra.ends_at, now):
             grants.append(Grant(f"privilege {extra.slug}", parse_rules(scope, extra.permissions)))
     return tuple(grants), until
 
@@ -78,8 +78,13 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
         privileges = await access.privileges_of(tx, kind, id, project_id)
     grants, until = active_grants(scope, held, privileges, now)
     own = [one for one in held if one.membership.actor_kind == kind]
+    is_member, is_active = bool(held), not own or own[0].membership.is_active
+    if project_id is not None and kind != "group":
+        # Whoever left the organization, or was suspended there, is shut out of its projects too.
+        base = await access.org_membership(tx, kind, id, org_id)
+        is_member, is_active = is_member and base is not None, is_active and base is not None and base.is_active
     return Holding(
-        is_member=bool(held), is_active=not own or own[0].membership.is_active, grants=grants,
+        is_member=is_member, is_active=is_active, grants=grants,
         ability=compile_rules(grants, await template_context(tx, kind, id, auth)), until=until,
     )  # fmt: skip
 
@@ -132,7 +137,14 @@ async def enter_org(ctx: Ctx, org_id: str) -> Scope:
     found = await _held(ctx, org_id, None)
     if not found.is_member or not found.is_active:
         raise Forbidden("You are not a member of this organization")
+    await _require_second_factor(ctx, org_id)
     return Scope(org_id=org_id, ability=found.ability)
+
+
+async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
+    """People only: where an organization demands a second factor, a session without one is no way in."""
+    if ctx.actor.kind == "user" and not ctx.actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
+        raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
 
 
 async def own_org(ctx: Ctx) -> Scope:
@@ -190,6 +202,7 @@ async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
     held = await _held(ctx, found.org_id, project_id)
     if not held.is_member or not held.is_active:
         raise Forbidden("You are not a member of this project")
+    await _require_second_factor(ctx, found.org_id)
     return ProjectScope(org_id=found.org_id, project_id=project_id, ability=held.ability, project=found)
 
 

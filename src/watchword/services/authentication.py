@@ -157,9 +157,11 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
     person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
     if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:
         raise Unauthorized("The session has ended: sign in again")
+    # A person with a second factor is nobody to most of the house until the session has proved it.
     return Actor(
-        kind="user", id=person.id, name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id,
-        session_id=session.id, is_instance_admin=person.is_instance_admin,
+        kind="pending" if person.mfa_method and not session.is_mfa_verified else "user", id=person.id,
+        name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id, session_id=session.id,
+        is_instance_admin=person.is_instance_admin, is_mfa_verified=session.is_mfa_verified,
     )  # fmt: skip
 
 

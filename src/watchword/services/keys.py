@@ -7,7 +7,7 @@ an opened key may be kept in memory without asking whether it is still right.
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +28,7 @@ _KEPT = 20_000
 
 HMAC = "instance/hmac"
 SIGNING = "instance/signing"
+PEOPLE = "instance/people"  # seals what belongs to a person and no organization: the second factor
 
 
 class WrongRootKey(Exception):
@@ -100,13 +101,15 @@ class Keyring:
         """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""
         async with store.read() as tx:
             found = _KEYS.every(await tx.all(_BELOW))
-        if not found:
+        for key in found:
+            self._open_data_key(key, None)
+        if _lacking(found):
             async with store.write() as tx:
                 # Two servers may start on an empty database at once: only the first makes the keys.
                 found = _KEYS.every(await tx.all(_BELOW))
-                if not found:
-                    found = [self._instance_key(HMAC), self._instance_key(SIGNING)]
-                    await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in found])
+                made = [self._instance_key(scope) for scope in _lacking(found)]
+                await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in made])
+                found += made
         for key in found:
             raw = self._open_data_key(key, None)
             if key.scope == HMAC and key.is_active:
@@ -187,6 +190,11 @@ class Keyring:
             parent = None if row.parent == "root" else await self.sealer(tx, row.parent)
             keys[row.version] = AESGCM(self._open_data_key(row, parent))
         return Sealer(scope, keys, max(row.version for row in rows if row.is_active), self._entropy)
+
+
+def _lacking(found: Sequence[DataKey]) -> list[str]:
+    there = {key.scope for key in found}
+    return [scope for scope in (HMAC, SIGNING, PEOPLE) if scope not in there]
 
 
 def _fingerprint(key: bytes) -> int:

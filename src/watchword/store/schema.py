@@ -81,8 +81,8 @@ users = Table(
 )  # fmt: skip
 
 sessions = Table(
-    "sessions", metadata, _id(), _of("users", "user_id"), _text("address"), _text("user_agent"), _whole("created_at"),
-    _whole("last_used_at"), _whole("expires_at"), Index("ix_sessions_user", "user_id"), Index("ix_sessions_expiry", "expires_at"),
+    "sessions", metadata, _id(), _of("users", "user_id"), _text("address"), _text("user_agent"), _text("org_id", null=True),
+    _flag("is_mfa_verified"), _whole("created_at"), _whole("last_used_at"), _whole("expires_at"), Index("ix_sessions_user", "user_id"), Index("ix_sessions_expiry", "expires_at"),
 )  # fmt: skip
 
 invitations = Table(
@@ -94,6 +94,12 @@ invitations = Table(
 one_time_tokens = Table(
     "one_time_tokens", metadata, _id(), _of("users", "user_id"), _text("purpose"), _bytes("token_hash"), _whole("expires_at"),
     Index("uq_one_time_tokens_token", "token_hash", unique=True), Index("ix_one_time_tokens_user", "user_id"),
+)  # fmt: skip
+
+# No foreign key: wrong passwords are counted for addresses that nobody has, too, so that both answer and take the same.
+person_failures = Table(
+    "person_failures", metadata, Column("key", Text, primary_key=True), _whole("failures"), _whole("window_ends_at"), _whole("locked_until"),
+    _whole("expires_at"), Index("ix_person_failures_expiry", "expires_at"),
 )  # fmt: skip
 
 groups = Table(
@@ -117,8 +123,12 @@ identities = Table(
     _flag("has_delete_protection"), _flag("is_disabled"), _flag("is_instance_admin"), _whole("expires_at", null=True),
     _text("owner", null=True), _text("last_login_method", null=True), _whole("last_login_at", null=True),
     _text("last_login_address", null=True), *_created(), Index("ix_identities_org_name", "org_id", "name", "id"),
-    Index("ix_identities_project", "project_id"), Index("ix_identities_org_login", "org_id", "last_login_at", "id"),
-    Index("ix_identities_org_expiry", "org_id", "expires_at", "id"),
+    Index("ix_identities_project", "project_id"),
+    # For the reports: a page is read from the index where it begins, however many identities there are.
+    Index("ix_identities_org_login", "org_id", "last_login_at", "id",
+          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
+    Index("ix_identities_org_expiry", "org_id", "expires_at", "id",
+          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
 )  # fmt: skip
 
 actor_metadata = Table(
@@ -200,7 +210,10 @@ privileges = Table(
 
 environments = Table(
     "environments", metadata, _id(), _of("projects", "project_id"), _text("name"), _text("slug"), _whole("position"),
-    _whole("deleted_at", null=True), *_created(), Index("uq_environments_project_slug", "project_id", "slug", unique=True),
+    _whole("deleted_at", null=True), *_created(),
+    # A deleted environment can be restored, but its slug is free for a new one.
+    Index("uq_environments_project_slug", "project_id", "slug", unique=True,
+          sqlite_where=text("deleted_at IS NULL"), postgresql_where=text("deleted_at IS NULL")),
 )  # fmt: skip
 
 folders = Table(

@@ -36,12 +36,14 @@ class User(Record, kw_only=True):
 
 
 class Session(Record, kw_only=True):
-    """A signed-in person on one device. Revoking deletes the row; `version` guards refresh."""
+    """A signed-in person on one device. Revoking deletes the row. `org_id` is the organization it chose last."""
 
     id: str
     user_id: str
     address: str
     user_agent: str
+    org_id: str | None = None
+    is_mfa_verified: bool = False
     created_at: int
     last_used_at: int
     expires_at: int
@@ -67,6 +69,16 @@ class OneTimeToken(Record, kw_only=True):
     user_id: str
     purpose: str
     token_hash: bytes
+    expires_at: int
+
+
+class PersonFailures(Record, kw_only=True):
+    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see `store/accounts.py`."""
+
+    key: str
+    failures: int
+    window_ends_at: int
+    locked_until: int
     expires_at: int
 
 
