@@ -4,6 +4,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -155,7 +156,12 @@ def _as_ipv6(network: _Network) -> ipaddress.IPv6Network:
 
 
 def compile_ranges(ranges: Sequence[IpRange]) -> AddressSet:
-    """The ranges as a set that answers fast; no ranges admit nobody."""
+    """The ranges as a set that answers fast; no ranges admit nobody. Equal ranges share one set, for most identities have the same."""
+    return _compiled(tuple(ranges))
+
+
+@lru_cache(4096)
+def _compiled(ranges: tuple[IpRange, ...]) -> AddressSet:
     return AddressSet([_network(r) for r in ranges])
 
 

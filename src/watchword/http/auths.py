@@ -53,7 +53,7 @@ def _add(routes: Routes, method: Method) -> None:
     if method.has_lockout:
         routes.add("POST", f"{path}/clear-lockouts", USER, IDENTITY, handler=clear)
     if method.login is not None:
-        routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method))
+        routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True)
 
 
 def _login(method: Method) -> Any:
@@ -168,7 +168,7 @@ def token_routes(seen: Seen) -> Routes:
     """Renewal and revocation by whoever holds the token."""
     held = Routes("access tokens")
 
-    @held.post("/api/v1/auth/token/renew")
+    @held.post("/api/v1/auth/token/renew", hot=True)
     async def renew_token(ctx: Ctx, body: Presented) -> TokenOut:
         """Renew an access token: the answer is a new one."""
         return TokenOut.of(await tokens.renew(ctx, body.access_token, seen))

@@ -49,7 +49,7 @@ async def list_identities(ctx: Ctx, query: OfOrganization) -> ListReply:
     return ListReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
 
 
-@routes.get("/api/v1/identities/details", IDENTITY)
+@routes.get("/api/v1/identities/details", IDENTITY, hot=True)
 async def identity_details(ctx: Ctx) -> dict[str, Any]:
     """The organization of the calling identity."""
     return {"identityDetails": {"organization": await identities.details(ctx)}}

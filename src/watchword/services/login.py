@@ -78,7 +78,8 @@ async def _find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | No
         if method.slug == universal.SLUG:
             networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
         found = Found(config=config, identity=identity, org=org, is_member=member is not None, secret_networks=networks)
-        return found, (versions.identity(identity.id), versions.org(org.id))
+        # The lockout's family too, though nothing of it is here: so one barrier serves the whole login.
+        return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id))
 
     found: Found | None = await ctx.fresh.get(("login", method.slug, what), load)
     return found

@@ -1,5 +1,6 @@
 """Method configurations between their stored form, where secrets are sealed, and the struct a method works with."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,7 +17,12 @@ _SEALED = "$sealed"
 
 def secret_fields(method: AuthMethod[Any, Any]) -> tuple[str, ...]:
     """The wire names of a method's secret settings."""
-    return tuple(field.encode_name for field in msgspec.structs.fields(method.config) if _is_secret(field.type))
+    return _secrets_of(method.config)
+
+
+@cache
+def _secrets_of(config: type) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(config) if _is_secret(field.type))
 
 
 def _is_secret(annotation: Any) -> bool:

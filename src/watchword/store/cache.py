@@ -5,7 +5,7 @@ entry's stamp old, and loads again (architecture 7). Loads of one key are shared
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from watchword.store.engine import Store, Tx
 
 V = TypeVar("V")
 Load = Callable[[Tx], Awaitable[tuple[Any, tuple[str, ...]]]]
+LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -84,16 +85,40 @@ class Cache:
         finally:
             del self._loading[key]
 
+    async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, Entry]:
+        """Read the values of several keys and their families' versions in one snapshot and keep them."""
+        found: dict[Hashable, Entry] = {}
+        async with self._store.read() as tx:
+            loaded = await load(tx, keys)
+            unique = tuple({family for _, families in loaded.values() for family in families})
+            versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
+        for key, (value, families) in loaded.items():
+            found[key] = Entry(value, families, tuple([versions[family] for family in families]))
+        for key, entry in found.items():
+            if entry.families:
+                self._keep(key, entry)
+        return found
+
 
 class Fresh:
     """What one request knows of versions: each family is read at most once, after the request arrived."""
 
-    __slots__ = ("_cache", "_seen", "_store")
+    __slots__ = ("_cache", "_passed", "_seen", "_store")
 
     def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
         self._seen: dict[str, int] = {}
+        self._passed = False
+
+    async def expect(self, families: tuple[str, ...]) -> None:
+        """Pass one barrier for families that will probably be asked for."""
+        await self._read(families)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """All that was asked for so far."""
+        return tuple(self._seen)
 
     async def ahead(self, keys: Iterable[Hashable]) -> None:
         """Pass one barrier for all that the entries of `keys` depend on, instead of one for each."""
@@ -104,7 +129,8 @@ class Fresh:
         seen = self._seen
         unseen = tuple([family for family in families if family not in seen])
         if unseen:
-            seen.update(zip(unseen, await self._store.versions(unseen), strict=True))
+            seen.update(zip(unseen, await self._store.versions(unseen, again=self._passed), strict=True))
+            self._passed = True
 
     async def get(self, key: Hashable, load: Load) -> Any:
         """The value of `key`, as it was at some moment after this request arrived."""
@@ -118,6 +144,25 @@ class Fresh:
         self._seen.update(zip(entry.families, entry.versions, strict=True))
         return entry.value
 
+    async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
+        """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""
+        await self.ahead(keys)
+        seen = self._seen
+        found: dict[Hashable, Any] = {}
+        missing: list[Hashable] = []
+        for key in keys:
+            entry = self._cache.peek(key)
+            if entry is not None and entry.versions == tuple([seen.get(family, -1) for family in entry.families]):
+                found[key] = entry.value
+            else:
+                missing.append(key)
+        if missing:
+            for key, entry in (await self._cache.load_many(missing, load)).items():
+                seen.update(zip(entry.families, entry.versions, strict=True))
+                found[key] = entry.value
+        return found
+
     def forget(self) -> None:
         """Read versions anew from here on: after this request itself changed something."""
         self._seen.clear()
+        self._passed = False

@@ -39,6 +39,10 @@ class StoreDown(Unavailable):
     default = "The database does not answer right now, try again"
 
 
+class Collision(StoreDown):
+    """Two units waited for each other and this one gave way: nothing of it was written, and it may be tried again at once."""
+
+
 class ForgottenVersion(AssertionError):
     """A unit wrote to a cached table without `tx.changed(…)`: a bug, and the unit is rolled back."""
 
@@ -148,6 +152,7 @@ class Store(Protocol):
     """A database."""
 
     name: str
+    barrier_is_remote: bool  # whether `versions` costs a round trip, so that asking for all at once pays
 
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """One consistent view; nothing may be written."""
@@ -157,8 +162,11 @@ class Store(Protocol):
         """One unit of work: all or nothing, durable when left."""
         ...
 
-    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """The barrier: the version of each family, by a read that began after this call (architecture 7)."""
+    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
+        """The barrier: the version of each family, by a read that began after this call (architecture 7).
+
+        `again`: the caller passed a barrier before, and what was true then is new enough for it.
+        """
         ...
 
     async def open(self) -> None:

@@ -8,14 +8,18 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, compiled
+from watchword.store.engine import AlreadyThere, Collision, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, compiled
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, READ, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
-         asyncpg.InsufficientResourcesError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)  # fmt: skip
+         asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError, asyncpg.InvalidAuthorizationSpecificationError,
+         asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
+_COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_FAULTS = (*_GONE, asyncpg.PostgresError)
 _ANSWER_WITHIN = 10.0  # seconds
+_BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
 
 
 def _translate(error: BaseException) -> BaseException:
@@ -23,6 +27,8 @@ def _translate(error: BaseException) -> BaseException:
         return AlreadyThere(error.constraint_name or "")
     if isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError):
         return StillNeeded(str(error))
+    if isinstance(error, _COLLIDED):
+        return Collision()
     if isinstance(error, _GONE):
         return StoreDown()
     return error
@@ -54,13 +60,19 @@ class PostgresTx:
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         ready = self._ready(statement)
         values = {**ready.constants, **params}
-        rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values[name] for name in ready.order])
+        try:
+            rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values[name] for name in ready.order])
+        except _FAULTS as error:
+            raise _translate(error) from error
         return rows
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         ready = self._ready(statement)
         values = {**ready.constants, **params}
-        status: str = await self._connection.execute(ready.text, *[values.get(name) for name in ready.order])
+        try:
+            status: str = await self._connection.execute(ready.text, *[values.get(name) for name in ready.order])
+        except _FAULTS as error:
+            raise _translate(error) from error
         return int(status.rpartition(" ")[2] or 0)
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
@@ -68,16 +80,27 @@ class PostgresTx:
             return
         ready = self._ready(statement)
         constants, order = ready.constants, ready.order
-        await self._connection.executemany(ready.text, [[row.get(n, constants.get(n)) for n in order] for row in rows])
+        try:
+            await self._connection.executemany(ready.text, [[row.get(n, constants.get(n)) for n in order] for row in rows])
+        except _FAULTS as error:
+            raise _translate(error) from error
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        if not self.writes:
+            raise AssertionError("a view cannot write")
         ready = compiled(statement, _DIALECT)
         values = {**ready.constants, **params}
-        rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values.get(name) for name in ready.order])
+        try:
+            rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values.get(name) for name in ready.order])
+        except _FAULTS as error:
+            raise _translate(error) from error
         return rows
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        found = dict(await self._connection.fetch(READ.on(_DIALECT).text, list(keys)))
+        try:
+            found = dict(await self._connection.fetch(READ.on(_DIALECT).text, list(keys)))
+        except _FAULTS as error:
+            raise _translate(error) from error
         return tuple([found.get(key, 0) for key in keys])
 
     def changed(self, *keys: str) -> None:
@@ -88,12 +111,16 @@ class PostgresStore:
     """Any number of processes share this database; what one changes, all see with their next barrier."""
 
     name = "postgresql"
+    barrier_is_remote = True
 
     def __init__(self, dsn: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn
         self._pool_size = pool_size
         self._waiting: list[tuple[tuple[str, ...], asyncio.Future[tuple[int, ...]]]] = []
         self._barrier: asyncio.Task[None] | None = None
+        self._barrier_connection: Any = None
+        self._pool: Any = None
+        self._closed = False
 
     async def open(self) -> None:
         """Bring the tables up to date and fill the pool."""
@@ -103,33 +130,51 @@ class PostgresStore:
                 self._dsn, min_size=2, max_size=self._pool_size, timeout=_ANSWER_WITHIN, command_timeout=_ANSWER_WITHIN,
                 max_inactive_connection_lifetime=300, statement_cache_size=512,
             )  # fmt: skip
-            self._versions = await asyncpg.create_pool(
-                self._dsn, min_size=1, max_size=1, timeout=_ANSWER_WITHIN, command_timeout=_ANSWER_WITHIN
-            )
-        except (*_GONE, asyncpg.PostgresError) as error:
+        except _FAULTS as error:
             raise StoreDown(f"cannot reach the database: {type(error).__name__}") from error
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Tx]:
+    async def _transaction(self, begin: str) -> AsyncIterator[Any]:
+        """A connection with an open transaction, which is committed at the end.
+
+        One that failed to answer, or was left in the middle of a query, is thrown away: to roll back would be to wait again.
+        """
         try:
-            async with self._pool.acquire(timeout=_ANSWER_WITHIN) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-                yield PostgresTx(connection, writes=False)
-        except (*_GONE, asyncpg.PostgresError) as error:
+            connection = await self._pool.acquire(timeout=_ANSWER_WITHIN)
+        except _FAULTS as error:
             raise _translate(error) from error
+        try:
+            await connection.execute(begin)
+            yield connection
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            translated = _translate(error)
+            if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision):
+                connection.terminate()
+            else:
+                await _roll_back(connection)
+            if translated is error:
+                raise
+            raise translated from error
+        finally:
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Tx]:
+        async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
+            yield PostgresTx(connection, writes=False)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
-        try:
-            async with self._pool.acquire(timeout=_ANSWER_WITHIN) as connection, connection.transaction():
-                tx = PostgresTx(connection, writes=True)
-                yield tx
-                verify_raised(tx.tables, tx.keys)
-                await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
-        except (*_GONE, asyncpg.PostgresError) as error:
-            raise _translate(error) from error
+        async with self._transaction("BEGIN") as connection:
+            tx = PostgresTx(connection, writes=True)
+            yield tx
+            verify_raised(tx.tables, tx.keys)
+            await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
 
-    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
+    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
         """All who ask while a read is under way share the next one: it begins after every one of them arrived."""
+        del again
         future: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
         self._waiting.append((keys, future))
         if self._barrier is None:
@@ -147,25 +192,51 @@ class PostgresStore:
     async def _answer(self, batch: list[tuple[tuple[str, ...], asyncio.Future[tuple[int, ...]]]]) -> None:
         wanted = list({key for keys, _ in batch for key in keys})
         try:
-            async with self._versions.acquire(timeout=_ANSWER_WITHIN) as connection:
-                found = dict(await connection.fetch(READ.on(_DIALECT).text, wanted))
-        except (*_GONE, asyncpg.PostgresError):
+            found = await self._versions_of(wanted)
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(StoreDown())
+                    future.set_exception(StoreDown() if isinstance(error, _FAULTS) else error)
             return
         for keys, future in batch:
             if not future.done():
                 future.set_result(tuple([found.get(key, 0) for key in keys]))
 
+    async def _versions_of(self, keys: list[str]) -> dict[str, int]:
+        """One read on a connection of its own, so that it never waits behind units; a connection that failed is replaced."""
+        if self._closed:
+            raise StoreDown
+        connection = self._barrier_connection
+        if connection is None or connection.is_closed():
+            connection = await asyncpg.connect(self._dsn, timeout=_BARRIER_WITHIN, command_timeout=_BARRIER_WITHIN)
+            self._barrier_connection = connection
+        try:
+            return dict(await connection.fetch(READ.on(_DIALECT).text, keys))
+        except BaseException:
+            self._barrier_connection = None
+            connection.terminate()
+            raise
+
     async def check(self) -> None:
         try:
-            async with self._pool.acquire(timeout=2) as connection:
-                await connection.fetchval("SELECT 1", timeout=2)
-        except (*_GONE, asyncpg.PostgresError) as error:
+            async with asyncio.timeout(2):
+                await self.versions(())
+        except TimeoutError as error:
             raise StoreDown() from error
 
     async def close(self) -> None:
-        for pool in (getattr(self, "_pool", None), getattr(self, "_versions", None)):
-            if pool is not None:
-                await asyncio.wait_for(pool.close(), 10)
+        self._closed = True
+        if self._barrier_connection is not None:
+            self._barrier_connection.terminate()
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 10)
+            except TimeoutError:
+                self._pool.terminate()
+
+
+async def _roll_back(connection: Any) -> None:
+    try:
+        await connection.execute("ROLLBACK")
+    except _FAULTS:
+        connection.terminate()

@@ -34,7 +34,7 @@ def _translate(error: sqlite3.Error) -> Exception:
         return AlreadyThere(text.partition(": ")[2])
     if "FOREIGN KEY constraint failed" in text:
         return StillNeeded(text)
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError or "closed database" in text:
         return StoreDown()
     return error
 
@@ -93,6 +93,8 @@ class SqliteTx:
             raise _translate(error) from error
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        if not self.writes:
+            raise AssertionError("a view cannot write")
         self.counted = True
         cursor = self._execute(statement, params, counts=True)
         return cursor.fetchall() if cursor.description else ()
@@ -152,6 +154,7 @@ class SqliteStore:
     """One database file, by default one process. See the module docstring."""
 
     name = "sqlite"
+    barrier_is_remote = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -173,9 +176,10 @@ class SqliteStore:
         await upgrade(f"sqlite:///{self.path}")
         try:
             self._writer, self._reader = self._connect(), self._connect()
+            self._reader.execute("PRAGMA query_only=ON")
             # The WAL file exists only after a write; one that changes nothing will do.
             self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n + 1")
+            self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n")
             self._writer.execute("COMMIT")
             self._durable = _Fsync(self.path.with_name(self.path.name + "-wal"))
         except (sqlite3.Error, OSError) as error:
@@ -195,8 +199,13 @@ class SqliteStore:
                 self._reader.execute("BEGIN")
             except sqlite3.Error as error:
                 raise _translate(error) from error
+            epoch = self._epoch  # what this view loads is never stamped as newer than its beginning
+
+            def known(keys: tuple[str, ...]) -> tuple[int, ...]:
+                return tuple([epoch + self._known.get(key, 0) for key in keys])
+
             try:
-                yield SqliteTx(self._reader, self._versions_now, writes=False)
+                yield SqliteTx(self._reader, known, writes=False)
             finally:
                 self._reader.execute("ROLLBACK")
 
@@ -245,12 +254,13 @@ class SqliteStore:
         known, epoch = self._known, self._epoch
         return tuple([epoch + known.get(key, 0) for key in keys])
 
-    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
+    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
         """In memory: this process makes all the changes, and `data_version` tells when another one made some."""
-        try:
-            self._notice_others()
-        except sqlite3.Error as error:
-            raise _translate(error) from error
+        if not again:
+            try:
+                self._notice_others()
+            except sqlite3.Error as error:
+                raise _translate(error) from error
         return self._versions_now(keys)
 
     async def check(self) -> None:
