@@ -33,6 +33,14 @@ def start_logs(settings: Settings) -> None:
     configure(settings.log_level)
 
 
+def address_of(settings: Settings) -> str:
+    """Where the database of the settings is, as the migrations take it."""
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{settings.data_dir / 'watchword.db'}"
+
+
 def open_store(settings: Settings) -> Store:
     """The database of the settings, not connected yet."""
     if settings.database_url is not None:

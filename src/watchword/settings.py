@@ -192,6 +192,10 @@ OPTIONS: tuple[Option, ...] = (
 )  # fmt: skip
 
 
+# Variables of ours that are no settings of a server.
+NOT_SETTINGS = frozenset({"WATCHWORD_TEST_POSTGRES_DSN", "WATCHWORD_ADMIN_PASSWORD"})
+
+
 def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """What the file of WATCHWORD_CONFIG_FILE says, as the texts that the environment would hold, and what is wrong with it."""
     path = environ.get("WATCHWORD_CONFIG_FILE", "")
@@ -227,7 +231,7 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None)
             values[option.name] = option.read(text)
         except ValueError as error:
             faults.append(f"{place}: expected {error}")
-    known = {option.variable for option in OPTIONS} | {"WATCHWORD_TEST_POSTGRES_DSN"}
+    known = {option.variable for option in OPTIONS} | NOT_SETTINGS
     faults += [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith("WATCHWORD_") and name not in known]
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = Settings(**values)

@@ -1,32 +1,107 @@
 """`watchword serve`: run a server."""
 
+import asyncio
+import logging
 import os
-from pathlib import Path
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import rich_click as click
-import uvicorn
-import uvloop
+from click.exceptions import Exit
+from rich.console import Console
+from rich.panel import Panel
 
-from watchword.app import Server, house, opened, start_logs
-from watchword.settings import Settings, load
+from watchword import __version__
+from watchword.app import house, opened, start_logs
+from watchword.cli import listening
+from watchword.cli.bootstrap import made_up_password, make
+from watchword.cli.options import with_settings
+from watchword.cli.output import is_json, output_option
+from watchword.services.house import House
+from watchword.services.organizations import AlreadyBootstrapped
+from watchword.settings import Settings
+
+ADMIN, ORGANIZATION = "admin@example.com", "Example"
+_log = logging.getLogger("watchword.serve")
 
 
 @click.command()
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
-@click.option("--data-dir", type=Path, help="Folder of the embedded database.")
-@click.option("--workers", type=int, help="Server processes (more than one needs PostgreSQL).")
-def serve(host: str | None, port: int | None, data_dir: Path | None, workers: int | None) -> None:
-    """Run a server."""
-    settings = load(os.environ, {"host": host, "port": port, "data_dir": data_dir, "workers": workers})
+@click.option("--with-login", is_flag=True, help="On an empty database: make an administrator with a new password, and print it once.")
+@with_settings()
+@output_option
+def serve(settings: Settings, with_login: bool) -> None:
+    """Run a server.
+
+    Each option is also a setting `WATCHWORD_…` in the environment; secrets are settings only. SIGTERM drains: requests
+    under way are answered before the process ends.
+    """
     start_logs(settings)
-    uvloop.run(_serve(settings))
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    listener = listening.bound(settings)
+    with listener:
+        if settings.workers > 1:
+            _several(settings, listener, with_login=with_login)
+        else:
+            _one(settings, listener, with_login=with_login)
 
 
-async def _serve(settings: Settings) -> None:
+def _one(settings: Settings, listener: socket.socket, *, with_login: bool) -> None:
+    async def ready(parts: House) -> Callable[[], None]:
+        login = await _login(parts) if with_login else None
+        return lambda: announce(settings, listener, login)
+
+    listening.run(listening.listen(settings, listener, ready))
+
+
+def _several(settings: Settings, listener: socket.socket, *, with_login: bool) -> None:
+    from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
+
+    # Once, before any worker: the migrations, and whether the root key is right.
+    login = asyncio.run(_prepared(settings, with_login=with_login))
+    code = Supervisor(settings, listener, lambda: announce(settings, listener, login)).run()
+    if code:
+        raise Exit(code)
+
+
+async def _prepared(settings: Settings, *, with_login: bool) -> str | None:
     async with opened(house(settings)) as parts:
-        config = uvicorn.Config(
-            Server(parts), host=settings.host, port=settings.port, http="httptools", lifespan="off", access_log=False, log_config=None,
-            timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
-        )  # fmt: skip
-        await uvicorn.Server(config).serve()
+        return await _login(parts) if with_login else None
+
+
+async def _login(parts: House) -> str | None:
+    """The password of the administrator this makes, or None where there is one."""
+    password = made_up_password()
+    try:
+        await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION})
+    except AlreadyBootstrapped:
+        return None
+    return password
+
+
+def announce(settings: Settings, listener: socket.socket, password: str | None) -> None:
+    """Say where the server is, once it answers."""
+    url = listening.url_of(settings, listener)
+    _log.info("listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__})
+    if is_json():
+        said: dict[str, Any] = {"address": url, "pid": os.getpid()}
+        if password:
+            said |= {"email": ADMIN, "password": password}
+        import msgspec  # noqa: PLC0415 - only for scripts
+
+        click.echo(msgspec.json.encode(said).decode())
+    elif password or sys.stdout.isatty():
+        _show(Console(highlight=False), url, password)
+    sys.stdout.flush()
+
+
+def _show(console: Console, url: str, password: str | None) -> None:
+    lines = [f"Server     [bold]{url}[/]", f"API        {url}/api/docs"]
+    if password:
+        lines += [f"Sign in    {ADMIN}", f"Password   [bold]{password}[/]", "[dim]The password is shown this once.[/]"]
+    text = "\n".join(lines)
+    if console.is_terminal:
+        console.print(Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green"))
+    else:
+        console.print(text)
