@@ -64,9 +64,10 @@ class Cache:
         if waiting is not None:
             # That load may have taken its snapshot before we arrived; one more that begins now settles it.
             await asyncio.wait([waiting])
-            waiting = self._loading.get(key)
-            if waiting is not None:
-                return await asyncio.shield(waiting)
+            while (waiting := self._loading.get(key)) is not None:
+                await asyncio.wait([waiting])
+                if not waiting.cancelled():  # its owner's request was: that is not ours
+                    return waiting.result()
         future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:
@@ -74,8 +75,11 @@ class Cache:
                 value, families = await load(tx)
                 entry = Entry(value, families, await tx.versions(families))
         except BaseException as error:
-            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
-            future.exception()
+            if isinstance(error, Exception):
+                future.set_exception(error)
+                future.exception()
+            else:
+                future.cancel()
             raise
         else:
             future.set_result(entry)
@@ -94,9 +98,8 @@ class Cache:
             versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
         for key, (value, families) in loaded.items():
             found[key] = Entry(value, families, tuple([versions[family] for family in families]))
-        for key, entry in found.items():
-            if entry.families:
-                self._keep(key, entry)
+            if families:
+                self._keep(key, found[key])
         return found
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import Boolean
 
-from watchword.domain.errors import Unavailable
+from watchword.domain.errors import BadRequest, Unavailable
 
 Row = Sequence[Any]
 Params = Mapping[str, Any]
@@ -37,6 +37,12 @@ class StoreDown(Unavailable):
     """The database does not answer. Nothing is answered from a cache that could not be checked."""
 
     default = "The database does not answer right now, try again"
+
+
+class Unstorable(BadRequest):
+    """A value that the database cannot hold: a zero character, a number beyond 64 bits."""
+
+    default = "A value holds a character or a number that cannot be stored"
 
 
 class Collision(StoreDown):

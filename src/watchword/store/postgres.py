@@ -8,7 +8,19 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from watchword.store.engine import AlreadyThere, Collision, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, compiled
+from watchword.store.engine import (
+    AlreadyThere,
+    Collision,
+    Compiled,
+    Params,
+    Row,
+    Statement,
+    StillNeeded,
+    StoreDown,
+    Tx,
+    Unstorable,
+    compiled,
+)
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, READ, verify_raised
 
@@ -29,6 +41,8 @@ def _translate(error: BaseException) -> BaseException:
         return StillNeeded(str(error))
     if isinstance(error, _COLLIDED):
         return Collision()
+    if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):  # noqa: SLF001 - two classes have this name
+        return Unstorable()
     if isinstance(error, _GONE):
         return StoreDown()
     return error

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.dialects import sqlite
 
-from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, compiled
+from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, Unstorable, compiled
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
 
@@ -63,6 +63,8 @@ class SqliteTx:
             return self._connection.execute(ready.text, values)
         except sqlite3.Error as error:
             raise _translate(error) from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise Unstorable from error
 
     def _note(self, ready: Compiled) -> None:
         if ready.table is not None:
@@ -91,6 +93,8 @@ class SqliteTx:
             self._connection.executemany(ready.text, [{**ready.constants, **row} for row in rows] if ready.constants else rows)
         except sqlite3.Error as error:
             raise _translate(error) from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise Unstorable from error
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         if not self.writes:
