@@ -1,20 +1,63 @@
-"""`watchword`: the commands, put together."""
+"""`watchword`: the commands, put together. Each is imported only when it is used, so that `--help` is quick."""
+
+import importlib
+from typing import Any
 
 import rich_click as click
 
 from watchword import __version__
 
+# command -> (module of watchword.cli, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("serve", "Run a server."),
+    "bootstrap": ("bootstrap", "Make the first administrator and organization."),
+    "migrate": ("migrate", "Bring the database up to this version."),
+    "config": ("config", "Look at the settings."),
+    "keys": ("keys", "Look at the keys and rotate them."),
+    "secrets": ("secrets", "Carry secrets in and out."),
+    "demo": ("demo", "See the whole story on a fresh server."),
+    "completion": ("completion", "Print the script that completes commands in a shell."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class Commands(click.RichGroup):
+    """The commands of `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    _only_names = False
+
+    def format_help(self, ctx: click.RichContext, formatter: Any) -> None:
+        """List the commands without importing them."""
+        self._only_names = True
+        super().format_help(ctx, formatter)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, does = COMMANDS[cmd_name]
+        if self._only_names:
+            return click.Command(cmd_name, help=does)
+        found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name)
+        return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what the house raises becomes a message and an exit code."""
+        from watchword.cli.output import faults  # noqa: PLC0415 - needs half the house
+
+        with faults():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="watchword")
 def main() -> None:
-    """The server that gives every workload an identity."""
+    """The server that gives every workload an identity.
 
-
-def _add_all() -> None:
-    from watchword.cli.serve import serve
-
-    main.add_command(serve)
-
-
-_add_all()
+    Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database.
+    """

@@ -1,0 +1,125 @@
+"""One server process: a socket, an event loop, and an end that drains.
+
+SIGTERM or SIGINT: no new connections, requests under way are answered (for `shutdown_grace` seconds at most), the journal
+is written out, and only then does the process end. uvicorn would raise the signal again before our own parts are closed,
+so signals are ours.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from watchword.app import Server, house, opened
+from watchword.services.house import House
+from watchword.settings import Settings, SettingsError
+
+BACKLOG = 2048
+_log = logging.getLogger("watchword.serve")
+
+
+def bound(settings: Settings) -> socket.socket:
+    """The socket of the settings, bound. Raises SettingsError."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError([f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"]) from None
+
+
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    """The address of a socket as a client writes it."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_cert_file else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+class WithCertificate(HttpToolsProtocol):
+    """HTTP with the client's certificate chain in the scope, as the ASGI TLS extension has it."""
+
+    _tls: dict[str, Any] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the chain from the connection, once."""
+        super().connection_made(transport)
+        chain = client_chain(transport.get_extra_info("ssl_object"))
+        if chain:
+            self._tls = {"tls": {"client_cert_chain": chain}}
+
+    def on_message_begin(self) -> None:
+        """Put it into the scope of each request."""
+        super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = self._tls
+
+
+def client_chain(connection: Any) -> tuple[str, ...]:
+    """The certificates that the client sent, its own first, as PEM."""
+    if connection is None:
+        return ()
+    # Public from Python 3.13 on; before that the method is on the inner object.
+    inner = connection if hasattr(connection, "get_unverified_chain") else getattr(connection, "_sslobj", None)
+    if inner is not None and hasattr(inner, "get_unverified_chain"):
+        found = inner.get_unverified_chain() or ()
+        return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found)
+    own = connection.getpeercert(binary_form=True)
+    return (ssl.DER_cert_to_PEM_cert(own),) if own else ()
+
+
+def _config(settings: Settings, parts: House) -> uvicorn.Config:
+    asks_for_certificates = settings.tls_client_ca_file is not None
+    return uvicorn.Config(
+        Server(parts), http=WithCertificate if asks_for_certificates else "httptools", ws="none", lifespan="off", access_log=False,
+        log_config=None, timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True,
+        ssl_certfile=settings.tls_cert_file, ssl_keyfile=settings.tls_key_file,
+        ssl_ca_certs=str(settings.tls_client_ca_file) if asks_for_certificates else None,
+        ssl_cert_reqs=ssl.CERT_OPTIONAL if asks_for_certificates else ssl.CERT_NONE,
+    )  # fmt: skip
+
+
+async def listen(settings: Settings, listener: socket.socket, ready: Callable[[House], Any], *, orphaned: int | None = None) -> None:
+    """Serve until told to stop, then drain. `orphaned`: a file that becomes readable when the parent is gone."""
+    loop = asyncio.get_running_loop()
+    async with opened(house(settings)) as parts:
+        told = ready(parts)
+        if asyncio.iscoroutine(told):
+            told = await told
+        server = _Server(_config(settings, parts), told if callable(told) else lambda: None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        if orphaned is not None:
+            loop.add_reader(orphaned, server.handle_exit, signal.SIGTERM, None)
+        await server.serve([listener])
+        _log.info("drained: every request under way was answered")
+
+
+def run(coroutine: Any) -> None:
+    """Run on uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        asyncio.run(coroutine)
+    else:
+        uvloop.run(coroutine)

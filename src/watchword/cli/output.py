@@ -1,0 +1,85 @@
+"""What a command says: for people on a terminal, or as one JSON object for scripts; and how it ends."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import rich_click as click
+from click.exceptions import Exit
+from rich.console import Console
+from rich.panel import Panel
+
+from watchword.domain.errors import Refusal
+from watchword.services.keys import WrongRootKey
+from watchword.settings import SettingsError
+
+F = TypeVar("F", bound=Callable[..., Any])
+FAILED, MISUSED, WRONG_KEY = 1, 2, 3  # exit codes; 2 is also what a wrong option ends with
+_META = "watchword.output"
+
+
+def output_option(command: F) -> F:
+    """`--output text|json` on a command."""
+
+    def keep(ctx: click.Context, parameter: click.Parameter, value: str) -> None:
+        del parameter
+        ctx.meta[_META] = value
+
+    kinds = click.Choice(["text", "json"])
+    return click.option(
+        "--output", type=kinds, default="text", show_default=True, is_eager=True, expose_value=False, callback=keep,
+        help="For people, or one JSON object for scripts.",
+    )(command)  # fmt: skip
+
+
+def is_json() -> bool:
+    """Whether the running command answers in JSON."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.meta.get(_META) == "json"
+
+
+def err() -> Console:
+    """Where faults and progress go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(data: Mapping[str, Any], text: Callable[[Console], None]) -> None:
+    """Answer with `data` as JSON, or with what `text` prints."""
+    if is_json():
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+    else:
+        text(Console(highlight=False, soft_wrap=True))
+
+
+def note(text: str) -> None:
+    """A line on how things go, which is not the answer: on standard error, and not for scripts."""
+    if not is_json():
+        err().print(text)
+
+
+def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
+    """End with every fault and an exit code."""
+    if is_json():
+        click.echo(msgspec.json.encode({"error": title, "faults": list(faults), "exitCode": code}).decode(), err=True)
+    else:
+        lines = "\n".join(f"• {fault}" for fault in faults) if len(faults) > 1 else "".join(faults)
+        console = err()
+        if console.is_terminal:
+            console.print(Panel(lines, title=title, title_align="left", border_style="red"), markup=False)
+        else:
+            console.print(f"{title}:\n{lines}" if len(faults) > 1 else f"{title}: {lines}", markup=False)
+    raise Exit(code)
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Turn what the house raises into a message and an exit code."""
+    try:
+        yield
+    except SettingsError as error:
+        fail("These settings do not work", error.faults, MISUSED)
+    except WrongRootKey as error:
+        fail("Wrong root key", [str(error)], WRONG_KEY)
+    except Refusal as refusal:
+        fail("That did not work", [refusal.message], FAILED)

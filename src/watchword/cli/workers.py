@@ -1,0 +1,129 @@
+"""Several server processes on one socket: started, watched, restarted, and stopped together.
+
+    parent: binds the socket ──> starts N children, each with its own event loop, pools and caches
+            a child dies     ──> another takes its place, after a second if it died young
+            SIGTERM, SIGINT  ──> every child drains; one that outlives the grace time is killed
+            parent dies      ──> every child notices and drains
+
+uvicorn's own supervisor loads the application inside its server, and ours has parts to open before and close after.
+"""
+
+import logging
+import multiprocessing
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any
+
+from watchword.app import start_logs
+from watchword.cli import listening
+from watchword.services.house import House
+from watchword.services.keys import WrongRootKey
+from watchword.settings import Settings, SettingsError
+
+_YOUNG = 5.0  # seconds: a child that dies earlier is not replaced at once
+_PATIENCE = 5.0  # seconds that a child may take beyond the grace time
+_log = logging.getLogger("watchword.workers")
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Worker:
+    """One child process."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self.news, theirs = _spawn.Pipe(duplex=False)
+        self.process: Any = _spawn.Process(target=work, args=(settings, listener, theirs), name="watchword worker")
+        self.process.start()
+        theirs.close()
+        self.began = time.monotonic()
+
+    @property
+    def is_young(self) -> bool:
+        """Whether it has hardly lived."""
+        return time.monotonic() - self.began < _YOUNG
+
+
+def work(settings: Settings, listener: socket.socket, news: Connection) -> None:
+    """A child: serve, and tell the parent when it does."""
+    start_logs(settings)
+    parent = multiprocessing.parent_process()
+
+    def ready(parts: House) -> Callable[[], None]:
+        del parts
+        return lambda: news.send(True)
+
+    try:
+        listening.run(listening.listen(settings, listener, ready, orphaned=parent.sentinel if parent else None))
+    except (SettingsError, WrongRootKey) as error:
+        _log.critical(str(error))
+        raise SystemExit(2 if isinstance(error, SettingsError) else 3) from None
+
+
+class Supervisor:
+    """See the module docstring."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._ready: Callable[[], None] | None = ready
+        self._workers: list[Worker] = []
+        self._stopping = False
+
+    def run(self) -> int:
+        """Keep the children running until told to stop; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._workers = [Worker(self._settings, self._listener) for _ in range(self._settings.workers)]
+        while not self._stopping:
+            wait([worker.process.sentinel for worker in self._workers] + [worker.news for worker in self._workers], timeout=0.5)
+            self._hear()
+            code = self._replace_the_dead()
+            if code is not None:
+                self._end()
+                return code
+        self._end()
+        return 0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stopping = True
+
+    def _hear(self) -> None:
+        for worker in self._workers:
+            try:
+                if not worker.news.closed and worker.news.poll():
+                    worker.news.recv()
+                    if self._ready is not None:
+                        self._ready()
+                        self._ready = None
+            except (EOFError, OSError):
+                pass  # it died, which its sentinel tells as well
+
+    def _replace_the_dead(self) -> int | None:
+        for place, worker in enumerate(self._workers):
+            if worker.process.is_alive() or self._stopping:
+                continue
+            code = worker.process.exitcode
+            if code in (2, 3):
+                return int(code)  # it would fail the same way again
+            _log.error("a worker ended", extra={"pid": worker.process.pid, "exit_code": code})
+            if worker.is_young:
+                time.sleep(1)
+            worker.news.close()
+            self._workers[place] = Worker(self._settings, self._listener)
+        return None
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            if worker.process.is_alive():
+                worker.process.terminate()
+        until = time.monotonic() + self._settings.shutdown_grace + _PATIENCE
+        for worker in self._workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+            if worker.process.is_alive():
+                _log.error("a worker did not end in time and is killed", extra={"pid": worker.process.pid})
+                worker.process.kill()
+                worker.process.join()
