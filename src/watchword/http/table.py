@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from watchword.http import auths, identities, people, system
+from watchword.http import auths, identities, people, projects, system
 from watchword.http.routing import Route, Routes
 from watchword.methods.base import AuthMethod
 from watchword.services.authentication import Seen
@@ -13,6 +13,7 @@ AREAS: tuple[Routes, ...] = (
     people.routes,
     identities.routes,
     auths.routes,
+    projects.routes,
 )
 
 

@@ -4,13 +4,15 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from watchword.domain.model.identities import Identity
 from watchword.domain.model.projects import Project
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
+from watchword.store.identities import IDENTITIES
 from watchword.store.mapping import Mapper
 
 PROJECTS = Mapper(Project, schema.projects)
-_p, _m, _gm = schema.projects, schema.memberships, schema.group_members
+_p, _m, _gm, _i = schema.projects, schema.memberships, schema.group_members, schema.identities
 
 _BY_ID = prepare(select(*PROJECTS.columns).where(_p.c.id == bindparam("of")))
 _BY_SLUG = prepare(select(*PROJECTS.columns).where(_p.c.org_id == bindparam("org"), _p.c.slug == bindparam("slug")))
@@ -32,6 +34,8 @@ _OF_ACTOR = prepare(
     .order_by(_p.c.created_at, _p.c.id)
 )
 
+_IDENTITIES = prepare(select(*IDENTITIES.columns).where(_i.c.project_id == bindparam("of")).order_by(_i.c.name, _i.c.id))
+
 
 async def by_id(tx: Tx, id: str) -> Project | None:
     """The project, whoever's it is: the caller checks whose."""
@@ -46,6 +50,11 @@ async def by_slug(tx: Tx, org_id: str, slug: str) -> Project | None:
 async def of_actor(tx: Tx, kind: str, id: str, org_id: str) -> list[Project]:
     """The projects of an organization that an actor is a member of, itself or through a group."""
     return PROJECTS.every(await tx.all(_OF_ACTOR, kind=kind, actor=id, org=org_id))
+
+
+async def identities_of(tx: Tx, project_id: str) -> list[Identity]:
+    """The identities that belong to a project and go with it, by name."""
+    return IDENTITIES.every(await tx.all(_IDENTITIES, of=project_id))
 
 
 async def add(tx: Tx, project: Project) -> None:

@@ -265,7 +265,7 @@ audit_events = Table(
     "audit_events", metadata, _id(), _whole("at"), _text("org_id", null=True), _text("project_id", null=True), _text("actor_kind"),
     _text("actor_id", null=True), _text("actor_name", null=True), _text("event"), _json("metadata"), _text("address", null=True),
     _text("user_agent", null=True), _text("request_id"), _whole("expires_at", null=True),
-    Index("ix_audit_events_org", "org_id", "id"), Index("ix_audit_events_project", "project_id", "id"),
+    Index("ix_audit_events_org", "org_id", "id"), Index("ix_audit_events_project", "project_id", "id", sqlite_where=text("project_id IS NOT NULL"), postgresql_where=text("project_id IS NOT NULL")),
 )  # fmt: skip
 
 denials = Table(

@@ -1,0 +1,311 @@
+"""Projects in both generations of paths, `/workspace` and `/projects` (contract 3.22)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.model.projects import Environment, Project
+from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.wire import HeldRoleOut, Out
+from watchword.services import projects
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("projects")
+
+
+class ProjectOut(Out, frozen=True, kw_only=True):
+    """A project on its own, in the order of contract 3.22."""
+
+    id: str
+    name: str
+    slug: str
+    auto_capitalization: bool
+    org_id: str
+    created_at: str
+    updated_at: str
+    version: int = 3
+    upgrade_status: str | None = None
+    pit_version_limit: int
+    kms_certificate_key_id: str | None = None
+    audit_logs_retention_days: int | None
+    description: str | None
+    type: str
+    has_delete_protection: bool
+
+    @classmethod
+    def of(cls, one: Project) -> "ProjectOut":
+        """The project as it is answered."""
+        return cls(**_columns(one))
+
+
+class EnvironmentName(Out, frozen=True, kw_only=True):
+    """An environment as a part of its project."""
+
+    name: str
+    slug: str
+    id: str
+
+    @classmethod
+    def of(cls, one: Environment) -> "EnvironmentName":
+        """The environment as its project shows it."""
+        return cls(name=one.name, slug=one.slug, id=one.id)
+
+
+class WholeProjectOut(ProjectOut, frozen=True, kw_only=True):
+    """A project with its environments in their order."""
+
+    also_id: str = msgspec.field(name="_id")
+    environments: Sequence[EnvironmentName]
+    roles: Sequence[HeldRoleOut] | msgspec.UnsetType = msgspec.UNSET
+
+    @classmethod
+    def whole(cls, found: projects.Found) -> "WholeProjectOut":
+        """The project as it is answered."""
+        return cls(
+            **_columns(found.project), also_id=found.project.id, environments=[EnvironmentName.of(one) for one in found.environments],
+            roles=msgspec.UNSET if found.roles is None else [HeldRoleOut.of(held, custom) for held, custom in found.roles],
+        )  # fmt: skip
+
+
+def _columns(one: Project) -> dict[str, Any]:
+    return {
+        "id": one.id, "name": one.name, "slug": one.slug, "auto_capitalization": one.auto_capitalization, "org_id": one.org_id,
+        "created_at": iso(one.created_at), "updated_at": iso(one.updated_at), "pit_version_limit": one.version_limit,
+        "audit_logs_retention_days": one.audit_retention_days, "description": one.description, "type": one.kind,
+        "has_delete_protection": one.has_delete_protection,
+    }  # fmt: skip
+
+
+class WholeReply(Out, frozen=True, kw_only=True):
+    """A project with its environments."""
+
+    project: WholeProjectOut
+
+
+class WholeWorkspaceReply(Out, frozen=True, kw_only=True):
+    """The same under its older name."""
+
+    workspace: WholeProjectOut
+
+
+class ProjectReply(Out, frozen=True, kw_only=True):
+    """A project."""
+
+    project: ProjectOut
+
+
+class WorkspaceReply(Out, frozen=True, kw_only=True):
+    """The same under its older name."""
+
+    workspace: ProjectOut
+
+
+class ChangedProject(Out, frozen=True, kw_only=True):
+    """A project after a change."""
+
+    message: str
+    project: ProjectOut
+
+
+class ChangedWorkspace(Out, frozen=True, kw_only=True):
+    """The same under its older name."""
+
+    message: str
+    workspace: ProjectOut
+
+
+class ProjectsReply(Out, frozen=True, kw_only=True):
+    """Projects with their environments."""
+
+    projects: Sequence[WholeProjectOut]
+
+
+class WorkspacesReply(Out, frozen=True, kw_only=True):
+    """The same under their older name."""
+
+    workspaces: Sequence[WholeProjectOut]
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which projects, and whether with the caller's roles."""
+
+    include_roles: bool = False
+    type: str | None = None
+
+
+class NameBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The new name."""
+
+    name: projects.ProjectName
+
+
+class CapitalizationBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether names of secrets are proposed in capitals."""
+
+    auto_capitalization: bool
+
+
+# --- /api/v1/projects ------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/api/v1/projects", USER, IDENTITY)
+async def create_project(ctx: Ctx, body: projects.Create) -> WholeReply:
+    """Create a project with its environments; the caller becomes its administrator."""
+    return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
+
+
+@routes.get("/api/v1/projects", USER, IDENTITY)
+async def list_projects(ctx: Ctx, query: ListQuery) -> ProjectsReply:
+    """List the projects that the caller is a member of."""
+    found = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
+    return ProjectsReply(projects=[WholeProjectOut.whole(one) for one in found])
+
+
+@routes.get("/api/v1/projects/{project_id}", USER, SERVICE, IDENTITY)
+async def get_project(ctx: Ctx, project_id: str) -> WholeReply:
+    """Read a project with its environments."""
+    return WholeReply(project=WholeProjectOut.whole(await projects.get(ctx, project_id)))
+
+
+@routes.get("/api/v1/projects/slug/{slug}", USER, SERVICE, IDENTITY)
+async def get_project_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
+    """Read a project by its slug in the caller's organization."""
+    return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
+
+
+@routes.patch("/api/v1/projects/{project_id}", USER, IDENTITY)
+async def update_project(ctx: Ctx, project_id: str, body: projects.Update) -> ProjectReply:
+    """Change a project's settings."""
+    return ProjectReply(project=ProjectOut.of(await projects.update(ctx, project_id, body)))
+
+
+@routes.delete("/api/v1/projects/{project_id}", USER, IDENTITY)
+async def delete_project(ctx: Ctx, project_id: str) -> ProjectReply:
+    """Delete a project with everything in it."""
+    return ProjectReply(project=ProjectOut.of(await projects.remove(ctx, project_id)))
+
+
+@routes.put("/api/v1/projects/{project_id}/audit-logs-retention", USER, IDENTITY)
+async def retain_project_audit(ctx: Ctx, project_id: str, body: projects.Retention) -> ChangedProject:
+    """Set how many days audit events of a project are kept."""
+    changed = await projects.retain_audit(ctx, project_id, body)
+    return ChangedProject(message="Successfully updated project's audit logs retention period", project=ProjectOut.of(changed))
+
+
+@routes.get("/api/v1/projects/{project_id}/permissions", USER)
+async def get_project_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
+    """What the caller may do in a project, as packed rules."""
+    return await _permissions(ctx, project_id)
+
+
+# --- /api/v1/workspace and /api/v2/workspace: the older names ---------------------------------------------------------------
+
+
+@routes.post("/api/v2/workspace", USER, IDENTITY)
+async def create_workspace(ctx: Ctx, body: projects.Create) -> WholeReply:
+    """Create a project (older path)."""
+    return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
+
+
+@routes.get("/api/v1/workspace", USER, IDENTITY)
+async def list_workspaces(ctx: Ctx, query: ListQuery) -> WorkspacesReply:
+    """List the projects that the caller is a member of (older path)."""
+    found = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
+    return WorkspacesReply(workspaces=[WholeProjectOut.whole(one) for one in found])
+
+
+@routes.get("/api/v1/workspace/{workspace_id}", USER, SERVICE, IDENTITY)
+async def get_workspace(ctx: Ctx, workspace_id: str) -> WholeWorkspaceReply:
+    """Read a project with its environments (older path)."""
+    return WholeWorkspaceReply(workspace=WholeProjectOut.whole(await projects.get(ctx, workspace_id)))
+
+
+@routes.patch("/api/v1/workspace/{workspace_id}", USER, IDENTITY)
+async def update_workspace(ctx: Ctx, workspace_id: str, body: projects.Update) -> WorkspaceReply:
+    """Change a project's settings (older path)."""
+    return WorkspaceReply(workspace=ProjectOut.of(await projects.update(ctx, workspace_id, body)))
+
+
+@routes.delete("/api/v1/workspace/{workspace_id}", USER, IDENTITY)
+async def delete_workspace(ctx: Ctx, workspace_id: str) -> WorkspaceReply:
+    """Delete a project with everything in it (older path)."""
+    return WorkspaceReply(workspace=ProjectOut.of(await projects.remove(ctx, workspace_id)))
+
+
+@routes.get("/api/v1/workspace/slug/{slug}", USER, SERVICE, IDENTITY)
+async def get_workspace_by_slug_v1(ctx: Ctx, slug: str) -> WholeProjectOut:
+    """Read a project by its slug in the caller's organization (older path)."""
+    return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
+
+
+@routes.get("/api/v2/workspace/{slug}", USER, SERVICE, IDENTITY)
+async def get_workspace_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
+    """Read a project by its slug in the caller's organization (older path)."""
+    return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
+
+
+@routes.patch("/api/v2/workspace/{slug}", USER, IDENTITY)
+async def update_workspace_by_slug(ctx: Ctx, slug: str, body: projects.Update) -> ProjectOut:
+    """Change the settings of a project found by slug (older path)."""
+    return ProjectOut.of(await projects.update(ctx, await projects.id_of(ctx, slug), body))
+
+
+@routes.delete("/api/v2/workspace/{slug}", USER, IDENTITY)
+async def delete_workspace_by_slug(ctx: Ctx, slug: str) -> ProjectOut:
+    """Delete a project found by slug (older path)."""
+    return ProjectOut.of(await projects.remove(ctx, await projects.id_of(ctx, slug)))
+
+
+@routes.post("/api/v1/workspace/{workspace_id}/name", USER)
+async def rename_workspace(ctx: Ctx, workspace_id: str, body: NameBody) -> ChangedWorkspace:
+    """Give a project another name (older path)."""
+    changed = await projects.update(ctx, workspace_id, projects.Update(name=body.name))
+    return ChangedWorkspace(message="Successfully changed workspace name", workspace=ProjectOut.of(changed))
+
+
+@routes.post("/api/v1/workspace/{workspace_id}/auto-capitalization", USER)
+async def capitalize_workspace(ctx: Ctx, workspace_id: str, body: CapitalizationBody) -> ChangedWorkspace:
+    """Say whether names of secrets are proposed in capitals (older path)."""
+    changed = await projects.update(ctx, workspace_id, projects.Update(auto_capitalization=body.auto_capitalization))
+    return ChangedWorkspace(message="Successfully changed workspace settings", workspace=ProjectOut.of(changed))
+
+
+@routes.put("/api/v1/workspace/{slug}/version-limit", USER)
+async def limit_workspace_versions(ctx: Ctx, slug: str, body: projects.VersionLimit) -> ChangedWorkspace:
+    """Set how many versions of a secret are kept (older path)."""
+    changed = await projects.limit_versions(ctx, await projects.id_of(ctx, slug), body)
+    return ChangedWorkspace(message="Successfully changed workspace version limit", workspace=ProjectOut.of(changed))
+
+
+@routes.put("/api/v1/workspace/{slug}/audit-logs-retention", USER, IDENTITY)
+async def retain_workspace_audit(ctx: Ctx, slug: str, body: projects.Retention) -> ChangedWorkspace:
+    """Set how many days audit events of a project are kept (older path)."""
+    changed = await projects.retain_audit(ctx, await projects.id_of(ctx, slug), body)
+    return ChangedWorkspace(message="Successfully updated project's audit logs retention period", workspace=ProjectOut.of(changed))
+
+
+@routes.get("/api/v1/workspace/{project_id}/permissions", USER)
+async def get_workspace_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
+    """What the caller may do in a project, as packed rules (older path)."""
+    return await _permissions(ctx, project_id)
+
+
+async def _permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
+    membership, roles, packed = await projects.permissions(ctx, project_id)
+    held = [HeldRoleOut.of(one, custom) for one, custom in roles]
+    own = {"id": membership, "projectId": project_id, "userId": ctx.actor.id, "roles": held}
+    return {"data": {"permissions": packed, "membership": own}}
+
+
+@routes.get("/api/v2/organizations/{org_id}/workspaces", USER, IDENTITY)
+async def list_organization_workspaces(ctx: Ctx, org_id: str) -> Mapping[str, Any]:
+    """List the projects of an organization that the caller is a member of."""
+    return {
+        "workspaces": [
+            {"id": one.project.id, "name": one.project.name, "slug": one.project.slug, "organization": org_id,
+             "environments": [{"name": env.name, "slug": env.slug} for env in one.environments]}
+            for one in await projects.of_organization(ctx, org_id)
+        ]
+    }  # fmt: skip

@@ -1,0 +1,147 @@
+"""Where secrets live: an environment and a folder of a project, found through the cache.
+
+Paths are kept and compared in one form: absolute, no slash at the end. What could name another place to another reader
+(`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a path is about that path.
+"""
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.errors import Invalid, NotFound
+from watchword.domain.model.projects import Environment, Folder
+from watchword.services.context import Ctx
+from watchword.store import places, versions
+from watchword.store.engine import Tx
+from watchword.store.places import descendants
+
+__all__ = [
+    "Place", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_root",
+    "normal_path", "parent_path",
+]  # fmt: skip
+
+ROOT = "root"
+MAX_PATH = 1_000  # characters; below what a glob is matched against
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ODD = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|//")
+
+EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder and the environment it is in."""
+
+    environment: Environment
+    folder: Folder
+
+
+def normal_path(text: str, field: str = "secretPath") -> str:
+    """The path in the form it is kept: `/`, or `/a/b`. Raises Invalid, naming `field`, for what could mean another place."""
+    given = "/" + text.strip().removeprefix("/")
+    path = given.removesuffix("/") or "/"
+    if len(path) > MAX_PATH:
+        raise Invalid.of(field, f"At most {MAX_PATH} characters", code="too_big")
+    if _ODD.search(given) or any(part in (".", "..") for part in path.split("/")):
+        raise Invalid.of(field, "An absolute path such as /app/db, without '.', '..', empty parts, backslashes or escapes")
+    return path
+
+
+def folder_name(name: str, field: str = "name") -> str:
+    """The name, if a folder may be called so. Raises Invalid."""
+    if not _NAME.fullmatch(name):
+        raise Invalid.of(field, "A folder's name has letters, digits, dashes and underscores only")
+    return name
+
+
+def child_path(parent: str, name: str) -> str:
+    """The path of a folder called `name` in the folder at `parent`."""
+    return f"/{name}" if parent == "/" else f"{parent}/{name}"
+
+
+def parent_path(path: str) -> str:
+    """The path of the folder that the folder at `path` is in; the root's own for the root."""
+    return path.rpartition("/")[0] or "/"
+
+
+async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> Place | None:
+    """The place at a normal path, through the cache; None when the environment or the folder is not there."""
+
+    async def load(tx: Tx) -> tuple[Place | None, tuple[str, ...]]:
+        found = await places.at(tx, project_id, environment_slug, path)
+        if found is None:
+            return None, ()
+        return Place(environment=found[0], folder=found[1]), (versions.tree(project_id),)
+
+    found: Place | None = await ctx.fresh.get(("place", project_id, environment_slug, path), load)
+    return found
+
+
+async def by_folder(ctx: Ctx, folder_id: str) -> Place | None:
+    """The place of a folder's id, through the cache; None for an unknown one and for one of a deleted environment."""
+
+    async def load(tx: Tx) -> tuple[Place | None, tuple[str, ...]]:
+        found = await places.of_folder(tx, folder_id)
+        if found is None:
+            return None, ()
+        return Place(environment=found[0], folder=found[1]), (versions.tree(found[0].project_id),)
+
+    found: Place | None = await ctx.fresh.get(("place of", folder_id), load)
+    return found
+
+
+async def environments(ctx: Ctx, project_id: str) -> tuple[Environment, ...]:
+    """The environments of a project in their order, through the cache."""
+
+    async def load(tx: Tx) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
+        return tuple(await places.environments(tx, project_id)), (versions.tree(project_id),)
+
+    found: tuple[Environment, ...] = await ctx.fresh.get(("environments", project_id), load)
+    return found
+
+
+async def environment(ctx: Ctx, project_id: str, slug: str) -> Environment:
+    """The environment of a project with this slug, through the cache. Raises NotFound."""
+    for one in await environments(ctx, project_id):
+        if one.slug == slug:
+            return one
+    raise NotFound(f"There is no environment with slug {slug[:64]!r} in this project")
+
+
+def _ancestors(path: str) -> list[str]:
+    """`/a/b` -> `/`, `/a`, `/a/b`."""
+    found = [path]
+    while path != "/":
+        path = parent_path(path)
+        found.append(path)
+    return found[::-1]
+
+
+def new_root(ctx: Ctx, environment: Environment) -> Folder:
+    """The root folder of a new environment."""
+    return Folder(
+        id=ctx.new_id(), project_id=environment.project_id, environment_id=environment.id, name=ROOT, path="/", created_at=ctx.now,
+        updated_at=ctx.now,
+    )  # fmt: skip
+
+
+async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path") -> Folder:
+    """The folder at a normal path, in the open unit; it and its parents are made where they are missing."""
+    await places.lock(tx, project_id)
+    wanted = _ancestors(path)
+    there = {folder.path: folder for folder in await places.at_paths(tx, environment.id, wanted)}
+    if "/" not in there:
+        raise NotFound("The environment was deleted meanwhile")
+    parent, missing = there["/"], []
+    for step in wanted[1:]:
+        found = there.get(step)
+        if found is None:
+            found = Folder(
+                id=ctx.new_id(), project_id=project_id, environment_id=environment.id, parent_id=parent.id,
+                name=folder_name(step.rpartition("/")[2], field), path=step, created_at=ctx.now, updated_at=ctx.now,
+            )  # fmt: skip
+            missing.append(found)
+        parent = found
+    if missing:
+        await places.add_folders(tx, missing)
+    return parent

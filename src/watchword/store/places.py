@@ -1,0 +1,201 @@
+"""Environments and folders: the tree of a project."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Text, bindparam, delete, func, or_, select, update
+
+from watchword.domain.model.projects import Environment, Folder
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.mapping import Mapper
+
+ENVIRONMENTS = Mapper(Environment, schema.environments)
+FOLDERS = Mapper(Folder, schema.folders)
+_e, _f, _p, _s, _i = schema.environments, schema.folders, schema.projects, schema.secrets, schema.secret_imports
+_sub = _f.alias("sub")
+
+# NO KEY UPDATE: writers of secrets, whose foreign keys share the row, go on meanwhile. SQLite has one writer anyway.
+_LOCK = prepare(select(_p.c.id).where(_p.c.id == bindparam("of")).with_for_update(key_share=True))
+
+
+async def lock(tx: Tx, project_id: str) -> None:
+    """Let one unit at a time change the tree of a project: positions and paths are read before they are written."""
+    await tx.one(_LOCK, of=project_id)
+
+
+_ENVIRONMENTS = prepare(
+    select(*ENVIRONMENTS.columns).where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None)).order_by(_e.c.position, _e.c.id)
+)
+_OF_MANY = prepare(
+    select(*ENVIRONMENTS.columns).where(any_of(_e.c.project_id, "of"), _e.c.deleted_at.is_(None)).order_by(_e.c.position, _e.c.id)
+)
+_ENVIRONMENT = prepare(select(*ENVIRONMENTS.columns).where(_e.c.id == bindparam("of")))
+_LAST = prepare(select(func.max(_e.c.position)).where(_e.c.project_id == bindparam("of")))
+_SHIFT = prepare(
+    update(_e)
+    .where(_e.c.project_id == bindparam("of"), _e.c.position >= bindparam("first"), _e.c.position <= bindparam("last"))
+    .values(position=_e.c.position + bindparam("by", type_=BigInteger))
+)
+_DELETED_BEFORE = prepare(select(*ENVIRONMENTS.columns).where(_e.c.deleted_at < bindparam("at")).order_by(_e.c.deleted_at).limit(100))
+_END = 1 << 60
+
+
+async def environments(tx: Tx, project_id: str) -> list[Environment]:
+    """The environments of a project in their order, without deleted ones."""
+    return ENVIRONMENTS.every(await tx.all(_ENVIRONMENTS, of=project_id))
+
+
+async def environments_of_many(tx: Tx, project_ids: Sequence[str]) -> dict[str, list[Environment]]:
+    """The environments of several projects by project id, in their order, without deleted ones."""
+    found: dict[str, list[Environment]] = {project_id: [] for project_id in project_ids}
+    for one in ENVIRONMENTS.every(await tx.all(_OF_MANY, of=list(project_ids))):
+        found[one.project_id].append(one)
+    return found
+
+
+async def environment(tx: Tx, id: str) -> Environment | None:
+    """An environment by id, deleted or not: the caller checks that, and whose it is."""
+    return ENVIRONMENTS.first(await tx.one(_ENVIRONMENT, of=id))
+
+
+async def last_position(tx: Tx, project_id: str) -> int:
+    """The greatest position taken in a project. A deleted environment keeps its own, so that it can come back to it."""
+    row = await tx.one(_LAST, of=project_id)
+    return int(row[0] or 0) if row else 0
+
+
+async def shift(tx: Tx, project_id: str, by: int, *, first: int, last: int = _END) -> None:
+    """Move the environments whose positions lie between `first` and `last`, both included, `by` places."""
+    await tx.run(_SHIFT, of=project_id, by=by, first=first, last=last)
+    tx.changed(versions.tree(project_id))
+
+
+async def add_environments(tx: Tx, records: Sequence[Environment]) -> None:
+    """Store new environments of one project. Raises AlreadyThere when a slug is taken."""
+    await tx.many(ENVIRONMENTS.INSERT, [ENVIRONMENTS.values(one) for one in records])
+    tx.changed(*{versions.tree(one.project_id) for one in records})
+
+
+async def change_environment(tx: Tx, record: Environment, **fields: Any) -> None:
+    """Set some columns of an environment. Raises AlreadyThere when the slug is taken."""
+    await tx.run(update(_e).where(_e.c.id == record.id).values(**ENVIRONMENTS.encoded(fields)))
+    tx.changed(versions.tree(record.project_id))
+
+
+async def remove_environment(tx: Tx, record: Environment) -> None:
+    """Delete an environment for good, with its folders, secrets, and the imports from and into it."""
+    await tx.run(delete(_e).where(_e.c.id == record.id))
+    tx.changed(versions.tree(record.project_id))
+
+
+async def deleted_before(tx: Tx, at: int) -> list[Environment]:
+    """Up to a hundred environments that were deleted before `at`, the longest gone first."""
+    return ENVIRONMENTS.every(await tx.all(_DELETED_BEFORE, at=at))
+
+
+_PLACE = prepare(
+    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+    .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
+    .where(_e.c.project_id == bindparam("of"), _e.c.slug == bindparam("slug"), _e.c.deleted_at.is_(None), _f.c.path == bindparam("path"))
+)
+_PLACE_OF = prepare(
+    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+    .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
+    .where(_f.c.id == bindparam("of"), _e.c.deleted_at.is_(None))
+)
+_AT_PATHS = prepare(
+    select(*FOLDERS.columns).where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths")).order_by(_f.c.path)
+)
+_CHILDREN = prepare(select(*FOLDERS.columns).where(_f.c.parent_id == bindparam("of")).order_by(_f.c.name, _f.c.id))
+# A prefix is compared as text: `_` is a letter of folder names and a wildcard of LIKE.
+_BELOW = prepare(
+    select(*FOLDERS.columns)
+    .where(
+        _f.c.environment_id == bindparam("of"), _f.c.parent_id.is_not(None),
+        func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix"),
+    )
+    .order_by(_f.c.path, _f.c.id)
+)  # fmt: skip
+_MOVE = prepare(
+    update(_f)
+    .where(_f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix"))
+    .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=BigInteger)))
+)
+_HOLDS = prepare(
+    select(_f.c.id).where(
+        _f.c.id == bindparam("of"),
+        or_(
+            select(_sub.c.id).where(_sub.c.parent_id == _f.c.id).exists(),
+            select(_s.c.id).where(_s.c.folder_id == _f.c.id).exists(),
+            select(_i.c.id).where(_i.c.folder_id == _f.c.id).exists(),
+        ),
+    )
+)
+_TOUCH = prepare(update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")))
+
+
+def _both(row: Sequence[Any] | None) -> tuple[Environment, Folder] | None:
+    return None if row is None else (ENVIRONMENTS.read(row), FOLDERS.read(row, len(ENVIRONMENTS.columns)))
+
+
+async def at(tx: Tx, project_id: str, slug: str, path: str) -> tuple[Environment, Folder] | None:
+    """The environment of that slug and its folder at a normal path."""
+    return _both(await tx.one(_PLACE, of=project_id, slug=slug, path=path))
+
+
+async def of_folder(tx: Tx, folder_id: str) -> tuple[Environment, Folder] | None:
+    """A folder by id with its environment; none of a deleted environment."""
+    return _both(await tx.one(_PLACE_OF, of=folder_id))
+
+
+async def at_paths(tx: Tx, environment_id: str, paths: Sequence[str]) -> list[Folder]:
+    """The folders of an environment that are at one of these paths, by path."""
+    return FOLDERS.every(await tx.all(_AT_PATHS, of=environment_id, paths=list(paths)))
+
+
+async def children(tx: Tx, folder_id: str) -> list[Folder]:
+    """The folders directly in a folder, by name."""
+    return FOLDERS.every(await tx.all(_CHILDREN, of=folder_id))
+
+
+async def descendants(tx: Tx, folder: Folder) -> list[Folder]:
+    """All folders below a folder, at any depth, by path."""
+    prefix = folder.path.rstrip("/") + "/"
+    return FOLDERS.every(await tx.all(_BELOW, of=folder.environment_id, prefix=prefix, length=len(prefix)))
+
+
+async def is_empty(tx: Tx, folder_id: str) -> bool:
+    """Whether a folder has no subfolder, no secret and no import."""
+    return await tx.one(_HOLDS, of=folder_id) is None
+
+
+async def add_folders(tx: Tx, records: Sequence[Folder]) -> None:
+    """Store new folders, parents before children. Raises AlreadyThere when a path is taken."""
+    await tx.many(FOLDERS.INSERT, [FOLDERS.values(one) for one in records])
+    tx.changed(*{versions.tree(one.project_id) for one in records})
+
+
+async def change_folder(tx: Tx, record: Folder, **fields: Any) -> None:
+    """Set some columns of a folder. Raises AlreadyThere when the path is taken."""
+    await tx.run(update(_f).where(_f.c.id == record.id).values(**FOLDERS.encoded(fields)))
+    tx.changed(versions.tree(record.project_id))
+
+
+async def move_below(tx: Tx, record: Folder, path: str) -> None:
+    """Give everything below a folder, which gets `path`, the paths that follow from it."""
+    prefix = record.path + "/"
+    await tx.run(_MOVE, of=record.environment_id, prefix=prefix, length=len(prefix), new=path + "/", rest=len(prefix) + 1)
+    tx.changed(versions.tree(record.project_id))
+
+
+async def remove_folder(tx: Tx, record: Folder) -> None:
+    """Delete a folder with all below it: folders, secrets and imports."""
+    gone = [record.id, *(one.id for one in await descendants(tx, record))]
+    await tx.run(delete(_f).where(_f.c.id == record.id))
+    tx.changed(versions.tree(record.project_id), *map(versions.folder, gone))
+
+
+async def touch(tx: Tx, folder_id: str, at: int) -> None:
+    """Note that a secret of the folder changed. No cached record holds the moment, so no family is raised."""
+    await tx.count(_TOUCH, of=folder_id, at=at)
