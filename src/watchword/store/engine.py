@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Dialect, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.types import Boolean
 
 from watchword.domain.errors import BadRequest, Unavailable
@@ -82,7 +82,7 @@ def any_of(column: ColumnElement[Any], name: str) -> AnyOf:
 class Compiled:
     """A statement as one engine runs it."""
 
-    __slots__ = ("constants", "order", "table", "text")
+    __slots__ = ("constants", "is_plain_insert", "order", "table", "text")
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
@@ -90,6 +90,9 @@ class Compiled:
         self.order: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         self.constants = {name: value for name, value in compiled.params.items() if value is not None}
         self.table: str | None = statement.table.name if isinstance(statement, UpdateBase) else None  # type: ignore[attr-defined]
+        # A plain insert of whole rows may be sent as a bulk copy where the engine has one.
+        plain = isinstance(statement, Insert) and statement._post_values_clause is None and not statement._returning  # noqa: SLF001
+        self.is_plain_insert = plain and not self.constants
 
 
 class Prepared:

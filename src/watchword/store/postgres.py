@@ -30,6 +30,7 @@ _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnecti
          asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
 _COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _FAULTS = (*_GONE, asyncpg.PostgresError)
+_COPY_FROM = 4  # rows; fewer are cheaper as single inserts
 _ANSWER_WITHIN = 10.0  # seconds
 _BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
 
@@ -94,8 +95,12 @@ class PostgresTx:
             return
         ready = self._ready(statement)
         constants, order = ready.constants, ready.order
+        values = [[row.get(n, constants.get(n)) for n in order] for row in rows]
         try:
-            await self._connection.executemany(ready.text, [[row.get(n, constants.get(n)) for n in order] for row in rows])
+            if ready.is_plain_insert and len(rows) >= _COPY_FROM:
+                await self._connection.copy_records_to_table(ready.table, records=values, columns=order)
+            else:
+                await self._connection.executemany(ready.text, values)
         except _FAULTS as error:
             raise _translate(error) from error
 
