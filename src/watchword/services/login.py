@@ -190,7 +190,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
         facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
         actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
-    await ctx.house.journal.submit(
+    counted = await ctx.house.journal.submit(
         logins.LoginFailed(
             at=ctx.now, event=event, config=config if counts else None,
             lockout_key=lockout_key(method, body, config) if counts and config else None,
@@ -202,6 +202,8 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
             ),
         )
     )  # fmt: skip
+    if not counted:
+        raise Denied("locked_out", _TEXTS["locked_out"]) from denial
 
 
 _NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member", "provider_unreachable",

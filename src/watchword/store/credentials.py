@@ -124,13 +124,12 @@ class SecretUsed(msgspec.Struct, frozen=True):
         # exactly as many are let through as are left.
         answers: dict[int, bool] = {}
         together: dict[str, list[int]] = {}
-        for i, entry in enumerate(entries):
+        for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].id):
             if entry.limited:
                 answers[i] = bool(await tx.count(_USE_SECRET, of=entry.id, at=entry.at))
             else:
                 together.setdefault(entry.id, []).append(i)
-        for id in sorted(together):
-            places = together[id]
+        for id, places in together.items():
             used = bool(await tx.count(_USE_SECRET_OFTEN, of=id, times=len(places), at=max(entries[i].at for i in places)))
             answers.update(dict.fromkeys(places, used))
         return [answers[i] for i in range(len(entries))]
@@ -183,7 +182,10 @@ class TokenUsed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenUsed"]) -> Sequence[bool]:
-        return [bool(await tx.count(_USE_TOKEN, of=entry.id, at=entry.at)) for entry in entries]
+        answers = [False] * len(entries)
+        for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].id):
+            answers[i] = bool(await tx.count(_USE_TOKEN, of=entry.id, at=entry.at))
+        return answers
 
 
 class TokenIssued(msgspec.Struct, frozen=True):
@@ -208,7 +210,7 @@ class TokenRenewed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenRenewed"]) -> Sequence[None]:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda one: one.id):
             await tx.count(_RENEWED, of=entry.id, at=entry.at, until=entry.expires_at)
         return [None] * len(entries)
 
@@ -245,7 +247,7 @@ _LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
 _LOCKOUTS = prepare(select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
 _CLEAR_LOCKOUT = prepare(delete(_l).where(_l.c.key == bindparam("of")))
 _CLEAR_LOCKOUTS = prepare(delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False)))
-_LOCK_IDENTITY = prepare(select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update())
+_LOCK_IDENTITY = prepare(select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update(key_share=True))
 
 
 async def lockout(tx: Tx, key: str) -> Lockout | None:
@@ -298,7 +300,10 @@ class ProofSpent(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofSpent"]) -> Sequence[bool]:
-        return [bool(await tx.count(_SPEND, key=entry.key, expires_at=entry.expires_at)) for entry in entries]
+        answers = [False] * len(entries)
+        for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].key):
+            answers[i] = bool(await tx.count(_SPEND, key=entry.key, expires_at=entry.expires_at))
+        return answers
 
 
 _COUNT_SECRETS = prepare(select(func.count()).select_from(_s).where(_s.c.config_id == bindparam("at")))

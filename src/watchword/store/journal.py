@@ -4,7 +4,11 @@
     note(entry)   ──> queue, nobody waits; written with the next batch, within `LINGER` seconds at the latest
 
 One batch is under way at a time, so under load a batch holds all that arrived during the last commit. The queue is
-bounded: when it is full, or the last batch failed, new work is refused (503): the audit log fails closed.
+bounded: when it is full, or the last batch failed, new work is refused (503): the audit log fails closed. After a failure
+an empty batch asks now and then whether the database is back.
+
+Several processes lock the same rows: every kind of entry is applied in the same order everywhere (`turn`, then name), and
+within one kind by key, so that two batches seldom wait for each other. Where they do, the one that gave way is tried again.
 """
 
 import asyncio
@@ -13,16 +17,21 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from watchword.store.engine import Store, StoreDown, Tx
+from watchword.domain.errors import Refusal
+from watchword.store.engine import Collision, Store, StoreDown, Tx
 
 LINGER = 0.1
 CAPACITY = 20_000
 BATCH = 2_000
+_ATTEMPTS = 4
 _log = logging.getLogger("watchword.journal")
 
 
 class Entry(Protocol):
-    """Work for a batch. All entries of one class in a batch are applied by one call, which must not fail for one of them."""
+    """Work for a batch. All entries of one class in a batch are applied by one call, in the order they came.
+
+    A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first.
+    """
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence[Any]) -> Sequence[Any]:
@@ -55,8 +64,7 @@ class Journal:
 
     async def submit(self, entry: Entry) -> Any:
         """Wait until `entry` is durable; its answer. Raises StoreDown when it could not be written: then nothing of it was."""
-        if len(self._waiting) >= CAPACITY or self._closing:
-            raise JournalFull()
+        self._require_room()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         self._urgent.set()
@@ -69,24 +77,31 @@ class Journal:
     def note(self, entry: Entry) -> None:
         """Write `entry` soon. Raises StoreDown when the journal could not keep up or could not write."""
         if self._failed:
-            raise StoreDown()
-        if len(self._waiting) >= CAPACITY or self._closing:
-            raise JournalFull()
+            raise StoreDown
+        self._require_room()
         self._waiting.append((entry, None))
         if len(self._waiting) >= BATCH:
             self._urgent.set()
 
+    def _require_room(self) -> None:
+        if len(self._waiting) >= CAPACITY or self._closing or self._task is None or self._task.done():
+            raise JournalFull
+
     def coalesce(self, key: Any, entry: Entry) -> None:
         """Write the last `entry` given for `key`, about once a second. For moments of last use: losing one harms nobody."""
-        if len(self._later) < CAPACITY:
+        if key in self._later or len(self._later) < CAPACITY:
             self._later[key] = entry
 
-    def _take_later(self) -> None:
+    async def _write_later(self) -> None:
+        """A batch of its own: it locks other rows than the rest, and nobody waits for it."""
         now = asyncio.get_running_loop().time()
         if self._later and (now - self._later_at >= 1 or self._closing):
             self._later_at = now
-            self._waiting += [(entry, None) for entry in self._later.values()]
-            self._later = {}
+            entries, self._later = list(self._later.values()), {}
+            try:
+                await self._commit(entries)
+            except Exception as error:  # noqa: BLE001 - see `coalesce`
+                _log.warning("moments of last use could not be written", exc_info=error)
 
     @property
     def is_writing(self) -> bool:
@@ -103,45 +118,66 @@ class Journal:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), LINGER)
             self._urgent.clear()
-            self._take_later()
-            if self._waiting:
+            if self._waiting or self._failed:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if self._waiting:
                     self._urgent.set()
                 await self._write(batch)
+            await self._write_later()
 
     async def _write(self, batch: list[tuple[Any, asyncio.Future[Any] | None]]) -> None:
         try:
-            answers = await self._commit(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told that it was written
+            answers = await self._commit([entry for entry, _ in batch])
+        except StoreDown as error:
             self._refuse(batch, error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be told that it was written
+            # One entry that cannot be written must not take the others with it.
+            if len(batch) > 1:
+                await self._write(batch[: len(batch) // 2])
+                await self._write(batch[len(batch) // 2 :])
+            elif batch:
+                self._reject(*batch[0], error)
             return
         self._failed = False
         for (_, future), answer in zip(batch, answers, strict=True):
             if future is not None and not future.done():
                 future.set_result(answer)
 
-    async def _commit(self, batch: list[tuple[Any, asyncio.Future[Any] | None]]) -> list[Any]:
+    async def _commit(self, entries: Sequence[Any]) -> list[Any]:
         kinds: dict[type[Any], list[int]] = {}
-        for i, (entry, _) in enumerate(batch):
+        for i, entry in enumerate(entries):
             kinds.setdefault(type(entry), []).append(i)
-        answers: list[Any] = [None] * len(batch)
-        async with self._store.write() as tx:
-            for kind, places in kinds.items():
-                for i, answer in zip(places, await kind.apply(tx, [batch[i][0] for i in places]), strict=True):
-                    answers[i] = answer
+        order = sorted(kinds, key=lambda kind: (getattr(kind, "turn", 5), kind.__name__))
+        for attempt in range(_ATTEMPTS):
+            answers: list[Any] = [None] * len(entries)
+            try:
+                async with self._store.write() as tx:
+                    for kind in order:
+                        places = kinds[kind]
+                        for i, answer in zip(places, await kind.apply(tx, [entries[i] for i in places]), strict=True):
+                            answers[i] = answer
+            except Collision:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                break
         return answers
 
-    def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: Exception) -> None:
-        if not isinstance(error, StoreDown):
-            _log.error("a journal batch failed", exc_info=error)
+    def _reject(self, entry: Any, future: asyncio.Future[Any] | None, error: Exception) -> None:
+        if future is None or not isinstance(error, Refusal):
+            _log.error("a journal entry could not be written", exc_info=error, extra={"kind": type(entry).__name__})
+        if future is not None and not future.done():
+            future.set_exception(error if isinstance(error, Refusal) else StoreDown())
+
+    def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: StoreDown) -> None:
         self._failed = True
         kept = [item for item in batch if item[1] is None]
         if len(self._waiting) + len(kept) <= CAPACITY and not self._closing:
             self._waiting = kept + self._waiting  # nobody waits for these, but they are not lost: tried again
         for _, future in batch:
             if future is not None and not future.done():
-                future.set_exception(error if isinstance(error, StoreDown) else StoreDown())
+                future.set_exception(error)
 
     async def close(self) -> None:
         """Write what waits, then stop."""

@@ -1,6 +1,7 @@
 """What a login leaves behind, as journal entries: one batch settles many logins with a few statements."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -48,13 +49,15 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
         keys = list({entry.lockout_key for entry in entries if entry.lockout_key})
         if not keys:
             return
-        until = dict(list(await tx.all(_COUNTED, keys=keys)))
+        until: dict[str, int] = {row[0]: row[1] for row in await tx.all(_COUNTED, keys=keys)}
         for i, entry in enumerate(entries):
-            if entry.lockout_key in until:
-                if entry.at < until[entry.lockout_key]:
-                    reasons[i] = "locked_out"
-                else:
-                    await credentials.clear_lockout(tx, entry.lockout_key, entry.identity_id)
+            key = entry.lockout_key
+            if key is None or key not in until:
+                continue
+            if entry.at < until[key]:
+                reasons[i] = "locked_out"
+            else:
+                await credentials.clear_lockout(tx, key, entry.identity_id)
 
     @classmethod
     async def _refuse_spent(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
@@ -69,8 +72,14 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused login: its story, its audit event and, where the method has a lockout, the counted failure."""
+    """A refused login: its story, its audit event and, where the method has a lockout, the counted failure.
 
+    Its answer: whether the failure was counted. One that came when the key was locked already proves nothing to its caller,
+    however many were under way at once. Failures are settled before the successes of the same batch, so that of a burst of
+    guesses no more than the threshold are ever weighed.
+    """
+
+    turn: ClassVar[int] = 1
     at: int
     denial: Denial
     event: AuditEvent | None = None
@@ -78,15 +87,17 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     lockout_key: str | None = None
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["LoginFailed"]) -> Sequence[None]:
-        for entry in sorted(entries, key=lambda one: one.config.identity_id if one.config else ""):
+    async def apply(cls, tx: Tx, entries: Sequence["LoginFailed"]) -> Sequence[bool]:
+        counted = [True] * len(entries)
+        for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].config.identity_id if pair[1].config else ""):
             if entry.config is not None and entry.lockout_key is not None and await credentials.hold(tx, entry.config.identity_id):
                 state = await credentials.lockout(tx, entry.lockout_key)
-                if not is_locked(state, entry.at):
+                counted[i] = not is_locked(state, entry.at)
+                if counted[i]:
                     await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
         await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries])
         await audit.add(tx, [entry.event for entry in entries if entry.event])
-        return [None] * len(entries)
+        return counted
 
 
 class LoginSeen(msgspec.Struct, frozen=True, kw_only=True):
