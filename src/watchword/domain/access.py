@@ -102,6 +102,24 @@ class Ability:
                 return rule.grants
         return False
 
+    def could(self, action: str, subject: str, facts: Mapping[str, Any]) -> bool:
+        """Whether the action may be allowed on some such subject of which only these facts are known."""
+        entry = self._table.get((action, subject), False)
+        if isinstance(entry, bool):
+            return entry
+        for rule in entry:
+            if all(test(facts[field]) for field, test in rule.tests if field in facts):
+                if rule.grants:
+                    return True
+                if all(field in facts for field, _ in rule.tests):
+                    return False
+        return False
+
+    def looks_at(self, action: str, subject: str) -> frozenset[str]:
+        """The fields that the answer may depend on; none when it is the same for every such subject."""
+        entry = self._table.get((action, subject), False)
+        return frozenset() if isinstance(entry, bool) else frozenset(field for rule in entry for field, _ in rule.tests)
+
     def names(self, subject: str) -> bool:
         """Whether a rule is about this subject."""
         return subject in self._subjects

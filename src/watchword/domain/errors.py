@@ -70,7 +70,7 @@ class Denied(Unauthorized):
         self.facts: Mapping[str, Any] = dict(facts or {})
         if status != self.status:
             self.status = status  # type: ignore[misc]
-            self.name = {400: "BadRequest", 403: "ForbiddenError", 429: "RateLimitError"}.get(status, self.name)  # type: ignore[misc]
+            self.name = {400: "BadRequest", 403: "ForbiddenError", 404: "NotFound", 429: "RateLimitError"}.get(status, self.name)  # type: ignore[misc]
 
 
 class Forbidden(Refusal):

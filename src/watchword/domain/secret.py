@@ -32,14 +32,14 @@ class Secret:
 
 
 def decode_secret(kind: type, value: Any) -> Any:
-    """msgspec's `dec_hook`: a Secret travels inward as a string."""
+    """Msgspec's `dec_hook`: a Secret travels inward as a string."""
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
 
 
 def encode_masked(value: Any) -> Any:
-    """msgspec's `enc_hook` for everything that leaves: a Secret shows only that it is one."""
+    """Msgspec's `enc_hook` for everything that leaves: a Secret shows only that it is one."""
     if isinstance(value, Secret):
         return "***" if value else ""
     raise TypeError(f"cannot encode {type(value).__name__}")

@@ -69,16 +69,16 @@ routes = Routes("credentials")
 _UNIVERSAL = "/api/v1/auth/universal-auth/identities/{identity_id}/client-secrets"
 
 
-class MadeReply(Out, kw_only=True):
+class MadeReply(Out, frozen=True, kw_only=True):
     client_secret: str
     client_secret_data: ClientSecretOut
 
 
-class SecretReply(Out, kw_only=True):
+class SecretReply(Out, frozen=True, kw_only=True):
     client_secret_data: ClientSecretOut
 
 
-class SecretsReply(Out, kw_only=True):
+class SecretsReply(Out, frozen=True, kw_only=True):
     client_secret_data: list[ClientSecretOut]
 
 
@@ -110,19 +110,19 @@ async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str
 _TOKENS = "/api/v1/auth/token-auth/identities/{identity_id}/tokens"
 
 
-class TokenMadeReply(TokenOut, kw_only=True):
+class TokenMadeReply(TokenOut, frozen=True, kw_only=True):
     token_data: TokenRowOut
 
 
-class TokensReply(Out, kw_only=True):
+class TokensReply(Out, frozen=True, kw_only=True):
     tokens: list[TokenRowOut]
 
 
-class TokenReply(Out, kw_only=True):
+class TokenReply(Out, frozen=True, kw_only=True):
     token: TokenRowOut
 
 
-class MessageReply(Out, kw_only=True):
+class MessageReply(Out, frozen=True, kw_only=True):
     message: str
 
 

@@ -51,10 +51,10 @@ def value_of(body: bytes, content_type: str, *, bare: bool) -> tuple[Any, bool]:
     if kind in _JSON or (kind == "" and body[:1] in (b"{", b"[")):
         return _json(body), True
     if kind == FORM:
-        return {name: values for name, values in urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)}, False
+        return dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)), False
     if kind == "text/plain":
         return body.decode("utf-8", "replace"), True
-    raise UnsupportedMediaType()
+    raise UnsupportedMediaType
 
 
 def _json(body: bytes) -> Any:

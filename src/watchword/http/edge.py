@@ -222,7 +222,7 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
             body |= {"error": "Bad Request", "code": "FST_ERR_BAD_URL"}
         if error.message.startswith("Route ") and isinstance(error, NotFound):
             body = {"message": error.message, "error": "Not Found", "statusCode": 404, "reqId": request_id}
-        if error.status == 429 or error.status == 503:
+        if error.status in {429, 503}:
             headers.append((b"retry-after", b"1"))
     else:
         body = {"reqId": request_id, "statusCode": 500, "message": "Something went wrong", "error": "InternalServerError"}
@@ -263,7 +263,9 @@ class _HotRoutes:
     __slots__ = ("_exact", "_under", "_written")
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._exact = {(route.method, route.path): (route, {}) for route in routes if route.hot and not route.names}
+        self._exact: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {
+            (route.method, route.path): (route, {}) for route in routes if route.hot and not route.names
+        }
         self._under = {(route.method, route.path.rpartition("/")[0]): route for route in routes if route.hot and route.names}
         # A path such as …/raw/{name} must not swallow its siblings that are written out.
         self._written = {(route.method, route.path) for route in routes if not route.names}

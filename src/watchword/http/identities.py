@@ -14,20 +14,20 @@ from watchword.services.context import Ctx
 routes = Routes("identities")
 
 
-class IdentityReply(Out, kw_only=True):
+class IdentityReply(Out, frozen=True, kw_only=True):
     identity: IdentityOut
 
 
-class MembershipReply(Out, kw_only=True):
+class MembershipReply(Out, frozen=True, kw_only=True):
     identity: IdentityMembershipOut
 
 
-class ListReply(Out, kw_only=True):
+class ListReply(Out, frozen=True, kw_only=True):
     identities: Sequence[IdentityMembershipOut]
     total_count: int
 
 
-class MembershipsReply(Out, kw_only=True):
+class MembershipsReply(Out, frozen=True, kw_only=True):
     identity_memberships: Sequence[IdentityMembershipOut]
     total_count: int
 

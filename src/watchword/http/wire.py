@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.access import built_in
 from watchword.domain.bounds import IpRange
 from watchword.domain.model.access import MembershipRole, Role
-from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, Metadata
+from watchword.domain.model.identities import AccessToken, ClientSecret, Metadata
 from watchword.domain.model.people import Organization
 from watchword.services.auths import Attached
 from watchword.services.identities import Found
@@ -20,7 +20,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An answer."""
 
 
-class MetadataOut(Out, kw_only=True):
+class MetadataOut(Out, frozen=True, kw_only=True):
     """A key and value."""
 
     id: str
@@ -32,7 +32,7 @@ class MetadataOut(Out, kw_only=True):
         return [cls(id=item.id, key=item.key, value=item.value) for item in items]
 
 
-class IdentityOut(Out, kw_only=True):
+class IdentityOut(Out, frozen=True, kw_only=True):
     """An identity on its own."""
 
     id: str
@@ -48,6 +48,10 @@ class IdentityOut(Out, kw_only=True):
     metadata: Sequence[MetadataOut]
     active_lockout_auth_methods: Sequence[str]
     expires_at: str | None
+    owner: str | None
+    last_login_auth_method: str | None
+    last_login_time: str | None
+    last_login_address: str | None
 
     @classmethod
     def of(cls, found: Found) -> "IdentityOut":
@@ -56,11 +60,13 @@ class IdentityOut(Out, kw_only=True):
             id=one.id, name=one.name, auth_method=found.methods[0] if found.methods else None, auth_methods=found.methods,
             has_delete_protection=one.has_delete_protection, is_disabled=one.is_disabled, org_id=one.org_id, project_id=one.project_id,
             created_at=iso(one.created_at), updated_at=iso(one.updated_at), metadata=MetadataOut.every(found.metadata),
-            active_lockout_auth_methods=found.locked_methods, expires_at=iso_or_none(one.expires_at),
+            active_lockout_auth_methods=found.locked_methods, expires_at=iso_or_none(one.expires_at), owner=one.owner,
+            last_login_auth_method=one.last_login_method, last_login_time=iso_or_none(one.last_login_at),
+            last_login_address=one.last_login_address,
         )  # fmt: skip
 
 
-class CustomRoleOut(Out, kw_only=True):
+class CustomRoleOut(Out, frozen=True, kw_only=True):
     """The custom role behind a membership."""
 
     id: str
@@ -74,7 +80,7 @@ class CustomRoleOut(Out, kw_only=True):
         return cls(id=role.id, name=role.name, slug=role.slug, permissions=role.permissions, description=role.description)
 
 
-class IdentityMembershipOut(Out, kw_only=True, omit_defaults=True):
+class IdentityMembershipOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     """An identity as a member of its organization: the outer id is the membership's."""
 
     id: str
@@ -103,7 +109,7 @@ class IdentityMembershipOut(Out, kw_only=True, omit_defaults=True):
         )  # fmt: skip
 
 
-class HeldRoleOut(Out, kw_only=True):
+class HeldRoleOut(Out, frozen=True, kw_only=True):
     """A role on a membership."""
 
     id: str
@@ -156,7 +162,7 @@ def config_out(attached: Attached) -> dict[str, Any]:
     return out
 
 
-class ClientSecretOut(Out, kw_only=True):
+class ClientSecretOut(Out, frozen=True, kw_only=True):
     """A client secret without the secret."""
 
     id: str
@@ -181,20 +187,20 @@ class ClientSecretOut(Out, kw_only=True):
         )  # fmt: skip
 
 
-class TokenOut(Out, kw_only=True):
+class TokenOut(Out, frozen=True, kw_only=True):
     """What a login answers (contract 3.4)."""
 
     access_token: str
     expires_in: int
     access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105 - the scheme, RFC 6750
 
     @classmethod
     def of(cls, issued: Issued) -> "TokenOut":
         return cls(access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl)
 
 
-class TokenRowOut(Out, kw_only=True):
+class TokenRowOut(Out, frozen=True, kw_only=True):
     """A named token without the token."""
 
     id: str
@@ -225,7 +231,7 @@ class TokenRowOut(Out, kw_only=True):
         )  # fmt: skip
 
 
-class OrganizationOut(Out, kw_only=True):
+class OrganizationOut(Out, frozen=True, kw_only=True):
     """An organization in the order of contract 3.20."""
 
     id: str
@@ -242,6 +248,8 @@ class OrganizationOut(Out, kw_only=True):
     root_org_id: str | None
     parent_org_id: str | None
     should_use_new_privilege_system: bool
+    privilege_mode: str
+    enforce_mfa: bool
 
     @classmethod
     def of(cls, one: Organization) -> "OrganizationOut":
@@ -249,5 +257,5 @@ class OrganizationOut(Out, kw_only=True):
             id=one.id, name=one.name, customer_id=None, slug=one.slug, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
             auth_enforced=False, scim_enabled=False, kms_default_key_id=None, kms_encrypted_data_key=None,
             default_membership_role=one.default_role, root_org_id=one.root_org_id, parent_org_id=one.parent_org_id,
-            should_use_new_privilege_system=one.privilege_mode == "action",
+            should_use_new_privilege_system=one.privilege_mode == "action", privilege_mode=one.privilege_mode, enforce_mfa=one.requires_mfa,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from watchword.methods.base import AuthMethod, Schema
 SLUG = "token-auth"
 
 
-class Config(Schema):
+class Config(Schema, frozen=True, kw_only=True):
     """Nothing beyond what all methods have."""
 
 

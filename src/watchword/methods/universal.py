@@ -11,7 +11,7 @@ from watchword.methods.base import AuthMethod, Given, Schema, Verified
 SLUG = "universal-auth"
 
 
-class TrustedIp(Schema):
+class TrustedIp(Schema, frozen=True, kw_only=True):
     """A network, as an administrator writes it."""
 
     ip_address: Trimmed
@@ -20,19 +20,18 @@ class TrustedIp(Schema):
 EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # noqa: S104 - the documented default
 
 
-class Config(Schema):
+class Config(Schema, frozen=True, kw_only=True):
     """Networks from which logins are accepted. The client id is made when the method is attached."""
 
     client_id: str = ""
     client_secret_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
 
 
-class Login(Schema):
+class Login(Schema, frozen=True, kw_only=True):
     """What a workload posts. Both are trimmed: files end in a newline."""
 
     client_id: Trimmed
     client_secret: Trimmed
-    organization_slug: Trimmed | None = None
 
 
 def ranges(config: Config) -> tuple[IpRange, ...]:
@@ -50,8 +49,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The client secret must be a live one of this client id. The core found it by keyed hash, or did not."""
     del config, login
     checks, found = given.checks, given.credential
-    if found is None:
-        checks.fail("client_secret_unknown", "Invalid credentials")
+    checks.require(found is not None, "client_secret_unknown", "Invalid credentials")
+    assert found is not None
     checks.require(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
     checks.require(found.expires_at is None or given.now < found.expires_at, "client_secret_expired", "Access denied: the client secret has expired",
                    expected=f"before {found.expires_at}", presented=given.now)  # fmt: skip
@@ -63,4 +62,5 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 METHOD = AuthMethod(
     slug=SLUG, wrapper="identityUniversalAuth", title="Universal Auth", config=Config, login=Login, verify=verify, check=check,
     locate=lambda login: ("locator", login.client_id), secret_of=lambda login: login.client_secret, has_lockout=True,
+    proof=("client_secret_unknown",), networks=("clientSecretTrustedIps",), managed=("clientId",),
 )  # fmt: skip

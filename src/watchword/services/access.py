@@ -11,6 +11,7 @@ import msgspec
 
 from watchword.domain import boundary
 from watchword.domain.access import Ability, Grant, Rule, built_in, compile_rules, parse_rules
+from watchword.domain.access import Scope as Level
 from watchword.domain.actor import Actor
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
 from watchword.domain.model.access import Privilege
@@ -34,7 +35,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-def role_rules(scope: str, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
+def role_rules(scope: Level, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
     """The name and the rules of a role on a membership. A custom role that is gone grants nothing."""
     if held.held is None:
         return "", ()
@@ -44,7 +45,7 @@ def role_rules(scope: str, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
     return held.held.role, found.rules if found else ()
 
 
-def active_grants(scope: str, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int) -> tuple[tuple[Grant, ...], int]:
+def active_grants(scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int) -> tuple[tuple[Grant, ...], int]:
     """The grants that hold at `now`, roles first and privileges after them (contract 6.6), and until when that stays so."""
     grants: list[Grant] = []
     until = _FOR_EVER
@@ -71,6 +72,7 @@ def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int
 async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None) -> Holding:
     """What an actor holds in a place, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
+    scope: Level
     if project_id is None:
         held, scope = await access.held_in_org(tx, kind, id, org_id), "organization"
     else:
@@ -211,7 +213,7 @@ def service_ability(actor: Actor) -> Ability:
     reading, writing = ("read",), ("create", "edit", "delete")
     rules: list[Rule] = []
     for one in actor.scopes:
-        conditions = {"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}}
+        conditions: dict[str, str | dict[str, object]] = {"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}}
         for subject in ("secrets", "secret-folders", "secret-imports"):
             if "read" in actor.permissions:
                 rules.append(Rule(actions=reading, subject=subject, conditions=conditions))

@@ -1,8 +1,8 @@
 """Attach, update, get and remove an auth method on an identity, the same way for every method (contract 3.4)."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -28,16 +28,16 @@ MAX_TTL = 315_360_000  # seconds: 10 years
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
 
 
-class TrustedIp(Schema):
+class TrustedIp(Schema, frozen=True, kw_only=True):
     """A network, as an administrator writes it."""
 
     ip_address: Trimmed
 
 
-EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # noqa: S104 - the documented default
+EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))
 
 
-class TokenFields(Schema):
+class TokenFields(Schema, frozen=True, kw_only=True):
     """What every method says about the tokens it issues. Times to live are seconds; 0 is unlimited."""
 
     access_token_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
@@ -46,13 +46,13 @@ class TokenFields(Schema):
     access_token_num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
 
 
-class PeriodField(Schema):
+class PeriodField(Schema, frozen=True, kw_only=True):
     """Periodic tokens: each renewal extends by this, for ever."""
 
     access_token_period: Seconds = 0
 
 
-class LockoutFields(Schema):
+class LockoutFields(Schema, frozen=True, kw_only=True):
     """When failed logins lock the identity out (contract 3.5)."""
 
     lockout_enabled: bool = True
@@ -70,15 +70,14 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def body_of(slug: str, method_config: type[Schema], *, period: bool, lockout: bool) -> type[Schema]:
+def body_of(slug: str, method_config: Any, *, period: bool, lockout: bool) -> type[Schema]:
     """The body of attach: the method's own fields and the common ones, as one struct. Also what OpenAPI shows."""
-    bases: tuple[type, ...] = (method_config, TokenFields)
+    bases: tuple[Any, ...] = (method_config, TokenFields)
     bases += (PeriodField,) if period else ()
     bases += (LockoutFields,) if lockout else ()
     fields: list[tuple[str, Any, Any]] = []
     for base in bases:
-        for field in msgspec.structs.fields(base):
-            fields.append((field.name, field.type, _default(field)))
+        fields += [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(base)]
     fields.sort(key=lambda field: field[2] is not _REQUIRED)
     title = "".join(part.capitalize() for part in slug.split("-")) + "Settings"
     built = [(name, kind) if default is _REQUIRED else (name, kind, default) for name, kind, default in fields]
@@ -98,7 +97,7 @@ def _default(field: Any) -> Any:
 
 def body(method: Method) -> type[Schema]:
     """The body of attach for a method."""
-    return body_of(method.slug, method.config, period=method.has_period, lockout=method.has_lockout)
+    return body_of(method.slug, cast("Hashable", method.config), period=method.has_period, lockout=method.has_lockout)
 
 
 def _ranges(given: tuple[Any, ...], path: str) -> tuple[IpRange, ...]:

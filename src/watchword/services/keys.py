@@ -130,10 +130,10 @@ class Keyring:
 
     def _new_key(self, scope: str, version: int, parent: str, parent_version: int, parent_key: AESGCM | Sealer) -> DataKey:
         raw, context = self._entropy(32), f"data-key/{scope}/{version}"
-        if isinstance(parent_key, Sealer):
-            sealed = parent_key.seal(context, raw)
-        else:
+        if isinstance(parent_key, AESGCM):
             sealed = seal(parent_key, parent_version, self._entropy(12), context, raw)
+        else:
+            sealed = parent_key.seal(context, raw)
         return DataKey(
             scope=scope, version=version, parent=parent, parent_version=parent_version, sealed=sealed, created_at=self._clock(),
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """Method configurations between their stored form, where secrets are sealed, and the struct a method works with."""
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -17,11 +18,11 @@ _SEALED = "$sealed"
 
 def secret_fields(method: AuthMethod[Any, Any]) -> tuple[str, ...]:
     """The wire names of a method's secret settings."""
-    return _secrets_of(method.config)
+    return _secrets_of(cast("Hashable", method.config))
 
 
 @cache
-def _secrets_of(config: type) -> tuple[str, ...]:
+def _secrets_of(config: Any) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(config) if _is_secret(field.type))
 
 

@@ -119,7 +119,8 @@ async def memberships_of(tx: Tx, kind: str, id: str) -> list[Membership]:
 
 async def roles_on(tx: Tx, membership_ids: Sequence[str]) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
     """The roles on several memberships, in order."""
-    width, found = len(HELD.columns), {id: [] for id in membership_ids}  # type: dict[str, list[tuple[MembershipRole, Role | None]]]
+    width = len(HELD.columns)
+    found: dict[str, list[tuple[MembershipRole, Role | None]]] = {id: [] for id in membership_ids}
     for row in await tx.all(_ROLES_OF_MANY, of=list(membership_ids)):
         held = HELD.read(row)
         found[held.membership_id].append((held, ROLES.read(row, width) if row[width] is not None else None))

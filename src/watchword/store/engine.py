@@ -61,12 +61,13 @@ class AnyOf(ColumnElement[bool]):
 
     def __init__(self, column: ColumnElement[Any], name: str) -> None:
         self.column = column
-        self.values = bindparam(name)
+        self.values: Any = bindparam(name)
 
 
 @compiles(AnyOf, "sqlite")
 def _any_of_sqlite(element: AnyOf, compiler: Any, **options: Any) -> str:
-    return f"{compiler.process(element.column, **options)} IN (SELECT value FROM json_each({compiler.process(element.values, **options)}))"
+    column, values = compiler.process(element.column, **options), compiler.process(element.values, **options)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - a compiled column and the mark of a parameter
 
 
 @compiles(AnyOf, "postgresql")
@@ -89,7 +90,7 @@ class Compiled:
         self.text = str(compiled)
         self.order: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         self.constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self.table: str | None = statement.table.name if isinstance(statement, UpdateBase) else None  # type: ignore[attr-defined]
+        self.table: str | None = statement.table.name if isinstance(statement, UpdateBase) else None  # type: ignore[union-attr]
         # A plain insert of whole rows may be sent as a bulk copy where the engine has one.
         plain = isinstance(statement, Insert) and statement._post_values_clause is None and not statement._returning  # noqa: SLF001
         self.is_plain_insert = plain and not self.constants

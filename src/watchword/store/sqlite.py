@@ -23,7 +23,7 @@ from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statemen
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
 
-_DIALECT = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_DIALECT = sqlite.dialect(paramstyle="named")
 _encode = msgspec.json.Encoder().encode
 _KNOWN_VERSIONS = 100_000
 

@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class Role(Record, kw_only=True):
+class Role(Record, frozen=True, kw_only=True):
     """A custom role of an organization (`project_id` is None) or of a project."""
 
     id: str
@@ -17,7 +17,7 @@ class Role(Record, kw_only=True):
     updated_at: int
 
 
-class Membership(Record, kw_only=True):
+class Membership(Record, frozen=True, kw_only=True):
     """An actor (`user`, `identity` or `group`) in an organization (`project_id` is None) or a project."""
 
     id: str
@@ -32,7 +32,7 @@ class Membership(Record, kw_only=True):
     updated_at: int
 
 
-class MembershipRole(Record, kw_only=True):
+class MembershipRole(Record, frozen=True, kw_only=True):
     """One role of a membership; temporary ones hold from `starts_at` until just before `ends_at` (ms)."""
 
     id: str
@@ -49,7 +49,7 @@ class MembershipRole(Record, kw_only=True):
     updated_at: int
 
 
-class Privilege(Record, kw_only=True):
+class Privilege(Record, frozen=True, kw_only=True):
     """Rules given to one actor in one project beyond its roles."""
 
     id: str

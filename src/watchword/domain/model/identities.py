@@ -4,7 +4,7 @@ from watchword.domain.bounds import IpRange
 from watchword.domain.model import Record
 
 
-class Identity(Record, kw_only=True):
+class Identity(Record, frozen=True, kw_only=True):
     """A workload's account. With `project_id` it belongs to one project and lives and dies with it."""
 
     id: str
@@ -23,7 +23,7 @@ class Identity(Record, kw_only=True):
     updated_at: int
 
 
-class Metadata(Record, kw_only=True):
+class Metadata(Record, frozen=True, kw_only=True):
     """A key and value of an identity or a user; keys may repeat."""
 
     id: str
@@ -34,7 +34,7 @@ class Metadata(Record, kw_only=True):
     position: int = 0
 
 
-class MethodConfig(Record, kw_only=True):
+class MethodConfig(Record, frozen=True, kw_only=True):
     """The configuration of one auth method on one identity. Sealed fields of `config` are envelopes."""
 
     id: str
@@ -56,7 +56,7 @@ class MethodConfig(Record, kw_only=True):
     updated_at: int
 
 
-class ClientSecret(Record, kw_only=True):
+class ClientSecret(Record, frozen=True, kw_only=True):
     """A credential of Universal Auth. `hash` is a keyed hash; `ttl` is in seconds, 0 for ever; `uses_limit` 0 is unlimited."""
 
     id: str
@@ -74,7 +74,7 @@ class ClientSecret(Record, kw_only=True):
     updated_at: int
 
 
-class AccessToken(Record, kw_only=True):
+class AccessToken(Record, frozen=True, kw_only=True):
     """A token that needs a row: it has a name (Token Auth) or a use limit. Times to live are in seconds."""
 
     id: str
@@ -96,7 +96,7 @@ class AccessToken(Record, kw_only=True):
     updated_at: int
 
 
-class Revocation(Record, kw_only=True):
+class Revocation(Record, frozen=True, kw_only=True):
     """Tokens that match `key` and were first issued at or before `before` (ms) are dead; the mark may go after `expires_at`."""
 
     key: str
@@ -105,7 +105,7 @@ class Revocation(Record, kw_only=True):
     expires_at: int
 
 
-class Lockout(Record, kw_only=True):
+class Lockout(Record, frozen=True, kw_only=True):
     """The failed-login counter of one key; see `domain/lockout.py`."""
 
     key: str
@@ -115,14 +115,14 @@ class Lockout(Record, kw_only=True):
     locked_until: int
 
 
-class SpentProof(Record, kw_only=True):
+class SpentProof(Record, frozen=True, kw_only=True):
     """A proof that was used and may not be used again until it would have expired anyway."""
 
     key: str
     expires_at: int
 
 
-class MethodTemplate(Record, kw_only=True):
+class MethodTemplate(Record, frozen=True, kw_only=True):
     """Settings of an auth method shared by several identities."""
 
     id: str

@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class Organization(Record, kw_only=True):
+class Organization(Record, frozen=True, kw_only=True):
     """A tenant. `privilege_mode` is `subset` (contract 6.8 steps 1-9) or `action` (only the named action is asked)."""
 
     id: str
@@ -18,7 +18,7 @@ class Organization(Record, kw_only=True):
     updated_at: int
 
 
-class User(Record, kw_only=True):
+class User(Record, frozen=True, kw_only=True):
     """A person. `password_hash` is argon2id; it never leaves the store and the login service."""
 
     id: str
@@ -35,7 +35,7 @@ class User(Record, kw_only=True):
     updated_at: int
 
 
-class Session(Record, kw_only=True):
+class Session(Record, frozen=True, kw_only=True):
     """A signed-in person on one device. Revoking deletes the row. `org_id` is the organization it chose last."""
 
     id: str
@@ -49,7 +49,7 @@ class Session(Record, kw_only=True):
     expires_at: int
 
 
-class Invitation(Record, kw_only=True):
+class Invitation(Record, frozen=True, kw_only=True):
     """A link that makes a person a member; `token_hash` is a keyed hash."""
 
     id: str
@@ -62,7 +62,7 @@ class Invitation(Record, kw_only=True):
     expires_at: int
 
 
-class OneTimeToken(Record, kw_only=True):
+class OneTimeToken(Record, frozen=True, kw_only=True):
     """A password reset or e-mail link; `token_hash` is a keyed hash."""
 
     id: str
@@ -72,7 +72,7 @@ class OneTimeToken(Record, kw_only=True):
     expires_at: int
 
 
-class PersonFailures(Record, kw_only=True):
+class PersonFailures(Record, frozen=True, kw_only=True):
     """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see `store/accounts.py`."""
 
     key: str
@@ -82,7 +82,7 @@ class PersonFailures(Record, kw_only=True):
     expires_at: int
 
 
-class Group(Record, kw_only=True):
+class Group(Record, frozen=True, kw_only=True):
     """A set of people and machine identities that holds roles together."""
 
     id: str
@@ -93,7 +93,7 @@ class Group(Record, kw_only=True):
     updated_at: int
 
 
-class GroupMember(Record, kw_only=True):
+class GroupMember(Record, frozen=True, kw_only=True):
     """One person or machine identity in a group."""
 
     group_id: str

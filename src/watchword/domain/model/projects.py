@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class Project(Record, kw_only=True):
+class Project(Record, frozen=True, kw_only=True):
     """A set of environments, folders and secrets that people and identities are members of."""
 
     id: str
@@ -20,7 +20,7 @@ class Project(Record, kw_only=True):
     updated_at: int
 
 
-class Environment(Record, kw_only=True):
+class Environment(Record, frozen=True, kw_only=True):
     """A named copy of the folder tree (dev, staging, prod)."""
 
     id: str
@@ -33,7 +33,7 @@ class Environment(Record, kw_only=True):
     updated_at: int
 
 
-class Folder(Record, kw_only=True):
+class Folder(Record, frozen=True, kw_only=True):
     """A place for secrets. `path` is absolute; the root's name is `root` and its path `/`."""
 
     id: str
@@ -49,7 +49,7 @@ class Folder(Record, kw_only=True):
     updated_at: int
 
 
-class Tag(Record, kw_only=True):
+class Tag(Record, frozen=True, kw_only=True):
     """A label for secrets."""
 
     id: str
@@ -63,7 +63,7 @@ class Tag(Record, kw_only=True):
     updated_at: int
 
 
-class SecretImport(Record, kw_only=True):
+class SecretImport(Record, frozen=True, kw_only=True):
     """A folder shows the secrets of another place as its own; later positions win."""
 
     id: str
@@ -78,7 +78,7 @@ class SecretImport(Record, kw_only=True):
     updated_at: int
 
 
-class ServiceToken(Record, kw_only=True):
+class ServiceToken(Record, frozen=True, kw_only=True):
     """The old, project-bound credential; `hash` is a keyed hash."""
 
     id: str

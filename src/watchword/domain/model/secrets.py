@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class SecretMetadata(Record, kw_only=True):
+class SecretMetadata(Record, frozen=True, kw_only=True):
     """One key and value on a secret; `value` of an encrypted entry is an envelope in base64."""
 
     key: str
@@ -11,7 +11,7 @@ class SecretMetadata(Record, kw_only=True):
     is_encrypted: bool = False
 
 
-class StoredSecret(Record, kw_only=True):
+class StoredSecret(Record, frozen=True, kw_only=True):
     """One secret of a folder. `value` and `comment` are envelopes bound to the secret's id and version (docs: sealing)."""
 
     id: str
@@ -35,7 +35,7 @@ class StoredSecret(Record, kw_only=True):
     updated_at: int
 
 
-class SecretVersion(Record, kw_only=True):
+class SecretVersion(Record, frozen=True, kw_only=True):
     """What a secret was at one version; kept up to the project's limit."""
 
     id: str

@@ -3,7 +3,7 @@
 from watchword.domain.model import Record
 
 
-class AuditEvent(Record, kw_only=True):
+class AuditEvent(Record, frozen=True, kw_only=True):
     """One audited act. `metadata` holds no secret and no credential."""
 
     id: str
@@ -21,7 +21,7 @@ class AuditEvent(Record, kw_only=True):
     expires_at: int | None = None
 
 
-class Denial(Record, kw_only=True):
+class Denial(Record, frozen=True, kw_only=True):
     """Why one login was refused, for an operator, by request id. Never a secret."""
 
     request_id: str
@@ -37,7 +37,7 @@ class Denial(Record, kw_only=True):
     user_agent: str | None = None
 
 
-class DataKey(Record, kw_only=True):
+class DataKey(Record, frozen=True, kw_only=True):
     """A key sealed under its parent: the root key for `instance/…` and `org/…`, the organization's key for `project/…`."""
 
     scope: str
