@@ -1,0 +1,191 @@
+"""The audit log and the stories of refused logins (contract 3.33)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.agents import agent_kind
+from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.http import bodies
+from watchword.http.routing import IDENTITY, USER, Reply, Routes
+from watchword.http.wire import Out
+from watchword.services import audit
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("audit log")
+
+
+class EventOut(Out, frozen=True, kw_only=True):
+    """What happened; `metadata` says with what."""
+
+    type: str
+    metadata: Mapping[str, Any]
+
+
+class ActorOut(Out, frozen=True, kw_only=True):
+    """Who did it; `metadata` has its id and name at that time."""
+
+    type: str
+    metadata: Mapping[str, Any]
+
+
+class ProjectOut(Out, frozen=True, kw_only=True):
+    """The project it happened in."""
+
+    id: str
+    name: str
+    slug: str
+
+
+class AuditLogOut(Out, frozen=True, kw_only=True):
+    """One entry of the audit log."""
+
+    id: str
+    ip_address: str | None
+    user_agent: str | None
+    user_agent_type: str
+    expires_at: str
+    created_at: str
+    updated_at: str
+    org_id: str | None
+    project_id: str | None
+    project_name: str | None
+    project: ProjectOut | None
+    event: EventOut
+    actor: ActorOut
+    request_id: str
+
+    @classmethod
+    def of(cls, one: audit.Logged) -> "AuditLogOut":
+        event = one.event
+        name, slug = one.project or (None, None)
+        project = ProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
+        return cls(
+            id=event.id, ip_address=event.address, user_agent=event.user_agent, user_agent_type=agent_kind(event.user_agent),
+            expires_at=iso(one.expires_at), created_at=iso(event.at), updated_at=iso(event.at), org_id=event.org_id,
+            project_id=event.project_id, project_name=name, project=project, event=EventOut(type=event.event, metadata=event.metadata),
+            actor=ActorOut(type=event.actor_kind, metadata=_who(event)), request_id=event.request_id,
+        )  # fmt: skip
+
+
+def _who(event: AuditEvent) -> dict[str, Any]:
+    if event.actor_kind == "user":
+        return {"userId": event.actor_id, "email": event.actor_name, "username": event.actor_name}
+    if event.actor_kind in ("identity", "machine"):
+        return {"identityId": event.actor_id, "name": event.actor_name}
+    if event.actor_kind == "service":
+        return {"serviceId": event.actor_id, "name": event.actor_name}
+    return {}
+
+
+class AuditLogsReply(Out, frozen=True, kw_only=True):
+    """A page of the audit log, newest first."""
+
+    audit_logs: Sequence[AuditLogOut]
+
+
+class ActorsReply(Out, frozen=True, kw_only=True):
+    """Everybody who did something."""
+
+    actors: Sequence[str]
+
+
+class LoginDenialOut(Out, frozen=True, kw_only=True):
+    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in order."""
+
+    request_id: str
+    created_at: str
+    org_id: str | None
+    identity_id: str | None
+    auth_method: str
+    reason: str
+    message: str
+    facts: Mapping[str, Any]
+    checks: Sequence[Mapping[str, Any]]
+    ip_address: str | None
+    user_agent: str | None
+
+    @classmethod
+    def of(cls, one: Denial) -> "LoginDenialOut":
+        return cls(
+            request_id=one.request_id, created_at=iso(one.at), org_id=one.org_id, identity_id=one.identity_id, auth_method=one.method,
+            reason=one.reason, message=one.message, facts=one.facts, checks=one.checks, ip_address=one.address, user_agent=one.user_agent,
+        )  # fmt: skip
+
+
+class LoginDenialsReply(Out, frozen=True, kw_only=True):
+    """A page of refused logins, newest first."""
+
+    login_denials: Sequence[LoginDenialOut]
+
+
+class LoginDenialReply(Out, frozen=True, kw_only=True):
+    """One refused login."""
+
+    login_denial: LoginDenialOut
+
+
+async def _page(ctx: Ctx, wanted: audit.Wanted) -> AuditLogsReply:
+    return AuditLogsReply(audit_logs=[AuditLogOut.of(one) for one in await audit.find(ctx, wanted)])
+
+
+@routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
+async def list_audit_logs(ctx: Ctx, query: audit.Wanted) -> AuditLogsReply:
+    """Read the audit log of the organization, or with `projectId` of a project, newest first."""
+    return await _page(ctx, query)
+
+
+@routes.get("/api/v1/organization/audit-logs/export", USER, IDENTITY)
+async def export_audit_logs(ctx: Ctx, query: audit.ExportWanted) -> Reply:
+    """Export the audit log as JSON lines, newest first.
+
+    At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
+    """
+    found = await audit.find(ctx, query)
+    body = b"".join(bodies.encode(AuditLogOut.of(one)) + b"\n" for one in found)
+    headers = {"content-type": "application/x-ndjson; charset=utf-8"}
+    if len(found) == query.limit:
+        headers["x-next"] = found[-1].event.id
+    return Reply(body, headers=headers)
+
+
+async def _of_project(ctx: Ctx, project_id: str, query: audit.Wanted) -> AuditLogsReply:
+    return await _page(ctx, msgspec.structs.replace(query, project_id=project_id))
+
+
+@routes.get("/api/v1/workspace/{workspace_id}/audit-logs", USER, IDENTITY)
+async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: audit.Wanted) -> AuditLogsReply:
+    """Read the audit log of a project (older path)."""
+    return await _of_project(ctx, workspace_id, query)
+
+
+@routes.get("/api/v1/projects/{project_id}/audit-logs", USER, IDENTITY)
+async def list_project_audit_logs(ctx: Ctx, project_id: str, query: audit.Wanted) -> AuditLogsReply:
+    """Read the audit log of a project, newest first."""
+    return await _of_project(ctx, project_id, query)
+
+
+@routes.get("/api/v1/workspace/{workspace_id}/audit-logs/filters/actors", USER, IDENTITY)
+async def list_workspace_actors(ctx: Ctx, workspace_id: str) -> ActorsReply:
+    """List everybody who did something in a project (older path)."""
+    return ActorsReply(actors=await audit.actors(ctx, workspace_id))
+
+
+@routes.get("/api/v1/projects/{project_id}/audit-logs/filters/actors", USER, IDENTITY)
+async def list_project_actors(ctx: Ctx, project_id: str) -> ActorsReply:
+    """List everybody who did something in a project, as `<kind>-<id>`."""
+    return ActorsReply(actors=await audit.actors(ctx, project_id))
+
+
+@routes.get("/api/v1/organization/login-denials", USER, IDENTITY)
+async def list_login_denials(ctx: Ctx, query: audit.DenialsWanted) -> LoginDenialsReply:
+    """List refused logins, newest first: which check failed, and what was expected and presented."""
+    return LoginDenialsReply(login_denials=[LoginDenialOut.of(one) for one in await audit.denials(ctx, query)])
+
+
+@routes.get("/api/v1/organization/login-denials/{request_id}", USER, IDENTITY)
+async def get_login_denial(ctx: Ctx, request_id: str) -> LoginDenialReply:
+    """Read why one login was refused, by the request id in the refusal."""
+    return LoginDenialReply(login_denial=LoginDenialOut.of(await audit.denial(ctx, request_id)))

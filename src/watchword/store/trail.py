@@ -1,0 +1,165 @@
+"""Reading the trail: audit events and refused logins by filters, newest first.
+
+Ids grow with time (UUID version 7), so a list walks one index backwards from where the page before ended, and a moment is
+also a place in it. Writing is in `store/audit.py`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.types import Text
+
+from watchword.domain import agents
+from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.store import schema
+from watchword.store.audit import DENIALS, EVENTS
+from watchword.store.engine import Tx, any_of, prepare
+
+_e, _d, _p = schema.audit_events, schema.denials, schema.projects
+_SLACK = 3_600_000  # ms: an event's id is made a little after the moment it tells of
+
+
+class Field(ColumnElement[str]):
+    """The text of one top-level field of a JSON column, whatever the engine."""
+
+    inherit_cache = False
+    type = Text()
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        self.column = column
+        self.name = bindparam(None, name, Text, unique=True)
+
+
+@compiles(Field, "sqlite")
+def _field_sqlite(element: Field, compiler: Any, **options: Any) -> str:
+    # One object has a field at most once; a join by name needs no path, in which a name could mean something.
+    column, name = compiler.process(element.column, **options), compiler.process(element.name, **options)
+    return f"(SELECT CAST(value AS TEXT) FROM json_each({column}) WHERE key = {name})"  # noqa: S608 - a compiled column and the mark of a parameter
+
+
+@compiles(Field, "postgresql")
+def _field_postgres(element: Field, compiler: Any, **options: Any) -> str:
+    column, name = compiler.process(element.column, **options), compiler.process(element.name, **options)
+    return f"(CAST({column} AS JSONB) ->> {name})"
+
+
+def _agent_kind() -> ColumnElement[str]:
+    """`domain.agents.agent_kind`, asked of the database."""
+    agent = func.coalesce(_e.c.user_agent, "")
+    return case(
+        (agent.in_(agents.EXACT), agent),
+        (func.lower(agent).like(f"%{agents.BROWSER}%"), "web"),
+        *[(agent.like(f"%{name}%"), name) for name in agents.INSIDE],
+        else_="other",
+    )
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events; what is empty does not filter."""
+
+    org_id: str
+    project_id: str | None = None
+    actor_kinds: Sequence[str] = ()
+    actor_id: str | None = None
+    events: Sequence[str] = ()
+    agent_kind: str | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+    since: int | None = None  # ms
+    until: int | None = None  # ms
+    before_id: str | None = None  # where the page before ended
+    offset: int = 0
+    limit: int = 20
+
+
+def id_at(moment: int) -> str:
+    """The least id that can be made at a moment (ms)."""
+    text = max(0, moment).to_bytes(6, "big").hex()
+    return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
+
+
+def _wanted(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [_e.c.org_id == wanted.org_id]
+    if wanted.project_id is not None:
+        found.append(_e.c.project_id == wanted.project_id)
+    if wanted.actor_kinds:
+        found.append(_e.c.actor_kind.in_(wanted.actor_kinds))
+    if wanted.actor_id is not None:
+        found.append(_e.c.actor_id == wanted.actor_id)
+    if wanted.events:
+        found.append(_e.c.event.in_(wanted.events))
+    if wanted.agent_kind is not None:
+        found.append(_agent_kind() == wanted.agent_kind)
+    found += [Field(_e.c.metadata, name) == value for name, value in wanted.metadata]
+    if wanted.since is not None:
+        found.append(and_(_e.c.at >= wanted.since, _e.c.id >= id_at(wanted.since)))
+    if wanted.until is not None:
+        found.append(and_(_e.c.at <= wanted.until, _e.c.id < id_at(wanted.until + _SLACK)))
+    if wanted.before_id is not None:
+        found.append(_e.c.id < wanted.before_id)
+    return found
+
+
+async def events(tx: Tx, wanted: EventFilter) -> list[AuditEvent]:
+    """The events, newest first."""
+    statement: Select[Any] = (
+        select(*EVENTS.columns).where(*_wanted(wanted)).order_by(_e.c.id.desc()).limit(wanted.limit).offset(wanted.offset)
+    )
+    return EVENTS.every(await tx.all(statement))
+
+
+_ACTORS = prepare(
+    select(_e.c.actor_kind, _e.c.actor_id).where(_e.c.project_id == bindparam("of"), _e.c.actor_id.is_not(None)).distinct().limit(1000)
+)
+
+
+async def actors(tx: Tx, project_id: str) -> list[tuple[str, str]]:
+    """The kind and id of everybody who did something in a project."""
+    return sorted((str(kind), str(id)) for kind, id in await tx.all(_ACTORS, of=project_id))
+
+
+_PROJECTS = prepare(select(_p.c.id, _p.c.name, _p.c.slug).where(any_of(_p.c.id, "ids")))
+
+
+async def project_names(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Name and slug of those projects that are still there."""
+    return {str(id): (str(name), str(slug)) for id, name, slug in await tx.all(_PROJECTS, ids=list(ids))} if ids else {}
+
+
+class DenialFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which refused logins; what is None does not filter. `unknown` adds those that named no identity there is."""
+
+    org_id: str
+    unknown: bool = False
+    identity_id: str | None = None
+    method: str | None = None
+    reason: str | None = None
+    since: int | None = None
+    until: int | None = None
+    offset: int = 0
+    limit: int = 20
+
+
+def _seen_by(org_id: str, *, unknown: bool) -> ColumnElement[bool]:
+    return or_(_d.c.org_id == org_id, _d.c.org_id.is_(None)) if unknown else _d.c.org_id == org_id
+
+
+async def denials(tx: Tx, wanted: DenialFilter) -> list[Denial]:
+    """The refused logins, newest first."""
+    found = [_seen_by(wanted.org_id, unknown=wanted.unknown)]
+    for column, value in ((_d.c.identity_id, wanted.identity_id), (_d.c.method, wanted.method), (_d.c.reason, wanted.reason)):
+        if value is not None:
+            found.append(column == value)
+    if wanted.since is not None:
+        found.append(_d.c.at >= wanted.since)
+    if wanted.until is not None:
+        found.append(_d.c.at <= wanted.until)
+    order = (_d.c.at.desc(), _d.c.request_id)
+    return DENIALS.every(await tx.all(select(*DENIALS.columns).where(*found).order_by(*order).limit(wanted.limit).offset(wanted.offset)))
+
+
+async def denial(tx: Tx, request_id: str, org_id: str, *, unknown: bool) -> Denial | None:
+    """One refused login of the organization."""
+    return DENIALS.first(await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, _seen_by(org_id, unknown=unknown))))

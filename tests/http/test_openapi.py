@@ -1,0 +1,67 @@
+"""The OpenAPI document: valid, complete, and shown by a page that needs nothing from elsewhere."""
+
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.house import Api
+from watchword.app import Server
+
+PAGES = ("/api/docs", "/api/docs/start.js", "/api/docs/swagger-ui.css", "/api/docs/swagger-ui-bundle.js")
+
+
+@pytest.fixture
+async def document(api: Api) -> Any:
+    return await api.ok("GET", "/api/docs/openapi.json", token=None)
+
+
+async def test_the_document_is_valid_openapi(document: Any) -> None:
+    assert [] == [f"{list(error.absolute_path)}: {error.message[:300]}" for error in OpenAPIV31SpecValidator(document).iter_errors()]
+
+
+async def test_every_route_is_in_the_document_with_a_summary(api: Api, document: Any) -> None:
+    routes = {(route.method.lower(), route.path) for route in Server(api.house).routes}
+    written = {(method, path) for path, methods in document["paths"].items() for method in methods}
+
+    assert routes == written
+    assert [] == [f"{method} {path}" for path, methods in document["paths"].items() for method, one in methods.items() if not one["summary"]]
+
+
+async def test_every_operation_has_a_name_of_its_own(document: Any) -> None:
+    names = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+async def test_a_route_that_needs_a_credential_says_so(document: Any) -> None:
+    assert [{"bearer": []}] == document["paths"]["/api/v1/identities"]["post"]["security"]
+    assert [] == document["paths"]["/api/v1/auth/universal-auth/login"]["post"]["security"]
+
+
+async def test_logins_take_forms_as_well(document: Any) -> None:
+    content = document["paths"]["/api/v1/auth/universal-auth/login"]["post"]["requestBody"]["content"]
+
+    assert {"application/json", "application/x-www-form-urlencoded"} == set(content)
+
+
+async def test_a_change_requires_no_field(document: Any) -> None:
+    path = document["paths"]["/api/v1/auth/universal-auth/identities/{identity_id}"]
+
+    assert "required" not in path["patch"]["requestBody"]["content"]["application/json"]["schema"]
+
+
+async def test_no_component_is_named_by_a_whole_module(document: Any) -> None:
+    assert [] == [name for name in document["components"]["schemas"] if name.startswith("watchword.")]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_the_pages_load_nothing_from_elsewhere(api: Api, path: str) -> None:
+    reply = await api.get(path, token=None)
+
+    assert 200 == reply.status_code
+    assert "script-src 'self';" in reply.headers["content-security-policy"]
+    if path in ("/api/docs", "/api/docs/start.js"):
+        assert [] == re.findall(r"https?://", reply.text)
+        assert [] == re.findall(r"<script>|on\w+=", reply.text)
