@@ -30,10 +30,10 @@ class Commands(click.RichGroup):
 
     _only_names = False
 
-    def format_help(self, ctx: click.RichContext, formatter: Any) -> None:
+    def format_help(self, ctx: click.Context, formatter: Any) -> None:
         """List the commands without importing them."""
         self._only_names = True
-        super().format_help(ctx, formatter)
+        super().format_help(ctx, formatter)  # type: ignore[arg-type]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
