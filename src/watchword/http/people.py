@@ -1,9 +1,9 @@
-"""The first administrator, people's sign-in, and organizations (contract 3.20, 3.35)."""
+"""The first administrator, people's sign-in, their organizations, and who is in them (contract 3.20, 3.35)."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from watchword.http.routing import USER, Routes
+from watchword.http.routing import PENDING, USER, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
 from watchword.services import organizations, people
 from watchword.services.context import Ctx
@@ -11,19 +11,23 @@ from watchword.services.context import Ctx
 routes = Routes("people and organizations")
 
 
-class OrganizationReply(Out, kw_only=True):
+class OrganizationReply(Out, frozen=True, kw_only=True):
     organization: OrganizationOut
 
 
-class OrganizationsReply(Out, kw_only=True):
+class OrganizationsReply(Out, frozen=True, kw_only=True):
     organizations: Sequence[OrganizationOut]
 
 
-class AccessTokenReply(Out, kw_only=True):
+class AccessTokenReply(Out, frozen=True, kw_only=True):
     access_token: str
 
 
-class SelectedReply(Out, kw_only=True):
+class TokenReply(Out, frozen=True, kw_only=True):
+    token: str
+
+
+class SelectedReply(Out, frozen=True, kw_only=True):
     token: str
     is_mfa_enabled: bool = False
     mfa_method: str | None = None
@@ -43,16 +47,42 @@ async def bootstrap(ctx: Ctx, body: organizations.Bootstrap) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def signed_in(ctx: Ctx, body: Any, session_id: str) -> Reply:
+    """An answer that also sets the refresh cookie, which no script can read and no other site can send."""
+    secure = "; Secure" if ctx.house.settings.site_url.startswith("https:") else ""
+    lasts = f"Path=/api; HttpOnly; SameSite=Strict; Max-Age={ctx.house.settings.session_ttl}{secure}"
+    return Reply(body, headers={"set-cookie": f"{people.REFRESH_COOKIE}={people.refresh_value(ctx, session_id)}; {lasts}"})
+
+
 @routes.post("/api/v3/auth/login")
-async def login(ctx: Ctx, body: people.Login) -> AccessTokenReply:
-    """Sign a person in."""
-    return AccessTokenReply(access_token=await people.login(ctx, body))
+async def login(ctx: Ctx, body: people.Login) -> Reply:
+    """Sign a person in. Who has a second factor verifies it next, and chooses an organization."""
+    found = await people.login(ctx, body)
+    return signed_in(ctx, AccessTokenReply(access_token=found.token), found.session.id)
 
 
-@routes.post("/api/v3/auth/select-organization", USER)
+async def _no_srp(ctx: Ctx) -> Reply:
+    """The old sign-in by SRP: answers that it is not supported."""
+    del ctx
+    people.refuse_srp()
+    raise AssertionError
+
+
+for _path in ("/api/v1/auth/login1", "/api/v1/auth/login2", "/api/v3/auth/login1", "/api/v3/auth/login2"):
+    routes.add("POST", _path, handler=_no_srp)
+
+
+@routes.post("/api/v3/auth/select-organization", USER, PENDING)
 async def select_organization(ctx: Ctx, body: people.SelectOrganization) -> SelectedReply:
-    """Enter an organization: a token for it."""
-    return SelectedReply(token=await people.select_organization(ctx, body))
+    """Enter an organization: a token for it. With `isMfaEnabled` it is good for nothing but verifying the second factor."""
+    found = await people.select_organization(ctx, body)
+    return SelectedReply(token=found.token, is_mfa_enabled=found.mfa_method is not None, mfa_method=found.mfa_method)
+
+
+@routes.post("/api/v1/auth/token")
+async def refresh_token(ctx: Ctx) -> TokenReply:
+    """A new token for the session of the refresh cookie."""
+    return TokenReply(token=(await people.refresh(ctx)).token)
 
 
 @routes.post("/api/v1/auth/checkAuth", USER)
@@ -62,11 +92,11 @@ async def check_auth(ctx: Ctx) -> dict[str, str]:
     return {"message": "Authenticated"}
 
 
-@routes.post("/api/v1/auth/logout", USER)
-async def logout(ctx: Ctx) -> dict[str, str]:
+@routes.post("/api/v1/auth/logout", USER, PENDING)
+async def logout(ctx: Ctx) -> Reply:
     """End the session."""
     await people.logout(ctx)
-    return {"message": "Logged out"}
+    return Reply({"message": "Logged out"}, headers={"set-cookie": f"{people.REFRESH_COOKIE}=; Path=/api; HttpOnly; Max-Age=0"})
 
 
 @routes.post("/api/v2/organizations", USER)
@@ -87,3 +117,23 @@ async def list_organizations(ctx: Ctx) -> OrganizationsReply:
     return OrganizationsReply(organizations=[OrganizationOut.of(one) for one in await organizations.mine(ctx)])
 
 
+
+
+@routes.get("/api/v1/organization/{organization_id}", USER)
+async def get_organization(ctx: Ctx, organization_id: str) -> OrganizationReply:
+    """Read an organization."""
+    return OrganizationReply(organization=OrganizationOut.of(await organizations.get(ctx, organization_id)))
+
+
+@routes.patch("/api/v1/organization/{organization_id}", USER)
+async def update_organization(ctx: Ctx, organization_id: str, body: organizations.Update) -> dict[str, Any]:
+    """Change the settings of an organization."""
+    org = await organizations.update(ctx, organization_id, body)
+    return {"message": "Successfully updated organization", "organization": OrganizationOut.of(org)}
+
+
+@routes.post("/api/v2/organizations/privilege-system-upgrade", USER)
+async def upgrade_privilege_system(ctx: Ctx) -> OrganizationReply:
+    """Ask only for the named action, instead of comparing privileges, in the caller's organization (contract 6.8)."""
+    change = organizations.Update(should_use_new_privilege_system=True)
+    return OrganizationReply(organization=OrganizationOut.of(await organizations.update(ctx, ctx.actor.org_id or "", change)))

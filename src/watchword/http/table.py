@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from watchword.http import audit, auths, identities, memberships, org_roles, people, privileges, project_roles, projects, system
+from watchword.http import (
+    account, audit, auths, environments, explain, folders, identities, lifecycle, memberships, org_people, org_roles, people,
+    privileges, project_roles, projects, service_tokens, system, tags,
+)  # fmt: skip
 from watchword.http.openapi import documentation
 from watchword.http.routing import Route, Routes
 from watchword.methods.base import AuthMethod
@@ -13,9 +16,17 @@ AREAS: tuple[Routes, ...] = (
     system.routes,
     audit.routes,
     people.routes,
+    account.routes,
+    org_people.routes,
     identities.routes,
+    lifecycle.routes,
+    explain.routes,
     auths.routes,
     projects.routes,
+    environments.routes,
+    folders.routes,
+    tags.routes,
+    service_tokens.routes,
     org_roles.routes,
     project_roles.routes,
     memberships.routes,

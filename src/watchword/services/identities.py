@@ -1,12 +1,12 @@
 """Machine identities: create, read, update, delete, list, search (contract 3.1)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from watchword.domain.access import built_in
-from watchword.domain.decode import Name, Trimmed
+from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.identities import Identity, Metadata
@@ -16,6 +16,7 @@ from watchword.services.boundaries import require_over, require_within
 from watchword.services.context import Ctx, Scope
 from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry, resolve
+from watchword.services.times import read_time
 from watchword.store import access, credentials, identities, identity_lists, versions
 from watchword.store.engine import Tx
 
@@ -44,6 +45,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
     metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
     has_delete_protection: bool | None = None
+    expires_at: str | None | msgspec.UnsetType = msgspec.UNSET
+    owner: Name | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +99,7 @@ async def create(ctx: Ctx, given: Create) -> Found:
     async with ctx.unit() as tx:
         await add(ctx, tx, scope, identity, [RoleEntry(role=given.role)], given.metadata or ())
         ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=given.role)
-    return await _found(ctx, identity.id)
+    return await shown(ctx, identity.id)
 
 
 async def add(
@@ -123,8 +126,8 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
         if given.role is not None:
             await _change_role(ctx, tx, scope, identity, given.role)
-        changes = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
-        changes = {name: value for name, value in changes.items() if value is not None}
+        changes: dict[str, Any] = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
+        changes = {name: value for name, value in changes.items() if value is not None} | _life(given)
         if changes or given.role is not None or given.metadata is not None:
             await identities.change(tx, identity.id, updated_at=ctx.now, **changes)
         if given.metadata is not None:
@@ -133,9 +136,19 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             "update-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=given.name, role=given.role,
-            hasDeleteProtection=given.has_delete_protection, metadata=[item.key for item in given.metadata or ()],
+            hasDeleteProtection=given.has_delete_protection, metadata=[item.key for item in given.metadata or ()], fields=sorted(changes),
         )  # fmt: skip
-    return await _found(ctx, identity.id)
+    return await shown(ctx, identity.id)
+
+
+def _life(given: Update) -> dict[str, Any]:
+    """The columns of expiry and owner that were sent; null takes them away."""
+    changes: dict[str, Any] = {}
+    if given.expires_at is not msgspec.UNSET:
+        changes["expires_at"] = checked("expiresAt", read_time, given.expires_at) if given.expires_at else None
+    if given.owner is not msgspec.UNSET:
+        changes["owner"] = given.owner or None
+    return changes
 
 
 async def _change_role(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, role: str) -> None:
@@ -155,7 +168,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Found:
     """Delete an identity with all that hangs on it; its tokens are dead everywhere at once."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "delete", "identity", **facts(identity))
-    found = await _found(ctx, identity.id)
+    found = await shown(ctx, identity.id)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete")
         require_unprotected(identity)
@@ -182,10 +195,11 @@ async def get(ctx: Ctx, identity_id: str) -> Found:
     """One identity with its role, methods and metadata."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "read", "identity", **facts(identity))
-    return await _found(ctx, identity.id)
+    return await shown(ctx, identity.id)
 
 
-async def _found(ctx: Ctx, identity_id: str) -> Found:
+async def shown(ctx: Ctx, identity_id: str) -> Found:
+    """An identity as it stands, for a caller who may see it."""
     async with ctx.view() as tx:
         identity = await identities.by_id(tx, identity_id)
         if identity is None:
@@ -223,17 +237,20 @@ async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
 
 async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
     rows, total = await identity_lists.in_org(tx, org_id, query)
+    return Page(await assembled(tx, rows), total)
+
+
+async def assembled(tx: Tx, rows: Sequence[tuple[Identity, Membership]]) -> list[Found]:
+    """Identities and their memberships with what is shown beside them, in as many queries for many as for one."""
     ids = [identity.id for identity, _ in rows]
     roles = await access.roles_on(tx, [membership.id for _, membership in rows])
     methods = await credentials.methods_of(tx, ids)
     metadata = await identities.metadata_of_many(tx, "identity", ids)
-    return Page(
-        [
-            Found(identity=identity, membership=membership, roles=roles[membership.id], methods=methods.get(identity.id, ()),
-                  metadata=metadata.get(identity.id, ()))
-            for identity, membership in rows
-        ], total,
-    )  # fmt: skip
+    return [
+        Found(identity=identity, membership=membership, roles=roles[membership.id], methods=methods.get(identity.id, ()),
+              metadata=metadata.get(identity.id, ()))
+        for identity, membership in rows
+    ]  # fmt: skip
 
 
 async def details(ctx: Ctx) -> Mapping[str, str]:

@@ -1,27 +1,32 @@
 """Organizations, and the bootstrap that makes the first one (contract 3.20, 3.35)."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.access import built_in
+from watchword.domain import boundary
+from watchword.domain.access import Rule, built_in
 from watchword.domain.actor import Actor
 from watchword.domain.bounds import parse_ip_range, slugify
 from watchword.domain.decode import Trimmed
-from watchword.domain.errors import BadRequest, Forbidden
+from watchword.domain.emails import normalised
+from watchword.domain.errors import BadRequest, Forbidden, Invalid
 from watchword.domain.model.access import Membership, MembershipRole
 from watchword.domain.model.identities import Identity, MethodConfig
 from watchword.domain.model.people import Organization, User
 from watchword.domain.secret import Secret
 from watchword.methods import token as token_method
 from watchword.services import passwords, tokens
-from watchword.services.access import enter_org, require_actor
+from watchword.services.access import enter_org, organization, require_actor
 from watchword.services.auths import DEFAULT_TTL
-from watchword.services.context import Ctx
+from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope
+from watchword.services.lifecycle import require_none_protected
 from watchword.services.people import Email
+from watchword.services.roles_held import RoleName, find_role
 from watchword.store import access, audit, credentials, identities, people, versions
-from watchword.store.engine import Tx
+from watchword.store.engine import AlreadyThere, Tx
 
 OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 
@@ -30,6 +35,19 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     """A new organization."""
 
     name: OrgName
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change. `privilege_mode` is `subset` or `action` (contract 6.8); single sign-on is not offered, so it cannot be enforced."""
+
+    name: OrgName | None = None
+    slug: Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})] | None = None
+    default_membership_role_slug: RoleName | None = None
+    enforce_mfa: bool | None = None
+    privilege_mode: Literal["subset", "action"] | None = None
+    should_use_new_privilege_system: bool | None = None
+    auth_enforced: bool | None = None
+    scim_enabled: bool | None = None
 
 
 class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +116,53 @@ async def mine(ctx: Ctx) -> list[Organization]:
         return await people.organizations_of(tx, actor.kind, actor.id)
 
 
+async def get(ctx: Ctx, org_id: str) -> Organization:
+    """An organization, for its members."""
+    scope = await enter_org(ctx, org_id)
+    return await organization(ctx, scope.org_id)
+
+
+async def update(ctx: Ctx, org_id: str, given: Update) -> Organization:
+    """Change the settings of an organization."""
+    scope = await enter_org(ctx, org_id)
+    ctx.require(scope, "edit", "settings")
+    if given.auth_enforced or given.scim_enabled:
+        raise BadRequest("Single sign-on and SCIM are not offered, so they cannot be enforced")
+    if given.slug is not None and slugify(given.slug) != given.slug:
+        raise Invalid.of("slug", "Lower-case letters, digits and single dashes")
+    if given.enforce_mfa and not ctx.actor.is_mfa_verified:
+        raise BadRequest("Set up your own second factor first: otherwise you would lock yourself out")
+    mode = given.privilege_mode
+    if mode is None and given.should_use_new_privilege_system is not None:
+        mode = "action" if given.should_use_new_privilege_system else "subset"
+    fields = {"name": given.name, "slug": given.slug, "default_role": given.default_membership_role_slug, "requires_mfa": given.enforce_mfa,
+              "privilege_mode": mode}  # fmt: skip
+    changes: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    try:
+        async with ctx.unit() as tx:
+            await _require_settings_within(tx, scope, given, mode)
+            if changes:
+                await people.change_organization(tx, scope.org_id, updated_at=ctx.now, **changes)
+            ctx.audit("update-organization", org_id=scope.org_id, organizationId=scope.org_id, **changes)
+    except AlreadyThere:
+        raise BadRequest("Another organization has this slug") from None
+    return await organization(ctx, scope.org_id)
+
+
+async def _require_settings_within(tx: Tx, scope: Scope, given: Update, mode: str | None) -> None:
+    """Settings through which power could be gained, compared with the caller's own in both privilege systems."""
+    targets: list[Sequence[Rule]] = []
+    if given.default_membership_role_slug is not None:
+        _, _, rules = await find_role(tx, "organization", given.default_membership_role_slug, org_id=scope.org_id, project_id=None)
+        targets.append(rules)
+    org = await people.organization(tx, scope.org_id)
+    administrator = built_in("organization", "admin")
+    if mode is not None and org is not None and mode != org.privilege_mode and administrator is not None:
+        # Who could loosen the comparison could then pass it: only somebody whom it does not hold back may.
+        targets.append(administrator.rules)
+    boundary.require_within(scope.ability, targets)
+
+
 async def remove(ctx: Ctx, org_id: str) -> Organization:
     """Delete an organization with everything in it. Only its administrators may."""
     require_actor(ctx, "user")
@@ -107,6 +172,7 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
         org = await people.organization(tx, org_id)
         if org is None:
             raise Forbidden("You are not a member of this organization")
+        await require_none_protected(tx, org_id=org_id)
         await people.remove_organization(tx, org_id)
         ctx.audit("delete-organization", org_id=org.id, organizationId=org.id, name=org.name)
     return org
@@ -118,13 +184,13 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
     passwords.require_usable(given.password)
     async with ctx.view() as tx:
         if await people.instance_admins(tx):
-            raise AlreadyBootstrapped()
+            raise AlreadyBootstrapped
     password_hash = await passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if await people.instance_admins(tx):
-            raise AlreadyBootstrapped()
+            raise AlreadyBootstrapped
         person = User(
-            id=ctx.new_id(), email=given.email.lower(), first_name="Admin", last_name="", password_hash=password_hash, is_instance_admin=True,
+            id=ctx.new_id(), email=normalised(given.email), first_name="Admin", last_name="", password_hash=password_hash, is_instance_admin=True,
             created_at=ctx.now, updated_at=ctx.now,
         )  # fmt: skip
         await people.add_user(tx, person)

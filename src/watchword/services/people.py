@@ -1,21 +1,33 @@
-"""People: signing in, choosing an organization, signing out (contract 3.35)."""
+"""People: signing in, choosing an organization, signing out (contract 3.35).
 
+    password ──> session ──> (second factor, where the person has one) ──> an organization
+
+Wrong passwords are counted under a keyed hash of the address, whether anybody has it or not, and every refusal reads and
+takes the same, so that a login tells neither who exists nor who is locked out.
+"""
+
+import base64
+import hmac
 from typing import Annotated
 
 import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.decode import Trimmed
-from watchword.domain.errors import Forbidden, Unauthorized
+from watchword.domain.emails import normalised
+from watchword.domain.errors import BadRequest, Forbidden, Unauthorized
 from watchword.domain.model.people import Session, User
 from watchword.domain.secret import Secret
 from watchword.domain.tokens import PERSON, PersonClaims
 from watchword.services import passwords
-from watchword.services.access import require_actor
+from watchword.services.access import organization, require_actor
 from watchword.services.context import Ctx
-from watchword.store import access, audit, people
+from watchword.store import access, accounts, audit, people
+from watchword.store.engine import Tx
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=255, pattern=r"^\s*[^@\s]+@[^@\s]+\s*$", extra={"trim": True})]
+REFUSED = "Invalid email or password, or too many failed attempts: check them and try again in a few minutes"
+REFRESH_COOKIE = "jid"
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,59 +43,144 @@ class SelectOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="came
     organization_id: Trimmed
 
 
-async def login(ctx: Ctx, given: Login) -> str:
-    """A session token, not yet in an organization. A wrong address and a wrong password answer and take the same."""
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A session and a token of it; `mfa_method` names the second factor that must still be verified."""
+
+    session: Session
+    token: str
+    mfa_method: str | None = None
+
+
+def password_failures(ctx: Ctx, email: str) -> str:
+    """Under which key wrong passwords for an address are counted."""
+    return "password/" + ctx.house.keys.digest(f"person/{normalised(email)}").hex()
+
+
+async def login(ctx: Ctx, given: Login) -> SignedIn:
+    """A session, not yet in an organization. A wrong address, a wrong password and a locked account answer and take the same."""
     ctx.public("a login proves who is calling")
     async with ctx.view() as tx:
-        person = await people.user_by_email(tx, given.email)
-    right = await passwords.matches(given.password, person.password_hash if person else None)
-    if person is None or not right or not person.is_active:
-        raise Unauthorized("Invalid email or password")
-    return await open_session(ctx, person)
+        person = await people.user_by_email(tx, normalised(given.email))
+    return await open_session(ctx, await prove_password(ctx, given.email, person, given.password))
 
 
-async def open_session(ctx: Ctx, person: User) -> str:
+async def prove_password(ctx: Ctx, email: str, person: User | None, password: Secret) -> User:
+    """The person, whose password it is. Raises Unauthorized, and counts the failure."""
+    key = password_failures(ctx, email)
+    async with ctx.view() as tx:
+        locked = await accounts.is_locked(tx, key, ctx.now)
+    right = await passwords.matches(password, person.password_hash if person else None)
+    if person is None or not right or not person.is_active or locked:
+        await note_failure(ctx, key, person, "locked_out" if locked else "wrong_password")
+        raise Unauthorized(REFUSED)
+    return person
+
+
+async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str) -> None:
+    """Count a wrong proof durably, and keep it in the trail."""
+    actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
+    facts = {"userId": person.id if person else None, "reasonCode": reason}
+    await ctx.house.journal.submit(accounts.ProofFailed(key=key, at=ctx.now, event=ctx.event("login-user-failed", facts, actor=actor)))
+
+
+async def open_session(ctx: Ctx, person: User) -> SignedIn:
     """A new session of a person, and its token."""
-    settings = ctx.house.settings
-    session = Session(
-        id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent[:500], created_at=ctx.now,
-        last_used_at=ctx.now, expires_at=ctx.now + settings.session_ttl * 1000,
-    )  # fmt: skip
-    actor = Actor(kind="user", id=person.id, email=person.email)
+    key = password_failures(ctx, person.email)
     async with ctx.unit() as tx:
-        await people.add_session(tx, session)
-        await audit.add(tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, actor=actor)])
-    return sign(ctx, session, None)
+        # The account may have been locked by others while this password was verified.
+        locked = await accounts.is_locked(tx, key, ctx.now)
+        if not locked:
+            await accounts.clear_failures(tx, key)
+            session = await new_session(ctx, tx, person)
+    if locked:
+        await note_failure(ctx, key, person, "locked_out")
+        raise Unauthorized(REFUSED)
+    return SignedIn(session=session, token=sign(ctx, session, None), mfa_method=person.mfa_method)
+
+
+async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = None, verified: bool = False) -> Session:
+    """Store a session of a person in the open unit."""
+    session = Session(
+        id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent[:500], org_id=org_id, is_mfa_verified=verified,
+        created_at=ctx.now, last_used_at=ctx.now, expires_at=ctx.now + ctx.house.settings.session_ttl * 1000,
+    )  # fmt: skip
+    await people.add_session(tx, session)
+    actor = Actor(kind="user", id=person.id, email=person.email)
+    await audit.add(tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, org_id=org_id, actor=actor)])
+    return session
 
 
 def sign(ctx: Ctx, session: Session, org_id: str | None) -> str:
-    """The token of a session, for an organization or none yet."""
+    """A token of a session, for an organization or none yet."""
     seconds = ctx.now // 1000
     claims = PersonClaims(
-        auth_token_type=PERSON, user_id=session.user_id, token_version_id=session.id, organization_id=org_id, iat=seconds,
-        exp=session.expires_at // 1000, serial=ctx.new_id()[-12:],
+        auth_token_type=PERSON, user_id=session.user_id, token_version_id=session.id, organization_id=org_id,
+        is_mfa_verified=session.is_mfa_verified, iat=seconds, exp=session.expires_at // 1000, serial=ctx.new_id()[-12:],
     )  # fmt: skip
     return ctx.house.keys.signer.sign(claims)
 
 
-async def select_organization(ctx: Ctx, given: SelectOrganization) -> str:
-    """A token of the same session, for one organization the person is a member of."""
-    actor = require_actor(ctx, "user")
-    async with ctx.view() as tx:
-        member = await access.org_membership(tx, "user", actor.id, given.organization_id)
-        session = await people.session(tx, actor.session_id)
-    if member is None or not member.is_active:
-        raise Forbidden("You are not a member of this organization")
+async def own_session(ctx: Ctx, tx: Tx) -> Session:
+    """The session of the caller, a person. Raises Unauthorized when it ended meanwhile."""
+    session = await people.session(tx, ctx.actor.session_id)
     if session is None:
         raise Unauthorized("The session has ended: sign in again")
-    return sign(ctx, session, given.organization_id)
+    return session
+
+
+async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
+    """A token of the same session for one organization the person is a member of.
+
+    To a person who owes a second factor it is good for nothing but verifying it.
+    """
+    actor = require_actor(ctx, "user", "pending")
+    ctx.public("a person may enter where it is a member")
+    async with ctx.view() as tx:
+        member = await access.org_membership(tx, "user", actor.id, given.organization_id)
+    if member is None or not member.is_active:
+        raise Forbidden("You are not a member of this organization")
+    pending = actor.kind == "pending"
+    if not pending and not actor.is_mfa_verified and (await organization(ctx, given.organization_id)).requires_mfa:
+        raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
+    async with ctx.unit() as tx:
+        session = await own_session(ctx, tx)
+        await accounts.put_session(tx, session.id, actor.id, org_id=given.organization_id, last_used_at=ctx.now)
+        person = await people.user(tx, actor.id)
+    method = person.mfa_method if person and pending else None
+    return SignedIn(session=session, token=sign(ctx, session, given.organization_id), mfa_method=method)
+
+
+def refresh_value(ctx: Ctx, session_id: str) -> str:
+    """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can make one up."""
+    proof = ctx.house.keys.digest(f"refresh/{session_id}")
+    return f"{session_id}.{base64.urlsafe_b64encode(proof).rstrip(b'=').decode()}"
+
+
+async def refresh(ctx: Ctx) -> SignedIn:
+    """A new token of the session whose refresh cookie came with the request, for the organization chosen last."""
+    ctx.public("the cookie proves who is calling")
+    value = ctx.cookie(REFRESH_COOKIE)
+    session_id = value.partition(".")[0]
+    if not value or not hmac.compare_digest(value.encode(), refresh_value(ctx, session_id).encode()):
+        raise Unauthorized("There is no session to refresh: sign in again")
+    async with ctx.view() as tx:
+        session = await people.session(tx, session_id)
+        person = await people.user(tx, session.user_id) if session else None
+    if session is None or person is None or not person.is_active or session.expires_at <= ctx.now:
+        raise Unauthorized("The session has ended: sign in again")
+    return SignedIn(session=session, token=sign(ctx, session, session.org_id))
 
 
 async def logout(ctx: Ctx) -> None:
     """End the caller's session: its tokens are dead everywhere at once."""
-    actor = require_actor(ctx, "user")
+    actor = require_actor(ctx, "user", "pending")
     ctx.public("anybody may end their own session")
     async with ctx.unit() as tx:
         session = await people.session(tx, actor.session_id)
         if session is not None:
             await people.remove_session(tx, session)
+
+
+def refuse_srp() -> None:
+    """Say that the old two-step protocol is not spoken here. Raises BadRequest."""
+    raise BadRequest("The SRP login is not supported: POST /api/v3/auth/login with email and password")

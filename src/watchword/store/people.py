@@ -21,6 +21,7 @@ _ORGS_OF = prepare(
     .where(_m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
     .order_by(_o.c.created_at, _o.c.id)
 )
+_ORG_BY_SLUG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.slug == bindparam("slug")))
 _USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
 _ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
@@ -31,6 +32,11 @@ _SESSIONS_OF = prepare(select(*SESSIONS.columns).where(_s.c.user_id == bindparam
 async def organization(tx: Tx, id: str) -> Organization | None:
     """An organization by id."""
     return ORGANIZATIONS.first(await tx.one(_ORG, of=id))
+
+
+async def organization_by_slug(tx: Tx, slug: str) -> Organization | None:
+    """An organization by its slug."""
+    return ORGANIZATIONS.first(await tx.one(_ORG_BY_SLUG, slug=slug))
 
 
 async def organizations_of(tx: Tx, kind: str, id: str) -> list[Organization]:
@@ -62,8 +68,8 @@ async def user(tx: Tx, id: str) -> User | None:
 
 
 async def user_by_email(tx: Tx, email: str) -> User | None:
-    """A person by e-mail address, which is stored in lower case."""
-    return USERS.first(await tx.one(_USER_BY_EMAIL, email=email.lower()))
+    """A person by e-mail address in its one spelling (`domain/emails.py`)."""
+    return USERS.first(await tx.one(_USER_BY_EMAIL, email=email))
 
 
 async def instance_admins(tx: Tx) -> int:

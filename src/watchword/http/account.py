@@ -1,0 +1,220 @@
+"""A person's own account: profile, sessions, password, second factor; and what instance administrators do for others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.model.people import Session, User
+from watchword.http.org_people import PersonOut
+from watchword.http.people import TokenReply
+from watchword.http.routing import IDENTITY, PENDING, USER, Routes
+from watchword.http.wire import OrganizationOut, Out
+from watchword.services import instance_people, mfa, organizations, sessions
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("account")
+
+
+class AccountOut(PersonOut, frozen=True, kw_only=True):
+    """A person as it sees itself, or an administrator of the instance."""
+
+    is_active: bool
+    is_mfa_enabled: bool
+    mfa_methods: Sequence[str]
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, one: User) -> "AccountOut":
+        return cls(
+            id=one.id, email=one.email, username=one.email, first_name=one.first_name, last_name=one.last_name, is_email_verified=True,
+            super_admin=one.is_instance_admin, is_active=one.is_active, is_mfa_enabled=one.mfa_method is not None,
+            mfa_methods=[one.mfa_method] if one.mfa_method else [], created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+        )  # fmt: skip
+
+
+class AccountReply(Out, frozen=True, kw_only=True):
+    user: AccountOut
+
+
+class AccountsReply(Out, frozen=True, kw_only=True):
+    users: Sequence[AccountOut]
+    total_count: int
+
+
+class SessionOut(Out, frozen=True, kw_only=True):
+    """A session. `ip` and `userAgent` are those of the sign-in."""
+
+    id: str
+    ip: str
+    user_agent: str
+    created_at: str
+    last_used: str
+    expires_at: str
+    is_current: bool
+
+    @classmethod
+    def of(cls, one: Session, current: str) -> "SessionOut":
+        return cls(
+            id=one.id, ip=one.address, user_agent=one.user_agent, created_at=iso(one.created_at), last_used=iso(one.last_used_at),
+            expires_at=iso(one.expires_at), is_current=one.id == current,
+        )  # fmt: skip
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether the session that asks lives on."""
+
+    keep_current: bool = False
+
+
+class TotpReply(Out, frozen=True, kw_only=True):
+    otp_url: str
+    recovery_codes: Sequence[str]
+
+
+class RecoveryReply(Out, frozen=True, kw_only=True):
+    recovery_codes: Sequence[str]
+
+
+class MfaCheck(Out, frozen=True, kw_only=True):
+    is_verified: bool
+    recovery_codes_left: int
+
+
+@routes.get("/api/v1/user", USER)
+async def get_user(ctx: Ctx) -> AccountReply:
+    """Read the caller's account."""
+    return AccountReply(user=AccountOut.of(await sessions.myself(ctx)))
+
+
+@routes.get("/api/v2/users/me", USER)
+async def get_me(ctx: Ctx) -> AccountReply:
+    """Read the caller's account."""
+    return AccountReply(user=AccountOut.of(await sessions.myself(ctx)))
+
+
+@routes.patch("/api/v2/users/me/name", USER)
+async def rename_me(ctx: Ctx, body: sessions.Profile) -> AccountReply:
+    """Change the caller's name."""
+    return AccountReply(user=AccountOut.of(await sessions.rename(ctx, body)))
+
+
+@routes.get("/api/v2/users/me/organizations", USER)
+async def list_my_organizations(ctx: Ctx) -> dict[str, Any]:
+    """List the organizations the caller is a member of."""
+    return {"organizations": [OrganizationOut.of(one) for one in await organizations.mine(ctx)]}
+
+
+@routes.get("/api/v2/users/me/sessions", USER)
+async def list_sessions(ctx: Ctx) -> list[SessionOut]:
+    """List the caller's live sessions, newest first."""
+    return [SessionOut.of(one, ctx.actor.session_id) for one in await sessions.sessions(ctx)]
+
+
+@routes.delete("/api/v2/users/me/sessions", USER)
+async def end_sessions(ctx: Ctx, query: Keep) -> dict[str, Any]:
+    """End all sessions of the caller; with keepCurrent all but this one."""
+    ended = await sessions.end_all(ctx, but_this=query.keep_current)
+    return {"message": "Successfully revoked all sessions", "count": ended}
+
+
+@routes.delete("/api/v2/users/me/sessions/{session_id}", USER)
+async def end_session(ctx: Ctx, session_id: str) -> dict[str, str]:
+    """End one session of the caller."""
+    await sessions.end(ctx, session_id)
+    return {"message": "Successfully revoked session"}
+
+
+@routes.post("/api/v2/password/user/password-reset", USER)
+async def change_password(ctx: Ctx, body: sessions.ChangePassword) -> dict[str, str]:
+    """Change the caller's password; all other sessions end."""
+    await sessions.change_password(ctx, body)
+    return {"message": "Successfully changed password"}
+
+
+@routes.post("/api/v1/password/email/password-reset")
+async def ask_password_reset(ctx: Ctx, body: sessions.AskReset) -> dict[str, str]:
+    """Ask for a reset link by mail. The answer is the same for an address that has no account."""
+    await sessions.ask_reset(ctx, body)
+    return {"message": "If an account exists with this email, a password reset link has been sent"}
+
+
+@routes.post("/api/v1/password/reset")
+async def reset_password(ctx: Ctx, body: sessions.Reset) -> dict[str, str]:
+    """Set a new password with the token of a reset link; all sessions end."""
+    await sessions.reset(ctx, body)
+    return {"message": "Successfully reset password"}
+
+
+@routes.get("/api/v1/user/me/totp", USER)
+async def get_totp(ctx: Ctx) -> MfaCheck:
+    """Whether the caller's second factor is on, and how many recovery codes are left."""
+    found = await mfa.state(ctx)
+    return MfaCheck(is_verified=found.is_enabled, recovery_codes_left=found.recovery_codes_left)
+
+
+@routes.post("/api/v1/user/me/totp/register", USER)
+async def register_totp(ctx: Ctx) -> TotpReply:
+    """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified."""
+    made = await mfa.register(ctx)
+    return TotpReply(otp_url=made.url.reveal(), recovery_codes=[code.reveal() for code in made.recovery_codes])
+
+
+@routes.post("/api/v1/user/me/totp/verify", USER)
+async def confirm_totp(ctx: Ctx, body: mfa.Code) -> dict[str, str]:
+    """Turn the second factor on with a first code; the caller's other sessions end."""
+    await mfa.confirm(ctx, body)
+    return {"message": "Successfully set up the second factor"}
+
+
+@routes.post("/api/v1/user/me/totp/recovery-codes", USER)
+async def renew_recovery_codes(ctx: Ctx) -> RecoveryReply:
+    """New recovery codes in place of the old ones, shown once."""
+    return RecoveryReply(recovery_codes=[code.reveal() for code in await mfa.renew_recovery_codes(ctx)])
+
+
+@routes.delete("/api/v1/user/me/totp", USER)
+async def remove_totp(ctx: Ctx, body: mfa.Removal) -> dict[str, str]:
+    """Turn the second factor off; asks for the password."""
+    await mfa.remove(ctx, body)
+    return {"message": "Successfully removed the second factor"}
+
+
+@routes.post("/api/v2/auth/mfa/verify", USER, PENDING)
+async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> TokenReply:
+    """Verify the second factor of the session: the token answered, and those before it, are the person's from now on."""
+    return TokenReply(token=(await mfa.verify(ctx, body)).token)
+
+
+@routes.get("/api/v1/admin/user-management/users", USER, IDENTITY)
+async def list_users(ctx: Ctx, query: instance_people.Search) -> AccountsReply:
+    """List all people of the instance. For its administrators."""
+    page = await instance_people.find(ctx, query)
+    return AccountsReply(users=[AccountOut.of(one) for one in page.items], total_count=page.total)
+
+
+@routes.patch("/api/v1/admin/user-management/users/{user_id}", USER, IDENTITY)
+async def change_user(ctx: Ctx, user_id: str, body: instance_people.Change) -> AccountReply:
+    """Deactivate an account, whose sessions end at once, or activate it. For administrators of the instance."""
+    return AccountReply(user=AccountOut.of(await instance_people.change(ctx, user_id, body)))
+
+
+@routes.delete("/api/v1/admin/user-management/users/{user_id}", USER, IDENTITY)
+async def delete_user(ctx: Ctx, user_id: str) -> AccountReply:
+    """Delete an account. For administrators of the instance."""
+    return AccountReply(user=AccountOut.of(await instance_people.remove(ctx, user_id)))
+
+
+@routes.post("/api/v1/admin/user-management/users/{user_id}/password-reset-link", USER, IDENTITY)
+async def make_reset_link(ctx: Ctx, user_id: str) -> dict[str, str]:
+    """A link with which the person can set a new password, shown once. For administrators of the instance."""
+    made = await instance_people.reset_link(ctx, user_id)
+    return {"link": made.link, "token": made.token.reveal(), "expiresAt": iso(made.expires_at)}
+
+
+@routes.delete("/api/v1/admin/user-management/users/{user_id}/mfa", USER, IDENTITY)
+async def remove_second_factor(ctx: Ctx, user_id: str) -> AccountReply:
+    """Take the second factor of a person away who lost it. For administrators of the instance."""
+    return AccountReply(user=AccountOut.of(await instance_people.remove_second_factor(ctx, user_id)))

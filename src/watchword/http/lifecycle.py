@@ -1,0 +1,62 @@
+"""The life of identities: disable, enable, and the reports on unused and expiring ones."""
+
+from collections.abc import Sequence
+
+from watchword.domain.model.identities import Identity
+from watchword.http.identities import IdentityReply
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import IdentityOut, Out
+from watchword.services import lifecycle
+from watchword.services.context import Ctx
+from watchword.services.times import iso, iso_or_none
+
+routes = Routes("lifecycle")
+
+
+class ReportedOut(Out, frozen=True, kw_only=True):
+    id: str
+    name: str
+    auth_methods: Sequence[str]
+    owner: str | None
+    is_disabled: bool
+    has_delete_protection: bool
+    created_at: str
+    expires_at: str | None
+    last_login_auth_method: str | None
+    last_login_time: str | None
+    last_login_address: str | None
+
+    @classmethod
+    def of(cls, one: Identity, methods: Sequence[str]) -> "ReportedOut":
+        return cls(
+            id=one.id, name=one.name, auth_methods=methods, owner=one.owner, is_disabled=one.is_disabled,
+            has_delete_protection=one.has_delete_protection, created_at=iso(one.created_at), expires_at=iso_or_none(one.expires_at),
+            last_login_auth_method=one.last_login_method, last_login_time=iso_or_none(one.last_login_at),
+            last_login_address=one.last_login_address,
+        )  # fmt: skip
+
+
+class ReportReply(Out, frozen=True, kw_only=True):
+    identities: Sequence[ReportedOut]
+    next_cursor: str | None
+
+
+@routes.post("/api/v1/identities/{identity_id}/disable", USER, IDENTITY)
+async def disable_identity(ctx: Ctx, identity_id: str, body: lifecycle.Disable) -> IdentityReply:
+    """Stop an identity and its live tokens at once; with revokeTokens, end the tokens for good."""
+    return IdentityReply(identity=IdentityOut.of(await lifecycle.disable(ctx, identity_id, body)))
+
+
+@routes.post("/api/v1/identities/{identity_id}/enable", USER, IDENTITY)
+async def enable_identity(ctx: Ctx, identity_id: str) -> IdentityReply:
+    """Let a disabled identity work again."""
+    return IdentityReply(identity=IdentityOut.of(await lifecycle.enable(ctx, identity_id)))
+
+
+@routes.get("/api/v1/organization/identity-reports/{report}", USER, IDENTITY)
+async def report_identities(ctx: Ctx, report: str, query: lifecycle.Asked) -> ReportReply:
+    """Identities that are `unused` or `never-used` for some days, or `expiring` within some days, a page at a time."""
+    page = await lifecycle.report(ctx, report, query)
+    return ReportReply(
+        identities=[ReportedOut.of(one, page.methods.get(one.id, ())) for one in page.identities], next_cursor=page.next_cursor
+    )

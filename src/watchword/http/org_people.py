@@ -1,0 +1,162 @@
+"""The people of an organization: memberships and invitations (contract 3.20, issue: people)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from watchword.domain.model.people import Invitation, User
+from watchword.http.people import signed_in
+from watchword.http.routing import IDENTITY, USER, Reply, Routes
+from watchword.http.wire import HeldRoleOut, OrganizationOut, Out
+from watchword.services import people_admin
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("people of an organization")
+
+
+class PersonOut(Out, frozen=True, kw_only=True):
+    """A person as others in the organization see it."""
+
+    id: str
+    email: str
+    username: str
+    first_name: str
+    last_name: str
+    is_email_verified: bool
+    super_admin: bool
+
+    @classmethod
+    def of(cls, one: User) -> "PersonOut":
+        return cls(
+            id=one.id, email=one.email, username=one.email, first_name=one.first_name, last_name=one.last_name, is_email_verified=True,
+            super_admin=one.is_instance_admin,
+        )  # fmt: skip
+
+
+class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
+    """A person's membership of an organization, or an invitation to one."""
+
+    id: str
+    org_id: str
+    role: str
+    role_id: str | None
+    status: str
+    is_active: bool
+    invite_email: str
+    user_id: str | None
+    created_at: str
+    updated_at: str
+    roles: Sequence[HeldRoleOut]
+    user: PersonOut | None
+
+    @classmethod
+    def of(cls, one: people_admin.Member) -> "MemberOut":
+        held, custom = one.roles[0] if one.roles else (None, None)
+        return cls(
+            id=one.membership.id, org_id=one.membership.org_id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
+            status="accepted", is_active=one.membership.is_active, invite_email=one.user.email, user_id=one.user.id,
+            created_at=iso(one.membership.created_at), updated_at=iso(one.membership.updated_at),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles], user=PersonOut.of(one.user),
+        )  # fmt: skip
+
+    @classmethod
+    def invited(cls, one: Invitation) -> "MemberOut":
+        return cls(
+            id=one.id, org_id=one.org_id, role=one.role, role_id=None, status="invited", is_active=False, invite_email=one.email, user_id=None,
+            created_at=iso(one.created_at), updated_at=iso(one.created_at), roles=[], user=None,
+        )  # fmt: skip
+
+
+class MembersReply(Out, frozen=True, kw_only=True):
+    users: Sequence[MemberOut]
+
+
+class MembershipReply(Out, frozen=True, kw_only=True):
+    membership: MemberOut
+
+
+class MembershipsReply(Out, frozen=True, kw_only=True):
+    memberships: Sequence[MemberOut]
+
+
+class InvitationOut(Out, frozen=True, kw_only=True):
+    """An open invitation, without its link."""
+
+    id: str
+    org_id: str
+    email: str
+    role: str
+    invited_by: str
+    created_at: str
+    expires_at: str
+
+    @classmethod
+    def of(cls, one: Invitation) -> "InvitationOut":
+        return cls(
+            id=one.id, org_id=one.org_id, email=one.email, role=one.role, invited_by=one.invited_by, created_at=iso(one.created_at),
+            expires_at=iso(one.expires_at),
+        )  # fmt: skip
+
+
+class InvitationReply(Out, frozen=True, kw_only=True):
+    invitation: InvitationOut
+
+
+@routes.get("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
+async def list_people(ctx: Ctx, organization_id: str) -> MembersReply:
+    """List the people of an organization, those who are invited at the end."""
+    there = [MemberOut.of(one) for one in await people_admin.members(ctx, organization_id)]
+    invited = [MemberOut.invited(one) for one in await people_admin.invitations(ctx, organization_id) if one.expires_at > ctx.now]
+    return MembersReply(users=[*there, *invited])
+
+
+@routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
+async def get_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
+    """Read one person of an organization."""
+    return MembershipReply(membership=MemberOut.of(await people_admin.member(ctx, organization_id, membership_id)))
+
+
+@routes.patch("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
+async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: people_admin.Change) -> MembershipReply:
+    """Change a person's role, suspend it (`isActive: false`) or readmit it."""
+    return MembershipReply(membership=MemberOut.of(await people_admin.change(ctx, organization_id, membership_id, body)))
+
+
+@routes.delete("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
+async def remove_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
+    """Remove a person from an organization with all that it holds there."""
+    removed = await people_admin.remove(ctx, organization_id, [membership_id])
+    return MembershipReply(membership=MemberOut.of(removed[0]))
+
+
+@routes.delete("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
+async def remove_people(ctx: Ctx, organization_id: str, body: people_admin.RemoveMany) -> MembershipsReply:
+    """Remove several people from an organization, all or none."""
+    removed = await people_admin.remove(ctx, organization_id, body.membership_ids)
+    return MembershipsReply(memberships=[MemberOut.of(one) for one in removed])
+
+
+@routes.post("/api/v1/invite-org/signup", USER, IDENTITY)
+async def invite_people(ctx: Ctx, body: people_admin.Invite) -> dict[str, Any]:
+    """Invite people. The links are answered, so inviting works without a mail server; with one they are mailed too."""
+    made = await people_admin.invite(ctx, body)
+    links = [{"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id} for one in made]
+    return {"message": "Invited" if all(one.mailed for one in made) else "Invited: pass the links on", "completeInviteLinks": links}
+
+
+@routes.post("/api/v1/invite-org/accept")
+async def accept_invitation(ctx: Ctx, body: people_admin.Accept) -> Reply:
+    """Accept an invitation with the token of its link. The answer has a session, unless the caller is signed in as who was invited."""
+    joined = await people_admin.accept(ctx, body)
+    answer: dict[str, Any] = {"user": PersonOut.of(joined.user), "organization": OrganizationOut.of(joined.organization)}
+    if joined.signed_in is None:
+        return Reply(answer)
+    found = joined.signed_in
+    answer |= {"accessToken": found.token, "isMfaEnabled": found.mfa_method is not None, "mfaMethod": found.mfa_method}
+    return signed_in(ctx, answer, found.session.id)
+
+
+@routes.delete("/api/v1/invite-org/{organization_id}/{invitation_id}", USER, IDENTITY)
+async def withdraw_invitation(ctx: Ctx, organization_id: str, invitation_id: str) -> InvitationReply:
+    """Take an invitation back."""
+    return InvitationReply(invitation=InvitationOut.of(await people_admin.withdraw(ctx, organization_id, invitation_id)))

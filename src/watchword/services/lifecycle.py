@@ -1,0 +1,115 @@
+"""The life of an identity between its creation and its end: disabled, enabled, unused, expiring, protected."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from watchword.domain.errors import BadRequest, Invalid
+from watchword.domain.model.identities import Identity
+from watchword.services import identities, tokens
+from watchword.services.access import own_org
+from watchword.services.boundaries import require_over
+from watchword.services.context import Ctx
+from watchword.store import credentials, identity_reports, versions
+from watchword.store import identities as stored
+from watchword.store.engine import Tx
+
+Report = Literal["unused", "never-used", "expiring"]
+DAY = 24 * 3600 * 1000  # milliseconds
+_REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring")
+
+
+class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether its live tokens are only stopped, and work again once it is enabled, or revoked for good."""
+
+    revoke_tokens: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a report: unused or never used for `days`, or expiring within `days`."""
+
+    days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+    cursor: str = ""
+
+
+class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The identities, their methods by id, and where the next page begins."""
+
+    identities: Sequence[Identity]
+    methods: dict[str, list[str]]
+    next_cursor: str | None
+
+
+async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Found:
+    """Stop an identity: logins and all its live tokens are refused from now on, everywhere."""
+    identity, scope = await identities.locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **identities.facts(identity))
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "revoke-auth")
+        await stored.change(tx, identity.id, is_disabled=True, updated_at=ctx.now)
+        if given.revoke_tokens:
+            await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
+        tx.changed(versions.identity(identity.id))
+        ctx.audit(
+            "disable-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name,
+            revokeTokens=given.revoke_tokens,
+        )  # fmt: skip
+    return await identities.shown(ctx, identity.id)
+
+
+async def enable(ctx: Ctx, identity_id: str) -> identities.Found:
+    """Let a disabled identity log in again. One that has expired needs a new expiry date first."""
+    identity, scope = await identities.locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **identities.facts(identity))
+    if identity.expires_at is not None and identity.expires_at <= ctx.now:
+        raise BadRequest("The identity has expired: give it a later expiresAt first")
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "grant-privileges")
+        await stored.change(tx, identity.id, is_disabled=False, updated_at=ctx.now)
+        tx.changed(versions.identity(identity.id))
+        ctx.audit("enable-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name)
+    return await identities.shown(ctx, identity.id)
+
+
+async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
+    """One page of a report on the caller's organization."""
+    scope = await own_org(ctx)
+    ctx.require(scope, "read", "identity")
+    if kind not in _REPORTS:
+        raise Invalid.of("report", f"One of {', '.join(_REPORTS)}", code="invalid_enum_value")
+    after = _read_cursor(given.cursor) if given.cursor else None
+    span, most = given.days * DAY, given.limit + 1
+    async with ctx.view() as tx:
+        if kind == "unused":
+            found = await identity_reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
+        elif kind == "never-used":
+            found = await identity_reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
+        else:
+            found = await identity_reports.expiring(tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most)
+        page = found[: given.limit]
+        methods = await credentials.methods_of(tx, [one.id for one in page])
+    return ReportPage(identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None)
+
+
+def _cursor(kind: str, last: Identity) -> str:
+    at = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
+    return base64.urlsafe_b64encode(msgspec.json.encode([at or 0, last.id])).decode()
+
+
+def _read_cursor(text: str) -> identity_reports.Cursor:
+    try:
+        found: identity_reports.Cursor = msgspec.json.decode(base64.urlsafe_b64decode(text), type=identity_reports.Cursor)
+    except (binascii.Error, ValueError):
+        raise Invalid.of("cursor", "The nextCursor of an earlier page") from None
+    return found
+
+
+async def require_none_protected(tx: Tx, *, org_id: str) -> None:
+    """Raise BadRequest while an identity or project of the organization has delete protection: asked before all of it is deleted."""
+    count = await identity_reports.protected(tx, org_id)
+    if count:
+        raise BadRequest(f"{count} identities or projects of the organization have delete protection: switch hasDeleteProtection off first")

@@ -1,0 +1,238 @@
+"""What surrounds people's accounts: invitations, one-time tokens, counted failures, and the lists of people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import Insert
+
+from watchword.domain.model.access import Membership
+from watchword.domain.model.people import Invitation, OneTimeToken, PersonFailures, User
+from watchword.domain.model.trail import AuditEvent
+from watchword.store import audit, schema, versions
+from watchword.store.access import MEMBERSHIPS
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.mapping import Mapper
+from watchword.store.people import USERS
+
+INVITATIONS = Mapper(Invitation, schema.invitations)
+ONE_TIME = Mapper(OneTimeToken, schema.one_time_tokens)
+FAILURES = Mapper(PersonFailures, schema.person_failures)
+_i, _t, _f, _m, _u, _h, _o = (
+    schema.invitations, schema.one_time_tokens, schema.person_failures, schema.memberships, schema.users, schema.membership_roles,
+    schema.organizations,
+)  # fmt: skip
+
+# --- invitations
+
+_INVITATIONS = prepare(select(*INVITATIONS.columns).where(_i.c.org_id == bindparam("org")).order_by(_i.c.created_at, _i.c.id))
+_INVITATION = prepare(select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org")))
+_INVITATION_BY_TOKEN = prepare(select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
+_DROP_INVITATION = prepare(delete(_i).where(_i.c.id == bindparam("of")))
+_DROP_INVITATION_FOR = prepare(delete(_i).where(_i.c.org_id == bindparam("org"), _i.c.email == bindparam("email")))
+
+
+async def invitations(tx: Tx, org_id: str) -> list[Invitation]:
+    """The invitations of an organization, oldest first, expired ones included."""
+    return INVITATIONS.every(await tx.all(_INVITATIONS, org=org_id))
+
+
+async def invitation(tx: Tx, org_id: str, id: str) -> Invitation | None:
+    """An invitation of an organization by id."""
+    return INVITATIONS.first(await tx.one(_INVITATION, of=id, org=org_id))
+
+
+async def invitation_by_token(tx: Tx, digest: bytes) -> Invitation | None:
+    """The invitation whose link carries the token with this keyed hash."""
+    return INVITATIONS.first(await tx.one(_INVITATION_BY_TOKEN, hash=digest))
+
+
+async def put_invitation(tx: Tx, record: Invitation) -> None:
+    """Store an invitation in place of an earlier one for the same address: the earlier link is dead."""
+    await tx.run(_DROP_INVITATION_FOR, org=record.org_id, email=record.email)
+    await tx.run(INVITATIONS.INSERT, **INVITATIONS.values(record))
+
+
+async def take_invitation(tx: Tx, id: str) -> bool:
+    """Use an invitation up; False when somebody else did meanwhile."""
+    return await tx.run(_DROP_INVITATION, of=id) == 1
+
+
+# --- one-time tokens
+
+_ONE_TIME_BY_TOKEN = prepare(select(*ONE_TIME.columns).where(_t.c.token_hash == bindparam("hash"), _t.c.purpose == bindparam("why")))
+_ONE_TIMES_OF = prepare(select(*ONE_TIME.columns).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
+_DROP_ONE_TIME = prepare(delete(_t).where(_t.c.id == bindparam("of")))
+_DROP_ONE_TIMES = prepare(delete(_t).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
+
+
+async def one_time_token(tx: Tx, digest: bytes, purpose: str) -> OneTimeToken | None:
+    """The one-time token with this keyed hash."""
+    return ONE_TIME.first(await tx.one(_ONE_TIME_BY_TOKEN, hash=digest, why=purpose))
+
+
+async def one_time_tokens(tx: Tx, user_id: str, purpose: str) -> list[OneTimeToken]:
+    """The unused one-time tokens of a person."""
+    return ONE_TIME.every(await tx.all(_ONE_TIMES_OF, of=user_id, why=purpose))
+
+
+async def put_one_time_token(tx: Tx, record: OneTimeToken) -> None:
+    """Store a one-time token in place of all earlier ones of the same person and purpose."""
+    await tx.run(_DROP_ONE_TIMES, of=record.user_id, why=record.purpose)
+    await tx.run(ONE_TIME.INSERT, **ONE_TIME.values(record))
+
+
+async def take_one_time_token(tx: Tx, id: str) -> bool:
+    """Use a one-time token up; False when somebody else did meanwhile."""
+    return await tx.run(_DROP_ONE_TIME, of=id) == 1
+
+
+# --- counted failures
+#
+#   clear ──failure──> counting(n) ──failure, n+1 = MOST──> locked ──LOCKED passes──> clear
+#
+# Failures past a window count anew. While locked, the right proof is refused too, and nothing is counted.
+
+MOST, WINDOW, LOCKED = 10, 15 * 60_000, 5 * 60_000  # wrong proofs, milliseconds, milliseconds
+
+_FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
+_CLEAR_FAILURES = prepare(delete(_f).where(_f.c.key == bindparam("of")))
+_SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
+_at, _window, _lock = (bindparam(name, type_=BigInteger) for name in ("at", "window", "lock"))
+_next = case((_f.c.window_ends_at > _at, _f.c.failures + 1), else_=1)
+_FAILED = prepare(
+    Insert(_f)
+    .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
+    .on_conflict_do_update(
+        index_elements=["key"],
+        set_={
+            "failures": case((_f.c.locked_until > _at, _f.c.failures), else_=_next),
+            "window_ends_at": case(
+                (_f.c.locked_until > _at, _f.c.window_ends_at),
+                # After a lock the next failure begins a new count.
+                (_next >= MOST, _at),
+                (_f.c.window_ends_at > _at, _f.c.window_ends_at),
+                else_=_window,
+            ),
+            "locked_until": case((_f.c.locked_until > _at, _f.c.locked_until), (_next >= MOST, _lock), else_=0),
+            "expires_at": case((_f.c.locked_until > _at, _f.c.expires_at), else_=_window),
+        },
+    )
+)
+
+
+async def is_locked(tx: Tx, key: str, now: int) -> bool:
+    """Whether proofs under `key` are refused at `now`, right ones too."""
+    state = FAILURES.first(await tx.one(_FAILURES, of=key))
+    return state is not None and now < state.locked_until
+
+
+async def clear_failures(tx: Tx, key: str) -> None:
+    """Forget the failures under `key`."""
+    await tx.run(_CLEAR_FAILURES, of=key)
+
+
+class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal entry: a person's proof was wrong, or came while locked. The same one row whether the person exists or not."""
+
+    key: str
+    at: int
+    event: AuditEvent
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
+        """Count each under its key, and forget counts that are over."""
+        for entry in sorted(entries, key=lambda one: one.key):
+            await tx.run(_FAILED, of=entry.key, at=entry.at, window=entry.at + WINDOW, lock=entry.at + LOCKED)
+        await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - LOCKED)
+        await audit.add(tx, [entry.event for entry in entries])
+        return [None] * len(entries)
+
+
+# --- people in organizations
+
+_ADMINS_BUT = prepare(
+    select(func.count())
+    .select_from(_m.join(_h, _h.c.membership_id == _m.c.id).join(_u, _u.c.id == _m.c.actor_id))
+    .where(
+        _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user", _m.c.is_active == 1, _u.c.is_active == 1,
+        _h.c.role == "admin", _h.c.is_temporary == 0, _m.c.id != bindparam("but"),
+    )
+)  # fmt: skip
+_HOLD_ORG = prepare(select(_o.c.id).where(_o.c.id == bindparam("of")).with_for_update())
+_PEOPLE_OF = prepare(
+    select(*MEMBERSHIPS.columns, *USERS.columns)
+    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+    .where(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user")
+    .order_by(_u.c.email, _m.c.id)
+)
+_USERS = prepare(select(*USERS.columns).where(any_of(_u.c.id, "of")))
+
+
+async def hold_organization(tx: Tx, org_id: str) -> None:
+    """Wait for, and keep until the unit ends, the right to change who administers an organization."""
+    await tx.one(_HOLD_ORG, of=org_id)
+
+
+async def other_admins(tx: Tx, org_id: str, but: str) -> int:
+    """How many people hold the admin role of an organization for good by a membership other than `but`."""
+    row = await tx.one(_ADMINS_BUT, org=org_id, but=but)
+    return int(row[0]) if row else 0
+
+
+async def people_of(tx: Tx, org_id: str) -> list[tuple[Membership, User]]:
+    """The people of an organization by address."""
+    width = len(MEMBERSHIPS.columns)
+    return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in await tx.all(_PEOPLE_OF, org=org_id)]
+
+
+async def users(tx: Tx, ids: Sequence[str]) -> dict[str, User]:
+    """Several people by id."""
+    return {one.id: one for one in USERS.every(await tx.all(_USERS, of=list(ids)))}
+
+
+async def remove_from_organization(tx: Tx, record: Membership) -> None:
+    """Delete a membership of an organization with all that its actor holds there: projects, privileges, groups."""
+    who = (record.actor_kind, record.actor_id)
+    g, p, x = schema.group_members, schema.projects, schema.privileges
+    groups = select(schema.groups.c.id).where(schema.groups.c.org_id == record.org_id)
+    inside = select(p.c.id).where(p.c.org_id == record.org_id)
+    await tx.run(delete(g).where(g.c.actor_kind == who[0], g.c.actor_id == who[1], g.c.group_id.in_(groups)))
+    await tx.run(delete(x).where(x.c.actor_kind == who[0], x.c.actor_id == who[1], x.c.project_id.in_(inside)))
+    await tx.run(delete(_m).where(_m.c.org_id == record.org_id, _m.c.actor_kind == who[0], _m.c.actor_id == who[1]))
+    tx.changed(versions.actor(*who))
+
+
+# --- people of the instance
+
+
+async def find_users(tx: Tx, *, contains: str, offset: int, limit: int) -> tuple[list[User], int]:
+    """A page of all people of the instance by address, and how many match."""
+    where = and_(True)
+    if contains:
+        pattern = f"%{contains.lower()}%"
+        where = or_(_u.c.email.like(pattern), func.lower(_u.c.first_name).like(pattern), func.lower(_u.c.last_name).like(pattern))
+    count = await tx.one(select(func.count()).select_from(_u).where(where))
+    rows = await tx.all(select(*USERS.columns).where(where).order_by(_u.c.email).offset(offset).limit(limit))
+    return USERS.every(rows), int(count[0]) if count else 0
+
+
+async def replace_recovery(tx: Tx, user_id: str, before: str, after: str) -> bool:
+    """Put `after` in the place of the recovery codes `before`; False when they are not those any more."""
+    changed = await tx.run(update(_u).where(_u.c.id == user_id, _u.c.mfa_recovery == before).values(mfa_recovery=after))
+    tx.changed(versions.user(user_id))
+    return changed == 1
+
+
+async def remove_user(tx: Tx, id: str) -> None:
+    """Delete a person; memberships and metadata are deleted by `access.remove_actor`."""
+    await tx.run(delete(_u).where(_u.c.id == id))
+    tx.changed(versions.user(id))
+
+
+async def put_session(tx: Tx, id: str, user_id: str, **fields: Any) -> None:
+    """Set some columns of a session."""
+    s = schema.sessions
+    await tx.run(update(s).where(s.c.id == id).values(**{name: int(v) if v is True else v for name, v in fields.items()}))
+    tx.changed(versions.user(user_id))

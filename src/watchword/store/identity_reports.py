@@ -1,0 +1,49 @@
+"""Identities by when they were last used or will end: pages by key, read from an index where the page begins."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, func, select, tuple_
+
+from watchword.domain.model.identities import Identity
+from watchword.store import schema
+from watchword.store.engine import Tx
+from watchword.store.identities import IDENTITIES
+
+_i, _p = schema.identities, schema.projects
+Cursor = tuple[int, str]
+
+
+async def _page(tx: Tx, org_id: str, where: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int) -> list[Identity]:
+    ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
+    return IDENTITIES.every(await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(by, _i.c.id).limit(limit)))
+
+
+async def unused(tx: Tx, org_id: str, *, before: int, after: Cursor | None, limit: int) -> list[Identity]:
+    """Identities that logged in last before a moment, the longest unused first."""
+    where = [_i.c.last_login_at < before]
+    if after is not None:
+        where.append(tuple_(_i.c.last_login_at, _i.c.id) > tuple_(*after))
+    return await _page(tx, org_id, where, _i.c.last_login_at, limit)
+
+
+async def never_used(tx: Tx, org_id: str, *, before: int, after: Cursor | None, limit: int) -> list[Identity]:
+    """Identities made before a moment that never logged in, oldest first (ids grow with time)."""
+    where = [_i.c.last_login_at.is_(None), _i.c.created_at < before]
+    if after is not None:
+        where.append(_i.c.id > after[1])
+    return await _page(tx, org_id, where, _i.c.last_login_at, limit)
+
+
+async def expiring(tx: Tx, org_id: str, *, since: int, before: int, after: Cursor | None, limit: int) -> list[Identity]:
+    """Identities that expire between two moments, the next one first."""
+    where = [_i.c.expires_at >= since, _i.c.expires_at < before]
+    if after is not None:
+        where.append(tuple_(_i.c.expires_at, _i.c.id) > tuple_(*after))
+    return await _page(tx, org_id, where, _i.c.expires_at, limit)
+
+
+async def protected(tx: Tx, org_id: str) -> int:
+    """How many identities and projects of an organization have delete protection."""
+    identities = await tx.one(select(func.count()).select_from(_i).where(_i.c.org_id == org_id, _i.c.has_delete_protection == 1))
+    projects = await tx.one(select(func.count()).select_from(_p).where(_p.c.org_id == org_id, _p.c.has_delete_protection == 1))
+    return int(identities[0] if identities else 0) + int(projects[0] if projects else 0)
