@@ -5,7 +5,6 @@ Paths are kept and compared in one form: absolute, no slash at the end. What cou
 """
 
 import re
-from typing import Annotated
 
 import msgspec
 
@@ -17,16 +16,14 @@ from watchword.store.engine import Tx
 from watchword.store.places import descendants
 
 __all__ = [
-    "Place", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_root",
-    "normal_path", "parent_path",
+    "Place", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_folder",
+    "new_root", "normal_path", "parent_path",
 ]  # fmt: skip
 
 ROOT = "root"
 MAX_PATH = 1_000  # characters; below what a glob is matched against
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ODD = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|//")
-
-EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +122,15 @@ def new_root(ctx: Ctx, environment: Environment) -> Folder:
     )  # fmt: skip
 
 
+def new_folder(ctx: Ctx, parent: Folder, name: str, description: str | None = None, *, field: str = "name") -> Folder:
+    """A new folder in `parent`. Raises Invalid for a name or a path that cannot be."""
+    return Folder(
+        id=ctx.new_id(), project_id=parent.project_id, environment_id=parent.environment_id, parent_id=parent.id,
+        name=folder_name(name, field), path=normal_path(child_path(parent.path, name), field), description=description, created_at=ctx.now,
+        updated_at=ctx.now,
+    )  # fmt: skip
+
+
 async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path") -> Folder:
     """The folder at a normal path, in the open unit; it and its parents are made where they are missing."""
     await places.lock(tx, project_id)
@@ -136,10 +142,7 @@ async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment,
     for step in wanted[1:]:
         found = there.get(step)
         if found is None:
-            found = Folder(
-                id=ctx.new_id(), project_id=project_id, environment_id=environment.id, parent_id=parent.id,
-                name=folder_name(step.rpartition("/")[2], field), path=step, created_at=ctx.now, updated_at=ctx.now,
-            )  # fmt: skip
+            found = new_folder(ctx, parent, step.rpartition("/")[2], field=field)
             missing.append(found)
         parent = found
     if missing:

@@ -122,6 +122,11 @@ _MOVE = prepare(
     .where(_f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix"))
     .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=BigInteger)))
 )
+_LONGEST = prepare(
+    select(func.max(func.length(_f.c.path))).where(
+        _f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix")
+    )
+)
 _HOLDS = prepare(
     select(_f.c.id).where(
         _f.c.id == bindparam("of"),
@@ -180,6 +185,13 @@ async def change_folder(tx: Tx, record: Folder, **fields: Any) -> None:
     """Set some columns of a folder. Raises AlreadyThere when the path is taken."""
     await tx.run(update(_f).where(_f.c.id == record.id).values(**FOLDERS.encoded(fields)))
     tx.changed(versions.tree(record.project_id))
+
+
+async def longest_below(tx: Tx, folder: Folder) -> int:
+    """The length of the longest path below a folder; 0 when nothing is below it."""
+    prefix = folder.path + "/"
+    row = await tx.one(_LONGEST, of=folder.environment_id, prefix=prefix, length=len(prefix))
+    return int(row[0] or 0) if row else 0
 
 
 async def move_below(tx: Tx, record: Folder, path: str) -> None:

@@ -1,0 +1,139 @@
+"""Environments in both generations of paths (contract 3.23)."""
+
+import msgspec
+
+from watchword.domain.model.projects import Environment
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import Out
+from watchword.services import environments
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+
+routes = Routes("environments")
+
+
+class EnvironmentOut(Out, frozen=True, kw_only=True):
+    """An environment."""
+
+    id: str
+    name: str
+    slug: str
+    position: int
+    project_id: str
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, one: Environment) -> "EnvironmentOut":
+        """The environment as it is answered."""
+        return cls(
+            id=one.id, name=one.name, slug=one.slug, position=one.position, project_id=one.project_id, created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+        )  # fmt: skip
+
+
+class EnvironmentReply(Out, frozen=True, kw_only=True):
+    """An environment."""
+
+    environment: EnvironmentOut
+
+
+class InProject(Out, frozen=True, kw_only=True):
+    """An environment after a change."""
+
+    message: str
+    project_id: str
+    environment: EnvironmentOut
+
+    @classmethod
+    def of(cls, message: str, one: Environment) -> "InProject":
+        """What a change answers."""
+        return cls(message=message, project_id=one.project_id, environment=EnvironmentOut.of(one))
+
+
+class InWorkspace(Out, frozen=True, kw_only=True):
+    """The same under its older name."""
+
+    message: str
+    workspace: str
+    environment: EnvironmentOut
+
+    @classmethod
+    def of(cls, message: str, one: Environment) -> "InWorkspace":
+        """What a change answers."""
+        return cls(message=message, workspace=one.project_id, environment=EnvironmentOut.of(one))
+
+
+class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether the environment goes for good instead of being kept to be restored."""
+
+    hard_delete: bool = False
+
+
+CREATED, UPDATED, DELETED = "Successfully created environment", "Successfully updated environment", "Successfully deleted environment"
+
+
+@routes.post("/api/v1/projects/{project_id}/environments", USER, IDENTITY)
+async def create_environment(ctx: Ctx, project_id: str, body: environments.Create) -> InProject:
+    """Create an environment."""
+    return InProject.of(CREATED, await environments.create(ctx, project_id, body))
+
+
+@routes.get("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+async def get_environment(ctx: Ctx, project_id: str, environment_id: str) -> EnvironmentReply:
+    """Read an environment."""
+    return EnvironmentReply(environment=EnvironmentOut.of(await environments.get(ctx, project_id, environment_id)))
+
+
+@routes.get("/api/v1/projects/{project_id}/environments/slug/{slug}", USER, IDENTITY)
+async def get_environment_by_slug(ctx: Ctx, project_id: str, slug: str) -> EnvironmentOut:
+    """Read an environment by its slug."""
+    return EnvironmentOut.of(await environments.get_by_slug(ctx, project_id, slug))
+
+
+@routes.patch("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+async def update_environment(ctx: Ctx, project_id: str, environment_id: str, body: environments.Update) -> InProject:
+    """Change an environment's name, slug or position."""
+    return InProject.of(UPDATED, await environments.update(ctx, project_id, environment_id, body))
+
+
+@routes.delete("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+async def delete_environment(ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery) -> InProject:
+    """Delete an environment; it can be restored for a while unless hardDelete is true."""
+    return InProject.of(DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete))
+
+
+@routes.post("/api/v1/projects/{project_id}/environments/{environment_id}/restore", USER, IDENTITY)
+async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) -> InProject:
+    """Bring a deleted environment back with all that was in it."""
+    return InProject.of("Successfully restored environment", await environments.restore(ctx, project_id, environment_id))
+
+
+@routes.post("/api/v1/workspace/{workspace_id}/environments", USER, IDENTITY)
+async def create_workspace_environment(ctx: Ctx, workspace_id: str, body: environments.Create) -> InWorkspace:
+    """Create an environment (older path)."""
+    return InWorkspace.of(CREATED, await environments.create(ctx, workspace_id, body))
+
+
+@routes.get("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
+async def get_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str) -> EnvironmentReply:
+    """Read an environment (older path)."""
+    return EnvironmentReply(environment=EnvironmentOut.of(await environments.get(ctx, workspace_id, environment_id)))
+
+
+@routes.get("/api/v1/workspace/environments/{environment_id}", USER, IDENTITY)
+async def get_environment_by_id(ctx: Ctx, environment_id: str) -> EnvironmentReply:
+    """Read an environment of whichever project it is in (older path)."""
+    return EnvironmentReply(environment=EnvironmentOut.of(await environments.get_by_id(ctx, environment_id)))
+
+
+@routes.patch("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
+async def update_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, body: environments.Update) -> InWorkspace:
+    """Change an environment's name, slug or position (older path)."""
+    return InWorkspace.of(UPDATED, await environments.update(ctx, workspace_id, environment_id, body))
+
+
+@routes.delete("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
+async def delete_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery) -> InWorkspace:
+    """Delete an environment (older path)."""
+    return InWorkspace.of(DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete))

@@ -1,0 +1,252 @@
+"""Folders in both generations of paths (contract 3.27)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.domain.model.projects import Folder
+from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.wire import Out
+from watchword.services import folders, projects
+from watchword.services.context import Ctx
+from watchword.services.places import Place
+from watchword.services.times import iso, iso_or_none
+
+routes = Routes("folders")
+
+
+class FolderOut(Out, frozen=True, kw_only=True):
+    """A folder with its path."""
+
+    id: str
+    name: str
+    version: int
+    created_at: str
+    updated_at: str
+    env_id: str
+    parent_id: str | None
+    is_reserved: bool = False
+    description: str | None
+    last_secret_modified: str | None
+    path: str
+
+    @classmethod
+    def of(cls, one: Folder) -> "FolderOut":
+        """The folder as it is answered."""
+        return cls(
+            id=one.id, name=one.name, version=one.version, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+            env_id=one.environment_id, parent_id=one.parent_id, description=one.description,
+            last_secret_modified=iso_or_none(one.last_secret_modified_at), path=one.path,
+        )  # fmt: skip
+
+
+class EnvironmentOfFolder(Out, frozen=True, kw_only=True):
+    """The environment a folder is in."""
+
+    env_id: str
+    env_name: str
+    env_slug: str
+
+
+class FolderInPlace(FolderOut, frozen=True, kw_only=True):
+    """A folder with its environment and project."""
+
+    environment: EnvironmentOfFolder
+    project_id: str
+
+    @classmethod
+    def at(cls, place: Place) -> "FolderInPlace":
+        """The folder as it is answered by id."""
+        own, one = msgspec.structs.asdict(FolderOut.of(place.folder)), place.environment
+        named = EnvironmentOfFolder(env_id=one.id, env_name=one.name, env_slug=one.slug)
+        return cls(**own, environment=named, project_id=one.project_id)
+
+
+class FolderReply(Out, frozen=True, kw_only=True):
+    """A folder."""
+
+    folder: FolderOut
+
+
+class PlaceReply(Out, frozen=True, kw_only=True):
+    """A folder with its environment and project."""
+
+    folder: FolderInPlace
+
+
+class FoldersReply(Out, frozen=True, kw_only=True):
+    """Folders."""
+
+    folders: Sequence[FolderOut]
+
+
+class InWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where: the folder at `path` (`directory` is its older name) of an environment."""
+
+    workspace_id: Trimmed
+    environment: Trimmed
+    path: Trimmed | None = None
+    directory: Trimmed | None = None
+
+    @property
+    def place(self) -> str:
+        """The path that was meant: the CLI says `directory` where others say `path`."""
+        return self.path or self.directory or "/"
+
+
+class InProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where: the folder at `path` of an environment."""
+
+    project_id: Trimmed
+    environment: Trimmed
+    path: Trimmed | None = None
+    directory: Trimmed | None = None
+
+    @property
+    def place(self) -> str:
+        """The path that was meant."""
+        return self.path or self.directory or "/"
+
+
+class CreateInWorkspace(InWorkspace, frozen=True, kw_only=True, rename="camel"):
+    """A new folder."""
+
+    name: Trimmed
+    description: folders.Description | None = None
+
+
+class CreateInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+    """A new folder."""
+
+    name: Trimmed
+    description: folders.Description | None = None
+
+
+class ListInWorkspace(InWorkspace, frozen=True, kw_only=True, rename="camel"):
+    """Which folders."""
+
+    recursive: bool = False
+    last_secret_modified: str | None = None
+
+
+class ListInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+    """Which folders."""
+
+    recursive: bool = False
+    last_secret_modified: str | None = None
+
+
+class DeleteInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+    """Which folder, and whether with all that is in it."""
+
+    force_delete: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Several renames in one project."""
+
+    project_slug: Trimmed
+    folders: Annotated[list[folders.Rename], msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+# --- /api/v2/folders -------------------------------------------------------------------------------------------------------
+
+
+@routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
+async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
+    """Create a folder with its missing parents; one that is there already is answered as it is."""
+    given = folders.Create(
+        project_id=body.project_id, environment=body.environment, name=body.name, path=body.place, description=body.description
+    )
+    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+
+
+@routes.get("/api/v2/folders", USER, SERVICE, IDENTITY)
+async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
+    """List the folders in a folder, or with `recursive` all below it."""
+    given = folders.Listed(
+        project_id=query.project_id, environment=query.environment, path=query.place, recursive=query.recursive,
+        changed_since=query.last_secret_modified,
+    )  # fmt: skip
+    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=True)])
+
+
+@routes.patch("/api/v2/folders/batch", USER, SERVICE, IDENTITY)
+async def rename_folders(ctx: Ctx, body: Batch) -> FoldersReply:
+    """Rename several folders, all or none."""
+    return await _rename_many(ctx, body)
+
+
+@routes.get("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
+async def get_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
+    """Read a folder with its path, environment and project."""
+    return PlaceReply(folder=FolderInPlace.at(await folders.get(ctx, folder_id, ask=True)))
+
+
+@routes.patch("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
+async def rename_folder(ctx: Ctx, folder_id: str, body: CreateInProject) -> FolderReply:
+    """Rename a folder."""
+    named = folders.Named(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
+
+
+@routes.delete("/api/v2/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
+async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
+    """Delete a folder; one that is not empty only with `forceDelete`."""
+    named = folders.Named(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=body.force_delete)))
+
+
+# --- /api/v1/folders: the older names --------------------------------------------------------------------------------------
+
+
+@routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)
+async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderReply:
+    """Create a folder with its missing parents (older path); `directory` alone was never read here, and no client sends it."""
+    given = folders.Create(
+        project_id=body.workspace_id, environment=body.environment, name=body.name, path=body.path or "/", description=body.description
+    )
+    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+
+
+@routes.get("/api/v1/folders", USER, SERVICE, IDENTITY)
+async def list_workspace_folders(ctx: Ctx, query: ListInWorkspace) -> FoldersReply:
+    """List the folders in a folder (older path)."""
+    given = folders.Listed(
+        project_id=query.workspace_id, environment=query.environment, path=query.place, recursive=query.recursive,
+        changed_since=query.last_secret_modified,
+    )  # fmt: skip
+    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=False)])
+
+
+@routes.patch("/api/v1/folders/batch", USER, SERVICE, IDENTITY)
+async def rename_workspace_folders(ctx: Ctx, body: Batch) -> FoldersReply:
+    """Rename several folders, all or none (older path)."""
+    return await _rename_many(ctx, body)
+
+
+@routes.get("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
+async def get_workspace_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
+    """Read a folder with its path, environment and project (older path)."""
+    return PlaceReply(folder=FolderInPlace.at(await folders.get(ctx, folder_id, ask=False)))
+
+
+@routes.patch("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
+async def rename_workspace_folder(ctx: Ctx, folder_id: str, body: CreateInWorkspace) -> FolderReply:
+    """Rename a folder (older path)."""
+    named = folders.Named(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
+
+
+@routes.delete("/api/v1/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
+async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: InWorkspace) -> FolderReply:
+    """Delete a folder with all that is in it (older path)."""
+    named = folders.Named(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=True)))
+
+
+async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
+    project_id = await projects.id_of(ctx, body.project_slug)
+    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.rename_many(ctx, project_id, body.folders)])

@@ -1,0 +1,105 @@
+"""Service tokens (contract 3.32)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from watchword.domain.model.projects import ServiceToken
+from watchword.http.routing import SERVICE, USER, Routes
+from watchword.http.wire import Out
+from watchword.services import service_tokens
+from watchword.services.context import Ctx
+from watchword.services.times import iso, iso_or_none
+
+routes = Routes("service tokens")
+
+
+class ServiceTokenOut(Out, frozen=True, kw_only=True):
+    """A service token without the token."""
+
+    id: str
+    name: str
+    scopes: Sequence[Mapping[str, str]]
+    permissions: Sequence[str]
+    last_used: str | None
+    expires_at: str | None
+    created_at: str
+    updated_at: str
+    encrypted_key: str | None
+    iv: str | None
+    tag: str | None
+    created_by: str
+    project_id: str
+
+    @classmethod
+    def of(cls, one: ServiceToken) -> "ServiceTokenOut":
+        """The token as it is answered."""
+        return cls(**_columns(one))
+
+
+class OwnServiceTokenOut(ServiceTokenOut, frozen=True, kw_only=True):
+    """What a service token is told about itself: `workspace` is the id of its project."""
+
+    workspace: str
+    user: Mapping[str, Any] | None
+
+    @classmethod
+    def own(cls, one: ServiceToken, user: Mapping[str, Any] | None) -> "OwnServiceTokenOut":
+        """The token as it is answered to itself."""
+        return cls(**_columns(one), workspace=one.project_id, user=user)
+
+
+def _columns(one: ServiceToken) -> dict[str, Any]:
+    return {
+        "id": one.id, "name": one.name, "scopes": one.scopes, "permissions": one.permissions, "last_used": iso_or_none(one.last_used_at),
+        "expires_at": iso_or_none(one.expires_at), "created_at": iso(one.created_at), "updated_at": iso(one.updated_at),
+        "encrypted_key": one.encrypted_key, "iv": one.iv, "tag": one.tag, "created_by": one.created_by, "project_id": one.project_id,
+    }  # fmt: skip
+
+
+class MadeReply(Out, frozen=True, kw_only=True):
+    """A new service token, shown once."""
+
+    service_token: str
+    service_token_data: ServiceTokenOut
+
+
+class DataReply(Out, frozen=True, kw_only=True):
+    """A service token."""
+
+    service_token_data: ServiceTokenOut
+
+
+class ListReply(Out, frozen=True, kw_only=True):
+    """Service tokens."""
+
+    service_token_data: Sequence[ServiceTokenOut]
+
+
+@routes.get("/api/v2/service-token", SERVICE)
+async def get_own_service_token(ctx: Ctx) -> OwnServiceTokenOut:
+    """Read the calling service token."""
+    record, person = await service_tokens.own(ctx)
+    user = None if person is None else {
+        "id": person.id, "_id": person.id, "email": person.email, "username": person.email, "firstName": person.first_name,
+        "lastName": person.last_name, "createdAt": iso(person.created_at), "updatedAt": iso(person.updated_at),
+    }  # fmt: skip
+    return OwnServiceTokenOut.own(record, user)
+
+
+@routes.post("/api/v2/service-token", USER)
+async def create_service_token(ctx: Ctx, body: service_tokens.Create) -> MadeReply:
+    """Create a service token; it is shown once."""
+    made = await service_tokens.create(ctx, body)
+    return MadeReply(service_token=made.secret.reveal(), service_token_data=ServiceTokenOut.of(made.record))
+
+
+@routes.delete("/api/v2/service-token/{service_token_id}", USER)
+async def delete_service_token(ctx: Ctx, service_token_id: str) -> DataReply:
+    """Delete a service token."""
+    return DataReply(service_token_data=ServiceTokenOut.of(await service_tokens.remove(ctx, service_token_id)))
+
+
+@routes.get("/api/v1/workspace/{workspace_id}/service-token-data", USER)
+async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ListReply:
+    """List the service tokens of a project, newest first."""
+    return ListReply(service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)])

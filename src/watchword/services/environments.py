@@ -1,0 +1,195 @@
+"""Environments of a project: create, order, change, delete and bring back (contract 3.23).
+
+Positions count from 1. A deleted environment keeps its row, its secrets and its position until it is restored or purged:
+
+    live    --remove-->           deleted
+    deleted --restore-->          live
+    either  --remove for good-->  gone; a deleted one by the purge too
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.decode import Name
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.model.projects import Environment
+from watchword.services import places
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.projects import require_slug
+from watchword.store import places as tree
+from watchword.store.engine import AlreadyThere, Tx
+
+SLUG_TAKEN = "The project has an environment with this slug already"
+
+EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new environment; without a position it comes last."""
+
+    name: Name
+    slug: EnvironmentSlug
+    position: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change. Terraform sends position 0 where none was set, so 0 is as good as none."""
+
+    name: Name | None = None
+    slug: EnvironmentSlug | None = None
+    position: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+
+
+async def create(ctx: Ctx, project_id: str, given: Create) -> Environment:
+    """A new environment with its root folder; those at its position and after move up."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "environments")
+    require_slug(given.slug)
+    try:
+        async with ctx.unit() as tx:
+            await tree.lock(tx, project_id)
+            last = await tree.last_position(tx, project_id)
+            position = min(given.position or last + 1, last + 1)
+            if position <= last:
+                await tree.shift(tx, project_id, 1, first=position)
+            made = Environment(
+                id=ctx.new_id(), project_id=project_id, name=given.name, slug=given.slug, position=position, created_at=ctx.now,
+                updated_at=ctx.now,
+            )  # fmt: skip
+            await tree.add_environments(tx, [made])
+            await tree.add_folders(tx, [places.new_root(ctx, made)])
+            _audit(ctx, "create-environment", scope, made)
+    except AlreadyThere:
+        raise BadRequest(SLUG_TAKEN) from None
+    return made
+
+
+async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) -> Environment:
+    """Change an environment's name, slug or place. Rules and references that name the old slug are not rewritten."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "edit", "environments")
+    if given.name is None and given.slug is None and given.position is None:
+        raise BadRequest("Nothing to change: send at least one field")
+    changes = {"name": given.name, "slug": None if given.slug is None else require_slug(given.slug)}
+    try:
+        async with ctx.unit() as tx:
+            await tree.lock(tx, project_id)
+            found = await _own(tx, project_id, environment_id)
+            position = await _move(tx, found, given.position) if given.position else found.position
+            changed = {name: value for name, value in changes.items() if value is not None}
+            await tree.change_environment(tx, found, position=position, updated_at=ctx.now, **changed)
+            _audit(ctx, "update-environment", scope, found, newName=given.name, newSlug=given.slug, newPosition=position)
+    except AlreadyThere:
+        raise BadRequest(SLUG_TAKEN) from None
+    return msgspec.structs.replace(found, position=position, updated_at=ctx.now, **changed)
+
+
+async def _move(tx: Tx, environment: Environment, position: int) -> int:
+    """Make room at `position` (at most the last one); the environments between the two places move by one."""
+    position = min(position, await tree.last_position(tx, environment.project_id))
+    if position < environment.position:
+        await tree.shift(tx, environment.project_id, 1, first=position, last=environment.position - 1)
+    elif position > environment.position:
+        await tree.shift(tx, environment.project_id, -1, first=environment.position + 1, last=position)
+    return position
+
+
+async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bool = False) -> Environment:
+    """Delete an environment. What is in it is out of reach at once; unless `for_good`, it can be restored until it is purged."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "delete", "environments")
+    async with ctx.unit() as tx:
+        await tree.lock(tx, project_id)
+        found = await _own(tx, project_id, environment_id, deleted_too=for_good)
+        if for_good:
+            await erase(tx, found)
+        else:
+            await tree.change_environment(tx, found, deleted_at=ctx.now, updated_at=ctx.now)
+        _audit(ctx, "delete-environment", scope, found, hardDelete=for_good)
+    return found
+
+
+async def erase(tx: Tx, environment: Environment) -> None:
+    """Delete an environment with all that is in it, in the open unit; those after it move down."""
+    await tree.remove_environment(tx, environment)
+    await tree.shift(tx, environment.project_id, -1, first=environment.position + 1)
+
+
+async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment:
+    """Bring a deleted environment back with all that was in it."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "environments")
+    try:
+        async with ctx.unit() as tx:
+            await tree.lock(tx, project_id)
+            found = await _own(tx, project_id, environment_id, deleted_too=True)
+            if found.deleted_at is None:
+                raise BadRequest("The environment is not deleted")
+            await tree.change_environment(tx, found, deleted_at=None, updated_at=ctx.now)
+            _audit(ctx, "restore-environment", scope, found)
+    except AlreadyThere:
+        raise BadRequest(SLUG_TAKEN) from None
+    return msgspec.structs.replace(found, deleted_at=None, updated_at=ctx.now)
+
+
+async def get(ctx: Ctx, project_id: str, environment_id: str) -> Environment:
+    """An environment of a project, by id."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "environments")
+    found = next((one for one in await places.environments(ctx, project_id) if one.id == environment_id), None)
+    if found is None:
+        raise _unknown(environment_id)
+    return await _seen(ctx, scope, found)
+
+
+async def get_by_slug(ctx: Ctx, project_id: str, slug: str) -> Environment:
+    """An environment of a project, by slug."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "environments")
+    return await _seen(ctx, scope, await places.environment(ctx, project_id, slug))
+
+
+async def get_by_id(ctx: Ctx, environment_id: str) -> Environment:
+    """An environment by id alone."""
+    async with ctx.view() as tx:
+        found = await tree.environment(tx, environment_id)
+    if found is None:
+        raise _unknown(environment_id)
+    return await get(ctx, found.project_id, environment_id)
+
+
+async def purge(ctx: Ctx, before: int) -> int:
+    """Remove for good up to a hundred environments deleted before a moment (ms); how many there were."""
+    ctx.public("upkeep: they were deleted, and the time in which they could be restored is over")
+    async with ctx.view() as tx:
+        gone = await tree.deleted_before(tx, before)
+    for one in gone:
+        async with ctx.unit() as tx:
+            await tree.lock(tx, one.project_id)
+            now = await tree.environment(tx, one.id)
+            if now is not None and now.deleted_at is not None:
+                await erase(tx, now)
+    return len(gone)
+
+
+async def _own(tx: Tx, project_id: str, environment_id: str, *, deleted_too: bool = False) -> Environment:
+    found = await tree.environment(tx, environment_id)
+    if found is None or found.project_id != project_id or (found.deleted_at is not None and not deleted_too):
+        raise _unknown(environment_id)
+    return found
+
+
+def _unknown(environment_id: str) -> NotFound:
+    return NotFound(f"There is no environment with id {environment_id[:64]!r} in this project")
+
+
+async def _seen(ctx: Ctx, scope: ProjectScope, found: Environment) -> Environment:
+    await ctx.audit_read("get-environment", org_id=scope.org_id, project_id=found.project_id, id=found.id)
+    return found
+
+
+def _audit(ctx: Ctx, event: str, scope: ProjectScope, one: Environment, **more: object) -> None:
+    said = {"name": one.name, "slug": one.slug, **more}
+    ctx.audit(event, org_id=scope.org_id, project_id=one.project_id, id=one.id, **said)

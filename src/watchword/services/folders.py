@@ -1,0 +1,198 @@
+"""Folders: create with their parents, list, find, rename, delete (contract 3.27).
+
+Every permission is asked about the folder that holds the one in question: its environment's slug and its path.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.decode import Trimmed, checked
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.model.projects import Folder
+from watchword.services import places
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.places import Place, child_path, folder_name, normal_path, parent_path
+from watchword.services.times import read_time
+from watchword.store import places as tree
+from watchword.store.engine import Tx
+
+SUBJECT = "secret-folders"
+NAME_TAKEN = "There is a folder with this name already"
+
+Description = Annotated[str, msgspec.Meta(max_length=1_000)]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder called `name` in the folder at `path`."""
+
+    project_id: str
+    environment: str
+    name: str
+    path: str = "/"
+    description: str | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which folders: those directly in `path`, or all below it. `changed_since` (ISO 8601): with secrets that changed since."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+    recursive: bool = False
+    changed_since: str | None = None
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder in `path` that has this id or name."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+    id_or_name: str
+
+
+class Rename(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of a batch of renames: the folder with this id in `path`."""
+
+    id: Trimmed
+    environment: Trimmed
+    name: Trimmed
+    path: Trimmed = "/"
+    description: Description | None = None
+
+
+async def create(ctx: Ctx, given: Create) -> Folder:
+    """The folder, made with its missing parents; the one that is there already where there is one."""
+    scope = await enter_project(ctx, given.project_id)
+    path = normal_path(given.path, "path")
+    ctx.require(scope, "create", SUBJECT, environment=given.environment, secretPath=path)
+    folder_name(given.name)
+    environment = await places.environment(ctx, given.project_id, given.environment)
+    existing = await places.find(ctx, given.project_id, environment.slug, child_path(path, given.name))
+    if existing is not None:
+        return existing.folder
+    async with ctx.unit() as tx:
+        parent = await places.make_path(ctx, tx, given.project_id, environment, path)
+        for one in await tree.children(tx, parent.id):
+            if one.name == given.name:
+                return one
+        made = places.new_folder(ctx, parent, given.name, given.description)
+        await tree.add_folders(tx, [made])
+        _audit(ctx, "create-folder", scope, given.environment, made, path)
+    return made
+
+
+async def every(ctx: Ctx, given: Listed, *, ask: bool) -> list[Folder]:
+    """The folders in a place; of an unknown place, none. With `ask`, only where the caller may read folders.
+
+    The older route asks for membership only: names of folders were never hidden from members there.
+    """
+    scope = await enter_project(ctx, given.project_id)
+    path = normal_path(given.path, "path")
+    if ask and not given.recursive:
+        ctx.require(scope, "read", SUBJECT, environment=given.environment, secretPath=path)
+    since = None if given.changed_since is None else checked("lastSecretModified", read_time, given.changed_since)
+    await places.environment(ctx, given.project_id, given.environment)
+    place = await places.find(ctx, given.project_id, given.environment, path)
+    if place is None:
+        return []
+    async with ctx.view() as tx:
+        found = await (tree.descendants(tx, place.folder) if given.recursive else tree.children(tx, place.folder.id))
+    if ask and given.recursive:
+        found = [one for one in found if _may_see(ctx, scope, given.environment, one)]
+    return [one for one in found if since is None or (one.last_secret_modified_at or 0) >= since]
+
+
+def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) -> bool:
+    return ctx.may(scope, "read", SUBJECT, environment=environment, secretPath=parent_path(folder.path))
+
+
+async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> Place:
+    """A folder by id, with its environment. With `ask`, only where the caller may read folders."""
+    place = await places.by_folder(ctx, folder_id)
+    if place is None:
+        raise _unknown(folder_id)
+    scope = await enter_project(ctx, place.folder.project_id)
+    if ask:
+        ctx.require(scope, "read", SUBJECT, environment=place.environment.slug, secretPath=parent_path(place.folder.path))
+    return place
+
+
+async def rename(ctx: Ctx, given: Named, name: str, description: str | None = None) -> Folder:
+    """Give a folder another name; the paths of all below it follow. What names the old path is not rewritten."""
+    one = Rename(id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description)
+    return (await rename_many(ctx, given.project_id, [one]))[0]
+
+
+async def rename_many(ctx: Ctx, project_id: str, given: Sequence[Rename]) -> list[Folder]:
+    """Give several folders of a project other names: all, or none when one cannot be."""
+    scope = await enter_project(ctx, project_id)
+    wanted = [(one, normal_path(one.path, "path")) for one in given]
+    for one, path in wanted:
+        ctx.require(scope, "edit", SUBJECT, environment=one.environment, secretPath=path)
+        folder_name(one.name)
+    async with ctx.unit() as tx:
+        await tree.lock(tx, project_id)
+        return [await _rename(ctx, tx, scope, one, path) for one, path in wanted]
+
+
+async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: str) -> Folder:
+    named = Named(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
+    found, siblings = await _located(tx, named, by_name=False)
+    if any(one.name == given.name and one.id != found.id for one in siblings):
+        raise BadRequest(NAME_TAKEN)
+    whole = normal_path(child_path(path, given.name), "path")
+    changed = msgspec.structs.replace(
+        found, name=given.name, path=whole, version=found.version + 1, updated_at=ctx.now,
+        description=found.description if given.description is None else given.description,
+    )  # fmt: skip
+    await tree.change_folder(
+        tx, found, name=changed.name, path=whole, version=changed.version, updated_at=ctx.now, description=changed.description
+    )
+    if whole != found.path:
+        if await tree.longest_below(tx, found) + len(whole) - len(found.path) > places.MAX_PATH:
+            raise BadRequest("With this name the path of a folder below would be too long")
+        await tree.move_below(tx, found, whole)
+    _audit(ctx, "update-folder", scope, given.environment, changed, path, oldFolderName=found.name)
+    return changed
+
+
+async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
+    """Delete a folder by id or by name. Raises BadRequest for one that is not empty, unless `with_content`."""
+    scope = await enter_project(ctx, given.project_id)
+    path = normal_path(given.path, "path")
+    ctx.require(scope, "delete", SUBJECT, environment=given.environment, secretPath=path)
+    async with ctx.unit() as tx:
+        await tree.lock(tx, given.project_id)
+        found, _ = await _located(tx, msgspec.structs.replace(given, path=path), by_name=True)
+        if not with_content and not await tree.is_empty(tx, found.id):
+            raise BadRequest("The folder is not empty: send forceDelete to delete it with all that is in it")
+        await tree.remove_folder(tx, found)
+        _audit(ctx, "delete-folder", scope, given.environment, found, path)
+    return found
+
+
+async def _located(tx: Tx, given: Named, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
+    """The folder and all that are in the same one. The place was named in the permission, so the folder must be there."""
+    place = await tree.at(tx, given.project_id, given.environment, given.path)
+    siblings = await tree.children(tx, place[1].id) if place else []
+    found = next((one for one in siblings if one.id == given.id_or_name), None)
+    if found is None and by_name:
+        found = next((one for one in siblings if one.name == given.id_or_name), None)
+    if found is None:
+        raise _unknown(given.id_or_name)
+    return found, siblings
+
+
+def _unknown(id_or_name: str) -> NotFound:
+    return NotFound(f"There is no folder {id_or_name[:64]!r} here")
+
+
+def _audit(ctx: Ctx, event: str, scope: ProjectScope, environment: str, folder: Folder, path: str, **more: object) -> None:
+    ctx.audit(
+        event, org_id=scope.org_id, project_id=scope.project.id, environment=environment, folderId=folder.id, folderName=folder.name,
+        folderPath=path, **more,
+    )  # fmt: skip
