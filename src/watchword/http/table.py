@@ -4,8 +4,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from watchword.http import (
-    account, audit, auths, environments, explain, folders, identities, lifecycle, memberships, org_people, org_roles, people,
-    privileges, project_roles, projects, service_tokens, system, tags,
+    account,
+    audit,
+    auths,
+    environments,
+    explain,
+    folders,
+    identities,
+    lifecycle,
+    memberships,
+    org_people,
+    org_roles,
+    people,
+    privileges,
+    project_roles,
+    projects,
+    service_tokens,
+    system,
+    tags,
 )  # fmt: skip
 from watchword.http.openapi import documentation
 from watchword.http.routing import Route, Routes
