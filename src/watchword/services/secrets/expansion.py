@@ -1,0 +1,112 @@
+"""References in values: everything they lead to is gathered level by level, and the caller must be able to read each of it."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from watchword.domain.errors import PermissionDenied
+from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, one_line, references
+from watchword.services.access import ProjectScope
+from watchword.services.context import Ctx
+from watchword.services.keys import Sealer
+from watchword.services.places import Place
+from watchword.services.secrets import chains, rights, sealed, shelves
+from watchword.services.secrets.shelves import Held
+
+Sources = dict[Address, Source | None]
+
+
+async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[Source]) -> Sources:
+    """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read.
+
+    What is not there is None. Each level takes at most a handful of queries, however many references it has.
+    """
+    found: Sources = {}
+    level = list(starts)
+    for _ in range(MAX_DEPTH):
+        asked = _asked(level, found)
+        if not asked:
+            break
+        resolved = await _resolve(ctx, scope, asked)
+        level = []
+        for address, referrer in asked.items():
+            hit = resolved.get(address)
+            if hit is None:
+                found[address] = None
+                continue
+            place, held = hit
+            require_value(scope, place, held, referrer)
+            here = Address(place.environment.slug, place.folder.path, held.secret.key)
+            source = found.get(here) or Source(here, sealed.value_of(key, held.secret))
+            found[address] = source
+            level.append(source)
+    return found
+
+
+def _asked(level: Sequence[Source], known: Mapping[Address, Source | None]) -> dict[Address, Address]:
+    """What the values of this level refer to and is not known yet, with one that refers to it."""
+    return {
+        address: source.address
+        for source in level
+        for reference in references(source.value)
+        if (address := reference.seen_from(source.address.environment, source.address.path)) not in known
+    }
+
+
+async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address]) -> dict[Address, tuple[Place, Held]]:
+    """The secrets at these addresses, own ones first and imported ones after them."""
+    project_id = scope.project.id
+    places = await chains.places(ctx, project_id, {(one.environment, one.path) for one in asked})
+    links = await chains.links(ctx, project_id)
+    ways = {at: _way(scope, chains.chain(links, place)) for at, place in places.items() if place is not None}
+    wanted: dict[str, set[str]] = {}
+    for address in asked:
+        for place in ways.get((address.environment, address.path), ()):
+            wanted.setdefault(place.folder.id, set()).add(address.key)
+    there = await shelves.picked(ctx, project_id, wanted)
+    return {
+        address: (place, held)
+        for address in asked
+        for place in reversed(ways.get((address.environment, address.path), ()))
+        if (held := there.get((place.folder.id, address.key))) is not None
+    }
+
+
+def _way(scope: ProjectScope, chain: list[Place]) -> list[Place]:
+    """The chain without the imports that the caller may not read anything of; the asked place itself stays."""
+    return chain[:1] + [place for place in chain[1:] if rights.some(scope, rights.READ, place)]
+
+
+def require_value(scope: ProjectScope, place: Place, held: Held, referrer: Address) -> None:
+    """Raise PermissionDenied unless the caller may read the value that `referrer` refers to."""
+    facts = rights.in_place(place.environment.slug, place.folder.path, held.facts)
+    if not scope.ability.allows(rights.READ, rights.SUBJECT, facts):
+        where = f"{held.secret.key} in {place.environment.slug}:{place.folder.path}"
+        raise PermissionDenied(
+            f"You are not allowed to read the value of {where}, which {referrer} refers to",
+            details=[{"action": rights.READ, "subject": rights.SUBJECT, "conditions": facts}],
+        )
+
+
+async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Source]) -> None:
+    """Raise PermissionDenied when one of these values, about to be stored, refers to a secret that the caller cannot read.
+
+    Who could not read it shall not have it read by somebody else's expansion either. What is not there yet may be named
+    where the caller could read it; a name of the same folder that is nobody's may be anything, such as a shell variable.
+    """
+    asked = _asked(starts, {})
+    if not asked:
+        return
+    resolved = await _resolve(ctx, scope, asked)
+    for address, referrer in asked.items():
+        hit = resolved.get(address)
+        if hit is not None:
+            require_value(scope, hit[0], hit[1], referrer)
+        elif (address.environment, address.path) != (referrer.environment, referrer.path):
+            rights.require_some(ctx, scope, rights.READ, address.environment, address.path, secretName=address.key)
+
+
+def filled(expander: Expander, source: Source, *, on_one_line: bool) -> str:
+    """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding."""
+    if not references(source.value):
+        return source.value
+    value = expander.value(source)
+    return one_line(value) if on_one_line else value

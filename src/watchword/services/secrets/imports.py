@@ -1,0 +1,208 @@
+"""Managing secret imports: a folder shows another place's secrets (contract 3.28, 7.4).
+
+Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A source
+that is not there yet is accepted: it is filled once it is made.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.model.projects import SecretImport
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.places import Place, by_folder, environment, find, normal_path
+from watchword.services.secrets import chains, rights
+from watchword.services.secrets.writing import Target
+from watchword.store import imports, places, secrets
+from watchword.store.engine import StillNeeded, Tx
+from watchword.store.imports import Link
+
+SUBJECT = "secret-imports"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown; None: stays as it is."""
+
+    environment: str | None = None
+    path: str | None = None
+
+
+class Import(msgspec.Struct, frozen=True):
+    """An import, and the folder that it is in."""
+
+    link: Link
+    place: Place
+
+
+def _facts(target: Target, path: str) -> dict[str, str]:
+    return {"environment": target.environment, "secretPath": path}
+
+
+async def _enter(ctx: Ctx, target: Target, action: str) -> tuple[ProjectScope, str]:
+    scope = await enter_project(ctx, target.project_id)
+    path = normal_path(target.path, "path")
+    ctx.require(scope, action, SUBJECT, **_facts(target, path))
+    return scope, path
+
+
+async def _place(ctx: Ctx, target: Target, path: str) -> Place:
+    place = await find(ctx, target.project_id, target.environment, path)
+    if place is None:
+        raise NotFound(f"There is no folder {path[:256]!r} in environment {target.environment[:64]!r}")
+    return place
+
+
+def _require_source(ctx: Ctx, scope: ProjectScope, slug: str, path: str) -> None:
+    """Who imports a place must be able to see it: others will read it through the import with rights of their own."""
+    for action in (rights.DESCRIBE, rights.READ):
+        rights.require_some(ctx, scope, action, slug, path)
+
+
+async def create(ctx: Ctx, target: Target, source: Source, *, is_replication: bool = False) -> Import:
+    """A new import at the end of the folder's list."""
+    scope, path = await _enter(ctx, target, "create")
+    slug, source_path = source.environment or "", normal_path(source.path or "/", "import.path")
+    _require_source(ctx, scope, slug, source_path)
+    if is_replication:
+        raise BadRequest("Replication is not supported: an import shows the source's secrets as they are at any moment")
+    place = await _place(ctx, target, path)
+    shown = await environment(ctx, scope.project.id, slug)
+    record = SecretImport(
+        id=ctx.new_id(), folder_id=place.folder.id, project_id=scope.project.id, source_environment_id=shown.id, source_path=source_path,
+        position=1, created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    try:
+        async with ctx.unit() as tx:
+            await places.lock(tx, scope.project.id)
+            links = await _links(tx, scope.project.id)
+            own = links.get(place.folder.id, [])
+            await _require_sound(tx, links, place, record)
+            record = msgspec.structs.replace(record, position=len(own) + 1)
+            await imports.add(tx, record)
+            _audit(ctx, scope, "create-secret-import", record, target, path, importFromEnvironment=slug, importFromSecretPath=source_path)
+    except StillNeeded:
+        raise NotFound("The folder or the source was deleted meanwhile") from None
+    return await _read(ctx, record.id, place)
+
+
+async def _links(tx: Tx, project_id: str) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for link in await imports.in_project(tx, project_id):
+        found.setdefault(link.record.folder_id, []).append(link)
+    return found
+
+
+async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: Place, record: SecretImport) -> None:
+    here = (place.environment.id, place.folder.path)
+    there = (record.source_environment_id, record.source_path)
+    if here == there:
+        raise BadRequest("A folder cannot import itself")
+    others = [link.record for link in links.get(place.folder.id, []) if link.record.id != record.id]
+    if any((one.source_environment_id, one.source_path) == there for one in others):
+        raise BadRequest("The folder imports this place already")
+    showing = {folder.id: (folder.environment_id, folder.path) for folder in await secrets.folders(tx, links)}
+    without = {id: [link for link in some if link.record.id != record.id] for id, some in links.items()}
+    if chains.reaches(without, there, here, showing):
+        raise BadRequest("This import would close a circle: the source shows this folder's secrets already")
+
+
+async def _read(ctx: Ctx, id: str, place: Place) -> Import:
+    async with ctx.view() as tx:
+        link = await imports.by_id(tx, id)
+    if link is None:
+        raise NotFound("The import was deleted meanwhile")
+    return Import(link, place)
+
+
+async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
+    """The imports of a folder in their order."""
+    scope, path = await _enter(ctx, target, "read")
+    place = await _place(ctx, target, path)
+    links = await chains.links(ctx, scope.project.id)
+    own = links.get(place.folder.id, ())
+    await ctx.audit_read(
+        "get-secret-imports", org_id=scope.org_id, project_id=scope.project.id, environment=target.environment, secretPath=path,
+        folderId=place.folder.id, numberOfImports=len(own),
+    )  # fmt: skip
+    return [Import(link, place) for link in own]
+
+
+async def get(ctx: Ctx, import_id: str) -> Import:
+    """One import by id."""
+    gone = NotFound(f"There is no import with id {import_id[:64]!r}")
+    if "\x00" in import_id:
+        raise gone
+    async with ctx.view() as tx:
+        link = await imports.by_id(tx, import_id)
+    place = await by_folder(ctx, link.record.folder_id) if link else None
+    if link is None or place is None:
+        raise gone
+    scope = await enter_project(ctx, link.record.project_id)
+    ctx.require(scope, "read", SUBJECT, environment=place.environment.slug, secretPath=place.folder.path)
+    await ctx.audit_read(
+        "get-secret-import", org_id=scope.org_id, project_id=scope.project.id, secretImportId=import_id, folderId=place.folder.id
+    )
+    return Import(link, place)
+
+
+async def update(ctx: Ctx, target: Target, import_id: str, source: Source, position: int | None) -> Import:
+    """Let an import show another place, or stand at another position of its folder's list."""
+    scope, path = await _enter(ctx, target, "edit")
+    place = await _place(ctx, target, path)
+    shown = await environment(ctx, scope.project.id, source.environment) if source.environment else None
+    source_path = None if source.path is None else normal_path(source.path, "import.path")
+    async with ctx.unit() as tx:
+        await places.lock(tx, scope.project.id)
+        links = await _links(tx, scope.project.id)
+        link = _own(links, place, import_id)
+        after = msgspec.structs.replace(
+            link.record, source_environment_id=shown.id if shown else link.record.source_environment_id,
+            source_path=link.record.source_path if source_path is None else source_path,
+        )  # fmt: skip
+        if (after.source_environment_id, after.source_path) != (link.record.source_environment_id, link.record.source_path):
+            _require_source(ctx, scope, (shown or link.source).slug, after.source_path)
+            await _require_sound(tx, links, place, after)
+        await imports.change(
+            tx, after, source_environment_id=after.source_environment_id, source_path=after.source_path, updated_at=ctx.now
+        )
+        if position is not None:
+            await _reorder(tx, links[place.folder.id], import_id, position)
+        _audit(ctx, scope, "update-secret-import", after, target, path, position=position)
+    return await _read(ctx, import_id, place)
+
+
+def _own(links: dict[str, list[Link]], place: Place, import_id: str) -> Link:
+    for link in links.get(place.folder.id, []):
+        if link.record.id == import_id:
+            return link
+    raise NotFound(f"There is no import {import_id[:64]!r} in this folder")
+
+
+async def _reorder(tx: Tx, own: Sequence[Link], import_id: str, position: int) -> None:
+    ids = [link.record.id for link in own if link.record.id != import_id]
+    ids.insert(max(0, min(position - 1, len(ids))), import_id)
+    await imports.put_in_order(tx, own[0].record.project_id, ids)
+
+
+async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
+    """Delete an import; those after it move up."""
+    scope, path = await _enter(ctx, target, "delete")
+    place = await _place(ctx, target, path)
+    async with ctx.unit() as tx:
+        await places.lock(tx, scope.project.id)
+        links = await _links(tx, scope.project.id)
+        link = _own(links, place, import_id)
+        await imports.remove(tx, link.record)
+        rest = [one.record.id for one in links[place.folder.id] if one.record.id != import_id]
+        await imports.put_in_order(tx, scope.project.id, rest)
+        _audit(ctx, scope, "delete-secret-import", link.record, target, path)
+    return Import(link, place)
+
+
+def _audit(ctx: Ctx, scope: ProjectScope, name: str, record: SecretImport, target: Target, path: str, **more: object) -> None:
+    ctx.audit(
+        name, org_id=scope.org_id, project_id=scope.project.id, secretImportId=record.id, folderId=record.folder_id,
+        importToEnvironment=target.environment, importToSecretPath=path, **more,
+    )  # fmt: skip

@@ -1,0 +1,112 @@
+"""Moving secrets to another folder or environment (contract 3.30): they keep their ids and their history.
+
+A value is bound to its folder, so it is sealed anew. Where the destination has the name already and may be overwritten,
+the destination's secret gets the value as its next version, and the moved one is gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.model.secrets import StoredSecret
+from watchword.domain.references import Address, Source
+from watchword.domain.secret_text import MAX_IN_FOLDER
+from watchword.services.access import ProjectScope
+from watchword.services.context import Ctx
+from watchword.services.places import normal_path
+from watchword.services.secrets import expansion, rights, sealed
+from watchword.services.secrets.shelves import held
+from watchword.services.secrets.writing import Desk, Target, desk, enter, unit
+from watchword.store import places, secrets
+from watchword.store.engine import Tx
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """How many secrets went over."""
+
+    count: int
+
+
+async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str], *, overwrite: bool) -> Moved:
+    """Move shared secrets with everybody's own ones of that name: all of them, or none."""
+    scope, from_path = await enter(ctx, source, rights.DELETE, ())
+    to_path = normal_path(destination.path, "destinationSecretPath")
+    for action in (rights.DELETE, rights.READ):
+        rights.require_some(ctx, scope, action, source.environment, from_path)
+    rights.require_some(ctx, scope, rights.CREATE, destination.environment, to_path)
+    start = await desk(ctx, scope, source.environment, from_path)
+    goal = await desk(ctx, scope, destination.environment, to_path)
+    if start.place.folder.id == goal.place.folder.id:
+        raise BadRequest("The secrets are in that folder already")
+    await _require_readable(ctx, scope, start, goal, ids)
+    async with unit(ctx) as tx:
+        rows = await _rows(ctx, tx, start, goal, ids)
+        others = await secrets.named(tx, [start.place.folder.id, goal.place.folder.id], {row.key for row in rows}, to_change=True)
+        there = {(row.key, row.user_id): row for row in others if row.folder_id == goal.place.folder.id}
+        _require_room(ctx, goal, rows, there, overwrite=overwrite)
+        if await secrets.count(tx, goal.place.folder.id) + len(rows) > MAX_IN_FOLDER:
+            raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
+        for row in others:
+            if row.folder_id == start.place.folder.id:
+                await _carry(ctx, tx, goal, row, there.get((row.key, row.user_id)))
+        for at in (start, goal):
+            await places.touch(tx, at.place.folder.id, ctx.now)
+        _audit(ctx, scope, start, goal, rows)
+    return Moved(len(rows))
+
+
+async def _require_readable(ctx: Ctx, scope: ProjectScope, start: Desk, goal: Desk, ids: Sequence[str]) -> None:
+    """A local reference means something else in the new folder: it must not lead to what the caller cannot read there."""
+    async with ctx.view() as tx:
+        rows = [row for row in await secrets.by_ids(tx, ids) if row.folder_id == start.place.folder.id and row.user_id is None]
+    values = [Source(Address(*goal.at, row.key), sealed.value_of(start.key, row)) for row in rows if row.references]
+    await expansion.require_readable(ctx, scope, values)
+
+
+async def _rows(ctx: Ctx, tx: Tx, start: Desk, goal: Desk, ids: Sequence[str]) -> list[StoredSecret]:
+    found = [row for row in await secrets.by_ids(tx, ids, to_change=True) if row.folder_id == start.place.folder.id and row.user_id is None]
+    if len(found) != len(set(ids)):
+        raise NotFound("Some of these secrets are not in the source folder")
+    for row in found:
+        facts = held(row, start.labels).facts
+        for action, at in ((rights.DELETE, start), (rights.READ, start), (rights.CREATE, goal)):
+            rights.require(ctx, start.scope, action, *at.at, facts)
+    return found
+
+
+def _require_room(
+    ctx: Ctx, goal: Desk, rows: Sequence[StoredSecret], there: Mapping[tuple[str, str | None], StoredSecret], *, overwrite: bool
+) -> None:
+    taken = [there[row.key, None] for row in rows if (row.key, None) in there]
+    if taken and not overwrite:
+        raise BadRequest(f"The destination has secrets of these names already: {', '.join(row.key for row in taken[:10])}")
+    for row in taken:
+        rights.require(ctx, goal.scope, rights.EDIT, *goal.at, held(row, goal.labels).facts)
+
+
+async def _carry(ctx: Ctx, tx: Tx, goal: Desk, row: StoredSecret, there: StoredSecret | None) -> None:
+    plain = sealed.opened(goal.key, row)
+    keep = goal.scope.project.version_limit
+    fields: dict[str, Any] = {"actor_kind": ctx.actor.kind, "actor_id": ctx.actor.id or None, "updated_at": ctx.now}
+    if there is None:
+        bare = msgspec.structs.replace(row, folder_id=goal.place.folder.id, version=row.version + 1, **fields)
+        before = row
+    else:
+        await secrets.remove(tx, [row])
+        bare = msgspec.structs.replace(
+            there, version=there.version + 1, tag_ids=row.tag_ids, references=row.references,
+            skip_multiline_encoding=row.skip_multiline_encoding, **fields,
+        )  # fmt: skip
+        before = there
+    after = sealed.sealed(goal.key, bare, plain)
+    await secrets.replace(tx, before, after)
+    await secrets.add_versions(tx, [sealed.as_version(ctx, after)], keep)
+
+
+def _audit(ctx: Ctx, scope: ProjectScope, start: Desk, goal: Desk, rows: Sequence[StoredSecret]) -> None:
+    ctx.audit(
+        "move-secrets", org_id=scope.org_id, project_id=scope.project.id, sourceEnvironment=start.at[0], sourceSecretPath=start.at[1],
+        destinationEnvironment=goal.at[0], destinationSecretPath=goal.at[1], secretIds=[row.id for row in rows],
+    )  # fmt: skip

@@ -1,0 +1,320 @@
+"""Reading secrets: one by name or id, or all that a folder shows (contract 3.30, 3.31, 7)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from watchword.domain.errors import Forbidden, NotFound
+from watchword.domain.model.projects import Folder
+from watchword.domain.model.secrets import SecretVersion, StoredSecret
+from watchword.domain.references import Address, Expander, Source
+from watchword.domain.secret_text import tidy_name
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.keys import Sealer
+from watchword.services.places import Place, by_folder, descendants, find, normal_path
+from watchword.services.secrets import chains, expansion, rights, sealed, shelves
+from watchword.services.secrets.rights import Rights
+from watchword.services.secrets.shelves import Held, Shelf
+from watchword.services.secrets.views import SecretView, look
+from watchword.store import secrets, versions
+from watchword.store.engine import Tx
+
+Keeps = Callable[[Held], bool]
+
+
+class One(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that is asked for. `show`: with its value; `version`: as it was then."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+    name: str
+    kind: str = "shared"
+    version: int | None = None
+    show: bool = True
+    expand: bool = False
+    with_imports: bool = False
+
+
+class Every(msgspec.Struct, frozen=True, kw_only=True):
+    """The secrets that are asked for. `personal`: the caller's own ones left out, beside the shared ones, or instead of them."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+    recursive: bool = False
+    show: bool = True
+    expand: bool = False
+    with_imports: bool = False
+    personal: Literal["none", "beside", "instead"] = "none"
+    tag_slugs: frozenset[str] = frozenset()
+    metadata: tuple[tuple[str | None, str | None], ...] = ()
+    must_exist: bool = False
+
+
+class Group(msgspec.Struct, frozen=True):
+    """What one import brings in: the place it shows, and the secrets seen there."""
+
+    place: Place
+    secrets: Sequence[SecretView]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The answer to a list: own secrets, and imported ones by import."""
+
+    secrets: Sequence[SecretView]
+    imports: Sequence[Group] = ()
+
+
+def missing(name: str, environment: str, path: str) -> NotFound:
+    """The refusal for a secret that is not there."""
+    return NotFound(f"There is no secret {name[:128]!r} in environment {environment[:64]!r} at {path[:256]!r}")
+
+
+async def one(ctx: Ctx, wanted: One) -> SecretView:
+    """One secret by name, its value with it unless `show` is False. Raises PermissionDenied, NotFound."""
+    scope = await enter_project(ctx, wanted.project_id)
+    name, path = tidy_name(wanted.name), normal_path(wanted.path)
+    place = await find(ctx, wanted.project_id, wanted.environment, path)
+    user_id = ctx.actor.id if wanted.kind == "personal" and ctx.actor.kind == "user" else None
+    held: Held | None = None
+    imported = False
+    if place is not None and (wanted.kind == "shared" or user_id):
+        asked = place
+        held = await shelves.one(ctx, place, name, user_id)
+        if held is None and wanted.with_imports and user_id is None:
+            hit = await _imported(ctx, scope, asked, name, show=wanted.show)
+            if hit is not None:
+                # Who may see nothing of this name in the asked folder does not see what the folder shows.
+                rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path, secretName=name)
+                place, held = hit
+                imported = True
+    if place is None or held is None:
+        rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path, secretName=name)
+        raise missing(name, wanted.environment, path)
+    return await _shown(ctx, scope, place, held, wanted, imported=imported)
+
+
+async def _imported(ctx: Ctx, scope: ProjectScope, place: Place, name: str, *, show: bool) -> tuple[Place, Held] | None:
+    links = await chains.links(ctx, scope.project.id)
+    way = chains.chain(links, place)[1:]
+    there = await shelves.picked(ctx, scope.project.id, {at.folder.id: {name} for at in way})
+    for at in way:
+        held = there.get((at.folder.id, name))
+        if held is not None and _imports(scope, at, show=show)(held):
+            return at, held
+    return None
+
+
+def _imports(scope: ProjectScope, at: Place, *, show: bool) -> Keeps:
+    """Which secrets of an imported place the caller sees: without the value's permission, none where values are asked."""
+    describes = Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path)
+    reads = Rights(scope, rights.READ, at.environment.slug, at.folder.path)
+    return (lambda held: describes(held) and reads(held)) if show else describes
+
+
+async def _shown(ctx: Ctx, scope: ProjectScope, place: Place, held: Held, wanted: One, *, imported: bool) -> SecretView:
+    environment, path = place.environment.slug, place.folder.path
+    rights.require(ctx, scope, rights.DESCRIBE, environment, path, held.facts)
+    if wanted.show:
+        rights.require(ctx, scope, rights.READ, environment, path, held.facts)
+    key = await sealed.sealer(ctx, scope.project.id)
+    if wanted.version is not None and wanted.version != held.secret.version:
+        held = await as_of(ctx, held, wanted.version)
+    view = look(key, held, place, show=wanted.show, is_imported=imported)
+    if wanted.expand and wanted.show:
+        view = (await _expanded(ctx, scope, key, [view]))[0]
+    await ctx.audit_read(
+        "get-secret", org_id=scope.org_id, project_id=scope.project.id, environment=environment, secretPath=path, secretId=held.secret.id,
+        secretKey=held.secret.key, secretVersion=held.secret.version,
+    )  # fmt: skip
+    return view
+
+
+async def as_of(ctx: Ctx, held: Held, n: int) -> Held:
+    """The secret as it was at version `n`, judged by what it is now. Raises NotFound."""
+    labels = await shelves.tags(ctx, held.secret.project_id)
+    async with ctx.view() as tx:
+        found = await secrets.version(tx, held.secret.id, n)
+    if found is None:
+        raise NotFound(f"There is no version {n} of this secret, or it is not kept any more")
+    then = shelves.held(then_of(held.secret, found), labels)
+    return msgspec.structs.replace(then, facts=held.facts)
+
+
+def then_of(secret: StoredSecret, was: SecretVersion) -> StoredSecret:
+    """The row of a secret as it was at a version: its envelopes were sealed for that version's folder."""
+    return msgspec.structs.replace(
+        secret, folder_id=was.folder_id, version=was.version, key=was.key, value=was.value, comment=was.comment,
+        skip_multiline_encoding=was.skip_multiline_encoding, metadata=was.metadata, tag_ids=was.tag_ids, actor_kind=was.actor_kind,
+        actor_id=was.actor_id, updated_at=was.created_at,
+    )  # fmt: skip
+
+
+async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, Place, Held]:
+    """A secret by id, and the caller's scope in its project. Raises NotFound also where the caller is no member."""
+    gone = NotFound(f"There is no secret with id {secret_id[:64]!r}")
+    if "\x00" in secret_id:
+        raise gone
+    async with ctx.view() as tx:
+        rows = await secrets.by_ids(tx, [secret_id])
+    if not rows or rows[0].user_id not in (None, ctx.actor.id):
+        raise gone
+    try:
+        scope = await enter_project(ctx, rows[0].project_id)
+    except (Forbidden, NotFound):
+        raise gone from None
+    place = await by_folder(ctx, rows[0].folder_id)
+    if place is None:
+        raise gone
+    return scope, place, shelves.held(rows[0], await shelves.tags(ctx, scope.project.id))
+
+
+async def by_id(ctx: Ctx, secret_id: str, *, show: bool = True) -> SecretView:
+    """One secret by id, as `one` gives it."""
+    scope, place, held = await locate(ctx, secret_id)
+    wanted = One(project_id=scope.project.id, environment=place.environment.slug, path=place.folder.path, name=held.secret.key, show=show)
+    return await _shown(ctx, scope, place, held, wanted, imported=False)
+
+
+async def _expanded(ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[SecretView]) -> list[SecretView]:
+    """The views with the references in their values filled in."""
+    starts = [None if view.is_hidden or "${" not in view.value else _source(view) for view in views]
+    if not any(starts):
+        return list(views)
+    expander = Expander(await expansion.gather(ctx, scope, key, [start for start in starts if start]))
+    return [
+        view if start is None else msgspec.structs.replace(
+            view, value=expansion.filled(expander, start, on_one_line=bool(view.secret.skip_multiline_encoding))
+        )
+        for view, start in zip(views, starts, strict=True)
+    ]  # fmt: skip
+
+
+def _source(view: SecretView) -> Source:
+    return Source(Address(view.environment, view.path, view.secret.key), view.value)
+
+
+async def every(ctx: Ctx, wanted: Every) -> Listed:
+    """All that the caller may see of a folder, or of a folder and those below it. Raises PermissionDenied where that is nothing."""
+    scope = await enter_project(ctx, wanted.project_id)
+    path = normal_path(wanted.path)
+    if not wanted.recursive:
+        rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path)
+    place = await find(ctx, wanted.project_id, wanted.environment, path)
+    if place is None:
+        if wanted.must_exist:
+            raise NotFound(f"There is no folder {path[:256]!r} in environment {wanted.environment[:64]!r}")
+        return Listed(())
+    there = [place, *await _below(ctx, place)] if wanted.recursive else [place]
+    there = [at for at in there if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none]
+    held = await shelves.everything(ctx, scope.project.id, [at.folder.id for at in there])
+    key = await sealed.sealer(ctx, scope.project.id)
+    views = [view for at in there for view in _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, is_asked=at is place)]
+    groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
+    if wanted.expand and wanted.show:
+        views, groups = await _expand_all(ctx, scope, key, views, groups)
+    await ctx.audit_read(
+        "get-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=wanted.environment, secretPath=path,
+        numberOfSecrets=len(views),
+    )  # fmt: skip
+    return Listed(views, groups)
+
+
+async def _below(ctx: Ctx, place: Place) -> list[Place]:
+    async def load(tx: Tx) -> tuple[list[Folder], tuple[str, ...]]:
+        return await descendants(tx, place.folder), (versions.tree(place.folder.project_id),)
+
+    found: list[Folder] = await ctx.fresh.get(("below", place.folder.id), load)
+    return [Place(environment=place.environment, folder=folder) for folder in found]
+
+
+def _of_folder(
+    ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, *, is_asked: bool
+) -> Iterable[SecretView]:
+    environment, path = at.environment.slug, at.folder.path
+    describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
+    mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
+    keeps = _filter(wanted)
+    for held in shelf.every():
+        own = mine.get(held.secret.key)
+        both = (own,) if own is not None and wanted.personal == "instead" else (held,) if own is None else (held, own)
+        for seen in both:
+            if not describes(seen) or (keeps is not None and not keeps(seen)):
+                continue
+            show = wanted.show and reads(seen)
+            # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
+            if show or is_asked or not wanted.show:
+                yield look(key, seen, at, show=show)
+
+
+def _filter(wanted: Every) -> Keeps | None:
+    slugs, pairs = wanted.tag_slugs, wanted.metadata
+    if not slugs and not pairs:
+        return None
+
+    def has(held: Held, name: str | None, value: str | None) -> bool:
+        items = [item for item in held.secret.metadata if not item.is_encrypted or value is None]
+        return any((name is None or item.key == name) and (value is None or item.value == value) for item in items)
+
+    def keeps(held: Held) -> bool:
+        if slugs and not any(tag.slug in slugs for tag in held.tags):
+            return False
+        return all(has(held, name, value) for name, value in pairs)
+
+    return keeps
+
+
+async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Place], wanted: Every) -> list[Group]:
+    """What the imports of these folders bring in, each import a group in its order; nested imports belong to the outer one."""
+    links = await chains.links(ctx, scope.project.id)
+    ways = [
+        (shown, chains.chain(links, shown, without=at.folder.id))
+        for at in there
+        for link in links.get(at.folder.id, ())
+        if (shown := chains.source(link)) is not None and not link.record.is_replication and shown.folder.id != at.folder.id
+    ]
+    held = await shelves.everything(ctx, scope.project.id, {at.folder.id for _, way in ways for at in way})
+    groups, action = [], rights.READ if wanted.show else rights.DESCRIBE
+    for shown, way in ways:
+        views = list(_through(scope, key, way, held, wanted))
+        if views or rights.some(scope, action, shown):
+            groups.append(Group(shown, views))
+    return groups
+
+
+def _through(
+    scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every
+) -> Iterable[SecretView]:
+    keeps, names = _filter(wanted), set[str]()
+    for at in way:
+        sees = _imports(scope, at, show=wanted.show)
+        for item in held[at.folder.id].every():
+            if item.secret.key not in names and sees(item) and (keeps is None or keeps(item)):
+                names.add(item.secret.key)
+                yield look(key, item, at, show=wanted.show, is_imported=True)
+
+
+async def _expand_all(
+    ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[SecretView], groups: Sequence[Group]
+) -> tuple[list[SecretView], list[Group]]:
+    flat = await _expanded(ctx, scope, key, [*views, *(view for group in groups for view in group.secrets)])
+    rest = iter(flat[len(views) :])
+    return flat[: len(views)], [Group(group.place, [next(rest) for _ in group.secrets]) for group in groups]
+
+
+async def imported(ctx: Ctx, wanted: Every) -> Sequence[Group]:
+    """What the imports of one folder bring in, with references filled in."""
+    scope = await enter_project(ctx, wanted.project_id)
+    path = normal_path(wanted.path)
+    rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path)
+    place = await find(ctx, wanted.project_id, wanted.environment, path)
+    if place is None:
+        return ()
+    key = await sealed.sealer(ctx, scope.project.id)
+    groups = await _groups(ctx, scope, key, [place], wanted)
+    if wanted.expand and wanted.show:
+        _, groups = await _expand_all(ctx, scope, key, [], groups)
+    return groups

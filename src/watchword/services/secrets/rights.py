@@ -1,0 +1,63 @@
+"""What the caller may see and do with secrets, asked secret by secret (contract 7.1, 7.7)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from watchword.domain.errors import PermissionDenied
+from watchword.services.context import Ctx, Scope
+from watchword.services.places import Place
+from watchword.services.secrets.shelves import Held
+
+SUBJECT: Final = "secrets"
+DESCRIBE, READ, CREATE, EDIT, DELETE = "describeSecret", "readValue", "create", "edit", "delete"
+_PLACE: Final = frozenset(("environment", "secretPath"))
+
+
+def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a secret in its place."""
+    return {"environment": environment, "secretPath": path, **facts}
+
+
+class Rights:
+    """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
+
+    __slots__ = ("_ability", "_action", "_environment", "_path", "_same")
+
+    def __init__(self, scope: Scope, action: str, environment: str, path: str) -> None:
+        self._ability, self._action, self._environment, self._path = scope.ability, action, environment, path
+        self._same: bool | None = None
+        if scope.ability.looks_at(action, SUBJECT) <= _PLACE:
+            self._same = scope.ability.allows(action, SUBJECT, {"environment": environment, "secretPath": path})
+
+    @property
+    def none(self) -> bool:
+        """Whether no secret there passes, whatever it is called."""
+        return self._same is False
+
+    def __call__(self, held: Held) -> bool:
+        """Whether the action is allowed on this secret."""
+        if self._same is not None:
+            return self._same
+        return self._ability.allows(self._action, SUBJECT, in_place(self._environment, self._path, held.facts))
+
+
+def some(scope: Scope, action: str, place: Place) -> bool:
+    """Whether the caller may do this to some secret of that place."""
+    return scope.ability.could(action, SUBJECT, {"environment": place.environment.slug, "secretPath": place.folder.path})
+
+
+def require_some(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, **facts: Any) -> None:
+    """Raise PermissionDenied when the caller may do this to no secret there of which these facts are known.
+
+    Asked before looking whether the secret exists: who may do nothing in a place does not learn what is in it.
+    """
+    asked = {"environment": environment, "secretPath": path, **facts}
+    ctx.may(scope, action, SUBJECT, **asked)
+    if not scope.ability.could(action, SUBJECT, asked):
+        missing = {"action": action, "subject": SUBJECT, "conditions": asked}
+        raise PermissionDenied(f"You are not allowed to {action} on {SUBJECT}", details=[missing])
+
+
+def require(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, facts: Mapping[str, Any]) -> None:
+    """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place."""
+    ctx.require(scope, action, SUBJECT, **in_place(environment, path, facts))

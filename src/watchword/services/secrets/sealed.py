@@ -1,0 +1,84 @@
+"""A secret's texts, opened and sealed. Each is bound to folder, secret, version and field: elsewhere it does not open."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
+from watchword.services.context import Ctx
+from watchword.services.keys import Sealer, project_scope
+
+
+class Plain(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sealed in a secret. The value of encrypted metadata is readable here."""
+
+    value: str
+    comment: str = ""
+    metadata: tuple[SecretMetadata, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Plain(***)"
+
+
+async def sealer(ctx: Ctx, project_id: str) -> Sealer:
+    """The project's key. Called outside of units; inside use `ctx.house.keys.sealer`."""
+    found = ctx.house.keys.ready(project_scope(project_id))
+    if found is None:
+        async with ctx.view() as tx:
+            found = await ctx.house.keys.sealer(tx, project_scope(project_id))
+    return found
+
+
+def _context(row: StoredSecret | SecretVersion, field: str) -> str:
+    id = row.id if isinstance(row, StoredSecret) else row.secret_id
+    return f"secret/{row.folder_id}/{id}/{row.version}/{field}"
+
+
+def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
+    """The value. Raises CannotOpen when the envelope was not sealed for this very row."""
+    return key.open(_context(row, "value"), row.value).decode()
+
+
+def comment_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
+    """The comment; empty where there is none."""
+    return "" if row.comment is None else key.open(_context(row, "comment"), row.comment).decode()
+
+
+def metadata_of(key: Sealer, row: StoredSecret | SecretVersion) -> tuple[SecretMetadata, ...]:
+    """The metadata with encrypted values opened."""
+    if not row.metadata:
+        return ()
+    return tuple(
+        msgspec.structs.replace(item, value=key.open_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        for i, item in enumerate(row.metadata)
+    )
+
+
+def opened(key: Sealer, row: StoredSecret | SecretVersion) -> Plain:
+    """All that is sealed in a row."""
+    return Plain(value=value_of(key, row), comment=comment_of(key, row), metadata=metadata_of(key, row))
+
+
+def sealed(key: Sealer, row: StoredSecret, plain: Plain) -> StoredSecret:
+    """The row with `plain` sealed for the folder, id and version that the row has."""
+    return msgspec.structs.replace(
+        row, value=key.seal(_context(row, "value"), plain.value.encode()),
+        comment=key.seal(_context(row, "comment"), plain.comment.encode()) if plain.comment else None,
+        metadata=_sealed_metadata(key, row, plain.metadata),
+    )  # fmt: skip
+
+
+def _sealed_metadata(key: Sealer, row: StoredSecret, items: Sequence[SecretMetadata]) -> tuple[SecretMetadata, ...]:
+    return tuple(
+        msgspec.structs.replace(item, value=key.seal_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        for i, item in enumerate(items)
+    )
+
+
+def as_version(ctx: Ctx, row: StoredSecret) -> SecretVersion:
+    """The entry of history for what `row` has just become. Its envelopes are the row's own: same folder, id and version."""
+    return SecretVersion(
+        id=ctx.new_id(), secret_id=row.id, project_id=row.project_id, folder_id=row.folder_id, version=row.version, key=row.key,
+        kind=row.kind, user_id=row.user_id, value=row.value, comment=row.comment, skip_multiline_encoding=row.skip_multiline_encoding,
+        metadata=row.metadata, tag_ids=row.tag_ids, actor_kind=row.actor_kind, actor_id=row.actor_id, created_at=row.updated_at,
+    )  # fmt: skip

@@ -1,0 +1,61 @@
+"""Finding secrets by name and tag across the folders of an environment. Values are not part of the answer."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from watchword.domain.model.projects import Tag
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.paging import Page
+from watchword.services.places import environment, normal_path
+from watchword.services.secrets import chains, rights, sealed, shelves
+from watchword.services.secrets.views import SecretView, look
+from watchword.store import secrets
+
+MOST = 10_000
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked for: `name` is a part of the name, any of the tags suffices."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+    name: str = ""
+    tag_slugs: frozenset[str] = frozenset()
+    offset: int = 0
+    limit: int = 100
+
+
+async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
+    """The secrets that match and that the caller may know of, by path and name."""
+    scope = await enter_project(ctx, wanted.project_id)
+    path = normal_path(wanted.path)
+    where = await environment(ctx, scope.project.id, wanted.environment)
+    labels = await shelves.tags(ctx, scope.project.id)
+    tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
+    if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:
+        return Page((), 0)
+    query = secrets.Query(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
+    async with ctx.view() as tx:
+        found = [one for one in await secrets.search(tx, query, MOST) if _may_know(scope, where.slug, one, labels)]
+        page = found[wanted.offset : wanted.offset + wanted.limit]
+        rows = {row.id: row for row in await secrets.by_ids(tx, [one.id for one in page])}
+    at = await chains.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})
+    key = await sealed.sealer(ctx, scope.project.id)
+    views = [
+        look(key, shelves.held(rows[one.id], labels), place, show=False)
+        for one in page
+        if one.id in rows and (place := at[where.slug, one.path]) is not None
+    ]
+    await ctx.audit_read(
+        "search-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=where.slug, secretPath=path,
+        numberOfSecrets=len(views),
+    )  # fmt: skip
+    return Page(views, len(found))
+
+
+def _may_know(scope: ProjectScope, environment_slug: str, one: secrets.Match, labels: Mapping[str, Tag]) -> bool:
+    facts = shelves.facts_of(one.key, [labels[id] for id in one.tag_ids if id in labels], one.metadata)
+    return scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, rights.in_place(environment_slug, one.path, facts))

@@ -1,0 +1,191 @@
+"""What folders hold, through the cache: values stay sealed there and are opened for each request.
+
+A folder with very many secrets, or large ones, is not kept whole: its secrets are kept one by one, by name.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from watchword.domain.errors import BadRequest
+from watchword.domain.model.projects import Tag
+from watchword.domain.model.secrets import SecretMetadata, StoredSecret
+from watchword.services.context import Ctx
+from watchword.services.places import Place
+from watchword.store import secrets, versions
+from watchword.store.engine import Tx
+
+WHOLE_COUNT: Final = 2_000
+WHOLE_BYTES: Final = 1024 * 1024
+WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request loads into the cache
+KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
+MAX_LISTED: Final = 256 * 1024 * 1024
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A secret as it lies in its folder, with its tags and with what permissions may look at."""
+
+    secret: StoredSecret
+    tags: tuple[Tag, ...]
+    facts: Mapping[str, Any]  # without the place
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """A folder's secrets by name, shared ones and each person's own; `is_whole` is False for one too large to keep."""
+
+    is_whole: bool
+    shared: Mapping[str, Held] = {}
+    personal: Mapping[str, Mapping[str, Held]] = {}  # by user id
+
+    def find(self, key: str, user_id: str | None) -> Held | None:
+        """The shared secret of that name, or the person's own."""
+        return self.shared.get(key) if user_id is None else self.personal.get(user_id, {}).get(key)
+
+    def every(self) -> Iterable[Held]:
+        """The shared secrets, by name."""
+        return self.shared.values()
+
+    def of_user(self, user_id: str) -> Mapping[str, Held]:
+        """A person's own secrets here."""
+        return self.personal.get(user_id, {})
+
+
+def held(secret: StoredSecret, tags: Mapping[str, Tag]) -> Held:
+    """The secret with its tags looked up. A tag that was deleted is no tag."""
+    own = tuple(tags[id] for id in secret.tag_ids if id in tags) if secret.tag_ids else ()
+    return Held(secret, own, facts_of(secret.key, own, secret.metadata))
+
+
+def facts_of(key: str, tags: Iterable[Tag], metadata: Iterable[SecretMetadata] = ()) -> dict[str, Any]:
+    """What conditions may look at besides the place. What is encrypted in the metadata takes no part."""
+    pairs = [{"key": item.key, "value": item.value} for item in metadata if not item.is_encrypted]
+    return {"secretName": key, "secretTags": [tag.slug for tag in tags], "metadata": pairs}
+
+
+async def tags(ctx: Ctx, project_id: str) -> Mapping[str, Tag]:
+    """The tags of a project by id, through the cache."""
+
+    async def load(tx: Tx) -> tuple[Mapping[str, Tag], tuple[str, ...]]:
+        return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
+
+    found: Mapping[str, Tag] = await ctx.fresh.get(("tags", project_id), load)
+    return found
+
+
+async def shelf(ctx: Ctx, place: Place) -> Shelf:
+    """What one folder holds, through the cache."""
+    folder_id, project_id = place.folder.id, place.folder.project_id
+
+    async def load(tx: Tx) -> tuple[Shelf, tuple[str, ...]]:
+        return (await _load(tx, project_id, [folder_id]))[folder_id]
+
+    found: Shelf = await ctx.fresh.get(("secrets", folder_id), load)
+    return found
+
+
+async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
+    """What several folders of a project hold, by folder id: two or three queries for all that the cache lacks."""
+
+    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
+        loaded = await _load(tx, project_id, [key[1] for key in keys])
+        return {("secrets", folder_id): entry for folder_id, entry in loaded.items()}
+
+    found = await ctx.fresh.many([("secrets", folder_id) for folder_id in folder_ids], load)
+    return {folder_id: found["secrets", folder_id] for folder_id in folder_ids}
+
+
+async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
+    whole, room = [], WHOLE_TOGETHER
+    found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
+    for folder_id, weight in (await secrets.weights(tx, folder_ids)).items():
+        if weight.count > WHOLE_COUNT or weight.size > WHOLE_BYTES:
+            found[folder_id] = Shelf(is_whole=False), (versions.folder(folder_id),)
+        elif weight.size > room:
+            found[folder_id] = Shelf(is_whole=False), ()  # too much for this request only, so nothing is kept of it
+        else:
+            whole.append(folder_id)
+            room -= weight.size
+    rows = await secrets.in_folders(tx, whole) if whole else []
+    labels = await _labels(tx, project_id, rows)
+    by_folder: dict[str, list[Held]] = {id: [] for id in whole}
+    for row in rows:
+        by_folder[row.folder_id].append(held(row, labels))
+    for folder_id, items in by_folder.items():
+        has_tags = any(item.secret.tag_ids for item in items)
+        own = versions.folder(folder_id)
+        found[folder_id] = (_shelf(items), (own, versions.tree(project_id)) if has_tags else (own,))
+    return found
+
+
+def _shelf(items: Iterable[Held]) -> Shelf:
+    shared: dict[str, Held] = {}
+    personal: dict[str, dict[str, Held]] = {}
+    for item in items:
+        if item.secret.user_id is None:
+            shared[item.secret.key] = item
+        else:
+            personal.setdefault(item.secret.user_id, {})[item.secret.key] = item
+    return Shelf(is_whole=True, shared=shared, personal=personal)
+
+
+async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict[str, Tag]:
+    if not any(row.tag_ids for row in rows):
+        return {}
+    return {tag.id: tag for tag in await secrets.tags(tx, project_id)}
+
+
+async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> Held | None:
+    """The shared secret of that name in a folder, or the person's own."""
+    there = await shelf(ctx, place)
+    if there.is_whole:
+        return there.find(key, user_id)
+    folder_id, project_id = place.folder.id, place.folder.project_id
+    if "\x00" in key:
+        return None
+
+    async def load(tx: Tx) -> tuple[Held | None, tuple[str, ...]]:
+        rows = [row for row in await secrets.named(tx, [folder_id], [key]) if row.user_id == user_id]
+        labels = await _labels(tx, project_id, rows)
+        if not rows or len(rows[0].value) > KEPT_BYTES:
+            return (held(rows[0], labels) if rows else None), ()
+        return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
+
+    found: Held | None = await ctx.fresh.get(("secret", folder_id, key, user_id), load)
+    return found
+
+
+async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
+    """What several folders hold, whole also where that is too much to keep."""
+    found = await shelves(ctx, project_id, folder_ids)
+    large = [folder_id for folder_id, there in found.items() if not there.is_whole]
+    if large:
+        async with ctx.view() as tx:
+            if sum(weight.size for weight in (await secrets.weights(tx, large)).values()) > MAX_LISTED:
+                raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
+            rows = await secrets.in_folders(tx, large)
+            labels = await _labels(tx, project_id, rows)
+        by_folder: dict[str, list[Held]] = {id: [] for id in large}
+        for row in rows:
+            by_folder[row.folder_id].append(held(row, labels))
+        found |= {folder_id: _shelf(items) for folder_id, items in by_folder.items()}
+    return found
+
+
+async def picked(ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Held]:
+    """The shared secrets with certain names in certain folders (folder id -> names), by (folder id, name)."""
+    found: dict[tuple[str, str], Held] = {}
+    large: list[str] = []
+    for folder_id, there in (await shelves(ctx, project_id, wanted)).items():
+        if there.is_whole:
+            found.update({(folder_id, key): there.shared[key] for key in wanted[folder_id] if key in there.shared})
+        else:
+            large.append(folder_id)
+    if large:
+        keys = {key for folder_id in large for key in wanted[folder_id] if "\x00" not in key}
+        async with ctx.view() as tx:
+            rows = await secrets.named(tx, large, keys)
+            labels = await _labels(tx, project_id, rows)
+        own = [row for row in rows if row.user_id is None and row.key in wanted[row.folder_id]]
+        found.update({(row.folder_id, row.key): held(row, labels) for row in own})
+    return found

@@ -1,0 +1,56 @@
+"""A secret as the caller may see it: in its place, with its value or without."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from watchword.domain.model.projects import Tag
+from watchword.domain.model.secrets import SecretMetadata, StoredSecret
+from watchword.domain.secret_text import HIDDEN
+from watchword.services.keys import Sealer
+from watchword.services.places import Place
+from watchword.services.secrets import sealed
+from watchword.services.secrets.sealed import Plain
+from watchword.services.secrets.shelves import Held
+
+
+class SecretView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is answered about one secret; `value` is HIDDEN where it may not be, or was not to be, shown."""
+
+    secret: StoredSecret
+    environment: str
+    path: str
+    value: str
+    comment: str
+    metadata: Sequence[SecretMetadata]
+    tags: Sequence[Tag]
+    is_hidden: bool = False
+    is_imported: bool = False
+
+    def __repr__(self) -> str:
+        return f"SecretView({self.secret.key} in {self.environment}:{self.path})"
+
+
+def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool = False) -> SecretView:
+    """Open a secret for an answer."""
+    row = held.secret
+    metadata: Sequence[SecretMetadata] = row.metadata
+    if metadata:
+        metadata = sealed.metadata_of(key, row) if show else hidden(metadata)
+    return SecretView(
+        secret=row, environment=place.environment.slug, path=place.folder.path, value=sealed.value_of(key, row) if show else HIDDEN,
+        comment=sealed.comment_of(key, row), metadata=metadata, tags=held.tags, is_hidden=not show, is_imported=is_imported,
+    )  # fmt: skip
+
+
+def of_plain(held: Held, plain: Plain, place: Place, *, show: bool) -> SecretView:
+    """The same for a secret that was just written, whose texts are at hand."""
+    return SecretView(
+        secret=held.secret, environment=place.environment.slug, path=place.folder.path, value=plain.value if show else HIDDEN,
+        comment=plain.comment, metadata=plain.metadata if show else hidden(plain.metadata), tags=held.tags, is_hidden=not show,
+    )  # fmt: skip
+
+
+def hidden(metadata: Sequence[SecretMetadata]) -> tuple[SecretMetadata, ...]:
+    """The metadata without what is encrypted in it."""
+    return tuple(msgspec.structs.replace(item, value=HIDDEN) if item.is_encrypted else item for item in metadata)

@@ -1,0 +1,366 @@
+"""Writing secrets: create, change and delete, one or many, all or nothing (contract 3.30, 7.1, 7.8).
+
+Permission is asked twice: for the name alone before anything is looked up, and for the secret with its tags as it was and
+as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import msgspec
+
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.model.projects import Tag
+from watchword.domain.model.secrets import SecretMetadata, StoredSecret
+from watchword.domain.references import Address, Source, references
+from watchword.domain.secret_text import MAX_IN_FOLDER
+from watchword.services.access import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.keys import Sealer
+from watchword.services.places import Place, find, normal_path
+from watchword.services.secrets import expansion, renaming, rights, sealed, shelves
+from watchword.services.secrets.reading import missing
+from watchword.services.secrets.sealed import Plain
+from watchword.services.secrets.shelves import Held, facts_of, held
+from watchword.services.secrets.views import SecretView, look, of_plain
+from watchword.store import places, secrets
+from watchword.store.engine import AlreadyThere, StillNeeded, Tx
+
+Unset = msgspec.UnsetType
+UNSET = msgspec.UNSET
+Mode = Literal["failOnNotFound", "upsert", "ignore"]
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder that is written to."""
+
+    project_id: str
+    environment: str
+    path: str = "/"
+
+
+class New(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret to create; its texts are tidied already."""
+
+    name: str
+    value: str
+    comment: str = ""
+    kind: str = "shared"
+    skip_multiline_encoding: bool | None = None
+    tag_ids: tuple[str, ...] = ()
+    metadata: tuple[SecretMetadata, ...] = ()
+    reminder_note: str | None = None
+    reminder_repeat_days: int | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a secret shall become; what is not said stays."""
+
+    name: str
+    kind: str = "shared"
+    value: str | Unset = UNSET
+    new_name: str | Unset = UNSET
+    comment: str | Unset = UNSET
+    skip_multiline_encoding: bool | Unset | None = UNSET
+    tag_ids: tuple[str, ...] | Unset = UNSET
+    add_tag_ids: tuple[str, ...] = ()
+    remove_tag_ids: tuple[str, ...] = ()
+    metadata: tuple[SecretMetadata, ...] | Unset = UNSET
+    reminder_note: str | Unset | None = UNSET
+    reminder_repeat_days: int | Unset | None = UNSET
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write has at hand: where, with which key, and the project's tags."""
+
+    scope: ProjectScope
+    place: Place
+    key: Sealer
+    labels: Mapping[str, Tag]
+
+    @property
+    def at(self) -> tuple[str, str]:
+        """Environment slug and path."""
+        return self.place.environment.slug, self.place.folder.path
+
+    def shows(self, item: Held) -> bool:
+        """Whether the caller may read the value."""
+        return self.scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*self.at, item.facts))
+
+
+async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> tuple[ProjectScope, str]:
+    """The caller's scope and the normal path, once it is clear that the caller may do this to secrets of these names."""
+    scope = await enter_project(ctx, target.project_id)
+    path = normal_path(target.path)
+    for name in names:
+        rights.require_some(ctx, scope, action, target.environment, path, secretName=name)
+    return scope, path
+
+
+async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> Desk:
+    """What a write to a folder needs. Raises NotFound."""
+    place = await find(ctx, scope.project.id, environment, path)
+    if place is None:
+        raise NotFound(f"There is no folder {path[:256]!r} in environment {environment[:64]!r}")
+    labels = await shelves.tags(ctx, scope.project.id)
+    return Desk(scope=scope, place=place, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
+
+
+@asynccontextmanager
+async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
+    """A unit whose refusals by the database say what the caller can do."""
+    try:
+        async with ctx.unit() as tx:
+            yield tx
+    except AlreadyThere:
+        raise BadRequest("A secret of that name exists already in this folder") from None
+    except StillNeeded:
+        raise NotFound("The folder was deleted meanwhile") from None
+    except secrets.Conflict:
+        raise BadRequest("The secret was changed by somebody else at the same time: read it and try again") from None
+
+
+def owner(ctx: Ctx, kind: str) -> str | None:
+    """Whose secret of this kind it is: nobody's for a shared one. Raises BadRequest when the caller is no person."""
+    if kind == "shared":
+        return None
+    if ctx.actor.kind != "user":
+        raise BadRequest("Only a person can have personal secrets")
+    return ctx.actor.id
+
+
+def known_tags(labels: Mapping[str, Tag], ids: Iterable[str]) -> tuple[Tag, ...]:
+    """The tags with these ids, each once. Raises NotFound for one that the project does not have."""
+    found = []
+    for id in dict.fromkeys(ids):
+        if id not in labels:
+            raise NotFound(f"There is no tag with id {id[:64]!r} in this project")
+        found.append(labels[id])
+    return tuple(found)
+
+
+async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bool = False) -> list[SecretView]:
+    """New secrets in one folder: all of them, or none."""
+    scope, path = await enter(ctx, target, rights.CREATE, [item.name for item in items])
+    owners = [owner(ctx, item.kind) for item in items]
+    labels = await shelves.tags(ctx, scope.project.id)
+    for item in items:
+        facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
+        rights.require(ctx, scope, rights.CREATE, target.environment, path, facts)
+    at = await desk(ctx, scope, target.environment, path)
+    await _require_readable(ctx, at, [(item.name, item.value) for item in items])
+    rows = [_row(ctx, at, item, user_id) for item, user_id in zip(items, owners, strict=True)]
+    async with unit(ctx) as tx:
+        await _require_new(tx, at.place, rows)
+        await store_new(ctx, tx, at, rows)
+        _audit(ctx, at, "create", rows, is_batch=is_batch)
+    return [_written(at, row, _plain(item)) for row, item in zip(rows, items, strict=True)]
+
+
+def _plain(item: New) -> Plain:
+    return Plain(value=item.value, comment=item.comment, metadata=item.metadata)
+
+
+def _written(at: Desk, row: StoredSecret, plain: Plain) -> SecretView:
+    item = held(row, at.labels)
+    return of_plain(item, plain, at.place, show=at.shows(item))
+
+
+def _row(ctx: Ctx, at: Desk, item: New, user_id: str | None) -> StoredSecret:
+    bare = StoredSecret(
+        id=ctx.new_id(), project_id=at.scope.project.id, folder_id=at.place.folder.id, key=item.name, kind=item.kind, user_id=user_id,
+        value=b"", skip_multiline_encoding=item.skip_multiline_encoding, reminder_note=item.reminder_note,
+        reminder_repeat_days=item.reminder_repeat_days, tag_ids=tuple(dict.fromkeys(item.tag_ids)), references=_references(item.value),
+        actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    return sealed.sealed(at.key, bare, _plain(item))
+
+
+def _references(value: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple((one.environment, one.path, one.key) for one in references(value))
+
+
+async def _require_readable(ctx: Ctx, at: Desk, values: Iterable[tuple[str, str]]) -> None:
+    await expansion.require_readable(ctx, at.scope, [Source(Address(*at.at, name), value) for name, value in values])
+
+
+async def _require_new(tx: Tx, place: Place, rows: Sequence[StoredSecret]) -> None:
+    wanted = [(row.key, row.user_id) for row in rows]
+    twice = {key for key, user_id in wanted if wanted.count((key, user_id)) > 1} if len(set(wanted)) < len(wanted) else set()
+    if twice:
+        raise BadRequest(f"The same secret is named twice: {_some(twice)}")
+    there = {(one.key, one.user_id) for one in await secrets.named(tx, [place.folder.id], {row.key for row in rows})}
+    taken = there.intersection(wanted)
+    if taken:
+        raise BadRequest(f"A secret of that name exists already: {_some(key for key, _ in taken)}")
+    alone = {key for key, user_id in wanted if user_id is not None and (key, None) not in there}
+    if alone:
+        raise BadRequest(f"A personal secret overrides a shared one, and there is no shared {_some(alone)}")
+    if await secrets.count(tx, place.folder.id) + len(rows) > MAX_IN_FOLDER:
+        raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:10]) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")
+
+
+async def store_new(ctx: Ctx, tx: Tx, at: Desk, rows: Sequence[StoredSecret]) -> None:
+    """Store new rows with their first versions, in the open unit."""
+    await secrets.add(tx, rows)
+    await secrets.add_versions(tx, [sealed.as_version(ctx, row) for row in rows], at.scope.project.version_limit)
+    await places.touch(tx, at.place.folder.id, ctx.now)
+
+
+def _audit(ctx: Ctx, at: Desk, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> None:
+    environment, path = at.at
+    ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
+    org_id, project_id = at.scope.org_id, at.scope.project.id
+    if is_batch:
+        ctx.audit(f"{verb}-secrets", org_id=org_id, project_id=project_id, environment=environment, secretPath=path, secrets=ids)
+        return
+    for one in ids:
+        metadata: dict[str, Any] = {"environment": environment, "secretPath": path, **one}
+        ctx.audit(f"{verb}-secret", org_id=org_id, project_id=project_id, **metadata)
+
+
+async def change(
+    ctx: Ctx, target: Target, changes: Sequence[Change], *, mode: Mode = "failOnNotFound", is_batch: bool = False
+) -> list[SecretView]:
+    """Change secrets of one folder: all of them, or none. `mode` says what becomes of names that are not there."""
+    scope, path = await enter(ctx, target, rights.EDIT, [one.name for one in changes])
+    owners = [owner(ctx, one.kind) for one in changes]
+    at = await desk(ctx, scope, target.environment, path)
+    for one in changes:
+        known_tags(at.labels, (*(one.tag_ids or ()), *one.add_tag_ids))
+    await _require_readable(ctx, at, [(one.name, one.value) for one in changes if isinstance(one.value, str)])
+    async with unit(ctx) as tx:
+        names = {one.name for one in changes} | {one.new_name for one in changes if isinstance(one.new_name, str)}
+        there = {(row.key, row.user_id): row for row in await secrets.named(tx, [at.place.folder.id], names, to_change=True)}
+        work = _Work(ctx, at, there)
+        for one, user_id in zip(changes, owners, strict=True):
+            work.add(one, user_id, mode)
+        await work.carry_out(tx)
+        _audit(ctx, at, "update", [after for _, after, _ in work.changed], is_batch=is_batch)
+        if work.added:
+            _audit(ctx, at, "create", [row for row, _ in work.added], is_batch=is_batch)
+    written = {row.id: (row, plain) for row, plain in [*[(a, p) for _, a, p in work.changed], *work.added]}
+    return [_written(at, *written[id]) for id in work.order]
+
+
+class _Work:
+    """The changes of one unit, each checked as it is added."""
+
+    def __init__(self, ctx: Ctx, at: Desk, there: Mapping[tuple[str, str | None], StoredSecret]) -> None:
+        self.ctx, self.at, self.there = ctx, at, there
+        self.changed: list[tuple[StoredSecret, StoredSecret, Plain]] = []
+        self.added: list[tuple[StoredSecret, Plain]] = []
+        self.order: list[str] = []
+        self._taken: set[tuple[str, str | None]] = set(there)
+
+    def add(self, one: Change, user_id: str | None, mode: Mode) -> None:
+        """Take one change in. Raises PermissionDenied, NotFound, BadRequest."""
+        row = self.there.get((one.name, user_id))
+        if row is None:
+            if mode == "upsert":
+                self._create(one, user_id)
+            elif mode == "failOnNotFound":
+                raise missing(one.name, *self.at.at)
+            return
+        if row.id in self.order:
+            raise BadRequest(f"The same secret is named twice: {one.name}")
+        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, held(row, self.at.labels).facts)
+        after, plain = changed(self.ctx, self.at.key, row, one)
+        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, facts_of(after.key, held(after, self.at.labels).tags, plain.metadata))
+        if after.key != row.key:
+            self._rename(row, after, user_id)
+        self.changed.append((row, after, plain))
+        self.order.append(row.id)
+
+    def _rename(self, row: StoredSecret, after: StoredSecret, user_id: str | None) -> None:
+        if user_id is not None:
+            raise BadRequest("A personal secret has the name of the shared one that it overrides")
+        if (after.key, None) in self._taken:
+            raise BadRequest(f"A secret of that name exists already: {after.key}")
+        self._taken.add((after.key, None))
+        self._taken.discard((row.key, None))
+
+    def _create(self, one: Change, user_id: str | None) -> None:
+        name = one.new_name if isinstance(one.new_name, str) else one.name
+        if user_id is not None or (name, None) in self._taken:
+            raise BadRequest(f"The secret {name} can not be created: one of that name exists, or it is a personal one")
+        new = New(
+            name=name, value=one.value or "", comment=one.comment or "", skip_multiline_encoding=one.skip_multiline_encoding or None,
+            tag_ids=one.tag_ids or (), metadata=one.metadata or (), reminder_note=one.reminder_note or None,
+            reminder_repeat_days=one.reminder_repeat_days or None,
+        )  # fmt: skip
+        facts = facts_of(name, known_tags(self.at.labels, new.tag_ids), new.metadata)
+        rights.require(self.ctx, self.at.scope, rights.CREATE, *self.at.at, facts)
+        row = _row(self.ctx, self.at, new, None)
+        self._taken.add((name, None))
+        self.added.append((row, _plain(new)))
+        self.order.append(row.id)
+
+    async def carry_out(self, tx: Tx) -> None:
+        """Write it all, and let references follow new names."""
+        if self.added:
+            await _require_new(tx, self.at.place, [row for row, _ in self.added])
+            await store_new(self.ctx, tx, self.at, [row for row, _ in self.added])
+        for before, after, _ in self.changed:
+            await secrets.replace(tx, before, after)
+        keep = self.at.scope.project.version_limit
+        await secrets.add_versions(tx, [sealed.as_version(self.ctx, after) for _, after, _ in self.changed], keep)
+        if self.changed:
+            await places.touch(tx, self.at.place.folder.id, self.ctx.now)
+        names = {before.key: after.key for before, after, _ in self.changed if before.key != after.key}
+        for (key, user_id), row in self.there.items():
+            if user_id is not None and key in names:
+                await secrets.replace(tx, row, msgspec.structs.replace(row, key=names[key]))
+        if names:
+            await renaming.follow(self.ctx, tx, self.at.key, self.at.scope, self.at.place, names)
+
+
+def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: Change) -> tuple[StoredSecret, Plain]:
+    """The row as the change makes it, sealed for its next version."""
+    plain = sealed.opened(key, row)
+    plain = Plain(
+        value=plain.value if isinstance(one.value, Unset) else one.value,
+        comment=plain.comment if isinstance(one.comment, Unset) else one.comment,
+        metadata=plain.metadata if isinstance(one.metadata, Unset) else one.metadata,
+    )
+    tag_ids = row.tag_ids if isinstance(one.tag_ids, Unset) else one.tag_ids
+    tag_ids = tuple(id for id in dict.fromkeys((*tag_ids, *one.add_tag_ids)) if id not in one.remove_tag_ids)
+    said = {
+        name: value
+        for name in ("skip_multiline_encoding", "reminder_note", "reminder_repeat_days")
+        if not isinstance(value := getattr(one, name), Unset)
+    }
+    after = msgspec.structs.replace(
+        row, key=row.key if isinstance(one.new_name, Unset) else one.new_name, version=row.version + 1, tag_ids=tag_ids,
+        references=_references(plain.value), actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, updated_at=ctx.now, **said,
+    )  # fmt: skip
+    return sealed.sealed(key, after, plain), plain
+
+
+async def remove(ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, is_batch: bool = False) -> list[SecretView]:
+    """Delete secrets (name, kind) of one folder: all of them, or none. With a shared one go all that override it."""
+    scope, path = await enter(ctx, target, rights.DELETE, [name for name, _ in items])
+    owners = [owner(ctx, kind) for _, kind in items]
+    at = await desk(ctx, scope, target.environment, path)
+    async with unit(ctx) as tx:
+        there = await secrets.named(tx, [at.place.folder.id], {name for name, _ in items}, to_change=True)
+        found = {(row.key, row.user_id): row for row in there}
+        gone: dict[str, StoredSecret] = {}
+        for (name, _), user_id in zip(items, owners, strict=True):
+            row = found.get((name, user_id))
+            if row is None:
+                raise missing(name, *at.at)
+            rights.require(ctx, scope, rights.DELETE, *at.at, held(row, at.labels).facts)
+            gone[row.id] = row
+        names = {row.key for row in gone.values() if row.user_id is None}
+        await secrets.remove(tx, [row for row in there if row.id in gone or row.key in names])
+        await places.touch(tx, at.place.folder.id, ctx.now)
+        _audit(ctx, at, "delete", list(gone.values()), is_batch=is_batch)
+    items_gone = [held(row, at.labels) for row in gone.values()]
+    return [look(at.key, item, at.place, show=at.shows(item)) for item in items_gone]

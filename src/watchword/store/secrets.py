@@ -1,0 +1,216 @@
+"""Secrets, their versions, and what they are labelled with. Values stay sealed here."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, update
+
+from watchword.domain.model.projects import Environment, Folder, Tag
+from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
+from watchword.store import schema, versions
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.mapping import Mapper
+from watchword.store.places import ENVIRONMENTS, FOLDERS
+
+SECRETS = Mapper(StoredSecret, schema.secrets)
+VERSIONS = Mapper(SecretVersion, schema.secret_versions)
+TAGS = Mapper(Tag, schema.tags)
+_s, _v, _f, _e, _t = schema.secrets, schema.secret_versions, schema.folders, schema.environments, schema.tags
+_columns = SECRETS.columns
+
+_IN_FOLDERS = prepare(select(*_columns).where(any_of(_s.c.folder_id, "of")).order_by(_s.c.key, _s.c.id))
+_WEIGHTS = prepare(
+    select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value))).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id)
+)
+_NAMED = select(*_columns).where(any_of(_s.c.folder_id, "of"), any_of(_s.c.key, "keys")).order_by(_s.c.key, _s.c.id)
+_NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(_NAMED), prepare(_NAMED.with_for_update())
+_BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
+_BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
+_COUNT = prepare(select(func.count()).where(_s.c.folder_id == bindparam("of")))
+_REPLACE = prepare(
+    update(_s)
+    .where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger))
+    .values({name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in ("id", "project_id", "created_at")})
+)
+_REMOVE = prepare(delete(_s).where(any_of(_s.c.id, "of")))
+
+
+class Conflict(Exception):
+    """The row is not at the version that was read: another unit changed it meanwhile."""
+
+
+class Weight(msgspec.Struct, frozen=True):
+    """How much a folder holds."""
+
+    count: int = 0
+    size: int = 0
+
+
+async def in_folders(tx: Tx, folder_ids: Collection[str]) -> list[StoredSecret]:
+    """Everything in these folders, shared and personal, by key."""
+    return SECRETS.every(await tx.all(_IN_FOLDERS, of=list(folder_ids)))
+
+
+async def weights(tx: Tx, folder_ids: Collection[str]) -> dict[str, Weight]:
+    """How many secrets are in each of these folders, and how many bytes their sealed values take."""
+    found = {id: Weight() for id in folder_ids}
+    for folder_id, count, size in await tx.all(_WEIGHTS, of=list(folder_ids)):
+        found[folder_id] = Weight(int(count), int(size or 0))
+    return found
+
+
+async def named(tx: Tx, folder_ids: Collection[str], keys: Collection[str], *, to_change: bool = False) -> list[StoredSecret]:
+    """The secrets in these folders with one of these keys, shared and personal. `to_change` keeps other units from changing them."""
+    rows = await tx.all(_NAMED_TO_CHANGE if to_change else _NAMED_TO_READ, of=list(folder_ids), keys=list(keys))
+    return SECRETS.every(rows)
+
+
+async def by_ids(tx: Tx, ids: Collection[str], *, to_change: bool = False) -> list[StoredSecret]:
+    """Secrets by id, whoever's they are: the caller checks whose."""
+    return SECRETS.every(await tx.all(_BY_IDS_TO_CHANGE if to_change else _BY_IDS_TO_READ, of=list(ids)))
+
+
+async def count(tx: Tx, folder_id: str) -> int:
+    """How many secrets a folder holds."""
+    row = await tx.one(_COUNT, of=folder_id)
+    return int(row[0]) if row else 0
+
+
+async def add(tx: Tx, records: Sequence[StoredSecret]) -> None:
+    """Store new secrets. Raises AlreadyThere when a key is taken, StillNeeded when the folder is gone."""
+    await tx.many(SECRETS.INSERT, [SECRETS.values(one) for one in records])
+    _raise(tx, records)
+
+
+async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
+    """Store `after` in the place of `before`. Raises AlreadyThere when its key is taken, Conflict when the row has changed."""
+    values = SECRETS.values(after)
+    for name in ("id", "project_id", "created_at"):
+        del values[name]
+    if await tx.run(_REPLACE, of=before.id, before=before.version, **values) != 1:
+        raise Conflict(before.id)
+    _raise(tx, (before, after))
+
+
+async def remove(tx: Tx, records: Collection[StoredSecret]) -> None:
+    """Delete secrets with their versions."""
+    await tx.run(_REMOVE, of=[one.id for one in records])
+    _raise(tx, records)
+
+
+def _raise(tx: Tx, records: Iterable[StoredSecret]) -> None:
+    tx.changed(*{versions.folder(one.folder_id) for one in records})
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+async def referring_to(tx: Tx, project_id: str, key: str) -> list[StoredSecret]:
+    """The secrets of a project that have a reference to some secret called `key`; the caller looks which one is meant."""
+    mentioned = _s.c.references.like(f'%"{_escaped(key)}"%', escape="\\")
+    rows = await tx.all(select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id).with_for_update())
+    return [one for one in SECRETS.every(rows) if any(reference[2] == key for reference in one.references)]
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------------
+
+_OF_SECRET = prepare(
+    select(*VERSIONS.columns)
+    .where(_v.c.secret_id == bindparam("of"))
+    .order_by(_v.c.version.desc())
+    .limit(bindparam("most", type_=BigInteger))
+    .offset(bindparam("first", type_=BigInteger))
+)
+_VERSION = prepare(select(*VERSIONS.columns).where(_v.c.secret_id == bindparam("of"), _v.c.version == bindparam("n")))
+_HOW_MANY = prepare(select(func.count()).where(_v.c.secret_id == bindparam("of")))
+_PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.version <= bindparam("up_to")))
+
+
+async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> None:
+    """Store what secrets have become, and forget of each all but the last `keep` versions."""
+    await tx.many(VERSIONS.INSERT, [VERSIONS.values(one) for one in records])
+    old = [{"of": one.secret_id, "up_to": one.version - keep} for one in records if one.version > keep]
+    await tx.many(_PRUNE, old)
+
+
+async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:
+    """The versions of a secret that are kept, the newest first."""
+    return VERSIONS.every(await tx.all(_OF_SECRET, of=secret_id, first=offset, most=limit))
+
+
+async def version(tx: Tx, secret_id: str, n: int) -> SecretVersion | None:
+    """One version of a secret."""
+    return VERSIONS.first(await tx.one(_VERSION, of=secret_id, n=n))
+
+
+async def how_many_versions(tx: Tx, secret_id: str) -> int:
+    """How many versions of a secret are kept."""
+    row = await tx.one(_HOW_MANY, of=secret_id)
+    return int(row[0]) if row else 0
+
+
+# --- around secrets ---------------------------------------------------------------------------------------------------------
+
+_FOLDERS = prepare(select(*FOLDERS.columns).where(any_of(_f.c.id, "of")))
+_TAGS = prepare(select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
+_PLACES = prepare(
+    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+    .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
+    .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None), any_of(_e.c.slug, "slugs"), any_of(_f.c.path, "paths"))
+)
+
+
+async def folders(tx: Tx, ids: Collection[str]) -> list[Folder]:
+    """Folders by id."""
+    return FOLDERS.every(await tx.all(_FOLDERS, of=list(ids)))
+
+
+async def tags(tx: Tx, project_id: str) -> list[Tag]:
+    """The tags of a project."""
+    return TAGS.every(await tx.all(_TAGS, of=project_id))
+
+
+async def places(tx: Tx, project_id: str, slugs: Collection[str], paths: Collection[str]) -> list[tuple[Environment, Folder]]:
+    """The folders of a project in one of these environments and at one of these paths."""
+    width = len(ENVIRONMENTS.columns)
+    rows = await tx.all(_PLACES, of=project_id, slugs=list(slugs), paths=list(paths))
+    return [(ENVIRONMENTS.read(row), FOLDERS.read(row, width)) for row in rows]
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A secret that a search found, without what is sealed in it, and the path it is at."""
+
+    id: str
+    key: str
+    tag_ids: tuple[str, ...]
+    metadata: tuple[SecretMetadata, ...]
+    path: str
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case, any of the tags."""
+
+    environment_id: str
+    path: str = "/"
+    name: str = ""
+    tag_ids: tuple[str, ...] = ()
+
+
+_read_tags = msgspec.json.Decoder(tuple[str, ...]).decode
+_read_metadata = msgspec.json.Decoder(tuple[SecretMetadata, ...]).decode
+
+
+async def search(tx: Tx, query: Query, most: int) -> list[Match]:
+    """The secrets that match, by path and name."""
+    where: list[ColumnElement[bool]] = [_f.c.environment_id == query.environment_id, _s.c.user_id.is_(None)]
+    if query.path != "/":
+        prefix = query.path + "/"
+        where.append(or_(_f.c.path == query.path, func.substr(_f.c.path, 1, len(prefix)) == prefix))
+    if query.name:
+        where.append(func.lower(_s.c.key).like(f"%{_escaped(query.name.lower())}%", escape="\\"))
+    if query.tag_ids:
+        where.append(or_(*[_s.c.tag_ids.like(f'%"{_escaped(id)}"%', escape="\\") for id in query.tag_ids]))
+    found = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(_s.join(_f, _f.c.id == _s.c.folder_id))
+    rows = await tx.all(found.where(and_(*where)).order_by(_f.c.path, _s.c.key).limit(most))
+    return [Match(id, key, _read_tags(tag_ids), _read_metadata(metadata), path) for id, key, tag_ids, metadata, path in rows]
