@@ -153,10 +153,10 @@ BUILT_IN: Final[dict[Scope, tuple[BuiltInRole, ...]]] = {
         BuiltInRole(_NO_ACCESS_ID, "no-access", "No Access", "Nothing in the organization", ()),
     ),
     "project": (
-        BuiltInRole(_ADMIN_ID, "admin", "Admin", "Everything in the project", _rules("project", "actions")),
-        BuiltInRole(_MEMBER_ID, "member", "Developer", "The daily work in the project", _rules("project", "member")),
-        BuiltInRole(_VIEWER_ID, "viewer", "Viewer", "Reads the project", _rules("project", "viewer")),
-        BuiltInRole(_NO_ACCESS_ID, "no-access", "No Access", "Nothing in the project", ()),
+        BuiltInRole(_ADMIN_ID, "admin", "Admin", "Full administrative access over a project", _rules("project", "actions")),
+        BuiltInRole(_MEMBER_ID, "member", "Developer", "Limited read/write role in a project", _rules("project", "member")),
+        BuiltInRole(_VIEWER_ID, "viewer", "Viewer", "Only read role in a project", _rules("project", "viewer")),
+        BuiltInRole(_NO_ACCESS_ID, "no-access", "No Access", "No access to any resources in the project", ()),
     ),
 }
 

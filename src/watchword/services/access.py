@@ -188,14 +188,11 @@ class ProjectScope(Scope, frozen=True, kw_only=True):
 async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
     """The caller's scope in a project.
 
-    An unknown project, one of another organization and one the caller is no member of are told apart only for the caller's
-    own organization: everything else is NotFound or Forbidden without a hint.
+    An unknown project, one of another organization and one the caller is no member of answer alike: ids tell nothing.
     """
     actor = require_actor(ctx, "user", "identity", "service")
     found = await project(ctx, project_id)
     if found is None or (actor.kind != "service" and found.org_id != actor.org_id):
-        if found is None and actor.kind != "service":
-            raise NotFound(f"There is no project {project_id[:64]!r} that you can see")
         raise Forbidden("You are not a member of this project")
     if actor.kind == "service":
         if actor.project_id != project_id:

@@ -1,7 +1,7 @@
 """Roles as a request names them, resolved into rows of a membership and the rules they carry."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -15,6 +15,7 @@ from watchword.services.times import read_time
 from watchword.store import access
 from watchword.store.engine import Tx
 
+_LAST = 253_402_300_799_999  # ms: the end of the year 9999, the last that an ISO date-time can name
 RoleName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
 
@@ -51,14 +52,17 @@ def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | N
         raise Invalid.of((path, "temporaryRange"), "A temporary grant needs temporaryRange (like 1h) and temporaryAccessStartTime")
     length = checked("temporaryRange", duration_ms, range)
     starts_at = checked("temporaryAccessStartTime", read_time, start)
+    if not 0 <= starts_at <= _LAST - length:
+        raise Invalid.of((path, "temporaryAccessStartTime"), "The window must lie between the years 1970 and 9999")
     return Temporary(is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length)
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`."""
+    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`, also by the role's slug."""
 
     rows: tuple[MembershipRole, ...]
     rules: tuple[tuple[Rule, ...], ...]
+    by_slug: dict[str, tuple[Rule, ...]]
 
 
 async def resolve(
@@ -68,7 +72,7 @@ async def resolve(
     if not any(not entry.is_temporary for entry in entries):
         raise BadRequest("At least one role must be permanent")
     rows: list[MembershipRole] = []
-    rules: list[tuple[Rule, ...]] = []
+    rules: dict[str, tuple[Rule, ...]] = {}
     for position, entry in enumerate(entries):
         window = temporary(
             "roles", is_temporary=entry.is_temporary, mode=entry.temporary_mode, range=entry.temporary_range,
@@ -76,7 +80,7 @@ async def resolve(
         )  # fmt: skip
         slug, custom_id, granted = await find_role(tx, scope, entry.role, org_id=org_id, project_id=project_id)
         if granted:
-            rules.append(granted)
+            rules[entry.role] = granted
         rows.append(
             MembershipRole(
                 id=ctx.new_id(), membership_id=membership_id, role=slug, custom_role_id=custom_id, is_temporary=window.is_temporary,
@@ -84,7 +88,7 @@ async def resolve(
                 position=position, created_at=ctx.now, updated_at=ctx.now,
             )
         )  # fmt: skip
-    return Resolved(tuple(rows), tuple(rules))
+    return Resolved(tuple(rows), tuple(rules.values()), rules)
 
 
 async def find_role(tx: Tx, scope: Scope, slug: str, *, org_id: str, project_id: str | None) -> tuple[str, str | None, tuple[Rule, ...]]:

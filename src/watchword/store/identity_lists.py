@@ -62,8 +62,18 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 
 async def in_org(tx: Tx, org_id: str, wanted: Filter) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of an organization, and how many match."""
+    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), wanted)
+
+
+async def in_project(tx: Tx, project_id: str, wanted: Filter, *, own: bool = False) -> tuple[list[tuple[Identity, Membership]], int]:
+    """One page of the identities that are members of a project, and how many match. `own`: only those that belong to it."""
+    place = _m.c.project_id == project_id
+    return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, wanted)
+
+
+async def _page(tx: Tx, place: ColumnElement[bool], wanted: Filter) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
-    where = and_(_m.c.org_id == org_id, _m.c.project_id.is_(None), _m.c.actor_kind == "identity", *_conditions(wanted))
+    where = and_(place, _m.c.actor_kind == "identity", *_conditions(wanted))
     count = await tx.one(select(func.count()).select_from(source).where(where))
     order: list[Any] = [_i.c.name, _i.c.id]
     if wanted.order_by == "role":

@@ -1,0 +1,283 @@
+"""Machine identities in projects, every generation of the paths, and in organizations (contract 3.2, 3.25)."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.model.access import Membership, MembershipRole, Role
+from watchword.domain.model.identities import Identity
+from watchword.domain.model.projects import Project
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out
+from watchword.services import org_members, project_members
+from watchword.services.context import Ctx
+from watchword.services.identities import Found, Query
+from watchword.services.members import Add, Change
+from watchword.services.paging import Page
+from watchword.services.times import iso, iso_or_none
+
+routes = Routes("memberships")
+_V2 = "/api/v2/workspace/{project_id}/identity-memberships"
+_V1 = "/api/v1/projects/{project_id}/identity-memberships"
+_NEW = "/api/v1/projects/{project_id}/memberships/identities"
+_ORG = "/api/v1/organization/identity-memberships"
+
+
+class ProjectName(Out, frozen=True, kw_only=True):
+    """A project beside one of its members."""
+
+    id: str
+    name: str
+    type: str
+
+    @classmethod
+    def of(cls, one: Project) -> "ProjectName":
+        return cls(id=one.id, name=one.name, type=one.kind)
+
+
+class JoinedOut(Out, frozen=True, kw_only=True):
+    """A membership on its own."""
+
+    id: str
+    project_id: str | None
+    org_id: str
+    identity_id: str
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, one: Membership) -> "JoinedOut":
+        return cls(
+            id=one.id, project_id=one.project_id, org_id=one.org_id, identity_id=one.actor_id, created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+        )  # fmt: skip
+
+
+class RoleRowOut(Out, frozen=True, kw_only=True):
+    """A role that was just put on a membership."""
+
+    id: str
+    role: str
+    membership_id: str
+    project_membership_id: str
+    custom_role_id: str | None
+    is_temporary: bool
+    temporary_mode: str | None
+    temporary_range: str | None
+    temporary_access_start_time: str | None
+    temporary_access_end_time: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, one: MembershipRole) -> "RoleRowOut":
+        return cls(
+            id=one.id, role=one.role, membership_id=one.membership_id, project_membership_id=one.membership_id,
+            custom_role_id=one.custom_role_id, is_temporary=one.is_temporary, temporary_mode=one.temporary_mode,
+            temporary_range=one.temporary_range, temporary_access_start_time=iso_or_none(one.starts_at),
+            temporary_access_end_time=iso_or_none(one.ends_at), created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+        )  # fmt: skip
+
+
+class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
+    """An identity as a member of a project, or of an organization when there is no project."""
+
+    id: str
+    identity_id: str
+    org_id: str
+    created_at: str
+    updated_at: str
+    roles: Sequence[HeldRoleOut]
+    identity: IdentityOut
+    project: ProjectName | None = None
+    metadata: Sequence[MetadataOut]
+    last_login_auth_method: str | None
+    last_login_time: str | None
+
+    @classmethod
+    def of(cls, found: Found, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None) -> "MemberOut":
+        return cls(
+            id=membership.id, identity_id=membership.actor_id, org_id=membership.org_id, created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at), roles=[HeldRoleOut.of(held, custom) for held, custom in roles], identity=IdentityOut.of(found),
+            project=ProjectName.of(project) if project else None, metadata=MetadataOut.every(found.metadata),
+            last_login_auth_method=found.identity.last_login_method, last_login_time=iso_or_none(found.identity.last_login_at),
+        )  # fmt: skip
+
+
+class JoinedReply(Out, frozen=True, kw_only=True):
+    identity_membership: JoinedOut
+
+
+class RolesReply(Out, frozen=True, kw_only=True):
+    roles: Sequence[RoleRowOut]
+
+
+class MemberReply(Out, frozen=True, kw_only=True):
+    identity_membership: MemberOut
+
+
+class MembersReply(Out, frozen=True, kw_only=True):
+    identity_memberships: Sequence[MemberOut]
+    total_count: int
+
+
+class AllReply(Out, frozen=True, kw_only=True):
+    identity_memberships: Sequence[MemberOut]
+
+
+def _member(found: Found, project: Project | None) -> MemberOut:
+    assert found.membership is not None
+    return MemberOut.of(found, found.membership, found.roles, project)
+
+
+def _candidates(page: Page[Identity]) -> dict[str, Any]:
+    return {"identities": [{"id": one.id, "name": one.name} for one in page.items], "totalCount": page.total}
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A page of the older generation."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 100
+    order_by: Literal["name"] = "name"
+    order_direction: Literal["asc", "desc"] = "asc"
+    search: str = ""
+
+
+class NewerPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A page of the newer generation; `roles` are slugs with commas between."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    order_by: Literal["name", "role"] = "name"
+    order_direction: Literal["asc", "desc"] = "asc"
+    identity_name: str = ""
+    search: str = ""
+    roles: str = ""
+
+
+class SmallPage(NewerPage, frozen=True, kw_only=True, rename="camel"):
+    """The same, a hundred at most."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+
+
+def _query(query: NewerPage) -> Query:
+    return Query(
+        contains=query.identity_name or query.search, roles=[slug.strip() for slug in query.roles.split(",") if slug.strip()],
+        offset=query.offset, limit=query.limit, order_by=query.order_by, descending=query.order_direction == "desc",
+    )  # fmt: skip
+
+
+@routes.get("/api/v2/workspace/identity-memberships/{identity_membership_id}", USER, IDENTITY)
+@routes.get("/api/v1/projects/identity-memberships/{identity_membership_id}", USER, IDENTITY)
+async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> MemberReply:
+    """Read an identity's project membership by the membership's own id."""
+    one = await project_members.by_membership(ctx, identity_membership_id)
+    return MemberReply(identity_membership=_member(one.found, one.project))
+
+
+@routes.post(_V2 + "/{identity_id}", USER, IDENTITY)
+@routes.post(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.post(_NEW + "/{identity_id}", USER, IDENTITY)
+async def add_identity(ctx: Ctx, project_id: str, identity_id: str, body: Add) -> JoinedReply:
+    """Make an identity a member of a project."""
+    return JoinedReply(identity_membership=JoinedOut.of(await project_members.add(ctx, project_id, identity_id, body)))
+
+
+@routes.patch(_V2 + "/{identity_id}", USER, IDENTITY)
+@routes.patch(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.patch(_NEW + "/{identity_id}", USER, IDENTITY)
+async def change_identity_roles(ctx: Ctx, project_id: str, identity_id: str, body: Change) -> RolesReply:
+    """Replace the roles of an identity in a project."""
+    _, rows = await project_members.change(ctx, project_id, identity_id, body)
+    return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
+
+
+@routes.delete(_V2 + "/{identity_id}", USER, IDENTITY)
+@routes.delete(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.delete(_NEW + "/{identity_id}", USER, IDENTITY)
+async def remove_identity(ctx: Ctx, project_id: str, identity_id: str) -> JoinedReply:
+    """Take an identity out of a project."""
+    return JoinedReply(identity_membership=JoinedOut.of(await project_members.remove(ctx, project_id, identity_id)))
+
+
+@routes.get(_V2 + "/{identity_id}", USER, IDENTITY)
+@routes.get(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.get(_NEW + "/{identity_id}", USER, IDENTITY)
+async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> MemberReply:
+    """Read an identity's membership of a project."""
+    one = await project_members.get(ctx, project_id, identity_id)
+    return MemberReply(identity_membership=_member(one.found, one.project))
+
+
+@routes.get(_V2, USER, IDENTITY)
+@routes.get(_V1, USER, IDENTITY)
+async def list_identity_members(ctx: Ctx, project_id: str, query: Paged) -> MembersReply:
+    """List the identities of a project, a page at a time."""
+    wanted = Query(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
+    page, project = await project_members.find(ctx, project_id, wanted)
+    return MembersReply(identity_memberships=[_member(one, project) for one in page.items], total_count=page.total)
+
+
+@routes.get(_NEW, USER, IDENTITY)
+async def list_members(ctx: Ctx, project_id: str, query: NewerPage) -> MembersReply:
+    """List the identities of a project by name and role, a page at a time."""
+    page, project = await project_members.find(ctx, project_id, _query(query))
+    return MembersReply(identity_memberships=[_member(one, project) for one in page.items], total_count=page.total)
+
+
+@routes.get("/api/v1/projects/{project_id}/memberships/available-identities", USER, IDENTITY)
+async def available_identities(ctx: Ctx, project_id: str, query: SmallPage) -> dict[str, Any]:
+    """List the identities of the organization that could join a project."""
+    return _candidates(await project_members.available(ctx, project_id, _query(query)))
+
+
+@routes.get("/api/v1/identities/{identity_id}/identity-memberships", USER, IDENTITY)
+async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
+    """List the projects an identity is a member of."""
+    found, rows = await project_members.of_identity(ctx, identity_id)
+    return AllReply(identity_memberships=[MemberOut.of(found, one.membership, one.roles, one.project) for one in rows])
+
+
+# --- organizations ----------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/api/v1/organization/available-identities", USER, IDENTITY)
+@routes.get("/api/v1/organization/identities/available", USER, IDENTITY)
+async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any]:
+    """List the identities of the root organization that are not members of the caller's organization."""
+    return _candidates(await org_members.available(ctx, _query(query)))
+
+
+@routes.post(_ORG + "/{identity_id}", USER, IDENTITY)
+async def add_to_organization(ctx: Ctx, identity_id: str, body: Change) -> JoinedReply:
+    """Make an identity a member of the caller's organization."""
+    return JoinedReply(identity_membership=JoinedOut.of(await org_members.add(ctx, identity_id, Add(roles=body.roles))))
+
+
+@routes.patch(_ORG + "/{identity_id}", USER, IDENTITY)
+async def change_organization_roles(ctx: Ctx, identity_id: str, body: Change) -> RolesReply:
+    """Replace the organization roles of an identity."""
+    _, rows = await org_members.change(ctx, identity_id, body)
+    return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
+
+
+@routes.delete(_ORG + "/{identity_id}", USER, IDENTITY)
+async def remove_from_organization(ctx: Ctx, identity_id: str) -> JoinedReply:
+    """Take an identity out of the caller's organization."""
+    return JoinedReply(identity_membership=JoinedOut.of(await org_members.remove(ctx, identity_id)))
+
+
+@routes.get(_ORG + "/{identity_id}", USER, IDENTITY)
+async def get_organization_member(ctx: Ctx, identity_id: str) -> MemberReply:
+    """Read an identity's membership of the caller's organization."""
+    return MemberReply(identity_membership=_member(await org_members.get(ctx, identity_id), None))
+
+
+@routes.get(_ORG, USER, IDENTITY)
+async def list_organization_members(ctx: Ctx, query: SmallPage) -> MembersReply:
+    """List the identities of the caller's organization, a page at a time."""
+    page = await org_members.find(ctx, _query(query))
+    return MembersReply(identity_memberships=[_member(one, None) for one in page.items], total_count=page.total)

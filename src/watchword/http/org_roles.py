@@ -1,0 +1,92 @@
+"""Custom roles of organizations, old routes (packed rules) and new ones (contract 3.21)."""
+
+from typing import Any
+
+from watchword.domain.access import pack
+from watchword.http.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.services import roles
+from watchword.services.context import Ctx
+from watchword.services.times import iso
+from watchword.services.where import OWN_ORG, Where
+
+routes = Routes("organization roles")
+_NEW = "/api/v1/organization/roles"
+_OLD = "/api/v1/organization/{organization_id}/roles"
+
+
+@routes.post(_NEW, USER, IDENTITY)
+async def create_role(ctx: Ctx, body: roles.Create) -> RoleReply:
+    """Create a custom role of the caller's organization."""
+    return RoleReply(role=RoleOut.of(await roles.create(ctx, OWN_ORG, body)))
+
+
+@routes.get(_NEW, USER, IDENTITY)
+async def list_roles(ctx: Ctx) -> RolesReply:
+    """List the roles of the caller's organization, built-in ones first."""
+    return RolesReply(roles=[RoleInList.of(role) for role in await roles.every(ctx, OWN_ORG)])
+
+
+@routes.get(_NEW + "/slug/{role_slug}", USER, IDENTITY)
+async def role_by_slug(ctx: Ctx, role_slug: str) -> RoleReply:
+    """Read a role of the caller's organization by slug."""
+    return RoleReply(role=RoleOut.of(await roles.by_slug(ctx, OWN_ORG, role_slug)))
+
+
+@routes.get(_NEW + "/{role_id}", USER, IDENTITY)
+async def get_role(ctx: Ctx, role_id: str) -> RoleReply:
+    """Read a role of the caller's organization."""
+    return RoleReply(role=RoleOut.of(await roles.get(ctx, OWN_ORG, role_id)))
+
+
+@routes.patch(_NEW + "/{role_id}", USER, IDENTITY)
+async def update_role(ctx: Ctx, role_id: str, body: roles.Update) -> RoleReply:
+    """Change a custom role of the caller's organization."""
+    return RoleReply(role=RoleOut.of(await roles.update(ctx, OWN_ORG, role_id, body)))
+
+
+@routes.delete(_NEW + "/{role_id}", USER, IDENTITY)
+async def delete_role(ctx: Ctx, role_id: str) -> RoleReply:
+    """Delete a custom role that nobody holds."""
+    return RoleReply(role=RoleOut.of(await roles.remove(ctx, OWN_ORG, role_id)))
+
+
+@routes.post(_OLD, USER, IDENTITY)
+async def create_packed(ctx: Ctx, organization_id: str, body: roles.Create) -> PackedRoleReply:
+    """Create a custom role; rules are answered packed."""
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.create(ctx, Where(org_id=organization_id), body)))
+
+
+@routes.get(_OLD, USER, IDENTITY)
+async def list_packed(ctx: Ctx, organization_id: str) -> dict[str, Any]:
+    """List all roles with packed rules, built-in ones first."""
+    return {"data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, Where(org_id=organization_id))]}}
+
+
+@routes.get(_OLD + "/{role_id}", USER, IDENTITY)
+async def get_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedRoleReply:
+    """Read a role with packed rules; built-in ones have fixed ids."""
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.get(ctx, Where(org_id=organization_id), role_id)))
+
+
+@routes.patch(_OLD + "/{role_id}", USER, IDENTITY)
+async def update_packed(ctx: Ctx, organization_id: str, role_id: str, body: roles.Update) -> PackedRoleReply:
+    """Change a custom role; rules are answered packed."""
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.update(ctx, Where(org_id=organization_id), role_id, body)))
+
+
+@routes.delete(_OLD + "/{role_id}", USER, IDENTITY)
+async def delete_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedRoleReply:
+    """Delete a custom role that nobody holds."""
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.remove(ctx, Where(org_id=organization_id), role_id)))
+
+
+@routes.get("/api/v1/organization/{organization_id}/permissions", USER)
+async def own_permissions(ctx: Ctx, organization_id: str) -> dict[str, Any]:
+    """The caller's own rights in an organization, packed."""
+    one, role, rules = await roles.own_permissions(ctx, organization_id)
+    own = None if one is None else {
+        "id": one.id, "userId": one.actor_id, "orgId": one.org_id, "role": role, "status": "accepted", "isActive": one.is_active,
+        "createdAt": iso(one.created_at), "updatedAt": iso(one.updated_at),
+    }  # fmt: skip
+    return {"membership": own, "permissions": pack(rules)}

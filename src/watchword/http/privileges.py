@@ -1,0 +1,259 @@
+"""Additional privileges of identities in both generations (contract 3.26)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.domain.errors import Invalid
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import Out
+from watchword.services import privileges
+from watchword.services.context import Ctx
+from watchword.services.privileges import PERMANENT, Given, Slug, Window
+from watchword.services.times import iso, iso_or_none
+from watchword.services.where import Where
+
+routes = Routes("additional privileges")
+_V1 = "/api/v1/additional-privilege/identity"
+_V2 = "/api/v2/identity-project-additional-privilege"
+
+
+class PrivilegeOut(Out, frozen=True, kw_only=True, omit_defaults=True):
+    """A privilege; the list of the newer generation leaves the rules out."""
+
+    id: str
+    slug: str
+    project_membership_id: str
+    identity_id: str
+    project_id: str
+    is_temporary: bool
+    temporary_mode: str | None
+    temporary_range: str | None
+    temporary_access_start_time: str | None
+    temporary_access_end_time: str | None
+    permissions: Sequence[Mapping[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, given: Given, *, with_rules: bool = True) -> "PrivilegeOut":
+        one = given.privilege
+        return cls(
+            id=one.id, slug=one.slug, project_membership_id=given.membership_id, identity_id=one.actor_id, project_id=one.project_id,
+            is_temporary=one.is_temporary, temporary_mode=one.temporary_mode, temporary_range=one.temporary_range,
+            temporary_access_start_time=iso_or_none(one.starts_at), temporary_access_end_time=iso_or_none(one.ends_at),
+            permissions=one.permissions if with_rules else msgspec.UNSET, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+        )  # fmt: skip
+
+
+class PrivilegeReply(Out, frozen=True, kw_only=True):
+    privilege: PrivilegeOut
+
+
+class PrivilegesReply(Out, frozen=True, kw_only=True):
+    privileges: Sequence[PrivilegeOut]
+
+
+# --- the older generation: the project by slug, one action to a rule --------------------------------------------------------
+
+
+class OldRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One action on one subject."""
+
+    action: str
+    subject: str
+    conditions: dict[str, Any] | None = None
+
+
+class OldRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Several actions on one subject."""
+
+    actions: Annotated[list[str], msgspec.Meta(min_length=1)]
+    subject: str
+    conditions: dict[str, Any] | None = None
+
+
+class Permanent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new privilege for good; the rules in one of two forms."""
+
+    identity_id: Trimmed
+    project_slug: Trimmed
+    slug: Slug | None = None
+    permissions: list[OldRule] | None = None
+    privilege_permission: OldRules | None = None
+
+
+class Temporary(Permanent, frozen=True, kw_only=True, rename="camel"):
+    """A new privilege for a while."""
+
+    temporary_mode: Literal["relative"]
+    temporary_range: Trimmed
+    temporary_access_start_time: str
+
+
+class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change."""
+
+    slug: Slug | None = None
+    permissions: list[OldRule] | None = None
+    privilege_permission: OldRules | None = None
+    is_temporary: bool | None = None
+    temporary_mode: str | None = None
+    temporary_range: str | None = None
+    temporary_access_start_time: str | None = None
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A privilege by its slug, its identity and its project."""
+
+    privilege_slug: Trimmed
+    identity_id: Trimmed
+    project_slug: Trimmed
+
+
+class Changed(Named, frozen=True, kw_only=True, rename="camel"):
+    """A privilege and what to change of it."""
+
+    privilege_details: Details
+
+
+class OfIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    identity_id: Trimmed
+    project_slug: Trimmed
+
+
+def _rules(permissions: Sequence[OldRule] | None, together: OldRules | None) -> list[dict[str, Any]] | None:
+    if permissions is not None:
+        return [{"action": [one.action], "subject": one.subject, "conditions": one.conditions} for one in permissions]
+    if together is not None:
+        return [{"action": together.actions, "subject": together.subject, "conditions": together.conditions}]
+    return None
+
+
+def _new(body: Permanent, window: Window) -> privileges.Create:
+    rules = _rules(body.permissions, body.privilege_permission)
+    if rules is None:
+        raise Invalid.of("permissions", "Send permissions or privilegePermission")
+    return privileges.Create(identity_id=body.identity_id, slug=body.slug, permissions=rules, window=window, random_length=12)
+
+
+@routes.post(_V1 + "/permanent", USER, IDENTITY)
+async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
+    """Give an identity a privilege for good."""
+    where = Where(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, PERMANENT))))
+
+
+@routes.post(_V1 + "/temporary", USER, IDENTITY)
+async def create_temporary(ctx: Ctx, body: Temporary) -> PrivilegeReply:
+    """Give an identity a privilege for a while."""
+    window = Window(
+        is_temporary=True, temporary_mode=body.temporary_mode, temporary_range=body.temporary_range,
+        temporary_access_start_time=body.temporary_access_start_time,
+    )  # fmt: skip
+    where = Where(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, window))))
+
+
+@routes.patch(_V1, USER, IDENTITY)
+async def update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
+    """Change a privilege."""
+    details = body.privilege_details
+    window = None
+    if details.is_temporary is not None:
+        window = Window(
+            is_temporary=details.is_temporary, temporary_mode=details.temporary_mode, temporary_range=details.temporary_range,
+            temporary_access_start_time=details.temporary_access_start_time,
+        )  # fmt: skip
+    given = privileges.Update(slug=details.slug, permissions=_rules(details.permissions, details.privilege_permission), window=window)
+    where = Where(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update(ctx, where, body.identity_id, body.privilege_slug, given)))
+
+
+@routes.delete(_V1, USER, IDENTITY)
+async def delete_by_slug(ctx: Ctx, body: Named) -> PrivilegeReply:
+    """Take a privilege away."""
+    where = Where(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.remove(ctx, where, body.identity_id, body.privilege_slug)))
+
+
+@routes.get(_V1 + "/{privilege_slug}", USER, IDENTITY)
+async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
+    """Read a privilege."""
+    given = await privileges.get(ctx, Where(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit")
+    return PrivilegeReply(privilege=PrivilegeOut.of(given))
+
+
+@routes.get(_V1, USER, IDENTITY)
+async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
+    """List the privileges of an identity in a project."""
+    found = await privileges.every(ctx, Where(project_slug=query.project_slug), query.identity_id, action="edit")
+    return PrivilegesReply(privileges=[PrivilegeOut.of(one) for one in found])
+
+
+# --- the newer generation ---------------------------------------------------------------------------------------------------
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new privilege."""
+
+    identity_id: Trimmed
+    project_id: Trimmed
+    slug: Slug | None = None
+    permissions: list[Any]
+    type: Window = PERMANENT
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change of a privilege."""
+
+    slug: Slug | None = None
+    permissions: list[Any] | None = None
+    type: Window | None = None
+
+
+class InProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    identity_id: Trimmed
+    project_id: Trimmed
+
+
+@routes.post(_V2, USER, IDENTITY)
+async def create_privilege(ctx: Ctx, body: Create) -> PrivilegeReply:
+    """Give an identity a privilege in a project."""
+    given = privileges.Create(identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, Where(project_id=body.project_id), given)))
+
+
+@routes.get(_V2, USER, IDENTITY)
+async def list_privileges(ctx: Ctx, query: InProject) -> PrivilegesReply:
+    """List the privileges of an identity in a project, without their rules."""
+    found = await privileges.every(ctx, Where(project_id=query.project_id), query.identity_id)
+    return PrivilegesReply(privileges=[PrivilegeOut.of(one, with_rules=False) for one in found])
+
+
+@routes.get(_V2 + "/slug/{privilege_slug}", USER, IDENTITY)
+async def privilege_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
+    """Read a privilege by slug."""
+    given = await privileges.get(ctx, Where(project_slug=query.project_slug), query.identity_id, privilege_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(given))
+
+
+@routes.get(_V2 + "/{privilege_id}", USER, IDENTITY)
+async def get_privilege(ctx: Ctx, privilege_id: str) -> PrivilegeReply:
+    """Read a privilege."""
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.get_by_id(ctx, privilege_id)))
+
+
+@routes.patch(_V2 + "/{privilege_id}", USER, IDENTITY)
+async def update_privilege(ctx: Ctx, privilege_id: str, body: Update) -> PrivilegeReply:
+    """Change a privilege."""
+    given = privileges.Update(slug=body.slug, permissions=body.permissions, window=body.type)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update_by_id(ctx, privilege_id, given)))
+
+
+@routes.delete(_V2 + "/{privilege_id}", USER, IDENTITY)
+async def delete_privilege(ctx: Ctx, privilege_id: str) -> PrivilegeReply:
+    """Take a privilege away."""
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.remove_by_id(ctx, privilege_id)))

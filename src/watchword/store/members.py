@@ -1,0 +1,111 @@
+"""Who is a member of what: the projects of an actor, the people of a project, and who could still join."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select
+
+from watchword.domain.model.access import Membership
+from watchword.domain.model.identities import Identity
+from watchword.domain.model.people import User
+from watchword.domain.model.projects import Project
+from watchword.store import schema
+from watchword.store.access import MEMBERSHIPS
+from watchword.store.engine import Tx, prepare
+from watchword.store.identities import IDENTITIES
+from watchword.store.identity_lists import like
+from watchword.store.people import USERS
+from watchword.store.projects import PROJECTS
+
+_m, _gm, _i, _p, _u = schema.memberships, schema.group_members, schema.identities, schema.projects, schema.users
+
+
+def _in_groups_of(kind: Any, actor: Any) -> Any:
+    return select(_gm.c.group_id).where(_gm.c.actor_kind == kind, _gm.c.actor_id == actor)
+
+
+_PROJECTS_OF = prepare(
+    select(_m.c.project_id)
+    .distinct()
+    .where(
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_not(None),
+        or_(
+            and_(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")),
+            and_(_m.c.actor_kind == "group", _m.c.actor_id.in_(_in_groups_of(bindparam("kind"), bindparam("actor")))),
+        ),
+    )
+)
+_WITH_PROJECTS = prepare(
+    select(*MEMBERSHIPS.columns, *PROJECTS.columns)
+    .select_from(_m.join(_p, _p.c.id == _m.c.project_id))
+    .where(_m.c.org_id == bindparam("org"), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+    .order_by(_p.c.name, _p.c.id)
+)
+_PEOPLE = prepare(
+    select(*MEMBERSHIPS.columns, *USERS.columns)
+    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+    .where(_m.c.project_id == bindparam("project"), _m.c.actor_kind == "user")
+    .order_by(_u.c.email, _u.c.id)
+)
+
+
+async def projects_of(tx: Tx, kind: str, id: str, org_id: str) -> list[str]:
+    """The ids of the projects of an organization where an actor holds something, itself or through groups."""
+    return [row[0] for row in await tx.all(_PROJECTS_OF, kind=kind, actor=id, org=org_id)]
+
+
+async def with_projects(tx: Tx, kind: str, id: str, org_id: str) -> list[tuple[Membership, Project]]:
+    """An actor's own project memberships in an organization, by project name."""
+    width = len(MEMBERSHIPS.columns)
+    return [(MEMBERSHIPS.read(row), PROJECTS.read(row, width)) for row in await tx.all(_WITH_PROJECTS, kind=kind, actor=id, org=org_id)]
+
+
+async def people_in_project(tx: Tx, project_id: str) -> list[tuple[Membership, User]]:
+    """The people who are members of a project themselves, by address."""
+    width = len(MEMBERSHIPS.columns)
+    return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in await tx.all(_PEOPLE, project=project_id)]
+
+
+class Wanted(Protocol):
+    """A page of identities that are not members yet."""
+
+    @property
+    def contains(self) -> str:
+        """A part of the name."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """How many to leave out."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """How many at most."""
+        ...
+
+
+async def _candidates(tx: Tx, where: Sequence[ColumnElement[bool]], wanted: Wanted) -> tuple[list[Identity], int]:
+    conditions = [*where, *([func.lower(_i.c.name).like(like(wanted.contains.lower()))] if wanted.contains else [])]
+    count = await tx.one(select(func.count()).select_from(_i).where(*conditions))
+    page = select(*IDENTITIES.columns).where(*conditions).order_by(_i.c.name, _i.c.id).offset(wanted.offset).limit(wanted.limit)
+    return IDENTITIES.every(await tx.all(page)), int(count[0]) if count else 0
+
+
+def _is_member(*place: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id == _i.c.id, *place))
+
+
+async def outside_project(tx: Tx, org_id: str, project_id: str, wanted: Wanted) -> tuple[list[Identity], int]:
+    """The organization's identities that could join a project: not its members yet, and of no other project."""
+    in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
+    in_project = _is_member(_m.c.project_id == project_id)
+    return await _candidates(tx, [_i.c.project_id.is_(None), in_org, ~in_project], wanted)
+
+
+async def outside_org(tx: Tx, org_id: str, home_id: str, wanted: Wanted) -> tuple[list[Identity], int]:
+    """The identities of a root organization that could join an organization of its tree."""
+    in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
+    return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], wanted)
+
