@@ -83,9 +83,12 @@ def strict_json(text: str | bytes) -> Any:
         raise ValueError(f"{name} is not JSON")
 
     try:
-        return json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+        found = json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+        if b"\\ud" in (text.encode() if isinstance(text, str) else text).lower():
+            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text that can be stored or sent
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return found
 
 
 def fits(key: Key, algorithm: str, uses: Sequence[str | None]) -> str:

@@ -9,7 +9,7 @@ from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
 from watchword.methods.base import AuthMethod
-from watchword.services import access_tokens, auths, client_secrets, login, tokens
+from watchword.services import access_tokens, auths, client_secrets, login, method_bodies, tokens
 from watchword.services.authentication import Seen
 from watchword.services.context import Ctx
 
@@ -26,7 +26,7 @@ def method_routes(methods: Iterable[Method]) -> Routes:
 
 def _add(routes: Routes, method: Method) -> None:
     path = f"/api/v1/auth/{method.slug}/identities/{{identity_id}}"
-    shape = auths.body(method)
+    shape = method_bodies.body(method)
 
     async def attach(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
         return {method.wrapper: config_out(await auths.attach(ctx, method, identity_id, body))}
@@ -60,7 +60,7 @@ def _login(method: Method) -> Any:
     async def log_in(ctx: Ctx, body: Any) -> TokenOut:
         return TokenOut.of(await login.login(ctx, method, body))
 
-    log_in.__annotations__["body"] = method.login
+    log_in.__annotations__["body"] = method_bodies.login_body(method)
     log_in.__doc__ = f"Log in with {method.title}."
     return log_in
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access import built_in
-from watchword.domain.bounds import IpRange
+from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.model.access import MembershipRole, Role
 from watchword.domain.model.identities import AccessToken, ClientSecret, Metadata
 from watchword.domain.model.people import Organization
@@ -159,6 +159,10 @@ def config_out(attached: Attached) -> dict[str, Any]:
             "lockoutEnabled": record.lockout_enabled, "lockoutThreshold": record.lockout_threshold,
             "lockoutDurationSeconds": record.lockout_duration, "lockoutCounterResetSeconds": record.lockout_reset,
         }  # fmt: skip
+    if attached.method.template:
+        out["templateId"] = record.template_id
+    for name in attached.method.networks:
+        out[name] = [ip_out(parse_ip_range(ip["ipAddress"])) for ip in out[name]]
     return out
 
 

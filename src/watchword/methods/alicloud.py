@@ -100,5 +100,5 @@ def _milliseconds(text: str) -> int | None:
 
 METHOD = AuthMethod(
     slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
-    config=Config, login=Login, verify=verify, check=check, has_period=False,
+    config=Config, login=Login, verify=verify, check=check, has_period=False, proof=("alicloud_refused",),
 )  # fmt: skip

@@ -125,4 +125,6 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     return Verified(claims={"aws": facts | kind})
 
 
-METHOD = AuthMethod(slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check)
+METHOD = AuthMethod(
+    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, proof=("sts_refused",),
+)  # fmt: skip

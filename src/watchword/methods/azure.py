@@ -70,5 +70,5 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
 METHOD = AuthMethod(
     slug="azure-auth", wrapper="identityAzureAuth", title="Azure Auth",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check,
 )  # fmt: skip

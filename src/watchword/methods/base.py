@@ -5,7 +5,7 @@ A method is one file with a `Config` (what an administrator stores), a `Login` (
 It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -111,7 +111,7 @@ L = TypeVar("L", bound=Schema)
 
 
 def _by_identity(login: Any) -> tuple[str, str]:
-    return "identity", login.identity_id
+    return "identity", login.identity_id.strip()
 
 
 def _unchanged(config: Any) -> Any:
@@ -131,8 +131,14 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
     secret_of: Callable[[L], str] | None = None  # the presented credential that is looked up by keyed hash
     has_lockout: bool = False  # four lockout fields, the counter, and the clear-lockouts route
-    lockout_key: Callable[[L], str] = lambda login: ""  # within (identity, method): LDAP counts per user name
+    lockout_key: Callable[[L], str] = lambda _login: ""  # within (identity, method): LDAP counts per user name
     has_period: bool = True
+    # The checks any of which, passed, shows that the proof is genuine. A refusal before that is told like an unknown identity.
+    proof: tuple[str, ...] = ("signature_invalid",)
+    form: Callable[[L, Given], Any] | None = None  # what is refused of a login, with status 400, whomever it is for
+    networks: tuple[str, ...] = ()  # wire names of settings that are lists of networks, answered as they are stored
+    managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
+    template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
 
 
 def comma_list(text: str) -> tuple[str, ...]:

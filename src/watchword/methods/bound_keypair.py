@@ -73,5 +73,5 @@ def _key(each: str | Mapping[str, Any]) -> Key:
 
 METHOD = AuthMethod(
     slug="bound-keypair", wrapper="identityBoundKeypair", title="Bound Keypair",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check,
 )  # fmt: skip

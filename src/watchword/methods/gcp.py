@@ -133,5 +133,5 @@ def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
 
 METHOD = AuthMethod(
     slug="gcp-auth", wrapper="identityGcpAuth", title="GCP Auth",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check,
 )  # fmt: skip

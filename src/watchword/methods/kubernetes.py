@@ -33,6 +33,8 @@ class Config(Schema, frozen=True, kw_only=True):
     token_reviewer_jwt: Secret | None = None  # none: the client's own token asks for its own review
     token_review_mode: Literal["api", "jwks"] = "api"  # noqa: S105
     jwks_issuer: Annotated[str, msgspec.Meta(max_length=MAX_URL)] = ""  # jwks: the `iss` of the cluster's tokens
+    gateway_id: None = None  # there are no gateways: clients send and read null
+    gateway_pool_id: None = None
     jwks: Text = ""  # jwks: the cluster's keys; empty: found by discovery at the issuer
 
 
@@ -157,5 +159,6 @@ def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None
 
 METHOD = AuthMethod(
     slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check, proof=("not_authenticated", "signature_invalid"),
+    template=("kubernetesHost", "caCert", "tokenReviewerJwt", "tokenReviewMode"),
 )  # fmt: skip

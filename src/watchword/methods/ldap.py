@@ -75,8 +75,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         )  # fmt: skip
     except OutsideError as error:
         given.checks.fail("directory_unavailable", "The directory could not be asked", presented=str(error))
-    if entry is None:
-        given.checks.fail("username_or_password", "User name or password is wrong", presented=login.username)
+    require(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username)
+    assert entry is not None
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
         values = attributes.get(field.key.lower(), ())
@@ -119,5 +119,6 @@ def _is_filter(text: str) -> bool:
 
 METHOD = AuthMethod(
     slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
-    has_lockout=True, lockout_key=name_for_lockout,
+    has_lockout=True, lockout_key=name_for_lockout, proof=("username_or_password",),
+    template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"),
 )  # fmt: skip

@@ -54,8 +54,8 @@ def check(config: Config) -> Config:
     return msgspec.structs.replace(config, tenancy_ocid=tenancy, allowed_usernames=names)
 
 
-async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Sends the signed request to Oracle and holds the answer against the configuration."""
+def form(login: Login, given: Given) -> Mapping[str, str]:
+    """The headers by name in lower case, for one of Oracle's own hosts."""
     require = given.checks.require
     headers = {name.lower(): value.strip() for name, value in login.headers.items()}
     plain = all(value.isascii() and value.isprintable() for value in headers.values())
@@ -65,7 +65,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         "The headers of the signed request cannot be read",
         expected="each header once",
     )
-    host, user = headers.get("host", "The request must be signed for Oracle's identity service"), login.user_ocid.strip()
+    host = headers.get("host", "")
     require(
         bool(_HOST.fullmatch(host)),
         "host",
@@ -74,6 +74,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         presented=host,
         status=400,
     )
+    return headers
+
+
+async def verify(config: Config, login: Login, given: Given) -> Verified:
+    """Sends the signed request to Oracle and holds the answer against the configuration."""
+    require, headers, user = given.checks.require, form(login, given), login.user_ocid.strip()
+    host = headers["host"]
     require(bool(_USER.fullmatch(user)), "user_ocid", "The user OCID is malformed", expected="ocid1.user.oc1..<id>", presented=user)
 
     proof = _signature(headers.get("authorization", ""))
@@ -144,4 +151,7 @@ def _milliseconds(text: str) -> int | None:
         return None
 
 
-METHOD = AuthMethod(slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check)
+METHOD = AuthMethod(
+    slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check, form=form,
+    proof=("oci_refused",),
+)  # fmt: skip

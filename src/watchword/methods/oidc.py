@@ -80,5 +80,6 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 
 METHOD = AuthMethod(
     slug="oidc-auth", wrapper="identityOidcAuth", title="OIDC Auth",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check,
+    template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
 )  # fmt: skip

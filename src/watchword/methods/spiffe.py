@@ -113,5 +113,5 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 
 METHOD = AuthMethod(
     slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
-    config=Config, login=Login, verify=verify, check=check, locate=lambda login: ("identity", login.identity_id.strip()),
+    config=Config, login=Login, verify=verify, check=check,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from watchword.domain.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
 from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list
@@ -53,13 +53,18 @@ def check(config: Config) -> Config:
     )
 
 
+def form(_login: Login, given: Given) -> list[Certificate]:
+    """The certificates that came with the connection, the client's own first."""
+    given.checks.require(bool(given.certificate), "certificate_missing", "A client certificate is needed", status=400)
+    chain = chain_of(given.certificate or "")
+    given.checks.require(bool(chain), "certificate_malformed", "The client certificate cannot be read", status=400)
+    return chain
+
+
 async def verify(config: Config, _login: Login, given: Given) -> Verified:
     """Builds the chain to the configured CA, then compares the names."""
     require = given.checks.require
-    require(bool(given.certificate), "certificate_missing", "A client certificate is needed", status=400)
-    chain = chain_of(given.certificate or "")
-    require(bool(chain), "certificate_malformed", "The client certificate cannot be read", status=400)
-    leaf, *others = chain
+    leaf, *others = form(_login, given)
     now = datetime.fromtimestamp(given.now / 1000, UTC)
     start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     time, text = now.isoformat(), "The client certificate is not valid at this time"
@@ -95,5 +100,5 @@ def _normal_name(text: str) -> str:
 
 METHOD = AuthMethod(
     slug="tls-cert-auth", wrapper="identityTlsCertAuth", title="TLS Certificate Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    config=Config, login=Login, verify=verify, check=check, form=form, proof=("certificate_chain",),
 )  # fmt: skip

@@ -17,7 +17,7 @@ class TrustedIp(Schema, frozen=True, kw_only=True):
     ip_address: Trimmed
 
 
-EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # noqa: S104 - the documented default
+EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # the documented default
 
 
 class Config(Schema, frozen=True, kw_only=True):

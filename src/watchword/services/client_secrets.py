@@ -9,10 +9,11 @@ from watchword.domain.model.identities import ClientSecret, Identity, MethodConf
 from watchword.domain.secret import Secret
 from watchword.methods import universal
 from watchword.services import tokens
-from watchword.services.auths import MAX_TTL, require_any
+from watchword.services.auths import require_any
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
 from watchword.services.identities import locate
+from watchword.services.method_bodies import MAX_TTL
 from watchword.store import credentials, versions
 from watchword.store.engine import Tx
 

@@ -4,6 +4,7 @@ Two short looks at the state with the remote question between them, and one jour
 and records in a single durable batch. A method cannot skip or forget a step; it only answers its own question.
 """
 
+import hashlib
 import hmac
 from typing import Any
 
@@ -11,9 +12,9 @@ import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.bounds import AddressSet, compile_ranges
-from watchword.domain.errors import Denied, Forbidden, TooManyRequests
+from watchword.domain.errors import Denied
 from watchword.domain.lockout import is_locked
-from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig
+from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
 from watchword.domain.model.people import Organization
 from watchword.domain.model.trail import Denial
 from watchword.methods import universal
@@ -21,9 +22,13 @@ from watchword.methods.base import AuthMethod, Checks, Credential, Given, Outsid
 from watchword.services import sealed_config
 from watchword.services.context import Ctx
 from watchword.services.tokens import Issued, new_token, row_of
-from watchword.store import access, credentials, identities, logins, people, versions
+from watchword.store import access, credentials, identities, logins, people, templates, versions
 from watchword.store.engine import Tx
 
+UNPROVED = (
+    "Invalid credentials. If they are right, the identity may be locked out or its provider not reachable: "
+    "an operator finds the reason under the id of this request"
+)
 _TEXTS = {
     "locked_out": "This identity is locked out after too many failed logins: try again later",
     "client_secret_used_up": "Access denied: the client secret has no uses left",
@@ -37,6 +42,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     config: MethodConfig
     identity: Identity
     org: Organization
+    template: MethodTemplate | None = None
     is_member: bool
     secret_networks: AddressSet | None  # Universal Auth: networks from which client secrets are accepted
 
@@ -47,37 +53,81 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     checks = Checks()
     found: Found | None = None
     try:
-        found = await _find(ctx, method, body)
-        verified = await _verify(ctx, method, body, found, checks)
-        return await _issue(ctx, method, body, _present(found), verified)
+        found = await find(ctx, method, body)
+        verified = await prove(ctx, method, body, found, checks)
+        return await _issue(ctx, method, body, await _within(ctx, body, present(found), checks), verified)
     except Denied as denial:
-        await _record(ctx, method, body, found, checks, denial)
-        raise
-    except (Forbidden, TooManyRequests) as refusal:
-        await _record(ctx, method, body, found, checks, Denied("refused", refusal.message))
-        raise
+        raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
 
 
-def _present(found: Found | None) -> Found:
+async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found:
+    """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
+    ctx.public("a login proves who is calling")
+    checks = Checks()
+    found: Found | None = None
+    try:
+        found = await find(ctx, method, body)
+        verified = await prove(ctx, method, body, found, checks)
+        proof = spent_by(method, verified)
+        if proof is not None and not await ctx.house.journal.submit(proof):
+            raise Denied("proof_replayed", _TEXTS["proof_replayed"])
+        return present(found)
+    except Denied as denial:
+        raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
+
+
+def told(method: AuthMethod[Any, Any], checks: Checks, denial: Denied) -> Denied:
+    """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an unknown identity."""
+    is_proved = any(check.passed and check.name in method.proof for check in checks.done)
+    return denial if is_proved or denial.status != 401 else Denied(denial.reason, UNPROVED)
+
+
+def present(found: Found | None) -> Found:
+    """The configuration that `prove` found to be there."""
     if found is None:
-        raise Denied("not_configured", "Invalid credentials")
+        raise Denied("not_configured")
     return found
 
 
-async def _find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | None:
+async def _within(ctx: Ctx, body: Any, found: Found, checks: Checks) -> Found:
+    """The same with the organization that the login names: the identity's own, or another one it is a member of."""
+    slug = body.organization_slug
+    if not slug or slug == found.org.slug:
+        return found
+    async with ctx.view() as tx:
+        org = await people.organization_by_slug(tx, slug) if is_name(slug) else None
+        member = await access.org_membership(tx, "identity", found.identity.id, org.id) if org else None
+    if org is None:
+        checks.fail("organization_unknown", f"There is no organization {slug[:64]!r}", expected=found.org.slug, status=404)
+    is_member = member is not None and member.is_active
+    checks.require(is_member, "organization_not_allowed", "The identity is not a member of this organization", expected=found.org.slug)
+    return msgspec.structs.replace(found, org=org)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be an id, a client id or a slug at all: not every text can be asked for in a database."""
+    return 0 < len(text) <= 255 and text.isprintable()
+
+
+async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | None:
+    """The configuration that a login is for."""
     how, what = method.locate(body)
 
     async def load(tx: Tx) -> tuple[Found | None, tuple[str, ...]]:
+        if not is_name(what):
+            return None, ()
         config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
         identity = await identities.by_id(tx, config.identity_id) if config else None
         org = await people.organization(tx, identity.org_id) if identity else None
         if config is None or identity is None or org is None or config.method != method.slug:
             return None, ()
         member = await access.org_membership(tx, "identity", identity.id, org.id)
+        template = await templates.by_id(tx, config.template_id) if config.template_id else None
         networks = None
         if method.slug == universal.SLUG:
             networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
-        found = Found(config=config, identity=identity, org=org, is_member=member is not None, secret_networks=networks)
+        is_member = member is not None and member.is_active
+        found = Found(config=config, identity=identity, org=org, template=template, is_member=is_member, secret_networks=networks)
         # The lockout's family too, though nothing of it is here: so one barrier serves the whole login.
         return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id))
 
@@ -85,7 +135,8 @@ async def _find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | No
     return found
 
 
-async def _verify(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
+async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
+    """What the method says of the proof, between the checks that are the same for every method. Raises Denied."""
     if method.verify is None:
         raise Denied("no_login", "This auth method has no login")
     if found is not None and found.secret_networks is not None:
@@ -98,13 +149,15 @@ async def _verify(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
         checks.require(not locked, "locked_out", _TEXTS["locked_out"])
     # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
     credential = await _credential(ctx, method, body, found)
-    if found is None:
-        checks.fail("not_configured" if method.secret_of is None else "client_id_unknown", "Invalid credentials")
-    config = await sealed_config.opened(ctx, method, found.config, found.org.id)
     given = Given(
-        now=ctx.now, identity_id=found.identity.id, outside=ctx.outside, checks=checks, address=ctx.address, credential=credential,
-        certificate=ctx.certificate,
+        now=ctx.now, identity_id=found.identity.id if found else "", outside=ctx.outside, checks=checks, address=ctx.address,
+        credential=credential, certificate=ctx.certificate,
     )  # fmt: skip
+    if found is None:
+        if method.form is not None:
+            method.form(body, given)
+        checks.fail("not_configured" if method.secret_of is None else "client_id_unknown", UNPROVED)
+    config = await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
     try:
         verified: Verified = await method.verify(config, body, given)
     except OutsideError as error:
@@ -117,8 +170,12 @@ async def _verify(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
 
 
 def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig) -> str:
-    """Under which key failed logins are counted."""
-    return f"{config.identity_id}/{method.slug}/{method.lockout_key(body)[:200]}"
+    """Under which key failed logins are counted. What is counted by comes from outside, so it is kept as a digest."""
+    return f"{config.identity_id}/{method.slug}/{_digest(method.lockout_key(body))}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:40]
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
@@ -158,7 +215,7 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found
         logins.LoginDone(
             at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
             lockout_key=lockout_key(method, body, config) if method.has_lockout and config.lockout_enabled else None,
-            secret=await _use_of(ctx, method, body, verified), proof=_spent(verified), token=row_of(issued.claims, ctx.now) if limited else None,
+            secret=await _use_of(ctx, method, body, verified), proof=spent_by(method, verified), token=row_of(issued.claims, ctx.now) if limited else None,
         )
     )  # fmt: skip
     if reason is not None:
@@ -169,8 +226,10 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found
     return issued
 
 
-def _spent(verified: Verified) -> credentials.ProofSpent | None:
-    return credentials.ProofSpent(verified.spent.key, verified.spent.expires_at) if verified.spent else None
+def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.ProofSpent | None:
+    """The entry that uses up a proof which may be used once."""
+    spent = verified.spent
+    return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
 
 
 async def _use_of(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, verified: Verified) -> credentials.SecretUsed | None:
@@ -181,10 +240,13 @@ async def _use_of(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, verified: V
     return credentials.SecretUsed(verified.credential_id, limited, ctx.now)
 
 
-async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> None:
-    """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry."""
+async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> Denied:
+    """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
+
+    The answer is the refusal that it was: another one when the identity was locked out meanwhile.
+    """
     config = found.config if found else None
-    counts = config is not None and method.has_lockout and config.lockout_enabled and denial.reason not in _NOT_COUNTED
+    counts = config is not None and method.has_lockout and config.lockout_enabled and _is_wrong_proof(denial.reason)
     event = None
     if found is not None:
         facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
@@ -196,15 +258,20 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
             lockout_key=lockout_key(method, body, config) if counts and config else None,
             denial=Denial(
                 request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
-                identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message,
+                identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message.replace("\x00", "\ufffd"),
                 facts=dict(denial.facts), checks=tuple(msgspec.to_builtins(check) for check in checks.done), address=ctx.address,
                 user_agent=ctx.user_agent[:500],
             ),
         )
     )  # fmt: skip
-    if not counted:
-        raise Denied("locked_out", _TEXTS["locked_out"]) from denial
+    return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
-_NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member", "provider_unreachable",
-                "client_secret_used_up", "client_secret_expired"}  # fmt: skip
+_NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member",
+                "client_secret_used_up", "client_secret_expired", "proof_replayed", "organization_unknown",
+                "organization_not_allowed"}  # fmt: skip
+
+
+def _is_wrong_proof(reason: str) -> bool:
+    """Whether a refusal counts towards a lockout: not when the proof was right, nor when nobody could judge it."""
+    return reason not in _NOT_COUNTED and not reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))

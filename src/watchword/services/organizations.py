@@ -19,10 +19,10 @@ from watchword.domain.secret import Secret
 from watchword.methods import token as token_method
 from watchword.services import passwords, tokens
 from watchword.services.access import enter_org, organization, require_actor
-from watchword.services.auths import DEFAULT_TTL
 from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope
 from watchword.services.lifecycle import require_none_protected
+from watchword.services.method_bodies import DEFAULT_TTL
 from watchword.services.people import Email
 from watchword.services.roles_held import RoleName, find_role
 from watchword.store import access, audit, credentials, identities, people, versions

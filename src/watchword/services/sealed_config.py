@@ -1,22 +1,23 @@
-"""Method configurations between their stored form, where secrets are sealed, and the struct a method works with."""
+"""Method configurations and templates between their stored form, where secrets are sealed, and the struct a method works with."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, cast
 
 import msgspec
 
 from watchword.domain.decode import decode
-from watchword.domain.model.identities import MethodConfig
+from watchword.domain.model.identities import MethodConfig, MethodTemplate
 from watchword.domain.secret import Secret
 from watchword.methods.base import AuthMethod
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer, org_scope
 
+Method = AuthMethod[Any, Any]
 _SEALED = "$sealed"
 
 
-def secret_fields(method: AuthMethod[Any, Any]) -> tuple[str, ...]:
+def secret_fields(method: Method) -> tuple[str, ...]:
     """The wire names of a method's secret settings."""
     return _secrets_of(cast("Hashable", method.config))
 
@@ -30,27 +31,56 @@ def _is_secret(annotation: Any) -> bool:
     return annotation is Secret or Secret in getattr(annotation, "__args__", ())
 
 
-def stored(method: AuthMethod[Any, Any], config: Any, sealer: Sealer, config_id: str) -> dict[str, object]:
-    """The form in which `config` is kept: secrets sealed for this configuration and field."""
-    wire: dict[str, object] = msgspec.to_builtins(config, enc_hook=lambda secret: secret)
+def stored(method: Method, config: Any, sealer: Sealer, config_id: str) -> dict[str, object]:
+    """The form in which the configuration `config_id` keeps `config`: secrets sealed for this configuration and field."""
+    return _sealed(method, config, sealer, f"method-config/{config_id}")
+
+
+def stored_template(method: Method, fields: Any, sealer: Sealer, template_id: str) -> dict[str, object]:
+    """The form in which a template keeps its fields."""
+    return _sealed(method, fields, sealer, f"method-template/{template_id}")
+
+
+def _sealed(method: Method, struct: Any, sealer: Sealer, place: str) -> dict[str, object]:
+    wire: dict[str, object] = msgspec.to_builtins(struct, enc_hook=lambda secret: secret.reveal())
     for name in secret_fields(method):
         value = wire.get(name)
-        if isinstance(value, Secret):
-            wire[name] = {_SEALED: sealer.seal_text(f"method-config/{config_id}/{name}", value.reveal())} if value else ""
+        if isinstance(value, str) and value:
+            wire[name] = {_SEALED: sealer.seal_text(f"{place}/{name}", value)}
     return wire
 
 
-def unsealed(method: AuthMethod[Any, Any], record: MethodConfig, sealer: Sealer | None) -> dict[str, Any]:
-    """The wire form of a stored configuration with its secrets in the clear, for building the struct."""
-    wire: dict[str, Any] = dict(record.config)
+def unsealed(method: Method, record: MethodConfig, sealer: Sealer | None, template: MethodTemplate | None = None) -> dict[str, Any]:
+    """The wire form of a stored configuration with its secrets in the clear, what a template holds laid over it."""
+    wire = _clear(method, record.config, sealer, f"method-config/{record.id}")
+    return wire | (unsealed_template(method, template, sealer) if template else {})
+
+
+def unsealed_template(method: Method, template: MethodTemplate, sealer: Sealer | None) -> dict[str, Any]:
+    """The wire form of a template's fields with their secrets in the clear."""
+    return _clear(method, template.fields, sealer, f"method-template/{template.id}")
+
+
+def _clear(method: Method, stored_wire: Mapping[str, object], sealer: Sealer | None, place: str) -> dict[str, Any]:
+    wire: dict[str, Any] = dict(stored_wire)
     for name in secret_fields(method):
         value = wire.get(name)
         if isinstance(value, dict) and sealer is not None:
-            wire[name] = sealer.open_text(f"method-config/{record.id}/{name}", value[_SEALED])
+            wire[name] = sealer.open_text(f"{place}/{name}", value[_SEALED])
     return wire
 
 
-async def opened(ctx: Ctx, method: AuthMethod[Any, Any], record: MethodConfig, org_id: str) -> Any:
+def shown(method: Method, stored_wire: Mapping[str, object]) -> dict[str, Any]:
+    """What is answered of stored settings: a secret is empty, and `<name>IsSet` says whether there is one."""
+    wire = dict(stored_wire)
+    for name in secret_fields(method):
+        if name in wire:
+            wire[f"{name}IsSet"] = isinstance(wire[name], dict)
+            wire[name] = ""
+    return wire
+
+
+async def opened(ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None) -> Any:
     """The struct of a stored configuration."""
     sealer = None
     if secret_fields(method):
@@ -58,4 +88,4 @@ async def opened(ctx: Ctx, method: AuthMethod[Any, Any], record: MethodConfig, o
         if sealer is None:
             async with ctx.view() as tx:
                 sealer = await ctx.house.keys.sealer(tx, org_scope(org_id))
-    return decode(method.config, unsealed(method, record, sealer))
+    return decode(method.config, unsealed(method, record, sealer, template))

@@ -1,0 +1,168 @@
+"""The bodies of auth methods: a method's own fields and the common ones as one struct, and from there to columns and back."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.bounds import IpRange, parse_ip_range
+from watchword.domain.decode import Trimmed, checked, decode
+from watchword.domain.errors import BadRequest
+from watchword.domain.model.identities import MethodConfig
+from watchword.methods.base import AuthMethod, Schema
+
+Method = AuthMethod[Any, Any]
+DEFAULT_TTL = 2_592_000  # seconds: 30 days
+MAX_TTL = 315_360_000  # seconds: 10 years
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
+
+
+class TrustedIp(Schema, frozen=True, kw_only=True):
+    """A network, as an administrator writes it."""
+
+    ip_address: Trimmed
+
+
+EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # the documented default
+
+
+class TokenFields(Schema, frozen=True, kw_only=True):
+    """What every method says about the tokens it issues. Times to live are seconds; 0 is unlimited."""
+
+    access_token_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
+    access_token_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
+    access_token_max_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenMaxTTL")
+    access_token_num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+
+
+class PeriodField(Schema, frozen=True, kw_only=True):
+    """Periodic tokens: each renewal extends by this, for ever."""
+
+    access_token_period: Seconds = 0
+
+
+class LockoutFields(Schema, frozen=True, kw_only=True):
+    """When failed logins lock the identity out (contract 3.5)."""
+
+    lockout_enabled: bool = True
+    lockout_threshold: Annotated[int, msgspec.Meta(ge=1, le=30)] = 3
+    lockout_duration_seconds: Annotated[int, msgspec.Meta(ge=30, le=86_400)] = 300
+    lockout_counter_reset_seconds: Annotated[int, msgspec.Meta(ge=5, le=3_600)] = 30
+
+
+class TemplateField(Schema, frozen=True, kw_only=True):
+    """The template that some settings come from, instead of the body."""
+
+    template_id: Annotated[str, msgspec.Meta(min_length=1, max_length=36)] | None = None
+
+
+_REQUIRED = object()
+
+
+@cache
+def body(method: Method) -> type[Schema]:
+    """The body of attach: the method's own fields and the common ones, as one struct. Also what OpenAPI shows."""
+    bases: list[type[Schema]] = [method.config, TokenFields]
+    bases += [base for base, has in ((PeriodField, method.has_period), (LockoutFields, method.has_lockout)) if has]
+    if method.template:
+        bases.append(TemplateField)
+    return _joined(_title(method) + "Settings", bases, without=method.managed)
+
+
+@cache
+def template_body(method: Method) -> type[Schema]:
+    """The fields that a template of a method holds."""
+    others = [field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in method.template]
+    return _joined(_title(method) + "Template", [method.config], without=others)
+
+
+@cache
+def login_body(method: Method) -> type[Schema]:
+    """The body of login: the method's own, and the organization that the token is for."""
+    assert method.login is not None
+    field = ("organization_slug", Trimmed | None, None)
+    struct: type[Schema] = msgspec.defstruct(  # type: ignore[assignment]
+        _title(method) + "Login", [field], bases=(method.login,), frozen=True, kw_only=True, rename="camel",
+        namespace={"__doc__": method.login.__doc__},
+    )  # fmt: skip
+    return struct
+
+
+def _title(method: Method) -> str:
+    return "".join(part.capitalize() for part in method.slug.split("-"))
+
+
+def _joined(title: str, bases: list[type[Schema]], *, without: list[str] | tuple[str, ...]) -> type[Schema]:
+    fields: list[tuple[str, Any, Any]] = []
+    names: dict[str, str] = {}
+    for base in bases:
+        for field in msgspec.structs.fields(base):
+            if field.encode_name not in without:
+                fields.append((field.name, field.type, _default(field)))
+                names[field.name] = field.encode_name
+    fields.sort(key=lambda field: field[2] is not _REQUIRED)
+    built = [(name, kind) if default is _REQUIRED else (name, kind, default) for name, kind, default in fields]
+    struct: type[Schema] = msgspec.defstruct(title, built, bases=(Schema,), frozen=True, kw_only=True, rename=names)  # type: ignore[assignment]
+    return struct
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory, name=field.encode_name)
+    return _REQUIRED if field.default is msgspec.NODEFAULT else msgspec.field(default=field.default, name=field.encode_name)
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A validated body, taken apart: the method's own settings, and the columns that all methods have."""
+
+    config: Any
+    columns: dict[str, Any]
+
+
+def read(method: Method, wire: Mapping[str, Any]) -> Read:
+    """Validate a whole configuration (of an attach, or an update merged with what is stored). Raises Invalid, BadRequest."""
+    whole: Any = decode(body(method), wire)
+    config = method.check(decode(method.config, wire))
+    ttl, max_ttl = whole.access_token_ttl, whole.access_token_max_ttl
+    if max_ttl > 0 and ttl > max_ttl:
+        raise BadRequest("Access token TTL cannot be greater than max TTL")
+    columns = {
+        "ttl": ttl, "max_ttl": max_ttl, "uses_limit": whole.access_token_num_uses_limit,
+        "period": getattr(whole, "access_token_period", 0),
+        "trusted_ips": _ranges(whole.access_token_trusted_ips, "accessTokenTrustedIps"),
+        "template_id": getattr(whole, "template_id", None),
+    }  # fmt: skip
+    if method.has_lockout:
+        columns |= {
+            "lockout_enabled": whole.lockout_enabled, "lockout_threshold": whole.lockout_threshold,
+            "lockout_duration": whole.lockout_duration_seconds, "lockout_reset": whole.lockout_counter_reset_seconds,
+        }  # fmt: skip
+    return Read(config, columns)
+
+
+def _ranges(given: tuple[Any, ...], path: str) -> tuple[IpRange, ...]:
+    return tuple(checked(path, parse_ip_range, ip.ip_address) for ip in given)
+
+
+def common_wire(method: Method, record: MethodConfig) -> dict[str, Any]:
+    """The common settings of a stored configuration in the form of a body."""
+    wire: dict[str, Any] = {
+        "accessTokenTTL": record.ttl, "accessTokenMaxTTL": record.max_ttl, "accessTokenNumUsesLimit": record.uses_limit,
+        "accessTokenTrustedIps": [{"ipAddress": written(ip)} for ip in record.trusted_ips],
+    }  # fmt: skip
+    if method.template:
+        wire["templateId"] = record.template_id
+    if method.has_period:
+        wire["accessTokenPeriod"] = record.period
+    if method.has_lockout:
+        wire |= {
+            "lockoutEnabled": record.lockout_enabled, "lockoutThreshold": record.lockout_threshold,
+            "lockoutDurationSeconds": record.lockout_duration, "lockoutCounterResetSeconds": record.lockout_reset,
+        }  # fmt: skip
+    return wire
+
+
+def written(ip: IpRange) -> str:
+    """A network as an administrator writes it."""
+    return ip.ip_address if ip.prefix is None else f"{ip.ip_address}/{ip.prefix}"
