@@ -15,7 +15,7 @@ HIDDEN: Final = "<hidden-by-infisical>"
 
 # What JavaScript's trim() takes away, which clients were written against; Python's strip() takes more.
 _BLANKS: Final = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
-_REFUSED: Final = re.compile(r"[\s/:\\\x00-\x1f\x7f]")
+_REFUSED: Final = re.compile(r"[\s/:\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 def tidy_value(value: str) -> str:
@@ -44,7 +44,7 @@ def _name_fault(name: str) -> str:
     if len(name) > MAX_NAME:
         return f"At most {MAX_NAME} characters"
     if _REFUSED.search(name) or any(unicodedata.category(sign) in ("Cc", "Cs", "Cf", "Zl", "Zp") for sign in name):
-        return "No blanks, slashes, colons, backslashes or invisible characters"
+        return "No blanks, slashes, colons, backslashes, percent-escapes or invisible characters"
     return "Not '.' or '..'" if name in (".", "..") else ""
 
 

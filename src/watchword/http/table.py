@@ -19,6 +19,9 @@ from watchword.http import (
     privileges,
     project_roles,
     projects,
+    secret_imports,
+    secrets_v3,
+    secrets_v4,
     service_tokens,
     system,
     tags,
@@ -47,6 +50,9 @@ AREAS: tuple[Routes, ...] = (
     project_roles.routes,
     memberships.routes,
     privileges.routes,
+    secrets_v3.routes,
+    secrets_v4.routes,
+    secret_imports.routes,
 )
 
 

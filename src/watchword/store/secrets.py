@@ -106,10 +106,11 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-async def referring_to(tx: Tx, project_id: str, key: str) -> list[StoredSecret]:
+async def referring_to(tx: Tx, project_id: str, key: str, *, to_change: bool = True) -> list[StoredSecret]:
     """The secrets of a project that have a reference to some secret called `key`; the caller looks which one is meant."""
     mentioned = _s.c.references.like(f'%"{_escaped(key)}"%', escape="\\")
-    rows = await tx.all(select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id).with_for_update())
+    found = select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id)
+    rows = await tx.all(found.with_for_update() if to_change else found)
     return [one for one in SECRETS.every(rows) if any(reference[2] == key for reference in one.references)]
 
 

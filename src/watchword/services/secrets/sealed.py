@@ -1,12 +1,15 @@
 """A secret's texts, opened and sealed. Each is bound to folder, secret, version and field: elsewhere it does not open."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer, project_scope
+
+Row = TypeVar("Row", StoredSecret, SecretVersion)
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,16 @@ def _sealed_metadata(key: Sealer, row: StoredSecret, items: Sequence[SecretMetad
         msgspec.structs.replace(item, value=key.seal_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
         for i, item in enumerate(items)
     )
+
+
+def resealed(key: Sealer, row: Row) -> Row:
+    """The row with every envelope under the newest key."""
+    metadata = tuple(
+        msgspec.structs.replace(item, value=key.reseal_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        for i, item in enumerate(row.metadata)
+    )
+    comment = None if row.comment is None else key.reseal(_context(row, "comment"), row.comment)
+    return msgspec.structs.replace(row, value=key.reseal(_context(row, "value"), row.value), comment=comment, metadata=metadata)
 
 
 def as_version(ctx: Ctx, row: StoredSecret) -> SecretVersion:

@@ -6,11 +6,12 @@ import msgspec
 
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.model.secrets import SecretVersion
+from watchword.domain.references import Address, Source
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.secrets import expansion, rights, sealed, shelves
-from watchword.services.secrets.reading import Address, Source, as_of, locate, then_of
+from watchword.services.secrets.reading import as_of, locate, then_of
 from watchword.services.secrets.shelves import held
 from watchword.services.secrets.views import SecretView, look
 from watchword.services.secrets.writing import Change, Target, change

@@ -1,0 +1,173 @@
+"""Secret imports, versions 1 and 2 of the API: they differ in the name of the project's id only (contract 3.28)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.http import secret_wire as wire
+from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.wire import Out
+from watchword.services.context import Ctx
+from watchword.services.secrets import imports, reading, targets
+from watchword.services.secrets.imports import Import, Source
+from watchword.services.secrets.writing import Target
+from watchword.services.times import iso
+
+routes = Routes("secret imports")
+ALL = (USER, IDENTITY, SERVICE)
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    workspace_id: Trimmed = ""
+    project_id: Trimmed = ""
+    workspace_slug: Trimmed = ""
+    project_slug: Trimmed = ""
+    environment: Trimmed = ""
+    path: Trimmed | None = None
+    secret_path: Trimmed | None = None
+
+    async def target(self, ctx: Ctx) -> Target:
+        """The folder that imports."""
+        project_id = await targets.project_id(ctx, self.project_id or self.workspace_id, self.project_slug or self.workspace_slug)
+        environment, path = targets.folder(ctx, self.environment, self.path or self.secret_path)
+        return Target(project_id=project_id, environment=environment, path=path)
+
+
+class NewSource(msgspec.Struct, frozen=True, kw_only=True):
+    environment: Trimmed
+    path: Trimmed = "/"
+
+
+class CreateBody(Where, frozen=True, kw_only=True, rename="camel"):
+    import_: NewSource = msgspec.field(name="import")
+    is_replication: bool = False
+
+
+class ChangedSource(msgspec.Struct, frozen=True, kw_only=True):
+    environment: Trimmed | None = None
+    path: Trimmed | None = None
+    position: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
+
+
+class UpdateBody(Where, frozen=True, kw_only=True, rename="camel"):
+    import_: ChangedSource = msgspec.field(name="import")
+
+
+class ImportOut(Out, frozen=True, kw_only=True):
+    """An import."""
+
+    id: str
+    version: int
+    import_path: str
+    position: int
+    created_at: str
+    updated_at: str
+    folder_id: str
+    is_replication: bool
+    is_replication_success: bool | None = None
+    replication_status: str | None = None
+    last_replicated: str | None = None
+    is_reserved: bool = False
+    import_env: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Import) -> "ImportOut":
+        row, source = found.link.record, found.link.source
+        return cls(
+            id=row.id, version=row.version, import_path=row.source_path, position=row.position, created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at), folder_id=row.folder_id, is_replication=row.is_replication,
+            import_env={"name": source.name, "slug": source.slug, "id": source.id},
+        )  # fmt: skip
+
+
+class PlacedImportOut(ImportOut, frozen=True, kw_only=True):
+    """An import with the folder that it is in."""
+
+    environment: Mapping[str, str]
+    project_id: str
+    secret_path: str
+
+    @classmethod
+    def of(cls, found: Import) -> "PlacedImportOut":
+        bare, place = ImportOut.of(found), found.place
+        return cls(
+            **msgspec.structs.asdict(bare), project_id=place.folder.project_id, secret_path=place.folder.path,
+            environment={"id": place.environment.id, "name": place.environment.name, "slug": place.environment.slug},
+        )  # fmt: skip
+
+
+class ImportReply(Out, frozen=True, kw_only=True):
+    message: str
+    secret_import: ImportOut
+
+
+class ImportsReply(Out, frozen=True, kw_only=True):
+    message: str
+    secret_imports: Sequence[ImportOut]
+
+
+class PlacedReply(Out, frozen=True, kw_only=True):
+    secret_import: PlacedImportOut
+
+
+class GroupsReply(Out, frozen=True, kw_only=True):
+    secrets: Sequence[wire.GroupOut]
+
+
+async def create_import(ctx: Ctx, body: CreateBody) -> ImportReply:
+    """Let a folder show the secrets of another place as well."""
+    source = Source(environment=body.import_.environment, path=body.import_.path)
+    found = await imports.create(ctx, await body.target(ctx), source, is_replication=body.is_replication)
+    return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(found))
+
+
+async def list_imports(ctx: Ctx, query: Where) -> ImportsReply:
+    """List the imports of a folder in their order; secrets of later ones win."""
+    found = await imports.every(ctx, await query.target(ctx))
+    return ImportsReply(message="Successfully fetched secret imports", secret_imports=[ImportOut.of(one) for one in found])
+
+
+async def get_import(ctx: Ctx, import_id: str) -> PlacedReply:
+    """Read an import."""
+    return PlacedReply(secret_import=PlacedImportOut.of(await imports.get(ctx, import_id)))
+
+
+async def update_import(ctx: Ctx, import_id: str, body: UpdateBody) -> ImportReply:
+    """Let an import show another place, or stand at another position."""
+    given = body.import_
+    source = Source(environment=given.environment or None, path=given.path)
+    found = await imports.update(ctx, await body.target(ctx), import_id, source, given.position)
+    return ImportReply(message="Successfully updated secret import", secret_import=ImportOut.of(found))
+
+
+async def delete_import(ctx: Ctx, import_id: str, body: Where) -> ImportReply:
+    """Delete an import; the secrets stay where they are."""
+    found = await imports.remove(ctx, await body.target(ctx), import_id)
+    return ImportReply(message="Successfully deleted secret import", secret_import=ImportOut.of(found))
+
+
+async def list_imported_secrets(ctx: Ctx, query: Where) -> GroupsReply:
+    """List what the imports of a folder bring in, with references filled in."""
+    target = await query.target(ctx)
+    wanted = reading.Every(project_id=target.project_id, environment=target.environment, path=target.path, expand=True)
+    return GroupsReply(secrets=wire.GroupOut.every(await reading.imported(ctx, wanted)))
+
+
+async def resync_import(ctx: Ctx, import_id: str, body: Where) -> dict[str, Any]:
+    """Nothing is left to do: an import shows its source as it is at any moment."""
+    del body
+    await imports.get(ctx, import_id)
+    return {"message": "Imports are always up to date"}
+
+
+for _version in ("v1", "v2"):
+    _path = f"/api/{_version}/secret-imports"
+    routes.add("POST", _path, *ALL, handler=create_import)
+    routes.add("GET", _path, *ALL, handler=list_imports)
+    routes.add("GET", f"{_path}/secrets/raw", *ALL, handler=list_imported_secrets)
+    routes.add("GET", f"{_path}/{{import_id}}", *ALL, handler=get_import)
+    routes.add("PATCH", f"{_path}/{{import_id}}", *ALL, handler=update_import)
+    routes.add("DELETE", f"{_path}/{{import_id}}", *ALL, handler=delete_import)
+    routes.add("POST", f"{_path}/{{import_id}}/replication-resync", USER, handler=resync_import)

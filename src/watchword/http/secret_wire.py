@@ -1,0 +1,378 @@
+"""Secrets on the wire: one shape in both APIs, with every field that some client insists on (contract 3.30, 3.31)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.domain.errors import Invalid
+from watchword.domain.model.projects import Tag
+from watchword.domain.model.secrets import SecretMetadata
+from watchword.domain.secret_text import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
+from watchword.http.wire import Out
+from watchword.services.context import Ctx
+from watchword.services.places import normal_path
+from watchword.services.secrets import targets
+from watchword.services.secrets.reading import Group
+from watchword.services.secrets.views import SecretView
+from watchword.services.secrets.writing import UNSET, Change, New, Target, Unset
+from watchword.services.times import iso
+
+Kind = Literal["shared", "personal"]
+Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
+Note = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$")]
+Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: none
+Ids = Annotated[list[str], msgspec.Meta(max_length=100)]
+
+
+class TagOut(Out, frozen=True, kw_only=True):
+    """A tag on a secret."""
+
+    id: str
+    slug: str
+    color: str
+    name: str
+
+    @classmethod
+    def every(cls, tags: Iterable[Tag]) -> list["TagOut"]:
+        return [cls(id=tag.id, slug=tag.slug, color=tag.color, name=tag.name) for tag in tags]
+
+
+class SecretMetadataOut(Out, frozen=True, kw_only=True):
+    """A key and value on a secret."""
+
+    key: str
+    value: str
+    is_encrypted: bool
+
+
+class SecretOut(Out, frozen=True, kw_only=True):
+    """A secret as it is answered everywhere."""
+
+    id: str
+    _id: str = msgspec.field(name="_id")
+    workspace: str
+    environment: str
+    version: int
+    type: str
+    secret_key: str
+    secret_value: str
+    secret_comment: str
+    secret_reminder_note: str | None
+    secret_reminder_repeat_days: int | None
+    skip_multiline_encoding: bool
+    metadata: Mapping[str, str] | None
+    created_at: str
+    updated_at: str
+    secret_path: str
+    tags: Sequence[TagOut]
+    secret_metadata: Sequence[SecretMetadataOut]
+    secret_value_hidden: bool
+    is_rotated_secret: bool = False
+    rotation_id: str | None = None
+    actor: Mapping[str, str | None] | None = None
+
+    @classmethod
+    def of(cls, view: SecretView, *, in_group: bool = False) -> "SecretOut":
+        row = view.secret
+        return cls(
+            id=row.id, _id=row.id, workspace="" if in_group else row.project_id, environment=view.environment, version=row.version,
+            type=row.kind, secret_key=row.key, secret_value=view.value, secret_comment=view.comment, secret_reminder_note=row.reminder_note,
+            secret_reminder_repeat_days=row.reminder_repeat_days, skip_multiline_encoding=bool(row.skip_multiline_encoding),
+            metadata={item.key: item.value for item in view.metadata} if view.metadata else None, created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at), secret_path=view.path, tags=TagOut.every(view.tags) if view.tags else (),
+            secret_metadata=[SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata],
+            secret_value_hidden=view.is_hidden, actor={"actorType": row.actor_kind, "actorId": row.actor_id} if row.actor_kind else None,
+        )  # fmt: skip
+
+
+class SecretReply(Out, frozen=True, kw_only=True):
+    secret: SecretOut
+
+    @classmethod
+    def of(cls, view: SecretView) -> "SecretReply":
+        return cls(secret=SecretOut.of(view))
+
+
+class SecretsReply(Out, frozen=True, kw_only=True):
+    secrets: Sequence[SecretOut]
+
+    @classmethod
+    def of(cls, views: Iterable[SecretView]) -> "SecretsReply":
+        return cls(secrets=[SecretOut.of(view) for view in views])
+
+
+class GroupOut(Out, frozen=True, kw_only=True):
+    """The secrets that one import brings in."""
+
+    secret_path: str
+    environment: str
+    environment_info: Mapping[str, str]
+    folder_id: str
+    secrets: Sequence[SecretOut]
+
+    @classmethod
+    def every(cls, groups: Iterable[Group]) -> list["GroupOut"]:
+        return [cls.of(group) for group in groups]
+
+    @classmethod
+    def of(cls, group: Group) -> "GroupOut":
+        environment, folder = group.place.environment, group.place.folder
+        return cls(
+            secret_path=folder.path, environment=environment.slug, folder_id=folder.id,
+            environment_info={"id": environment.id, "name": environment.name, "slug": environment.slug},
+            secrets=[SecretOut.of(view, in_group=True) for view in group.secrets],
+        )  # fmt: skip
+
+
+class ListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
+    secrets: Sequence[SecretOut]
+    imports: Sequence[GroupOut] | None = None
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------------
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The folder, under all names that clients give it."""
+
+    workspace_id: Trimmed = ""
+    project_id: Trimmed = ""
+    workspace_slug: Trimmed = ""
+    project_slug: Trimmed = ""
+    environment: Trimmed = ""
+    secret_path: Trimmed | None = None
+
+
+class Located(Protocol):
+    """Anything that names a folder as `Where` does."""
+
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def workspace_slug(self) -> str: ...
+    @property
+    def project_slug(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def secret_path(self) -> str | None: ...
+
+
+async def target_of(ctx: Ctx, asked: Located) -> Target:
+    """The folder that is meant. Raises BadRequest, NotFound, Invalid."""
+    project_id = await targets.project_id(ctx, asked.project_id or asked.workspace_id, asked.project_slug or asked.workspace_slug)
+    environment, path = targets.folder(ctx, asked.environment, asked.secret_path)
+    return Target(project_id=project_id, environment=environment, path=normal_path(path))
+
+
+class ReadOptions(Where, frozen=True, kw_only=True, rename="camel"):
+    """How secrets are to be shown."""
+
+    view_secret_value: bool = True
+    expand_secret_references: bool | None = None
+    include_imports: bool | None = None
+    include_imports_too: bool | None = msgspec.field(default=None, name="include_imports")
+
+    def expands(self, *, default: bool) -> bool:
+        """Whether references are filled in."""
+        return default if self.expand_secret_references is None else self.expand_secret_references
+
+    def imports(self, *, default: bool) -> bool:
+        """Whether imported secrets are part of the answer; both spellings count."""
+        said = [one for one in (self.include_imports, self.include_imports_too) if one is not None]
+        return any(said) if said else default
+
+
+class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+    type: Kind = "shared"
+    version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
+
+
+class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+    recursive: bool = False
+    include_personal_overrides: bool = False
+    tag_slugs: str = ""
+    metadata_filter: str = ""
+
+    @property
+    def slugs(self) -> frozenset[str]:
+        """The tags of which one suffices."""
+        return split(self.tag_slugs)
+
+    @property
+    def pairs(self) -> tuple[tuple[str | None, str | None], ...]:
+        """Keys and values that the metadata must have. Raises Invalid."""
+        return metadata_pairs(self.metadata_filter)
+
+
+def split(text: str) -> frozenset[str]:
+    """The parts of a comma list."""
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+def metadata_pairs(text: str) -> tuple[tuple[str | None, str | None], ...]:
+    """`key=a,value=b|key=c` as pairs, each side None where nothing is asked of it. Raises Invalid."""
+    parts = [part for part in text.split("|") if part.strip()]
+    if len(parts) > 10:
+        raise Invalid.of("metadataFilter", "At most 10 pairs")
+    found = []
+    for part in parts:
+        key, comma, value = part.strip().partition(",value=")
+        if not comma and key.startswith("value="):
+            key, value = "", key.removeprefix("value=")
+        if key and not key.startswith("key="):
+            raise Invalid.of("metadataFilter", "Pairs such as key=<key>,value=<value>, with a vertical bar between them")
+        found.append((key.removeprefix("key=") or None, value or None))
+    return tuple(found)
+
+
+# --- what is written --------------------------------------------------------------------------------------------------------
+
+
+class MetadataItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+    value: Annotated[str, msgspec.Meta(max_length=1020)] = ""
+    is_encrypted: bool = False
+
+
+Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=100)]
+OldMetadata = dict[str, str]
+
+
+class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What may be said of a secret besides its name and value."""
+
+    secret_comment: Comment | None = None
+    tag_ids: Ids | None = None
+    skip_multiline_encoding: bool | None = None
+    secret_reminder_note: Note | None = None
+    secret_reminder_repeat_days: Days | None = None
+    secret_metadata: Metadata | None = None
+    metadata: OldMetadata | None = None
+    type: Kind = "shared"
+
+    def new(self, name: str, value: str, *at: str | int) -> New:
+        """The secret to create. Raises Invalid, naming the place of the name and value in the body."""
+        return New(
+            name=checked_name(name, *at, "secretKey" if at else "secretName"), value=checked_value(value, *at, "secretValue"),
+            comment=self.secret_comment or "", kind=self.type, skip_multiline_encoding=self.skip_multiline_encoding,
+            tag_ids=tuple(self.tag_ids or ()), metadata=_metadata(self.secret_metadata, self.metadata),
+            reminder_note=self.secret_reminder_note or None, reminder_repeat_days=self.secret_reminder_repeat_days or None,
+        )  # fmt: skip
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What may be changed of a secret; what is absent stays."""
+
+    secret_value: str | Unset = UNSET
+    new_secret_name: str | Unset | None = UNSET
+    secret_comment: Comment | Unset | None = UNSET
+    tag_ids: Ids | Unset | None = UNSET
+    skip_multiline_encoding: bool | Unset | None = UNSET
+    secret_reminder_note: Note | Unset | None = UNSET
+    secret_reminder_repeat_days: Days | Unset | None = UNSET
+    secret_metadata: Metadata | Unset | None = UNSET
+    metadata: OldMetadata | Unset | None = UNSET
+    type: Kind = "shared"
+
+    def change(self, name: str, *at: str | int) -> Change:
+        """The change to carry out. Raises Invalid."""
+        value, new_name = self.secret_value, self.new_secret_name
+        return Change(
+            name=tidy_name(name), kind=self.type, value=checked_value(value, *at, "secretValue") if isinstance(value, str) else UNSET,
+            new_name=checked_name(new_name, *at, "newSecretName") if isinstance(new_name, str) else UNSET,
+            comment=UNSET if isinstance(self.secret_comment, Unset) else self.secret_comment or "",
+            skip_multiline_encoding=self.skip_multiline_encoding,
+            # null from a client that knows no tags means: leave them
+            tag_ids=tuple(self.tag_ids) if isinstance(self.tag_ids, list) else UNSET, metadata=self._metadata(),
+            reminder_note=self.secret_reminder_note or (None if self.secret_reminder_note is not UNSET else UNSET),
+            reminder_repeat_days=self.secret_reminder_repeat_days or (None if self.secret_reminder_repeat_days is not UNSET else UNSET),
+        )  # fmt: skip
+
+    def _metadata(self) -> tuple[SecretMetadata, ...] | Unset:
+        if isinstance(self.secret_metadata, list):
+            return _metadata(self.secret_metadata, None)
+        if isinstance(self.metadata, dict):
+            return _metadata(None, self.metadata)
+        return UNSET
+
+
+def _metadata(items: Sequence[MetadataItem] | None, old: OldMetadata | None) -> tuple[SecretMetadata, ...]:
+    if items is not None:
+        return tuple(SecretMetadata(key=item.key, value=item.value, is_encrypted=item.is_encrypted) for item in items)
+    return tuple(SecretMetadata(key=key, value=value) for key, value in (old or {}).items())
+
+
+class CreateBody(Details, frozen=True, kw_only=True, rename="camel"):
+    workspace_id: Trimmed = ""
+    project_id: Trimmed = ""
+    workspace_slug: Trimmed = ""
+    project_slug: Trimmed = ""
+    environment: Trimmed = ""
+    secret_path: Trimmed | None = None
+    secret_value: str
+
+
+class ChangeBody(Changes, frozen=True, kw_only=True, rename="camel"):
+    workspace_id: Trimmed = ""
+    project_id: Trimmed = ""
+    workspace_slug: Trimmed = ""
+    project_slug: Trimmed = ""
+    environment: Trimmed = ""
+    secret_path: Trimmed | None = None
+
+
+class DeleteBody(Where, frozen=True, kw_only=True, rename="camel"):
+    type: Kind = "shared"
+
+
+class NewItem(Details, frozen=True, kw_only=True, rename="camel"):
+    secret_key: str
+    secret_value: str
+
+
+class ChangeItem(Changes, frozen=True, kw_only=True, rename="camel"):
+    secret_key: str
+
+
+class DeleteItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    secret_key: str
+    type: Kind = "shared"
+
+
+class CreateBatch(Where, frozen=True, kw_only=True, rename="camel"):
+    secrets: Annotated[list[NewItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class ChangeBatch(Where, frozen=True, kw_only=True, rename="camel"):
+    mode: Literal["failOnNotFound", "upsert", "ignore"] = "failOnNotFound"
+    secrets: Annotated[list[ChangeItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class DeleteBatch(Where, frozen=True, kw_only=True, rename="camel"):
+    secrets: Annotated[list[DeleteItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class MoveBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    workspace_id: Trimmed = ""
+    project_id: Trimmed = ""
+    project_slug: Trimmed = ""
+    source_environment: Trimmed
+    source_secret_path: Trimmed = "/"  # noqa: S105 - a path
+    destination_environment: Trimmed
+    destination_secret_path: Trimmed = "/"  # noqa: S105 - a path
+    secret_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    should_overwrite: bool = False
+
+
+class SearchOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    environment: Trimmed
+    secret_path: Trimmed = "/"  # noqa: S105 - a path
+    name: Trimmed = ""
+    tag_slugs: str = ""
+    offset: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100

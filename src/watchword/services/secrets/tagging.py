@@ -1,0 +1,32 @@
+"""Tags on secrets, by slug (contract 3.29)."""
+
+from collections.abc import Iterable, Sequence
+
+from watchword.domain.errors import NotFound
+from watchword.services.access import enter_project
+from watchword.services.context import Ctx
+from watchword.services.secrets import rights, shelves
+from watchword.services.secrets.views import SecretView
+from watchword.services.secrets.writing import Change, Target, change, enter
+
+
+async def attach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
+    """Add tags to a secret; those it has stay."""
+    ids = await _ids(ctx, target, name, slugs)
+    return (await change(ctx, target, [Change(name=name, kind=kind, add_tag_ids=ids)]))[0]
+
+
+async def detach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
+    """Take tags from a secret."""
+    ids = await _ids(ctx, target, name, slugs)
+    return (await change(ctx, target, [Change(name=name, kind=kind, remove_tag_ids=ids)]))[0]
+
+
+async def _ids(ctx: Ctx, target: Target, name: str, slugs: Iterable[str]) -> tuple[str, ...]:
+    await enter(ctx, target, rights.EDIT, [name])
+    scope = await enter_project(ctx, target.project_id)
+    known = {tag.slug: tag.id for tag in (await shelves.tags(ctx, scope.project.id)).values()}
+    unknown = [slug for slug in slugs if slug not in known]
+    if unknown:
+        raise NotFound(f"There is no tag with slug {unknown[0][:64]!r} in this project")
+    return tuple(known[slug] for slug in slugs)

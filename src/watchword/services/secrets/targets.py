@@ -1,0 +1,51 @@
+"""Which project, environment and folder a request means: ids and slugs under several names, and a service token's own scope."""
+
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.services.context import Ctx
+from watchword.store import projects, versions
+from watchword.store.engine import Tx
+
+
+async def project_id(ctx: Ctx, id: str, slug: str) -> str:
+    """The project of that id, or of that slug in the caller's organization, or of a service token. Raises BadRequest, NotFound."""
+    if id:
+        return id
+    if slug and ctx.actor.org_id:
+        return await _by_slug(ctx, ctx.actor.org_id, slug)
+    if ctx.actor.project_id:
+        return ctx.actor.project_id
+    raise BadRequest("Name the project by id or slug")
+
+
+async def _by_slug(ctx: Ctx, org_id: str, slug: str) -> str:
+    gone = NotFound(f"There is no project with slug {slug[:64]!r} that you can see")
+    if "\x00" in slug:
+        raise gone
+
+    async def load(tx: Tx) -> tuple[str, tuple[str, ...]]:
+        found = await projects.by_slug(tx, org_id, slug)
+        return (found.id, (versions.project(found.id),)) if found else ("", ())
+
+    id: str = await ctx.fresh.get(("project of slug", org_id, slug), load)
+    if not id:
+        raise gone
+    return id
+
+
+def folder(ctx: Ctx, environment: str | None, path: str | None) -> tuple[str, str]:
+    """The environment and path, from a service token's only scope where the request is silent. Raises BadRequest.
+
+    What the request says counts: a token with one scope could once read nothing but that scope's folder (contract C26).
+    """
+    scopes = ctx.actor.scopes
+    if len(scopes) == 1 and not _is_glob(scopes[0]["secretPath"]):
+        if not environment and path is None:
+            path = scopes[0]["secretPath"]
+        environment = environment or scopes[0]["environment"]
+    if not environment:
+        raise BadRequest("Name the environment by its slug")
+    return environment, path or "/"
+
+
+def _is_glob(path: str) -> bool:
+    return any(sign in path for sign in "*?[]{}!()")
