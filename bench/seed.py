@@ -1,0 +1,238 @@
+"""Fills a database with as much as a benchmark asks for, straight through the store's own statements.
+
+A house that is open and serves nobody is filled; the server is started afterwards. Everything is numbered: identity 7 has
+the id that `identity_id(7)` says and the client secret that `login_of(7)` says, so requests can be made without asking.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from watchword.cli.bootstrap import make
+from watchword.domain.model import Record
+from watchword.domain.model.access import Membership, MembershipRole
+from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, MethodConfig, Revocation
+from watchword.domain.model.projects import Environment, Folder, Project
+from watchword.domain.model.secrets import SecretVersion, StoredSecret
+from watchword.domain.model.trail import AuditEvent
+from watchword.methods import universal
+from watchword.services.house import House
+from watchword.services.keys import Sealer, org_scope, project_scope
+from watchword.services.secrets.sealed import Plain, sealed
+from watchword.store import audit, credentials, identities, places, projects, secrets, versions
+from watchword.store.access import HELD, MEMBERSHIPS
+from watchword.store.engine import Tx
+from watchword.store.mapping import Mapper
+
+ENVIRONMENT = "bench"
+IN_FOLDER = 100  # secrets in each folder
+_BATCH = 10_000  # rows in one statement: what a connection of the pool carries well within its time limit
+_DAYS = 86_400_000
+_KINDS = ("identity", "config", "client", "secret", "membership", "held", "access", "role", "folder", "stored", "version", "token", "event")
+
+
+class World(msgspec.Struct, frozen=True):
+    """The organization and the project that everything hangs in."""
+
+    org_id: str
+    project_id: str
+    environment_id: str
+    root_id: str
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a world holds."""
+
+    identities: int
+    secrets: int
+    tokens: int = 0
+    revocations: int = 0
+
+
+def _id(kind: str, number: int) -> str:
+    """An id that grows with the number, as the house's own grow with time."""
+    return f"{number:08x}-{_KINDS.index(kind):04x}-7000-8000-000000000000"
+
+
+def identity_id(number: int) -> str:
+    """The id of an identity."""
+    return _id("identity", number)
+
+
+def login_of(number: int) -> dict[str, str]:
+    """What an identity posts to log in."""
+    return {"clientId": _id("client", number), "clientSecret": f"bench{number:059x}"}
+
+
+def path_of(number: int) -> str:
+    """The folder of a secret."""
+    return f"/f{number // IN_FOLDER:06d}"
+
+
+def key_of(number: int) -> str:
+    """The name of a secret."""
+    return f"KEY_{number:08d}"
+
+
+async def found_world(parts: House) -> World:
+    """Bootstrap an empty house and make one project with one environment."""
+    now = parts.clock()
+    made = await make(parts, {"email": "bench@example.com", "password": "correct horse battery", "organization": "Bench"})
+    org_id = made.organization.id
+    project = Project(id=parts.new_id(), org_id=org_id, name="Bench", slug="bench", created_at=now, updated_at=now)
+    environment = Environment(
+        id=parts.new_id(), project_id=project.id, name="Bench", slug=ENVIRONMENT, position=1, created_at=now, updated_at=now
+    )
+    root = Folder(
+        id=parts.new_id(), project_id=project.id, environment_id=environment.id, name="root", path="/", created_at=now, updated_at=now
+    )
+    async with parts.store.write() as tx:
+        await projects.add(tx, project)
+        await parts.keys.make(tx, project_scope(project.id), parent=org_scope(org_id))
+        await places.add_environments(tx, [environment])
+        await places.add_folders(tx, [root])
+    return World(org_id, project.id, environment.id, root.id)
+
+
+class _Rows:
+    """Rows of one table, made from a model row so that what all have in common is encoded once."""
+
+    def __init__(self, mapper: Mapper[Any], model: Record) -> None:
+        self.mapper = mapper
+        self._model = mapper.values(model)
+        self._waiting: list[dict[str, Any]] = []
+
+    def add(self, **fields: Any) -> None:
+        self._waiting.append({**self._model, **fields})
+
+    async def flush(self, tx: Tx) -> None:
+        await tx.many(self.mapper.INSERT, self._waiting)
+        self._waiting = []
+
+
+Fill = Callable[[int], None]
+
+
+async def _fill(parts: House, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str) -> None:
+    for begin in range(first, last, _BATCH):
+        for number in range(begin, min(last, begin + _BATCH)):
+            fill(number)
+        async with parts.store.write() as tx:
+            for table in tables:
+                await table.flush(tx)
+            tx.changed(*families)
+
+
+async def add_identities(parts: House, world: World, first: int, last: int) -> None:
+    """Identities `first` to before `last`: members of the organization and the project, with Universal Auth and a client secret."""
+    now, digest = parts.clock(), parts.keys.digest
+    stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
+    config = universal.Config(client_id="")
+    members = Membership(id="", org_id=world.org_id, actor_kind="identity", actor_id="", **stamps)
+    held = MembershipRole(id="", membership_id="", role="no-access", **stamps)
+    rows = (
+        people := _Rows(identities.IDENTITIES, Identity(id="", org_id=world.org_id, name="", **stamps)),
+        configs := _Rows(credentials.CONFIGS, MethodConfig(
+            id="", identity_id="", method=universal.SLUG, config={}, ttl=2_592_000, max_ttl=2_592_000, period=0, uses_limit=0,
+            trusted_ips=universal.ranges(config), **stamps)),
+        clients := _Rows(credentials.SECRETS, ClientSecret(
+            id="", identity_id="", config_id="", description="", prefix="benc", hash=b"", ttl=0, **stamps)),
+        in_org := _Rows(MEMBERSHIPS, members),
+        org_roles := _Rows(HELD, held),
+        in_project := _Rows(MEMBERSHIPS, msgspec.structs.replace(members, project_id=world.project_id)),
+        project_roles := _Rows(HELD, msgspec.structs.replace(held, role="member")),
+    )  # fmt: skip
+
+    def fill(number: int) -> None:
+        own, login = identity_id(number), login_of(number)
+        locator, kept = login["clientId"], msgspec.structs.replace(config, client_id=login["clientId"])
+        people.add(id=own, name=f"bench-{number}")
+        configs.add(id=_id("config", number), identity_id=own, locator=locator, config=msgspec.json.encode(kept).decode())
+        clients.add(id=_id("secret", number), identity_id=own, config_id=_id("config", number), hash=digest(login["clientSecret"]))
+        in_org.add(id=_id("membership", number), actor_id=own)
+        org_roles.add(id=_id("held", number), membership_id=_id("membership", number))
+        in_project.add(id=_id("access", number), actor_id=own)
+        project_roles.add(id=_id("role", number), membership_id=_id("access", number))
+
+    await _fill(parts, first, last, rows, fill, versions.identity("seed"))
+
+
+async def add_secrets(parts: House, world: World, first: int, last: int) -> None:
+    """Secrets `first` to before `last`, `IN_FOLDER` to a folder, each with its first version. `first` begins a folder."""
+    now = parts.clock()
+    stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
+    async with parts.store.read() as tx:
+        key = await parts.keys.sealer(tx, project_scope(world.project_id))
+    row = StoredSecret(id="", project_id=world.project_id, folder_id="", key="", value=b"", **stamps)
+    version = SecretVersion(
+        id="", secret_id="", project_id=world.project_id, folder_id="", version=1, key="", kind="shared", value=b"", created_at=now
+    )
+    folder = Folder(
+        id="", project_id=world.project_id, environment_id=world.environment_id, parent_id=world.root_id, name="", path="", **stamps
+    )
+    rows = (
+        folders := _Rows(places.FOLDERS, folder), stored := _Rows(secrets.SECRETS, row), history := _Rows(secrets.VERSIONS, version),
+    )  # fmt: skip
+
+    def fill(number: int) -> None:
+        own, where = _id("stored", number), _id("folder", number // IN_FOLDER)
+        if number % IN_FOLDER == 0:
+            folders.add(id=where, name=path_of(number)[1:], path=path_of(number))
+        envelope = _envelope(key, msgspec.structs.replace(row, id=own, folder_id=where, key=key_of(number)))
+        stored.add(id=own, folder_id=where, key=key_of(number), value=envelope)
+        history.add(id=_id("version", number), secret_id=own, folder_id=where, key=key_of(number), value=envelope)
+
+    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"))
+
+
+def _envelope(key: Sealer, row: StoredSecret) -> bytes:
+    return sealed(key, row, Plain(value=f"value of {row.key}: 0123456789abcdef")).value
+
+
+async def grow(parts: House, world: World, before: Size, after: Size) -> None:
+    """Add what `after` has more than `before`; tokens and marks are spread over the identities that there are then."""
+    await add_identities(parts, world, before.identities, after.identities)
+    await add_secrets(parts, world, before.secrets, after.secrets)
+    await add_tokens(parts, world, before.tokens, after.tokens, owners=after.identities)
+    await add_revocations(parts, world, before.revocations, after.revocations, owners=after.identities)
+
+
+async def add_tokens(parts: House, world: World, first: int, last: int, *, owners: int) -> None:
+    """Live tokens `first` to before `last`, of `owners` identities in turn: each has a row of its own and the event of its login."""
+    now = parts.clock()
+    model = AccessToken(
+        id="", identity_id="", org_id=world.org_id, method=universal.SLUG, ttl=2_592_000, max_ttl=2_592_000, uses_limit=1_000_000,
+        expires_at=now + 30 * _DAYS, created_at=now, updated_at=now,
+    )  # fmt: skip
+    event = AuditEvent(
+        id="", at=now, org_id=world.org_id, actor_kind="identity", event=f"login-identity-{universal.SLUG}", metadata={}, address="127.0.0.1",
+        user_agent="bench", request_id="",
+    )  # fmt: skip
+    rows = (tokens := _Rows(credentials.TOKENS, model), events := _Rows(audit.EVENTS, event))
+
+    def fill(number: int) -> None:
+        owner = identity_id(number % owners)
+        tokens.add(id=_id("token", number), identity_id=owner)
+        facts = {"identityId": owner, "identityAccessTokenId": _id("token", number)}
+        events.add(id=_id("event", number), actor_id=owner, request_id=f"req-{number:018x}", metadata=msgspec.json.encode(facts).decode())
+
+    await _fill(parts, first, last, rows, fill, versions.identity("seed"))
+
+
+async def add_revocations(parts: House, world: World, first: int, last: int, *, owners: int) -> None:
+    """Revocation marks `first` to before `last` of tokens nobody presents, on `owners` identities in turn."""
+    del world
+    now = parts.clock()
+    rows = (marks := _Rows(credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)),)
+
+    def fill(number: int) -> None:
+        marks.add(key=f"token/{_id('token', number)}", identity_id=identity_id(number % owners))
+
+    await _fill(parts, first, last, rows, fill, versions.identity("seed"))
+
+
+def numbers(count: int, total: int) -> Iterator[int]:
+    """`count` numbers spread evenly over `total`, or all of fewer."""
+    step = max(1, total // count)
+    return iter(range(0, min(total, step * count), step))
