@@ -14,6 +14,7 @@ from watchword.methods import registry
 from watchword.services.authentication import Seen
 from watchword.services.house import House
 from watchword.services.keys import Keyring
+from watchword.services.upkeep import Upkeep
 from watchword.settings import Settings, decode_root_key
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
@@ -79,13 +80,16 @@ def outbound(settings: Settings) -> Later:
 
 @asynccontextmanager
 async def opened(parts: House) -> AsyncIterator[House]:
-    """Connect, migrate, open the keys, start the journal; and the reverse."""
+    """Connect, migrate, open the keys, start the journal and the upkeep; and the reverse."""
+    upkeep = Upkeep(parts)
     await parts.store.open()
     try:
         await parts.keys.open(parts.store)
         parts.journal.start()
+        upkeep.start()
         yield parts
     finally:
+        await upkeep.close()
         await parts.journal.close()
         await parts.store.close()
         if isinstance(parts.outside, Later):
@@ -103,4 +107,5 @@ class Server:
         self.edge = Edge(parts, seen, litestar, self.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         await self.edge(scope, receive, send)

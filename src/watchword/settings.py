@@ -162,7 +162,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("database_url", _database, "PostgreSQL to use instead of the embedded database: postgresql://…"),
     Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),
     Option("root_key_file", Path, "A file that holds the root key, instead of WATCHWORD_ROOT_KEY."),
-    Option("previous_root_key", _root_key, "The root key before a rotation; needed until `watchword keys rotate` has finished."),
+    Option("previous_root_key", _root_key, "A second root key that may open keys: the one before, until `watchword keys rotate-root` is done."),
     Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
     Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
     Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: CIDR ranges, loopback, linklocal, uniquelocal."),

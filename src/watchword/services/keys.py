@@ -1,7 +1,9 @@
 """The keyring: root key -> organization key -> project key, and the instance's own keys (architecture 6).
 
 Data keys live in the database, each sealed under its parent. They never change once made (a rotation adds a version), so
-an opened key may be kept in memory without asking whether it is still right.
+an opened key may be kept in memory without asking whether it is still right. That there is a newer version is noticed by
+`refresh`, every few seconds, and whenever a value turns up that was sealed with a version not known here. Who rotates
+(`services/rotation.py`) gives all servers that time before a new version is used.
 """
 
 import base64
@@ -9,14 +11,16 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import bindparam, select
 
+from watchword.domain.errors import Unavailable
 from watchword.domain.model.trail import DataKey
 from watchword.domain.sealing import CannotOpen, key_version, seal, unseal
 from watchword.domain.tokens import Signer
-from watchword.store import schema
+from watchword.store import schema, versions
 from watchword.store.engine import Store, Tx, prepare
 from watchword.store.mapping import Mapper
 
@@ -35,6 +39,12 @@ class WrongRootKey(Exception):
     """The root key given does not open this database's keys."""
 
 
+class KeysBehind(CannotOpen, Unavailable):
+    """A value was sealed with a key version that this process has not read yet; it will have by the next try."""
+
+    default = "The keys were rotated a moment ago, try again"
+
+
 def org_scope(org_id: str) -> str:
     """The key scope of an organization."""
     return f"org/{org_id}"
@@ -48,27 +58,39 @@ def project_scope(project_id: str) -> str:
 class Sealer:
     """Seals and opens values of one scope. Get one from `Keyring.sealer`."""
 
-    __slots__ = ("_entropy", "_keys", "_newest", "scope")
+    __slots__ = ("_behind", "_entropy", "_keys", "newest", "scope")
 
-    def __init__(self, scope: str, keys: dict[int, AESGCM], newest: int, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, scope: str, keys: dict[int, AESGCM], newest: int, entropy: Callable[[int], bytes], behind: Callable[[str], object]
+    ) -> None:  # fmt: skip
         self.scope = scope
+        self.newest = newest  # the version that seals
         self._keys = keys
-        self._newest = newest
         self._entropy = entropy
+        self._behind = behind
 
     def __repr__(self) -> str:
-        return f"Sealer({self.scope}, version {self._newest})"
+        return f"Sealer({self.scope}, version {self.newest})"
 
     def seal(self, context: str, plain: bytes) -> bytes:
         """`plain` sealed with the newest key, bound to this scope and `context`."""
-        return seal(self._keys[self._newest], self._newest, self._entropy(12), f"{self.scope}/{context}", plain)
+        return seal(self._keys[self.newest], self.newest, self._entropy(12), f"{self.scope}/{context}", plain)
 
     def open(self, context: str, envelope: bytes) -> bytes:
         """What was sealed for `context`. Raises CannotOpen."""
         key = self._keys.get(key_version(envelope))
         if key is None:
-            raise CannotOpen(f"no such key version for {self.scope}")
+            self._behind(self.scope)
+            raise KeysBehind
         return unseal(key, f"{self.scope}/{context}", envelope)
+
+    def reseal(self, context: str, envelope: bytes) -> bytes:
+        """The same value under the newest key; the very same envelope if it is already."""
+        return envelope if key_version(envelope) == self.newest else self.seal(context, self.open(context, envelope))
+
+    def reseal_text(self, context: str, sealed: str) -> str:
+        """The same for a sealed text."""
+        return base64.b64encode(self.reseal(context, base64.b64decode(sealed))).decode()
 
     def seal_text(self, context: str, plain: str) -> str:
         """A sealed text as base64, for JSON columns."""
@@ -85,7 +107,8 @@ class Keyring:
     def __init__(self, root: bytes, entropy: Callable[[int], bytes], clock: Callable[[], int], previous: bytes | None = None) -> None:
         # Key versions of the root are told apart by a fingerprint of the key, so a rotated root never opens by accident.
         self._roots = {_fingerprint(key): AESGCM(key) for key in (root, previous) if key is not None}
-        self._root = _fingerprint(root)
+        self.root_version = _fingerprint(root)
+        self._seen = -1
         self._entropy = entropy
         self._clock = clock
         self._sealers: dict[str, Sealer] = {}
@@ -101,6 +124,7 @@ class Keyring:
         """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""
         async with store.read() as tx:
             found = _KEYS.every(await tx.all(_BELOW))
+            (self._seen,) = await tx.versions((versions.keys(),))
         for key in found:
             self._open_data_key(key, None)
         if _lacking(found):
@@ -110,23 +134,52 @@ class Keyring:
                 made = [self._instance_key(scope) for scope in _lacking(found)]
                 await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in made])
                 found += made
+        self._use(found)
+
+    async def refresh(self, store: Store) -> bool:
+        """Read the keys again if a rotation changed some; whether it did. Raises WrongRootKey, and keeps what is open."""
+        (now,) = await store.versions((versions.keys(),))
+        if now == self._seen:
+            return False
+        async with store.read() as tx:
+            found = _KEYS.every(await tx.all(_BELOW))
+            (seen,) = await tx.versions((versions.keys(),))
+        self._use(found)
+        self._sealers = {}
+        self._seen = seen
+        return True
+
+    def _use(self, found: Sequence[DataKey]) -> None:
+        verifiers: dict[str, Ed25519PublicKey] = {}
+        jwks: list[dict[str, str]] = []
+        newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
         for key in found:
             raw = self._open_data_key(key, None)
             if key.scope == HMAC and key.is_active:
                 self._hmac = raw
-            elif key.scope == SIGNING:
-                self._add_signer(key, raw)
-
-    def _add_signer(self, key: DataKey, raw: bytes) -> None:
-        private = Ed25519PrivateKey.from_private_bytes(raw)
-        signer = Signer(hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16], private)
-        self.verifiers[signer.header.decode()] = signer.public
-        self.jwks["keys"].append(signer.jwk())
-        if key.is_active:
-            self.signer = signer
+            elif key.scope == SIGNING and (key.is_active or key.version > newest):
+                private = Ed25519PrivateKey.from_private_bytes(raw)
+                signer = Signer(hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16], private)
+                verifiers[signer.header.decode()] = signer.public
+                jwks.append(signer.jwk())
+                if key.version == newest:
+                    self.signer = signer
+        self.verifiers, self.jwks = verifiers, {"keys": jwks}
 
     def _instance_key(self, scope: str) -> DataKey:
-        return self._new_key(scope, 1, "root", self._root, self._roots[self._root])
+        return self.new_key(scope, 1)
+
+    def new_key(self, scope: str, version: int, parent: Sealer | None = None) -> DataKey:
+        """A new version of a scope's key, sealed under its parent's newest or the root, not stored yet."""
+        if parent is None:
+            return self._new_key(scope, version, "root", self.root_version, self._roots[self.root_version])
+        return self._new_key(scope, version, parent.scope, parent.newest, parent)
+
+    def under_root(self, key: DataKey) -> DataKey:
+        """A key below the root, sealed anew with the root key of now. Raises WrongRootKey."""
+        raw, context = self._open_data_key(key, None), f"data-key/{key.scope}/{key.version}"
+        sealed = seal(self._roots[self.root_version], self.root_version, self._entropy(12), context, raw)
+        return msgspec.structs.replace(key, sealed=sealed, parent_version=self.root_version)
 
     def _new_key(self, scope: str, version: int, parent: str, parent_version: int, parent_key: AESGCM | Sealer) -> DataKey:
         raw, context = self._entropy(32), f"data-key/{scope}/{version}"
@@ -147,6 +200,8 @@ class Keyring:
             if root is None:
                 raise CannotOpen("sealed under another root key")
             return unseal(root, context, key.sealed)
+        except KeysBehind:
+            raise
         except CannotOpen as error:
             raise WrongRootKey(
                 "The root key does not open this database: it was made with another one. Nothing was changed. "
@@ -163,7 +218,7 @@ class Keyring:
             key = self._instance_key(scope)
         else:
             above = await self.sealer(tx, parent)
-            key = self._new_key(scope, 1, parent, above._newest, above)  # noqa: SLF001 - one idea in two classes
+            key = self.new_key(scope, 1, above)
         await tx.run(_KEYS.INSERT, **_KEYS.values(key))
         return await self._load(tx, scope)
 
@@ -188,8 +243,12 @@ class Keyring:
         keys: dict[int, AESGCM] = {}
         for row in rows:
             parent = None if row.parent == "root" else await self.sealer(tx, row.parent)
-            keys[row.version] = AESGCM(self._open_data_key(row, parent))
-        return Sealer(scope, keys, max(row.version for row in rows if row.is_active), self._entropy)
+            try:
+                keys[row.version] = AESGCM(self._open_data_key(row, parent))
+            except KeysBehind:  # the parent was rotated: what we held of it is forgotten by now
+                keys[row.version] = AESGCM(self._open_data_key(row, await self.sealer(tx, row.parent)))
+        newest = max(row.version for row in rows if row.is_active)
+        return Sealer(scope, keys, newest, self._entropy, lambda scope: self._sealers.pop(scope, None))
 
 
 def _lacking(found: Sequence[DataKey]) -> list[str]:

@@ -80,6 +80,14 @@ def shown(method: Method, stored_wire: Mapping[str, object]) -> dict[str, Any]:
     return wire
 
 
+def resealed_config(record: MethodConfig, sealer: Sealer) -> dict[str, object]:
+    """The stored form with every secret under the newest key."""
+    return {
+        name: {_SEALED: sealer.reseal_text(f"method-config/{record.id}/{name}", value[_SEALED])} if isinstance(value, dict) and _SEALED in value else value
+        for name, value in record.config.items()
+    }  # fmt: skip
+
+
 async def opened(ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None) -> Any:
     """The struct of a stored configuration."""
     sealer = None

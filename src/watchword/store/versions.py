@@ -35,6 +35,11 @@ def actor(kind: str, id: str) -> str:
     return f"{kind}/{id}"
 
 
+def keys() -> str:
+    """The data keys: raised by a rotation. A new key raises nothing, because nobody can hold a view without it."""
+    return "keys"
+
+
 def org(id: str) -> str:
     """An organization: its settings and custom roles."""
     return f"org/{id}"

@@ -1,0 +1,162 @@
+"""`watchword keys`: how the keys stand, and rotating them while servers run."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from watchword.app import house, opened, start_logs
+from watchword.cli.options import with_settings
+from watchword.cli.output import err, is_json, note, output_option, say
+from watchword.services import rotation
+from watchword.services.house import House
+from watchword.services.keys import SIGNING
+from watchword.settings import Settings
+
+wait_option = click.option(
+    "--wait", type=click.FloatRange(0, 3600), default=rotation.GRACE, show_default=True,
+    help="Seconds that running servers get to read a new key before it is used; 0 where none runs.",
+)  # fmt: skip
+
+
+@click.group()
+def keys() -> None:
+    """Look at the keys and rotate them.
+
+    These commands work on the database, while servers run or not. One that was interrupted is simply run again.
+    """
+
+
+def _run(settings: Settings, work: Any) -> Any:
+    async def inside() -> Any:
+        async with opened(house(settings)) as parts:
+            found: Coroutine[Any, Any, Any] = work(parts)
+            return await found
+
+    start_logs(settings)
+    return asyncio.run(inside())
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=err(), disable=is_json() or not err().is_terminal)
+
+
+@keys.command()
+@with_settings("data_dir", "root_key_file")
+@output_option
+def status(settings: Settings) -> None:
+    """Show every key: the version that seals, one that waits to be used, and whether the root key of now seals it."""
+    found: Sequence[rotation.ScopeState] = _run(settings, rotation.state)
+    data = [
+        {
+            "scope": one.scope,
+            "active": one.active,
+            "staged": one.staged,
+            "versions": one.versions,
+            "underRootOfNow": one.is_under_root_of_now,
+        }
+        for one in found
+    ]
+    say({"keys": data, "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found)}, lambda console: _table(console, found))
+
+
+def _table(console: Console, found: Sequence[rotation.ScopeState]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("key", "seals with", "waiting", "versions", "root key"):
+        table.add_column(title)
+    for one in found:
+        root = "the one of now" if one.is_under_root_of_now else "an earlier one"
+        table.add_row(one.scope, str(one.active), str(one.staged or "-"), str(one.versions), root)
+    console.print(table)
+
+
+@keys.command("rotate-root")
+@with_settings("data_dir", "root_key_file")
+@output_option
+def rotate_root(settings: Settings) -> None:
+    """Seal all keys with the root key of now, instead of the one before.
+
+    First give every server the new key as WATCHWORD_ROOT_KEY and the old one as WATCHWORD_PREVIOUS_ROOT_KEY, and this
+    command, too. When it is done, the old one is needed no more.
+    """
+
+    async def work(parts: House) -> int:
+        done = 0
+        with _progress() as progress:
+            bar = progress.add_task("Sealing keys with the new root key", total=None)
+            async for count, total in rotation.reseal_root(parts):
+                done = count
+                progress.update(bar, completed=count, total=total)
+        return done
+
+    done = _run(settings, work)
+    said = f"{done} keys were sealed with the root key of now." if done else "Every key is sealed with the root key of now already."
+    say({"resealed": done}, lambda console: console.print(said))
+
+
+@keys.command("rotate-signing")
+@wait_option
+@with_settings("data_dir", "root_key_file")
+@output_option
+def rotate_signing(settings: Settings, wait: float) -> None:
+    """Sign new tokens with a new key. Tokens that are out stay good: the old key goes on verifying them until they have ended."""
+
+    async def work(parts: House) -> tuple[int, str]:
+        await rotation.stage(parts, SIGNING)
+        await _grace(wait)
+        return await rotation.activate(parts, SIGNING), parts.keys.signer.kid
+
+    version, kid = _run(settings, work)
+    say({"version": version, "kid": kid}, lambda console: console.print(f"New tokens are signed with key {kid} (version {version})."))
+
+
+@keys.command()
+@click.option("--organization", metavar="ID", help="Only this organization's key.")
+@click.option("--project", metavar="ID", help="Only this project's key.")
+@click.option("--resume", is_flag=True, help="Make no new versions: finish what an interrupted rotation began.")
+@wait_option
+@with_settings("data_dir", "root_key_file")
+@output_option
+def rotate(settings: Settings, organization: str | None, project: str | None, resume: bool, wait: float) -> None:
+    """Give organizations and projects new keys, and seal with them what the old ones sealed.
+
+    Without options all of them. Servers may run: values sealed with the old key open until they have been sealed anew.
+    """
+    if organization and project:
+        raise click.UsageError("give --organization or --project, not both")
+
+    async def work(parts: House) -> dict[str, int]:
+        scopes = await rotation.data_scopes(parts, organization, project)
+        staged = [one.scope for one in await rotation.state(parts) if one.scope in scopes and one.staged] if resume else scopes
+        for scope in staged:
+            await rotation.stage(parts, scope)
+        if staged:
+            await _grace(wait)
+        for scope in staged:
+            await rotation.activate(parts, scope)
+        return {"keys": len(staged), "values": await _reseal(parts, scopes)}
+
+    done = _run(settings, work)
+    say(done, lambda console: console.print(f"{done['keys']} new keys; {done['values']} values were sealed anew."))
+
+
+async def _reseal(parts: House, scopes: Sequence[str]) -> int:
+    written = 0
+    with _progress() as progress:
+        bar = progress.add_task("Sealing values with the new keys", total=len(scopes))
+        for scope in scopes:
+            async for count in rotation.reseal(parts, scope):
+                written += count
+            progress.advance(bar)
+    return written
+
+
+async def _grace(seconds: float) -> None:
+    if seconds:
+        note(f"Waiting {seconds:g} seconds, so that every server has read the new key before it is used.")
+        await asyncio.sleep(seconds)

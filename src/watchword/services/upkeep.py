@@ -1,0 +1,117 @@
+"""What the house does by itself: sweeping out what is dead, and noticing that keys were rotated.
+
+    every KEYS_EVERY seconds   have keys been added or activated elsewhere? then read them again
+    every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
+
+Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
+again next time: nothing waits for it, because what it removes has no effect any more.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Iterable
+
+from watchword.domain.errors import Refusal
+from watchword.services.house import House
+from watchword.services.keys import WrongRootKey
+from watchword.services.rotation import retire_signing_keys
+from watchword.store import sweeps
+from watchword.store.engine import Tx
+
+KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
+_DAY = 86_400_000  # ms
+_MINUTE = 60_000  # ms: clocks of several servers differ a little
+_log = logging.getLogger("watchword.upkeep")
+
+
+def moments(house: House) -> Iterable[tuple[str, sweeps.Sweep, int]]:
+    """Each sweep by name, and the moment (ms) before which something must have died to be removed."""
+    now, settings = house.clock(), house.settings
+    credentials = now - settings.credential_retention_days * _DAY
+    trail = now - settings.audit_retention_days * _DAY
+    return (
+        ("revocation marks", sweeps.revocation_marks, now - _MINUTE),
+        ("spent proofs", sweeps.spent_proofs, now - _MINUTE),
+        ("lockouts", sweeps.lockouts, now - _MINUTE),
+        ("sessions", sweeps.sessions, now - _MINUTE),
+        ("links", sweeps.links, now - _MINUTE),
+        ("invitations", sweeps.invitations, now - 30 * _DAY),
+        ("tokens", sweeps.tokens, credentials),
+        ("client secrets", sweeps.client_secrets, credentials),
+        ("audit events", sweeps.events, trail),
+        ("refused logins", sweeps.denials, trail),
+    )
+
+
+async def sweep(house: House) -> dict[str, int]:
+    """Run every sweep to its end; how much each removed."""
+    removed: dict[str, int] = {}
+    for name, run, before in moments(house):
+        removed[name] = await _to_the_end(house, run, before)
+    async with house.store.read() as tx:
+        shorter = await sweeps.shorter_retentions(tx, house.settings.audit_retention_days)
+    for project_id, days in shorter:
+
+        async def of_project(tx: Tx, before: int, most: int, project_id: str = project_id) -> int:
+            return await sweeps.events_of(tx, project_id, before, most)
+
+        removed["audit events"] += await _to_the_end(house, of_project, house.clock() - days * _DAY)
+    return {name: count for name, count in removed.items() if count}
+
+
+async def _to_the_end(house: House, run: sweeps.Sweep, before: int) -> int:
+    total, found = 0, sweeps.BATCH
+    while found >= sweeps.BATCH:
+        async with house.store.write() as tx:
+            found = await run(tx, before, sweeps.BATCH)
+        total += found
+        await asyncio.sleep(0)  # requests come first
+    return total
+
+
+class Upkeep:
+    """The task that does it for one process."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, a little later than other servers that started at the same moment."""
+        self._tasks = [
+            asyncio.create_task(self._watch_keys(), name="watch keys"),
+            asyncio.create_task(self._sweep(random.uniform(20, 120)), name="sweep"),  # noqa: S311 - spreads load, guards nothing
+        ]
+
+    async def close(self) -> None:
+        """Stop. A batch under way is finished or rolled back by the store."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_EVERY)
+            try:
+                await self._house.keys.refresh(self._house.store)
+            except Refusal:
+                _log.warning("the keys could not be looked at: the database does not answer")
+            except WrongRootKey:
+                _log.error("the root key was rotated and this server does not have the new one: give it both and start it anew")
+
+    async def _sweep(self, delay: float) -> None:
+        while True:
+            await asyncio.sleep(delay)
+            delay = SWEEP_EVERY
+            try:
+                removed = await sweep(self._house)
+                await retire_signing_keys(self._house)
+            except Refusal:
+                _log.warning("a sweep was not finished: the database does not answer")
+            else:
+                if removed:
+                    _log.info("swept", extra={"removed": removed})

@@ -1,0 +1,80 @@
+"""Removing what can no longer change any answer, a batch at a time.
+
+A sweep raises no family: what it removes is already dead by its own dates, so a cached view of it decides the same.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
+
+from watchword.store import schema
+from watchword.store.engine import Prepared, Tx, prepare
+from watchword.store.trail import id_at
+
+BATCH = 500
+Sweep = Callable[[Tx, int, int], Awaitable[int]]
+
+_s, _t = schema.client_secrets, schema.access_tokens
+
+
+def _oldest(key: ColumnElement[str], dead: ColumnElement[bool]) -> Prepared:
+    """Delete at most `most` of the rows that are `dead`, and say which."""
+    table = key.table
+    return prepare(delete(table).where(key.in_(select(key).where(dead).limit(bindparam("most")))).returning(key))
+
+
+def _expired(key: ColumnElement[str], until: ColumnElement[int]) -> Prepared:
+    return _oldest(key, until < bindparam("before"))
+
+
+_MARKS = _expired(schema.revocations.c.key, schema.revocations.c.expires_at)
+_PROOFS = _expired(schema.spent_proofs.c.key, schema.spent_proofs.c.expires_at)
+_LOCKOUTS = _oldest(
+    schema.lockouts.c.key, and_(schema.lockouts.c.window_ends_at < bindparam("before"), schema.lockouts.c.locked_until < bindparam("before"))
+)
+_SESSIONS = _expired(schema.sessions.c.id, schema.sessions.c.expires_at)
+_INVITATIONS = _expired(schema.invitations.c.id, schema.invitations.c.expires_at)
+_LINKS = _expired(schema.one_time_tokens.c.id, schema.one_time_tokens.c.expires_at)
+_TOKENS = _expired(_t.c.id, _t.c.expires_at)
+# A client secret that stopped working before the moment: revoked, past its time, or used up.
+_SECRETS = _oldest(
+    _s.c.id,
+    or_(
+        and_(_s.c.is_revoked == 1, _s.c.updated_at < bindparam("before")),
+        and_(_s.c.ttl > 0, _s.c.created_at + _s.c.ttl * 1000 < bindparam("before")),
+        and_(_s.c.uses_limit > 0, _s.c.uses >= _s.c.uses_limit, _s.c.last_used_at < bindparam("before")),
+    ),
+)
+_EVENTS = _oldest(schema.audit_events.c.id, schema.audit_events.c.id < bindparam("before"))
+_PROJECT_EVENTS = _oldest(
+    schema.audit_events.c.id, and_(schema.audit_events.c.project_id == bindparam("of"), schema.audit_events.c.id < bindparam("before"))
+)
+_DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam("before"))
+_SHORTER = prepare(select(schema.projects.c.id, schema.projects.c.audit_retention_days).where(schema.projects.c.audit_retention_days < bindparam("days")))
+
+
+def _sweep(statement: Prepared) -> Sweep:
+    async def run(tx: Tx, before: int, most: int = BATCH) -> int:
+        return len(await tx.count(statement, before=before, most=most))
+
+    return run
+
+
+revocation_marks, spent_proofs, lockouts = _sweep(_MARKS), _sweep(_PROOFS), _sweep(_LOCKOUTS)
+sessions, invitations, links = _sweep(_SESSIONS), _sweep(_INVITATIONS), _sweep(_LINKS)
+tokens, client_secrets, denials = _sweep(_TOKENS), _sweep(_SECRETS), _sweep(_DENIALS)
+
+
+async def events(tx: Tx, before: int, most: int = BATCH) -> int:
+    """Remove audit events from before a moment (ms)."""
+    return len(await tx.count(_EVENTS, before=id_at(before), most=most))
+
+
+async def events_of(tx: Tx, project_id: str, before: int, most: int = BATCH) -> int:
+    """Remove audit events of one project from before a moment (ms)."""
+    return len(await tx.count(_PROJECT_EVENTS, of=project_id, before=id_at(before), most=most))
+
+
+async def shorter_retentions(tx: Tx, days: int) -> list[tuple[str, int]]:
+    """The projects that keep their audit events for fewer days, and for how many."""
+    return [(str(id), int(kept)) for id, kept in await tx.all(_SHORTER, days=days)]

@@ -1,0 +1,145 @@
+"""The audit log and the stories of refused logins, read by those who may."""
+
+from typing import Any
+
+import pytest
+
+from tests.house import Api
+from watchword.services.times import iso
+
+LOGS = "/api/v1/organization/audit-logs"
+DENIALS = "/api/v1/organization/login-denials"
+
+
+async def logs(api: Api, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await api.ok("GET", LOGS, query=query))["auditLogs"]
+    return found
+
+
+async def test_what_was_done_is_listed_newest_first_with_who_did_it(any_api: Api) -> None:
+    first = await any_api.identity(name="first")
+    second = await any_api.identity(name="second")
+
+    found = await logs(any_api, eventType="create-identity")
+
+    assert [second["id"], first["id"]] == [one["event"]["metadata"]["identityId"] for one in found]
+    assert "user" == found[0]["actor"]["type"]
+    assert "admin@example.com" == found[0]["actor"]["metadata"]["email"]
+    assert any_api.org_id == found[0]["orgId"]
+
+
+async def test_filters_narrow_the_log(any_api: Api) -> None:
+    identity, _ = await any_api.bot("member")
+
+    by_metadata = await logs(any_api, eventMetadata=f"identityId={identity['id']}", eventType="create-identity")
+    by_wrong_metadata = await logs(any_api, eventMetadata="identityId=nobody")
+    by_actor = await logs(any_api, actor=identity["id"])
+    by_kind = await logs(any_api, actorType="identity")
+    by_machine = await logs(any_api, actorType="machine")
+
+    assert [identity["id"]] == [one["event"]["metadata"]["identityId"] for one in by_metadata]
+    assert [] == by_wrong_metadata
+    assert ["login-identity-universal-auth"] == [one["event"]["type"] for one in by_actor]
+    assert by_actor == by_kind == by_machine
+    assert {"identityId": identity["id"], "name": "bot"} == by_actor[0]["actor"]["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind"),
+    [("cli", "cli"), ("k8-operator", "k8-operator"), ("terraform", "terraform"), ("Mozilla/5.0 (X11)", "web"), ("cli/2", "other"),
+     ("InfisicalPythonSDK/1", "InfisicalPythonSDK"), ("curl/8", "other")],
+)  # fmt: skip
+async def test_the_kind_of_client_is_shown_and_can_be_filtered_by(any_api: Api, agent: str, kind: str) -> None:
+    await any_api.ok("POST", "/api/v1/identities", {"name": "seen", "organizationId": any_api.org_id, "role": "no-access"},
+                     headers={"user-agent": agent})  # fmt: skip
+
+    found = await logs(any_api, userAgentType=kind, eventType="create-identity")
+    others = [one for other in ("web", "cli", "terraform") if other != kind for one in await logs(any_api, userAgentType=other)]
+
+    assert [(agent, kind)] == [(one["userAgent"], one["userAgentType"]) for one in found]
+    assert agent not in [one["userAgent"] for one in others]
+
+
+async def test_dates_limit_the_log(any_api: Api) -> None:
+    await any_api.identity(name="early")
+    any_api.clock.forward(7200)
+    middle = any_api.house.clock()
+    await any_api.identity(name="late")
+    after = await logs(any_api, startDate=iso(middle), eventType="create-identity")
+    before = await logs(any_api, endDate=iso(middle - 1), eventType="create-identity")
+
+    assert (["late"], ["early"]) == tuple([one["event"]["metadata"]["name"] for one in found] for found in (after, before))
+
+
+async def test_pages_do_not_overlap(any_api: Api) -> None:
+    for i in range(5):
+        await any_api.identity(name=f"bot{i}")
+
+    pages = [await logs(any_api, eventType="create-identity", limit=2, offset=offset) for offset in (0, 2, 4)]
+
+    assert ["bot4", "bot3", "bot2", "bot1", "bot0"] == [one["event"]["metadata"]["name"] for page in pages for one in page]
+
+
+async def test_an_export_goes_on_where_it_ended(any_api: Api) -> None:
+    for i in range(3):
+        await any_api.identity(name=f"bot{i}")
+
+    first = await any_api.get(f"{LOGS}/export", query={"eventType": "create-identity", "limit": 2})
+    rest = await any_api.get(f"{LOGS}/export", query={"eventType": "create-identity", "limit": 2, "after": first.headers["x-next"]})
+
+    assert (2, 1) == (len(first.text.splitlines()), len(rest.text.splitlines()))
+    assert "application/x-ndjson; charset=utf-8" == first.headers["content-type"]
+    assert "x-next" not in rest.headers
+
+
+async def test_an_identity_without_the_permission_reads_no_log(api: Api) -> None:
+    _, nobody = await api.bot("no-access")
+    _, member = await api.bot("member")
+
+    assert 403 == (await api.get(LOGS, token=nobody)).status_code
+    assert 403 == (await api.get(DENIALS, token=nobody)).status_code
+    assert 200 == (await api.get(LOGS, token=member)).status_code
+
+
+async def test_another_organization_sees_nothing_of_it(api: Api) -> None:
+    await api.identity(name="ours")
+    _, other = await api.organization()
+
+    reply = await api.ok("GET", LOGS, token=other, query={"eventType": "create-identity"})
+
+    assert [] == reply["auditLogs"]
+
+
+async def test_bad_filters_are_named(api: Api) -> None:
+    for query in ({"startDate": "yesterday"}, {"limit": "1001"}, {"actorType": "ghost"}, {"eventMetadata": "x"}):
+        reply = await api.get(LOGS, query=query)
+
+        assert (422, next(iter(query))) == (reply.status_code, reply.json()["message"][0]["path"][0])
+
+
+async def test_an_operator_reads_why_a_login_was_refused(any_api: Api) -> None:
+    identity = await any_api.identity()
+    login = await any_api.universal(identity["id"])
+    refused = await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
+    request_id = refused.json()["reqId"]
+
+    found = (await any_api.ok("GET", f"{DENIALS}/{request_id}"))["loginDenial"]
+    listed = (await any_api.ok("GET", DENIALS, query={"identityId": identity["id"]}))["loginDenials"]
+
+    assert (identity["id"], "universal-auth") == (found["identityId"], found["authMethod"])
+    assert found["reason"]
+    assert found["checks"][-1]["passed"] is False
+    assert [found] == listed
+
+
+async def test_an_unknown_request_id_is_not_found(api: Api) -> None:
+    assert 404 == (await api.get(f"{DENIALS}/req-nothing")).status_code
+
+
+async def test_a_refused_login_of_nobody_is_for_instance_administrators_only(api: Api) -> None:
+    refused = await api.post("/api/v1/auth/universal-auth/login", {"clientId": "nobody", "clientSecret": "x"}, token=None)
+    path = f"{DENIALS}/{refused.json()['reqId']}"
+    _, member = await api.bot("admin")
+
+    assert 200 == (await api.get(path)).status_code
+    assert 404 == (await api.get(path, token=member)).status_code

@@ -1,0 +1,60 @@
+"""Sweeps remove what is dead and nothing else."""
+
+from tests.house import Api
+from watchword.services.upkeep import sweep
+
+DAY = 86_400
+
+
+async def test_nothing_of_today_is_swept(any_api: Api) -> None:
+    identity, token = await any_api.bot("member", accessTokenNumUsesLimit=50)
+    await any_api.post(
+        "/api/v1/auth/token/revoke", {"accessToken": await any_api.login(await any_api.universal((await any_api.identity())["id"]))}
+    )
+
+    removed = await sweep(any_api.house)
+
+    assert {} == removed
+    assert 200 == (await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
+
+
+async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
+    identity = await any_api.identity()
+    login = await any_api.universal(identity["id"], {"ttl": 3600}, accessTokenTTL=3600, accessTokenMaxTTL=3600, accessTokenNumUsesLimit=5)
+    token = await any_api.login(login)
+    await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
+    await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
+
+    any_api.clock.forward(40 * DAY)
+    removed = await sweep(any_api.house)
+    any_api.clock.forward(60 * DAY)
+    removed_later = await sweep(any_api.house)
+
+    assert {"revocation marks", "lockouts", "tokens", "client secrets", "sessions"} <= removed.keys()
+    assert "audit events" not in removed
+    assert {"audit events", "refused logins"} <= removed_later.keys()
+
+
+async def test_a_sweep_goes_on_until_nothing_is_left(any_api: Api) -> None:
+    for _ in range(3):
+        await any_api.ok("POST", "/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"}, token=None)
+    any_api.clock.forward(400 * DAY)
+
+    first = await sweep(any_api.house)
+    second = await sweep(any_api.house)
+
+    assert 4 == first["sessions"]
+    assert {} == second
+
+
+async def test_a_project_may_keep_its_events_for_a_shorter_time(any_api: Api) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    await any_api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 5})
+    path = f"/api/v1/projects/{project['id']}/audit-logs"
+    before = len((await any_api.ok("GET", path))["auditLogs"])
+
+    any_api.clock.forward(6 * DAY)
+    removed = await sweep(any_api.house)
+
+    assert before > 0
+    assert before == removed["audit events"]
