@@ -18,7 +18,7 @@ routes = Routes("secrets")
 ALL = (USER, IDENTITY, SERVICE)
 
 
-@routes.get("/api/v3/secrets/raw", *ALL)
+@routes.get("/api/v3/secrets/raw", *ALL, hot=True)
 async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.ListReply:
     """List the secrets of a folder.
 
@@ -27,7 +27,7 @@ async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.ListReply:
     return await acts.every(ctx, query, expands=False, imports=False, personal="beside", must_exist=False)
 
 
-@routes.get("/api/v3/secrets/raw/{secret_name}", *ALL)
+@routes.get("/api/v3/secrets/raw/{secret_name}", *ALL, hot=True)
 async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire.SecretReply:
     """Read one secret by name."""
     return await acts.get(ctx, secret_name, query, expands=False, imports=False)
@@ -39,7 +39,7 @@ async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateBody) -> wi
     return await acts.create(ctx, secret_name, body)
 
 
-@routes.patch("/api/v3/secrets/raw/{secret_name}", *ALL)
+@routes.patch("/api/v3/secrets/raw/{secret_name}", *ALL, hot=True)
 async def update_secret(ctx: Ctx, secret_name: str, body: wire.ChangeBody) -> wire.SecretReply:
     """Change a secret; what is not said stays. References follow a new name."""
     return await acts.change(ctx, secret_name, body)

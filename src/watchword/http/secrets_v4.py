@@ -17,7 +17,7 @@ routes = Routes("secrets")
 ALL = (USER, IDENTITY, SERVICE)
 
 
-@routes.get("/api/v4/secrets", *ALL)
+@routes.get("/api/v4/secrets", *ALL, hot=True)
 async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.ListReply:
     """List the secrets of a folder, with imports and with references filled in unless the query says otherwise.
 
@@ -33,7 +33,7 @@ async def get_secret_by_id(ctx: Ctx, secret_id: str) -> wire.SecretReply:
     return wire.SecretReply.of(await reading.by_id(ctx, secret_id))
 
 
-@routes.get("/api/v4/secrets/{secret_name}", *ALL)
+@routes.get("/api/v4/secrets/{secret_name}", *ALL, hot=True)
 async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire.SecretReply:
     """Read one secret by name."""
     return await acts.get(ctx, secret_name, query, expands=True, imports=True)
