@@ -2,6 +2,7 @@
 
 import urllib.parse
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
@@ -86,6 +87,13 @@ def body_as(kind: Any, value: Any, *, strict: bool) -> Any:
 
 def query_as(kind: Any, raw: bytes) -> Any:
     """The query as a struct: an empty value is as good as none, a bare key is true, the last of several wins. Raises Invalid."""
+    return _remembered(kind, raw) if len(raw) <= _REMEMBERED else _query(kind, raw)
+
+
+_REMEMBERED = 512  # bytes; workloads ask the same few questions again and again
+
+
+def _query(kind: Any, raw: bytes) -> Any:
     found: dict[str, Any] = {}
     flags = _flags(kind)
     for part in raw.decode("latin-1").split("&"):
@@ -99,6 +107,7 @@ def query_as(kind: Any, raw: bytes) -> Any:
     return decode(kind, found, strict=False)
 
 
+_remembered = lru_cache(4096)(_query)
 _FLAGS: dict[Any, frozenset[str]] = {}
 
 
