@@ -89,7 +89,9 @@ class Compiled:
         compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         self.text = str(compiled)
         self.order: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
-        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+        # What the statement itself says, NULL included; a parameter that is given at each run says nothing here.
+        given = {name for name, bind in compiled.binds.items() if bind.required}  # type: ignore[attr-defined]
+        self.constants = {name: value for name, value in compiled.params.items() if name not in given}
         self.table: str | None = statement.table.name if isinstance(statement, UpdateBase) else None  # type: ignore[union-attr]
         # A plain insert of whole rows may be sent as a bulk copy where the engine has one.
         plain = isinstance(statement, Insert) and statement._post_values_clause is None and not statement._returning  # noqa: SLF001

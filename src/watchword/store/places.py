@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, bindparam, delete, func, or_, select, update
+from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, select, update
 
 from watchword.domain.model.projects import Environment, Folder
 from watchword.store import schema, versions
@@ -113,18 +113,18 @@ _BELOW = prepare(
     select(*FOLDERS.columns)
     .where(
         _f.c.environment_id == bindparam("of"), _f.c.parent_id.is_not(None),
-        func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix"),
+        func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
     )
     .order_by(_f.c.path, _f.c.id)
 )  # fmt: skip
 _MOVE = prepare(
     update(_f)
-    .where(_f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix"))
-    .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=BigInteger)))
+    .where(_f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text))
+    .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=Integer)))
 )
 _LONGEST = prepare(
     select(func.max(func.length(_f.c.path))).where(
-        _f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=BigInteger)) == bindparam("prefix")
+        _f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text)
     )
 )
 _HOLDS = prepare(
