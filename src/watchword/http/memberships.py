@@ -163,7 +163,8 @@ class SmallPage(NewerPage, frozen=True, kw_only=True, rename="camel"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
-def _query(query: NewerPage) -> Query:
+def query_of(query: NewerPage) -> Query:
+    """The page that a query asks for."""
     return Query(
         contains=query.identity_name or query.search, roles=[slug.strip() for slug in query.roles.split(",") if slug.strip()],
         offset=query.offset, limit=query.limit, order_by=query.order_by, descending=query.order_direction == "desc",
@@ -224,14 +225,14 @@ async def list_identity_members(ctx: Ctx, project_id: str, query: Paged) -> Memb
 @routes.get(_NEW, USER, IDENTITY)
 async def list_members(ctx: Ctx, project_id: str, query: NewerPage) -> MembersReply:
     """List the identities of a project by name and role, a page at a time."""
-    page, project = await project_members.find(ctx, project_id, _query(query))
+    page, project = await project_members.find(ctx, project_id, query_of(query))
     return MembersReply(identity_memberships=[_member(one, project) for one in page.items], total_count=page.total)
 
 
 @routes.get("/api/v1/projects/{project_id}/memberships/available-identities", USER, IDENTITY)
 async def available_identities(ctx: Ctx, project_id: str, query: SmallPage) -> dict[str, Any]:
     """List the identities of the organization that could join a project."""
-    return _candidates(await project_members.available(ctx, project_id, _query(query)))
+    return _candidates(await project_members.available(ctx, project_id, query_of(query)))
 
 
 @routes.get("/api/v1/identities/{identity_id}/identity-memberships", USER, IDENTITY)
@@ -248,7 +249,7 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
 @routes.get("/api/v1/organization/identities/available", USER, IDENTITY)
 async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any]:
     """List the identities of the root organization that are not members of the caller's organization."""
-    return _candidates(await org_members.available(ctx, _query(query)))
+    return _candidates(await org_members.available(ctx, query_of(query)))
 
 
 @routes.post(_ORG + "/{identity_id}", USER, IDENTITY)
@@ -279,5 +280,5 @@ async def get_organization_member(ctx: Ctx, identity_id: str) -> MemberReply:
 @routes.get(_ORG, USER, IDENTITY)
 async def list_organization_members(ctx: Ctx, query: SmallPage) -> MembersReply:
     """List the identities of the caller's organization, a page at a time."""
-    page = await org_members.find(ctx, _query(query))
+    page = await org_members.find(ctx, query_of(query))
     return MembersReply(identity_memberships=[_member(one, None) for one in page.items], total_count=page.total)

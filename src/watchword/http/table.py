@@ -10,13 +10,17 @@ from watchword.http import (
     environments,
     explain,
     folders,
+    groups,
     identities,
     lifecycle,
     memberships,
+    oauth,
     org_people,
     org_roles,
     people,
     privileges,
+    project_identities,
+    project_people,
     project_roles,
     projects,
     secret_imports,
@@ -25,6 +29,7 @@ from watchword.http import (
     service_tokens,
     system,
     tags,
+    who,
 )  # fmt: skip
 from watchword.http.openapi import documentation
 from watchword.http.routing import Route, Routes
@@ -50,6 +55,10 @@ AREAS: tuple[Routes, ...] = (
     project_roles.routes,
     memberships.routes,
     privileges.routes,
+    project_people.routes,
+    project_identities.routes,
+    groups.routes,
+    who.routes,
     secrets_v3.routes,
     secrets_v4.routes,
     secret_imports.routes,
@@ -58,6 +67,6 @@ AREAS: tuple[Routes, ...] = (
 
 def table(methods: Iterable[AuthMethod[Any, Any]], seen: Seen) -> tuple[Route, ...]:
     """All routes of a server with these auth methods."""
-    areas = (*AREAS, auths.method_routes(methods), auths.token_routes(seen))
+    areas = (*AREAS, auths.method_routes(methods), auths.token_routes(seen), oauth.routes(seen))
     routes = tuple(route for area in areas for route in area.all)
     return (*routes, *documentation(routes).all)

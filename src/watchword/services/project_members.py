@@ -89,7 +89,7 @@ async def get(ctx: Ctx, project_id: str, identity_id: str) -> Member:
     ctx.require(scope, "read", "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await of_project(tx, scope, IDENTITY, identity_id)
-        return Member(await _found(tx, membership), scope.project)
+        return Member(await shown(tx, membership), scope.project)
 
 
 async def by_membership(ctx: Ctx, membership_id: str) -> Member:
@@ -102,7 +102,8 @@ async def by_membership(ctx: Ctx, membership_id: str) -> Member:
     return await get(ctx, membership.project_id, membership.actor_id)
 
 
-async def _found(tx: Tx, membership: Membership) -> Found:
+async def shown(tx: Tx, membership: Membership) -> Found:
+    """An identity's membership with what is shown beside it."""
     identity = await identities.by_id(tx, membership.actor_id)
     if identity is None:
         raise NotFound("The identity was deleted meanwhile")

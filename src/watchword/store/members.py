@@ -11,7 +11,7 @@ from watchword.domain.model.people import User
 from watchword.domain.model.projects import Project
 from watchword.store import schema
 from watchword.store.access import MEMBERSHIPS
-from watchword.store.engine import Tx, prepare
+from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.identities import IDENTITIES
 from watchword.store.identity_lists import like
 from watchword.store.people import USERS
@@ -48,6 +48,16 @@ _PEOPLE = prepare(
     .where(_m.c.project_id == bindparam("project"), _m.c.actor_kind == "user")
     .order_by(_u.c.email, _u.c.id)
 )
+_ORG_PEOPLE_BY_ADDRESS = prepare(
+    select(*USERS.columns)
+    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+    .where(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user", any_of(_u.c.email, "emails"))
+)
+_OF_MANY = prepare(
+    select(*MEMBERSHIPS.columns).where(
+        _m.c.project_id == bindparam("project"), _m.c.actor_kind == bindparam("kind"), any_of(_m.c.actor_id, "actors")
+    )
+)
 
 
 async def projects_of(tx: Tx, kind: str, id: str, org_id: str) -> list[str]:
@@ -65,6 +75,17 @@ async def people_in_project(tx: Tx, project_id: str) -> list[tuple[Membership, U
     """The people who are members of a project themselves, by address."""
     width = len(MEMBERSHIPS.columns)
     return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in await tx.all(_PEOPLE, project=project_id)]
+
+
+async def people_by_address(tx: Tx, org_id: str, emails: Sequence[str]) -> list[User]:
+    """Those of these addresses (in lower case) that are people of an organization."""
+    return USERS.every(await tx.all(_ORG_PEOPLE_BY_ADDRESS, org=org_id, emails=list(emails)))
+
+
+async def in_project_of_many(tx: Tx, project_id: str, kind: str, ids: Sequence[str]) -> dict[str, Membership]:
+    """The own memberships of several actors in a project, by actor id."""
+    found = MEMBERSHIPS.every(await tx.all(_OF_MANY, project=project_id, kind=kind, actors=list(ids)))
+    return {one.actor_id: one for one in found}
 
 
 class Wanted(Protocol):

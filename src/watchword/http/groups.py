@@ -1,0 +1,263 @@
+"""Groups of the organization, who is in them, and groups in projects."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.model.people import User
+from watchword.http.memberships import RoleRowOut, RolesReply
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out
+from watchword.services import groups, project_groups
+from watchword.services.context import Ctx
+from watchword.services.groups import Found
+from watchword.services.members import Add, Change
+from watchword.services.times import iso, iso_or_none
+from watchword.store.groups import Listed, Page
+
+routes = Routes("groups")
+_ORG = "/api/v1/groups"
+_V2 = "/api/v2/workspace/{project_id}/groups"
+_V1 = "/api/v1/projects/{project_id}/groups"
+_NEW = "/api/v1/projects/{project_id}/memberships/groups"
+
+
+class GroupOut(Out, frozen=True, kw_only=True, omit_defaults=True):
+    """A group with its role in the organization; answered bare, as clients expect."""
+
+    id: str
+    org_id: str
+    name: str
+    slug: str
+    role: str
+    role_id: str | None
+    created_at: str
+    updated_at: str
+    custom_role_slug: str | None = None
+    custom_role: CustomRoleOut | None = None
+
+    @classmethod
+    def of(cls, found: Found) -> "GroupOut":
+        one = found.group
+        held, custom = found.roles[0] if found.roles else (None, None)
+        return cls(
+            id=one.id, org_id=one.org_id, name=one.name, slug=one.slug, role=held.role if held else "no-access",
+            role_id=custom.id if custom else None, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+            custom_role_slug=custom.slug if custom else None, custom_role=CustomRoleOut.of(custom) if custom else None,
+        )  # fmt: skip
+
+
+class GroupName(Out, frozen=True, kw_only=True):
+    """A group beside its membership."""
+
+    id: str
+    name: str
+    slug: str
+    org_id: str
+
+
+class GroupMembershipOut(Out, frozen=True, kw_only=True):
+    """A group as a member of a project."""
+
+    id: str
+    group_id: str
+    project_id: str | None
+    created_at: str
+    updated_at: str
+    roles: Sequence[HeldRoleOut]
+    group: GroupName
+
+    @classmethod
+    def of(cls, found: Found) -> "GroupMembershipOut":
+        one, group = found.membership, found.group
+        return cls(
+            id=one.id, group_id=group.id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+            roles=[HeldRoleOut.of(held, custom) for held, custom in found.roles],
+            group=GroupName(id=group.id, name=group.name, slug=group.slug, org_id=group.org_id),
+        )  # fmt: skip
+
+
+class GroupMembershipReply(Out, frozen=True, kw_only=True):
+    group_membership: GroupMembershipOut
+
+
+class GroupMembershipsReply(Out, frozen=True, kw_only=True):
+    group_memberships: Sequence[GroupMembershipOut]
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A page of people or identities."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    search: str = ""
+    username: str = ""
+    order_direction: Literal["asc", "desc"] = "asc"
+
+    def page(self, *, inside: bool | None) -> Page:
+        """The same for the store."""
+        return Page(
+            contains=self.search or self.username, inside=inside, offset=self.offset, limit=self.limit, descending=self.order_direction == "desc"
+        )
+
+
+class OfPeople(Paged, frozen=True, kw_only=True, rename="camel"):
+    filter: Literal["existingMembers", "nonMembers"] | None = None
+
+
+class OfIdentities(Paged, frozen=True, kw_only=True, rename="camel"):
+    filter: Literal["assignedMachineIdentities", "nonAssignedMachineIdentities"] | None = None
+
+
+class OfBoth(Paged, frozen=True, kw_only=True, rename="camel"):
+    member_type_filter: Literal["users", "machineIdentities"] | None = None
+
+
+@routes.post(_ORG, USER, IDENTITY)
+async def create_group(ctx: Ctx, body: groups.Create) -> GroupOut:
+    """Create a group."""
+    return GroupOut.of(await groups.create(ctx, body))
+
+
+@routes.get(_ORG, USER, IDENTITY)
+async def list_groups(ctx: Ctx) -> Sequence[GroupOut]:
+    """List the groups of the caller's organization, by name."""
+    return [GroupOut.of(one) for one in await groups.every(ctx)]
+
+
+@routes.get(_ORG + "/{group_id}", USER, IDENTITY)
+async def get_group(ctx: Ctx, group_id: str) -> GroupOut:
+    """Read a group."""
+    return GroupOut.of(await groups.get(ctx, group_id))
+
+
+@routes.patch(_ORG + "/{group_id}", USER, IDENTITY)
+async def update_group(ctx: Ctx, group_id: str, body: groups.Update) -> GroupOut:
+    """Change a group."""
+    return GroupOut.of(await groups.update(ctx, group_id, body))
+
+
+@routes.delete(_ORG + "/{group_id}", USER, IDENTITY)
+async def delete_group(ctx: Ctx, group_id: str) -> GroupOut:
+    """Delete a group."""
+    return GroupOut.of(await groups.remove(ctx, group_id))
+
+
+def _person(one: User) -> dict[str, Any]:
+    return {"id": one.id, "username": one.email, "email": one.email, "firstName": one.first_name, "lastName": one.last_name}
+
+
+def _listed_person(one: Listed) -> dict[str, Any]:
+    return {"id": one.id, "username": one.name, "email": one.name, "firstName": one.first_name, "lastName": one.last_name}
+
+
+@routes.get(_ORG + "/{group_id}/users", USER, IDENTITY)
+async def list_group_users(ctx: Ctx, group_id: str, query: OfPeople) -> dict[str, Any]:
+    """List the people of the organization and whether they are in a group."""
+    inside = None if query.filter is None else query.filter == "existingMembers"
+    page = await groups.members(ctx, group_id, ("user",), query.page(inside=inside))
+    found = [{**_listed_person(one), "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)} for one in page.items]
+    return {"users": found, "totalCount": page.total}
+
+
+@routes.post(_ORG + "/{group_id}/users/{username}", USER, IDENTITY)
+async def add_group_user(ctx: Ctx, group_id: str, username: str) -> dict[str, Any]:
+    """Put a person into a group."""
+    return _person(await groups.add_person(ctx, group_id, username))
+
+
+@routes.delete(_ORG + "/{group_id}/users/{username}", USER, IDENTITY)
+async def remove_group_user(ctx: Ctx, group_id: str, username: str) -> dict[str, Any]:
+    """Take a person out of a group."""
+    return _person(await groups.remove_person(ctx, group_id, username))
+
+
+@routes.get(_ORG + "/{group_id}/machine-identities", USER, IDENTITY)
+async def list_group_identities(ctx: Ctx, group_id: str, query: OfIdentities) -> dict[str, Any]:
+    """List the identities of the organization and whether they are in a group."""
+    inside = None if query.filter is None else query.filter == "assignedMachineIdentities"
+    page = await groups.members(ctx, group_id, ("identity",), query.page(inside=inside))
+    found = [
+        {"id": one.id, "name": one.name, "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)}
+        for one in page.items
+    ]
+    return {"machineIdentities": found, "totalCount": page.total}
+
+
+@routes.post(_ORG + "/{group_id}/machine-identities/{identity_id}", USER, IDENTITY)
+async def add_group_identity(ctx: Ctx, group_id: str, identity_id: str) -> dict[str, Any]:
+    """Put a machine identity into a group."""
+    return {"id": await groups.add_identity(ctx, group_id, identity_id)}
+
+
+@routes.delete(_ORG + "/{group_id}/machine-identities/{identity_id}", USER, IDENTITY)
+async def remove_group_identity(ctx: Ctx, group_id: str, identity_id: str) -> dict[str, Any]:
+    """Take a machine identity out of a group."""
+    return {"id": await groups.remove_identity(ctx, group_id, identity_id)}
+
+
+@routes.get(_ORG + "/{group_id}/members", USER, IDENTITY)
+async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str, Any]:
+    """List the people and identities in a group."""
+    kinds = {"users": ("user",), "machineIdentities": ("identity",)}.get(query.member_type_filter or "", ("user", "identity"))
+    page = await groups.members(ctx, group_id, kinds, query.page(inside=True))
+    found = [
+        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "user", "user": _listed_person(one)} if one.kind == "user" else
+        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "machineIdentity", "machineIdentity": {"id": one.id, "name": one.name}}
+        for one in page.items
+    ]  # fmt: skip
+    return {"members": found, "totalCount": page.total}
+
+
+@routes.get(_ORG + "/{group_id}/projects", USER, IDENTITY)
+async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
+    """List the projects a group is a member of."""
+    found = [
+        {"id": one.id, "name": one.name, "slug": one.slug, "description": one.description, "type": one.kind, "joinedGroupAt": iso(membership.created_at)}
+        for membership, one in await groups.projects(ctx, group_id)
+    ]  # fmt: skip
+    return {"projects": found, "totalCount": len(found)}
+
+
+# --- groups in projects -----------------------------------------------------------------------------------------------------
+
+
+@routes.get(_V2, USER, IDENTITY)
+@routes.get(_V1, USER, IDENTITY)
+@routes.get(_NEW, USER, IDENTITY)
+async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsReply:
+    """List the groups of a project."""
+    return GroupMembershipsReply(group_memberships=[GroupMembershipOut.of(one) for one in await project_groups.every(ctx, project_id)])
+
+
+@routes.post(_V2 + "/{group_id}", USER, IDENTITY)
+@routes.post(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.post(_NEW + "/{group_id}", USER, IDENTITY)
+async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: Add) -> GroupMembershipReply:
+    """Make a group, named by id, name or slug, a member of a project."""
+    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.add(ctx, project_id, group_id, body)))
+
+
+@routes.get(_V2 + "/{group_id}", USER, IDENTITY)
+@routes.get(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.get(_NEW + "/{group_id}", USER, IDENTITY)
+async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
+    """Read a group's membership of a project."""
+    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.get(ctx, project_id, group_id)))
+
+
+@routes.patch(_V2 + "/{group_id}", USER, IDENTITY)
+@routes.patch(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.patch(_NEW + "/{group_id}", USER, IDENTITY)
+async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: Change) -> RolesReply:
+    """Replace the roles of a group in a project."""
+    return RolesReply(roles=[RoleRowOut.of(row) for row in await project_groups.change(ctx, project_id, group_id, body)])
+
+
+@routes.delete(_V2 + "/{group_id}", USER, IDENTITY)
+@routes.delete(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.delete(_NEW + "/{group_id}", USER, IDENTITY)
+async def remove_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
+    """Take a group out of a project."""
+    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.remove(ctx, project_id, group_id)))

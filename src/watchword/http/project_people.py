@@ -1,0 +1,143 @@
+"""People in projects: the paths of all generations, bulk forms included."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.model.access import Membership
+from watchword.domain.model.people import User
+from watchword.http.memberships import ProjectName, RoleRowOut, RolesReply
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import HeldRoleOut, Out
+from watchword.services import project_people
+from watchword.services.context import Ctx
+from watchword.services.members import Change
+from watchword.services.project_people import Invite, Member, Named
+from watchword.services.times import iso
+
+routes = Routes("people in projects")
+_V1 = "/api/v1/workspace/{project_id}/memberships"
+_V2 = "/api/v2/workspace/{project_id}/memberships"
+_NEW = "/api/v1/projects/{project_id}/memberships"
+
+
+class JoinedOut(Out, frozen=True, kw_only=True):
+    """A person's membership on its own."""
+
+    id: str
+    user_id: str
+    project_id: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, one: Membership) -> "JoinedOut":
+        return cls(id=one.id, user_id=one.actor_id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at))
+
+
+class PersonOut(Out, frozen=True, kw_only=True):
+    """A person as members of a project see it. Nobody has a public key here: secrets are sealed by the server."""
+
+    id: str
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    is_email_verified: bool = True
+    public_key: str = ""
+
+    @classmethod
+    def of(cls, one: User) -> "PersonOut":
+        return cls(id=one.id, username=one.email, email=one.email, first_name=one.first_name, last_name=one.last_name)
+
+
+class MemberOut(JoinedOut, frozen=True, kw_only=True):
+    """A person's membership with its roles."""
+
+    user: PersonOut
+    roles: Sequence[HeldRoleOut]
+    project: ProjectName
+
+    @classmethod
+    def shown(cls, one: Member) -> "MemberOut":
+        membership = one.membership
+        return cls(
+            id=membership.id, user_id=membership.actor_id, project_id=membership.project_id, created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at), user=PersonOut.of(one.user), project=ProjectName.of(one.project),
+            roles=[HeldRoleOut.of(held, custom) for held, custom in one.roles],
+        )  # fmt: skip
+
+
+class JoinedReply(Out, frozen=True, kw_only=True):
+    memberships: Sequence[JoinedOut]
+
+
+class LeftReply(Out, frozen=True, kw_only=True):
+    membership: JoinedOut
+
+
+class MemberReply(Out, frozen=True, kw_only=True):
+    membership: MemberOut
+
+
+class MembersReply(Out, frozen=True, kw_only=True):
+    memberships: Sequence[MemberOut]
+
+
+class ByName(msgspec.Struct, frozen=True, kw_only=True):
+    """A person by user name, which is the address."""
+
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+
+
+@routes.post(_V1, USER, IDENTITY)
+@routes.post(_V2, USER, IDENTITY)
+@routes.post(_NEW, USER, IDENTITY)
+async def invite(ctx: Ctx, project_id: str, body: Invite) -> JoinedReply:
+    """Make people of the organization members of a project."""
+    return JoinedReply(memberships=[JoinedOut.of(one) for one in await project_people.invite(ctx, project_id, body)])
+
+
+@routes.delete(_V1, USER, IDENTITY)
+@routes.delete(_V2, USER, IDENTITY)
+@routes.delete(_NEW, USER, IDENTITY)
+async def remove_people(ctx: Ctx, project_id: str, body: Named) -> JoinedReply:
+    """Take people out of a project by address."""
+    return JoinedReply(memberships=[JoinedOut.of(one) for one in await project_people.remove_named(ctx, project_id, body)])
+
+
+@routes.get(_V1, USER, IDENTITY)
+@routes.get(_NEW, USER, IDENTITY)
+async def list_people(ctx: Ctx, project_id: str) -> MembersReply:
+    """List the people of a project."""
+    return MembersReply(memberships=[MemberOut.shown(one) for one in await project_people.every(ctx, project_id)])
+
+
+@routes.post(_V1 + "/details", USER, IDENTITY)
+@routes.post(_NEW + "/details", USER, IDENTITY)
+async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> MemberReply:
+    """Read a person's membership by user name."""
+    return MemberReply(membership=MemberOut.shown(await project_people.by_name(ctx, project_id, body.username)))
+
+
+@routes.get(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.get(_NEW + "/{membership_id}", USER, IDENTITY)
+async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> MemberReply:
+    """Read a person's membership of a project."""
+    return MemberReply(membership=MemberOut.shown(await project_people.get(ctx, project_id, membership_id)))
+
+
+@routes.patch(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.patch(_NEW + "/{membership_id}", USER, IDENTITY)
+async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, body: Change) -> RolesReply:
+    """Replace the roles of a person in a project."""
+    rows = await project_people.change(ctx, project_id, membership_id, body)
+    return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
+
+
+@routes.delete(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.delete(_NEW + "/{membership_id}", USER, IDENTITY)
+async def remove_person(ctx: Ctx, project_id: str, membership_id: str) -> LeftReply:
+    """Take a person out of a project."""
+    return LeftReply(membership=JoinedOut.of(await project_people.remove(ctx, project_id, membership_id)))

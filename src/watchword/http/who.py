@@ -1,0 +1,59 @@
+"""Who has access to a project's secrets."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.decode import Trimmed
+from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import Out
+from watchword.services import who
+from watchword.services.context import Ctx
+from watchword.services.who import Entry, Place
+
+routes = Routes("who has access")
+
+
+class ActorOut(Out, frozen=True, kw_only=True):
+    type: str
+    id: str
+    name: str
+    is_active: bool
+
+
+class EntryOut(Out, frozen=True, kw_only=True):
+    """Somebody, the actions on secrets they hold, and the roles and privileges that give these."""
+
+    actor: ActorOut
+    actions: Sequence[str]
+    sources: Sequence[str]
+
+    @classmethod
+    def of(cls, one: Entry) -> "EntryOut":
+        actor = ActorOut(type=one.somebody.kind, id=one.somebody.id, name=one.somebody.name, is_active=one.somebody.is_usable)
+        return cls(actor=actor, actions=one.actions, sources=one.sources)
+
+
+class AccessReply(Out, frozen=True, kw_only=True):
+    access: Sequence[EntryOut]
+    total_count: int
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A place and a page."""
+
+    environment: Trimmed | None = None
+    secret_path: Trimmed | None = None
+    secret_name: Trimmed | None = None
+    search: str = ""
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+@routes.get("/api/v1/projects/{project_id}/access", USER, IDENTITY)
+async def who_has_access(ctx: Ctx, project_id: str, query: Asked) -> AccessReply:
+    """List everybody in a project with the actions they hold on secrets, of an environment, a path or one secret."""
+    place = Place(environment=query.environment, secret_path=query.secret_path, secret_name=query.secret_name)
+    page = await who.has_access(ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit)
+    return AccessReply(access=[EntryOut.of(one) for one in page.items], total_count=page.total)

@@ -1,0 +1,73 @@
+"""Who has access: everybody in a project, and what each of them may do with the secrets of an environment, a path, a name.
+
+What is not named may be anything: without a secret's name everybody is listed who may act on some secret there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watchword.domain.access import compile_rules
+from watchword.services.access import active_grants, enter_project
+from watchword.services.context import Ctx
+from watchword.services.paging import Page
+from watchword.store import who
+from watchword.store.who import Holdings, Somebody
+
+ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
+_SUBJECT = "secrets"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The secrets in question."""
+
+    environment: str | None = None
+    secret_path: str | None = None
+    secret_name: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of them."""
+        known = {"environment": self.environment, "secretPath": self.secret_path, "secretName": self.secret_name}
+        return {name: value for name, value in known.items() if value}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody, what they may do there, and what gives it to them."""
+
+    somebody: Somebody
+    actions: Sequence[str]
+    sources: Sequence[str]
+
+
+async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str = "", offset: int = 0, limit: int = 50) -> Page[Entry]:
+    """One page of everybody in a project by name, each with the actions they hold at a place. Ended ones hold none."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "member")
+    ctx.require(scope, "read", "identity")
+    async with ctx.view() as tx:
+        found, total = await who.page(tx, scope.org_id, scope.project.id, now=ctx.now, contains=contains, offset=offset, limit=limit)
+        held = await who.holdings(tx, scope.project.id, found)
+    return Page([_entry(one, held, place.facts, ctx.now) for one in found], total)
+
+
+def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int) -> Entry:
+    key = (one.kind, one.id)
+    roles, privileges = held.roles[key], held.privileges[key]
+    metadata = {item.key: item.value for item in held.metadata.get(key, ())}
+    context = {"identity": {"id": one.id, "username": one.name, "metadata": metadata, "auth": {}}}
+    own = [role for role, _ in roles if role.membership.actor_kind == one.kind]
+    if not one.is_usable or (own and not own[0].membership.is_active):
+        return Entry(somebody=one, actions=(), sources=())
+    grants, _ = active_grants("project", [role for role, _ in roles], privileges, now)
+    ability = compile_rules(grants, context)
+    actions = tuple(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
+    sources: list[str] = []
+    for role, group in roles:
+        alone, _ = active_grants("project", [role], (), now)
+        if any(compile_rules(alone, context).could(action, _SUBJECT, facts) for action in actions):
+            sources += [f"{grant.source} through group {group}" if group else grant.source for grant in alone]
+    alone, _ = active_grants("project", (), privileges, now)
+    sources += [grant.source for grant in alone if any(compile_rules([grant], context).could(a, _SUBJECT, facts) for a in actions)]
+    return Entry(somebody=one, actions=actions, sources=tuple(dict.fromkeys(sources)))

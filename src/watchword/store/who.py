@@ -1,0 +1,120 @@
+"""Everybody who is in a project, themselves or through groups, and all they hold there: a fixed number of queries for a page."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union
+
+from watchword.domain.model.access import Membership, Privilege
+from watchword.domain.model.identities import Metadata
+from watchword.store import schema
+from watchword.store.access import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
+from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.identities import metadata_of_many
+from watchword.store.identity_lists import like
+
+_m, _h, _r, _p, _gm, _g, _i, _u = (
+    schema.memberships, schema.membership_roles, schema.roles, schema.privileges, schema.group_members, schema.groups, schema.identities,
+    schema.users,
+)  # fmt: skip
+KINDS = ("identity", "user")
+
+
+class Somebody(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or a machine identity; `is_usable`: neither suspended, disabled nor at its end."""
+
+    kind: str
+    id: str
+    name: str
+    is_usable: bool
+
+
+def _everybody(org_id: str, project_id: str, now: int, contains: str) -> Select[tuple[str, str, str, int]]:
+    inside = select(_m.c.actor_id).where(_m.c.project_id == project_id, _m.c.actor_kind == "group")
+    ids = union(
+        select(_m.c.actor_kind.label("kind"), _m.c.actor_id.label("id")).where(_m.c.project_id == project_id, _m.c.actor_kind.in_(KINDS)),
+        select(_gm.c.actor_kind, _gm.c.actor_id).where(_gm.c.group_id.in_(inside)),
+    ).subquery()
+    home = _m.alias()
+    name = func.coalesce(_i.c.name, _u.c.email)
+    usable = and_(
+        func.coalesce(home.c.is_active, 0) == 1,
+        or_(_i.c.id.is_(None), and_(_i.c.is_disabled == 0, or_(_i.c.expires_at.is_(None), _i.c.expires_at > now))),
+        or_(_u.c.id.is_(None), _u.c.is_active == 1),
+    )
+    source = (
+        ids.outerjoin(_i, and_(ids.c.kind == "identity", _i.c.id == ids.c.id))
+        .outerjoin(_u, and_(ids.c.kind == "user", _u.c.id == ids.c.id))
+        .outerjoin(
+            home, and_(home.c.org_id == org_id, home.c.project_id.is_(None), home.c.actor_kind == ids.c.kind, home.c.actor_id == ids.c.id)
+        )
+    )
+    found = select(ids.c.kind, ids.c.id, name.label("name"), func.max(_as_number(usable)).label("usable")).select_from(source)
+    found = found.where(name.is_not(None)).group_by(ids.c.kind, ids.c.id, name)
+    return found.where(func.lower(name).like(like(contains.lower()))) if contains else found
+
+
+def _as_number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((condition, 1), else_=0)
+
+
+async def page(
+    tx: Tx, org_id: str, project_id: str, *, now: int, contains: str, offset: int, limit: int
+) -> tuple[list[Somebody], int]:
+    """One page of everybody by name, and how many there are."""
+    rows = _everybody(org_id, project_id, now, contains).subquery()
+    count = await tx.one(select(func.count()).select_from(rows))
+    found = await tx.all(select(rows).order_by(rows.c.name, rows.c.kind, rows.c.id).offset(offset).limit(limit))
+    return [Somebody(kind=row[0], id=row[1], name=row[2], is_usable=bool(row[3])) for row in found], int(count[0]) if count else 0
+
+
+_HELD = prepare(
+    select(*MEMBERSHIPS.columns, *HELD.columns, *ROLES.columns, _gm.c.actor_kind, _gm.c.actor_id, _g.c.name)
+    .select_from(
+        _m.outerjoin(_h, _h.c.membership_id == _m.c.id)
+        .outerjoin(_r, _r.c.id == _h.c.custom_role_id)
+        .outerjoin(_gm, and_(_m.c.actor_kind == "group", _gm.c.group_id == _m.c.actor_id, any_of(_gm.c.actor_id, "actors")))
+        .outerjoin(_g, _g.c.id == _gm.c.group_id)
+    )
+    .where(
+        _m.c.project_id == bindparam("project"),
+        or_(and_(_m.c.actor_kind != "group", any_of(_m.c.actor_id, "actors")), _gm.c.actor_id.is_not(None)),
+    )
+    .order_by(_m.c.created_at, _m.c.id, _h.c.position)
+)
+_PRIVILEGES = prepare(
+    select(*PRIVILEGES.columns)
+    .where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors"))
+    .order_by(_p.c.created_at, _p.c.id)
+)
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """What several actors hold in a project, each by (kind, id); a group's name stands beside what comes through it."""
+
+    roles: dict[tuple[str, str], list[tuple[HeldRole, str | None]]]
+    privileges: dict[tuple[str, str], list[Privilege]]
+    metadata: dict[tuple[str, str], Sequence[Metadata]]
+
+
+async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody]) -> Holdings:
+    """All that these actors hold in a project."""
+    ids = [one.id for one in actors]
+    roles: dict[tuple[str, str], list[tuple[HeldRole, str | None]]] = {(one.kind, one.id): [] for one in actors}
+    first, second = len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns)
+    for row in await tx.all(_HELD, project=project_id, actors=ids):
+        membership: Membership = MEMBERSHIPS.read(row)
+        held = HELD.read(row, first) if row[first] is not None else None
+        custom = ROLES.read(row, second) if row[second] is not None else None
+        through = membership.actor_kind == "group"
+        who = (row[-3], row[-2]) if through else (membership.actor_kind, membership.actor_id)
+        if who in roles:
+            roles[who].append((HeldRole(membership, held, custom), row[-1] if through else None))
+    privileges: dict[tuple[str, str], list[Privilege]] = {who: [] for who in roles}
+    for one in PRIVILEGES.every(await tx.all(_PRIVILEGES, project=project_id, actors=ids)):
+        privileges.get((one.actor_kind, one.actor_id), []).append(one)
+    metadata: dict[tuple[str, str], Sequence[Metadata]] = {}
+    for kind in KINDS:
+        found = await metadata_of_many(tx, kind, [one.id for one in actors if one.kind == kind])
+        metadata |= {(kind, id): items for id, items in found.items()}
+    return Holdings(roles, privileges, metadata)
