@@ -56,8 +56,9 @@ def _serial(ctx: Ctx) -> str:
 
 
 def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
-    expires_in = claims.access_token_ttl or (claims.expires_ms - ctx.now) // 1000
-    return Issued(token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=expires_in, max_ttl=claims.access_token_max_ttl)
+    # The configured TTL, also where that is 0 and the end comes from max TTL or the maximum age (contract 4.3).
+    token = ctx.house.keys.signer.sign(claims)
+    return Issued(token=token, claims=claims, expires_in=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl)
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
