@@ -186,8 +186,9 @@ def require_unprotected(identity: Identity) -> None:
 async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
     """Delete the rows of an identity in the open unit, and mark its tokens."""
     await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
-    await access.remove_actor(tx, "identity", identity.id)
+    # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
     await identities.remove(tx, identity.id)
+    await access.remove_actor(tx, "identity", identity.id)
     tx.changed(versions.identity(identity.id))
 
 

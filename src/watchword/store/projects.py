@@ -34,7 +34,7 @@ _OF_ACTOR = prepare(
     .order_by(_p.c.created_at, _p.c.id)
 )
 
-_IDENTITIES = prepare(select(*IDENTITIES.columns).where(_i.c.project_id == bindparam("of")).order_by(_i.c.name, _i.c.id))
+_IDENTITIES = prepare(select(*IDENTITIES.columns).where(_i.c.project_id == bindparam("of")).order_by(_i.c.id))
 
 
 async def by_id(tx: Tx, id: str) -> Project | None:
@@ -53,7 +53,7 @@ async def of_actor(tx: Tx, kind: str, id: str, org_id: str) -> list[Project]:
 
 
 async def identities_of(tx: Tx, project_id: str) -> list[Identity]:
-    """The identities that belong to a project and go with it, by name."""
+    """The identities that belong to a project and go with it, by id."""
     return IDENTITIES.every(await tx.all(_IDENTITIES, of=project_id))
 
 
