@@ -158,7 +158,7 @@ async def change_membership(tx: Tx, record: Membership, **fields: Any) -> None:
 async def remove_membership(tx: Tx, record: Membership) -> None:
     """Delete a membership with its roles; of a project, with the actor's privileges there."""
     await tx.run(_REMOVE_MEMBERSHIP, of=record.id)
-    if record.project_id:
+    if record.project_id and record.actor_kind != "group":
         await tx.run(delete(_p).where(_p.c.project_id == record.project_id, _p.c.actor_kind == record.actor_kind, _p.c.actor_id == record.actor_id))
     _raise(tx, record)
 
