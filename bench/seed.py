@@ -4,7 +4,7 @@ A house that is open and serves nobody is filled; the server is started afterwar
 the id that `identity_id(7)` says and the client secret that `login_of(7)` says, so requests can be made without asking.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from watchword.store.engine import Tx
 from watchword.store.mapping import Mapper
 
 ENVIRONMENT = "bench"
+SOME = 500  # things that requests rotate over
 IN_FOLDER = 100  # secrets in each folder
 _BATCH = 10_000  # rows in one statement: what a connection of the pool carries well within its time limit
 _DAYS = 86_400_000
@@ -191,15 +192,15 @@ def _envelope(key: Sealer, row: StoredSecret) -> bytes:
 
 
 async def grow(parts: House, world: World, before: Size, after: Size) -> None:
-    """Add what `after` has more than `before`; tokens and marks are spread over the identities that there are then."""
+    """Add what `after` has more than `before`; tokens and marks belong to the identities that requests rotate over."""
     await add_identities(parts, world, before.identities, after.identities)
     await add_secrets(parts, world, before.secrets, after.secrets)
-    await add_tokens(parts, world, before.tokens, after.tokens, owners=after.identities)
-    await add_revocations(parts, world, before.revocations, after.revocations, owners=after.identities)
+    await add_tokens(parts, world, before.tokens, after.tokens, owners=list(numbers(SOME, after.identities)))
+    await add_revocations(parts, world, before.revocations, after.revocations, owners=list(numbers(SOME, after.identities)))
 
 
-async def add_tokens(parts: House, world: World, first: int, last: int, *, owners: int) -> None:
-    """Live tokens `first` to before `last`, of `owners` identities in turn: each has a row of its own and the event of its login."""
+async def add_tokens(parts: House, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
+    """Live tokens `first` to before `last`, of these identities in turn: each has a row of its own and the event of its login."""
     now = parts.clock()
     model = AccessToken(
         id="", identity_id="", org_id=world.org_id, method=universal.SLUG, ttl=2_592_000, max_ttl=2_592_000, uses_limit=1_000_000,
@@ -212,7 +213,7 @@ async def add_tokens(parts: House, world: World, first: int, last: int, *, owner
     rows = (tokens := _Rows(credentials.TOKENS, model), events := _Rows(audit.EVENTS, event))
 
     def fill(number: int) -> None:
-        owner = identity_id(number % owners)
+        owner = identity_id(owners[number % len(owners)])
         tokens.add(id=_id("token", number), identity_id=owner)
         facts = {"identityId": owner, "identityAccessTokenId": _id("token", number)}
         events.add(id=_id("event", number), actor_id=owner, request_id=f"req-{number:018x}", metadata=msgspec.json.encode(facts).decode())
@@ -220,14 +221,14 @@ async def add_tokens(parts: House, world: World, first: int, last: int, *, owner
     await _fill(parts, first, last, rows, fill, versions.identity("seed"))
 
 
-async def add_revocations(parts: House, world: World, first: int, last: int, *, owners: int) -> None:
-    """Revocation marks `first` to before `last` of tokens nobody presents, on `owners` identities in turn."""
+async def add_revocations(parts: House, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
+    """Revocation marks `first` to before `last` of tokens nobody presents, on these identities in turn."""
     del world
     now = parts.clock()
     rows = (marks := _Rows(credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)),)
 
     def fill(number: int) -> None:
-        marks.add(key=f"token/{_id('token', number)}", identity_id=identity_id(number % owners))
+        marks.add(key=f"token/{_id('token', number)}", identity_id=identity_id(owners[number % len(owners)]))
 
     await _fill(parts, first, last, rows, fill, versions.identity("seed"))
 

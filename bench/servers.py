@@ -33,7 +33,8 @@ OPERATIONS: Mapping[str, str] = {
     WRITE: "secret write",
     RENEW: "token renew",
 }
-SOME = 500  # requests in rotation
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH")
+_ROOT = Path(__file__).parent.parent
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -92,15 +93,16 @@ class Watchword:
     """One of our servers over a database that was filled beforehand."""
 
     def __init__(
-        self, name: str, title: str, environment: Mapping[str, str], world: seed.World, size: seed.Size, database: Postgres | None = None
-    ) -> None:
+        self, name: str, title: str, environment: Mapping[str, str], world: seed.World, size: seed.Size, database: Postgres | None = None,
+        tokens: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.name, self.title = name, title
         self.port = free_port()
         self.world = world
         self._environment = {**environment, "WATCHWORD_PORT": str(self.port)}
         self._database = database
         self.size = size
-        self._tokens: list[str] = []
+        self._tokens = list(tokens)
         self._child: Child | None = None
 
     @property
@@ -137,7 +139,7 @@ class Watchword:
 
     def _logins(self) -> list[Request]:
         path = "/api/v1/auth/universal-auth/login"
-        return [json_request("POST", path, seed.login_of(number)) for number in seed.numbers(SOME, self.size.identities)]
+        return [json_request("POST", path, seed.login_of(number)) for number in seed.numbers(seed.SOME, self.size.identities)]
 
     def requests(self, operation: str) -> Sequence[Request]:
         if operation == BATCH_LOGIN:
@@ -153,7 +155,7 @@ class Watchword:
     def _pairs(self) -> list[tuple[int, str]]:
         """Secrets spread over all there are, each with the token of somebody."""
         tokens = self.tokens()
-        return [(number, tokens[i % len(tokens)]) for i, number in enumerate(seed.numbers(SOME, self.size.secrets))]
+        return [(number, tokens[i % len(tokens)]) for i, number in enumerate(seed.numbers(seed.SOME, self.size.secrets))]
 
     def _about(self, operation: str, number: int, token: str) -> Request:
         place = {"workspaceId": self.world.project_id, "environment": seed.ENVIRONMENT, "secretPath": seed.path_of(number)}
@@ -182,7 +184,9 @@ class Floor:
 
     def start(self, log: Path) -> None:
         """Start it and wait until it answers."""
-        self._child = Child([sys.executable, "-m", "bench.floor", str(self.port)], environment=clean_environment(), log=log)
+        self._child = Child(
+            [sys.executable, "-m", "bench.floor", str(self.port)], environment=clean_environment(PYTHONPATH=str(_ROOT)), log=log
+        )
         self._child.wait_until_answers(self.port, "/")
 
     def stop(self) -> None:
@@ -195,8 +199,8 @@ class Floor:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a server: ours without settings that somebody left in it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "BAO_", "VAULT_"))} | variables
+    """The environment of a server: what every program needs, and these variables."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | variables
 
 
 def sqlite_environment(folder: Path, **variables: str) -> dict[str, str]:

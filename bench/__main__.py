@@ -1,0 +1,100 @@
+"""`python -m bench`: the comparison; `python -m bench growth`: the curves."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import growth, machine, report, seed
+from bench.compare import SERVERS, Bench, Plan, fleet
+from bench.faults import BenchError
+from bench.load import Loader
+from bench.servers import OPERATIONS
+
+_OUT = Path(__file__).parent.parent / "docs" / "benchmarks"
+
+
+def _listed(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        wanted = text.split(",")
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+        return [name for name in known if name in wanted]
+
+    return read
+
+
+def _numbers(text: str) -> list[int]:
+    return sorted({int(part) for part in text.split(",")})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows.")
+    parser.add_argument("what", nargs="?", choices=("compare", "growth"), default="compare", help="compare (default) or growth")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 10,000"
+    )
+    parser.add_argument("--servers", type=_listed(SERVERS), help=f"of {','.join(SERVERS)}")
+    parser.add_argument("--operations", type=_listed(list(OPERATIONS)), help=f"of {','.join(OPERATIONS)}")
+    parser.add_argument("--connections", type=_numbers, help="numbers of connections (1,16,64)")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
+    parser.add_argument("--seconds", type=int, help="how long each figure is measured (3)")
+    parser.add_argument("--identities", type=int, help="identities that log in (500)")
+    parser.add_argument("--secrets", type=int, help="secrets that are there, 100 to a folder (2,000)")
+    parser.add_argument("--most", type=int, help="growth: the largest size (1,000,000)")
+    parser.add_argument("--out", type=Path, default=_OUT, help="folder for the JSON and the page")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the results, say where they are."""
+    given = _parser().parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            Loader(Path(folder))  # before anything is filled: whether there is a loader
+            written = asyncio.run(_grow(given, Path(folder)) if given.what == "growth" else _compare(given, Path(folder)))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    for path in written:
+        print(path)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
+    quick = given.quick
+    plan = Plan(
+        servers=given.servers or SERVERS, operations=given.operations or list(OPERATIONS),
+        connections=given.connections or ([16] if quick else [1, 16, 64]), rounds=given.rounds or (2 if quick else 3),
+        seconds=given.seconds or (1 if quick else 3),
+        size=seed.Size(identities=given.identities or (100 if quick else 500), secrets=given.secrets or (500 if quick else 2000)),
+    )  # fmt: skip
+    async with fleet(plan, folder, _say) as servers:
+        rows = Bench(plan, servers, folder, _say).run()
+    found = report.summary(plan, rows, machine.described())
+    print(report.as_text(found))
+    return report.write(given.out, "comparison", found, report.comparison_page(found))
+
+
+async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
+    most = given.most or (10_000 if given.quick else 1_000_000)
+    engines = [name for name in ("sqlite", "postgres") if name in (given.servers or SERVERS)]
+    plan = growth.Growth(
+        engines=engines, most=most, operations=given.operations or list(OPERATIONS),
+        seconds=given.seconds or (1 if given.quick else 2), rounds=given.rounds or (1 if given.quick else 2),
+    )  # fmt: skip
+    found = await growth.run(plan, folder, _say)
+    found["machine"] = machine.described()
+    print(growth.as_text(found))
+    return report.write(given.out, "growth", found, growth.growth_page(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
