@@ -9,6 +9,7 @@ from watchword.domain.outside import Outside
 from watchword.http.bodies import Receive
 from watchword.http.edge import Edge, Scope, Send
 from watchword.http.litestar_app import build
+from watchword.http.metrics import Measured
 from watchword.http.table import table
 from watchword.methods import registry
 from watchword.services.authentication import Seen
@@ -105,7 +106,8 @@ class Server:
         self.routes = table(parts.methods.values(), seen)
         litestar: Any = build(self.routes, lambda: self.edge)
         self.edge = Edge(parts, seen, litestar, self.routes)
+        self._entry = self.edge if parts.settings.metrics == "off" else Measured(parts, self.edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self.edge(scope, receive, send)
+        await self._entry(scope, receive, send)

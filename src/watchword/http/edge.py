@@ -12,7 +12,7 @@ from typing import Any
 from watchword.domain.actor import NOBODY
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
 from watchword.http import bodies
-from watchword.http.routing import PENDING, Raw, Reply, Route
+from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication import Seen, authenticate, count_use
 from watchword.services.context import Ctx
 from watchword.services.house import House
@@ -148,15 +148,19 @@ class Edge:
 
     async def serve(self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Carry out one route: sign in, decode, call the handler, encode."""
+        scope["state"]["route"] = route.path
         headers = dict(scope["headers"])
         ctx = self.context(scope, headers)
         hints = self._hints
         alike = hash((headers.get(b"authorization"), scope["path"], scope["query_string"])) if hints is not None else 0
         if hints is not None:
             await hints.ask(alike, ctx)
-        await self.sign_in(ctx, route, headers)
         given: dict[str, Any] = {name: params[name] for name in route.names}
-        if route.body is not None:
+        if route.body is Incoming:
+            given["body"] = Incoming(headers, await bodies.read(receive, self.house.settings.max_body))
+        else:
+            await self.sign_in(ctx, route, headers)
+        if route.body is not None and route.body is not Incoming:
             raw = await bodies.read(receive, self.house.settings.max_body)
             bare = route.method in ("DELETE", "GET")
             value, strict = bodies.value_of(raw, headers.get(b"content-type", b"").decode("latin-1"), bare=bare)

@@ -1,0 +1,293 @@
+"""`watchword demo`: the whole story on a fresh server, over real HTTP, with the official client."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import rich_click as click
+from rich.console import Console
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.text import Text
+
+from watchword.cli.output import FAILED, fail, is_json, output_option, say
+
+EMAIL, PASSWORD = "admin@example.com", "correct horse battery staple"
+_LOGIN = "/api/v1/auth/universal-auth/login"
+_READY_WITHIN = 30.0  # seconds
+
+
+# Shown by its last part: the first is the time, which all ids of the story share.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}([0-9a-f]{8})")
+
+
+class Unexpected(Exception):
+    """The server did not answer as the story goes."""
+
+
+class Story:
+    """Tells what is asked and answered, and keeps count."""
+
+    def __init__(self, client: httpx.Client, console: Console) -> None:
+        self._client = client
+        self._console = console
+        self.token = ""
+        self.steps: list[dict[str, Any]] = []
+
+    def chapter(self, title: str, text: str) -> None:
+        """A heading and what it is about."""
+        self._console.print()
+        self._console.print(Rule(Text(title, style="bold"), align="left", style="cyan"))
+        self._console.print(text)
+        self.steps.append({"title": title, "requests": []})
+
+    def call(self, method: str, path: str, body: Any = None, *, show: Any, expect: int = 200, token: str | None = "") -> Any:
+        """One request as `token` (the operator's by default); `show` picks what is worth seeing of the answer."""
+        bearer = self.token if token == "" else token
+        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        began = time.perf_counter()
+        reply = self._client.request(method, path, json=body, headers=headers)
+        took = (time.perf_counter() - began) * 1000
+        answer = reply.json()
+        self._tell(
+            f"{method} {path.partition('?')[0]}", body, reply.status_code, took, show(answer) if reply.status_code == expect else answer
+        )
+        if reply.status_code != expect:
+            raise Unexpected(f"{method} {path}: expected {expect}, got {reply.status_code}")
+        return answer
+
+    def sdk(self, call: str, result: Any, took: float) -> None:
+        """One call of the official client."""
+        self._tell(call, None, None, took, result)
+
+    def _tell(self, what: str, body: Any, status: int | None, took: float, shown: Any) -> None:
+        line = Text("  → ", style="dim").append(_UUID.sub(r"…\1", what), style="bold")
+        if body is not None:
+            line.append("  " + _short(masked(body)), style="dim")
+        self._console.print(line)
+        mark = Text("  ← ", style="dim")
+        if status is not None:
+            mark.append(f"{status} ", style="green" if status < 400 else "red")
+        mark.append(f"{took:.0f} ms", style="dim")
+        self._console.print(mark)
+        if shown is not None:
+            text = shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False)
+            lexer = "text" if isinstance(shown, str) else "json"
+            self._console.print(Syntax(text, lexer, background_color="default", word_wrap=True, padding=(0, 0, 0, 6)))
+        self.steps[-1]["requests"].append({"request": what, "status": status, "milliseconds": round(took, 1)})
+
+    def say(self, text: str) -> None:
+        """A line between requests."""
+        self._console.print(f"  {text}")
+
+
+def masked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body without what should not stand on a screen."""
+    return {name: "***" if name in ("password", "clientSecret") else value for name, value in body.items()}
+
+
+def _short(body: Mapping[str, Any]) -> str:
+    text = _UUID.sub(r"…\1", json.dumps(body, ensure_ascii=False))
+    return text if len(text) <= 150 else text[:147] + "…"
+
+
+def pick(*names: str) -> Any:
+    """A function that takes these fields (`outer.inner`) of an answer."""
+
+    def take(answer: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in names:
+            value = answer
+            for part in name.split("."):
+                value = value[part]
+            found[name.rpartition(".")[2]] = value
+        return found
+
+    return take
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A server of our own on a free port, with a fresh database in `folder`; its address."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+    command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json"]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)  # noqa: S603 - our own program
+        try:
+            line = process.stdout.readline() if process.stdout else b""
+            if not line:
+                raise Unexpected("the server did not start:\n" + (folder / "server.log").read_text()[-2000:])
+            yield str(json.loads(line)["address"])
+        finally:
+            process.terminate()
+            process.wait(_READY_WITHIN)
+            if process.stdout:
+                process.stdout.close()
+
+
+@click.command()
+@output_option
+def demo() -> None:
+    """See the whole story on a fresh server: an identity, a login, a secret, and three refusals.
+
+    Starts a server of its own on a free port with a database in a temporary folder; both are gone afterwards.
+    """
+    try:
+        import infisical_sdk  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - only the demo needs it
+    except ImportError:
+        fail("The demo needs the official client", ["pip install infisicalsdk, or run: make demo"], FAILED)
+    began = time.perf_counter()
+    console = Console(quiet=is_json(), highlight=False)
+    with tempfile.TemporaryDirectory(prefix="watchword-demo-") as folder:
+        try:
+            with server(Path(folder)) as address, httpx.Client(base_url=address, timeout=30) as client:
+                console.print(f"A fresh Watchword runs at [bold]{address}[/], with its database in {folder}.")
+                story = Story(client, console)
+                told = _tell(story, address)
+        except Unexpected as error:
+            fail("The demo went another way", [str(error)], FAILED)
+    seconds = time.perf_counter() - began
+    console.print()
+    console.print(Rule(style="cyan"))
+    console.print(
+        f"[bold green]That is all:[/] four steps, three refusals, {told['requests']} requests, {seconds:.1f} seconds.\n"
+        "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
+    )
+    if is_json():
+        say({"seconds": round(seconds, 2), "steps": story.steps}, lambda _: None)
+
+
+def _tell(story: Story, address: str) -> dict[str, int]:
+    place = _operator(story)
+    _workload(story, address, place)
+    _refusals(story, place)
+    return {"requests": sum(len(step["requests"]) for step in story.steps)}
+
+
+def _operator(story: Story) -> dict[str, Any]:
+    story.chapter("Before the story: an administrator", "An empty server makes its first administrator and organization once.")
+    boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}
+    made = story.call("POST", "/api/v1/admin/bootstrap", boot, show=pick("organization.name", "user.email", "identity.name"), token=None)
+    story.token, org = made["identity"]["credentials"]["token"], made["organization"]["id"]
+
+    story.chapter(
+        "1  An operator creates a machine identity", "It may do nothing yet. Universal Auth lets it prove itself with a client secret."
+    )
+    identity = story.call(
+        "POST",
+        "/api/v1/identities",
+        {"name": "billing", "organizationId": org, "role": "no-access"},
+        show=pick("identity.name", "identity.id"),
+    )["identity"]["id"]
+    path = f"/api/v1/auth/universal-auth/identities/{identity}"
+    client_id = story.call(
+        "POST",
+        path,
+        {"accessTokenTTL": 600, "accessTokenMaxTTL": 3600},
+        show=pick("identityUniversalAuth.clientId", "identityUniversalAuth.accessTokenTTL"),
+    )["identityUniversalAuth"]["clientId"]
+    secret = story.call("POST", f"{path}/client-secrets", {"description": "billing, production"}, show=_hidden_secret)["clientSecret"]
+    once = story.call("POST", f"{path}/client-secrets", {"description": "one login only", "numUsesLimit": 1}, show=_hidden_secret)[
+        "clientSecret"
+    ]
+
+    story.chapter(
+        "2  The operator adds it to a project that holds a secret", "As a viewer: it may read the project's secrets and change nothing."
+    )
+    project = story.call("POST", "/api/v2/workspace", {"projectName": "Billing"}, show=pick("project.name", "project.id"))["project"]["id"]
+    story.call(
+        "POST",
+        f"/api/v2/workspace/{project}/identity-memberships/{identity}",
+        {"role": "viewer"},
+        show=pick("identityMembership.identityId"),
+    )
+    where = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
+    body = {**where, "secretValue": "postgres://billing:s3cret@db/billing"}
+    story.call("POST", "/api/v3/secrets/raw/DATABASE_URL", body, show=pick("secret.secretKey", "secret.version"))
+    return {"project": project, "identity": identity, "client_id": client_id, "secret": secret, "once": once, "where": where}
+
+
+def _hidden_secret(answer: Any) -> dict[str, Any]:
+    data = answer["clientSecretData"]
+    return {
+        "clientSecret": answer["clientSecret"][:6] + "…  (shown this once)",
+        "description": data["description"],
+        "usesLimit": data["clientSecretNumUsesLimit"],
+    }
+
+
+def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
+    from infisical_sdk import InfisicalSDKClient  # noqa: PLC0415 - only the demo needs it
+
+    story.chapter("3  The workload logs in", "With the official client, unmodified: pip install infisicalsdk")
+    client = InfisicalSDKClient(host=address)
+    began = time.perf_counter()
+    login = client.auth.universal_auth.login(client_id=place["client_id"], client_secret=place["secret"])
+    shown = {"accessToken": login.accessToken[:24] + "…", "expiresIn": login.expiresIn, "tokenType": login.tokenType}
+    story.sdk("client.auth.universal_auth.login(client_id=…, client_secret=…)", shown, (time.perf_counter() - began) * 1000)
+
+    story.chapter("4  It reads the secret that its role allows", "First with the client, then with nothing but HTTP.")
+    began = time.perf_counter()
+    found = client.secrets.get_secret_by_name(
+        secret_name="DATABASE_URL", project_id=place["project"], environment_slug="dev", secret_path="/"  # noqa: S106 - a name
+    )  # fmt: skip
+    shown = {"secretKey": found.secretKey, "secretValue": found.secretValue, "version": found.version}
+    story.sdk("client.secrets.get_secret_by_name(secret_name='DATABASE_URL', …)", shown, (time.perf_counter() - began) * 1000)
+    query = f"workspaceId={place['project']}&environment=dev&secretPath=/"
+    story.call(
+        "GET", f"/api/v3/secrets/raw/DATABASE_URL?{query}", show=pick("secret.secretKey", "secret.secretValue"), token=login.accessToken
+    )
+    place["token"] = login.accessToken
+
+
+def _refusals(story: Story, place: dict[str, Any]) -> None:
+    story.chapter("Refused: a wrong client secret", "The caller learns that it was refused, and no more. The operator learns why.")
+    wrong = {"clientId": place["client_id"], "clientSecret": "0" * 64}
+    refused = story.call("POST", _LOGIN, wrong, show=pick("message", "reqId"), expect=401, token=None)
+    _why_refused(story, refused["reqId"])
+
+    story.chapter("Refused: no use left", "This client secret admits one login: exactly one, however many come at once.")
+    once = {"clientId": place["client_id"], "clientSecret": place["once"]}
+    story.call("POST", _LOGIN, once, show=pick("expiresIn", "tokenType"), token=None)
+    refused = story.call("POST", _LOGIN, once, show=pick("message", "reqId"), expect=401, token=None)
+    _why_refused(story, refused["reqId"])
+
+    story.chapter(
+        "Refused: no permission",
+        "A viewer may not change a secret. The answer names what is missing; the operator asks which rule decides.",
+    )
+    body = {**place["where"], "secretValue": "changed"}
+    path = "/api/v3/secrets/raw/DATABASE_URL"
+    story.call("PATCH", path, body, show=pick("message", "details"), expect=403, token=place["token"])
+    question = {
+        "actorType": "identity", "actorId": place["identity"], "action": "edit", "subject": "secrets",
+        "facts": {"environment": "dev", "secretPath": "/", "secretName": "DATABASE_URL"},
+    }  # fmt: skip
+    story.say("What the operator sees:")
+    story.call("POST", f"/api/v1/projects/{place['project']}/explain", question, show=pick("allowed", "decision.text", "sources"))
+
+
+def _why_refused(story: Story, request_id: str) -> None:
+    story.say("What the operator sees:")
+
+    def shown(answer: Any) -> dict[str, Any]:
+        found = answer["loginDenial"]
+        checks = [f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}" for check in found["checks"]]
+        return {
+            "reason": found["reason"],
+            "message": found["message"],
+            "facts": found["facts"],
+            "checks": checks,
+            "ipAddress": found["ipAddress"],
+        }
+
+    story.call("GET", f"/api/v1/organization/login-denials/{request_id}", show=shown)
