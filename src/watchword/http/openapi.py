@@ -10,7 +10,7 @@ import msgspec
 
 from watchword import __version__
 from watchword.domain.secret import Secret
-from watchword.http.routing import IDENTITY, PENDING, SERVICE, USER, Raw, Reply, Route, Routes
+from watchword.http.routing import IDENTITY, PENDING, SERVICE, USER, Incoming, Raw, Reply, Route, Routes
 from watchword.services.context import Ctx
 
 _CALLERS = {USER: "people", IDENTITY: "machine identities", SERVICE: "service tokens", PENDING: "people who still owe a second factor"}
@@ -38,6 +38,10 @@ _INVALID = {
         "message": {"type": "array", "items": {"$ref": "#/components/schemas/Issue"}},
     },
 }  # fmt: skip
+_OAUTH_ERROR = {
+    "type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}  # fmt: skip
+_FORM = "application/x-www-form-urlencoded"
 _REFUSALS = {
     "400": "It cannot be done in the present state.", "401": "No credential, or one that proves nothing (any more).",
     "403": "The caller may not do this.", "404": "There is no such thing, or none that the caller may know of.",
@@ -104,7 +108,7 @@ class _Shapes:
 
 
 def _kinds(route: Route) -> list[Any]:
-    body = route.body_for if route.body is Raw else route.body
+    body = route.body_for if route.body in (Raw, Incoming) else route.body
     return [kind for kind in (body, route.query, route.reply) if kind not in (None, Raw, Reply, type(None))]
 
 
@@ -152,22 +156,27 @@ def _query(shape: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _body(route: Route, shapes: _Shapes) -> dict[str, Any] | None:
-    if route.body is None:
+    if route.body is None or (route.body is Incoming and route.body_for is None):
         return None
-    kind = route.body_for if route.body is Raw else route.body
+    kind = route.body_for if route.body in (Raw, Incoming) else route.body
     schema: Mapping[str, Any] = {"type": "object"} if kind is None else shapes.of(kind)
     if route.body is Raw and route.method == "PATCH" and kind is not None:
         # What is left out stays as it is, so nothing is required.
         schema = {name: value for name, value in shapes.inside(kind).items() if name != "required"}
+    if route.body is Incoming:
+        return {"required": True, "content": {_FORM: {"schema": schema}}}
     content = {"application/json": {"schema": schema}}
     if route.path.endswith("/login"):
-        content["application/x-www-form-urlencoded"] = {"schema": schema}
+        content[_FORM] = {"schema": schema}
     return {"required": route.method not in ("DELETE", "GET"), "content": content}
 
 
 def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
     shape = {} if route.reply in (None, Reply, type(None)) else shapes.of(route.reply)
     answers: dict[str, Any] = {"200": {"description": "Done.", "content": {"application/json": {"schema": shape}}}}
+    if route.body is Incoming:
+        refusal = {"description": "Refused (RFC 6749, 5.2).", "content": {"application/json": {"schema": _OAUTH_ERROR}}}
+        return answers | dict.fromkeys(("400", "401"), refusal)
     for status, meaning in _REFUSALS.items():
         if status == "403" and not route.modes:
             continue

@@ -3,7 +3,8 @@
     @routes.post("/api/v1/identities", USER, IDENTITY)
     async def create(ctx: Ctx, body: identities.Create) -> IdentityReply: ...
 
-A handler takes `ctx`, then any of `body` (a struct, or `Raw` for a JSON object that the service checks), `query` (a struct)
+A handler takes `ctx`, then any of `body` (a struct, `Raw` for a JSON object that the service checks, or `Incoming` for what
+speaks another protocol and signs its callers in itself), `query` (a struct)
 and the names in the path. It answers a struct, or a `Reply` when it needs a status or headers of its own.
 """
 
@@ -17,6 +18,17 @@ USER, IDENTITY, SERVICE = "user", "identity", "service"
 PENDING = "pending"  # a person whose second factor is not verified yet
 Handler = Callable[..., Awaitable[Any]]
 Raw = NewType("Raw", dict[str, Any])
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A request as it came: nobody signed in, the body not read."""
+
+    headers: Mapping[bytes, bytes]  # names in lower case
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """The value of a header; empty without one."""
+        return self.headers.get(name.encode(), b"").decode("latin-1")
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -39,7 +51,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # of the path parameters, which the handler takes
     reply: Any = None
     area: str
-    body_for: Any = None  # what OpenAPI shows for a Raw body
+    body_for: Any = None  # what OpenAPI shows for a Raw or Incoming body
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
 
     @property

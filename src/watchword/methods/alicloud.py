@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Spent, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Spent, Text, Verified, comma_list, issue, normal_list
 
 ENDPOINT = "https://sts.aliyuncs.com/"
 SKEW = 15 * 60_000  # milliseconds; what Alibaba itself tolerates
@@ -78,17 +78,27 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         caller = msgspec.json.decode(answer.body, type=Caller)
     except msgspec.MsgspecError:
         given.checks.fail("alicloud_answer", "Alibaba did not answer as expected", expected="a GetCallerIdentity answer in JSON")
-    principal = _ARN.fullmatch(caller.arn)  # the root of an account has no such ARN and never logs in
-    require(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=caller.arn)
-    told = principal[1] if principal else ""
+    told = _account(caller.arn, given.checks)
     require(told == caller.account_id, "alicloud_answer", "Alibaba did not answer as expected", expected=caller.account_id, presented=told)
-    arns = comma_list(config.allowed_arns)
-    require(not arns or caller.arn in arns, "arn", "The principal is not allowed", expected=arns, presented=caller.arn)
+    admit(config, caller.arn, given.checks)
     # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
     spent = Spent(key=f"alicloud:{login.access_key_id}:{login.signature_nonce}", expires_at=(when or 0) + SKEW)
     return Verified(
         claims={"alicloud": {"accountId": caller.account_id, "arn": caller.arn, "principalId": caller.principal_id}}, spent=spent
     )
+
+
+def admit(config: Config, arn: str, checks: Checks) -> None:
+    """The principal is one of those that the configuration names."""
+    _account(arn, checks)
+    arns = comma_list(config.allowed_arns)
+    checks.require(not arns or arn in arns, "arn", "The principal is not allowed", expected=arns, presented=arn)
+
+
+def _account(arn: str, checks: Checks) -> str:
+    principal = _ARN.fullmatch(arn)  # the root of an account has no such ARN and never logs in
+    checks.require(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=arn)
+    return principal[1] if principal else ""
 
 
 def _milliseconds(text: str) -> int | None:
@@ -100,5 +110,5 @@ def _milliseconds(text: str) -> int | None:
 
 METHOD = AuthMethod(
     slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
-    config=Config, login=Login, verify=verify, check=check, has_period=False, proof=("alicloud_refused",),
+    config=Config, login=Login, verify=verify, check=check, has_period=False, proof=("alicloud_refused",), admit=admit,
 )  # fmt: skip

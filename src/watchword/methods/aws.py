@@ -11,7 +11,7 @@ import msgspec
 
 from watchword.domain.aws import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
 from watchword.domain.sts import caller_of, decoded, headers_of, milliseconds
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
@@ -109,22 +109,33 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     caller = caller_of(answer.headers.get("content-type", ""), answer.body)
     if caller is None:
         given.checks.fail("sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
-    principal = Principal.of(caller.arn)
-    if principal is None:
-        given.checks.fail("principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=caller.arn)
+    principal = _principal(caller.arn, given.checks)
     known, named = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
     require(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
 
-    accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
-    is_known = not accounts or principal.account in accounts
-    require(is_known, "account_id", "The account is not allowed", expected=accounts, presented=principal.account)
-    is_known = not patterns or any(allows(pattern, principal) for pattern in patterns)
-    require(is_known, "principal_arn", "The principal is not allowed", expected=patterns, presented=caller.arn)
+    admit(config, caller.arn, given.checks)
     facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
     kind = {"service": principal.service, "resourceType": principal.kind, "resourceName": principal.name}
     return Verified(claims={"aws": facts | kind})
 
 
+def admit(config: Config, arn: str, checks: Checks) -> None:
+    """The principal is one of those that the configuration names."""
+    principal = _principal(arn, checks)
+    accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
+    is_known = not accounts or principal.account in accounts
+    checks.require(is_known, "account_id", "The account is not allowed", expected=accounts, presented=principal.account)
+    is_known = not patterns or any(allows(pattern, principal) for pattern in patterns)
+    checks.require(is_known, "principal_arn", "The principal is not allowed", expected=patterns, presented=arn)
+
+
+def _principal(arn: str, checks: Checks) -> Principal:
+    principal = Principal.of(arn)
+    if principal is None:
+        checks.fail("principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=arn)
+    return principal
+
+
 METHOD = AuthMethod(
-    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, proof=("sts_refused",),
+    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, proof=("sts_refused",), admit=admit,
 )  # fmt: skip

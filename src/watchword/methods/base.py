@@ -16,7 +16,7 @@ from watchword.domain.secret import Secret
 
 __all__ = [
     "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "OutsideError", "Schema", "Secret",
-    "Spent", "Text", "Verified", "comma_list", "issue", "normal_list",
+    "Spent", "Text", "Trial", "Verified", "comma_list", "issue", "normal_list",
 ]  # fmt: skip
 
 
@@ -90,8 +90,40 @@ class Checks:
 
     def fail(self, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
         """Refuse."""
-        self.require(False, reason, message, expected=expected, presented=presented, status=status)
+        Checks.require(self, False, reason, message, expected=expected, presented=presented, status=status)
         raise AssertionError("unreachable")
+
+
+class Trial(Checks):
+    """Checks that go on after one which only compares, so that whoever tries a login sees all that is wrong with it.
+
+    Whether the proof is genuine is never passed over: what follows would judge things that nobody proved.
+    """
+
+    COMPARISONS = frozenset({
+        "account_id", "address_not_trusted", "allowed_field", "arn", "audience_mismatch", "certificate_expired", "certificate_not_yet_valid",
+        "claim_mismatch", "claim_missing", "client_id_unknown", "client_secret_expired", "client_secret_revoked", "common_name",
+        "identity_disabled", "identity_expired", "issuer_mismatch", "life_too_long", "locked_out", "name_not_allowed",
+        "namespace_not_allowed", "not_a_member", "principal_arn", "project_not_allowed", "service_account_not_allowed",
+        "service_principal_not_allowed", "spiffe_id_not_allowed", "subject_alt_name", "subject_mismatch", "tenant_mismatch",
+        "token_expired", "token_from_the_future", "token_not_yet_valid", "trust_domain_mismatch", "user_state", "username",
+        "zone_not_allowed",
+    })  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: Denied | None = None  # what the login would have been refused for
+
+    def require(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
+        """Record the check; raise only where nothing sensible could follow."""
+        try:
+            super().require(passed, reason, message, expected=expected, presented=presented, status=status)
+        except Denied as denial:
+            self.first = self.first or denial
+            if reason not in self.COMPARISONS:
+                raise
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +170,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     form: Callable[[L, Given], Any] | None = None  # what is refused of a login, with status 400, whomever it is for
     networks: tuple[str, ...] = ()  # wire names of settings that are lists of networks, answered as they are stored
     managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
+    admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
 
 

@@ -14,7 +14,8 @@ from watchword.domain.keys import Key, UnusableKeyError, key_from_jwk, key_from_
 from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, normal_list
 
 MAX_KEYS = 10
-MAX_LIFE = 600
+MAX_LIFE = 3_600  # what client libraries write when nobody tells them less
+SKEW = 30  # seconds that a machine's clock may run ahead
 Pem = Annotated[str, msgspec.Meta(max_length=16_384)]  # or a JWK as JSON text
 Keys = Annotated[tuple[Pem | dict[str, Any], ...], msgspec.Meta(min_length=1, max_length=MAX_KEYS)]
 
@@ -53,7 +54,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     token, checks, identity = login.jwt.strip(), given.checks, given.identity_id
     claims = verify_jws(
         token, [_key(each) for each in config.public_keys], checks=checks, now=given.now,
-        issuer=identity, audiences=comma_list(config.bound_audiences), max_life=config.max_assertion_seconds,
+        issuer=identity, audiences=comma_list(config.bound_audiences), max_life=config.max_assertion_seconds + SKEW,
     )  # fmt: skip
     subject, jti = claims.get("sub"), claims.get("jti")
     checks.require(

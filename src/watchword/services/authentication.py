@@ -101,9 +101,20 @@ async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocatio
 
 
 async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "authorize") -> Identity:
-    """The identity of a token that is neither expired nor revoked and whose identity and method are in order.
+    """The identity of a token that is live and used from a network that its method trusts.
 
     Raises Unauthorized (log in again) or, for a network that is not trusted, Forbidden.
+    """
+    identity, networks = await require_live(ctx, claims, doing=doing)
+    if not networks.is_open and not networks.admits(ctx.address):
+        raise Forbidden("You are not allowed to access this resource from the current IP address")
+    return identity
+
+
+async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple[Identity, AddressSet]:
+    """The identity of a token that is neither expired nor revoked and whose identity and method are in order; its networks.
+
+    Raises Unauthorized.
     """
     require_unexpired(claims, ctx.now)
     state = await standing(ctx, claims.identity_id, claims.auth_method, claims.org_id)
@@ -122,9 +133,7 @@ async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "au
         raise Unauthorized(f"Failed to {doing}: the identity is not a member of the organization")
     if state.networks is None:
         raise Unauthorized(f"Failed to {doing}: the auth method that issued this token is not attached any more")
-    if not state.networks.is_open and not state.networks.admits(ctx.address):
-        raise Forbidden("You are not allowed to access this resource from the current IP address")
-    return identity
+    return identity, state.networks
 
 
 async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:

@@ -68,12 +68,21 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
     try:
         found = await find(ctx, method, body)
         verified = await prove(ctx, method, body, found, checks)
+        if verified.credential_id is not None:
+            await _require_use_left(ctx, present(found), verified.credential_id)
         proof = spent_by(method, verified)
         if proof is not None and not await ctx.house.journal.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
         return present(found)
     except Denied as denial:
         raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
+
+
+async def _require_use_left(ctx: Ctx, found: Found, secret_id: str) -> None:
+    async with ctx.view() as tx:
+        secret = await credentials.client_secret(tx, found.config.id, secret_id)
+    if secret is None or (secret.uses_limit and secret.uses >= secret.uses_limit):
+        raise Denied("client_secret_used_up", _TEXTS["client_secret_used_up"])
 
 
 def told(method: AuthMethod[Any, Any], checks: Checks, denial: Denied) -> Denied:

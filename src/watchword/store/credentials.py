@@ -306,6 +306,14 @@ class ProofSpent(msgspec.Struct, frozen=True):
         return answers
 
 
+_IS_SPENT = prepare(select(_p.c.key).where(_p.c.key == bindparam("of")))
+
+
+async def is_spent(tx: Tx, key: str) -> bool:
+    """Whether a proof was used already."""
+    return await tx.one(_IS_SPENT, of=key) is not None
+
+
 _COUNT_SECRETS = prepare(select(func.count()).select_from(_s).where(_s.c.config_id == bindparam("at")))
 
 
