@@ -166,6 +166,7 @@ class SqliteStore:
         self._known: dict[str, int] = {}
         self._epoch = 0
         self._data_version = -1
+        self._closed = False
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
@@ -274,8 +275,9 @@ class SqliteStore:
             raise StoreDown() from error
 
     async def close(self) -> None:
-        if not hasattr(self, "_durable"):
+        if not hasattr(self, "_durable") or self._closed:
             return
+        self._closed = True
         await self._durable()
         self._durable.close()
         self._reader.close()

@@ -1,0 +1,272 @@
+"""The coherent cache: shared loads, bounds, and no stale answer however writers and readers interleave."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from watchword.store.cache import Cache, Fresh
+from watchword.store.engine import Store, StoreDown, Tx
+
+
+class Held:
+    """Loads a number that tests may change, and stops where tests want it to."""
+
+    def __init__(self, *families: str) -> None:
+        self.families = families or ("identity/1",)
+        self.value = 0
+        self.loads = 0
+        self.gate: asyncio.Event | None = None
+        self.begun = asyncio.Event()
+
+    async def __call__(self, tx: Tx) -> tuple[int, tuple[str, ...]]:
+        self.loads += 1
+        value = self.value
+        self.begun.set()
+        if self.gate:
+            await self.gate.wait()
+        return value, self.families
+
+
+async def change(store: Store, *families: str) -> None:
+    async with store.write() as tx:
+        tx.changed(*families)
+
+
+async def test_a_value_is_loaded_once_and_again_after_its_family_changed(store: Store) -> None:
+    cache, load = Cache(store, 10), Held()
+
+    first = [await Fresh(store, cache).get("k", load) for _ in range(3)]
+    load.value = 1
+    await change(store, "identity/1")
+    second = [await Fresh(store, cache).get("k", load) for _ in range(3)]
+
+    assert ([0, 0, 0], [1, 1, 1], 2) == (first, second, load.loads)
+
+
+async def test_another_family_s_change_leaves_an_entry_alone(store: Store) -> None:
+    cache, load = Cache(store, 10), Held("identity/1", "org/1")
+    await Fresh(store, cache).get("k", load)
+
+    await change(store, "identity/2", "org/10")
+    await Fresh(store, cache).get("k", load)
+
+    assert 1 == load.loads
+
+
+async def test_any_family_of_an_entry_makes_it_old(store: Store) -> None:
+    cache, load = Cache(store, 10), Held("identity/1", "org/1")
+    await Fresh(store, cache).get("k", load)
+
+    await change(store, "org/1")
+    await Fresh(store, cache).get("k", load)
+
+    assert 2 == load.loads
+
+
+async def test_what_depends_on_nothing_is_not_kept(store: Store) -> None:
+    cache = Cache(store, 10)
+
+    async def load(tx: Tx) -> tuple[None, tuple[str, ...]]:
+        return None, ()
+
+    assert await Fresh(store, cache).get("somebody's guess", load) is None
+    assert 0 == len(cache)
+
+
+async def test_those_who_come_during_a_load_share_the_next_one(postgres_store: Store) -> None:
+    """The load under way may have begun before they came, so it is not theirs; one more is enough for all of them."""
+    cache, load = Cache(postgres_store, 10), Held()
+    load.gate = asyncio.Event()
+    first = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
+    await load.begun.wait()
+    load.value = 1
+
+    others = [asyncio.create_task(Fresh(postgres_store, cache).get("k", load)) for _ in range(50)]
+    await asyncio.sleep(0)
+    load.gate.set()
+
+    assert (0, [1] * 50, 2) == (await first, await asyncio.gather(*others), load.loads)
+
+
+async def test_a_load_that_fails_fails_for_those_who_share_it_and_is_not_kept(store: Store) -> None:
+    cache, calls = Cache(store, 10), 0
+
+    async def failing(tx: Tx) -> Any:
+        nonlocal calls
+        calls += 1
+        raise StoreDown
+
+    answers = await asyncio.gather(*[Fresh(store, cache).get("k", failing) for _ in range(5)], return_exceptions=True)
+
+    assert [StoreDown] * 5 == [type(answer) for answer in answers]
+    assert 0 == len(cache)
+    assert 0 == await Fresh(store, cache).get("k", Held())
+
+
+async def test_a_request_that_is_cancelled_takes_nobody_with_it(postgres_store: Store) -> None:
+    cache, load = Cache(postgres_store, 10), Held()
+    load.gate = asyncio.Event()
+    first = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
+    await load.begun.wait()
+    second = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
+    others = [asyncio.create_task(Fresh(postgres_store, cache).get("k", load)) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    first.cancel()
+    await asyncio.wait([first])
+    while load.loads < 2:
+        await asyncio.sleep(0.01)
+    second.cancel()
+    await asyncio.wait([second])
+    load.gate.set()
+
+    assert [0] * 5 == await asyncio.gather(*others)
+    assert (True, True) == (first.cancelled(), second.cancelled())
+
+
+@pytest.mark.parametrize("capacity", [0, 2, 7, 100])
+async def test_a_cache_never_holds_more_than_its_capacity(sqlite_store: Store, capacity: int) -> None:
+    cache, most = Cache(sqlite_store, capacity), 0
+
+    for i in range(300):
+        await Fresh(sqlite_store, cache).get(i % 150, Held())
+        most = max(most, len(cache))
+
+    assert most <= max(2, capacity)
+
+
+async def test_what_is_used_stays_and_what_is_not_goes(sqlite_store: Store) -> None:
+    cache, used, unused = Cache(sqlite_store, 20), Held(), Held()
+    await Fresh(sqlite_store, cache).get("used", used)
+    await Fresh(sqlite_store, cache).get("unused", unused)
+
+    for i in range(100):
+        await Fresh(sqlite_store, cache).get(i, Held())
+        await Fresh(sqlite_store, cache).get("used", used)
+
+    assert (1, None) == (used.loads, cache.peek("unused"))
+
+
+async def test_a_request_asks_for_each_family_once(store: Store) -> None:
+    cache, asked = Cache(store, 10), []
+    loads = {key: Held("identity/1", f"org/{key}") for key in "abc"}
+    for key, load in loads.items():
+        await Fresh(store, cache).get(key, load)
+    versions = store.versions
+
+    async def counted(keys: tuple[str, ...], **options: Any) -> tuple[int, ...]:
+        asked.extend(keys)
+        return await versions(keys, **options)
+
+    store.versions = counted  # type: ignore[method-assign]
+    fresh = Fresh(store, cache)
+    for key, load in loads.items():
+        await fresh.get(key, load)
+    for key, load in loads.items():
+        await fresh.get(key, load)
+
+    assert ["identity/1", "org/a", "org/b", "org/c"] == sorted(asked)
+
+
+async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store) -> None:
+    cache, load = Cache(store, 10), Held()
+    fresh = Fresh(store, cache)
+    await fresh.get("k", load)
+    load.value = 1
+    await change(store, "identity/1")
+
+    before = await fresh.get("k", load)
+    fresh.forget()
+    after = await fresh.get("k", load)
+
+    assert (0, 1) == (before, after)
+
+
+# --- no stale read: the promise itself
+
+
+class Register:
+    """Two numbers under two families, and what every request must have seen."""
+
+    FAMILIES = ("identity/1", "org/1")
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.caches = [Cache(store, 4), Cache(store, 4)]
+        self.base = dict.fromkeys(self.FAMILIES, 0)
+        self.answered = dict.fromkeys(self.FAMILIES, 0)
+        self.stale: list[tuple[str, int, int]] = []
+
+    async def write(self, family: str) -> None:
+        async with self.store.write() as tx:
+            tx.changed(family)
+        self.answered[family] += 1
+
+    def load(self, pauses: int, *families: str) -> Callable[[Tx], Awaitable[Any]]:
+        async def load(tx: Tx) -> Any:
+            for _ in range(pauses // 2):
+                await asyncio.sleep(0)
+            value = await tx.versions(families)
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            return value, families
+
+        return load
+
+    async def read(self, cache: Cache, pauses: int, *families: str) -> None:
+        """What is loaded is the version itself, as that view saw it: it counts the writes that were committed."""
+        least = [self.answered[family] for family in families]
+        fresh = Fresh(self.store, cache)
+        for _ in range(2):
+            versions = await fresh.get(families, self.load(pauses, *families))
+            seen = [version - self.base[family] for family, version in zip(families, versions, strict=True)]
+            self.stale += [(family, need, n) for family, need, n in zip(families, least, seen, strict=True) if n < need]
+
+    async def play(self, steps: list[tuple[str, int, int]]) -> None:
+        found = await self.store.versions(self.FAMILIES)
+        self.base = dict(zip(self.FAMILIES, found, strict=True))
+        tasks = []
+        for kind, which, pauses in steps:
+            family = self.FAMILIES[which % 2]
+            if kind == "write":
+                tasks.append(asyncio.create_task(self.write(family)))
+            elif kind == "read":
+                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, family)))
+            elif kind == "both":
+                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, *self.FAMILIES)))
+            else:
+                for _ in range(pauses + 1):
+                    await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["write", "read", "both", "wait"]), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60
+)
+HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
+@given(steps=STEPS)
+async def test_no_interleaving_of_writers_and_readers_gives_a_stale_answer(store: Store, steps: list[tuple[str, int, int]]) -> None:
+    register = Register(store)
+
+    await asyncio.wait_for(register.play(steps), 30)
+
+    assert [] == register.stale
+
+
+async def test_no_stale_answer_under_load(store: Store) -> None:
+    """The same with many at once, until some thousands of reads have raced with writes."""
+    register = Register(store)
+    steps = [("both" if i % 7 == 0 else "read" if i % 7 < 5 else "write", i * 31 % 4, i % 5) for i in range(700)]
+
+    for _ in range(3):
+        await asyncio.wait_for(register.play(steps), 60)
+        register.answered = dict.fromkeys(register.FAMILIES, 0)
+
+    assert [] == register.stale

@@ -1,0 +1,402 @@
+"""The journal: shared commits, exact answers, and what happens when the database does not answer or an entry cannot be written."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from sqlalchemy import bindparam, insert, select, update
+
+from tests.store import samples
+from watchword.domain.errors import BadRequest
+from watchword.domain.model.identities import AccessToken, ClientSecret
+from watchword.store import credentials, journal, schema
+from watchword.store.engine import AlreadyThere, Collision, Store, StoreDown, Tx, prepare
+from watchword.store.journal import Journal, JournalFull
+
+SET = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
+SETTINGS = prepare(select(schema.settings.c.key).order_by(schema.settings.c.key))
+
+
+class Put(msgspec.Struct, frozen=True):
+    """An entry that stores a setting."""
+
+    key: str
+    value: str = "v"
+    batches: ClassVar[list[int]] = []
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Put"]) -> Sequence[str]:
+        cls.batches.append(len(entries))
+        for entry in entries:
+            await tx.run(SET, key=entry.key, value=entry.value)
+        return [entry.key.upper() for entry in entries]
+
+
+class Late(Put, frozen=True):
+    """The same, applied after others of its batch."""
+
+    turn: ClassVar[int] = 9
+    order: ClassVar[list[str]] = []
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Late"]) -> Sequence[Any]:
+        cls.order.append("late")
+        return await super().apply(tx, entries)
+
+
+class Early(Late, frozen=True):
+    turn: ClassVar[int] = 1
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Early"]) -> Sequence[Any]:
+        cls.order.append("early")
+        return [None] * len(entries)
+
+
+class Bad(msgspec.Struct, frozen=True):
+    """An entry that can never be written."""
+
+    error: Exception
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Bad"]) -> Sequence[Any]:
+        raise entries[0].error
+
+
+class Colliding(msgspec.Struct, frozen=True):
+    """An entry that gives way a few times."""
+
+    left: list[int]
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Colliding"]) -> Sequence[Any]:
+        if entries[0].left:
+            entries[0].left.pop()
+            raise Collision
+        return ["done"] * len(entries)
+
+
+class Moody:
+    """A real store that can be told to stop answering."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.name = store.name
+        self.is_down = False
+        self.stalls: asyncio.Event | None = None
+        self.units = 0
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Tx]:
+        self.units += 1
+        if self.stalls is not None:
+            await self.stalls.wait()
+        if self.is_down:
+            raise StoreDown
+        async with self._store.write() as tx:
+            yield tx
+
+
+@pytest.fixture
+async def moody(store: Store) -> Moody:
+    Put.batches.clear()
+    return Moody(store)
+
+
+@pytest.fixture
+async def writing(moody: Moody) -> AsyncIterator[Journal]:
+    found = Journal(moody)  # type: ignore[arg-type]
+    found.start()
+    yield found
+    moody.is_down = False
+    await found.close()
+
+
+async def stored(store: Store) -> list[str]:
+    async with store.read() as tx:
+        return [row[0] for row in await tx.all(SETTINGS)]
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_every_waiter_gets_its_own_answer_and_its_row_is_there(store: Store, writing: Journal) -> None:
+    keys = [f"k{i:03}" for i in range(300)]
+
+    answers = await asyncio.gather(*[writing.submit(Put(key)) for key in keys])
+
+    assert ([key.upper() for key in keys], keys) == (answers, await stored(store))
+
+
+async def test_many_waiters_share_few_commits(moody: Moody, writing: Journal) -> None:
+    await asyncio.gather(*[writing.submit(Put(f"k{i}")) for i in range(500)])
+
+    assert (500, True) == (sum(Put.batches), moody.units <= 3)
+
+
+async def test_kinds_are_applied_in_their_turn_whatever_came_first(writing: Journal) -> None:
+    Late.order.clear()
+
+    await writing.submit_all([Late("a"), Early("b"), Late("c")])
+
+    assert "early" == Late.order[0]
+    assert sorted(Late.order) == Late.order
+
+
+async def test_a_note_is_written_soon_although_nobody_waits(store: Store, writing: Journal) -> None:
+    writing.note(Put("a"))
+
+    async with asyncio.timeout(2):
+        while not await stored(store):
+            await asyncio.sleep(0.01)
+
+
+async def test_closing_writes_what_waits(store: Store, moody: Moody) -> None:
+    writing = Journal(moody)  # type: ignore[arg-type]
+    writing.start()
+    writing.note(Put("a"))
+    writing.coalesce("b", Put("b"))
+    waiting = asyncio.create_task(writing.submit(Put("c")))
+    await asyncio.sleep(0)
+
+    await writing.close()
+
+    assert ("C", ["a", "b", "c"]) == (await waiting, await stored(store))
+
+
+async def test_the_last_of_coalesced_entries_is_the_one_written(store: Store, writing: Journal) -> None:
+    for i in range(10):
+        writing.coalesce("same", Put(f"k{i}"))
+
+    async with asyncio.timeout(5):
+        while not await stored(store):
+            await asyncio.sleep(0.01)
+
+    assert ["k9"] == await stored(store)
+
+
+# --- uses are counted exactly
+
+
+async def limited(store: Store, *, secret_limit: int = 5, token_limit: int = 5) -> None:
+    async with store.write() as tx:
+        await samples.fill(tx)
+        secret = samples.record(
+            ClientSecret, "s", config_id="1", identity_id="1", uses=0, uses_limit=secret_limit, is_revoked=False, hash=b"s"
+        )
+        token = samples.record(AccessToken, "t", identity_id="1", uses=0, uses_limit=token_limit, is_revoked=False)
+        await credentials.add_client_secret(tx, secret)
+        await credentials.add_token(tx, token)
+        tx.changed("identity/1")
+
+
+@pytest.mark.parametrize("limit", [1, 5, 199, 200, 201])
+async def test_exactly_as_many_uses_are_let_through_as_are_left(store: Store, writing: Journal, limit: int) -> None:
+    await limited(store, secret_limit=limit, token_limit=limit)
+
+    secrets = await asyncio.gather(*[writing.submit(credentials.SecretUsed("s", limited=True, at=i)) for i in range(200)])
+    tokens = await asyncio.gather(*[writing.submit(credentials.TokenUsed("t", i)) for i in range(200)])
+
+    async with store.read() as tx:
+        row, secret = await credentials.token(tx, "t"), await credentials.client_secret(tx, "1", "s")
+    assert (min(limit, 200),) * 4 == (sum(secrets), sum(tokens), row.uses, secret.uses)  # type: ignore[union-attr]
+
+
+async def test_an_unlimited_secret_counts_every_use(store: Store, writing: Journal) -> None:
+    await limited(store, secret_limit=0)
+
+    answers = await asyncio.gather(*[writing.submit(credentials.SecretUsed("s", limited=False, at=i)) for i in range(200)])
+
+    async with store.read() as tx:
+        secret = await credentials.client_secret(tx, "1", "s")
+    assert (200, 200, 199) == (sum(answers), secret.uses, secret.last_used_at)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("entry", [credentials.SecretUsed("s", limited=True, at=1), credentials.SecretUsed("s", limited=False, at=1),
+                                   credentials.TokenUsed("t", 1)], ids=["limited secret", "secret", "token"])  # fmt: skip
+async def test_a_revoked_credential_has_no_uses_left_though_its_limit_is_not_reached(store: Store, writing: Journal, entry: Any) -> None:
+    await limited(store, secret_limit=5 if getattr(entry, "limited", True) else 0)
+    async with store.write() as tx:
+        await credentials.revoke_client_secret(tx, "s", 1)
+        await credentials.change_token(tx, "t", is_revoked=True)
+        tx.changed("identity/1")
+
+    assert await writing.submit(entry) is False
+
+
+async def test_a_proof_is_accepted_once(writing: Journal) -> None:
+    answers = await asyncio.gather(*[writing.submit(credentials.ProofSpent("p", 1)) for _ in range(50)])
+
+    assert 1 == sum(answers)
+
+
+async def test_two_journals_over_one_database_let_through_no_more_and_never_lock_each_other_out(store: Store) -> None:
+    """Batches of two processes that hold the same rows in any order."""
+    await limited(store, secret_limit=150, token_limit=150)
+    async with store.write() as tx:
+        for i in range(8):
+            await credentials.add_token(tx, samples.record(AccessToken, f"t{i}", identity_id="1", uses=0, uses_limit=150, is_revoked=False))
+        tx.changed("identity/1")
+    journals = [Journal(store), Journal(store)]
+    for one in journals:
+        one.start()
+
+    entries: list[Any] = [credentials.TokenUsed(f"t{i % 8}", i) for i in range(2400)]
+    entries += [credentials.SecretUsed("s", limited=True, at=i) for i in range(300)]
+    entries.sort(key=lambda entry: hash((entry.id, entry.at)))
+    answers = await asyncio.gather(*[journals[i % 2].submit(entry) for i, entry in enumerate(entries)])
+    for one in journals:
+        await one.close()
+
+    assert 9 * 150 == sum(answers)
+
+
+# --- faults
+
+
+async def test_a_failure_refuses_all_who_wait_and_nothing_was_written(store: Store, moody: Moody, writing: Journal) -> None:
+    moody.is_down = True
+
+    answers = await asyncio.gather(*[writing.submit(Put(f"k{i}")) for i in range(20)], return_exceptions=True)
+
+    assert [StoreDown] * 20 == [type(answer) for answer in answers]
+    assert [] == await stored(store)
+
+
+async def test_after_a_failure_notes_are_refused_until_the_database_is_back_and_then_by_itself_no_more(
+    moody: Moody, writing: Journal
+) -> None:
+    moody.is_down = True
+    with pytest.raises(StoreDown):
+        await writing.submit(Put("a"))
+
+    with pytest.raises(StoreDown):
+        writing.note(Put("b"))
+    refused = writing.is_writing
+    moody.is_down = False
+    await until(lambda: writing.is_writing)
+    writing.note(Put("c"))
+
+    assert refused is False
+
+
+async def test_notes_that_were_taken_are_kept_through_a_failure_and_written_later(store: Store, moody: Moody, writing: Journal) -> None:
+    moody.is_down = True
+    writing.note(Put("a"))
+    writing.note(Put("b"))
+    await until(lambda: not writing.is_writing)
+
+    moody.is_down = False
+    await until(lambda: writing.is_writing)
+
+    assert ["a", "b"] == await stored(store)
+
+
+async def test_an_entry_that_cannot_be_written_takes_no_other_with_it(store: Store, writing: Journal) -> None:
+    entries = [Put(f"k{i:02}") for i in range(40)]
+    submitted = [writing.submit(entry) for entry in entries]
+    submitted.insert(13, writing.submit(Bad(ValueError("secret text"))))
+    submitted.insert(29, writing.submit(Bad(BadRequest("too odd"))))
+
+    answers = await asyncio.gather(*submitted, return_exceptions=True)
+
+    assert (StoreDown, BadRequest) == (type(answers[13]), type(answers[29]))
+    assert sorted(entry.key for entry in entries) == await stored(store)
+    assert writing.is_writing
+
+
+async def test_a_note_that_cannot_be_written_is_dropped_and_told_to_the_log(
+    store: Store, writing: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    writing.note(Put("a"))
+    writing.note(Put("a"))
+    writing.note(Put("b"))
+
+    async with asyncio.timeout(5):
+        while len(await stored(store)) < 2:
+            await asyncio.sleep(0.01)
+
+    assert ["a", "b"] == await stored(store)
+    assert [AlreadyThere] == [record.exc_info[0] for record in caplog.records if record.exc_info]
+
+
+async def test_a_batch_that_gave_way_is_tried_again(store: Store, writing: Journal) -> None:
+    answers = await writing.submit_all([Colliding([1, 2]), Put("a")])
+
+    assert (["done", "A"], ["a"]) == (list(answers), await stored(store))
+
+
+async def test_a_batch_that_gives_way_again_and_again_is_refused(writing: Journal) -> None:
+    with pytest.raises(StoreDown):
+        await writing.submit(Colliding([1] * 50))
+
+
+async def test_more_than_may_wait_is_refused_at_once(moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "CAPACITY", 10)
+    moody.stalls = asyncio.Event()
+    waiting = [asyncio.create_task(writing.submit(Put("first")))]
+    await until(lambda: moody.units == 1)
+    waiting += [asyncio.create_task(writing.submit(Put(f"k{i}"))) for i in range(10)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(JournalFull):
+        await writing.submit(Put("x"))
+    with pytest.raises(JournalFull):
+        writing.note(Put("y"))
+    backlog = writing.backlog
+    moody.stalls.set()
+    await asyncio.gather(*waiting)
+
+    assert (10, 0) == (backlog, writing.backlog)
+    assert await writing.submit(Put("z")) == "Z"
+
+
+async def test_a_journal_that_is_closed_or_was_not_started_takes_nothing(store: Store) -> None:
+    never, closed = Journal(store), Journal(store)
+    closed.start()
+    await closed.close()
+
+    for one in (never, closed):
+        with pytest.raises(StoreDown):
+            await one.submit(Put("a"))
+        with pytest.raises(StoreDown):
+            one.note(Put("a"))
+
+
+async def test_closing_ends_although_the_database_does_not_answer(moody: Moody) -> None:
+    writing = Journal(moody)  # type: ignore[arg-type]
+    writing.start()
+    moody.is_down = True
+    writing.note(Put("a"))
+    writing.coalesce("b", Put("b"))
+
+    await asyncio.wait_for(writing.close(), 5)
+
+
+async def test_a_waiter_that_goes_away_changes_nothing_for_the_others(store: Store, moody: Moody, writing: Journal) -> None:
+    moody.stalls = asyncio.Event()
+    gone, stays = asyncio.create_task(writing.submit(Put("a"))), asyncio.create_task(writing.submit(Put("b")))
+    await until(lambda: moody.units == 1)
+
+    gone.cancel()
+    moody.stalls.set()
+
+    assert "B" == await stays
+    assert ["a", "b"] == await stored(store)
+
+
+async def test_counting_a_use_raises_no_family_so_that_a_busy_token_empties_no_cache(store: Store, writing: Journal) -> None:
+    await limited(store)
+    before = await store.versions(("identity/1",))
+
+    await writing.submit(credentials.TokenUsed("t", 1))
+    async with store.write() as tx:
+        await tx.count(update(schema.identities).values(last_login_at=1))
+
+    assert before == await store.versions(("identity/1",))
