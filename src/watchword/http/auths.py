@@ -1,6 +1,6 @@
 """Auth methods: attach, update, get, remove and login, made for every method in the registry; client secrets; tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,8 +8,8 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
-from watchword.methods.base import AuthMethod
-from watchword.services import access_tokens, auths, client_secrets, login, method_bodies, tokens
+from watchword.methods.base import AuthMethod, Check
+from watchword.services import access_tokens, auths, client_secrets, login, method_bodies, tokens, trial
 from watchword.services.authentication import Seen
 from watchword.services.context import Ctx
 
@@ -43,8 +43,12 @@ def _add(routes: Routes, method: Method) -> None:
     async def clear(ctx: Ctx, identity_id: str) -> dict[str, int]:
         return {"deleted": await auths.clear_lockouts(ctx, method, identity_id)}
 
+    async def refresh(ctx: Ctx, identity_id: str) -> dict[str, Any]:
+        return {method.wrapper: config_out(await auths.refresh(ctx, method, identity_id))}
+
     attach.__doc__, update.__doc__ = f"Attach {method.title} to an identity.", f"Change the {method.title} of an identity."
     get.__doc__, remove.__doc__ = f"Read the {method.title} of an identity.", f"Remove {method.title} from an identity."
+    refresh.__doc__ = f"Fetch the trust bundle of the {method.title} of an identity anew."
     clear.__doc__ = f"Forget failed {method.title} logins of an identity."
     routes.add("POST", path, USER, IDENTITY, handler=attach, body_for=shape)
     routes.add("PATCH", path, USER, IDENTITY, handler=update, body_for=shape)
@@ -52,7 +56,10 @@ def _add(routes: Routes, method: Method) -> None:
     routes.add("DELETE", path, USER, IDENTITY, handler=remove)
     if method.has_lockout:
         routes.add("POST", f"{path}/clear-lockouts", USER, IDENTITY, handler=clear)
+    if method.refresh is not None:
+        routes.add("POST", f"{path}/refresh-bundle", USER, IDENTITY, handler=refresh)
     if method.login is not None:
+        routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=trial.body(method))
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True)
 
 
@@ -63,6 +70,29 @@ def _login(method: Method) -> Any:
     log_in.__annotations__["body"] = method_bodies.login_body(method)
     log_in.__doc__ = f"Log in with {method.title}."
     return log_in
+
+
+class TriedReply(Out, frozen=True, kw_only=True):
+    """What came of trying a login, check by check."""
+
+    passed: bool
+    is_proved: bool
+    reason: str | None
+    message: str | None
+    checks: Sequence[Check]
+    identity_auth: Mapping[str, Any]
+
+
+def _trial(method: Method) -> Any:
+    async def try_login(ctx: Ctx, identity_id: str, body: Raw) -> TriedReply:
+        tried = await trial.attempt(ctx, method, identity_id, body)
+        return TriedReply(
+            passed=tried.passed, is_proved=tried.is_proved, reason=tried.reason, message=tried.message, checks=tried.checks,
+            identity_auth=tried.claims,
+        )  # fmt: skip
+
+    try_login.__doc__ = f"Try a login with {method.title}: each check in order, and no token."
+    return try_login
 
 
 routes = Routes("credentials")

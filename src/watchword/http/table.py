@@ -23,12 +23,14 @@ from watchword.http import (
     project_people,
     project_roles,
     projects,
+    secret_files,
     secret_imports,
     secrets_v3,
     secrets_v4,
     service_tokens,
     system,
     tags,
+    templates,
     who,
 )  # fmt: skip
 from watchword.http.openapi import documentation
@@ -46,6 +48,7 @@ AREAS: tuple[Routes, ...] = (
     lifecycle.routes,
     explain.routes,
     auths.routes,
+    templates.routes,
     projects.routes,
     environments.routes,
     folders.routes,
@@ -62,6 +65,7 @@ AREAS: tuple[Routes, ...] = (
     secrets_v3.routes,
     secrets_v4.routes,
     secret_imports.routes,
+    secret_files.routes,
 )
 
 

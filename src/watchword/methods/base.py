@@ -170,6 +170,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     form: Callable[[L, Given], Any] | None = None  # what is refused of a login, with status 400, whomever it is for
     networks: tuple[str, ...] = ()  # wire names of settings that are lists of networks, answered as they are stored
     managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
+    refresh: Callable[[C, Outside], Awaitable[None]] | None = None  # fetches anew what is kept of the outside; then its route is there
     admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
 

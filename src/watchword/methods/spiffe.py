@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from watchword.domain.bounds import claim_matches, split_patterns
 from watchword.domain.claims import normal_patterns
+from watchword.domain.errors import BadRequest
 from watchword.domain.jose import SIGNATURES, decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import UnusableKeyError, public_keys
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, Outside, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
 
 # JWT-SVID 2.2 lists these; EdDSA is not among them.
 ALGORITHMS = SIGNATURES - {"EdDSA"}
@@ -43,6 +45,7 @@ class Config(Schema, frozen=True, kw_only=True):
     allowed_spiffe_ids: Text
     allowed_audiences: Text
     trust_bundle_distribution: Static | HttpsWebBundle
+    cached_bundle_last_refreshed_at: str | None = None  # when somebody last asked for it; no server uses an older bundle
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -106,12 +109,26 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     try:
         if isinstance(bundle, Static):
             return public_keys(bundle.bundle)
-        return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=bundle.refresh_hint_seconds)
+        return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
     except (OutsideError, UnusableKeyError) as error:
         given.checks.fail("keys_unavailable", "The trust bundle is not available", presented=str(error))
 
 
+def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
+    asked = config.cached_bundle_last_refreshed_at
+    since = now // 1000 - int(datetime.fromisoformat(asked).timestamp()) if asked else bundle.refresh_hint_seconds
+    return max(0, min(bundle.refresh_hint_seconds, since))
+
+
+async def refresh(config: Config, outside: Outside) -> None:
+    """Fetch the bundle anew. Raises OutsideError, BadRequest."""
+    bundle = config.trust_bundle_distribution
+    if isinstance(bundle, Static):
+        raise BadRequest("A bundle that is pasted is not fetched: update the configuration")
+    await outside.jwks(bundle.endpoint_url, None, ca=bundle.ca_cert, max_age=0)
+
+
 METHOD = AuthMethod(
     slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    config=Config, login=Login, verify=verify, check=check, refresh=refresh, managed=("cachedBundleLastRefreshedAt",),
 )  # fmt: skip

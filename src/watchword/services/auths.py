@@ -7,6 +7,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound, PermissionDenied
 from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
+from watchword.domain.outside import OutsideError
 from watchword.methods import universal
 from watchword.services import method_bodies, sealed_config, tokens
 from watchword.services.access import enter_org
@@ -16,6 +17,7 @@ from watchword.services.context import Ctx, Scope
 from watchword.services.identities import facts, locate
 from watchword.services.keys import Sealer, org_scope
 from watchword.services.method_bodies import Method
+from watchword.services.times import iso
 from watchword.store import credentials, templates, versions
 from watchword.store.engine import AlreadyThere, Tx
 
@@ -173,6 +175,28 @@ async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
         cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
         ctx.audit(f"clear-identity-{method.slug}-lockouts", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
     return cleared
+
+
+async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
+    """Fetch anew what a method keeps of the outside; no server of ours uses anything older from here on."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("edit", "edit-auth"), identity)
+    async with ctx.view() as tx:
+        await require_over(ctx, tx, scope, identity, "edit-auth")
+        record = await config_of(tx, method, identity)
+    assert method.refresh is not None
+    try:
+        await method.refresh(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
+    except OutsideError as error:
+        raise BadRequest(f"Nothing could be fetched: {error}") from None
+    async with ctx.unit() as tx:
+        record = await config_of(tx, method, identity)
+        config = {**record.config, "cachedBundleLastRefreshedAt": iso(ctx.now)}
+        await credentials.change_config(tx, record.id, config=config)
+        tx.changed(versions.identity(identity.id))
+        ctx.audit(f"refresh-identity-{method.slug}-bundle", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+        record = await config_of(tx, method, identity)
+    return shown(method, record, None)
 
 
 async def config_of(tx: Tx, method: Method, identity: Identity) -> MethodConfig:

@@ -18,7 +18,7 @@ from watchword.domain.model.identities import ClientSecret, Identity, Lockout, M
 from watchword.domain.model.people import Organization
 from watchword.domain.model.trail import Denial
 from watchword.methods import universal
-from watchword.methods.base import AuthMethod, Checks, Credential, Given, OutsideError, Verified
+from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, OutsideError, Verified
 from watchword.services import sealed_config
 from watchword.services.context import Ctx
 from watchword.services.tokens import Issued, new_token, row_of
@@ -69,7 +69,7 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
         found = await find(ctx, method, body)
         verified = await prove(ctx, method, body, found, checks)
         if verified.credential_id is not None:
-            await _require_use_left(ctx, present(found), verified.credential_id)
+            await require_use_left(ctx, present(found), verified.credential_id, checks)
         proof = spent_by(method, verified)
         if proof is not None and not await ctx.house.journal.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
@@ -78,11 +78,13 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
         raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
 
 
-async def _require_use_left(ctx: Ctx, found: Found, secret_id: str) -> None:
+async def require_use_left(ctx: Ctx, found: Found, secret_id: str, checks: Checks) -> None:
+    """Check that a client secret has a use left, without using one."""
     async with ctx.view() as tx:
         secret = await credentials.client_secret(tx, found.config.id, secret_id)
-    if secret is None or (secret.uses_limit and secret.uses >= secret.uses_limit):
-        raise Denied("client_secret_used_up", _TEXTS["client_secret_used_up"])
+    uses, limit = (secret.uses, secret.uses_limit) if secret else (0, 0)
+    is_left = secret is not None and (limit == 0 or uses < limit)
+    checks.require(is_left, "client_secret_used_up", _TEXTS["client_secret_used_up"], expected=f"fewer than {limit}", presented=uses)
 
 
 def told(method: AuthMethod[Any, Any], checks: Checks, denial: Denied) -> Denied:
@@ -166,16 +168,26 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
         if method.form is not None:
             method.form(body, given)
         checks.fail("not_configured" if method.secret_of is None else "client_id_unknown", UNPROVED)
-    config = await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
+    config = await config_of(ctx, method, found)
     try:
         verified: Verified = await method.verify(config, body, given)
     except OutsideError as error:
         checks.fail("provider_unreachable", f"The identity provider did not answer as expected: {error}")
+    require_in_order(ctx, found, checks)
+    return verified
+
+
+async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: Found) -> Any:
+    """The configuration as the method reads it."""
+    return await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
+
+
+def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
+    """Check that the identity may log in at all."""
     identity = found.identity
     checks.require(not identity.is_disabled, "identity_disabled", "Invalid credentials")
     checks.require(identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials")
     checks.require(found.is_member, "not_a_member", "The identity is not a member of the organization")
-    return verified
 
 
 def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig) -> str:
@@ -249,6 +261,14 @@ async def _use_of(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, verified: V
     return credentials.SecretUsed(verified.credential_id, limited, ctx.now)
 
 
+def _story(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
+    """The checks in order, the one that decided last: what the journal settles is known only after all others."""
+    done = checks.done
+    if not done or done[-1].passed:
+        done = [*(check for check in done if check.name != reason), Check(reason, passed=False)]
+    return tuple(msgspec.to_builtins(check) for check in done)
+
+
 async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> Denied:
     """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
 
@@ -268,7 +288,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
             denial=Denial(
                 request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
                 identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message.replace("\x00", "\ufffd"),
-                facts=dict(denial.facts), checks=tuple(msgspec.to_builtins(check) for check in checks.done), address=ctx.address,
+                facts=dict(denial.facts), checks=_story(checks, denial.reason), address=ctx.address,
                 user_agent=ctx.user_agent[:500],
             ),
         )

@@ -15,6 +15,7 @@ import msgspec
 from watchword.domain.actor import PLATFORM
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.trail import DataKey
+from watchword.services import templates
 from watchword.services.context import Ctx
 from watchword.services.house import House
 from watchword.services.keys import PEOPLE, SIGNING, Sealer, org_scope, project_scope
@@ -140,7 +141,7 @@ async def reseal(house: House, scope: str) -> AsyncIterator[int]:
 def _works(scope: str) -> Sequence[Work]:
     kind, _, id = scope.partition("/")
     if kind == "org":
-        return (_below(scope), _configs(id))
+        return (_below(scope), _configs(id), _templates(id))
     if kind == "project":
         return (_secrets(id), _history(id))
     return (_second_factors,) if scope == PEOPLE else ()
@@ -167,6 +168,13 @@ def _configs(org_id: str) -> Work:
                 await credentials.change_config(tx, row.id, config=config)
                 tx.changed(versions.identity(row.identity_id))
         return (rows[-1].id if rows else None), written
+
+    return work
+
+
+def _templates(org_id: str) -> Work:
+    async def work(tx: Tx, key: Sealer, after: str) -> Batch:
+        return await templates.resealed(tx, org_id, key, after)
 
     return work
 

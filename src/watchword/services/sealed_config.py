@@ -82,10 +82,19 @@ def shown(method: Method, stored_wire: Mapping[str, object]) -> dict[str, Any]:
 
 def resealed_config(record: MethodConfig, sealer: Sealer) -> dict[str, object]:
     """The stored form with every secret under the newest key."""
+    return _resealed(record.config, sealer, f"method-config/{record.id}")
+
+
+def resealed_template(record: MethodTemplate, sealer: Sealer) -> dict[str, object]:
+    """The same for a template's fields."""
+    return _resealed(record.fields, sealer, f"method-template/{record.id}")
+
+
+def _resealed(wire: Mapping[str, object], sealer: Sealer, place: str) -> dict[str, object]:
     return {
-        name: {_SEALED: sealer.reseal_text(f"method-config/{record.id}/{name}", value[_SEALED])} if isinstance(value, dict) and _SEALED in value else value
-        for name, value in record.config.items()
-    }  # fmt: skip
+        name: {_SEALED: sealer.reseal_text(f"{place}/{name}", value[_SEALED])} if isinstance(value, dict) and _SEALED in value else value
+        for name, value in wire.items()
+    }
 
 
 async def opened(ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None) -> Any:

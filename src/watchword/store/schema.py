@@ -145,7 +145,7 @@ method_configs = Table(
     "method_configs", metadata, _id(), _of("identities", "identity_id"), _text("method"), _text("locator", null=True), _json("config"),
     _whole("ttl"), _whole("max_ttl"), _whole("period"), _whole("uses_limit"), _json("trusted_ips"), _flag("lockout_enabled"),
     _whole("lockout_threshold"), _whole("lockout_duration"), _whole("lockout_reset"),
-    _of("method_templates", "template_id", null=True, on_delete="RESTRICT"), *_created(),
+    _of("method_templates", "template_id", null=True, on_delete="NO ACTION"), *_created(),
     Index("uq_method_configs_identity_method", "identity_id", "method", unique=True),
     Index("uq_method_configs_locator", "locator", unique=True), Index("ix_method_configs_template", "template_id"),
 )  # fmt: skip
@@ -182,7 +182,8 @@ spent_proofs = Table(
 roles = Table(
     "roles", metadata, _id(), _of("organizations", "org_id"), _of("projects", "project_id", null=True), _text("slug"), _text("name"),
     _text("description", null=True), _json("permissions"), *_created(),
-    Index("uq_roles_org_slug", "org_id", "slug", unique=True, sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
+    Index("uq_roles_org_slug", "org_id", "slug", unique=True,
+          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
     Index("uq_roles_project_slug", "project_id", "slug", unique=True),
 )  # fmt: skip
 
@@ -214,6 +215,9 @@ environments = Table(
     # A deleted environment can be restored, but its slug is free for a new one.
     Index("uq_environments_project_slug", "project_id", "slug", unique=True,
           sqlite_where=text("deleted_at IS NULL"), postgresql_where=text("deleted_at IS NULL")),
+    Index("ix_environments_project", "project_id", "position"),
+    Index("ix_environments_deleted", "deleted_at",
+          sqlite_where=text("deleted_at IS NOT NULL"), postgresql_where=text("deleted_at IS NOT NULL")),
 )  # fmt: skip
 
 folders = Table(
@@ -237,7 +241,8 @@ secrets = Table(
           sqlite_where=text("user_id IS NULL"), postgresql_where=text("user_id IS NULL")),
     Index("uq_secrets_folder_key_personal", "folder_id", "key", "user_id", unique=True,
           sqlite_where=text("user_id IS NOT NULL"), postgresql_where=text("user_id IS NOT NULL")),
-    Index("ix_secrets_project_key", "project_id", "key"), Index("ix_secrets_user", "user_id"),
+    # The two above are partial: neither finds what is in a folder whoever's it is.
+    Index("ix_secrets_folder_key", "folder_id", "key"), Index("ix_secrets_project_key", "project_id", "key"), Index("ix_secrets_user", "user_id"),
 )  # fmt: skip
 
 secret_versions = Table(
@@ -265,7 +270,9 @@ audit_events = Table(
     "audit_events", metadata, _id(), _whole("at"), _text("org_id", null=True), _text("project_id", null=True), _text("actor_kind"),
     _text("actor_id", null=True), _text("actor_name", null=True), _text("event"), _json("metadata"), _text("address", null=True),
     _text("user_agent", null=True), _text("request_id"), _whole("expires_at", null=True),
-    Index("ix_audit_events_org", "org_id", "id"), Index("ix_audit_events_project", "project_id", "id", sqlite_where=text("project_id IS NOT NULL"), postgresql_where=text("project_id IS NOT NULL")),
+    Index("ix_audit_events_org", "org_id", "id"),
+    Index("ix_audit_events_project", "project_id", "id",
+          sqlite_where=text("project_id IS NOT NULL"), postgresql_where=text("project_id IS NOT NULL")),
 )  # fmt: skip
 
 denials = Table(

@@ -52,6 +52,12 @@ async def uses(tx: Tx, id: str) -> Sequence[tuple[MethodConfig, Identity]]:
     return [(CONFIGS.read(row), IDENTITIES.read(row, width)) for row in await tx.all(_USES, of=id)]
 
 
+async def after(tx: Tx, org_id: str, id: str, most: int = 100) -> list[MethodTemplate]:
+    """The templates of an organization behind `id`, by id."""
+    where = (_t.c.org_id == org_id, _t.c.id > id)
+    return TEMPLATES.every(await tx.all(select(*TEMPLATES.columns).where(*where).order_by(_t.c.id).limit(most)))
+
+
 async def add(tx: Tx, record: MethodTemplate) -> None:
     """Store a new template."""
     await tx.run(TEMPLATES.INSERT, **TEMPLATES.values(record))
