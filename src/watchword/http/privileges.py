@@ -233,10 +233,21 @@ async def list_privileges(ctx: Ctx, query: InProject) -> PrivilegesReply:
     return PrivilegesReply(privileges=[PrivilegeOut.of(one, with_rules=False) for one in found])
 
 
+class InEither(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An identity in a project, by the project's slug or its id."""
+
+    identity_id: Trimmed
+    project_slug: Trimmed | None = None
+    project_id: Trimmed | None = None
+
+
 @routes.get(_V2 + "/slug/{privilege_slug}", USER, IDENTITY)
-async def privilege_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
+async def privilege_by_slug(ctx: Ctx, privilege_slug: str, query: InEither) -> PrivilegeReply:
     """Read a privilege by slug."""
-    given = await privileges.get(ctx, Where(project_slug=query.project_slug), query.identity_id, privilege_slug)
+    if query.project_slug is None and query.project_id is None:
+        raise Invalid.of("projectSlug", "Name the project, by projectSlug or projectId")
+    where = Where(project_id=query.project_id, project_slug=query.project_slug)
+    given = await privileges.get(ctx, where, query.identity_id, privilege_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(given))
 
 
