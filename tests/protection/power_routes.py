@@ -75,6 +75,14 @@ climb("POST /api/v1/auth/token-auth/identities/{identity_id}/tokens", {})
 climb("PATCH /api/v1/auth/token-auth/tokens/{token_id}", {"name": "x"})
 climb("POST /api/v1/auth/token-auth/tokens/{token_id}/revoke")
 
+# --- settings of methods that several identities share ------------------------------------------------------------------------
+
+_TEMPLATE = "/api/v1/identity-templates"
+climb(f"PATCH {_TEMPLATE}/{{template_id}}", {"templateFields": {"url": "ldaps://mine.example.com"}})
+climb(f"POST {_TEMPLATE}/{{template_id}}/delete-usage", {"identityIds": ["{identity_id}"]})
+harmless("a template says nothing until an identity uses it, and attaching it is asked for there", f"POST {_TEMPLATE}")
+harmless("a template in use is not deleted", f"DELETE {_TEMPLATE}/{{template_id}}")
+
 # --- roles --------------------------------------------------------------------------------------------------------------------
 
 _PLACES = {

@@ -14,7 +14,7 @@ from tests.protection.test_routes import ROUTES, filled, operation
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Who keeps the members of a place: every right over identities, people, groups and roles, and nothing else to give away.
-_KEEPS = ("identity", "role", "groups", "member")
+_KEEPS = ("identity", "role", "groups", "member", "machine-identity-auth-template")
 _DENIAL = {"subject": "identity", "action": ["read"], "conditions": {"identityId": "nobody"}, "inverted": True}
 
 
@@ -58,6 +58,7 @@ class Mountain:
         ids["client_secret_id"] = found["clientSecretData"][0]["id"]
         await api.ok("POST", f"/api/v1/auth/token-auth/identities/{strong}", {})
         ids["token_id"] = (await api.ok("POST", f"/api/v1/auth/token-auth/identities/{strong}/tokens", {}))["tokenData"]["id"]
+        await self._template(strong)
         given = {"identityId": strong, "projectId": ids["project_id"], "permissions": [{"subject": "settings", "action": ["read"]}]}
         ids["privilege_id"] = (await api.ok("POST", "/api/v2/identity-project-additional-privilege", given))["privilege"]["id"]
         ids["owned"] = (await api.ok("POST", f"{place}/identities", {"name": "owned", "roles": [{"role": "admin"}]}))["identity"]["id"]
@@ -67,6 +68,13 @@ class Mountain:
         await api.ok("POST", f"/api/v1/groups/{ids['group_id']}/users/{EMAIL}")
         await api.ok("POST", f"{place}/groups/{ids['inside_group']}", {"role": "no-access"})
         await api.ok("POST", f"{place}/groups/{ids['project_group']}", {"role": "admin"})
+
+    async def _template(self, strong: str) -> None:
+        """Settings of a directory that the strong identity logs in with."""
+        fields = {"url": "ldaps://ldap.example.com", "bindDN": "cn=x", "bindPass": "x", "searchBase": "dc=x"}
+        made = await self.api.ok("POST", "/api/v1/identity-templates", {"name": "shared", "authMethod": "ldap-auth", "templateFields": fields})
+        self.ids["template_id"] = made["id"]
+        await self.api.ok("POST", f"/api/v1/auth/ldap-auth/identities/{strong}", {"templateId": made["id"], "searchFilter": "(uid={{username}})"})
 
     async def _people(self) -> None:
         api, ids = self.api, self.ids
