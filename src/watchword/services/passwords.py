@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -11,8 +12,6 @@ from watchword.domain.secret import Secret
 
 _hasher = PasswordHasher()  # RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
 _threads = ThreadPoolExecutor(2, "argon2")
-# Verified against when there is no such person, so that the answer takes as long.
-_NOBODY = _hasher.hash("nobody has this password")
 MIN_LENGTH, MAX_LENGTH = 8, 1024
 
 
@@ -20,6 +19,12 @@ def require_usable(password: Secret, path: str = "password") -> None:
     """Raise Invalid for a password that is too short or too long."""
     if not MIN_LENGTH <= len(password.reveal()) <= MAX_LENGTH:
         raise Invalid.of(path, f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters", code="too_small")
+
+
+@cache
+def _nobody() -> str:
+    """Verified against when there is no such person, so that the answer takes as long."""
+    return _hasher.hash("nobody has this password")
 
 
 async def hashed(password: Secret) -> str:
@@ -34,6 +39,6 @@ async def matches(password: Secret, stored: str | None) -> bool:
 
 def _matches(password: str, stored: str | None) -> bool:
     try:
-        return _hasher.verify(stored or _NOBODY, password) and stored is not None
+        return _hasher.verify(stored or _nobody(), password[: MAX_LENGTH + 1]) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
