@@ -44,6 +44,8 @@ def folder(ctx: Ctx, environment: str | None, path: str | None) -> tuple[str, st
         environment = environment or scopes[0]["environment"]
     if not environment:
         raise BadRequest("Name the environment by its slug")
+    if "\x00" in environment:
+        raise NotFound("There is no such environment")
     return environment, path or "/"
 
 

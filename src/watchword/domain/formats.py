@@ -1,0 +1,221 @@
+"""Secrets as files: dotenv, JSON, YAML and CSV, read and written.
+
+What is written here is read back equal, except that JSON and YAML files, being plain maps of names to values, carry no comments.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+import yaml
+
+Format = Literal["dotenv", "json", "yaml", "csv"]
+MAX_TEXT: Final = 32 * 1024 * 1024
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One line of such a file, so to speak."""
+
+    key: str
+    value: str
+    comment: str = ""
+
+    def __repr__(self) -> str:
+        return f"Item({self.key}, ***)"
+
+
+class BadFile(ValueError):
+    """The text is not in the format; the message says where, and never shows a value."""
+
+
+def dump(format: Format, items: Iterable[Item]) -> str:
+    """The items as the text of a file."""
+    return _WRITERS[format](list(items))
+
+
+def load(format: Format, text: str) -> tuple[Item, ...]:
+    """The items in the text of a file; of a name that is there twice, the last. Raises BadFile."""
+    if len(text) > MAX_TEXT:
+        raise BadFile(f"The file has more than {MAX_TEXT} characters")
+    found = {item.key: item for item in _READERS[format](text.removeprefix("\ufeff"))}
+    return tuple(found.values())
+
+
+# --- dotenv -----------------------------------------------------------------------------------------------------------------
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\-]*")
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
+_ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<key>[^\s=#'\"]+)[ \t]*=[ \t]*")
+_DOUBLE: Final = re.compile(r'"(?P<inside>(?:[^"\\]|\\.)*)"', re.DOTALL)
+_SINGLE: Final = re.compile(r"'(?P<inside>[^']*)'")
+_REST: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value and "\r" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("$", "\\$").replace("`", "\\`")
+    return f'"{escaped}"'
+
+
+def _write_dotenv(items: Sequence[Item]) -> str:
+    lines = []
+    for item in items:
+        if not _ASSIGNMENT.fullmatch(f"{item.key}="):
+            raise BadFile(f"The name {item.key!r} cannot stand in a dotenv file")
+        lines += [f"# {line}" for line in item.comment.splitlines()]
+        lines.append(f"{item.key}={_quoted(item.value)}")
+        if item.comment:
+            lines.append("")
+    return "".join(line + "\n" for line in lines)
+
+
+def _read_dotenv(text: str) -> Iterable[Item]:
+    text = text.replace("\r\n", "\n")
+    position, comment = 0, list[str]()
+    while position < len(text):
+        end = text.find("\n", position)
+        end = len(text) if end < 0 else end
+        line = text[position:end].strip()
+        if not line or line.startswith("#"):
+            comment = [*comment, line.lstrip("#").strip()] if line else []
+            position = end + 1
+            continue
+        match = _ASSIGNMENT.match(text, position)
+        if match is None or match.end() > end + 1:
+            raise BadFile(f"Line {_line(text, position)} is no assignment NAME=value")
+        value, position = _dotenv_value(text, match.end())
+        yield Item(match["key"], value, "\n".join(comment))
+        comment = []
+
+
+def _dotenv_value(text: str, position: int) -> tuple[str, int]:
+    for pattern in (_DOUBLE, _SINGLE):
+        match = pattern.match(text, position)
+        if match is not None:
+            rest = _REST.match(text, match.end())
+            if rest is None:
+                raise BadFile(f"Line {_line(text, match.end())} goes on after the closing quote")
+            value = match["inside"]
+            if pattern is _DOUBLE:
+                value = re.sub(r"\\(.)", lambda one: _ESCAPES.get(one[1], one[0]), value, flags=re.DOTALL)
+            return value, rest.end()
+    if text[position : position + 1] in ("'", '"'):
+        raise BadFile(f"The quote in line {_line(text, position)} is never closed")
+    end = text.find("\n", position)
+    end = len(text) if end < 0 else end
+    return re.sub(r"(?:^|\s+)#.*", "", text[position:end]).strip(), end + 1
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+# --- JSON and YAML ----------------------------------------------------------------------------------------------------------
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """An item of a JSON list, under the names that exports give the fields."""
+
+    key: str = ""
+    value: str = ""
+    comment: str = ""
+    secret_key: str = msgspec.field(default="", name="secretKey")
+    secret_value: str = msgspec.field(default="", name="secretValue")
+    secret_comment: str = msgspec.field(default="", name="secretComment")
+
+
+def _write_json(items: Sequence[Item]) -> str:
+    return msgspec.json.format(msgspec.json.encode({item.key: item.value for item in items}), indent=2).decode() + "\n"
+
+
+def _read_json(text: str) -> Iterable[Item]:
+    try:
+        if text.lstrip().startswith("["):
+            entries = msgspec.json.decode(text, type=list[_Entry])
+            found = [Item(one.key or one.secret_key, one.value or one.secret_value, one.comment or one.secret_comment) for one in entries]
+        else:
+            found = [Item(key, _json_text(raw)) for key, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()]
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        where = re.search(r"\(byte \d+\)", str(error))
+        raise BadFile(f"The text is no JSON object of names and values {where[0] if where else ''}".strip()) from None
+    if not all(item.key for item in found):
+        raise BadFile("Every item of the list needs a key")
+    return found
+
+
+def _json_text(raw: msgspec.Raw) -> str:
+    """A string as it is, null as nothing; a number, flag or structure as it is written in the file."""
+    value = msgspec.json.decode(raw)
+    return value if isinstance(value, str) else "" if value is None else bytes(raw).decode()
+
+
+_ODD: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\U00010000-\U0010ffff]")
+
+
+def _write_yaml(items: Sequence[Item]) -> str:
+    readable = not any(_ODD.search(item.value) for item in items)  # the writer loses some signs unless it escapes
+    return yaml.safe_dump({item.key: item.value for item in items}, allow_unicode=readable, sort_keys=False, width=1 << 30) if items else "{}\n"
+
+
+def _read_yaml(text: str) -> Iterable[Item]:
+    try:
+        # The base loader makes no numbers or dates of what was meant as text, and no objects of anything.
+        loaded = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - see above
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadFile(f"The text is no YAML{f' (line {mark.line + 1})' if mark else ''}") from None
+    except RecursionError:
+        raise BadFile("The YAML is nested too deep") from None
+    if loaded in (None, ""):
+        return []
+    if not isinstance(loaded, Mapping) or not all(isinstance(part, str) for pair in loaded.items() for part in pair):
+        raise BadFile("The YAML must be a map of names to texts")
+    return [Item(key, value) for key, value in loaded.items()]
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------------
+
+_HEAD: Final = ("key", "value", "comment")
+_HEADS: Final = {"name": "key", "secretkey": "key", "secretvalue": "value", "secretcomment": "comment"}
+
+
+def _write_csv(items: Sequence[Item]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerows([_HEAD, *[(item.key, item.value, item.comment) for item in items]])
+    return out.getvalue()
+
+
+def _read_csv(text: str) -> Iterable[Item]:
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise BadFile(f"The text is no CSV: {error}") from None
+    if not rows:
+        return []
+    head = [name.strip().lower().replace("_", "") for name in rows[0]]
+    head = [_HEADS.get(name, name) for name in head]
+    if "key" not in head or "value" not in head:
+        raise BadFile("The first line must name the columns key and value")
+    found = []
+    for number, row in enumerate(rows[1:], 2):
+        fields = dict(zip(head, row, strict=False))
+        if row and (not fields.get("key") or "value" not in fields):
+            raise BadFile(f"Row {number} has no key or no value")
+        if row:
+            found.append(Item(fields["key"], fields["value"], fields.get("comment", "")))
+    return found
+
+
+_WRITERS: Final[Mapping[str, Callable[[Sequence[Item]], str]]] = {
+    "dotenv": _write_dotenv, "json": _write_json, "yaml": _write_yaml, "csv": _write_csv,
+}  # fmt: skip
+_READERS: Final[Mapping[str, Callable[[str], Iterable[Item]]]] = {
+    "dotenv": _read_dotenv, "json": _read_json, "yaml": _read_yaml, "csv": _read_csv,
+}  # fmt: skip

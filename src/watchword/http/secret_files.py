@@ -1,0 +1,62 @@
+"""Secrets in and out as files: dotenv, JSON, YAML, CSV."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.formats import MAX_TEXT, Format
+from watchword.http import secret_wire as wire
+from watchword.http.routing import IDENTITY, SERVICE, USER, Reply, Routes
+from watchword.http.wire import Out
+from watchword.services import transfer
+from watchword.services.context import Ctx
+from watchword.services.secrets.reading import Every
+
+routes = Routes("secrets")
+ALL = (USER, IDENTITY, SERVICE)
+_TYPES = {"dotenv": "text/plain", "json": "application/json", "yaml": "application/yaml", "csv": "text/csv"}
+
+
+class ExportOptions(wire.ReadOptions, frozen=True, kw_only=True, rename="camel"):
+    format: Format = "dotenv"
+    recursive: bool = False
+    tag_slugs: str = ""
+
+
+@routes.get("/api/v1/projects/{project_id}/secrets/export", *ALL)
+async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Reply:
+    """Export the secrets of a folder, imports and references resolved, as a file."""
+    target = await wire.target_of(ctx, msgspec.structs.replace(query, project_id=project_id))
+    wanted = Every(
+        project_id=target.project_id, environment=target.environment, path=target.path, recursive=query.recursive,
+        expand=query.expands(default=True), with_imports=query.imports(default=True), tag_slugs=wire.split(query.tag_slugs), must_exist=True,
+    )  # fmt: skip
+    text = await transfer.export(ctx, wanted, query.format)
+    return Reply(text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"})
+
+
+class ImportBody(wire.Where, frozen=True, kw_only=True, rename="camel"):
+    format: Format
+    content: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+    on_conflict: transfer.OnConflict = "fail"
+    dry_run: bool = False
+
+
+class ImportReply(Out, frozen=True, kw_only=True):
+    created: Sequence[str]
+    updated: Sequence[str]
+    unchanged: Sequence[str]
+    skipped: Sequence[str]
+    dry_run: bool
+
+
+@routes.post("/api/v1/projects/{project_id}/secrets/import", *ALL)
+async def import_secrets(ctx: Ctx, project_id: str, body: ImportBody) -> ImportReply:
+    """Import the secrets of a file into a folder; with `dryRun`, only say what that would change."""
+    target = await wire.target_of(ctx, msgspec.structs.replace(body, project_id=project_id))
+    items = transfer.read(body.format, body.content)
+    done = await transfer.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
+    return ImportReply(
+        created=done.created, updated=done.updated, unchanged=done.unchanged, skipped=done.skipped, dry_run=body.dry_run
+    )

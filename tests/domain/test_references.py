@@ -1,0 +1,140 @@
+"""References: what is one, what it means, and where expansion stops."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.domain.references import (
+    MAX_DEPTH,
+    MAX_EXPANDED,
+    Address,
+    Expander,
+    Reference,
+    Source,
+    can_be_referenced,
+    one_line,
+    references,
+    renamed,
+)
+
+
+def expanded(value: str, **others: str) -> str:
+    """The value of the secret START in dev:/ with these secrets beside it."""
+    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in others.items()}
+    start = Source(Address("dev", "/", "START"), value)
+    return Expander({**sources, start.address: start}).value(start)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("${HOST}", [Reference("", "", "HOST")]),
+        ("${ HOST }", [Reference("", "", "HOST")]),
+        ("$${HOST} and $HOST", [Reference("", "", "HOST")]),
+        ("${prod.HOST}", [Reference("prod", "/", "HOST")]),
+        ("${prod.db.main.HOST}", [Reference("prod", "/db/main", "HOST")]),
+        ("${ÜBER}", [Reference("", "", "ÜBER")]),
+        ("${A}${B}${A}", [Reference("", "", "A"), Reference("", "", "B")]),
+        ("${a${b}}", [Reference("", "", "b")]),
+        ("${}", []),
+        ("${ }", []),
+        ("${a b}", []),
+        ("${a/b}", []),
+        ("${a:-b}", []),
+        ("${.HOST}", []),
+        ("${prod..HOST}", []),
+        ("${HOST", []),
+        ("plain", []),
+    ],
+)
+def test_what_is_a_reference(value: str, expected: list[Reference]) -> None:
+    assert expected == list(references(value))
+
+
+def test_a_value_is_filled_in_at_every_place() -> None:
+    assert "http://h:1/h" == expanded("http://${HOST}:${PORT}/${HOST}", HOST="h", PORT="1")
+
+
+def test_an_empty_value_is_filled_in_as_empty() -> None:
+    assert "[]" == expanded("[${NOTHING}]", NOTHING="")
+
+
+def test_an_unknown_name_stays_as_it_is_written() -> None:
+    assert "${ NOPE }-x" == expanded("${ NOPE }-${X}", X="x")
+
+
+def test_a_reference_to_itself_stays() -> None:
+    assert "${START}" == expanded("${START}")
+
+
+def test_a_circle_ends_where_it_closes() -> None:
+    assert "a(b(${START}))" == expanded("a(${B})", B="b(${START})")
+
+
+def test_nested_references_mean_what_they_mean_where_they_stand() -> None:
+    far = Address("prod", "/db", "URL")
+    sources = {
+        far: Source(far, "${HOST}"),
+        Address("prod", "/db", "HOST"): Source(Address("prod", "/db", "HOST"), "far"),
+        Address("dev", "/", "HOST"): Source(Address("dev", "/", "HOST"), "near"),
+    }
+    start = Source(Address("dev", "/", "START"), "${HOST} ${prod.db.URL} ${HOST}")
+
+    assert "near far near" == Expander(sources).value(start)
+
+
+def test_the_tenth_level_is_filled_in_and_the_eleventh_is_not() -> None:
+    chain = {f"L{i}": f"${{L{i + 1}}}" for i in range(1, MAX_DEPTH + 5)}
+
+    assert f"${{L{MAX_DEPTH + 1}}}" == expanded("${L1}", **chain)
+    assert "end" == expanded("${L1}", **{**chain, f"L{MAX_DEPTH}": "end"})
+
+
+def test_depth_counts_from_the_secret_that_is_asked_for() -> None:
+    """A value expanded for one secret is not reused where it would reach deeper than it may."""
+    chain = {f"L{i}": f"${{L{i + 1}}}" for i in range(1, MAX_DEPTH)} | {f"L{MAX_DEPTH}": "end"}
+
+    assert f"end ${{L{MAX_DEPTH}}}" == expanded("${L1} ${X}", X="${L1}", **chain)
+
+
+def test_values_that_double_at_every_level_end_at_the_limit() -> None:
+    bombs = {f"B{i}": f"${{B{i + 1}}}" * 20 for i in range(1, MAX_DEPTH)} | {f"B{MAX_DEPTH}": "x" * 1000}
+
+    assert len(expanded("${B1}", **bombs)) <= MAX_EXPANDED + 1000
+
+
+def test_a_tangle_of_circles_ends_soon() -> None:
+    names = [f"N{i}" for i in range(12)]
+    tangle = {name: "".join(f"${{{other}}}" for other in names) for name in names}
+    began = time.perf_counter()
+
+    expanded("${N0}", **tangle)
+
+    assert time.perf_counter() - began < 10
+
+
+@given(st.dictionaries(st.sampled_from("ABCDE"), st.lists(st.sampled_from(["${A}", "${B}", "${C}", "${D}", "${E}", "x", "$"]), max_size=4)))
+def test_what_was_remembered_changes_no_answer(parts: dict[str, list[str]]) -> None:
+    values = {key: "".join(some) for key, some in parts.items()}
+    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in values.items()}
+    shared = Expander(sources)
+
+    for source in sources.values():
+        assert Expander(sources).value(source) == shared.value(source)
+
+
+def test_renaming_keeps_the_rest_of_a_reference() -> None:
+    value = "${ OLD } ${prod.a.OLD} ${OLD.X} $OLD ${OLDER}"
+
+    assert "${NEW} ${prod.a.NEW} ${OLD.X} $OLD ${OLDER}" == renamed(value, lambda one: one.key == "OLD", "NEW")
+
+
+@pytest.mark.parametrize(("key", "can"), [("A_b-9", True), ("ü", True), ("a.b", False), ("a b", False), ("", False)])
+def test_which_names_can_be_referenced(key: str, can: bool) -> None:
+    assert can == can_be_referenced(key)
+
+
+def test_one_line_is_quoted_only_when_there_was_more_than_one() -> None:
+    assert ("a", '"a\\nb"') == (one_line("a"), one_line("a\nb"))

@@ -1,0 +1,234 @@
+"""What a reader gets, and what is kept from it."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.house import Api
+from tests.vault import Vault, rule
+from watchword.domain.secret_text import HIDDEN
+from watchword.services.secrets import shelves
+from watchword.store import schema
+
+V4 = "/api/v4/secrets"
+
+
+async def test_what_is_written_is_read_back_whole(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("blue")
+    written = await vault.put(
+        "KEY", "välue\n", secretComment="why", tagIds=[tag], skipMultilineEncoding=True, secretReminderNote="note",
+        secretReminderRepeatDays=7, secretMetadata=[{"key": "a", "value": "b"}, {"key": "c", "value": "d", "isEncrypted": True}],
+    )  # fmt: skip
+
+    read = await vault.read("KEY")
+
+    assert written == read
+    assert ("välue\n", "why", 1, False) == (read["secretValue"], read["secretComment"], read["version"], read["secretValueHidden"])
+    assert [{"id": tag, "slug": "blue", "color": "#fff", "name": "blue"}] == read["tags"]
+    assert [("a", "b", False), ("c", "d", True)] == [(one["key"], one["value"], one["isEncrypted"]) for one in read["secretMetadata"]]
+    assert read == (await vault.every())["secrets"][0]
+    assert read == (await any_api.ok("GET", f"/api/v3/secrets/raw/id/{read['id']}"))["secret"]
+    assert read == (await any_api.ok("GET", f"/api/v4/secrets/id/{read['id']}"))["secret"]
+    assert read == (await vault.read("KEY", api=V4))
+
+
+async def test_names_are_told_apart_by_case_and_not_by_unicode_form(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("U\u0308NI", "v")
+
+    assert "v" == await vault.value("\u00dcNI")
+    assert 404 == (await vault.call("GET", "\u00fcni")).status_code
+
+
+async def test_an_unknown_folder_lists_nothing_in_v3_and_is_missing_in_v4(api: Api) -> None:
+    vault = await Vault.new(api)
+
+    assert [] == (await vault.every(path="/nope"))["secrets"]
+    assert [] == (await vault.every(env="nope"))["secrets"]
+    assert [404, 404] == [(await vault.call("GET", api=V4, **{where: "/nope"})).status_code for where in ("path", "env")]
+
+
+@pytest.mark.parametrize("path", ["/../x", "//", "/a//b", "/a/%2e%2e", "/a\\b", "/./a", "/a/\x00"])
+async def test_paths_that_could_mean_another_place_are_refused(api: Api, path: str) -> None:
+    vault = await Vault.new(api)
+
+    assert 422 == (await vault.call("GET", path=path)).status_code
+    assert 422 == (await vault.call("GET", "X", path=path)).status_code
+    assert 422 == (await vault.call("POST", "X", path=path, secretValue="v")).status_code
+
+
+async def test_a_project_is_named_by_id_or_slug_and_the_empty_one_does_not_count(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("A", "1")
+    slug = (await api.ok("GET", f"/api/v1/workspace/{vault.project_id}"))["workspace"]["slug"]
+
+    for query in ({"workspaceId": "", "workspaceSlug": slug}, {"workspaceId": vault.project_id, "workspaceSlug": ""}, {"projectSlug": slug}):
+        reply = await api.ok("GET", "/api/v3/secrets/raw", query={**query, "environment": "dev"})
+        assert 1 == len(reply["secrets"])
+    assert 400 == (await api.get("/api/v3/secrets/raw", query={"environment": "dev"})).status_code
+    assert 400 == (await api.get("/api/v3/secrets/raw", query={"workspaceId": vault.project_id})).status_code
+    assert 404 == (await api.get("/api/v3/secrets/raw", query={"workspaceSlug": "nope", "environment": "dev"})).status_code
+
+
+async def test_recursion_follows_folders_and_not_prefixes(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    for path in ("/app", "/app/deep", "/app2"):
+        await vault.folder(path)
+        await vault.put(path.replace("/", "_"), "v", path=path)
+
+    found = (await vault.every(path="/app", recursive=True))["secrets"]
+
+    assert [("/app", "_app"), ("/app/deep", "_app_deep")] == [(one["secretPath"], one["secretKey"]) for one in found]
+    assert 200 == (await vault.call("GET", env="nope", recursive=True)).status_code
+
+
+async def test_a_filter_by_tags_takes_any_of_them_and_one_by_metadata_takes_all(api: Api) -> None:
+    vault = await Vault.new(api)
+    red, blue = await vault.tag("red"), await vault.tag("blue")
+    await vault.put("R", "v", tagIds=[red], secretMetadata=[{"key": "team", "value": "a"}, {"key": "tier", "value": "1"}])
+    await vault.put("B", "v", tagIds=[blue], secretMetadata=[{"key": "team", "value": "a"}])
+    await vault.put("N", "v")
+
+    assert {"R", "B"} == set(await vault.values(tagSlugs="red, blue"))
+    assert {"R"} == set(await vault.values(tagSlugs="red"))
+    assert {"R", "B"} == set(await vault.values(metadataFilter="key=team,value=a"))
+    assert {"R"} == set(await vault.values(metadataFilter="key=team,value=a|key=tier"))
+    assert {"R"} == set(await vault.values(metadataFilter="value=1"))
+    assert 422 == (await vault.call("GET", metadataFilter="team")).status_code
+
+
+async def test_who_may_only_describe_sees_that_a_secret_is_there(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("A", "canary", secretComment="c", secretMetadata=[{"key": "k", "value": "canary", "isEncrypted": True}])
+    token = await vault.bot(rule("describeSecret", environment="dev"))
+
+    assert 403 == (await vault.call("GET", "A", token=token)).status_code
+    one = await vault.read("A", token=token, viewSecretValue=False)
+    listed = (await vault.every(token=token))["secrets"][0]
+
+    for seen in (one, listed):
+        assert (HIDDEN, True, "c") == (seen["secretValue"], seen["secretValueHidden"], seen["secretComment"])
+        assert [HIDDEN] == [item["value"] for item in seen["secretMetadata"]]
+    assert "canary" not in (await vault.call("GET", token=token)).text
+
+
+async def test_who_may_write_and_not_read_does_not_get_values_back(api: Api) -> None:
+    vault = await Vault.new(api)
+    token = await vault.bot(rule("describeSecret", "create", "edit", "delete", environment="dev"))
+
+    made = await vault.put("A", "canary", token=token)
+    changed = await vault.change("A", secretComment="x", token=token)
+    gone = (await vault.call("DELETE", "A", token=token)).json()["secret"]
+
+    assert [HIDDEN] * 3 == [one["secretValue"] for one in (made, changed, gone)]
+
+
+async def test_rules_on_names_and_tags_decide_secret_by_secret(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("public")
+    await vault.put("APP_A", "a")
+    await vault.put("DB_PASS", "p")
+    await vault.put("OPEN", "o", tagIds=[tag])
+    token = await vault.bot(
+        rule("readValue", "describeSecret", secretName={"$glob": "APP_*"}), rule("describeSecret", "readValue", secretTags={"$in": ["public"]})
+    )
+
+    assert {"APP_A": "a", "OPEN": "o"} == await vault.values(token=token)
+    assert [200, 403, 200] == [(await vault.call("GET", name, token=token)).status_code for name in ("APP_A", "DB_PASS", "OPEN")]
+
+
+async def test_who_may_see_no_secret_of_a_name_does_not_learn_whether_there_is_one(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("DB_PASS", "p")
+    token = await vault.bot(rule("readValue", "describeSecret", secretName={"$glob": "APP_*"}))
+
+    codes = [(await vault.call("GET", name, token=token)).status_code for name in ("APP_NOPE", "DB_NOPE", "DB_PASS")]
+
+    assert [404, 403, 403] == codes
+
+
+async def test_a_place_where_nothing_may_be_seen_is_refused_and_left_out_of_recursion(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.folder("/app")
+    await vault.put("ROOT", "r")
+    await vault.put("APP", "a", path="/app")
+    token = await vault.bot(rule("read", environment="dev", secretPath="/app"))
+
+    assert 403 == (await vault.call("GET", token=token)).status_code
+    assert 403 == (await vault.call("GET", env="prod", token=token)).status_code
+    assert {"APP": "a"} == await vault.values(token=token, recursive=True)
+
+
+async def test_a_stranger_to_the_project_sees_nothing(api: Api) -> None:
+    vault = await Vault.new(api)
+    made = await vault.put("A", "v")
+    _, token = await api.bot("admin")
+
+    assert 403 == (await vault.call("GET", "A", token=token)).status_code
+    assert 403 == (await vault.call("GET", token=token)).status_code
+    assert 404 == (await api.get(f"/api/v3/secrets/raw/id/{made['id']}", token=token)).status_code
+
+
+async def test_a_change_is_seen_by_the_next_read(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("old")
+    await vault.put("A", "1", tagIds=[tag])
+    await vault.value("A")
+
+    await vault.change("A", secretValue="2")
+    assert "2" == await vault.value("A")
+    await any_api.ok("PATCH", f"/api/v1/workspace/{vault.project_id}/tags/{tag}", {"slug": "new", "color": "#000"})
+    assert ["new"] == [one["slug"] for one in (await vault.read("A"))["tags"]]
+    await vault.call("DELETE", "A")
+    assert 404 == (await vault.call("GET", "A")).status_code
+
+
+@pytest.fixture
+def small_shelves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of more than three secrets are too large to keep."""
+    monkeypatch.setattr(shelves, "WHOLE_COUNT", 3)
+
+
+async def test_a_large_folder_answers_as_a_small_one_does(any_api: Api, small_shelves: Any) -> None:
+    vault = await Vault.new(any_api)
+    items = [{"secretKey": f"K{i}", "secretValue": f"v{i} ${{K0}}" if i else "zero"} for i in range(8)]
+    body = {"workspaceId": vault.project_id, "environment": "dev", "secrets": items}
+    await any_api.ok("POST", "/api/v3/secrets/batch/raw", body)
+    await vault.folder("/other")
+    await vault.link("/", path="/other")
+
+    assert "v3 ${K0}" == await vault.value("K3")
+    assert "v3 zero" == await vault.value("K3", expandSecretReferences=True)
+    assert "v3 zero" == await vault.value("K3", path="/other", include_imports=True, expandSecretReferences=True)
+    assert 8 == len(await vault.values())
+    assert "v7 zero" == (await vault.values(expandSecretReferences=True))["K7"]
+    await vault.change("K3", secretValue="new")
+    assert "new" == await vault.value("K3")
+    assert 404 == (await vault.call("GET", "NOPE")).status_code
+
+
+async def test_answers_that_did_not_change_have_the_same_etag(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("A", "1")
+    first = await vault.call("GET")
+
+    query = {"workspaceId": vault.project_id, "environment": "dev", "secretPath": "/", "projectId": vault.project_id}
+    again = await api.get("/api/v3/secrets/raw", query=query, headers={"if-none-match": first.headers["etag"]})
+
+    assert (304, b"") == (again.status_code, again.content)
+
+
+async def test_reads_are_audited_without_values(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("A", "canary-value")
+    await vault.value("A")
+    await vault.every()
+    await api.house.journal.close()
+
+    async with api.house.store.read() as tx:
+        rows = await tx.all(select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(schema.audit_events.c.project_id == vault.project_id))
+
+    assert {"create-secret", "get-secret", "get-secrets"} <= {row[0] for row in rows}
+    assert not any("canary-value" in row[1] for row in rows)
