@@ -83,7 +83,8 @@ def client_chain(connection: Any) -> tuple[str, ...]:
     inner = connection if hasattr(connection, "get_unverified_chain") else getattr(connection, "_sslobj", None)
     if inner is not None and hasattr(inner, "get_unverified_chain"):
         found = inner.get_unverified_chain() or ()
-        return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found)
+        # The client's own certificate is bytes, or None where it sent none; the others are objects (2: DER).
+        return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found if one)
     own = connection.getpeercert(binary_form=True)
     return (ssl.DER_cert_to_PEM_cert(own),) if own else ()
 

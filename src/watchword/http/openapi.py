@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the route table, and the page that shows it, which needs nothing from elsewhere."""
 
+import asyncio
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -243,7 +244,7 @@ def documentation(routes: Sequence[Route]) -> Routes:
     async def openapi(ctx: Ctx) -> Reply:
         """The OpenAPI document of this server."""
         del ctx
-        return Reply(written())
+        return Reply(await asyncio.to_thread(written))  # a second of work, once
 
     @docs.get("/api/docs")
     async def page(ctx: Ctx) -> Reply:

@@ -1,0 +1,47 @@
+"""A server as its own process, for tests of what only a process can show."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Running:
+    """A server that answers at `url`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", said: dict[str, object], log: Path) -> None:
+        self.process = process
+        self.url = str(said["address"])
+        self.said = said
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def stop(self) -> int:
+        """Ask it to end; its exit code."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Running]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json", *arguments]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env={**clean, **environment})
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        yield Running(process, json.loads(line), log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+        process.stdout.close()

@@ -1,0 +1,193 @@
+"""The command, run as a program: what it says, and how it ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rich_click as click
+from click.testing import CliRunner
+
+from watchword.cli.main import COMMANDS, main
+from watchword.settings import OPTIONS
+
+BOOT = ("bootstrap", "--email", "admin@example.com", "--password", "correct horse battery", "--organization", "Acme")
+
+
+def watchword(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+    command = [sys.executable, "-m", "watchword", *arguments]
+    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, timeout=120, check=False)
+
+
+def invoked(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, arguments, env=environment)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def answer(*arguments: str, **environment: str) -> Any:
+    code, out, err = invoked(*arguments, "--output", "json", **environment)
+    assert code == 0, err
+    return json.loads(out)
+
+
+def every_command(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found += every_command(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
+    return found
+
+
+def test_every_command_explains_itself() -> None:
+    for path in every_command(main):
+        code, out, _ = invoked(*path, "--help")
+
+        assert (0, True) == (code, "Usage" in out), path
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    listed = watchword("--help")
+    light = (
+        "import sys; from watchword.cli.main import main; main(['--help'], standalone_mode=False); sys.exit('watchword.app' in sys.modules)"
+    )
+    heavy = subprocess.run([sys.executable, "-c", light], capture_output=True, timeout=60, check=False).returncode
+
+    assert [] == [name for name in COMMANDS if name not in listed.stdout]
+    assert 0 == heavy
+
+
+def test_all_faults_of_the_settings_are_named_at_once_and_end_with_2() -> None:
+    ended = watchword("config", "check", "--workers", "3", "--max-body", "lots", WATCHWORD_PORT="high", WATCHWORD_NONSENSE="1")
+
+    assert 2 == ended.returncode
+    for fault in ("--workers", "--max-body", "WATCHWORD_PORT", "WATCHWORD_NONSENSE"):
+        assert fault in ended.stderr
+
+
+def test_faults_are_json_where_json_was_asked_for() -> None:
+    code, _, err = invoked("config", "check", "--output", "json", WATCHWORD_PORT="high")
+    said = json.loads(err)
+
+    assert (2, 2) == (code, said["exitCode"])
+    assert said["faults"][0].startswith("WATCHWORD_PORT: expected a whole number")
+
+
+def test_config_check_shows_every_setting_with_its_origin_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "watchword.toml"
+    file.write_text('session_ttl = 3600\nallowed_private_hosts = ["10.0.0.0/8", "k8s.internal"]\n')
+
+    found = answer(
+        "config", "check", "--port", "9000", "--config-file", str(file), WATCHWORD_ROOT_KEY="ab" * 32, WATCHWORD_HOST="127.0.0.2"
+    )["settings"]  # fmt: skip
+
+    assert {option.name for option in OPTIONS} == set(found)
+    assert (9000, "command line") == (found["port"]["value"], found["port"]["from"])
+    assert ("127.0.0.2", "environment") == (found["host"]["value"], found["host"]["from"])
+    assert (3600, "file") == (found["session_ttl"]["value"], found["session_ttl"]["from"])
+    assert ["10.0.0.0/8", "k8s.internal"] == found["allowed_private_hosts"]["value"]
+    assert ("***", "environment") == (found["root_key"]["value"], found["root_key"]["from"])
+    assert ("info", "default") == (found["log_level"]["value"], found["log_level"]["from"])
+
+
+def test_config_check_opens_the_files_that_settings_name(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("not a certificate")
+    (tmp_path / "key.pem").write_text("not a key")
+    (tmp_path / "root.key").write_text("short")
+
+    code, _, err = invoked(
+        "config", "check", "--tls-cert-file", str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem"),
+        "--root-key-file", str(tmp_path / "root.key"),
+    )  # fmt: skip
+
+    assert 2 == code
+    assert "WATCHWORD_TLS_CERT_FILE" in err
+    assert "WATCHWORD_ROOT_KEY_FILE" in err
+
+
+def test_secrets_are_no_options() -> None:
+    _, out, _ = invoked("serve", "--help")
+
+    assert "--host" in out
+    for name in ("--root-key ", "--database-url", "--smtp-url", "--previous-root-key"):
+        assert name not in out
+
+
+def test_bootstrap_works_once(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path))
+
+    made = answer(*BOOT, *folder)
+    code, _, err = invoked(*BOOT, *folder)
+    again = answer(*BOOT, *folder, "--ignore-if-bootstrapped")
+
+    assert "Acme" == made["organization"]["name"]
+    assert 2 == made["identity"]["credentials"]["token"].count(".")
+    assert (1, True) == (code, "bootstrapped already" in err)
+    assert False is again["bootstrapped"]
+
+
+def test_bootstrap_takes_the_password_from_the_environment_and_names_a_bad_one(tmp_path: Path) -> None:
+    arguments = ("bootstrap", "--email", "admin@example.com", "--organization", "Acme", "--data-dir", str(tmp_path))
+
+    code, _, err = invoked(*arguments, WATCHWORD_ADMIN_PASSWORD="short")
+    made = answer(*arguments, WATCHWORD_ADMIN_PASSWORD="long enough")
+
+    assert (1, True) == (code, "password" in err)
+    assert "admin@example.com" == made["user"]["email"]
+
+
+def test_a_wrong_root_key_ends_with_3_and_changes_nothing(tmp_path: Path) -> None:
+    answer(*BOOT, "--data-dir", str(tmp_path))
+    before = (tmp_path / "root.key").read_bytes()
+
+    ended = watchword("serve", "--port", "0", "--data-dir", str(tmp_path), WATCHWORD_ROOT_KEY="00" * 32)
+
+    assert (3, True) == (ended.returncode, "root key does not open this database" in ended.stderr)
+    assert before == (tmp_path / "root.key").read_bytes()
+    assert 3 == len(answer("keys", "status", "--data-dir", str(tmp_path))["keys"]) - 1  # the organization's own
+
+
+def test_migrate_says_what_it_did(tmp_path: Path) -> None:
+    first = answer("migrate", "--data-dir", str(tmp_path))
+    second = answer("migrate", "--data-dir", str(tmp_path))
+
+    assert (None, True, False) == (first["before"], first["changed"], second["changed"])
+    assert first["revision"] == second["before"]
+
+
+def test_keys_rotate_by_command(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path))
+    org = answer(*BOOT, *folder)["organization"]["id"]
+
+    rotated = answer("keys", "rotate", "--wait", "0", *folder)
+    resumed = answer("keys", "rotate", "--resume", "--wait", "0", *folder)
+    signing = answer("keys", "rotate-signing", "--wait", "0", *folder)
+    (tmp_path / "old.key").write_text((tmp_path / "root.key").read_text())
+    (tmp_path / "root.key").write_text("cd" * 32)
+    root = answer("keys", "rotate-root", *folder, WATCHWORD_PREVIOUS_ROOT_KEY=(tmp_path / "old.key").read_text().strip())
+    found = {one["scope"]: one for one in answer("keys", "status", *folder)["keys"]}
+
+    assert rotated["keys"] >= 1
+    assert {"keys": 0, "values": 0} == resumed
+    assert 2 == signing["version"] == found["instance/signing"]["active"]
+    assert root["resealed"] >= 4
+    assert (2, True) == (found[f"org/{org}"]["active"], found[f"org/{org}"]["underRootOfNow"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(shell: str) -> None:
+    code, out, _ = invoked("completion", shell)
+
+    assert (0, True) == (code, "_WATCHWORD_COMPLETE" in out)
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = watchword("serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path))
+
+    assert (2, True) == (ended.returncode, "cannot listen on 127.0.0.1" in ended.stderr)

@@ -1,0 +1,200 @@
+"""A server process: it drains, it restarts what dies, it speaks TLS, and it loses nothing it acknowledged."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import os
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.cli.serving import serving
+
+BOOT = {"email": "admin@example.com", "password": "correct horse battery", "organization": "Acme"}
+ROOT_KEY = "ab" * 32
+
+
+def boot(url: str) -> tuple[str, str]:
+    made = httpx.post(f"{url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()
+    return made["identity"]["credentials"]["token"], made["organization"]["id"]
+
+
+def test_a_server_with_a_login_says_where_it_is_and_the_password_opens_it(tmp_path: Path) -> None:
+    with serving(tmp_path, "--with-login") as server:
+        login = {"email": server.said["email"], "password": server.said["password"]}
+        reply = httpx.post(f"{server.url}/api/v3/auth/login", json=login, timeout=60)
+        code = server.stop()
+    with serving(tmp_path, "--with-login") as again:
+        said = again.said
+
+    assert (200, 0) == (reply.status_code, code)
+    assert "password" not in said
+    assert 0o600 == (tmp_path / "root.key").stat().st_mode & 0o777
+
+
+async def test_requests_under_way_are_answered_after_sigterm(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        token, org = boot(server.url)
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = b'{"name": "late", "organizationId": "' + org.encode() + b'"}'
+        head = f"POST /api/v1/identities HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+        writer.write(head.encode() + f"content-length: {len(body)}\r\n\r\n".encode() + body[:10])
+        await writer.drain()
+        await asyncio.to_thread(httpx.get, f"{server.url}/healthz")
+
+        server.process.send_signal(signal.SIGTERM)
+        refused = await asyncio.to_thread(until_refused, server.url)
+        writer.write(body[10:])
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        code = await asyncio.to_thread(server.process.wait, 60)
+
+    assert refused
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert 0 == code
+    assert "drained" in server.log
+
+
+def identities(url: str, org: str, headers: dict[str, str]) -> list[str]:
+    found = httpx.get(f"{url}/api/v1/identities", params={"orgId": org}, headers=headers, timeout=60).json()["identities"]
+    return [one["identity"]["id"] for one in found]
+
+
+def until_refused(url: str) -> bool:
+    for _ in range(200):
+        try:
+            httpx.get(f"{url}/healthz", timeout=5)
+        except httpx.TransportError:
+            return True
+    return False
+
+
+async def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
+    acknowledged: list[str] = []
+    with serving(tmp_path) as server:
+        token, org = boot(server.url)
+        headers = {"authorization": f"Bearer {token}"}
+
+        async def create(client: httpx.AsyncClient, i: int) -> None:
+            try:
+                reply = await client.post("/api/v1/identities", json={"name": f"bot{i}", "organizationId": org}, headers=headers)
+            except httpx.TransportError:
+                return
+            acknowledged.append(reply.json()["identity"]["id"])
+            if len(acknowledged) == 25:
+                server.process.kill()
+
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            await asyncio.gather(*[create(client, i) for i in range(60)])
+        await asyncio.to_thread(server.process.wait, 60)
+    with serving(tmp_path) as server:
+        listed = await asyncio.to_thread(identities, server.url, org, headers)
+
+    assert len(acknowledged) >= 25
+    assert [] == [id for id in acknowledged if id not in listed]
+
+
+def children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+                command = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == parent and "spawn_main" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            if condition():
+                return True
+        except httpx.TransportError:
+            pass
+    return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+async def test_workers_share_a_socket_and_a_dead_one_is_replaced(tmp_path: Path, postgres_dsn: str) -> None:
+    with serving(tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY) as server:
+        token, org = await asyncio.to_thread(boot, server.url)
+        before = await asyncio.to_thread(children, server.process.pid)
+        os.kill(before[0], signal.SIGKILL)
+        replaced = await asyncio.to_thread(until, lambda: len(set(children(server.process.pid)) - set(before)) == 1)
+        path, headers = f"{server.url}/api/v1/identities?orgId={org}", {"authorization": f"Bearer {token}"}
+        served = await asyncio.to_thread(until, lambda: httpx.get(path, headers=headers, timeout=10).status_code == 200)
+        code = await asyncio.to_thread(server.stop)
+
+    assert 2 == len(before)
+    assert replaced
+    assert served
+    assert 0 == code
+    assert [] == children(server.process.pid)
+
+
+def pair(
+    name: str, signer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(signer[0].subject if signer else subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(1)).not_valid_after(now + dt.timedelta(1))
+        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(signer[1] if signer else key, hashes.SHA256())
+    )  # fmt: skip
+    return certificate, key
+
+
+def write(folder: Path, name: str, made: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> tuple[str, str]:
+    pem = serialization.Encoding.PEM
+    (folder / f"{name}.pem").write_bytes(made[0].public_bytes(pem))
+    (folder / f"{name}.key").write_bytes(made[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return str(folder / f"{name}.pem"), str(folder / f"{name}.key")
+
+
+def test_a_client_certificate_that_the_tls_layer_took_logs_in(tmp_path: Path) -> None:
+    authority = pair("authority")
+    ca, _ = write(tmp_path, "ca", authority)
+    cert, key = write(tmp_path, "server", pair("127.0.0.1", authority))
+    client_files = write(tmp_path, "client", pair("billing", authority))
+
+    with serving(tmp_path, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-client-ca-file", ca) as server:
+        context = ssl.create_default_context(cafile=ca)
+        presenting = ssl.create_default_context(cafile=ca)
+        presenting.load_cert_chain(*client_files)
+        with (
+            httpx.Client(base_url=server.url, verify=context, timeout=60) as plain,
+            httpx.Client(base_url=server.url, verify=presenting, timeout=60) as client,
+        ):
+            made = plain.post("/api/v1/admin/bootstrap", json=BOOT).json()
+            headers = {"authorization": f"Bearer {made['identity']['credentials']['token']}"}
+            identity = plain.post(
+                "/api/v1/identities", json={"name": "tls", "organizationId": made["organization"]["id"]}, headers=headers
+            ).json()
+            id = identity["identity"]["id"]
+            config = {"caCertificate": (tmp_path / "ca.pem").read_text(), "allowedCommonNames": "billing"}
+            attached = plain.post(f"/api/v1/auth/tls-cert-auth/identities/{id}", json=config, headers=headers)
+            without = plain.post("/api/v1/auth/tls-cert-auth/login", json={"identityId": id})
+            with_one = client.post("/api/v1/auth/tls-cert-auth/login", json={"identityId": id})
+
+    assert 200 == attached.status_code, attached.text
+    assert (400, 200) == (without.status_code, with_one.status_code), with_one.text
