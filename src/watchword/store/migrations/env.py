@@ -24,9 +24,11 @@ async def _postgres(url: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - only where PostgreSQL is used
 
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1))
-    async with engine.begin() as connection:
-        await connection.run_sync(_run)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
 
 
 def _sqlite(url: str) -> None:
