@@ -6,7 +6,6 @@ from typing import Any
 from tests.building import folder, member, names, project
 from tests.house import Api
 from watchword.services import environments
-from watchword.services.context import Ctx
 
 
 async def order(api: Api, project_id: str) -> list[str]:
@@ -142,7 +141,8 @@ async def test_the_purge_removes_what_was_deleted_before_and_nothing_else(any_ap
     any_api.clock.forward(60)
     await any_api.ok("DELETE", f"{path}/{staging}")
 
-    count = await environments.purge(Ctx(any_api.house), any_api.clock() - 30_000)
+    async with any_api.house.store.write() as tx:
+        count = await environments.purge(tx, any_api.clock() - 30_000, 100)
     restored = [(await any_api.post(f"{path}/{one}/restore")).status_code for one in (dev, staging)]
 
     assert (1, [404, 200]) == (count, restored)

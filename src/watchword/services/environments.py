@@ -21,6 +21,7 @@ from watchword.services.projects import require_slug
 from watchword.store import places as tree
 from watchword.store.engine import AlreadyThere, Tx
 
+_PURGED_AT_ONCE = 20
 SLUG_TAKEN = "The project has an environment with this slug already"
 
 EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -160,17 +161,14 @@ async def get_by_id(ctx: Ctx, environment_id: str) -> Environment:
     return await get(ctx, found.project_id, environment_id)
 
 
-async def purge(ctx: Ctx, before: int) -> int:
-    """Remove for good up to a hundred environments deleted before a moment (ms); how many there were."""
-    ctx.public("upkeep: they were deleted, and the time in which they could be restored is over")
-    async with ctx.view() as tx:
-        gone = await tree.deleted_before(tx, before)
-    for one in gone:
-        async with ctx.unit() as tx:
-            await tree.lock(tx, one.project_id)
-            now = await tree.environment(tx, one.id)
-            if now is not None and now.deleted_at is not None:
-                await erase(tx, now)
+async def purge(tx: Tx, before: int, most: int) -> int:
+    """Remove for good some environments deleted before a moment (ms); how many. Few at a time: each may hold much."""
+    gone = await tree.deleted_before(tx, before, min(most, _PURGED_AT_ONCE))
+    for one in sorted(gone, key=lambda one: one.project_id):
+        await tree.lock(tx, one.project_id)
+        now = await tree.environment(tx, one.id)
+        if now is not None and now.deleted_at is not None:
+            await erase(tx, now)
     return len(gone)
 
 

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable
 
 from watchword.domain.errors import Refusal
+from watchword.services import environments
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.services.rotation import retire_signing_keys
@@ -38,6 +39,7 @@ def moments(house: House) -> Iterable[tuple[str, sweeps.Sweep, int]]:
         ("sessions", sweeps.sessions, now - _MINUTE),
         ("links", sweeps.links, now - _MINUTE),
         ("invitations", sweeps.invitations, now - 30 * _DAY),
+        ("deleted environments", environments.purge, now - 30 * _DAY),
         ("tokens", sweeps.tokens, credentials),
         ("client secrets", sweeps.client_secrets, credentials),
         ("audit events", sweeps.events, trail),

@@ -37,7 +37,12 @@ _SHIFT = prepare(
     .where(_e.c.project_id == bindparam("of"), _e.c.position >= bindparam("first"), _e.c.position <= bindparam("last"))
     .values(position=_e.c.position + bindparam("by", type_=BigInteger))
 )
-_DELETED_BEFORE = prepare(select(*ENVIRONMENTS.columns).where(_e.c.deleted_at < bindparam("at")).order_by(_e.c.deleted_at).limit(100))
+_DELETED_BEFORE = prepare(
+    select(*ENVIRONMENTS.columns)
+    .where(_e.c.deleted_at < bindparam("at"))
+    .order_by(_e.c.deleted_at)
+    .limit(bindparam("most", type_=BigInteger))
+)
 _END = 1 << 60
 
 
@@ -89,9 +94,9 @@ async def remove_environment(tx: Tx, record: Environment) -> None:
     tx.changed(versions.tree(record.project_id))
 
 
-async def deleted_before(tx: Tx, at: int) -> list[Environment]:
-    """Up to a hundred environments that were deleted before `at`, the longest gone first."""
-    return ENVIRONMENTS.every(await tx.all(_DELETED_BEFORE, at=at))
+async def deleted_before(tx: Tx, at: int, most: int) -> list[Environment]:
+    """Up to `most` environments that were deleted before `at`, the longest gone first."""
+    return ENVIRONMENTS.every(await tx.all(_DELETED_BEFORE, at=at, most=most))
 
 
 _PLACE = prepare(
