@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def watchword(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+    command = [sys.executable, "-m", "watchword", *arguments]
+    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, timeout=120, check=False)
+
+
 class Running:
     """A server that answers at `url`."""
 

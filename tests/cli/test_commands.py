@@ -1,7 +1,6 @@
 """The command, run as a program: what it says, and how it ends."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,16 +11,11 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner
 
+from tests.cli.serving import watchword
 from watchword.cli.main import COMMANDS, main
 from watchword.settings import OPTIONS
 
 BOOT = ("bootstrap", "--email", "admin@example.com", "--password", "correct horse battery", "--organization", "Acme")
-
-
-def watchword(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
-    command = [sys.executable, "-m", "watchword", *arguments]
-    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, timeout=120, check=False)
 
 
 def invoked(*arguments: str, **environment: str) -> tuple[int, str, str]:

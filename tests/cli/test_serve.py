@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ipaddress
+import json
 import os
 import signal
 import ssl
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.cli.serving import serving
+from tests.cli.serving import serving, watchword
 
 BOOT = {"email": "admin@example.com", "password": "correct horse battery", "organization": "Acme"}
 ROOT_KEY = "ab" * 32
@@ -198,3 +199,26 @@ def test_a_client_certificate_that_the_tls_layer_took_logs_in(tmp_path: Path) ->
 
     assert 200 == attached.status_code, attached.text
     assert (400, 200) == (without.status_code, with_one.status_code), with_one.text
+
+
+def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        token, _ = boot(server.url)
+        headers = {"authorization": f"Bearer {token}"}
+        project = httpx.post(f"{server.url}/api/v2/workspace", json={"projectName": "Carried"}, headers=headers, timeout=60).json()[
+            "project"
+        ]["id"]
+        place = ("--url", server.url, "--token", token, "--project", project, "--environment", "dev")
+        (tmp_path / "in.env").write_text('A=1\nB="two words"\n')
+
+        planned = watchword("secrets", "import", *place, str(tmp_path / "in.env"), "--dry-run", "--output", "json")
+        done = watchword("secrets", "import", *place, str(tmp_path / "in.env"))
+        out = watchword("secrets", "export", *place, "--format", "json", "--file", str(tmp_path / "out.json"))
+        refused = watchword("secrets", "export", *place[:2], "--token", "nonsense", *place[4:])
+
+    assert ["A", "B"] == json.loads(planned.stdout)["created"]
+    assert "2 created: A, B" in done.stdout
+    assert 0 == out.returncode
+    assert {"A": "1", "B": "two words"} == json.loads((tmp_path / "out.json").read_text())
+    assert 0o600 == (tmp_path / "out.json").stat().st_mode & 0o777
+    assert (1, True) == (refused.returncode, "The server refused" in refused.stderr)
