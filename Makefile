@@ -33,8 +33,8 @@ demo: $(READY) ## the whole story in a minute: identity, login, secret, and thre
 	$(BIN)/watchword demo
 
 .PHONY: serve
-serve: $(READY) ## a server on this machine, left running; ARGS="--port 9000" is handed on
-	$(BIN)/watchword serve $(ARGS)
+serve: $(READY) ## a server on this machine, left running, and the login to it; ARGS="--port 9000" is handed on
+	$(BIN)/watchword serve --with-login $(ARGS)
 
 .PHONY: test
 test: $(READY) ## all tests, on SQLite and PostgreSQL, with coverage; ARGS="-k lockout" is handed on
