@@ -1,10 +1,9 @@
 """Fixtures for all tests."""
 
-from argon2 import PasswordHasher
-
-from watchword.services import passwords
-
-# At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
-passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.postgres", "tests.house"]
+
+# How long an example takes says how busy the machine is, and nothing about the rule.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("house")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.store.cache import Cache, Fresh
@@ -247,10 +247,9 @@ class Register:
 STEPS = st.lists(
     st.tuples(st.sampled_from(["write", "read", "both", "wait"]), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60
 )
-HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
+@settings(max_examples=60)
 @given(steps=STEPS)
 async def test_no_interleaving_of_writers_and_readers_gives_a_stale_answer(store: Store, steps: list[tuple[str, int, int]]) -> None:
     register = Register(store)

@@ -5,7 +5,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, LargeBinary, SmallInteger, Text, select
 
@@ -39,7 +39,7 @@ class Undo(Exception):
 
 
 @pytest.mark.parametrize("table", sorted(samples.mappers()))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6)
 @given(data=st.data())
 async def test_a_record_is_read_as_it_was_stored(store: Store, table: str, data: st.DataObject) -> None:
     mapper = samples.mappers()[table]

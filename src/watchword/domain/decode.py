@@ -70,6 +70,7 @@ def _trim(kind: Any, value: Any) -> Any:
 
 _PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?:, got `(?P<received>[^`]+)`)?")
+_BOUND = re.compile(r" (?P<side>[<>])=? (?P<limit>-?\d+)$")
 _WIRE_TYPES = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "null": "null"}
 
 
@@ -121,16 +122,20 @@ def _issue(text: str, path: tuple[str | int, ...]) -> Issue:
         text = text[: place.start()]
         path = (*path, *_steps(place["place"]))
     expected = _EXPECTED.match(text)
-    if expected and "of length" not in text:
-        received = expected["received"]
+    if expected and expected["received"]:
         return Issue(
             code="invalid_type", path=path, message=_sentence(text), expected=_WIRE_TYPES.get(expected["expected"], expected["expected"]),
-            received=_WIRE_TYPES.get(received, received) if received else None,
+            received=_WIRE_TYPES.get(expected["received"], expected["received"]),
         )  # fmt: skip
-    code = "too_small" if ">=" in text or "> " in text else "too_big" if "<=" in text or "< " in text else "custom"
-    if text.startswith("Invalid enum value"):
-        code = "invalid_enum_value"
-    return Issue(code=code, path=path, message=_sentence(text))
+    bound = _BOUND.search(text)
+    if bound:
+        low = bound["side"] == ">"
+        limit = int(bound["limit"])
+        return Issue(
+            code="too_small" if low else "too_big", path=path, message=_sentence(text), minimum=limit if low else None,
+            maximum=None if low else limit,
+        )  # fmt: skip
+    return Issue(code="invalid_enum_value" if text.startswith("Invalid enum value") else "custom", path=path, message=_sentence(text))
 
 
 def _sentence(text: str) -> str:

@@ -134,7 +134,7 @@ def verified(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Claims:
             return _person.decode(raw)
     except InvalidSignature:
         raise BadToken("The access token is not valid: invalid signature") from None
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
         raise BadToken("The access token is malformed: send a valid one or make a new one") from None
     raise Unauthorized("This kind of token is not accepted here")
 

@@ -1,0 +1,85 @@
+"""The failed-login counter: no run of failures lets more than the threshold through."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.domain.lockout import after_failure, is_locked
+from watchword.domain.model.identities import Lockout, MethodConfig
+
+KEY = "identity/universal-auth/client"
+
+
+def config(threshold: int = 3, duration: int = 300, reset: int = 30) -> MethodConfig:
+    return MethodConfig(
+        id="c", identity_id="i", method="universal-auth", config={}, ttl=0, max_ttl=0, period=0, uses_limit=0, trusted_ips=(),
+        lockout_threshold=threshold, lockout_duration=duration, lockout_reset=reset, created_at=0, updated_at=0,
+    )  # fmt: skip
+
+
+def failures(rules: MethodConfig, *times: int) -> Lockout | None:
+    state = None
+    for time in times:
+        state = after_failure(state, rules, KEY, time)
+    return state
+
+
+def test_nobody_who_never_failed_is_locked() -> None:
+    assert not is_locked(None, 0)
+
+
+def test_the_threshold_locks_for_the_duration_to_the_millisecond() -> None:
+    state = failures(config(), 0, 1, 2)
+
+    assert (False, True, False) == (is_locked(failures(config(), 0, 1), 3), is_locked(state, 300_001), is_locked(state, 300_002))
+
+
+def test_a_threshold_of_one_locks_at_the_first_failure() -> None:
+    assert is_locked(failures(config(threshold=1), 0), 1)
+
+
+def test_failures_while_locked_do_not_lengthen_the_lock() -> None:
+    locked = failures(config(), 0, 1, 2)
+
+    assert locked == after_failure(locked, config(), KEY, 200_000)
+
+
+def test_the_count_begins_anew_when_the_reset_time_has_passed_since_the_last_failure() -> None:
+    assert 1 == failures(config(), 0, 1, 30_001).failures  # type: ignore[union-attr]
+    assert 3 == failures(config(), 0, 1, 30_000).failures  # type: ignore[union-attr]
+
+
+def test_the_count_begins_anew_after_a_lock() -> None:
+    after = failures(config(), 0, 1, 2, 300_002)
+
+    assert (1, False) == (after.failures, is_locked(after, 300_003))  # type: ignore[union-attr]
+
+
+RULES = st.builds(config, threshold=st.integers(1, 6), duration=st.integers(1, 60), reset=st.integers(1, 60))
+
+
+@given(RULES, st.lists(st.integers(0, 20_000), max_size=80))
+def test_never_more_than_the_threshold_in_a_window(rules: MethodConfig, gaps: list[int]) -> None:
+    """Of any failures let through, one more than the threshold, two are a whole reset time apart or have a lock between them."""
+    now, state, let_through = 0, None, []
+    for gap in gaps:
+        now += gap
+        if not is_locked(state, now):
+            let_through.append(now)
+            state = after_failure(state, rules, KEY, now)
+
+    most = rules.lockout_threshold
+    for run in zip(*[let_through[i:] for i in range(most + 1)], strict=False):
+        pauses = [after - before for before, after in pairwise(run)]
+        assert max(pauses) >= min(rules.lockout_reset, rules.lockout_duration) * 1000
+
+
+@given(RULES, st.lists(st.integers(0, 2_000), min_size=1, max_size=40))
+def test_a_lock_ends(rules: MethodConfig, gaps: list[int]) -> None:
+    now, state = 0, None
+    for gap in gaps:
+        now += gap
+        state = after_failure(state, rules, KEY, now)
+
+    assert not is_locked(state, now + rules.lockout_duration * 1000)
