@@ -1,9 +1,15 @@
 """Fixtures for all tests."""
 
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres", "tests.house"]
+from watchword.services import passwords
+
+# At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
+passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 # How long an example takes says how busy the machine is, and nothing about the rule.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("house")
+
+pytest_plugins = ["tests.postgres", "tests.house"]
