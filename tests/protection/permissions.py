@@ -286,8 +286,8 @@ project(f"POST {_OLD}/permanent", "edit identity", "read tags", body={**_FOR, **
 project(f"POST {_OLD}/temporary", "edit identity", "read tags", body={**_FOR, **_GIVEN, **_WINDOW})
 project(f"PATCH {_OLD}", "edit identity", body={**_FOR, "privilegeSlug": "{privilege_slug}", "privilegeDetails": {"slug": "renamed"}})
 project(f"DELETE {_OLD}", "edit identity", body={**_FOR, "privilegeSlug": "{privilege_slug}"})
-project(f"GET {_OLD}/{{privilege_slug}}", "read identity", query=_FOR)
-project(f"GET {_OLD}", "read identity", query=_FOR)
+project(f"GET {_OLD}/{{privilege_slug}}", "edit identity", query=_FOR)  # the older paths ask for it even to read (contract 3.26)
+project(f"GET {_OLD}", "edit identity", query=_FOR)
 _NEW = "/api/v2/identity-project-additional-privilege"
 _DENIES = [{"subject": "tags", "action": ["read"], "inverted": True}]
 project(f"POST {_NEW}", "edit identity", body={"identityId": "{identity_id}", "projectId": "{project_id}", "permissions": [], "type": {"isTemporary": False}})
@@ -296,6 +296,48 @@ project(f"GET {_NEW}/slug/{{privilege_slug}}", "read identity", query={"identity
 project(f"GET {_NEW}/{{privilege_id}}", "read identity")
 project(f"PATCH {_NEW}/{{privilege_id}}", "edit identity", body={"slug": "renamed"})
 project(f"DELETE {_NEW}/{{privilege_id}}", "edit identity")
+
+# --- people and groups in projects, identities of projects ---------------------------------------------------------------------
+
+_SAME = {"roles": [{"role": "no-access"}]}
+for _base in ("/api/v1/projects/{project_id}/memberships", "/api/v1/workspace/{project_id}/memberships", "/api/v2/workspace/{project_id}/memberships"):
+    project(f"POST {_base}", "create member", body={"emails": ["{username}"], "roleSlugs": ["no-access"]})
+    project(f"DELETE {_base}", "delete member", body={"emails": ["{username}"]})
+    if "v2" not in _base:
+        project(f"GET {_base}", "read member")
+        project(f"POST {_base}/details", "read member", body={"username": "{username}"})
+        project(f"GET {_base}/{{membership_id}}", "read member", path={"membership_id": "project_membership_id"})
+        project(f"PATCH {_base}/{{membership_id}}", "edit member", path={"membership_id": "project_membership_id"}, body=_SAME)
+        project(f"DELETE {_base}/{{membership_id}}", "delete member", path={"membership_id": "project_membership_id"})
+for _base in ("/api/v1/projects/{project_id}/memberships/groups", "/api/v1/projects/{project_id}/groups", "/api/v2/workspace/{project_id}/groups"):
+    project(f"GET {_base}", "read groups")
+    project(f"POST {_base}/{{group_id}}", "create groups", path={"group_id": "free_group_id"}, body={"role": "no-access"})
+    project(f"GET {_base}/{{group_id}}", "read groups")
+    project(f"PATCH {_base}/{{group_id}}", "edit groups", body=_SAME)
+    project(f"DELETE {_base}/{{group_id}}", "delete groups")
+_BELONGS = "/api/v1/projects/{project_id}/identities"
+project(f"GET {_BELONGS}", "read identity")
+project(f"POST {_BELONGS}", "create identity", body={"name": "x"})
+project(f"GET {_BELONGS}/{{identity_id}}", "read identity", path={"identity_id": "owned_identity_id"})
+project(f"PATCH {_BELONGS}/{{identity_id}}", "edit identity", path={"identity_id": "owned_identity_id"}, body={"name": "x"})
+project(f"DELETE {_BELONGS}/{{identity_id}}", "delete identity", path={"identity_id": "owned_identity_id"})
+project("GET /api/v1/projects/{project_id}/access", "read member", "read identity")
+
+# --- groups -------------------------------------------------------------------------------------------------------------------
+
+_GROUPS = "/api/v1/groups"
+own_org(f"GET {_GROUPS}", "read groups", names_others=False)
+own_org(f"POST {_GROUPS}", "create groups", body={"name": "x"}, names_others=False)
+own_org(f"GET {_GROUPS}/{{group_id}}", "read groups")
+own_org(f"PATCH {_GROUPS}/{{group_id}}", "edit groups", body={"name": "x"})
+own_org(f"DELETE {_GROUPS}/{{group_id}}", "delete groups")
+for _list in ("users", "machine-identities", "members", "projects"):
+    own_org(f"GET {_GROUPS}/{{group_id}}/{_list}", "read groups")
+own_org(f"POST {_GROUPS}/{{group_id}}/users/{{username}}", "add-members groups or edit groups", path={"username": "owner_username"})
+own_org(f"DELETE {_GROUPS}/{{group_id}}/users/{{username}}", "remove-members groups or edit groups")
+own_org(f"POST {_GROUPS}/{{group_id}}/machine-identities/{{identity_id}}", "add-identities groups or edit groups",
+        path={"identity_id": "free_identity_id"})  # fmt: skip
+own_org(f"DELETE {_GROUPS}/{{group_id}}/machine-identities/{{identity_id}}", "remove-identities groups or edit groups")
 
 # --- audit log ----------------------------------------------------------------------------------------------------------------
 
@@ -314,3 +356,69 @@ own("POST /api/v1/user/me/totp/verify", body={"totp": "000000"})
 own("DELETE /api/v1/user/me/totp", body={"password": PASSWORD})
 own("POST /api/v2/password/user/password-reset", body={"oldPassword": PASSWORD, "newPassword": "another one"})
 own_org("POST /api/v2/organizations/privilege-system-upgrade", "edit settings", whole=True, names_others=False)
+
+# --- templates of auth methods ------------------------------------------------------------------------------------------------
+
+_TEMPLATES, _ON = "/api/v1/identity-templates", "machine-identity-auth-template"
+own_org(f"POST {_TEMPLATES}", f"create-templates {_ON}", names_others=False, late=True,
+        body={"name": "x", "authMethod": "ldap-auth", "templateFields": {}})  # fmt: skip
+own_org(f"GET {_TEMPLATES}", f"attach-templates {_ON}", query={"authMethod": "ldap-auth"}, names_others=False)
+own_org(f"GET {_TEMPLATES}/search", f"list-templates {_ON}", names_others=False)
+own_org(f"GET {_TEMPLATES}/{{template_id}}", f"list-templates {_ON} or attach-templates {_ON}")
+own_org(f"PATCH {_TEMPLATES}/{{template_id}}", f"edit-templates {_ON}", body={"name": "x"})
+own_org(f"DELETE {_TEMPLATES}/{{template_id}}", f"delete-templates {_ON}")
+own_org(f"GET {_TEMPLATES}/{{template_id}}/usage", f"list-templates {_ON}")
+own_org(f"POST {_TEMPLATES}/{{template_id}}/delete-usage", f"unlink-templates {_ON}", body={"identityIds": ["{free_identity_id}"]})
+
+for _method in _METHODS:
+    if _method != "token-auth":
+        org(f"POST /api/v1/auth/{_method}/identities/{{identity_id}}/test-login", "edit identity or edit-auth identity", body={}, late=True)
+org("POST /api/v1/auth/spiffe-auth/identities/{identity_id}/refresh-bundle", "edit identity or edit-auth identity")
+
+# --- OAuth 2 ------------------------------------------------------------------------------------------------------------------
+
+public("POST /oauth2/token", "POST /oauth2/introspect", "POST /oauth2/revoke", "GET /.well-known/oauth-authorization-server", body={})
+
+# --- secrets ------------------------------------------------------------------------------------------------------------------
+
+_SEES, _READS = "describeSecret secrets", "readValue secrets"
+_IN = {"workspaceId": "{project_id}", "projectId": "{project_id}", "environment": "{environment_slug}", "secretPath": "/"}
+_NAMED = {"secret_name": "secret_name"}
+for _base, _batch in (("/api/v3/secrets/raw", "/api/v3/secrets/batch/raw"), ("/api/v4/secrets", "/api/v4/secrets/batch")):
+    project(f"GET {_base}", _SEES, query=_IN)
+    project(f"GET {_base}/{{secret_name}}", _SEES, _READS, path=_NAMED, query=_IN)
+    project(f"POST {_base}/{{secret_name}}", "create secrets", path={"secret_name": "FRESH"}, body={**_IN, "secretValue": "x"})
+    project(f"PATCH {_base}/{{secret_name}}", "edit secrets", path=_NAMED, body={**_IN, "secretValue": "x"})
+    project(f"DELETE {_base}/{{secret_name}}", "delete secrets", path=_NAMED, body=_IN)
+    project(f"GET {_base}/id/{{secret_id}}", _SEES, _READS)
+    project(f"POST {_batch}", "create secrets", body={**_IN, "secrets": [{"secretKey": "FRESH", "secretValue": "x"}]})
+    project(f"PATCH {_batch}", "edit secrets", body={**_IN, "secrets": [{"secretKey": "{secret_name}", "secretValue": "x"}]})
+    project(f"DELETE {_batch}", "delete secrets", body={**_IN, "secrets": [{"secretKey": "{secret_name}"}]})
+_MOVED = {"projectSlug": "{project_slug}", "projectId": "{project_id}", "sourceEnvironment": "{environment_slug}", "sourceSecretPath": "/",
+          "destinationEnvironment": "{environment_slug}", "destinationSecretPath": "/kept", "secretIds": ["{secret_id}"]}  # fmt: skip
+project("POST /api/v3/secrets/move", "create secrets", "edit secrets", "delete secrets", _SEES, _READS, body=_MOVED)
+project("POST /api/v4/secrets/move", "create secrets", "edit secrets", "delete secrets", _SEES, _READS, body=_MOVED)
+_TAGGED = {"projectSlug": "{project_slug}", "environment": "{environment_slug}", "secretPath": "/", "tagSlugs": ["{tag_slug}"]}
+project("POST /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
+project("DELETE /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
+project("GET /api/v1/secret/{secret_id}/secret-versions", "read secret-rollback or read commits", _SEES, query={"offset": "0", "limit": "20"})
+project("POST /api/v1/secret/{secret_id}/rollback", "create secret-rollback or perform-rollback commits", "edit secrets", _READS, body={"version": 1})
+# A search finds only what the caller may see, so who may see nothing finds nothing.
+project("GET /api/v1/projects/{project_id}/secrets/search", query={"environment": "{environment_slug}", "query": "x"})
+project("GET /api/v4/secrets/batch", _SEES, query=_IN)
+project("GET /api/v4/secrets/move", _SEES, query=_IN)
+project("GET /api/v4/secrets/{secret_name}/secret-references", _SEES, path=_NAMED, query=_IN)
+project("GET /api/v4/secrets/{secret_name}/secret-reference-tree", _SEES, _READS, path=_NAMED, query=_IN)
+project("POST /api/v4/secrets/backfill-secret-references", "edit workspace", body=_IN)
+project("GET /api/v1/projects/{project_id}/secrets/export", _SEES, _READS, query={"environment": "{environment_slug}"})
+project("POST /api/v1/projects/{project_id}/secrets/import", "create secrets", "edit secrets",
+        body={"environment": "{environment_slug}", "format": "dotenv", "content": "FRESH=x"})  # fmt: skip
+
+for _base in ("/api/v1/secret-imports", "/api/v2/secret-imports"):
+    project(f"POST {_base}", "create secret-imports", _SEES, _READS, body={**_IN, "import": {"environment": "{environment_slug}", "path": "/kept"}})
+    project(f"GET {_base}", "read secret-imports", query=_IN)
+    project(f"GET {_base}/secrets/raw", _SEES, query=_IN)
+    project(f"GET {_base}/{{import_id}}", "read secret-imports")
+    project(f"PATCH {_base}/{{import_id}}", "edit secret-imports", body={**_IN, "import": {"position": 1}})
+    project(f"DELETE {_base}/{{import_id}}", "delete secret-imports", body=_IN)
+    project(f"POST {_base}/{{import_id}}/replication-resync", "read secret-imports", body=_IN)

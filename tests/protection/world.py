@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from argon2 import PasswordHasher
 
-from tests.house import PASSWORD, Api, Clock, sqlite_settings
+from tests.house import EMAIL, PASSWORD, Api, Clock, sqlite_settings
 from tests.protection.permissions import TABLE, Asks
 from watchword.app import Server, house, opened
 from watchword.domain.access import BUILT_IN, Ability, Rule, compile_rules
@@ -129,11 +129,24 @@ class World:
         ids["role_slug"] = "held"
         await self._target_identity(project)
         await self._target_person()
-        token = {"name": "kept", "workspaceId": project["id"], "scopes": [{"environment": environments[0]["slug"], "secretPath": "/"}],
+        await self._groups(project["id"])
+        await self._secrets(project["id"])
+        token = {"name": "kept", "workspaceId": project["id"], "scopes": [{"environment": environments[0]["slug"], "secretPath": "/**"}],
                  "permissions": ["read", "write"], "expiresIn": None}  # fmt: skip
         made = await api.ok("POST", "/api/v2/service-token", token)
         ids["service_token_id"] = made["serviceTokenData"]["id"]
         self.personas.append(Persona(name="service token", kind="service", token=made["serviceToken"]))
+
+    async def _secrets(self, project_id: str) -> None:
+        api, ids = self.api, self.ids
+        place = {"projectId": project_id, "environment": ids["environment_slug"], "secretPath": "/"}
+        ids["secret_name"] = "KEPT"
+        ids["secret_id"] = (await api.ok("POST", "/api/v4/secrets/KEPT", {**place, "secretValue": "kept"}))["secret"]["id"]
+        source = {"environment": "prod", "path": "/"}
+        ids["import_id"] = (await api.ok("POST", "/api/v2/secret-imports", {**place, "import": source}))["secretImport"]["id"]
+        fields = {"url": "ldaps://ldap.example.com", "bindDN": "cn=x", "bindPass": "y", "searchBase": "dc=x"}
+        template = await api.ok("POST", "/api/v1/identity-templates", {"name": "kept", "authMethod": "ldap-auth", "templateFields": fields})
+        ids["template_id"] = template["id"]
 
     async def _target_identity(self, project: Mapping[str, Any]) -> None:
         api, ids = self.api, self.ids
@@ -165,6 +178,19 @@ class World:
         waiting = {**invite, "inviteeEmails": ["waiting@example.com"]}
         ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", waiting))["completeInviteLinks"][0]["invitationId"]
         ids["session_id"] = "01a203ee-9dba-7b90-b424-1f20aa43038b"
+
+    async def _groups(self, project_id: str) -> None:
+        """A group with the identity and the person in it, in the project; the person and an identity of its own there too."""
+        api, ids, place = self.api, self.ids, f"/api/v1/projects/{project_id}"
+        ids |= {"username": "target@example.com", "owner_username": EMAIL}
+        ids["free_group_id"] = (await api.ok("POST", "/api/v1/groups", {"name": "free"}))["id"]
+        ids["group_id"] = (await api.ok("POST", "/api/v1/groups", {"name": "kept"}))["id"]
+        await api.ok("POST", f"/api/v1/groups/{ids['group_id']}/machine-identities/{ids['identity_id']}")
+        await api.ok("POST", f"/api/v1/groups/{ids['group_id']}/users/{ids['username']}")
+        await api.ok("POST", f"{place}/groups/{ids['group_id']}", {"role": "no-access"})
+        joined = await api.ok("POST", f"{place}/memberships", {"emails": [ids["username"]], "roleSlugs": ["no-access"]})
+        ids["project_membership_id"] = joined["memberships"][0]["id"]
+        ids["owned_identity_id"] = (await api.ok("POST", f"{place}/identities", {"name": "owned"}))["identity"]["id"]
 
     async def people_it(self) -> None:
         """Callers of every kind, straight into the store: over the API the boundary would refuse some of them."""

@@ -69,7 +69,7 @@ async def tags(ctx: Ctx, project_id: str) -> Mapping[str, Tag]:
     async def load(tx: Tx) -> tuple[Mapping[str, Tag], tuple[str, ...]]:
         return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
 
-    found: Mapping[str, Tag] = await ctx.fresh.get(("tags", project_id), load)
+    found: Mapping[str, Tag] = await ctx.fresh.get(("tags by id", project_id), load)
     return found
 
 
@@ -151,7 +151,7 @@ async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> H
             return (held(rows[0], labels) if rows else None), ()
         return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
 
-    found: Held | None = await ctx.fresh.get(("secret", folder_id, key, user_id), load)
+    found: Held | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), load)
     return found
 
 
