@@ -120,15 +120,16 @@ class Api:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1") -> AsyncIterator[Api]:
-    """A bootstrapped server in this process."""
+async def running(settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1", fresh: bool = True) -> AsyncIterator[Api]:
+    """A bootstrapped server in this process; not `fresh`: one more server of a database that another has bootstrapped."""
     clock = Clock()
     parts = msgspec.structs.replace(house(settings, outside=outside), clock=clock)
     async with opened(parts):
         transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
             api = Api(parts, clock, client)
-            await api.bootstrap()
+            if fresh:
+                await api.bootstrap()
             yield api
 
 

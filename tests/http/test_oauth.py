@@ -129,7 +129,9 @@ async def test_a_wrong_secret_and_an_unknown_client_sound_the_same_and_leave_the
         ({"grant_type": "client_credentials", "client_id": "\x00", "client_secret": "\x00"}, {}, 401, "invalid_client"),
     ],
 )
-async def test_refusals_have_the_words_of_rfc_6749(any_api: Api, fields: dict[str, str], headers: dict[str, str], status: int, code: str) -> None:
+async def test_refusals_have_the_words_of_rfc_6749(
+    any_api: Api, fields: dict[str, str], headers: dict[str, str], status: int, code: str
+) -> None:
     reply = await form(any_api, "/oauth2/token", fields, headers)
 
     assert (status, code) == (reply.status_code, reply.json()["error"])
@@ -138,7 +140,9 @@ async def test_refusals_have_the_words_of_rfc_6749(any_api: Api, fields: dict[st
 
 async def test_a_parameter_twice_and_a_body_that_is_no_form_are_refused(api: Api) -> None:
     twice = await api.client.post(
-        "/oauth2/token", content=b"grant_type=client_credentials&grant_type=x", headers={"content-type": "application/x-www-form-urlencoded"}
+        "/oauth2/token",
+        content=b"grant_type=client_credentials&grant_type=x",
+        headers={"content-type": "application/x-www-form-urlencoded"},
     )
     json = await api.client.post("/oauth2/token", json={"grant_type": "client_credentials"})
 

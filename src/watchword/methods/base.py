@@ -114,9 +114,7 @@ class Trial(Checks):
         super().__init__()
         self.first: Denied | None = None  # what the login would have been refused for
 
-    def require(
-        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
-    ) -> None:
+    def require(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record the check; raise only where nothing sensible could follow."""
         try:
             super().require(passed, reason, message, expected=expected, presented=presented, status=status)

@@ -9,4 +9,6 @@ class Config(Schema, frozen=True, kw_only=True):
     """Nothing beyond what all methods have."""
 
 
-METHOD: AuthMethod[Config, Schema] = AuthMethod(slug=SLUG, wrapper="identityTokenAuth", title="Token Auth", config=Config, login=None, verify=None)
+METHOD: AuthMethod[Config, Schema] = AuthMethod(
+    slug=SLUG, wrapper="identityTokenAuth", title="Token Auth", config=Config, login=None, verify=None
+)

@@ -51,7 +51,8 @@ def body(method: Method) -> type[Schema]:
     """What OpenAPI shows: the login's body, where nothing is required, and the circumstances."""
     assert method.login is not None
     fields = [
-        (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name)) for field in msgspec.structs.fields(method.login)
+        (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name))
+        for field in msgspec.structs.fields(method.login)
     ]
     title = method.login.__module__.rpartition(".")[2].title().replace("_", "") + "Trial"
     struct: type[Schema] = msgspec.defstruct(title, fields, bases=(Circumstances,), frozen=True, kw_only=True, rename="camel")  # type: ignore[assignment]
@@ -77,7 +78,12 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str
     if around.address and method.slug == universal.SLUG:
         networks = compile_ranges(universal.ranges(msgspec.convert(record.config, universal.Config)))
     found = Found(
-        config=record, identity=identity, org=org, template=template, is_member=member is not None and member.is_active, secret_networks=networks
+        config=record,
+        identity=identity,
+        org=org,
+        template=template,
+        is_member=member is not None and member.is_active,
+        secret_networks=networks,
     )
     tried = await _tried(ctx, method, found, given, around)
     await ctx.audit_read(
@@ -142,7 +148,14 @@ async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, An
     if how == "locator":
         is_its = what == found.config.locator
         checks.require(is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64])
-    inside = Ctx(ctx.house, actor=Actor(kind="nobody"), now=ctx.now, request_id=ctx.request_id, address=around.address, certificate=around.certificate)
+    inside = Ctx(
+        ctx.house,
+        actor=Actor(kind="nobody"),
+        now=ctx.now,
+        request_id=ctx.request_id,
+        address=around.address,
+        certificate=around.certificate,
+    )
     verified = await login.prove(inside, method, proof, found, checks)
     if verified.credential_id is not None:
         await login.require_use_left(inside, found, verified.credential_id, checks)

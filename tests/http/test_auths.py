@@ -1,0 +1,242 @@
+"""Every auth method over HTTP against its own outside: attached, proved, refused with a story, changed and removed."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.building import project
+from tests.house import Api, running, sqlite_settings
+from tests.methods.world import NOW, PROXY, SLUGS, Case, World, the_world
+from tests.minting import mint
+from watchword.methods import METHODS
+from watchword.services.login import UNPROVED
+from watchword.store import schema
+
+STRANGER = "01a203ee-9dba-7b90-b424-1f20aa43038b"
+WRAPPERS = {method.slug: method.wrapper for method in METHODS}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with the_world() as found:
+        yield found
+
+
+@pytest.fixture
+async def abroad(tmp_path: Path, world: World) -> AsyncIterator[Api]:
+    """A server whose way out leads to `world`, behind a proxy that it trusts."""
+    async with running(sqlite_settings(tmp_path, trusted_proxies=("127.0.0.1/32",)), outside=world.outside) as found:
+        yield found
+
+
+@pytest.fixture(params=SLUGS)
+def case(request: pytest.FixtureRequest, world: World) -> Case:
+    return world.cases[request.param]
+
+
+def of(case: Case, identity_id: str) -> str:
+    return f"/api/v1/auth/{case.slug}/identities/{identity_id}"
+
+
+async def log_in(api: Api, case: Case, body: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+    return await api.post(f"/api/v1/auth/{case.slug}/login", body, token=None, headers=case.headers if headers is None else headers)
+
+
+async def attached(api: Api, case: Case, role: str = "member", **more: Any) -> str:
+    identity = await api.identity(role)
+    await api.ok("POST", of(case, identity["id"]), case.config | more)
+    return str(identity["id"])
+
+
+async def story(api: Api, reply: Any) -> dict[str, Any]:
+    return (await api.ok("GET", f"/api/v1/organization/login-denials/{reply.json()['reqId']}"))["loginDenial"]
+
+
+async def test_a_good_proof_gets_a_token_that_works_and_says_who_was_proved(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case)
+
+    reply = await log_in(abroad, case, case.good(identity_id))
+    token = reply.json()["accessToken"]
+    seen = await abroad.get(f"/api/v1/identities/{identity_id}", token=token)
+
+    assert (200, "Bearer", 2_592_000, 2_592_000) == (
+        reply.status_code, reply.json()["tokenType"], reply.json()["expiresIn"], reply.json()["accessTokenMaxTTL"],
+    )  # fmt: skip
+    assert 200 == seen.status_code
+    claims = _claims(token)
+    assert (case.slug, identity_id) == (claims["authMethod"], claims["identityId"])
+    for method, facts in case.auth.items():
+        assert facts.items() <= claims["identityAuth"][method].items()
+
+
+def _claims(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_one_story_each(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case)
+    bad = case.headers if case.bad_headers is None else case.bad_headers
+
+    wrong = await log_in(abroad, case, case.bad(identity_id), bad)
+    unknown = await log_in(abroad, case, case.bad(STRANGER), bad)
+
+    def heard(reply: Any) -> Any:
+        return reply.status_code, {name: value for name, value in reply.json().items() if name != "reqId"}, set(reply.headers)
+
+    assert heard(wrong) == heard(unknown)
+    assert (401, UNPROVED) == (wrong.status_code, wrong.json()["message"])
+    told = await story(abroad, wrong)
+    assert (case.reason, identity_id, case.slug) == (told["reason"], told["identityId"], told["authMethod"])
+    assert [False] == [check["passed"] for check in told["checks"]][-1:]
+    async with abroad.house.store.read() as tx:
+        rows = await tx.all(select(schema.denials.c.request_id, schema.denials.c.reason))
+    assert {(wrong.json()["reqId"], case.reason), (unknown.json()["reqId"], "not_configured")} == {tuple(row) for row in rows}
+
+
+async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case)
+    path, wrapper = of(case, identity_id), WRAPPERS[case.slug]
+    read = (await abroad.ok("GET", path))[wrapper]
+    token = (await log_in(abroad, case, case.good(identity_id))).json()["accessToken"]
+
+    changed = (await abroad.ok("PATCH", path, {"accessTokenTTL": 60, "accessTokenTrustedIps": [{"ipAddress": "0.0.0.0/0"}]}))[wrapper]
+    later = await log_in(abroad, case, case.good(identity_id))
+    twice = await abroad.post(path, case.config)
+    removed = await abroad.delete(path)
+    dead = await abroad.get(f"/api/v1/identities/{identity_id}", token=token)
+    after = [await abroad.get(path), await abroad.patch(path, {}), await abroad.delete(path)]
+
+    differing = {name for name in read if read[name] != changed[name]}
+    assert {"accessTokenTTL", "accessTokenTrustedIps", "updatedAt"} == differing
+    assert [{"type": "ipv4", "prefix": 0, "ipAddress": "0.0.0.0"}] == changed["accessTokenTrustedIps"]
+    assert (200, 60) == (later.status_code, later.json()["expiresIn"])
+    assert (400, 200, 401) == (twice.status_code, removed.status_code, dead.status_code)
+    assert [404] * 3 == [reply.status_code for reply in after]
+    assert 401 == (await log_in(abroad, case, case.good(identity_id))).status_code
+    await abroad.ok("POST", path, case.config)
+    assert 401 == (await abroad.get(f"/api/v1/identities/{identity_id}", token=token)).status_code
+
+
+async def test_a_renewal_checks_again_what_issued_the_token(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case, accessTokenTTL=3600)
+    token = (await log_in(abroad, case, case.good(identity_id))).json()["accessToken"]
+
+    async def renewed() -> int:
+        return (await abroad.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None)).status_code
+
+    at_first = await renewed()
+    await abroad.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]})
+    elsewhere = await renewed()
+    await abroad.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "127.0.0.0/8"}]})
+    back = await renewed()
+    await abroad.ok("POST", f"/api/v1/identities/{identity_id}/disable", {})
+    disabled = await renewed()
+    refused = await log_in(abroad, case, case.good(identity_id))
+    await abroad.ok("POST", f"/api/v1/identities/{identity_id}/enable", {})
+    await abroad.ok("DELETE", of(case, identity_id))
+
+    assert (200, 403, 200, 401) == (at_first, elsewhere, back, disabled)
+    assert 401 == refused.status_code
+    assert "identity_disabled" == (await story(abroad, refused))["reason"]
+    assert 401 == await renewed()
+
+
+async def test_trying_a_login_shows_every_check_and_changes_nothing(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case)
+    certificate = {"certificate": case.headers[next(iter(PROXY))]} if case.headers else {}
+    wrong = {"certificate": case.bad_headers[next(iter(PROXY))]} if case.bad_headers else {}
+    body, path = case.good(identity_id), of(case, identity_id)
+
+    good = await abroad.ok("POST", f"{path}/test-login", body | certificate)
+    bad = await abroad.ok("POST", f"{path}/test-login", case.bad(identity_id) | wrong)
+    unsaved = await abroad.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | {"configuration": case.config})
+    network = {"configuration": case.config | {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]}, "address": "192.0.2.7"}
+    elsewhere = await abroad.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | network)
+
+    assert (True, True, None) == (good["passed"], good["isProved"], good["reason"])
+    assert good["checks"]
+    assert all(check["passed"] for check in good["checks"])
+    assert (False, False, case.reason) == (bad["passed"], bad["isProved"], bad["reason"])
+    assert (True, "address_not_trusted") == (unsaved["passed"], elsewhere["reason"])
+    if case.slug != "alicloud-auth":  # where the cloud itself takes a nonce once
+        assert 200 == (await log_in(abroad, case, body)).status_code  # the proof that was tried is not used up
+    assert [] == (await abroad.ok("GET", "/api/v1/organization/login-denials"))["loginDenials"]
+
+
+async def test_only_who_may_change_a_method_may_try_it(abroad: Api, case: Case) -> None:
+    identity_id = await attached(abroad, case, role="admin")
+    _, member = await abroad.bot("member")
+
+    reply = await abroad.post(f"{of(case, identity_id)}/test-login", case.good(identity_id), token=member)
+
+    assert 403 == reply.status_code
+
+
+async def test_all_methods_live_together_on_one_identity(abroad: Api, world: World) -> None:
+    identity = await abroad.identity("member")
+    await abroad.universal(identity["id"])
+    await abroad.ok("POST", f"/api/v1/auth/token-auth/identities/{identity['id']}", {})
+    for case in world.cases.values():
+        await abroad.ok("POST", of(case, identity["id"]), case.config)
+
+    tokens = {slug: (await log_in(abroad, case, case.good(identity["id"]))).json()["accessToken"] for slug, case in world.cases.items()}
+    await abroad.ok("DELETE", of(world.cases["oidc-auth"], identity["id"]))
+    seen = {slug: (await abroad.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code for slug, token in tokens.items()}
+    listed = (await abroad.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"]["authMethods"]
+
+    assert {slug: 401 if slug == "oidc-auth" else 200 for slug in SLUGS} == seen
+    assert {"universal-auth", "token-auth", *SLUGS} - {"oidc-auth"} == set(listed)
+
+
+async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobody(abroad: Api, world: World) -> None:
+    case = world.cases["ldap-auth"]
+    identity_id = await attached(abroad, case, lockoutThreshold=3)
+    good, bad = case.good(identity_id), case.bad(identity_id)
+
+    for _ in range(3):
+        assert 401 == (await log_in(abroad, case, bad | {"username": " ADA"})).status_code
+    locked = await log_in(abroad, case, good)
+    other = await log_in(abroad, case, good | {"username": "bob", "password": "bob's password"})
+    shown = (await abroad.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"]["activeLockoutAuthMethods"]
+    cleared = await abroad.ok("POST", f"{of(case, identity_id)}/clear-lockouts")
+    again = await log_in(abroad, case, good)
+
+    assert (401, 200, 200) == (locked.status_code, other.status_code, again.status_code)
+    assert "locked_out" == (await story(abroad, locked))["reason"]
+    assert (["ldap-auth"], {"deleted": 1}) == (shown, cleared)
+
+    await abroad.ok("PATCH", of(case, identity_id), {"url": "ldaps://localhost:1"})
+    for _ in range(4):
+        down = await log_in(abroad, case, good)
+    assert "directory_unavailable" == (await story(abroad, down))["reason"]
+    await abroad.ok("PATCH", of(case, identity_id), {"url": case.config["url"]})
+    assert 200 == (await log_in(abroad, case, good)).status_code
+
+
+async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(abroad: Api, world: World) -> None:
+    case = world.cases["oidc-auth"]
+    identity_id = await attached(abroad, case, role="no-access")
+    made = await project(abroad)
+    right = {
+        "subject": "secret-folders",
+        "action": ["create"],
+        "conditions": {"environment": {"$eq": "d{{identity.auth.oidc.claims.short}}v"}},
+    }
+    await abroad.ok("PATCH", of(case, identity_id), {"claimMetadataMapping": {"short": "letter"}})
+    role = {"slug": "by-claim", "name": "By claim", "permissions": [right]}
+    await abroad.ok("POST", f"/api/v1/projects/{made['id']}/roles", role)
+    await abroad.ok("POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity_id}", {"role": "by-claim"})
+
+    async def may_create(name: str, letter: str) -> int:
+        said = {"iss": "https://issuer.test", "sub": "repo:org/app", "aud": "watchword", "iat": NOW, "exp": NOW + 3000, "letter": letter}
+        token = (await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})).json()["accessToken"]
+        body = {"workspaceId": made["id"], "environment": "dev", "name": name, "path": "/"}
+        return (await abroad.post("/api/v1/folders", body, token=token)).status_code
+
+    assert (200, 403) == (await may_create("one", "e"), await may_create("two", "x"))
