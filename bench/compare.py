@@ -176,7 +176,7 @@ class Bench:
                 caller.close()
                 if answer.status < 300:
                     self._prepared[key] = path = self._loader.keep(f"{server.name}-{operation}", requests)
-                    self._loader.run(server.port, path, connections=8, seconds=1)
+                    self._loader.warm(server.port, path, len(requests))
                 else:
                     self._why[key] = f"answers {answer.status}: {answer.body[:200].decode(errors='replace')}"
                     self._say(f"{server.name} {operation}: {self._why[key]}")

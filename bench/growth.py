@@ -170,7 +170,7 @@ class _Engine:
                 why_not[prefix + operation] = f"answers {answer.status}"
                 continue
             ready[operation] = self._loader.keep(operation, requests)
-            self._loader.run(server.port, ready[operation], connections=_CONNECTIONS, seconds=1)
+            self._loader.warm(server.port, ready[operation], len(requests))
         for turn in range(self._plan.rounds):
             for operation, requests_file in ready.items():
                 for target, name in ((floor, "floor"), (server, prefix + operation)):

@@ -42,6 +42,7 @@ function done(summary, latency, each)
 end
 """
 _MARK = "RESULT "
+_WARMING = 20  # seconds at most
 _FAULTS = ("connect", "read", "write", "status", "timeout")
 
 
@@ -104,6 +105,15 @@ class Loader:
                 raw = request.raw()
                 file.write(f"{len(raw)}\n".encode() + raw)
         return path
+
+    def warm(self, port: int, requests: Path, count: int) -> None:
+        """Send all of the `count` requests at least once, so that no measured run is the first to ask for something."""
+        sent = 0
+        for _ in range(_WARMING):
+            result = self.run(port, requests, connections=8, seconds=1, start=sent)
+            sent += result.requests
+            if sent >= count:
+                return
 
     def run(self, port: int, requests: Path, *, connections: int, seconds: int, start: int = 0) -> Result:
         """Send requests for some seconds over that many connections, each waiting for its answer before it sends the next."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy import bindparam, insert
 
 from watchword.cli.bootstrap import make
 from watchword.domain.model import Record
@@ -20,9 +21,9 @@ from watchword.methods import universal
 from watchword.services.house import House
 from watchword.services.keys import Sealer, org_scope, project_scope
 from watchword.services.secrets.sealed import Plain, sealed
-from watchword.store import audit, credentials, identities, places, projects, secrets, versions
+from watchword.store import audit, credentials, identities, places, projects, schema, secrets, versions
 from watchword.store.access import HELD, MEMBERSHIPS
-from watchword.store.engine import Tx
+from watchword.store.engine import Tx, prepare
 from watchword.store.mapping import Mapper
 
 ENVIRONMENT = "bench"
@@ -113,15 +114,21 @@ class _Rows:
 
 
 Fill = Callable[[int], None]
+_VERSION = prepare(insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
 
 
-async def _fill(parts: House, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str) -> None:
+async def _fill(parts: House, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str,
+                grown: Callable[[int], str | None] | None = None) -> None:  # fmt: skip
+    """Store what `fill` adds for each number, and a version row for each family that `grown` names: others have grown with them."""
     for begin in range(first, last, _BATCH):
-        for number in range(begin, min(last, begin + _BATCH)):
+        batch = range(begin, min(last, begin + _BATCH))
+        for number in batch:
             fill(number)
         async with parts.store.write() as tx:
             for table in tables:
                 await table.flush(tx)
+            if grown is not None:
+                await tx.many(_VERSION, [{"key": key, "n": 1} for key in map(grown, batch) if key])
             tx.changed(*families)
 
 
@@ -156,7 +163,7 @@ async def add_identities(parts: House, world: World, first: int, last: int) -> N
         in_project.add(id=_id("access", number), actor_id=own)
         project_roles.add(id=_id("role", number), membership_id=_id("access", number))
 
-    await _fill(parts, first, last, rows, fill, versions.identity("seed"))
+    await _fill(parts, first, last, rows, fill, versions.identity("seed"), grown=lambda number: versions.identity(identity_id(number)))
 
 
 async def add_secrets(parts: House, world: World, first: int, last: int) -> None:
@@ -184,7 +191,10 @@ async def add_secrets(parts: House, world: World, first: int, last: int) -> None
         stored.add(id=own, folder_id=where, key=key_of(number), value=envelope)
         history.add(id=_id("version", number), secret_id=own, folder_id=where, key=key_of(number), value=envelope)
 
-    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"))
+    def family(number: int) -> str | None:
+        return versions.folder(_id("folder", number // IN_FOLDER)) if number % IN_FOLDER == 0 else None
+
+    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"), grown=family)
 
 
 def _envelope(key: Sealer, row: StoredSecret) -> bytes:

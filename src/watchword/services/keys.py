@@ -27,12 +27,13 @@ from watchword.store.mapping import Mapper
 _KEYS = Mapper(DataKey, schema.data_keys)
 _t = schema.data_keys
 _ALL_OF = prepare(select(*_KEYS.columns).where(_t.c.scope == bindparam("of")).order_by(_t.c.version))
-_BELOW = prepare(select(*_KEYS.columns).where(_t.c.scope.like("instance/%")).order_by(_t.c.scope, _t.c.version))
 _KEPT = 20_000
 
 HMAC = "instance/hmac"
 SIGNING = "instance/signing"
 PEOPLE = "instance/people"  # seals what belongs to a person and no organization: the second factor
+# By name: a prefix would be looked for among the keys of all organizations and projects.
+_BELOW = prepare(select(*_KEYS.columns).where(_t.c.scope.in_((HMAC, SIGNING, PEOPLE))).order_by(_t.c.scope, _t.c.version))
 
 
 class WrongRootKey(Exception):
