@@ -351,7 +351,7 @@ for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace
 
 # --- proofs of one's own: a wrong one is refused as 401, so only the refusals before it are looked at --------------------------
 
-own("POST /api/v2/auth/mfa/verify", body={"mfaToken": "000000"})
+own("POST /api/v2/auth/mfa/verify", body={"mfaToken": "000000", "mfaMethod": "email"})
 own("POST /api/v1/user/me/totp/verify", body={"totp": "000000"})
 own("DELETE /api/v1/user/me/totp", body={"password": PASSWORD})
 own("POST /api/v2/password/user/password-reset", body={"oldPassword": PASSWORD, "newPassword": "another one"})

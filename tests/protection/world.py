@@ -221,6 +221,9 @@ class World:
                 self.personas.append(await self.caller(ctx, tx, f"{dead} ({kind})", kind, built("organization", "admin"), None, dead=dead))
             theirs = await self.caller(ctx, tx, f"other tenant's {kind}", kind, built("organization", "admin"), None, org_id=other_id)
             self.personas.append(msgspec.structs.replace(theirs, tenant="theirs"))
+        admin = built("organization", "admin")
+        owing = await self.caller(ctx, tx, "an administrator who owes a second factor", "user", admin, built("project", "admin"), owes=True)
+        self.personas.append(msgspec.structs.replace(owing, kind="pending"))
         self.personas.append(await self.caller(ctx, tx, "the project's own identity", "identity", (), built("project", "member"), scoped=True))
 
     async def _special(self, ctx: Ctx, tx: Tx, asks: Asks) -> None:
@@ -235,7 +238,7 @@ class World:
 
     async def caller(
         self, ctx: Ctx, tx: Tx, name: str, kind: str, org: tuple[Rule, ...], project: tuple[Rule, ...] | None, *, dead: str = "",
-        org_id: str = "", scoped: bool = False,
+        org_id: str = "", scoped: bool = False, owes: bool = False,
     ) -> Persona:  # fmt: skip
         """An identity or a person with roles of these rules, and its token."""
         id, org_id = ctx.new_id(), org_id or self.api.org_id
@@ -243,7 +246,7 @@ class World:
         if kind == "identity":
             token = await self._identity(ctx, tx, id, name, org_id, project_id if scoped else None, dead)
         else:
-            token = await self._person(ctx, tx, id, org_id, dead)
+            token = await self._person(ctx, tx, id, org_id, dead, owes=owes)
         await self._join(ctx, tx, kind, id, org_id, None, org, is_active=dead != "suspended")
         if project is not None:
             await self._join(ctx, tx, kind, id, org_id, project_id, project)
@@ -271,10 +274,11 @@ class World:
             return ctx.house.keys.signer.sign(msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1))
         return issued.token
 
-    async def _person(self, ctx: Ctx, tx: Tx, id: str, org_id: str, dead: str) -> str:
+    async def _person(self, ctx: Ctx, tx: Tx, id: str, org_id: str, dead: str, *, owes: bool) -> str:
         user = User(
-            id=id, email=f"{id}@example.com", password_hash=self.password_hash, is_active=dead != "disabled", created_at=ctx.now, updated_at=ctx.now
-        )
+            id=id, email=f"{id}@example.com", password_hash=self.password_hash, is_active=dead != "disabled", mfa_method="totp" if owes else None,
+            created_at=ctx.now, updated_at=ctx.now,
+        )  # fmt: skip
         await people.add_user(tx, user)
         session = Session(
             id=ctx.new_id(), user_id=id, address="", user_agent="", created_at=ctx.now, last_used_at=ctx.now,

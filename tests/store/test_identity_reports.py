@@ -1,0 +1,89 @@
+"""The reports on 50,000 identities: their first and their last page come from an index, on both engines."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tests.house import Api
+from watchword.domain.model.identities import Identity
+from watchword.store import identity_reports
+from watchword.store.identities import IDENTITIES
+
+MANY, DAY = 50_000, 24 * 3600 * 1000
+
+
+def _one(api: Api, number: int, now: int) -> Identity:
+    """A third never logged in, a third logged in long ago or lately, a third also expires some time."""
+    return Identity(
+        id=f"0190{number:04x}-0000-7000-8000-{number:012x}", org_id=api.org_id, name=f"bot {number}",
+        last_login_at=None if number % 3 == 0 else now - (number % 400) * DAY, expires_at=now + (number % 500) * DAY if number % 3 == 1 else None,
+        created_at=now - 500 * DAY + number, updated_at=now,
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def crowd(any_api: Api) -> AsyncIterator[Api]:
+    now = any_api.clock()
+    async with any_api.house.store.write() as tx:
+        await tx.many(IDENTITIES.INSERT, [IDENTITIES.values(_one(any_api, number, now)) for number in range(MANY)])
+        tx.changed(f"identity/{any_api.org_id}")
+    yield any_api
+
+
+class _Plans:
+    """A view that, instead of running a statement, asks the engine how it would."""
+
+    def __init__(self, tx: Any, engine: str) -> None:
+        self.tx = tx
+        self.engine = engine
+        self.plan = ""
+
+    async def all(self, statement: Any, /, **params: Any) -> list[Any]:
+        dialect = sqlite.dialect(paramstyle="named") if self.engine == "sqlite" else postgresql.dialect()
+        literal = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        how = "EXPLAIN QUERY PLAN " if self.engine == "sqlite" else "EXPLAIN "
+        rows = await self.tx.all(text(how + literal.replace(":", "\\:")))
+        self.plan = "\n".join(str(row[-1]) for row in rows)
+        return []
+
+
+REPORTS = {
+    "unused": (identity_reports.unused, {"before"}, "ix_identities_org_login"),
+    "never-used": (identity_reports.never_used, {"before"}, "ix_identities_org_login"),
+    "expiring": (identity_reports.expiring, {"since", "before"}, "ix_identities_org_expiry"),
+}
+
+
+async def test_every_page_of_a_report_is_read_from_the_index_where_it_begins_and_takes_little_time(crowd: Api) -> None:
+    for kind in REPORTS:
+        for plan, index in [await _plan(crowd, kind, later=later) for later in (False, True)]:
+            assert index in plan
+            assert "Sort" not in plan
+            assert "TEMP B-TREE" not in plan
+        assert await _quickest(crowd, kind) < 0.05
+
+
+async def _plan(api: Api, kind: str, *, later: bool) -> tuple[str, str]:
+    ask, moments, index = REPORTS[kind]
+    now = api.clock()
+    given: dict[str, Any] = {"before": now + 30 * DAY if kind == "expiring" else now - 30 * DAY} | ({"since": now} if "since" in moments else {})
+    cursor = (now + 10 * DAY if kind == "expiring" else now - 200 * DAY, "0190c000")
+    async with api.house.store.read() as tx:
+        plans = _Plans(tx, api.house.store.name)
+        await ask(plans, api.org_id, after=cursor if later else None, limit=101, **given)
+    return plans.plan, index
+
+
+async def _quickest(api: Api, kind: str) -> float:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        found = await api.ok("GET", f"/api/v1/organization/identity-reports/{kind}", query={"days": 30})
+        took.append(time.perf_counter() - began)
+
+        assert 100 == len(found["identities"])
+    return min(took)
