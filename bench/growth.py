@@ -78,17 +78,16 @@ def path(most: int) -> list[seed.Size]:
 
 
 def curve(points: Sequence[Point], axis: str) -> list[Point]:
-    """The points at which only `axis` had grown since the one before; the small start belongs to what is there from it on."""
-    chosen: list[Point] = []
-    for before, point in zip([None, *points], points, strict=False):
-        grown = before is not None and getattr(point.size, axis) > getattr(before.size, axis)
-        if before is None and getattr(point.size, axis):
-            chosen.append(point)
-        elif grown and before is not None:
-            if before not in chosen and getattr(before.size, axis) in (0, _USUAL):
-                chosen.append(before)
-            chosen.append(point)
-    return chosen
+    """The points between which only `axis` grew, the one they start from, and the small one before them."""
+    grown = [place for place in range(1, len(points)) if _changed(points[place - 1].size, points[place].size) == [axis]]
+    if not grown:
+        return []
+    small = points[:1] if getattr(points[0].size, axis) else []
+    return [*small, points[grown[0] - 1], *[points[place] for place in grown]]
+
+
+def _changed(before: seed.Size, after: seed.Size) -> list[str]:
+    return [axis for axis in AXES if getattr(before, axis) != getattr(after, axis)]
 
 
 async def run(plan: Growth, folder: Path, say: Say) -> dict[str, Any]:
