@@ -217,3 +217,13 @@ def service_ability(actor: Actor) -> Ability:
             if "write" in actor.permissions:
                 rules.append(Rule(actions=writing, subject=subject, conditions=conditions))
     return compile_rules(rules, None)
+
+
+async def require_known(ctx: Ctx, project_id: str) -> None:
+    """Raise NotFound for a project id that belongs to nobody.
+
+    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state; contract 3.30
+    for the secrets). Everywhere else an unknown project answers as one of another organization does.
+    """
+    if await project(ctx, project_id) is None:
+        raise NotFound(f"There is no project with id {project_id[:64]!r}")

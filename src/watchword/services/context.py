@@ -95,7 +95,7 @@ class Ctx:
                     await audit.add(tx, self._events)
         finally:
             self._open = False
-        self._events.clear()
+            self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
         self.fresh.forget()
 
     @asynccontextmanager

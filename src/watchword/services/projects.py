@@ -13,7 +13,7 @@ from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.projects import Environment, Project
 from watchword.services import access as scopes
 from watchword.services import identities, places
-from watchword.services.access import ProjectScope, enter_org, enter_project, own_org, require_actor
+from watchword.services.access import ProjectScope, enter_org, enter_project, own_org, require_actor, require_known
 from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope, project_scope
 from watchword.store import access, projects, versions
@@ -148,7 +148,9 @@ async def id_of(ctx: Ctx, slug: str) -> str:
 
 
 async def get(ctx: Ctx, project_id: str) -> Found:
-    """A project that the caller is a member of."""
+    """A project that the caller is a member of. Raises NotFound once it is gone, so that Terraform notices."""
+    require_actor(ctx, "user", "identity", "service")
+    await require_known(ctx, project_id)
     scope = await enter_project(ctx, project_id)
     return Found(project=scope.project, environments=await places.environments(ctx, project_id))
 

@@ -1,6 +1,7 @@
 """Which project, environment and folder a request means: ids and slugs under several names, and a service token's own scope."""
 
 from watchword.domain.errors import BadRequest, NotFound
+from watchword.services.access import require_known
 from watchword.services.context import Ctx
 from watchword.store import projects, versions
 from watchword.store.engine import Tx
@@ -9,6 +10,7 @@ from watchword.store.engine import Tx
 async def project_id(ctx: Ctx, id: str, slug: str) -> str:
     """The project of that id, or of that slug in the caller's organization, or of a service token. Raises BadRequest, NotFound."""
     if id:
+        await require_known(ctx, id)
         return id
     if slug and ctx.actor.org_id:
         return await _by_slug(ctx, ctx.actor.org_id, slug)
