@@ -1,7 +1,6 @@
 """The reports on 50,000 identities: their first and their last page come from an index, on both engines."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -26,12 +25,12 @@ def _one(api: Api, number: int, now: int) -> Identity:
 
 
 @pytest.fixture
-async def crowd(any_api: Api) -> AsyncIterator[Api]:
+async def crowd(any_api: Api) -> Api:
     now = any_api.clock()
     async with any_api.house.store.write() as tx:
         await tx.many(IDENTITIES.INSERT, [IDENTITIES.values(_one(any_api, number, now)) for number in range(MANY)])
         tx.changed(f"identity/{any_api.org_id}")
-    yield any_api
+    return any_api
 
 
 class _Plans:

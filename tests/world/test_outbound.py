@@ -320,7 +320,7 @@ async def test_a_host_that_hangs_does_not_hold_up_others(outbound, site):
         hanging.routes["/x"] = hang
         out = outbound(places=2)
         stuck = [asyncio.create_task(out.fetch("GET", f"{hanging.url}/x", ca=CA)) for _ in range(6)]
-        while len(hanging.requests) < 2:  # noqa: ASYNC110
+        while len(hanging.requests) < 2:
             await asyncio.sleep(0)
 
         assert (await out.fetch("GET", f"{site.url}/x", ca=CA)).status == 200
@@ -440,7 +440,7 @@ async def test_a_caller_who_leaves_does_not_take_the_fetch_along(outbound, site)
     site.routes["/keys"] = later
     out = outbound()
     first = asyncio.create_task(kids(out, site, "a"))
-    while not site.requests:  # noqa: ASYNC110
+    while not site.requests:
         await asyncio.sleep(0)
     second = asyncio.create_task(kids(out, site, "a"))
     await asyncio.sleep(0)

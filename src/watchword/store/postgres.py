@@ -241,7 +241,7 @@ class PostgresStore:
             async with asyncio.timeout(2):
                 await self.versions(())
         except TimeoutError as error:
-            raise StoreDown() from error
+            raise StoreDown from error
 
     async def close(self) -> None:
         self._closed = True

@@ -82,7 +82,8 @@ users = Table(
 
 sessions = Table(
     "sessions", metadata, _id(), _of("users", "user_id"), _text("address"), _text("user_agent"), _text("org_id", null=True),
-    _flag("is_mfa_verified"), _whole("created_at"), _whole("last_used_at"), _whole("expires_at"), Index("ix_sessions_user", "user_id"), Index("ix_sessions_expiry", "expires_at"),
+    _flag("is_mfa_verified"), _whole("created_at"), _whole("last_used_at"), _whole("expires_at"),
+    Index("ix_sessions_user", "user_id"), Index("ix_sessions_expiry", "expires_at"),
 )  # fmt: skip
 
 invitations = Table(

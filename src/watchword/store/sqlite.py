@@ -272,7 +272,7 @@ class SqliteStore:
         try:
             self._writer.execute("SELECT n FROM versions WHERE key = 'start'").fetchone()
         except sqlite3.Error as error:
-            raise StoreDown() from error
+            raise StoreDown from error
 
     async def close(self) -> None:
         if not hasattr(self, "_durable") or self._closed:
