@@ -1,0 +1,110 @@
+"""Real servers: `watchword serve` in processes of their own, on free ports, over a folder or a PostgreSQL, to be killed at will.
+
+    async with serving(tmp_path) as server:                         # SQLite
+        api = await server.api()                                    # bootstrapped, as `tests.house.Api`
+    async with serving(tmp_path, dsn, count=2) as (one, two): ...   # two processes over one PostgreSQL
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+
+from tests.house import ROOT_KEY, Api
+
+UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+
+
+class Server:
+    """One process that answers at `url`."""
+
+    def __init__(self, folder: Path, dsn: str | None, number: int, options: dict[str, str]) -> None:
+        self.folder = folder
+        self.log_file = folder / f"server-{number}.log"
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")} | {
+            "WATCHWORD_DATA_DIR": str(folder), "WATCHWORD_ROOT_KEY": ROOT_KEY, "WATCHWORD_LOG_REQUESTS": "false", **options,
+        }  # fmt: skip
+        if dsn is not None:
+            self._environment["WATCHWORD_DATABASE_URL"] = dsn
+        self.process: subprocess.Popen[bytes]
+        self.url = ""
+        self._clients: list[httpx.AsyncClient] = []
+
+    def start(self, *, port: int = 0) -> None:
+        """Start, and wait until it answers."""
+        command = [sys.executable, "-m", "watchword", "serve", "--port", str(port), "--output", "json"]
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self._environment)
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, self.log_file.read_text()[-4000:]
+        self.url = str(json.loads(line)["address"])
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as a process can feel one."""
+        self.process.send_signal(signal.SIGKILL)
+        self._ended()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self._ended()
+
+    def _ended(self) -> None:
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def client(self, **options: Any) -> httpx.AsyncClient:
+        """A client of this process, closed with it."""
+        found = httpx.AsyncClient(base_url=self.url, timeout=60, limits=UNLIMITED, trust_env=False, **options)
+        self._clients.append(found)
+        return found
+
+    async def api(self, like: Api | None = None) -> Api:
+        """The house's client of this process: bootstrapped, or signed in as `like` is."""
+        found = Api(cast("Any", None), cast("Any", None), self.client())
+        if like is None:
+            await found.bootstrap()
+        else:
+            found.token, found.person, found.org_id, found.instance_token = like.token, like.person, like.org_id, like.instance_token
+        return found
+
+    async def close(self) -> None:
+        for client in self._clients:
+            with contextlib.suppress(RuntimeError):
+                await client.aclose()
+        await asyncio.to_thread(self.stop)
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, dsn: str | None = None, *, count: int = 1, **options: str) -> AsyncIterator[Any]:
+    """`count` processes over one database: a server, or a tuple of them. `options` are WATCHWORD_ variables."""
+    variables = {f"WATCHWORD_{name.upper()}": value for name, value in options.items()}
+    servers = [Server(folder, dsn, number, variables) for number in range(count)]
+    started: list[Server] = []
+    try:
+        for server in servers:  # one after the other: the first makes the tables
+            await asyncio.to_thread(server.start)
+            started.append(server)
+        yield servers[0] if count == 1 else tuple(servers)
+    finally:
+        for server in started:
+            await server.close()
