@@ -116,3 +116,10 @@ async def test_an_identity_with_delete_protection_outlives_its_organization(api:
 
     for path in (f"/api/v1/identities/{identity['id']}", f"/api/v2/organizations/{api.org_id}"):
         assert 400 == (await api.delete(path)).status_code
+
+
+async def test_an_identity_that_only_uses_named_tokens_is_not_reported_as_never_used(api: Api) -> None:
+    await api.get("/api/v1/identities/details", token=api.instance_token)
+    await api.house.journal.close()
+
+    assert ([], None) == await report(api, "never-used", days=0)

@@ -17,24 +17,36 @@ from watchword.domain.model.identities import Identity, Revocation
 from watchword.domain.model.people import Session, User
 from watchword.domain.model.projects import ServiceToken
 from watchword.domain.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
+from watchword.methods import token as token_method
 from watchword.services.context import Ctx
 from watchword.services.keys import Keyring
-from watchword.store import access, credentials, identities, people, service_tokens, versions
+from watchword.store import access, credentials, identities, logins, people, service_tokens, versions
 from watchword.store.engine import Tx
 
 _MARKS_AT_HAND = 200
+_USES_APART = 3600 * 1000  # milliseconds
 
 
 class Seen:
     """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
 
-    __slots__ = ("_capacity", "_keys", "_old", "_young")
+    __slots__ = ("_capacity", "_keys", "_noted", "_old", "_young")
 
     def __init__(self, keys: Keyring, capacity: int) -> None:
         self._keys = keys
         self._capacity = capacity
         self._young: dict[bytes, Claims] = {}
         self._old: dict[bytes, Claims] = {}
+        self._noted: dict[str, int] = {}
+
+    def is_due(self, identity_id: str, now: int) -> bool:
+        """Whether a use by this identity should be noted: the first one seen here for an hour."""
+        if now - self._noted.get(identity_id, 0) < _USES_APART:
+            return False
+        if len(self._noted) >= self._capacity:
+            self._noted.clear()
+        self._noted[identity_id] = now
+        return True
 
     def claims(self, token: str) -> Claims:
         """The claims of a token signed here. Raises BadToken."""
@@ -144,6 +156,10 @@ async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
     if isinstance(claims, PersonClaims):
         return await _person(ctx, claims)
     identity = await require_standing(ctx, claims)
+    if claims.auth_method == token_method.SLUG and seen.is_due(identity.id, ctx.now):
+        # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
+        used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=token_method.SLUG, at=ctx.now, address=ctx.address)
+        ctx.house.journal.coalesce(identity.id, used)
     return Actor(
         kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,
     )  # fmt: skip
