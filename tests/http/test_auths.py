@@ -219,6 +219,17 @@ async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobod
     assert 200 == (await log_in(abroad, case, good)).status_code
 
 
+async def test_claims_that_make_a_token_nobody_could_send_are_refused(abroad: Api, world: World) -> None:
+    case = world.cases["oidc-auth"]
+    identity_id = await attached(abroad, case, claimMetadataMapping={f"copy{n}": "long" for n in range(5)})
+    said = {"iss": "https://issuer.test", "sub": "repo:org/app", "aud": "watchword", "exp": NOW + 3000, "long": "x" * 4_000}
+
+    reply = await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})
+
+    assert 401 == reply.status_code
+    assert "claims_too_large" == (await story(abroad, reply))["reason"]
+
+
 async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(abroad: Api, world: World) -> None:
     case = world.cases["oidc-auth"]
     identity_id = await attached(abroad, case, role="no-access")

@@ -17,6 +17,7 @@ from watchword.domain.lockout import is_locked
 from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
 from watchword.domain.model.people import Organization
 from watchword.domain.model.trail import Denial
+from watchword.domain.tokens import MAX_LENGTH
 from watchword.methods import universal
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, OutsideError, Verified
 from watchword.services import sealed_config
@@ -229,6 +230,9 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
 async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified) -> Issued:
     config = found.config
     issued = new_token(ctx, found.identity, config, found.org, client_secret_id=verified.credential_id, auth=verified.claims or None)
+    if len(issued.token) > MAX_LENGTH:
+        # A token that nobody could send back is none. What makes it long is what the configuration maps into it.
+        raise Denied("claims_too_large", "The claims that are carried into the access token are too long: map fewer or shorter ones")
     actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
     metadata = {"identityId": actor.id, "identityAccessTokenId": issued.claims.jti, f"{method.wrapper}Id": config.id, **verified.audit}
     limited = config.uses_limit > 0
@@ -297,7 +301,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
 
 
 _NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member",
-                "client_secret_used_up", "client_secret_expired", "proof_replayed", "organization_unknown",
+                "client_secret_used_up", "client_secret_expired", "proof_replayed", "claims_too_large", "organization_unknown",
                 "organization_not_allowed"}  # fmt: skip
 
 
