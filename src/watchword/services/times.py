@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from functools import lru_cache
 
 
 @lru_cache(maxsize=50_000)  # a list answers the same moments again and again, and they took a third of its time
