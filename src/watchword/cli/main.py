@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("config", "Look at the settings."),
     "keys": ("keys", "Look at the keys and rotate them."),
     "secrets": ("secrets", "Carry secrets in and out."),
+    "move-in": ("move_in", "Bring everything from a running Infisical."),
     "demo": ("demo", "See the whole story on a fresh server."),
     "completion": ("completion", "Print the script that completes commands in a shell."),
 }
@@ -43,7 +44,7 @@ class Commands(click.RichGroup):
         module, does = COMMANDS[cmd_name]
         if self._only_names:
             return click.Command(cmd_name, help=does)
-        found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name)
+        found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_"))
         return found
 
     def invoke(self, ctx: click.Context) -> Any:

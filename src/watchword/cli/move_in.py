@@ -1,0 +1,114 @@
+"""`watchword move-in`: bring projects, secrets and identities from a running Infisical, through its API."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.progress import Progress
+
+from watchword.cli.output import FAILED, err, fail, is_json, output_option, say
+from watchword.services.migration import ApiRefused, Plan, Report, carry_out, survey
+
+
+class Remote:
+    """A server with Infisical's API, as `migration.Server`."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: dict[str, Any] | None = None) -> Any:
+        """The JSON of the answer. Raises ApiRefused."""
+        reply = await self._client.request(method, path, params=query, json=body)
+        if reply.status_code != 200:
+            raise ApiRefused(reply.status_code, reply.text[:500])
+        return reply.json()
+
+
+class Kept:
+    """The steps that are done, in a file, so that a run that broke off goes on where it was."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.done: set[str] = set(msgspec.json.decode(file.read_bytes(), type=list[str])) if file and file.exists() else set()
+
+    def write(self) -> None:
+        """Keep what is done so far."""
+        if self._file is not None:
+            self._file.write_bytes(msgspec.json.encode(sorted(self.done)))
+
+
+@click.command("move-in")
+@click.option("--from-url", required=True, help="The Infisical server.")
+@click.option("--from-token", envvar="WATCHWORD_FROM_TOKEN", show_envvar=True, required=True, help="An access token there.")
+@click.option("--from-org", required=True, metavar="ID", help="The organization there.")
+@click.option("--url", envvar="WATCHWORD_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True, help="Watchword.")
+@click.option("--token", envvar="WATCHWORD_TOKEN", show_envvar=True, required=True, help="An access token of an administrator here.")
+@click.option("--org", required=True, metavar="ID", help="The organization here.")
+@click.option("--project", "projects", multiple=True, metavar="ID", help="Only this project there; may be given several times.")
+@click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), help="A file that remembers finished steps.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@output_option
+def move_in(
+    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], resume: Path | None, dry_run: bool
+) -> None:  # fmt: skip
+    """Bring projects, environments, folders, secrets and identities here. Credentials are issued anew, not copied.
+
+    Every step can be run twice, so the command may be repeated after whatever went wrong.
+    """
+    try:
+        asyncio.run(_move(from_url, from_token, from_org, url, token, org, projects, Kept(resume), dry_run=dry_run))
+    except ApiRefused as error:
+        fail("A server refused", [str(error)], FAILED)
+    except httpx.TransportError as error:
+        fail("A server does not answer", [str(error) or type(error).__name__], FAILED)
+
+
+async def _move(
+    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], kept: Kept, *, dry_run: bool
+) -> None:  # fmt: skip
+    async with _client(from_url, from_token) as there, _client(url, token) as here:
+        plan = await survey(Remote(there), from_org, projects)
+        if dry_run:
+            say(_planned(plan), lambda console: _tell_plan(console, plan))
+            return
+        with Progress(console=err(), disable=is_json()) as bar:
+            task = bar.add_task("Moving in", total=plan.steps)
+
+            def progress(step: str, about: str) -> None:
+                del step
+                kept.write()
+                bar.update(task, advance=1, description=about[:60])
+
+            report = await carry_out(plan, Remote(there), Remote(here), org, done=kept.done, progress=progress)
+    say(msgspec.to_builtins(report), lambda console: _tell_report(console, report))
+
+
+def _client(url: str, token: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url.rstrip("/").removesuffix("/api"), headers={"authorization": f"Bearer {token}"}, timeout=60)
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
+    return {
+        "projects": [{"name": one.name, "slug": one.slug, "folders": len(one.folders), "secrets": one.secrets} for one in plan.projects],
+        "identities": [{"name": one.name, "role": one.role, "methods": list(one.methods)} for one in plan.identities],
+        "steps": plan.steps,
+    }  # fmt: skip
+
+
+def _tell_plan(console: Console, plan: Plan) -> None:
+    for project in plan.projects:
+        console.print(f"project {project.name}: {project.secrets} secrets in {len(project.folders)} folders", markup=False)
+    for identity in plan.identities:
+        console.print(f"identity {identity.name}: role {identity.role}, {', '.join(identity.methods) or 'no auth method'}", markup=False)
+    console.print(f"{plan.steps} steps; nothing was changed.")
+
+
+def _tell_report(console: Console, report: Report) -> None:
+    console.print(f"Moved {report.projects} projects, {report.secrets} secrets and {report.identities} identities.")
+    for one in report.by_hand:
+        console.print(f"by hand: {one}", markup=False)

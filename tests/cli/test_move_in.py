@@ -1,0 +1,37 @@
+"""`watchword move-in` between two organizations of a real server."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.processes import serving
+
+
+async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_repeated(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        api = await server.api()
+        source = await api.ok("POST", "/api/v2/workspace", {"projectName": "Shop", "slug": "the-shop"})
+        place = {"workspaceId": source["project"]["id"], "environment": "dev"}
+        await api.ok("POST", "/api/v3/secrets/raw/KEY", {**place, "secretValue": "value"})
+        org_id, token = await api.organization("There")
+        command = [sys.executable, "-m", "watchword", "move-in", "--from-url", server.url, "--from-token", api.token, "--from-org", api.org_id,
+                   "--url", server.url, "--token", token, "--org", org_id, "--resume", str(tmp_path / "done.json"), "--output", "json"]  # fmt: skip
+
+        async def run(*more: str) -> dict[str, object]:
+            done = await asyncio.to_thread(subprocess.run, [*command, *more], capture_output=True, check=False, timeout=60)
+            assert done.returncode == 0, done.stderr.decode()
+            return json.loads(done.stdout)
+
+        planned = await run("--dry-run")
+        empty = await api.ok("GET", "/api/v1/workspace", token=token)
+        first, again = await run(), await run()
+        there = (await api.ok("GET", "/api/v1/workspace", token=token))["workspaces"]
+        query = {"workspaceId": there[0]["id"], "environment": "dev"}
+        found = await api.ok("GET", "/api/v3/secrets/raw/KEY", token=token, query=query)
+
+    assert [] == empty["workspaces"]
+    assert 1 == planned["projects"][0]["secrets"]
+    assert (1, 0) == (first["secrets"], again["secrets"])
+    assert "value" == found["secret"]["secretValue"]
