@@ -1,8 +1,8 @@
 """Real servers: `watchword serve` in processes of their own, on free ports, over a folder or a PostgreSQL, to be killed at will.
 
-    async with serving(tmp_path) as server:                         # SQLite
-        api = await server.api()                                    # bootstrapped, as `tests.house.Api`
-    async with serving(tmp_path, dsn, count=2) as (one, two): ...   # two processes over one PostgreSQL
+async with serving(tmp_path) as server:                         # SQLite
+    api = await server.api()                                    # bootstrapped, as `tests.house.Api`
+async with serving(tmp_path, dsn, count=2) as (one, two): ...   # two processes over one PostgreSQL
 """
 
 import asyncio
@@ -20,7 +20,8 @@ import httpx
 
 from tests.house import ROOT_KEY, Api
 
-UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+# The server closes a connection that is idle for five seconds; on a busy machine that happens just as it is used again.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2)
 
 
 class Server:
@@ -74,7 +75,7 @@ class Server:
 
     def client(self, **options: Any) -> httpx.AsyncClient:
         """A client of this process, closed with it."""
-        found = httpx.AsyncClient(base_url=self.url, timeout=60, limits=UNLIMITED, trust_env=False, **options)
+        found = httpx.AsyncClient(base_url=self.url, timeout=60, limits=LIMITS, trust_env=False, **options)
         self._clients.append(found)
         return found
 

@@ -69,7 +69,9 @@ async def test_every_page_of_a_report_is_read_from_the_index_where_it_begins_and
 async def _plan(api: Api, kind: str, *, later: bool) -> tuple[str, str]:
     ask, moments, index = REPORTS[kind]
     now = api.clock()
-    given: dict[str, Any] = {"before": now + 30 * DAY if kind == "expiring" else now - 30 * DAY} | ({"since": now} if "since" in moments else {})
+    given: dict[str, Any] = {"before": now + 30 * DAY if kind == "expiring" else now - 30 * DAY} | (
+        {"since": now} if "since" in moments else {}
+    )
     cursor = (now + 10 * DAY if kind == "expiring" else now - 200 * DAY, "0190c000")
     async with api.house.store.read() as tx:
         plans = _Plans(tx, api.house.store.name)

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, insert, select, update
 
 from tests.store import samples
 from watchword.domain.errors import BadRequest
-from watchword.domain.model.identities import AccessToken, ClientSecret
-from watchword.store import credentials, journal, schema
+from watchword.domain.model.identities import AccessToken, ClientSecret, MethodConfig
+from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.store import credentials, journal, logins, schema
 from watchword.store.engine import AlreadyThere, Collision, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalFull
 
@@ -255,6 +256,56 @@ async def test_two_journals_over_one_database_let_through_no_more_and_never_lock
         await one.close()
 
     assert 9 * 150 == sum(answers)
+
+
+# --- lockout
+
+
+def guess(i: int) -> logins.LoginFailed:
+    config = samples.record(MethodConfig, "1", lockout_threshold=3, lockout_duration=300, lockout_reset=30)
+    denial, event = samples.record(Denial, f"g{i}"), samples.record(AuditEvent, f"g{i}")
+    return logins.LoginFailed(at=1_000 + i, denial=denial, event=event, config=config, lockout_key="k")
+
+
+def right(i: int) -> logins.LoginDone:
+    return logins.LoginDone(at=1_000, identity_id="1", event=samples.record(AuditEvent, f"r{i}"), lockout_key="k")
+
+
+async def two_of(store: Store) -> list[Journal]:
+    await limited(store)
+    found = [Journal(store), Journal(store)]
+    for one in found:
+        one.start()
+    return found
+
+
+async def test_of_a_burst_of_guesses_on_two_servers_exactly_the_threshold_is_weighed(store: Store) -> None:
+    journals = await two_of(store)
+
+    counted = await asyncio.gather(*[journals[i % 2].submit(guess(i)) for i in range(60)])
+    after = await journals[0].submit(right(0))
+    for one in journals:
+        await one.close()
+
+    assert (3, "locked_out") == (sum(counted), after)
+
+
+async def test_a_right_guess_that_comes_with_a_burst_of_wrong_ones_is_settled_after_them(store: Store, writing: Journal) -> None:
+    await limited(store)
+
+    answers = await writing.submit_all([right(0), *[guess(i) for i in range(9)]])
+
+    assert ["locked_out", True, True, True, *[False] * 6] == list(answers)
+
+
+async def test_a_success_forgets_the_failures_before_it(store: Store, writing: Journal) -> None:
+    await limited(store)
+    await writing.submit_all([guess(0), guess(1)])
+
+    done = await writing.submit(right(0))
+    counted = await writing.submit_all([guess(2), guess(3), guess(4), guess(5)])
+
+    assert (None, [True, True, True, False]) == (done, list(counted))
 
 
 # --- faults

@@ -1,0 +1,84 @@
+"""Several processes over one PostgreSQL: exact limits, and no request on any of them sees what an answered change took away."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.house import Api
+from tests.processes import serving
+from tests.services import coherence
+
+LOGIN = "/api/v1/auth/universal-auth/login"
+
+
+async def clients(servers: Any) -> list[Api]:
+    """A client of each server, the first one bootstrapped."""
+    several = servers if isinstance(servers, tuple) else (servers,)
+    first = await several[0].api()
+    return [first, *[await server.api(like=first) for server in several[1:]]]
+
+
+async def exactly_five(apis: Sequence[Api]) -> None:
+    """200 logins with a secret for five, and 200 requests with a token for five, all at once over all servers."""
+    api = apis[0]
+    identity = await api.identity("member")
+    login = await api.universal(identity["id"], {"numUsesLimit": 5}, lockoutEnabled=False)
+    limited, token = await api.bot("member", accessTokenNumUsesLimit=5)
+    path = f"/api/v1/identities/{limited['id']}"
+
+    logins = await asyncio.gather(*[apis[i % len(apis)].post(LOGIN, login, token=None) for i in range(200)])
+    requests = await asyncio.gather(*[apis[i % len(apis)].get(path, token=token) for i in range(200)])
+
+    assert [200] * 5 + [401] * 195 == sorted(reply.status_code for reply in logins)
+    assert [200] * 5 + [401] * 195 == sorted(reply.status_code for reply in requests)
+
+
+async def many_limits_at_once(apis: Sequence[Api]) -> None:
+    """Batches of several processes that count the same rows in any order: still exact, and nobody is refused for want of a lock."""
+    bots = [await apis[0].bot("member", accessTokenNumUsesLimit=20) for _ in range(6)]
+    asks = [(apis[i % len(apis)], *bots[i * 7 % 6]) for i in range(600)]
+
+    replies = await asyncio.gather(*[api.get(f"/api/v1/identities/{bot['id']}", token=token) for api, bot, token in asks])
+
+    assert [200] * 120 + [401] * 480 == sorted(reply.status_code for reply in replies)
+
+
+async def a_burst_of_guesses_locks(apis: Sequence[Api]) -> None:
+    """However many guesses are made at once, on all servers, the lock falls, and holds on all of them until it is taken off."""
+    identity = await apis[0].identity("member")
+    login = await apis[0].universal(identity["id"], lockoutThreshold=3)
+    wrong = {**login, "clientSecret": "0" * 64}
+
+    replies = await asyncio.gather(*[apis[i % len(apis)].post(LOGIN, wrong, token=None) for i in range(60)])
+    after = await asyncio.gather(*[api.post(LOGIN, login, token=None) for api in apis])
+    await apis[-1].ok("POST", f"/api/v1/auth/universal-auth/identities/{identity['id']}/clear-lockouts", {})
+    cleared = await asyncio.gather(*[api.post(LOGIN, login, token=None) for api in apis])
+
+    assert {401} == {reply.status_code for reply in (*replies, *after)}
+    assert {200} == {reply.status_code for reply in cleared}
+
+
+async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        apis = await clients(server)
+        await exactly_five(apis)
+        await a_burst_of_guesses_locks(apis)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp_path: Path, postgres_dsn: str, count: int) -> None:
+    async with serving(tmp_path, postgres_dsn, count=count, database_pool="4") as servers:
+        apis = await clients(servers)
+        await exactly_five(apis)
+        await many_limits_at_once(apis)
+        await a_burst_of_guesses_locks(apis)
+
+        changes, reads = await coherence.race(apis, await coherence.everything(apis[0]), seconds=10)
+        ended = await coherence.ends(apis, 2)
+
+    assert {name: {401} for name in ended} == ended
+    assert changes > 20
+    assert reads > changes
