@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows.")
     parser.add_argument("what", nargs="?", choices=("compare", "growth"), default="compare", help="compare (default) or growth")
     parser.add_argument(
-        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 10,000"
+        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 20,000"
     )
     parser.add_argument("--servers", type=_listed(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--operations", type=_listed(list(OPERATIONS)), help=f"of {','.join(OPERATIONS)}")
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the results, say where they are."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped on every way out
     try:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             Loader(Path(folder))  # before anything is filled: whether there is a loader
@@ -84,7 +86,7 @@ async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
 
 
 async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
-    most = given.most or (10_000 if given.quick else 1_000_000)
+    most = given.most or (20_000 if given.quick else 1_000_000)
     engines = [name for name in ("sqlite", "postgres") if name in (given.servers or SERVERS)]
     plan = growth.Growth(
         engines=engines, most=most, operations=given.operations or list(OPERATIONS),

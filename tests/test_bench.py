@@ -125,13 +125,13 @@ def test_growth_changes_one_thing_at_a_time_until_there_is_most_of_everything() 
 
 
 def test_a_curve_is_relative_to_the_floor_and_to_its_first_size() -> None:
-    sizes = growth.path(10_000)
-    points = [point(size, 5000 if size.secrets < 10_000 else 3000, floor=10_000 if size.identities < 10_000 else 5000) for size in sizes]
+    sizes = growth.path(100_000)
+    points = [point(size, 5000 if size.secrets < 100_000 else 3000, floor=10_000 if size.identities < 100_000 else 5000) for size in sizes]
 
-    assert [(10, 1.0), (1000, 1.0), (10_000, 2.0)] == growth.relative(points, "identities", CHECK)
-    found = growth.summary(growth.Growth(engines=["sqlite"], most=10_000, operations=[CHECK], seconds=1, rounds=1), points)
-    assert [("secrets", 10_000)] == [(one["axis"], one["size"]) for one in found["not_flat"]]
-    assert "not flat: sqlite, check at 10,000 secrets" in growth.as_text(found)
+    assert [(10, 1.0), (1000, 1.0), (10_000, 1.0), (100_000, 2.0)] == growth.relative(points, "identities", CHECK)
+    found = growth.summary(growth.Growth(engines=["sqlite"], most=100_000, operations=[CHECK], seconds=1, rounds=1), points)
+    assert [("secrets", 100_000)] == [(one["axis"], one["size"]) for one in found["not_flat"]]
+    assert "not flat: sqlite, check at 100,000 secrets" in growth.as_text(found)
     assert "<polyline" in growth.growth_page({**found, "machine": {}})
 
 
