@@ -170,6 +170,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
     refresh: Callable[[C, Outside], Awaitable[None]] | None = None  # fetches anew what is kept of the outside; then its route is there
     admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
+    sends_secrets_to: tuple[str, ...] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
 
 

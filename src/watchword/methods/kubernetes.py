@@ -160,5 +160,5 @@ def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None
 METHOD = AuthMethod(
     slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
     config=Config, login=Login, verify=verify, check=check, proof=("not_authenticated", "signature_invalid"),
-    template=("kubernetesHost", "caCert", "tokenReviewerJwt"),
+    template=("kubernetesHost", "caCert", "tokenReviewerJwt"), sends_secrets_to=("kubernetesHost", "caCert"),
 )  # fmt: skip

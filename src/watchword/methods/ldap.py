@@ -120,5 +120,5 @@ def _is_filter(text: str) -> bool:
 METHOD = AuthMethod(
     slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
     has_lockout=True, lockout_key=name_for_lockout, proof=("username_or_password",),
-    template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"),
+    template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"), sends_secrets_to=("url", "ldapCaCertificate"),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.errors import BadRequest, NotFound, PermissionDenied
+from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
 from watchword.domain.outside import OutsideError
 from watchword.methods import universal
@@ -89,6 +89,7 @@ async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
         stored = method_bodies.common_wire(method, record) | sealed_config.unsealed(method, record, sealer)
         read = method_bodies.read(method, {**stored, **sent, **_from_template(method, template, sealer)})
         config = _stored(method, read, sealer, record.id)
+        _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}
         await credentials.change_config(tx, record.id, config=config | kept, updated_at=ctx.now, **read.columns)
         tx.changed(versions.identity(identity.id))
@@ -102,6 +103,18 @@ def _sent(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field.encode_name for field in msgspec.structs.fields(method_bodies.body(method))}
     secrets = sealed_config.secret_fields(method)
     return {name: value for name, value in given.items() if name in fields and not (name in secrets and value == "")}
+
+
+def _require_secrets_again(method: Method, before: Mapping[str, Any], after: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
+    """Raise Invalid when stored secrets would go to another place than they were entered for.
+
+    Settings are write-only so that nobody reads them back; pointing the method at one's own server would be a way to do just that.
+    """
+    if all(before.get(name) == after.get(name) for name in method.sends_secrets_to):
+        return
+    for name in sealed_config.secret_fields(method):
+        if before.get(name) and after.get(name) and name not in sent:
+            raise Invalid.of(name, f"Enter it again: {' or '.join(method.sends_secrets_to)} changes, and it would be sent there")
 
 
 def _stored(method: Method, read: method_bodies.Read, sealer: Sealer, id: str) -> dict[str, object]:
