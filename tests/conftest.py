@@ -12,4 +12,4 @@ passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("house")
 
-pytest_plugins = ["tests.postgres", "tests.house"]
+pytest_plugins = ["tests.postgres", "tests.databases", "tests.house"]

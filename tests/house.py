@@ -15,8 +15,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.postgres import Server as Postgres
-from tests.postgres import fresh_database
+from tests.databases import emptied, placed
 from watchword.app import Server, house, opened
 from watchword.domain.secret import Secret
 from watchword.methods.base import Outside
@@ -142,9 +141,9 @@ def postgres_settings(dsn: str, **fields: Any) -> Settings:
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
+async def api(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Api]:
     """A server on SQLite."""
-    async with running(sqlite_settings(tmp_path)) as found:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path))) as found:
         yield found
 
 
@@ -152,11 +151,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 async def any_settings(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings for each engine in turn."""
     if request.param == "sqlite":
-        yield sqlite_settings(tmp_path)
+        yield sqlite_settings(placed(request.getfixturevalue("migrated_file"), tmp_path))
     else:
-        server: Postgres = request.getfixturevalue("postgres")
-        async with fresh_database(server.dsn) as dsn:
-            yield postgres_settings(dsn)
+        yield postgres_settings(await emptied(request.getfixturevalue("migrated")))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import emptied
 from tests.house import Api
 from tests.processes import serving
 from tests.services import coherence
@@ -69,8 +70,8 @@ async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 4])
-async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp_path: Path, postgres_dsn: str, count: int) -> None:
-    async with serving(tmp_path, postgres_dsn, count=count, database_pool="4") as servers:
+async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp_path: Path, migrated: str, count: int) -> None:
+    async with serving(tmp_path, await emptied(migrated), count=count, database_pool="4") as servers:
         apis = await clients(servers)
         await exactly_five(apis)
         await many_limits_at_once(apis)
