@@ -21,7 +21,9 @@ class Vault:
     def _where(self, env: str, path: str) -> dict[str, Any]:
         return {"workspaceId": self.project_id, "environment": env, "secretPath": path}
 
-    async def call(self, method: str, name: str = "", *, env: str = "dev", path: str = "/", token: str = "", api: str = RAW, **more: Any) -> Any:
+    async def call(
+        self, method: str, name: str = "", *, env: str = "dev", path: str = "/", token: str = "", api: str = RAW, **more: Any
+    ) -> Any:
         """The response of a call on one secret or, without a name, on a folder."""
         url = f"{api}/{name}" if name else api
         if method == "GET":

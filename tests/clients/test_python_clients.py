@@ -33,7 +33,15 @@ async def test_infisicalsdk_works_with_secrets_and_folders(stand: Stand) -> None
 
     seen = await asyncio.to_thread(walk)
 
-    assert {"made": "one", "read": "one", "changed": ("two", 2), "listed": ["two"], "folders": ["inner"], "path": "/inner", "left": 0} == seen
+    assert {
+        "made": "one",
+        "read": "one",
+        "changed": ("two", 2),
+        "listed": ["two"],
+        "folders": ["inner"],
+        "path": "/inner",
+        "left": 0,
+    } == seen
 
 
 async def test_infisicalsdk_hears_why_a_login_is_refused(stand: Stand) -> None:

@@ -20,7 +20,13 @@ async def project(api: Api, slug: str = "the-app") -> dict[str, Any]:
 
 
 async def test_terraform_makes_reads_and_deletes_an_identity(api: Api) -> None:
-    body = {"name": "tf", "organizationId": api.org_id, "role": "member", "hasDeleteProtection": False, "metadata": [{"key": "a", "value": "b"}]}
+    body = {
+        "name": "tf",
+        "organizationId": api.org_id,
+        "role": "member",
+        "hasDeleteProtection": False,
+        "metadata": [{"key": "a", "value": "b"}],
+    }
     made = (await api.ok("POST", "/api/v1/identities", body))["identity"]
     read = (await api.ok("GET", f"/api/v1/identities/{made['id']}"))["identity"]
     changed = (await api.ok("PATCH", f"/api/v1/identities/{made['id']}", {**body, "name": "tf2"}))["identity"]
@@ -44,9 +50,13 @@ async def test_terraform_reads_universal_auth_back_as_it_was_set(api: Api) -> No
     read = (await api.ok("GET", path))["identityUniversalAuth"]
     secret = await api.ok("POST", f"{path}/client-secrets", {"description": "d", "numUsesLimit": 0, "ttl": 0})
     data = secret["clientSecretData"]
-    revoked = await api.ok("POST", f"{path}/client-secrets/{data['id']}/revoke", {"clientSecretId": data["id"], "identityId": identity["id"]})
+    revoked = await api.ok(
+        "POST", f"{path}/client-secrets/{data['id']}/revoke", {"clientSecretId": data["id"], "identityId": identity["id"]}
+    )
 
-    assert [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}, {"type": "ipv4", "ipAddress": "10.1.2.3"}] == read["accessTokenTrustedIps"]
+    assert [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}, {"type": "ipv4", "ipAddress": "10.1.2.3"}] == read[
+        "accessTokenTrustedIps"
+    ]
     assert [{"type": "ipv4", "prefix": 0, "ipAddress": "0.0.0.0"}] == read["clientSecretTrustedIps"]
     assert (600, 1200, 3) == (read["accessTokenTTL"], read["accessTokenMaxTTL"], read["accessTokenNumUsesLimit"])
     assert made["clientId"] == read["clientId"]
@@ -96,7 +106,9 @@ async def test_terraform_patches_an_environment_with_position_zero_when_it_means
     made = await project(api)
     new = await api.ok("POST", f"/api/v1/workspace/{made['id']}/environments", {"name": "QA", "slug": "qa"})
 
-    await api.ok("PATCH", f"/api/v1/workspace/{made['id']}/environments/{new['environment']['id']}", {"name": "QA 2", "slug": "qa", "position": 0})
+    await api.ok(
+        "PATCH", f"/api/v1/workspace/{made['id']}/environments/{new['environment']['id']}", {"name": "QA 2", "slug": "qa", "position": 0}
+    )
     read = (await api.ok("GET", f"/api/v1/workspace/environments/{new['environment']['id']}"))["environment"]
 
     assert ("QA 2", 4) == (read["name"], read["position"])
@@ -118,7 +130,9 @@ async def test_terraform_reads_every_secret_by_id(api: Api) -> None:
 async def test_a_tag_keeps_its_name_apart_from_its_slug(api: Api) -> None:
     made = await project(api)
 
-    tag = (await api.ok("POST", f"/api/v1/workspace/{made['id']}/tags", {"slug": "my-tag", "name": "My Tag", "color": "#fff"}))["workspaceTag"]
+    tag = (await api.ok("POST", f"/api/v1/workspace/{made['id']}/tags", {"slug": "my-tag", "name": "My Tag", "color": "#fff"}))[
+        "workspaceTag"
+    ]
     read = (await api.ok("GET", f"/api/v1/workspace/{made['id']}/tags/{tag['id']}"))["workspaceTag"]
 
     assert ("my-tag", "My Tag", "#fff") == (read["slug"], read["name"], read["color"])
@@ -158,7 +172,14 @@ async def test_the_agent_renders_again_only_when_the_tag_of_a_list_changed(api: 
 
 async def test_go_sends_both_keys_of_a_project_one_empty_and_rust_wants_the_imports(api: Api) -> None:
     made = await project(api)
-    query = {"workspaceId": "", "workspaceSlug": "the-app", "environment": "dev", "secretPath": "/", "include_imports": "true", "recursive": "false"}
+    query = {
+        "workspaceId": "",
+        "workspaceSlug": "the-app",
+        "environment": "dev",
+        "secretPath": "/",
+        "include_imports": "true",
+        "recursive": "false",
+    }
 
     found = await api.ok("GET", "/api/v3/secrets/raw", query=query)
 
@@ -176,7 +197,9 @@ async def test_a_login_takes_a_form_a_trailing_slash_and_an_empty_authorization_
     padded = await api.client.post(path, json={name: f" {value}\n" for name, value in login.items()})
 
     assert [200] * 3 == [form.status_code, slash.status_code, padded.status_code]
-    assert {"accessToken": str, "expiresIn": int, "accessTokenMaxTTL": int, "tokenType": str} == {k: type(v) for k, v in form.json().items()}
+    assert {"accessToken": str, "expiresIn": int, "accessTokenMaxTTL": int, "tokenType": str} == {
+        k: type(v) for k, v in form.json().items()
+    }
     assert not form.json()["accessToken"].startswith("st.")
 
 

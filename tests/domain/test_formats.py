@@ -46,9 +46,16 @@ A=again
 
     found = {item.key: item for item in load("dotenv", text)}
 
-    assert {"A": "again", "B": "spaced", "C": 'double "q" \n $X', "D": 'single \\n "x"', "E": "", "F": "multi\nline", "G": "a#b", "H": "x"} == {
-        key: item.value for key, item in found.items()
-    }
+    assert {
+        "A": "again",
+        "B": "spaced",
+        "C": 'double "q" \n $X',
+        "D": 'single \\n "x"',
+        "E": "",
+        "F": "multi\nline",
+        "G": "a#b",
+        "H": "x",
+    } == {key: item.value for key, item in found.items()}
     assert ("about H", "") == (found["H"].comment, found["A"].comment)
 
 
@@ -65,7 +72,12 @@ def test_what_is_not_in_the_format_is_refused(format: Format, text: str) -> None
 
 
 def test_a_refusal_does_not_show_the_value() -> None:
-    for format, text in [("dotenv", "A='canary' canary"), ("json", '{"A": "canary'), ("yaml", "A: 'canary"), ("csv", 'key,value\nA,"canary')]:
+    for format, text in [
+        ("dotenv", "A='canary' canary"),
+        ("json", '{"A": "canary'),
+        ("yaml", "A: 'canary"),
+        ("csv", 'key,value\nA,"canary'),
+    ]:
         with pytest.raises(BadFile) as refused:
             load(format, text)  # type: ignore[arg-type]
         assert "canary" not in str(refused.value)
@@ -84,4 +96,6 @@ def test_json_lists_of_exports_are_understood() -> None:
 
 
 def test_yaml_texts_stay_texts() -> None:
-    assert ["8080", "yes", "2020-01-01", "null", "0x10"] == [item.value for item in load("yaml", "A: 8080\nB: yes\nC: 2020-01-01\nD: null\nE: 0x10\n")]
+    assert ["8080", "yes", "2020-01-01", "null", "0x10"] == [
+        item.value for item in load("yaml", "A: 8080\nB: yes\nC: 2020-01-01\nD: null\nE: 0x10\n")
+    ]

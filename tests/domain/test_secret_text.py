@@ -21,7 +21,8 @@ def test_names_that_may_be(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "A B", "A/B", "A:B", "A\\B", "A\x00B", "A\nB", ".", "..", "x" * 501, "a%2fb", "a%2E", "a\u200bb", "a\u202eb", "a\u2028b"]
+    "name",
+    ["", " ", "A B", "A/B", "A:B", "A\\B", "A\x00B", "A\nB", ".", "..", "x" * 501, "a%2fb", "a%2E", "a\u200bb", "a\u202eb", "a\u2028b"],
 )
 def test_names_that_may_not_be(name: str) -> None:
     with pytest.raises(Invalid):

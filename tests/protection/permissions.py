@@ -77,10 +77,22 @@ def both(first: str, second: str) -> tuple[str, str]:
 # --- system, signing in -------------------------------------------------------------------------------------------------------
 
 public("GET /api/status", "GET /healthz", "GET /readyz", "GET /.well-known/jwks.json")
-public("GET /api/docs", "GET /api/docs/openapi.json", "GET /api/docs/start.js", "GET /api/docs/swagger-ui-bundle.js", "GET /api/docs/swagger-ui.css")
+public(
+    "GET /api/docs",
+    "GET /api/docs/openapi.json",
+    "GET /api/docs/start.js",
+    "GET /api/docs/swagger-ui-bundle.js",
+    "GET /api/docs/swagger-ui.css",
+)
 public("POST /api/v1/admin/bootstrap", body={"email": "x@example.com", "password": "long enough", "organization": "x"})
 public("POST /api/v3/auth/login", body={"email": "nobody@example.com", "password": "wrong password"})
-public("POST /api/v1/auth/login1", "POST /api/v1/auth/login2", "POST /api/v3/auth/login1", "POST /api/v3/auth/login2", "POST /api/v1/auth/token")
+public(
+    "POST /api/v1/auth/login1",
+    "POST /api/v1/auth/login2",
+    "POST /api/v3/auth/login1",
+    "POST /api/v3/auth/login2",
+    "POST /api/v1/auth/token",
+)
 public("POST /api/v1/password/email/password-reset", body={"email": "nobody@example.com"})
 public("POST /api/v1/password/reset", body={"token": "x", "password": "long enough"})
 public("POST /api/v1/invite-org/accept", body={"token": "x"})
@@ -216,7 +228,9 @@ for _path, _ids in (("/api/v1/projects", {"project_id": "project_id"}), ("/api/v
     own_org(f"POST {_path if _path.endswith('projects') else '/api/v2/workspace'}", "create project or create workspace",
             body={"projectName": "New"}, names_others=False)  # fmt: skip
 project("PUT /api/v1/projects/{project_id}/audit-logs-retention", "edit workspace", body={"auditLogsRetentionDays": 5})
-project("PUT /api/v1/workspace/{slug}/audit-logs-retention", "edit workspace", path={"slug": "project_slug"}, body={"auditLogsRetentionDays": 5})
+project(
+    "PUT /api/v1/workspace/{slug}/audit-logs-retention", "edit workspace", path={"slug": "project_slug"}, body={"auditLogsRetentionDays": 5}
+)
 project("PUT /api/v1/workspace/{slug}/version-limit", "edit workspace", path={"slug": "project_slug"}, body={"pitVersionLimit": 5})
 project("GET /api/v2/workspace/{slug}", path={"slug": "project_slug"})
 project("PATCH /api/v2/workspace/{slug}", "edit settings", path={"slug": "project_slug"}, body={"name": "x"})
@@ -290,7 +304,11 @@ project(f"GET {_OLD}/{{privilege_slug}}", "edit identity", query=_FOR)  # the ol
 project(f"GET {_OLD}", "edit identity", query=_FOR)
 _NEW = "/api/v2/identity-project-additional-privilege"
 _DENIES = [{"subject": "tags", "action": ["read"], "inverted": True}]
-project(f"POST {_NEW}", "edit identity", body={"identityId": "{identity_id}", "projectId": "{project_id}", "permissions": [], "type": {"isTemporary": False}})
+project(
+    f"POST {_NEW}",
+    "edit identity",
+    body={"identityId": "{identity_id}", "projectId": "{project_id}", "permissions": [], "type": {"isTemporary": False}},
+)
 project(f"GET {_NEW}", "read identity", query={"identityId": "{identity_id}", "projectId": "{project_id}"})
 project(f"GET {_NEW}/slug/{{privilege_slug}}", "read identity", query={"identityId": "{identity_id}", "projectId": "{project_id}"})
 project(f"GET {_NEW}/{{privilege_id}}", "read identity")
@@ -300,7 +318,11 @@ project(f"DELETE {_NEW}/{{privilege_id}}", "edit identity")
 # --- people and groups in projects, identities of projects ---------------------------------------------------------------------
 
 _SAME = {"roles": [{"role": "no-access"}]}
-for _base in ("/api/v1/projects/{project_id}/memberships", "/api/v1/workspace/{project_id}/memberships", "/api/v2/workspace/{project_id}/memberships"):
+for _base in (
+    "/api/v1/projects/{project_id}/memberships",
+    "/api/v1/workspace/{project_id}/memberships",
+    "/api/v2/workspace/{project_id}/memberships",
+):
     project(f"POST {_base}", "create member", body={"emails": ["{username}"], "roleSlugs": ["no-access"]})
     project(f"DELETE {_base}", "delete member", body={"emails": ["{username}"]})
     if "v2" not in _base:
@@ -309,7 +331,11 @@ for _base in ("/api/v1/projects/{project_id}/memberships", "/api/v1/workspace/{p
         project(f"GET {_base}/{{membership_id}}", "read member", path={"membership_id": "project_membership_id"})
         project(f"PATCH {_base}/{{membership_id}}", "edit member", path={"membership_id": "project_membership_id"}, body=_SAME)
         project(f"DELETE {_base}/{{membership_id}}", "delete member", path={"membership_id": "project_membership_id"})
-for _base in ("/api/v1/projects/{project_id}/memberships/groups", "/api/v1/projects/{project_id}/groups", "/api/v2/workspace/{project_id}/groups"):
+for _base in (
+    "/api/v1/projects/{project_id}/memberships/groups",
+    "/api/v1/projects/{project_id}/groups",
+    "/api/v2/workspace/{project_id}/groups",
+):
     project(f"GET {_base}", "read groups")
     project(f"POST {_base}/{{group_id}}", "create groups", path={"group_id": "free_group_id"}, body={"role": "no-access"})
     project(f"GET {_base}/{{group_id}}", "read groups")
@@ -401,8 +427,16 @@ project("POST /api/v4/secrets/move", "create secrets", "edit secrets", "delete s
 _TAGGED = {"projectSlug": "{project_slug}", "environment": "{environment_slug}", "secretPath": "/", "tagSlugs": ["{tag_slug}"]}
 project("POST /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
 project("DELETE /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
-project("GET /api/v1/secret/{secret_id}/secret-versions", "read secret-rollback or read commits", _SEES, query={"offset": "0", "limit": "20"})
-project("POST /api/v1/secret/{secret_id}/rollback", "create secret-rollback or perform-rollback commits", "edit secrets", _READS, body={"version": 1})
+project(
+    "GET /api/v1/secret/{secret_id}/secret-versions", "read secret-rollback or read commits", _SEES, query={"offset": "0", "limit": "20"}
+)
+project(
+    "POST /api/v1/secret/{secret_id}/rollback",
+    "create secret-rollback or perform-rollback commits",
+    "edit secrets",
+    _READS,
+    body={"version": 1},
+)
 # A search finds only what the caller may see, so who may see nothing finds nothing.
 project("GET /api/v1/projects/{project_id}/secrets/search", query={"environment": "{environment_slug}", "query": "x"})
 project("GET /api/v4/secrets/batch", _SEES, query=_IN)
@@ -415,7 +449,13 @@ project("POST /api/v1/projects/{project_id}/secrets/import", "create secrets", "
         body={"environment": "{environment_slug}", "format": "dotenv", "content": "FRESH=x"})  # fmt: skip
 
 for _base in ("/api/v1/secret-imports", "/api/v2/secret-imports"):
-    project(f"POST {_base}", "create secret-imports", _SEES, _READS, body={**_IN, "import": {"environment": "{environment_slug}", "path": "/kept"}})
+    project(
+        f"POST {_base}",
+        "create secret-imports",
+        _SEES,
+        _READS,
+        body={**_IN, "import": {"environment": "{environment_slug}", "path": "/kept"}},
+    )
     project(f"GET {_base}", "read secret-imports", query=_IN)
     project(f"GET {_base}/secrets/raw", _SEES, query=_IN)
     project(f"GET {_base}/{{import_id}}", "read secret-imports")

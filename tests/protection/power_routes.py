@@ -12,9 +12,7 @@ import msgspec
 
 from watchword.methods import registry
 
-WATCHED = re.compile(
-    r"identit|member|roles|privilege|/groups|/auth/|invite-org|user-management|service-token|folder-access|oauth2"
-)
+WATCHED = re.compile(r"identit|member|roles|privilege|/groups|/auth/|invite-org|user-management|service-token|folder-access|oauth2")
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +145,11 @@ climb("DELETE /api/v1/groups/{group_id}/users/{username}", username="owner_email
 climb("POST /api/v1/groups/{group_id}/machine-identities/{identity_id}", identity_id="me")
 climb("POST /api/v1/groups/{group_id}/machine-identities/{identity_id}", group_id="project_group", identity_id="me")
 climb("DELETE /api/v1/groups/{group_id}/machine-identities/{identity_id}")
-for _base in ("/api/v1/projects/{project_id}/memberships/groups", "/api/v1/projects/{project_id}/groups", "/api/v2/workspace/{project_id}/groups"):
+for _base in (
+    "/api/v1/projects/{project_id}/memberships/groups",
+    "/api/v1/projects/{project_id}/groups",
+    "/api/v2/workspace/{project_id}/groups",
+):
     climb(f"POST {_base}/{{group_id}}", ADMIN, group_id="weak_group")
     climb(f"PATCH {_base}/{{group_id}}", ADMIN, group_id="inside_group")
     climb(f"PATCH {_base}/{{group_id}}", {"roles": [{"role": "no-access"}]}, group_id="project_group")
@@ -166,7 +168,13 @@ climb("POST /api/v2/organizations/privilege-system-upgrade", {})
 
 climb("POST /api/v1/auth/spiffe-auth/identities/{identity_id}/refresh-bundle", None, (403, 404))
 harmless("it says what a token is", "POST /oauth2/introspect")
-harmless("a credential is ended, not made", "POST /oauth2/revoke", "DELETE /api/v2/service-token/{service_token_id}", "POST /api/v1/auth/token/revoke", "POST /api/v1/auth/logout")
+harmless(
+    "a credential is ended, not made",
+    "POST /oauth2/revoke",
+    "DELETE /api/v2/service-token/{service_token_id}",
+    "POST /api/v1/auth/token/revoke",
+    "POST /api/v1/auth/logout",
+)
 harmless("an invitation is taken back", "DELETE /api/v1/invite-org/{organization_id}/{invitation_id}")
 harmless("the link names the role that who sent it could give", "POST /api/v1/invite-org/accept")
 harmless("it only reads", "POST /api/v1/identities/search")

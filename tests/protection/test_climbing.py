@@ -62,7 +62,12 @@ class Mountain:
         given = {"identityId": strong, "projectId": ids["project_id"], "permissions": [{"subject": "settings", "action": ["read"]}]}
         ids["privilege_id"] = (await api.ok("POST", "/api/v2/identity-project-additional-privilege", given))["privilege"]["id"]
         ids["owned"] = (await api.ok("POST", f"{place}/identities", {"name": "owned", "roles": [{"role": "admin"}]}))["identity"]["id"]
-        for name, role in (("group_id", "admin"), ("weak_group", "no-access"), ("inside_group", "no-access"), ("project_group", "no-access")):
+        for name, role in (
+            ("group_id", "admin"),
+            ("weak_group", "no-access"),
+            ("inside_group", "no-access"),
+            ("project_group", "no-access"),
+        ):
             ids[name] = (await api.ok("POST", "/api/v1/groups", {"name": name, "role": role}))["id"]
         await api.ok("POST", f"/api/v1/groups/{ids['group_id']}/machine-identities/{strong}")
         await api.ok("POST", f"/api/v1/groups/{ids['group_id']}/users/{EMAIL}")
@@ -72,15 +77,23 @@ class Mountain:
     async def _template(self, strong: str) -> None:
         """Settings of a directory that the strong identity logs in with."""
         fields = {"url": "ldaps://ldap.example.com", "bindDN": "cn=x", "bindPass": "x", "searchBase": "dc=x"}
-        made = await self.api.ok("POST", "/api/v1/identity-templates", {"name": "shared", "authMethod": "ldap-auth", "templateFields": fields})
+        made = await self.api.ok(
+            "POST", "/api/v1/identity-templates", {"name": "shared", "authMethod": "ldap-auth", "templateFields": fields}
+        )
         self.ids["template_id"] = made["id"]
-        await self.api.ok("POST", f"/api/v1/auth/ldap-auth/identities/{strong}", {"templateId": made["id"], "searchFilter": "(uid={{username}})"})
+        await self.api.ok(
+            "POST", f"/api/v1/auth/ldap-auth/identities/{strong}", {"templateId": made["id"], "searchFilter": "(uid={{username}})"}
+        )
 
     async def _people(self) -> None:
         api, ids = self.api, self.ids
         for name in ("keeper", "member", "free"):
             email = f"{name}@example.com"
-            invite = {"inviteeEmails": [email], "organizationId": api.org_id, "organizationRoleSlug": "no-access" if name == "free" else name}
+            invite = {
+                "inviteeEmails": [email],
+                "organizationId": api.org_id,
+                "organizationRoleSlug": "no-access" if name == "free" else name,
+            }
             link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
             await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None)
             if name == "free":

@@ -224,7 +224,9 @@ class World:
         admin = built("organization", "admin")
         owing = await self.caller(ctx, tx, "an administrator who owes a second factor", "user", admin, built("project", "admin"), owes=True)
         self.personas.append(msgspec.structs.replace(owing, kind="pending"))
-        self.personas.append(await self.caller(ctx, tx, "the project's own identity", "identity", (), built("project", "member"), scoped=True))
+        self.personas.append(
+            await self.caller(ctx, tx, "the project's own identity", "identity", (), built("project", "member"), scoped=True)
+        )
 
     async def _special(self, ctx: Ctx, tx: Tx, asks: Asks) -> None:
         scope = "project" if asks.where == "project" else "organization"
@@ -292,13 +294,29 @@ class World:
         self, ctx: Ctx, tx: Tx, kind: str, id: str, org_id: str, project_id: str | None, rules: tuple[Rule, ...], *, is_active: bool = True
     ) -> None:
         membership = Membership(
-            id=ctx.new_id(), org_id=org_id, project_id=project_id, actor_kind=kind, actor_id=id, is_active=is_active, created_at=ctx.now, updated_at=ctx.now
+            id=ctx.new_id(),
+            org_id=org_id,
+            project_id=project_id,
+            actor_kind=kind,
+            actor_id=id,
+            is_active=is_active,
+            created_at=ctx.now,
+            updated_at=ctx.now,
         )
         kept = next((role for role in BUILT_IN["project" if project_id else "organization"] if role.rules == rules), None)
         custom = None
         if kept is None:
             permissions = tuple({"subject": r.subject, "action": list(r.actions)} for r in rules if r.actions)
-            role = Role(id=ctx.new_id(), org_id=org_id, project_id=project_id, slug=f"r-{id}", name="r", permissions=permissions, created_at=ctx.now, updated_at=ctx.now)
+            role = Role(
+                id=ctx.new_id(),
+                org_id=org_id,
+                project_id=project_id,
+                slug=f"r-{id}",
+                name="r",
+                permissions=permissions,
+                created_at=ctx.now,
+                updated_at=ctx.now,
+            )
             await access.add_role(tx, role)
             custom = role.id
         held = MembershipRole(

@@ -19,8 +19,17 @@ async def in_project(api: Api, role: str) -> tuple[str, str, str]:
     """A project, an identity with a role in it, and its token."""
     project = (await api.ok("POST", "/api/v1/projects", {"projectName": "P"}))["project"]["id"]
     rules = [
-        {"subject": "secrets", "action": ["describeSecret", "readValue"], "conditions": {"environment": "dev", "secretPath": {"$glob": "/app/**"}}},
-        {"subject": "secrets", "action": ["readValue"], "conditions": {"environment": "dev", "secretPath": "/app/hidden"}, "inverted": True},
+        {
+            "subject": "secrets",
+            "action": ["describeSecret", "readValue"],
+            "conditions": {"environment": "dev", "secretPath": {"$glob": "/app/**"}},
+        },
+        {
+            "subject": "secrets",
+            "action": ["readValue"],
+            "conditions": {"environment": "dev", "secretPath": "/app/hidden"},
+            "inverted": True,
+        },
     ]
     await custom(api, f"/api/v1/projects/{project}/roles", "narrow", rules)
     identity, token = await api.bot()
@@ -40,7 +49,9 @@ async def test_the_rule_that_allows_is_named_with_its_source(api: Api) -> None:
 async def test_the_nearest_rule_says_which_condition_was_not_met(any_api: Api) -> None:
     project, identity, _ = await in_project(any_api, "narrow")
 
-    answer = await any_api.ok("POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="prod", secretPath="/app/x"))
+    answer = await any_api.ok(
+        "POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="prod", secretPath="/app/x")
+    )
 
     assert (False, "environment", "dev", "prod") == (
         answer["allowed"], answer["decision"]["field"], answer["decision"]["expected"], answer["decision"]["presented"],
@@ -50,7 +61,9 @@ async def test_the_nearest_rule_says_which_condition_was_not_met(any_api: Api) -
 async def test_a_deny_rule_that_decides_is_named(api: Api) -> None:
     project, identity, _ = await in_project(api, "narrow")
 
-    answer = await api.ok("POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="dev", secretPath="/app/hidden"))
+    answer = await api.ok(
+        "POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="dev", secretPath="/app/hidden")
+    )
 
     assert not answer["allowed"]
     assert answer["decision"]["rule"]["inverted"]

@@ -15,7 +15,9 @@ async def test_a_folder_is_made_with_its_parents_and_only_once(any_api: Api) -> 
     again = await folder(any_api, project_id, "deep", "made/on/the/way/", description="ignored, it is there")
 
     assert (deep, "/made/on/the/way/deep") == (again, deep["path"])
-    assert ["/made", "/made/on", "/made/on/the", "/made/on/the/way", "/made/on/the/way/deep"] == await names(any_api, project_id, recursive="True")
+    assert ["/made", "/made/on", "/made/on/the", "/made/on/the/way", "/made/on/the/way/deep"] == await names(
+        any_api, project_id, recursive="True"
+    )
     assert ["/made"] == await names(any_api, project_id)
 
 
@@ -71,9 +73,14 @@ async def test_a_name_is_taken_once_in_a_folder(any_api: Api) -> None:
 async def test_several_folders_are_renamed_or_none(any_api: Api) -> None:
     made = await project(any_api)
     one, two = await folder(any_api, made["id"], "one"), await folder(any_api, made["id"], "two", "/one")
-    renames = [{"id": one["id"], "environment": "dev", "name": "uno"}, {"id": two["id"], "environment": "dev", "path": "/uno", "name": "due"}]
+    renames = [
+        {"id": one["id"], "environment": "dev", "name": "uno"},
+        {"id": two["id"], "environment": "dev", "path": "/uno", "name": "due"},
+    ]
 
-    refused = await any_api.patch("/api/v1/folders/batch", {"projectSlug": "alpha-app", "folders": [renames[0], {**renames[1], "path": "/one"}]})
+    refused = await any_api.patch(
+        "/api/v1/folders/batch", {"projectSlug": "alpha-app", "folders": [renames[0], {**renames[1], "path": "/one"}]}
+    )
     before = await names(any_api, made["id"], recursive="true")
     done = await any_api.ok("PATCH", "/api/v2/folders/batch", {"projectSlug": "alpha-app", "folders": renames})
 

@@ -91,7 +91,12 @@ async def test_joining_twice_and_leaving_what_one_is_not_in_are_refused(any_api:
 
 
 async def test_nobody_fills_a_group_that_holds_more_than_they_do_in_the_organization_or_a_project(any_api: Api) -> None:
-    rules = [{"subject": "groups", "action": ["read", "create", "edit", "delete", "add-identities", "remove-identities", "add-members", "remove-members"]}]
+    rules = [
+        {
+            "subject": "groups",
+            "action": ["read", "create", "edit", "delete", "add-identities", "remove-identities", "add-members", "remove-members"],
+        }
+    ]
     await any_api.ok("POST", "/api/v1/organization/roles", {"slug": "keeper", "name": "K", "permissions": rules})
     me, token = await any_api.bot("keeper")
     project_id = await project(any_api)

@@ -57,7 +57,9 @@ async def test_revoking_a_client_secret_ends_its_tokens_at_once(any_api: Api) ->
     before = await any_api.get(path, token=token)
     secrets = await any_api.ok("GET", f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets")
 
-    await any_api.ok("POST", f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets/{secrets['clientSecretData'][0]['id']}/revoke")
+    await any_api.ok(
+        "POST", f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets/{secrets['clientSecretData'][0]['id']}/revoke"
+    )
     after = await any_api.get(path, token=token)
 
     assert (200, 401) == (before.status_code, after.status_code)

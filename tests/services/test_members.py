@@ -11,7 +11,13 @@ def path(project_id: str, identity_id: str = "") -> str:
 
 async def test_temporary_fields_of_a_permanent_role_are_not_read(any_api: Api) -> None:
     project_id, identity = await project(any_api), await any_api.identity()
-    junk = {"role": "viewer", "isTemporary": False, "temporaryMode": "", "temporaryRange": "", "temporaryAccessStartTime": "0001-01-01T00:00:00Z"}
+    junk = {
+        "role": "viewer",
+        "isTemporary": False,
+        "temporaryMode": "",
+        "temporaryRange": "",
+        "temporaryAccessStartTime": "0001-01-01T00:00:00Z",
+    }
 
     reply = await any_api.post(f"/api/v2/workspace/{project_id}/identity-memberships/{identity['id']}", {"roles": [junk]})
 
@@ -23,7 +29,13 @@ async def test_a_temporary_role_holds_from_its_start_until_just_before_its_end(a
     identity_id, token = await member(any_api, project_id, "no-access")
     asked = f"/api/v1/projects/{project_id}/roles"
     soon = any_api.clock() + 60_000
-    later = {"role": "viewer", "isTemporary": True, "temporaryMode": "relative", "temporaryRange": "2m", "temporaryAccessStartTime": iso(soon)}
+    later = {
+        "role": "viewer",
+        "isTemporary": True,
+        "temporaryMode": "relative",
+        "temporaryRange": "2m",
+        "temporaryAccessStartTime": iso(soon),
+    }
     await any_api.ok("PATCH", path(project_id, identity_id), {"roles": [{"role": "no-access"}, later]})
 
     statuses = []
@@ -37,8 +49,20 @@ async def test_a_temporary_role_holds_from_its_start_until_just_before_its_end(a
 async def test_a_window_that_no_date_can_name_is_refused(api: Api) -> None:
     project_id, identity = await project(api), await api.identity()
     odd = [
-        {"role": "viewer", "isTemporary": True, "temporaryMode": "relative", "temporaryRange": "900y", "temporaryAccessStartTime": "9999-01-01T00:00:00Z"},
-        {"role": "viewer", "isTemporary": True, "temporaryMode": "relative", "temporaryRange": "1h", "temporaryAccessStartTime": "0001-01-01T00:00:00+14:00"},
+        {
+            "role": "viewer",
+            "isTemporary": True,
+            "temporaryMode": "relative",
+            "temporaryRange": "900y",
+            "temporaryAccessStartTime": "9999-01-01T00:00:00Z",
+        },
+        {
+            "role": "viewer",
+            "isTemporary": True,
+            "temporaryMode": "relative",
+            "temporaryRange": "1h",
+            "temporaryAccessStartTime": "0001-01-01T00:00:00+14:00",
+        },
     ]
 
     replies = [await api.post(path(project_id, identity["id"]), {"roles": [{"role": "viewer"}, one]}) for one in odd]
@@ -162,9 +186,15 @@ async def test_people_are_invited_changed_and_removed_by_address_and_by_membersh
     mine = (await any_api.ok("POST", f"{people}/details", {"username": EMAIL}))["membership"]
     await any_api.ok("DELETE", f"{people}/{mine['id']}", token=token)
 
-    made = (await any_api.ok("POST", f"/api/v2/workspace/{project_id}/memberships", {"emails": [EMAIL.upper()]}, token=token))["memberships"]
+    made = (await any_api.ok("POST", f"/api/v2/workspace/{project_id}/memberships", {"emails": [EMAIL.upper()]}, token=token))[
+        "memberships"
+    ]
     again = (await any_api.ok("POST", people, {"usernames": [EMAIL], "roleSlugs": ["viewer"]}, token=token))["memberships"]
-    roles = (await any_api.ok("PATCH", f"/api/v1/workspace/{project_id}/memberships/{made[0]['id']}", {"roles": [{"role": "viewer"}]}, token=token))["roles"]
+    roles = (
+        await any_api.ok(
+            "PATCH", f"/api/v1/workspace/{project_id}/memberships/{made[0]['id']}", {"roles": [{"role": "viewer"}]}, token=token
+        )
+    )["roles"]
     listed = (await any_api.ok("GET", people, token=token))["memberships"]
     own = await any_api.request("DELETE", people, {"emails": [EMAIL]}, token=token)
     gone = await any_api.get(people)

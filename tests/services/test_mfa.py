@@ -132,7 +132,9 @@ async def test_an_organization_may_require_it(api: Api) -> None:
     await api.ok("PATCH", path, {"enforceMfa": True})
     invite = {"inviteeEmails": ["bob@example.com"], "organizationId": api.org_id}
     link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
-    bob = (await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None))["accessToken"]
+    bob = (await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None))[
+        "accessToken"
+    ]
     refused = await api.post("/api/v3/auth/select-organization", {"organizationId": api.org_id}, token=bob)
     api.person, api.token = bob, bob
     await enrolled(api)

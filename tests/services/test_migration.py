@@ -57,7 +57,10 @@ async def test_everything_arrives_and_a_survey_changes_nothing(api: Api) -> None
     assert ("c", [{"key": "k", "value": "v", "isEncrypted": False}]) == (host["secretComment"], host["secretMetadata"])
     links = await here.call("GET", "/api/v1/secret-imports", query={"workspaceId": there.project_id, "environment": "dev"})
     assert ["/app"] == [one["importPath"] for one in links["secretImports"]]
-    found = {one["identity"]["name"]: one["identity"]["id"] for one in (await here.call("GET", "/api/v1/identities", query={"orgId": org_id}))["identities"]}
+    found = {
+        one["identity"]["name"]: one["identity"]["id"]
+        for one in (await here.call("GET", "/api/v1/identities", query={"orgId": org_id}))["identities"]
+    }
     method = (await here.call("GET", f"/api/v1/auth/universal-auth/identities/{found['deployer']}"))["identityUniversalAuth"]
     assert (600, [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}]) == (method["accessTokenTTL"], method["accessTokenTrustedIps"])
     assert any("deployer" in line and "client secrets" in line for line in report.by_hand)

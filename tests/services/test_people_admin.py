@@ -64,7 +64,9 @@ async def test_the_inviter_cannot_take_an_account_over_with_the_link(api: Api) -
     """The link is shown to the inviter: for an address that has an account it must not be enough."""
     await joined(api, "bob@example.com", password="bob's own password")
     other_id, other = await api.organization()
-    made = await api.ok("POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": other_id}, token=other)
+    made = await api.ok(
+        "POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": other_id}, token=other
+    )
     token = made["completeInviteLinks"][0]["link"].partition("=")[2]
 
     chosen = await api.post("/api/v1/invite-org/accept", {"token": token, "password": "chosen by the inviter"}, token=None)

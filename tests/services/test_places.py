@@ -11,7 +11,16 @@ from watchword.services.context import Ctx
 
 @pytest.mark.parametrize(
     ("given", "normal"),
-    [("", "/"), ("/", "/"), ("app", "/app"), ("/app", "/app"), ("/app/", "/app"), (" /app/db ", "/app/db"), ("/a.b/...", "/a.b/..."), ("/**", "/**")],
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("app", "/app"),
+        ("/app", "/app"),
+        ("/app/", "/app"),
+        (" /app/db ", "/app/db"),
+        ("/a.b/...", "/a.b/..."),
+        ("/**", "/**"),
+    ],
 )
 def test_a_path_has_one_form(given: str, normal: str) -> None:
     assert normal == places.normal_path(given)

@@ -82,7 +82,9 @@ async def test_nobody_gives_what_they_do_not_hold_nor_touches_who_holds_more(any
 
 async def test_nobody_takes_away_a_denial_that_holds_for_themselves(any_api: Api) -> None:
     project_id = await project(any_api)
-    await role(any_api, project_id, {"subject": "identity", "action": ["read", "edit"]}, {"subject": "secrets", "action": ["read"]}, slug="keeper")
+    await role(
+        any_api, project_id, {"subject": "identity", "action": ["read", "edit"]}, {"subject": "secrets", "action": ["read"]}, slug="keeper"
+    )
     keeper_id, token = await member(any_api, project_id, "keeper")
     denial = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "prod"}, "inverted": True}
     given = (await give(any_api, project_id, keeper_id, denial)).json()["privilege"]

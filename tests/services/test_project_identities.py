@@ -7,7 +7,9 @@ from tests.services.test_roles import member, project, role
 
 async def test_an_identity_of_a_project_logs_in_and_acts_with_its_roles_there(any_api: Api) -> None:
     project_id = await project(any_api)
-    identity = (await any_api.ok("POST", f"/api/v1/projects/{project_id}/identities", {"name": "own", "roles": [{"role": "viewer"}]}))["identity"]
+    identity = (await any_api.ok("POST", f"/api/v1/projects/{project_id}/identities", {"name": "own", "roles": [{"role": "viewer"}]}))[
+        "identity"
+    ]
     token = await any_api.login(await any_api.universal(identity["id"]))
 
     inside = await any_api.get(f"/api/v1/projects/{project_id}/roles", token=token)

@@ -76,8 +76,12 @@ async def test_who_may_write_roles_writes_none_beyond_their_own_rights(any_api: 
     path = f"/api/v1/projects/{project_id}/roles"
     allowed = await any_api.post(path, {"slug": "mine", "name": "x", "permissions": [READ_DEV]}, token=token)
 
-    wider = await any_api.post(path, {"slug": "more", "name": "x", "permissions": [{"subject": "secrets", "action": ["read"]}]}, token=token)
-    changed = await any_api.patch(f"{path}/{allowed.json()['role']['id']}", {"permissions": [{"subject": "member", "action": ["edit"]}]}, token=token)
+    wider = await any_api.post(
+        path, {"slug": "more", "name": "x", "permissions": [{"subject": "secrets", "action": ["read"]}]}, token=token
+    )
+    changed = await any_api.patch(
+        f"{path}/{allowed.json()['role']['id']}", {"permissions": [{"subject": "member", "action": ["edit"]}]}, token=token
+    )
 
     assert (200, 403, 403) == (allowed.status_code, wider.status_code, changed.status_code)
     assert "PermissionBoundaryError" == wider.json()["error"]
@@ -133,7 +137,10 @@ async def test_a_taken_slug_is_refused(any_api: Api) -> None:
 
 async def test_unknown_operators_and_subjects_are_refused_with_all_faults(api: Api) -> None:
     project_id = await project(api)
-    rules = [{"subject": "secrets", "action": ["fly"]}, {"subject": "secrets", "action": ["read"], "conditions": {"environment": {"$regex": "x"}}}]
+    rules = [
+        {"subject": "secrets", "action": ["fly"]},
+        {"subject": "secrets", "action": ["read"], "conditions": {"environment": {"$regex": "x"}}},
+    ]
 
     reply = await api.post(f"/api/v1/projects/{project_id}/roles", {"slug": "odd", "name": "x", "permissions": rules})
 

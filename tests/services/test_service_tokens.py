@@ -37,7 +37,13 @@ async def test_a_service_token_works_in_its_scopes_only(any_api: Api) -> None:
 
     replies = [
         await any_api.post("/api/v1/folders", given, token=token)
-        for given in (body, {**body, "path": "/app/deep"}, {**body, "path": "/"}, {**body, "environment": "prod"}, {**body, "workspaceId": other})
+        for given in (
+            body,
+            {**body, "path": "/app/deep"},
+            {**body, "path": "/"},
+            {**body, "environment": "prod"},
+            {**body, "workspaceId": other},
+        )
     ]
     read = await any_api.get(f"/api/v1/workspace/{project_id}", token=token)
 

@@ -53,7 +53,11 @@ async def test_a_deleted_tag_is_gone_and_its_slug_free(any_api: Api) -> None:
     made = (await any_api.ok("POST", path, {"slug": "one"}))["tag"]
 
     await any_api.ok("DELETE", f"{path}/{made['id']}")
-    gone = [await any_api.get(f"{path}/slug/one"), await any_api.delete(f"{path}/{made['id']}"), await any_api.patch(f"{path}/{UNKNOWN}", {"slug": "x"})]
+    gone = [
+        await any_api.get(f"{path}/slug/one"),
+        await any_api.delete(f"{path}/{made['id']}"),
+        await any_api.patch(f"{path}/{UNKNOWN}", {"slug": "x"}),
+    ]
     again = await any_api.post(path, {"slug": "one"})
 
     assert ([404] * 3, 200) == ([reply.status_code for reply in gone], again.status_code)

@@ -13,7 +13,9 @@ async def test_a_file_that_went_out_comes_in_elsewhere(any_api: Api) -> None:
     base = f"/api/v1/projects/{vault.project_id}/secrets"
     for format in ("dotenv", "json", "yaml", "csv"):
         out = await any_api.get(f"{base}/export", query={"environment": "dev", "format": format, "expandSecretReferences": "false"})
-        done = await any_api.ok("POST", f"{base}/import", {"environment": "prod", "format": format, "content": out.text, "onConflict": "overwrite"})
+        done = await any_api.ok(
+            "POST", f"{base}/import", {"environment": "prod", "format": format, "content": out.text, "onConflict": "overwrite"}
+        )
 
         assert ["A", "B"] == sorted([*done["created"], *done["unchanged"]])
         assert await vault.values() == await vault.values(env="prod")
@@ -45,7 +47,9 @@ async def test_a_dry_run_says_what_would_happen_and_does_nothing(any_api: Api) -
 async def test_a_file_with_faults_is_refused_without_showing_values(api: Api, content: str) -> None:
     vault = await Vault.new(api)
 
-    reply = await api.post(f"/api/v1/projects/{vault.project_id}/secrets/import", {"environment": "dev", "format": "dotenv", "content": content})
+    reply = await api.post(
+        f"/api/v1/projects/{vault.project_id}/secrets/import", {"environment": "dev", "format": "dotenv", "content": content}
+    )
 
     assert 422 == reply.status_code
     assert "canary" not in reply.text

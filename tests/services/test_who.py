@@ -17,7 +17,9 @@ async def test_everybody_is_shown_with_what_gives_them_access(any_api: Api) -> N
     await role(any_api, project_id, READ_DEV)
     by_role, _ = await member(any_api, project_id, "reader")
     by_privilege, _ = await member(any_api, project_id, "no-access")
-    await give(any_api, project_id, by_privilege, {"subject": "secrets", "action": ["edit"], "conditions": {"environment": "dev"}}, slug="extra")
+    await give(
+        any_api, project_id, by_privilege, {"subject": "secrets", "action": ["edit"], "conditions": {"environment": "dev"}}, slug="extra"
+    )
     by_group = (await any_api.identity(name="grouped"))["id"]
     await any_api.ok("POST", f"/api/v1/groups/{group_id}/machine-identities/{by_group}")
     await any_api.ok("POST", f"/api/v2/workspace/{project_id}/groups/{group_id}", {"role": "viewer"})
@@ -35,7 +37,11 @@ async def test_everybody_is_shown_with_what_gives_them_access(any_api: Api) -> N
 
 async def test_metadata_fills_rules_and_names_are_looked_at(any_api: Api) -> None:
     project_id = await project(any_api)
-    rule = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "{{identity.metadata.env}}", "secretName": {"$glob": "DB_*"}}}
+    rule = {
+        "subject": "secrets",
+        "action": ["read"],
+        "conditions": {"environment": "{{identity.metadata.env}}", "secretName": {"$glob": "DB_*"}},
+    }
     await role(any_api, project_id, rule)
     identity = (await any_api.identity(metadata=[{"key": "env", "value": "dev"}]))["id"]
     await any_api.ok("POST", f"/api/v1/projects/{project_id}/memberships/identities/{identity}", {"role": "reader"})

@@ -59,7 +59,9 @@ def _quoted(value: str) -> str:
         return value
     if "'" not in value and "\r" not in value:
         return f"'{value}'"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("$", "\\$").replace("`", "\\`")
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("$", "\\$").replace("`", "\\`")
+    )
     return f'"{escaped}"'
 
 
@@ -160,7 +162,11 @@ _ODD: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\
 
 def _write_yaml(items: Sequence[Item]) -> str:
     readable = not any(_ODD.search(item.value) for item in items)  # the writer loses some signs unless it escapes
-    return yaml.safe_dump({item.key: item.value for item in items}, allow_unicode=readable, sort_keys=False, width=1 << 30) if items else "{}\n"
+    return (
+        yaml.safe_dump({item.key: item.value for item in items}, allow_unicode=readable, sort_keys=False, width=1 << 30)
+        if items
+        else "{}\n"
+    )
 
 
 def _read_yaml(text: str) -> Iterable[Item]:

@@ -94,7 +94,14 @@ class Signer:
 
     def jwk(self) -> dict[str, str]:
         """The public half as RFC 8037 has it."""
-        return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": _b64(self.public.public_bytes_raw()).decode()}
+        return {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": self.kid,
+            "x": _b64(self.public.public_bytes_raw()).decode(),
+        }
 
 
 def _b64(raw: bytes) -> bytes:

@@ -146,7 +146,9 @@ class Edge:
             raise Forbidden("You are not allowed to access this resource with this kind of credential")
         await count_use(ctx)
 
-    async def serve(self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    async def serve(
+        self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]
+    ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Carry out one route: sign in, decode, call the handler, encode."""
         scope["state"]["route"] = route.path
         headers = dict(scope["headers"])
@@ -166,7 +168,9 @@ class Edge:
             value, strict = bodies.value_of(raw, headers.get(b"content-type", b"").decode("latin-1"), bare=bare)
             if bare and value is None:
                 value = {}
-            given["body"] = Raw(bodies.body_as(dict, value, strict=True)) if route.body is Raw else bodies.body_as(route.body, value, strict=strict)
+            given["body"] = (
+                Raw(bodies.body_as(dict, value, strict=True)) if route.body is Raw else bodies.body_as(route.body, value, strict=strict)
+            )
         if route.query is not None:
             given["query"] = bodies.query_as(route.query, scope["query_string"])
         reply = await route.handler(ctx, **given)

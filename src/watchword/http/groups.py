@@ -98,7 +98,11 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def page(self, *, inside: bool | None) -> Page:
         """The same for the store."""
         return Page(
-            contains=self.search or self.username, inside=inside, offset=self.offset, limit=self.limit, descending=self.order_direction == "desc"
+            contains=self.search or self.username,
+            inside=inside,
+            offset=self.offset,
+            limit=self.limit,
+            descending=self.order_direction == "desc",
         )
 
 
@@ -157,7 +161,10 @@ async def list_group_users(ctx: Ctx, group_id: str, query: OfPeople) -> dict[str
     """List the people of the organization and whether they are in a group."""
     inside = None if query.filter is None else query.filter == "existingMembers"
     page = await groups.members(ctx, group_id, ("user",), query.page(inside=inside))
-    found = [{**_listed_person(one), "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)} for one in page.items]
+    found = [
+        {**_listed_person(one), "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)}
+        for one in page.items
+    ]
     return {"users": found, "totalCount": page.total}
 
 

@@ -96,7 +96,9 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     last_login_time: str | None
 
     @classmethod
-    def of(cls, found: Found, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None) -> "MemberOut":
+    def of(
+        cls, found: Found, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None
+    ) -> "MemberOut":
         return cls(
             id=membership.id, identity_id=membership.actor_id, org_id=membership.org_id, created_at=iso(membership.created_at),
             updated_at=iso(membership.updated_at), roles=[HeldRoleOut.of(held, custom) for held, custom in roles], identity=IdentityOut.of(found),

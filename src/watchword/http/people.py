@@ -117,8 +117,6 @@ async def list_organizations(ctx: Ctx) -> OrganizationsReply:
     return OrganizationsReply(organizations=[OrganizationOut.of(one) for one in await organizations.mine(ctx)])
 
 
-
-
 @routes.get("/api/v1/organization/{organization_id}", USER)
 async def get_organization(ctx: Ctx, organization_id: str) -> OrganizationReply:
     """Read an organization."""

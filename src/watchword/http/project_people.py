@@ -33,7 +33,9 @@ class JoinedOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, one: Membership) -> "JoinedOut":
-        return cls(id=one.id, user_id=one.actor_id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at))
+        return cls(
+            id=one.id, user_id=one.actor_id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at)
+        )
 
 
 class PersonOut(Out, frozen=True, kw_only=True):

@@ -88,4 +88,3 @@ async def update_by_project_slug(ctx: Ctx, project_slug: str, role_id: str, body
 async def delete_by_project_slug(ctx: Ctx, project_slug: str, role_id: str) -> RoleReply:
     """Delete a custom role that nobody holds."""
     return RoleReply(role=RoleOut.of(await roles.remove(ctx, Where(project_slug=project_slug), role_id)))
-

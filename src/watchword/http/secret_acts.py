@@ -32,9 +32,7 @@ async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imp
     return wire.SecretReply.of(found)
 
 
-async def every(
-    ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bool, personal: Personal, must_exist: bool
-) -> wire.ListReply:
+async def every(ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bool, personal: Personal, must_exist: bool) -> wire.ListReply:
     """The secrets of a folder."""
     target = await wire.target_of(ctx, query)
     with_imports = query.imports(default=imports)

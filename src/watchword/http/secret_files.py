@@ -57,6 +57,4 @@ async def import_secrets(ctx: Ctx, project_id: str, body: ImportBody) -> ImportR
     target = await wire.target_of(ctx, msgspec.structs.replace(body, project_id=project_id))
     items = transfer.read(body.format, body.content)
     done = await transfer.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
-    return ImportReply(
-        created=done.created, updated=done.updated, unchanged=done.unchanged, skipped=done.skipped, dry_run=body.dry_run
-    )
+    return ImportReply(created=done.created, updated=done.updated, unchanged=done.unchanged, skipped=done.skipped, dry_run=body.dry_run)

@@ -89,13 +89,17 @@ class TagsBody(wire.Where, frozen=True, kw_only=True, rename="camel"):
 @routes.post("/api/v3/secrets/tags/{secret_name}", USER, IDENTITY)
 async def attach_tags(ctx: Ctx, secret_name: str, body: TagsBody) -> wire.SecretReply:
     """Add tags to a secret."""
-    return wire.SecretReply.of(await tagging.attach(ctx, await wire.target_of(ctx, body), tidy_name(secret_name), body.type, body.tag_slugs))
+    return wire.SecretReply.of(
+        await tagging.attach(ctx, await wire.target_of(ctx, body), tidy_name(secret_name), body.type, body.tag_slugs)
+    )
 
 
 @routes.delete("/api/v3/secrets/tags/{secret_name}", USER, IDENTITY)
 async def detach_tags(ctx: Ctx, secret_name: str, body: TagsBody) -> wire.SecretReply:
     """Take tags from a secret."""
-    return wire.SecretReply.of(await tagging.detach(ctx, await wire.target_of(ctx, body), tidy_name(secret_name), body.type, body.tag_slugs))
+    return wire.SecretReply.of(
+        await tagging.detach(ctx, await wire.target_of(ctx, body), tidy_name(secret_name), body.type, body.tag_slugs)
+    )
 
 
 # --- history and search -----------------------------------------------------------------------------------------------------

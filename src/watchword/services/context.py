@@ -150,6 +150,3 @@ class Ctx:
     def new_id(self) -> str:
         """A new id."""
         return self.house.new_id()
-
-
-

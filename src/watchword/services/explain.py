@@ -80,7 +80,9 @@ def _require_sense(kind: Kind, question: Question) -> None:
         issues.append(Issue(code="invalid_enum_value", path=("actorType",), message="One of identity, user", options=("identity", "user")))
     subject = SUBJECTS[kind].get(question.subject)
     if subject is None:
-        issues.append(Issue(code="invalid_enum_value", path=("subject",), message="There is no such subject", options=tuple(SUBJECTS[kind])))
+        issues.append(
+            Issue(code="invalid_enum_value", path=("subject",), message="There is no such subject", options=tuple(SUBJECTS[kind]))
+        )
     elif question.action not in subject.actions:
         issues.append(Issue(code="invalid_enum_value", path=("action",), message="There is no such action on it", options=subject.actions))
     else:
@@ -95,7 +97,9 @@ def _fault(subject: Subject, name: str, value: Fact) -> Issue | None:
         return Issue(code="custom", path=("facts", name), message="No rule can look at this fact", options=tuple(subject.fields))
     wanted = "a list of texts" if operators == SET else "a list of {key, value}" if operators == ENTRIES else "a text"
     kinds: dict[str, type] = {"a list of texts": str, "a list of {key, value}": dict}
-    right = isinstance(value, str) if wanted == "a text" else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
+    right = (
+        isinstance(value, str) if wanted == "a text" else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
+    )
     return None if right else Issue(code="invalid_type", path=("facts", name), message=f"Must be {wanted}")
 
 

@@ -61,9 +61,7 @@ async def resolved_within(
     ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry], membership_id: str
 ) -> Resolved:
     """The rows of these roles, none of which goes beyond the caller. Raises NotFound, BadRequest, BoundaryExceeded."""
-    found = await resolve(
-        ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id
-    )
+    found = await resolve(ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id)
     facts = kind.facts(actor_id) if scope.project_id else {}
     await require_roles(ctx, tx, scope, found.by_slug, kind.subject, facts)
     return found

@@ -86,7 +86,9 @@ async def state(ctx: Ctx) -> State:
     ctx.public("a person may see how its own account stands")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
-    return State(is_enabled=person.mfa_method is not None, recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str])))
+    return State(
+        is_enabled=person.mfa_method is not None, recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str]))
+    )
 
 
 async def register(ctx: Ctx) -> Enrolment:

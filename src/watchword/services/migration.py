@@ -144,9 +144,7 @@ async def _identity(peer: Server, membership: Json) -> Identity:
 # --- carrying out -----------------------------------------------------------------------------------------------------------
 
 
-async def carry_out(
-    plan: Plan, peer: Server, here: Server, org_id: str, *, done: set[str], progress: Progress
-) -> Report:
+async def carry_out(plan: Plan, peer: Server, here: Server, org_id: str, *, done: set[str], progress: Progress) -> Report:
     """Bring the plan's things here. A step that is in `done` is passed over; keep the set, and a broken run resumes."""
     mover = _Mover(peer, here, org_id, done, progress)
     for identity in plan.identities:

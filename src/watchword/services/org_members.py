@@ -105,4 +105,6 @@ def _require_free(identity: Identity) -> None:
 
 
 def _audit(ctx: Ctx, verb: str, membership: Membership, **more: Any) -> None:
-    ctx.audit(f"{verb}-identity-org-membership", org_id=membership.org_id, identityId=membership.actor_id, membershipId=membership.id, **more)
+    ctx.audit(
+        f"{verb}-identity-org-membership", org_id=membership.org_id, identityId=membership.actor_id, membershipId=membership.id, **more
+    )

@@ -81,7 +81,9 @@ def new_slug(ctx: Ctx, name: str) -> str:
 
 async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
     """Store a new organization and its key in the open unit."""
-    org = Organization(id=ctx.new_id(), name=name, slug=new_slug(ctx, name), privilege_mode="subset", created_at=ctx.now, updated_at=ctx.now)
+    org = Organization(
+        id=ctx.new_id(), name=name, slug=new_slug(ctx, name), privilege_mode="subset", created_at=ctx.now, updated_at=ctx.now
+    )
     await people.add_organization(tx, org)
     await ctx.house.keys.make(tx, org_scope(org.id))
     return org

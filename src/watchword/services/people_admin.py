@@ -246,7 +246,13 @@ async def change(ctx: Ctx, org_id: str, membership_id: str, given: Change) -> Me
         await _require_over(ctx, tx, scope, found)
         if given.role is not None:
             resolved = await resolve(
-                ctx, tx, "organization", [RoleEntry(role=given.role)], membership_id=found.membership.id, org_id=scope.org_id, project_id=None
+                ctx,
+                tx,
+                "organization",
+                [RoleEntry(role=given.role)],
+                membership_id=found.membership.id,
+                org_id=scope.org_id,
+                project_id=None,
             )
             require_within(scope, resolved.rules)
             if given.role != "admin":

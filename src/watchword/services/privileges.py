@@ -35,7 +35,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def checked(self) -> Temporary:
         """The window in milliseconds. Raises Invalid."""
         return temporary(
-            "type", is_temporary=self.is_temporary, mode=self.temporary_mode, range=self.temporary_range, start=self.temporary_access_start_time
+            "type",
+            is_temporary=self.is_temporary,
+            mode=self.temporary_mode,
+            range=self.temporary_range,
+            start=self.temporary_access_start_time,
         )
 
 
@@ -132,7 +136,9 @@ def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
     return rules, changes
 
 
-async def _change(ctx: Ctx, tx: Tx, scope: Scope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]) -> Privilege:
+async def _change(
+    ctx: Ctx, tx: Tx, scope: Scope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
+) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
     # A longer window gives the old rules anew, so they are compared too when no new ones are sent.
     rules = parse_rules("project", privilege.permissions) if rules is None else rules
@@ -197,7 +203,13 @@ async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
     async with ctx.view() as tx:
         privilege = await access.privilege(tx, privilege_id)
     place = await project(ctx, privilege.project_id) if privilege else None
-    if privilege is None or privilege.folder_id is not None or privilege.actor_kind != "identity" or place is None or place.org_id != actor.org_id:
+    if (
+        privilege is None
+        or privilege.folder_id is not None
+        or privilege.actor_kind != "identity"
+        or place is None
+        or place.org_id != actor.org_id
+    ):
         raise NotFound("There is no such privilege")
     return privilege, await enter_project(ctx, place.id)
 

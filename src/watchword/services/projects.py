@@ -172,9 +172,7 @@ async def _mine(ctx: Ctx, scope: Scope, *, kind: str | None, with_roles: bool) -
         found = [one for one in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id) if kind in (None, "all", one.kind)]
         environments = await tree.environments_of_many(tx, [one.id for one in found])
         roles = await _roles(tx, actor.kind, actor.id) if with_roles else None
-    return [
-        Found(project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ())) for one in found
-    ]
+    return [Found(project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ())) for one in found]
 
 
 async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:

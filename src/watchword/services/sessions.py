@@ -161,7 +161,11 @@ async def reset_link(ctx: Ctx, person: User) -> ResetLink:
     """A new reset link for a person, in place of all earlier ones. The caller has asked for permission."""
     token = Secret(f"wwr_{ctx.house.entropy(32).hex()}")
     record = OneTimeToken(
-        id=ctx.new_id(), user_id=person.id, purpose=RESET, token_hash=ctx.house.keys.digest(token.reveal()), expires_at=ctx.now + RESET_TTL * 1000
+        id=ctx.new_id(),
+        user_id=person.id,
+        purpose=RESET,
+        token_hash=ctx.house.keys.digest(token.reveal()),
+        expires_at=ctx.now + RESET_TTL * 1000,
     )
     async with ctx.unit() as tx:
         await accounts.put_one_time_token(tx, record)

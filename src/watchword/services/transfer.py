@@ -56,7 +56,10 @@ def read(format: Format, text: str) -> tuple[Item, ...]:
         raise Invalid.of("content", str(error)) from None
     if len(found) > MAX_IN_FOLDER:
         raise Invalid.of("content", f"At most {MAX_IN_FOLDER} secrets")
-    tidy = {(name := checked_name(item.key, "content", item.key)): Item(name, checked_value(item.value, "content", item.key), item.comment) for item in found}
+    tidy = {
+        (name := checked_name(item.key, "content", item.key)): Item(name, checked_value(item.value, "content", item.key), item.comment)
+        for item in found
+    }
     return tuple(tidy.values())
 
 
@@ -96,9 +99,7 @@ def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str, Store
 
 async def _write(ctx: Ctx, target: Target, items: Sequence[Item], outcome: Outcome) -> None:
     wanted = {*outcome.created, *outcome.updated}
-    changes = [
-        Change(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted
-    ]
+    changes = [Change(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted]
     new = set(outcome.created)
     for start in range(0, len(changes), MAX_BATCH):
         some = changes[start : start + MAX_BATCH]

@@ -74,7 +74,10 @@ async def held_in_project(tx: Tx, kind: str, id: str, project_id: str) -> list[H
 
 _MEMBERSHIP = prepare(
     select(*MEMBERSHIPS.columns).where(
-        _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_(None),
+        _m.c.actor_kind == bindparam("kind"),
+        _m.c.actor_id == bindparam("actor"),
     )
 )
 _PROJECT_MEMBERSHIP = prepare(
@@ -158,7 +161,9 @@ async def remove_membership(tx: Tx, record: Membership) -> None:
     """Delete a membership with its roles; of a project, with the actor's privileges there."""
     await tx.run(_REMOVE_MEMBERSHIP, of=record.id)
     if record.project_id and record.actor_kind != "group":
-        await tx.run(delete(_p).where(_p.c.project_id == record.project_id, _p.c.actor_kind == record.actor_kind, _p.c.actor_id == record.actor_id))
+        await tx.run(
+            delete(_p).where(_p.c.project_id == record.project_id, _p.c.actor_kind == record.actor_kind, _p.c.actor_id == record.actor_id)
+        )
     _raise(tx, record)
 
 
@@ -172,7 +177,9 @@ async def remove_actor(tx: Tx, kind: str, id: str) -> None:
 
 
 _ROLE = prepare(select(*ROLES.columns).where(_r.c.id == bindparam("of")))
-_ORG_ROLES = prepare(select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None)).order_by(_r.c.created_at, _r.c.id))
+_ORG_ROLES = prepare(
+    select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None)).order_by(_r.c.created_at, _r.c.id)
+)
 _PROJECT_ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id))
 _ORG_ROLE = prepare(
     select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None), _r.c.slug == bindparam("slug"))

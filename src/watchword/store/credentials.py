@@ -150,7 +150,9 @@ _USE_TOKEN = prepare(
     .returning(_t.c.uses)
 )
 _RENEWED = prepare(
-    update(_t).where(_t.c.id == bindparam("of")).values(last_renewed_at=bindparam("at"), expires_at=bindparam("until"), updated_at=bindparam("at"))
+    update(_t)
+    .where(_t.c.id == bindparam("of"))
+    .values(last_renewed_at=bindparam("at"), expires_at=bindparam("until"), updated_at=bindparam("at"))
 )
 
 

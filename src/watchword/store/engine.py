@@ -197,5 +197,3 @@ class Store(Protocol):
     async def close(self) -> None:
         """Give everything back."""
         ...
-
-

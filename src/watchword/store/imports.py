@@ -29,8 +29,9 @@ class Link(msgspec.Struct, frozen=True):
 _JOINED = (
     select(*IMPORTS.columns, *ENVIRONMENTS.columns, *FOLDERS.columns)
     .select_from(
-        _i.join(_e, _e.c.id == _i.c.source_environment_id)
-        .outerjoin(_f, and_(_f.c.environment_id == _i.c.source_environment_id, _f.c.path == _i.c.source_path))
+        _i.join(_e, _e.c.id == _i.c.source_environment_id).outerjoin(
+            _f, and_(_f.c.environment_id == _i.c.source_environment_id, _f.c.path == _i.c.source_path)
+        )
     )
     .where(_e.c.deleted_at.is_(None))
     .order_by(_i.c.folder_id, _i.c.position, _i.c.id)

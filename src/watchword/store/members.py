@@ -129,4 +129,3 @@ async def outside_org(tx: Tx, org_id: str, home_id: str, wanted: Wanted) -> tupl
     """The identities of a root organization that could join an organization of its tree."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
     return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], wanted)
-

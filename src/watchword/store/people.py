@@ -61,7 +61,11 @@ async def remove_organization(tx: Tx, id: str) -> None:
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes first.
     # Every cached view of these rows depends on the organization's family too, and that one is raised.
     identities, held = schema.identities, schema.membership_roles
-    await tx.count(delete(schema.method_configs).where(schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id == id))))
+    await tx.count(
+        delete(schema.method_configs).where(
+            schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id == id))
+        )
+    )
     await tx.count(delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id))))
     await tx.run(delete(_o).where(_o.c.id == id))
     tx.changed(versions.org(id))

@@ -109,9 +109,7 @@ _PLACE_OF = prepare(
     .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
     .where(_f.c.id == bindparam("of"), _e.c.deleted_at.is_(None))
 )
-_AT_PATHS = prepare(
-    select(*FOLDERS.columns).where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths")).order_by(_f.c.path)
-)
+_AT_PATHS = prepare(select(*FOLDERS.columns).where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths")).order_by(_f.c.path))
 _CHILDREN = prepare(select(*FOLDERS.columns).where(_f.c.parent_id == bindparam("of")).order_by(_f.c.name, _f.c.id))
 # A prefix is compared as text: `_` is a letter of folder names and a wildcard of LIKE.
 _BELOW = prepare(
@@ -124,12 +122,16 @@ _BELOW = prepare(
 )  # fmt: skip
 _MOVE = prepare(
     update(_f)
-    .where(_f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text))
+    .where(
+        _f.c.environment_id == bindparam("of"),
+        func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+    )
     .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=Integer)))
 )
 _LONGEST = prepare(
     select(func.max(func.length(_f.c.path))).where(
-        _f.c.environment_id == bindparam("of"), func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text)
+        _f.c.environment_id == bindparam("of"),
+        func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
     )
 )
 _HOLDS = prepare(

@@ -21,7 +21,9 @@ _OF_ACTOR = prepare(
     .where(
         _p.c.org_id == bindparam("org"),
         _p.c.id.in_(
-            select(_m.c.project_id).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).union(
+            select(_m.c.project_id)
+            .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+            .union(
                 select(_m.c.project_id).where(
                     _m.c.actor_kind == "group",
                     _m.c.actor_id.in_(

@@ -282,5 +282,3 @@ class SqliteStore:
         self._durable.close()
         self._reader.close()
         self._writer.close()
-
-

@@ -30,7 +30,8 @@ def _expired(key: ColumnElement[str], until: ColumnElement[int]) -> Prepared:
 _MARKS = _expired(schema.revocations.c.key, schema.revocations.c.expires_at)
 _PROOFS = _expired(schema.spent_proofs.c.key, schema.spent_proofs.c.expires_at)
 _LOCKOUTS = _oldest(
-    schema.lockouts.c.key, and_(schema.lockouts.c.window_ends_at < bindparam("before"), schema.lockouts.c.locked_until < bindparam("before"))
+    schema.lockouts.c.key,
+    and_(schema.lockouts.c.window_ends_at < bindparam("before"), schema.lockouts.c.locked_until < bindparam("before")),
 )
 _SESSIONS = _expired(schema.sessions.c.id, schema.sessions.c.expires_at)
 _INVITATIONS = _expired(schema.invitations.c.id, schema.invitations.c.expires_at)
@@ -50,7 +51,9 @@ _PROJECT_EVENTS = _oldest(
     schema.audit_events.c.id, and_(schema.audit_events.c.project_id == bindparam("of"), schema.audit_events.c.id < bindparam("before"))
 )
 _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam("before"))
-_SHORTER = prepare(select(schema.projects.c.id, schema.projects.c.audit_retention_days).where(schema.projects.c.audit_retention_days < bindparam("days")))
+_SHORTER = prepare(
+    select(schema.projects.c.id, schema.projects.c.audit_retention_days).where(schema.projects.c.audit_retention_days < bindparam("days"))
+)
 
 
 def _sweep(statement: Prepared) -> Sweep:

@@ -58,9 +58,7 @@ def _as_number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
 
 
-async def page(
-    tx: Tx, org_id: str, project_id: str, *, now: int, contains: str, offset: int, limit: int
-) -> tuple[list[Somebody], int]:
+async def page(tx: Tx, org_id: str, project_id: str, *, now: int, contains: str, offset: int, limit: int) -> tuple[list[Somebody], int]:
     """One page of everybody by name, and how many there are."""
     rows = _everybody(org_id, project_id, now, contains).subquery()
     count = await tx.one(select(func.count()).select_from(rows))

@@ -20,7 +20,9 @@ def root_key(settings: Settings) -> bytes:
     if path.exists():
         return _read(path)
     if (settings.data_dir / "watchword.db").exists():
-        raise SettingsError([f"There is a database in {settings.data_dir} but no root.key beside it: give WATCHWORD_ROOT_KEY or put the file back"])
+        raise SettingsError(
+            [f"There is a database in {settings.data_dir} but no root.key beside it: give WATCHWORD_ROOT_KEY or put the file back"]
+        )
     return _make(path)
 
 
@@ -28,7 +30,9 @@ def _read(path: Path) -> bytes:
     try:
         return decode_root_key(path.read_text())
     except (OSError, ValueError) as error:
-        raise SettingsError([f"{path}: expected a file with {error}" if isinstance(error, ValueError) else f"{path}: {error.strerror}"]) from None
+        raise SettingsError(
+            [f"{path}: expected a file with {error}" if isinstance(error, ValueError) else f"{path}: {error.strerror}"]
+        ) from None
 
 
 def _make(path: Path) -> bytes:
@@ -42,5 +46,7 @@ def _make(path: Path) -> bytes:
         file.write(key.hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    _log.warning("made a new root key in the data directory: whoever has it and the database can read every secret; keep a copy apart from both")
+    _log.warning(
+        "made a new root key in the data directory: whoever has it and the database can read every secret; keep a copy apart from both"
+    )
     return key

@@ -64,7 +64,11 @@ async def test_a_project_is_named_by_id_or_slug_and_the_empty_one_does_not_count
     await vault.put("A", "1")
     slug = (await api.ok("GET", f"/api/v1/workspace/{vault.project_id}"))["workspace"]["slug"]
 
-    for query in ({"workspaceId": "", "workspaceSlug": slug}, {"workspaceId": vault.project_id, "workspaceSlug": ""}, {"projectSlug": slug}):
+    for query in (
+        {"workspaceId": "", "workspaceSlug": slug},
+        {"workspaceId": vault.project_id, "workspaceSlug": ""},
+        {"projectSlug": slug},
+    ):
         reply = await api.ok("GET", "/api/v3/secrets/raw", query={**query, "environment": "dev"})
         assert 1 == len(reply["secrets"])
     assert 400 == (await api.get("/api/v3/secrets/raw", query={"environment": "dev"})).status_code
@@ -132,7 +136,8 @@ async def test_rules_on_names_and_tags_decide_secret_by_secret(any_api: Api) -> 
     await vault.put("DB_PASS", "p")
     await vault.put("OPEN", "o", tagIds=[tag])
     token = await vault.bot(
-        rule("readValue", "describeSecret", secretName={"$glob": "APP_*"}), rule("describeSecret", "readValue", secretTags={"$in": ["public"]})
+        rule("readValue", "describeSecret", secretName={"$glob": "APP_*"}),
+        rule("describeSecret", "readValue", secretTags={"$in": ["public"]}),
     )
 
     assert {"APP_A": "a", "OPEN": "o"} == await vault.values(token=token)
@@ -228,7 +233,9 @@ async def test_reads_are_audited_without_values(api: Api) -> None:
     await api.house.journal.close()
 
     async with api.house.store.read() as tx:
-        rows = await tx.all(select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(schema.audit_events.c.project_id == vault.project_id))
+        rows = await tx.all(
+            select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(schema.audit_events.c.project_id == vault.project_id)
+        )
 
     assert {"create-secret", "get-secret", "get-secrets"} <= {row[0] for row in rows}
     assert not any("canary-value" in row[1] for row in rows)

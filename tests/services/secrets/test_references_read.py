@@ -47,7 +47,8 @@ async def test_nobody_writes_a_reference_to_what_it_cannot_read(any_api: Api) ->
     await vault.put("END", "canary", env="prod")
     await vault.put("DB_PASS", "canary")
     token = await vault.bot(
-        rule("read", "create", "edit", environment="dev"), rule("readValue", "describeSecret", inverted=True, environment="dev", secretName="DB_PASS")
+        rule("read", "create", "edit", environment="dev"),
+        rule("readValue", "describeSecret", inverted=True, environment="dev", secretName="DB_PASS"),
     )
 
     codes = [(await vault.call("POST", f"T{i}", token=token, secretValue=value)).status_code
@@ -117,10 +118,14 @@ async def test_imports_that_the_reader_may_not_read_are_left_out(any_api: Api) -
     await vault.put("O", "o", path="/open")
     await vault.link("/secret")
     await vault.link("/open")
-    token = await vault.bot(rule("read", environment="dev", secretPath={"$in": ["/", "/open"]}), rule("describeSecret", secretPath="/secret"))
+    token = await vault.bot(
+        rule("read", environment="dev", secretPath={"$in": ["/", "/open"]}), rule("describeSecret", secretPath="/secret")
+    )
 
     listed = await vault.call("GET", token=token, include_imports=True)
-    raw = await vault.api.get("/api/v1/secret-imports/secrets/raw", token=token, query={"workspaceId": vault.project_id, "environment": "dev"})
+    raw = await vault.api.get(
+        "/api/v1/secret-imports/secrets/raw", token=token, query={"workspaceId": vault.project_id, "environment": "dev"}
+    )
 
     assert ["/open"] == [group["secretPath"] for group in listed.json()["imports"]]
     assert ["/open"] == [group["secretPath"] for group in raw.json()["secrets"]]
@@ -175,7 +180,9 @@ async def test_imports_keep_their_order_when_one_moves_or_goes(any_api: Api) -> 
     assert [("/b", 1), ("/c", 2), ("/a", 3)] == await order()
     await any_api.ok("DELETE", f"/api/v1/secret-imports/{ids[1]}", where)
     assert [("/c", 1), ("/a", 2)] == await order()
-    await any_api.ok("PATCH", f"/api/v2/secret-imports/{ids[0]}", {"projectId": vault.project_id, "environment": "dev", "import": {"path": "/b"}})
+    await any_api.ok(
+        "PATCH", f"/api/v2/secret-imports/{ids[0]}", {"projectId": vault.project_id, "environment": "dev", "import": {"path": "/b"}}
+    )
     assert [("/c", 1), ("/b", 2)] == await order()
 
 

@@ -91,7 +91,12 @@ async def test_no_value_and_no_credential_is_in_the_database_the_logs_or_an_erro
         login = await api.universal(identity["id"])
         token = await api.login(login)
         await vault.folder("/to")
-        move = {"workspaceId": vault.project_id, "sourceEnvironment": "dev", "destinationEnvironment": "dev", "destinationSecretPath": "/to"}
+        move = {
+            "workspaceId": vault.project_id,
+            "sourceEnvironment": "dev",
+            "destinationEnvironment": "dev",
+            "destinationSecretPath": "/to",
+        }
         await api.ok("POST", "/api/v3/secrets/move", {**move, "secretIds": [made["id"]]})
         await vault.value("A", path="/to")
         for reply in [

@@ -93,7 +93,9 @@ async def test_sizes_are_limited(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert 400 == (await vault.call("POST", "ONE_MORE", secretValue="v")).status_code
 
 
-@pytest.mark.parametrize("value", ["l1\nl2\r\nl3", "\x00\x01\x7f", "😀 \U0010ffff", '{"a": [1]}', "$${x", "'; DROP TABLE secrets; --", "a" * 20_000])
+@pytest.mark.parametrize(
+    "value", ["l1\nl2\r\nl3", "\x00\x01\x7f", "😀 \U0010ffff", '{"a": [1]}', "$${x", "'; DROP TABLE secrets; --", "a" * 20_000]
+)
 async def test_values_come_back_byte_for_byte(any_api: Api, value: str) -> None:
     vault = await Vault.new(any_api)
     await vault.put("A", value)
@@ -273,7 +275,10 @@ async def test_a_move_needs_every_right_at_both_ends(api: Api) -> None:
              [rule("read", "delete", environment="dev"), rule("edit", environment="prod")],
              [rule("read", "delete", environment="dev"), rule("create", environment="prod")]]  # fmt: skip
 
-    codes = [(await api.post("/api/v3/secrets/move", body, token=await vault.bot(*some, slug=f"role-{i}"))).status_code for i, some in enumerate(rules)]
+    codes = [
+        (await api.post("/api/v3/secrets/move", body, token=await vault.bot(*some, slug=f"role-{i}"))).status_code
+        for i, some in enumerate(rules)
+    ]
 
     assert [403, 403, 403, 200] == codes
 

@@ -285,9 +285,7 @@ async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Pl
     return groups
 
 
-def _through(
-    scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every
-) -> Iterable[SecretView]:
+def _through(scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every) -> Iterable[SecretView]:
     keeps, names = _filter(wanted), set[str]()
     for at in way:
         sees = _imports(scope, at, show=wanted.show)

@@ -272,7 +272,9 @@ class _Work:
             raise BadRequest(f"The same secret is named twice: {one.name}")
         rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, held(row, self.at.labels).facts)
         after, plain = changed(self.ctx, self.at.key, row, one)
-        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, facts_of(after.key, held(after, self.at.labels).tags, plain.metadata))
+        rights.require(
+            self.ctx, self.at.scope, rights.EDIT, *self.at.at, facts_of(after.key, held(after, self.at.labels).tags, plain.metadata)
+        )
         if after.key != row.key:
             self._rename(row, after, user_id)
         self.changed.append((row, after, plain))

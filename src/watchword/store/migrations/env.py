@@ -23,7 +23,9 @@ def _run(connection: Connection) -> None:
 async def _postgres(url: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - only where PostgreSQL is used
 
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1))
+    engine = create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1)
+    )
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
