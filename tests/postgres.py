@@ -192,7 +192,7 @@ def _environment() -> dict[str, str]:
 
 
 def _group() -> int:
-    import pwd  # noqa: PLC0415  not on every system, and only root asks
+    import pwd
 
     return pwd.getpwnam(UNPRIVILEGED).pw_gid
 
