@@ -1,9 +1,9 @@
 """A whole Watchword in process for tests: the real store on a temporary database, real HTTP semantics, a clock that can be moved.
 
-    async def test_a_rule(api: Api) -> None:            # runs on SQLite; on PostgreSQL too with the fixture `any_api`
-        identity = await api.identity(role="member")
-        reply = await api.get(f"/api/v1/identities/{identity['id']}")
-        assert 200 == reply.status_code
+async def test_a_rule(api: Api) -> None:            # runs on SQLite; on PostgreSQL too with the fixture `any_api`
+    identity = await api.identity(role="member")
+    reply = await api.get(f"/api/v1/identities/{identity['id']}")
+    assert 200 == reply.status_code
 """
 
 from collections.abc import AsyncIterator
@@ -119,7 +119,9 @@ class Api:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1", fresh: bool = True) -> AsyncIterator[Api]:
+async def running(
+    settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1", fresh: bool = True
+) -> AsyncIterator[Api]:
     """A bootstrapped server in this process; not `fresh`: one more server of a database that another has bootstrapped."""
     clock = Clock()
     parts = msgspec.structs.replace(house(settings, outside=outside), clock=clock)
@@ -161,5 +163,3 @@ async def any_api(any_settings: Settings) -> AsyncIterator[Api]:
     """A server on each engine in turn."""
     async with running(any_settings) as found:
         yield found
-
-
