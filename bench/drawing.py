@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_WIDTH, _LABEL, _NUMBER = 760, 230, 110
+_WIDTH, _LABEL, _NUMBER = 760, 262, 84
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, across: str, u
     parts.append(f'<text class="tick middle" x="{(x0 + x1) / 2:.1f}" y="{height + 6}">{html.escape(across)}</text>')
     for i, (name, points) in enumerate(series.items()):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-        parts.append(f'<polyline class="line c{i % 8}" points="{path}"/>')
-        parts.append(f'<text class="key c{i % 8}" x="{_WIDTH - right + 14}" y="{20 + i * 17}">{html.escape(name)}</text>')
+        dashes = ' stroke-dasharray="5 4"' if name.startswith("cold") else ""
+        parts.append(f'<polyline class="line c{i % 9}"{dashes} points="{path}"/>')
+        parts.append(f'<text class="key c{i % 9}" x="{_WIDTH - right + 14}" y="{20 + i * 17}">{html.escape(name)}</text>')
     return "\n".join([*parts, "</svg>"])
 
 

@@ -235,14 +235,16 @@ def growth_page(found: Mapping[str, Any]) -> str:
     intro = (
         f"Measured on {found['day']} at {found['plan']['connections']} connections, 500 identities or secrets in rotation, spread over all there are. "
         "Each line is requests per second of server CPU (the database's included) against the floor of the same minute; 1 is what it was at the "
-        "first size. Inside the band is flat within 20 %. At ten the rotation is narrower, so that is shown and not judged."
+        "first size. Inside the band is flat within 20 %. "
+        "Dashed lines are servers without caches. At ten of each the rotation is narrower: that is in the table only."
     )
     parts: list[str] = []
     engines = list(dict.fromkeys(point["engine"] for point in found["points"]))
     for engine in engines:
         parts.append(f"<h2>{'SQLite' if engine == 'sqlite' else 'PostgreSQL'}</h2>")
         for axis, title in AXES.items():
-            series = {one["operation"]: one["points"] for one in found["curves"] if (one["engine"], one["axis"]) == (engine, axis)}
+            own = [one for one in found["curves"] if (one["engine"], one["axis"]) == (engine, axis)]
+            series = {one["operation"]: [point for point in one["points"] if point[0] != _SMALL] for one in own}
             parts.append(lines(series, across=title, unit="relative cost"))
         parts.append(_table([point for point in found["points"] if point["engine"] == engine]))
     steep = [f"<li>{html.escape(_steep(one))}</li>" for one in found["not_flat"]]

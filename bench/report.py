@@ -26,7 +26,7 @@ _REMARKS = {
 }
 _STYLE = """
 :root { color-scheme: light dark; --ours: #2f7d5b; --peer: #b5543a; --floor: #8a8f98; --quiet: #8a8f98; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
@@ -38,9 +38,9 @@ svg { width: 100%; max-width: 47rem; font: 13px system-ui, sans-serif; } text { 
 .spread { stroke: currentColor; stroke-width: 1.5; } .band { fill: var(--ours); opacity: .12; }
 .line { fill: none; stroke-width: 2; } .key { font-size: 12px; }
 .c0 { stroke: #2f7d5b; } .c1 { stroke: #b5543a; } .c2 { stroke: #3b6fb6; } .c3 { stroke: #9457a8; }
-.c4 { stroke: #b08a1e; } .c5 { stroke: #4aa3a3; } .c6 { stroke: #7a7a7a; } .c7 { stroke: #d07aa8; }
+.c4 { stroke: #b08a1e; } .c5 { stroke: #4aa3a3; } .c6 { stroke: #7a7a7a; } .c7 { stroke: #d07aa8; } .c8 { stroke: #1d3f72; }
 text.key { stroke: none; } text.c0 { fill: #2f7d5b; } text.c1 { fill: #b5543a; } text.c2 { fill: #3b6fb6; } text.c3 { fill: #9457a8; }
-text.c4 { fill: #b08a1e; } text.c5 { fill: #4aa3a3; } text.c6 { fill: #7a7a7a; } text.c7 { fill: #d07aa8; }
+text.c4 { fill: #b08a1e; } text.c5 { fill: #4aa3a3; } text.c6 { fill: #7a7a7a; } text.c7 { fill: #d07aa8; } text.c8 { fill: #1d3f72; }
 """
 
 
