@@ -7,6 +7,7 @@ an opened key may be kept in memory without asking whether it is still right. Th
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from watchword.domain.model.trail import DataKey
 from watchword.domain.sealing import CannotOpen, key_version, seal, unseal
 from watchword.domain.tokens import Signer
 from watchword.store import schema, versions
-from watchword.store.engine import Store, Tx, prepare
+from watchword.store.engine import AlreadyThere, Store, Tx, prepare
 from watchword.store.mapping import Mapper
 
 _KEYS = Mapper(DataKey, schema.data_keys)
@@ -129,13 +130,17 @@ class Keyring:
         for key in found:
             self._open_data_key(key, None)
         if _lacking(found):
-            async with store.write() as tx:
-                # Two servers may start on an empty database at once: only the first makes the keys.
-                found = _KEYS.every(await tx.all(_BELOW))
-                made = [self._instance_key(scope) for scope in _lacking(found)]
-                await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in made])
-                found += made
+            found = await self._make_lacking(store)
         self._use(found)
+
+    async def _make_lacking(self, store: Store) -> list[DataKey]:
+        # Two servers may start on an empty database at once: the first makes the keys, the other takes them.
+        with contextlib.suppress(AlreadyThere):
+            async with store.write() as tx:
+                made = [self._instance_key(scope) for scope in _lacking(_KEYS.every(await tx.all(_BELOW)))]
+                await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in made])
+        async with store.read() as tx:
+            return _KEYS.every(await tx.all(_BELOW))
 
     async def refresh(self, store: Store) -> bool:
         """Read the keys again if a rotation changed some; whether it did. Raises WrongRootKey, and keeps what is open."""
