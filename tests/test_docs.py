@@ -50,6 +50,6 @@ def test_every_setting_in_a_page_is_one(page: Path) -> None:
 
 @PAGE
 def test_every_command_in_a_page_is_one(page: Path) -> None:
-    named = re.findall(r"(?:^|`)watchword ([a-z]+)", page.read_text(), re.MULTILINE)
+    named = re.findall(r"(?:^|`)watchword ([a-z-]+)", page.read_text(), re.MULTILINE)
 
     assert [] == [name for name in named if name not in COMMANDS]

@@ -193,7 +193,9 @@ OPTIONS: tuple[Option, ...] = (
 
 
 # Variables of ours that are no settings of a server.
-NOT_SETTINGS = frozenset({"WATCHWORD_TEST_POSTGRES_DSN", "WATCHWORD_ADMIN_PASSWORD", "WATCHWORD_URL", "WATCHWORD_TOKEN"})
+NOT_SETTINGS = frozenset(
+    {"WATCHWORD_TEST_POSTGRES_DSN", "WATCHWORD_ADMIN_PASSWORD", "WATCHWORD_URL", "WATCHWORD_TOKEN", "WATCHWORD_FROM_TOKEN"}
+)
 
 
 def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -211,11 +211,11 @@ async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobod
     assert "locked_out" == (await story(abroad, locked))["reason"]
     assert (["ldap-auth"], {"deleted": 1}) == (shown, cleared)
 
-    await abroad.ok("PATCH", of(case, identity_id), {"url": "ldaps://localhost:1"})
+    await abroad.ok("PATCH", of(case, identity_id), {"url": "ldaps://localhost:1", "bindPass": case.config["bindPass"]})
     for _ in range(4):
         down = await log_in(abroad, case, good)
     assert "directory_unavailable" == (await story(abroad, down))["reason"]
-    await abroad.ok("PATCH", of(case, identity_id), {"url": case.config["url"]})
+    await abroad.ok("PATCH", of(case, identity_id), {"url": case.config["url"], "bindPass": case.config["bindPass"]})
     assert 200 == (await log_in(abroad, case, good)).status_code
 
 
