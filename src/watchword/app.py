@@ -56,7 +56,7 @@ def house(settings: Settings, *, outside: Outside | None = None) -> House:
     previous = decode_root_key(settings.previous_root_key.reveal()) if settings.previous_root_key else None
     store, entropy = open_store(settings), Entropy()
     return House(
-        settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store),
+        settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, previous), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
         methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
     )  # fmt: skip
@@ -87,10 +87,12 @@ async def opened(parts: House) -> AsyncIterator[House]:
     try:
         await parts.keys.open(parts.store)
         parts.journal.start()
+        parts.writes.start()
         upkeep.start()
         yield parts
     finally:
         await upkeep.close()
+        await parts.writes.close()
         await parts.journal.close()
         await parts.store.close()
         if isinstance(parts.outside, Later):

@@ -332,7 +332,9 @@ async def inhabited(folder: Path) -> AsyncIterator[World]:
     clock = Clock()
     parts = house(sqlite_settings(folder))
     store = ForgetfulStore(parts.store)
-    parts = msgspec.structs.replace(parts, clock=clock, store=store, cache=Cache(store, 50_000), journal=Journal(store))
+    parts = msgspec.structs.replace(
+        parts, clock=clock, store=store, cache=Cache(store, 50_000), journal=Journal(store), writes=Journal(store)
+    )
     async with opened(parts):
         transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:

@@ -12,6 +12,7 @@ from watchword.domain.access import Rule, compile_rules
 from watchword.domain.errors import PermissionDenied
 from watchword.services.context import Ctx, PermissionNotAsked, RemoteInsideUnit, Scope
 from watchword.store import people, schema
+from watchword.store.audit import Audited
 
 COUNT = select(func.count()).select_from(schema.audit_events)
 
@@ -150,3 +151,19 @@ async def test_a_new_id_is_a_uuid_of_version_7_that_grows_with_time(api: Api) ->
 
     assert ("7", "7", True) == (first[14], second[14], first < second)
     assert {first[19], second[19]} <= set("89ab")
+
+
+async def test_a_write_cannot_be_handed_on_before_permission_was_asked_for(ctx: Ctx) -> None:
+    entry = Audited(ctx.event("told", {}))
+
+    with pytest.raises(PermissionNotAsked):
+        await ctx.join(entry)
+
+
+async def test_a_write_cannot_be_handed_on_while_a_unit_is_open(ctx: Ctx) -> None:
+    ctx.public("a test")
+    entry = Audited(ctx.event("told", {}))
+
+    with pytest.raises(RemoteInsideUnit):
+        async with ctx.unit():
+            await ctx.join(entry)

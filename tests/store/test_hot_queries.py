@@ -123,7 +123,7 @@ async def carry_out(settings: Settings, asked: Asked, world: seed.World) -> None
     """Each hot operation once, by a server that has nothing in its caches."""
     parts = house(settings)
     store: Any = AskedStore(parts.store, asked)
-    parts = msgspec.structs.replace(parts, store=store, cache=Cache(store, 1000), journal=Journal(store))
+    parts = msgspec.structs.replace(parts, store=store, cache=Cache(store, 1000), journal=Journal(store), writes=Journal(store))
     async with opened(parts):
         transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:

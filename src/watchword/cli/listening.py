@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from watchword.app import Server, house, opened
+from watchword.cli.connection import Connection, WithCertificate
 from watchword.services.house import House
 from watchword.settings import Settings, SettingsError
 
@@ -56,43 +56,10 @@ class _Server(uvicorn.Server):
         self._ready()
 
 
-class WithCertificate(HttpToolsProtocol):
-    """HTTP with the client's certificate chain in the scope, as the ASGI TLS extension has it."""
-
-    _tls: dict[str, Any] | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the chain from the connection, once."""
-        super().connection_made(transport)
-        chain = client_chain(transport.get_extra_info("ssl_object"))
-        if chain:
-            self._tls = {"tls": {"client_cert_chain": chain}}
-
-    def on_message_begin(self) -> None:
-        """Put it into the scope of each request."""
-        super().on_message_begin()
-        if self._tls is not None:
-            self.scope["extensions"] = self._tls
-
-
-def client_chain(connection: Any) -> tuple[str, ...]:
-    """The certificates that the client sent, its own first, as PEM."""
-    if connection is None:
-        return ()
-    # Public from Python 3.13 on; before that the method is on the inner object.
-    inner = connection if hasattr(connection, "get_unverified_chain") else getattr(connection, "_sslobj", None)
-    if inner is not None and hasattr(inner, "get_unverified_chain"):
-        found = inner.get_unverified_chain() or ()
-        # The client's own certificate is bytes, or None where it sent none; the others are objects (2: DER).
-        return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found if one)
-    own = connection.getpeercert(binary_form=True)
-    return (ssl.DER_cert_to_PEM_cert(own),) if own else ()
-
-
 def _config(settings: Settings, parts: House) -> uvicorn.Config:
     asks_for_certificates = settings.tls_client_ca_file is not None
     return uvicorn.Config(
-        Server(parts), http=WithCertificate if asks_for_certificates else "httptools", ws="none", lifespan="off", access_log=False,
+        Server(parts), http=WithCertificate if asks_for_certificates else Connection, ws="none", lifespan="off", access_log=False,
         log_config=None, timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
         ssl_certfile=settings.tls_cert_file, ssl_keyfile=settings.tls_key_file,
         ssl_ca_certs=str(settings.tls_client_ca_file) if asks_for_certificates else None,

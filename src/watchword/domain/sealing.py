@@ -35,10 +35,26 @@ def key_version(envelope: bytes) -> int:
     return int.from_bytes(envelope[1:_HEADER], "big")
 
 
+class Envelope:
+    """An envelope taken apart, for one that is opened again and again. Raises CannotOpen for what is not an envelope."""
+
+    __slots__ = ("_bound", "_nonce", "_sealed", "version")
+
+    def __init__(self, context: str, envelope: bytes) -> None:
+        self.version = key_version(envelope)
+        self._nonce = envelope[_HEADER : _HEADER + _NONCE]
+        self._sealed = envelope[_HEADER + _NONCE :]
+        self._bound = envelope[:_HEADER] + context.encode()
+
+    def open(self, key: AESGCM) -> bytes:
+        """What was sealed. Raises CannotOpen."""
+        try:
+            return key.decrypt(self._nonce, self._sealed, self._bound)
+        except (InvalidTag, ValueError) as error:
+            context = self._bound[_HEADER:].decode()
+            raise CannotOpen(f"the value sealed for {context} does not open here") from error
+
+
 def unseal(key: AESGCM, context: str, envelope: bytes) -> bytes:
     """What was sealed for `context`. Raises CannotOpen."""
-    header, nonce, sealed = envelope[:_HEADER], envelope[_HEADER : _HEADER + _NONCE], envelope[_HEADER + _NONCE :]
-    try:
-        return key.decrypt(nonce, sealed, header + context.encode())
-    except (InvalidTag, ValueError) as error:
-        raise CannotOpen(f"the value sealed for {context} does not open here") from error
+    return Envelope(context, envelope).open(key)

@@ -214,7 +214,7 @@ class BadUrl(BadRequest):
 
 def etag(body: bytes) -> bytes:
     """A tag that depends on the content only."""
-    return b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+    return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
 def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:

@@ -97,10 +97,11 @@ class Measured:
         return "\n".join(lines) + "\n"
 
     def _gauges(self) -> tuple[tuple[str, str, int], ...]:
-        journal = self._house.journal
+        journal, writes = self._house.journal, self._house.writes
+        is_writing = journal.is_writing and writes.is_writing
         return (
-            ("watchword_journal_backlog", "Entries that wait for the journal.", journal.backlog),
-            ("watchword_journal_writing", "Whether the last batch of the journal could be written.", int(journal.is_writing)),
+            ("watchword_journal_backlog", "Entries that wait for the journal.", journal.backlog + writes.backlog),
+            ("watchword_journal_writing", "Whether the last batch of the journal could be written.", int(is_writing)),
             ("watchword_cache_entries", "Entries in the cache.", len(self._house.cache)),
         )
 

@@ -1,5 +1,6 @@
 """Secrets on the wire: one shape in both APIs, with every field that some client insists on (contract 3.30, 3.31)."""
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
@@ -10,6 +11,7 @@ from watchword.domain.errors import Invalid
 from watchword.domain.model.projects import Tag
 from watchword.domain.model.secrets import SecretMetadata
 from watchword.domain.secret_text import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
+from watchword.http.bodies import encode
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.places import normal_path
@@ -24,6 +26,10 @@ Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
 Note = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$")]
 Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: none
 Ids = Annotated[list[str], msgspec.Meta(max_length=100)]
+
+
+_VALUE = secrets.token_hex(16)  # stands for a value while the rest is written; nobody can have named a secret like it
+_QUOTED = f'"{_VALUE}"'.encode()
 
 
 class TagOut(Out, frozen=True, kw_only=True):
@@ -75,6 +81,21 @@ class SecretOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, view: SecretView, *, in_group: bool = False) -> "SecretOut":
+        """The answer about a secret. All of its JSON but the value is written once and kept with the secret.
+
+        A list of a hundred secrets took twice as long without. What it gives then is JSON already, which encodes as itself.
+        """
+        if view.made is None:
+            return cls._whole(view, in_group=in_group)
+        drawn = (view.environment, view.path, view.is_hidden, in_group)
+        around: tuple[bytes, bytes] | None = view.made.get(drawn)
+        if around is None:
+            before, _, after = encode(cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)).partition(_QUOTED)
+            around = view.made[drawn] = (before, after)
+        return msgspec.Raw(around[0] + encode(view.value) + around[1])  # type: ignore[return-value]
+
+    @classmethod
+    def _whole(cls, view: SecretView, *, in_group: bool) -> "SecretOut":
         row = view.secret
         return cls(
             id=row.id, _id=row.id, workspace="" if in_group else row.project_id, environment=view.environment, version=row.version,

@@ -32,7 +32,7 @@ async def health(ctx: Ctx) -> dict[str, str]:
 async def readiness(ctx: Ctx) -> Reply:
     """Whether requests can be served: each part by name."""
     checks = {"database": await _database(ctx), "migrations": "ok", "keys": "ok" if ctx.house.keys.verifiers else "no signing key",
-              "journal": "ok" if ctx.house.journal.is_writing else "the last batch could not be written"}  # fmt: skip
+              "journal": "ok" if ctx.house.journal.is_writing and ctx.house.writes.is_writing else "the last batch could not be written"}  # fmt: skip
     ready = all(text == "ok" for text in checks.values())
     return Reply({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
 

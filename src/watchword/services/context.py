@@ -11,12 +11,14 @@ import msgspec
 
 from watchword.domain.access import Ability, denial
 from watchword.domain.actor import NOBODY, Actor
+from watchword.domain.errors import Refusal
 from watchword.domain.model.trail import AuditEvent
 from watchword.domain.outside import Outside
 from watchword.services.house import House
 from watchword.store import audit
 from watchword.store.cache import Fresh
 from watchword.store.engine import Tx
+from watchword.store.journal import Entry
 
 
 class PermissionNotAsked(AssertionError):
@@ -97,6 +99,21 @@ class Ctx:
             self._open = False
             self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
         self.fresh.forget()
+
+    async def join(self, entry: Entry) -> Any:
+        """Carry out a journal entry: a unit of work shared with what other requests write at this moment; its answer.
+
+        Raises the refusal that it answers. It is durable when this returns, as a unit is.
+        """
+        if self._open:
+            raise RemoteInsideUnit("a unit is already open")
+        if not self._asked:
+            raise PermissionNotAsked("a write cannot be handed on before permission was asked for")
+        answer = await self.house.writes.submit(entry)
+        self.fresh.forget()
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
 
     @asynccontextmanager
     async def view(self) -> AsyncIterator[Tx]:

@@ -33,6 +33,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     cache: Cache
     journal: Journal
+    writes: Journal  # of secrets: a row that another process holds makes nobody's login wait
     keys: Keyring
     clock: Callable[[], int]  # milliseconds since the epoch, UTC
     entropy: Callable[[int], bytes]

@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, select
 
 from watchword.domain.errors import Unavailable
 from watchword.domain.model.trail import DataKey
-from watchword.domain.sealing import CannotOpen, key_version, seal, unseal
+from watchword.domain.sealing import CannotOpen, Envelope, key_version, seal, unseal
 from watchword.domain.tokens import Signer
 from watchword.store import schema, versions
 from watchword.store.engine import AlreadyThere, Store, Tx, prepare
@@ -80,11 +80,19 @@ class Sealer:
 
     def open(self, context: str, envelope: bytes) -> bytes:
         """What was sealed for `context`. Raises CannotOpen."""
-        key = self._keys.get(key_version(envelope))
+        return self.opened(self.taken_apart(context, envelope))
+
+    def taken_apart(self, context: str, envelope: bytes) -> Envelope:
+        """An envelope that was sealed for `context`, ready to be opened many times. Raises CannotOpen."""
+        return Envelope(f"{self.scope}/{context}", envelope)
+
+    def opened(self, envelope: Envelope) -> bytes:
+        """What is in it. Raises CannotOpen."""
+        key = self._keys.get(envelope.version)
         if key is None:
             self._behind(self.scope)
             raise KeysBehind
-        return unseal(key, f"{self.scope}/{context}", envelope)
+        return envelope.open(key)
 
     def reseal(self, context: str, envelope: bytes) -> bytes:
         """The same value under the newest key; the very same envelope if it is already."""

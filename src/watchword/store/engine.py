@@ -85,6 +85,41 @@ def any_of(column: ColumnElement[Any], name: str) -> AnyOf:
     return AnyOf(column, name)
 
 
+class AnyPair(ColumnElement[bool]):
+    """`(first, second) IN (pairs given at run time as JSON)` as one prepared statement on both engines."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, first: ColumnElement[Any], second: ColumnElement[Any], name: str) -> None:
+        self.first = first
+        self.second = second
+        self.values: Any = bindparam(name)
+
+    def self_group(self, against: Any = None) -> "AnyPair":
+        """Itself, as AnyOf."""
+        del against
+        return self
+
+
+@compiles(AnyPair, "sqlite")
+def _any_pair_sqlite(element: AnyPair, compiler: Any, **options: Any) -> str:
+    first, second, values = [compiler.process(part, **options) for part in (element.first, element.second, element.values)]
+    return f"({first}, {second}) IN (SELECT value ->> 0, value ->> 1 FROM json_each({values}))"  # noqa: S608 - as in AnyOf
+
+
+@compiles(AnyPair, "postgresql")
+def _any_pair_postgres(element: AnyPair, compiler: Any, **options: Any) -> str:
+    first, second, values = [compiler.process(part, **options) for part in (element.first, element.second, element.values)]
+    pairs = f"json_array_elements(CAST({values} AS JSON))"
+    return f"({first}, {second}) IN (SELECT pair ->> 0, pair ->> 1 FROM {pairs} AS pair)"  # noqa: S608 - as in AnyOf
+
+
+def any_pair(first: ColumnElement[Any], second: ColumnElement[Any], name: str) -> AnyPair:
+    """The condition that two columns are a pair of the JSON list of pairs given as parameter `name`."""
+    return AnyPair(first, second, name)
+
+
 class Compiled:
     """A statement as one engine runs it."""
 

@@ -36,6 +36,7 @@ class Mapper(Generic[R]):
         self.columns: tuple[ColumnElement[Any], ...] = tuple(table.c[name] for name in names)
         self._names = names
         self._json = {name for name in names if table.c[name].info.get("json")}
+        self._flags = {name for name in names if hints[name] is bool or bool in get_args(hints[name])}
         decoders = [(i, name, _decoder(hints[name], is_json=name in self._json)) for i, name in enumerate(names)]
         self._converted = tuple((i, name, decode) for i, name, decode in decoders if decode)
         self.INSERT = prepare(insert(table).values({name: bindparam(name) for name in names}))
@@ -57,7 +58,12 @@ class Mapper(Generic[R]):
 
     def values(self, record: R) -> dict[str, Any]:
         """The parameters that store `record`."""
-        return self.encoded({name: getattr(record, name) for name in self._names})
+        fields = msgspec.structs.asdict(record)
+        for name in self._json:
+            fields[name] = _encode(fields[name]).decode()
+        for name in self._flags:
+            fields[name] = None if fields[name] is None else int(fields[name])
+        return fields
 
     def encoded(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Field values as the drivers take them: JSON as text, flags as 0 and 1."""

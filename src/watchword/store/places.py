@@ -1,6 +1,6 @@
 """Environments and folders: the tree of a project."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, select, update
@@ -144,7 +144,7 @@ _HOLDS = prepare(
         ),
     )
 )
-_TOUCH = prepare(update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")))
+_TOUCH = prepare(update(_f).where(any_of(_f.c.id, "of")).values(last_secret_modified_at=bindparam("at")))
 
 
 def _both(row: Sequence[Any] | None) -> tuple[Environment, Folder] | None:
@@ -215,6 +215,6 @@ async def remove_folder(tx: Tx, record: Folder) -> None:
     tx.changed(versions.tree(record.project_id), *map(versions.folder, gone))
 
 
-async def touch(tx: Tx, folder_id: str, at: int) -> None:
-    """Note that a secret of the folder changed. No cached record holds the moment, so no family is raised."""
-    await tx.count(_TOUCH, of=folder_id, at=at)
+async def touch(tx: Tx, folder_ids: Collection[str], at: int) -> None:
+    """Note that secrets of these folders changed. No cached record holds the moment, so no family is raised."""
+    await tx.count(_TOUCH, of=sorted(folder_ids), at=at)

@@ -1,16 +1,18 @@
 """Secrets, their versions, and what they are labelled with. Values stay sealed here."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, update
 
 from watchword.domain.model.projects import Environment, Folder, Tag
 from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
-from watchword.store import schema, versions
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.domain.model.trail import AuditEvent
+from watchword.store import audit, schema, versions
+from watchword.store.engine import Prepared, Tx, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper
-from watchword.store.places import ENVIRONMENTS, FOLDERS
+from watchword.store.places import ENVIRONMENTS, FOLDERS, touch
 
 SECRETS = Mapper(StoredSecret, schema.secrets)
 VERSIONS = Mapper(SecretVersion, schema.secret_versions)
@@ -24,14 +26,21 @@ _WEIGHTS = prepare(
 )
 _NAMED = select(*_columns).where(any_of(_s.c.folder_id, "of"), any_of(_s.c.key, "keys")).order_by(_s.c.key, _s.c.id)
 _NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(_NAMED), prepare(_NAMED.with_for_update())
+_PICKED = prepare(select(*_columns).where(any_pair(_s.c.folder_id, _s.c.key, "pairs")).order_by(_s.c.key, _s.c.id).with_for_update())
+_encode = msgspec.json.Encoder().encode
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
 _BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
-_COUNT = prepare(select(func.count()).where(_s.c.folder_id == bindparam("of")))
-_REPLACE = prepare(
-    update(_s)
-    .where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger))
-    .values({name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in ("id", "project_id", "created_at")})
-)
+_COUNTS = prepare(select(_s.c.folder_id, func.count()).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id))
+_FIXED = ("id", "project_id", "created_at")
+_PLACED = ("folder_id", "key", "user_id")  # the indexes are made of these: one that is said to change is written anew, even to the same
+
+
+def _update(*leaving: str) -> Prepared:
+    fields: dict[str, Any] = {name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in leaving}
+    return prepare(update(_s).where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger)).values(fields))
+
+
+_REPLACE, _REPLACE_IN_PLACE = _update(*_FIXED), _update(*_FIXED, *_PLACED)
 _REMOVE = prepare(delete(_s).where(any_of(_s.c.id, "of")))
 
 
@@ -65,15 +74,21 @@ async def named(tx: Tx, folder_ids: Collection[str], keys: Collection[str], *, t
     return SECRETS.every(rows)
 
 
+async def picked(tx: Tx, pairs: Collection[tuple[str, str]]) -> list[StoredSecret]:
+    """The secrets with these (folder, key), shared and personal, kept from being changed by other units; by key."""
+    return SECRETS.every(await tx.all(_PICKED, pairs=_encode(list(pairs)).decode()))
+
+
 async def by_ids(tx: Tx, ids: Collection[str], *, to_change: bool = False) -> list[StoredSecret]:
     """Secrets by id, whoever's they are: the caller checks whose."""
     return SECRETS.every(await tx.all(_BY_IDS_TO_CHANGE if to_change else _BY_IDS_TO_READ, of=list(ids)))
 
 
-async def count(tx: Tx, folder_id: str) -> int:
-    """How many secrets a folder holds."""
-    row = await tx.one(_COUNT, of=folder_id)
-    return int(row[0]) if row else 0
+async def counts(tx: Tx, folder_ids: Collection[str]) -> dict[str, int]:
+    """How many secrets these folders hold."""
+    found = dict.fromkeys(folder_ids, 0)
+    found.update({row[0]: int(row[1]) for row in await tx.all(_COUNTS, of=list(folder_ids))})
+    return found
 
 
 async def add(tx: Tx, records: Sequence[StoredSecret]) -> None:
@@ -84,12 +99,16 @@ async def add(tx: Tx, records: Sequence[StoredSecret]) -> None:
 
 async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
     """Store `after` in the place of `before`. Raises AlreadyThere when its key is taken, Conflict when the row has changed."""
-    values = SECRETS.values(after)
-    for name in ("id", "project_id", "created_at"):
-        del values[name]
-    if await tx.run(_REPLACE, of=before.id, before=before.version, **values) != 1:
+    if await tx.run(_REPLACE, **_replacing(before, after, _FIXED)) != 1:
         raise Conflict(before.id)
     _raise(tx, (before, after))
+
+
+def _replacing(before: StoredSecret, after: StoredSecret, leaving: Iterable[str]) -> dict[str, Any]:
+    values = {**SECRETS.values(after), "of": before.id, "before": before.version}
+    for name in leaving:
+        del values[name]
+    return values
 
 
 async def remove(tx: Tx, records: Collection[StoredSecret]) -> None:
@@ -131,8 +150,52 @@ _PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.versio
 async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> None:
     """Store what secrets have become, and forget of each all but the last `keep` versions."""
     await tx.many(VERSIONS.INSERT, [VERSIONS.values(one) for one in records])
-    old = [{"of": one.secret_id, "up_to": one.version - keep} for one in records if one.version > keep]
-    await tx.many(_PRUNE, old)
+    await tx.many(_PRUNE, _too_old(records, keep))
+
+
+def _too_old(records: Iterable[SecretVersion], keep: int) -> list[dict[str, Any]]:
+    return [{"of": one.secret_id, "up_to": one.version - keep} for one in records if one.version > keep]
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What one write does to a folder: rows from what they were to what they become there, and new ones.
+
+    `history` holds a version for each, of which `keep` are kept of every secret; `events` are for the audit log.
+    """
+
+    folder_id: str
+    at: int
+    changed: Sequence[tuple[StoredSecret, StoredSecret]] = ()
+    added: Sequence[StoredSecret] = ()
+    history: Sequence[SecretVersion] = ()
+    keep: int
+    events: Sequence[AuditEvent] = ()
+
+
+async def write(tx: Tx, written: Sequence[Written]) -> None:
+    """Carry out writes in their order, a statement for all of one kind. Their rows were read `to_change` in this unit.
+
+    Raises AlreadyThere when a key is taken, StillNeeded when a folder is gone.
+    """
+    if not written:
+        return
+    first: dict[str, StoredSecret] = {}
+    last: dict[str, StoredSecret] = {}
+    for one in written:
+        for before, after in one.changed:
+            first.setdefault(before.id, before)
+            last[before.id] = after
+    moved = {id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)}
+    await tx.many(SECRETS.INSERT, [SECRETS.values(row) for one in written for row in one.added])
+    leaving = (*_FIXED, *_PLACED)
+    await tx.many(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved])
+    for id in moved:
+        await replace(tx, first[id], last[id])
+    await tx.many(VERSIONS.INSERT, [VERSIONS.values(version) for one in written for version in one.history])
+    await tx.many(_PRUNE, [old for one in written for old in _too_old(one.history, one.keep)])
+    await touch(tx, {one.folder_id for one in written}, max(one.at for one in written))
+    await audit.add(tx, [event for one in written for event in one.events])
+    tx.changed(*{versions.folder(one.folder_id) for one in written})
 
 
 async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:

@@ -8,8 +8,10 @@ of the WAL that *began after* its commit; all that wait at that moment share one
 """
 
 import asyncio
+import mmap
 import os
 import sqlite3
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -26,6 +28,8 @@ from watchword.store.versions import RAISE, verify_raised
 _DIALECT = sqlite.dialect(paramstyle="named")
 _encode = msgspec.json.Encoder().encode
 _KNOWN_VERSIONS = 100_000
+_HEADER = 48  # bytes; a second copy follows
+_CHANGES = struct.Struct("=8xI")
 
 
 def _translate(error: sqlite3.Error) -> Exception:
@@ -110,6 +114,37 @@ class SqliteTx:
         self.keys.update(keys)
 
 
+class _OtherWriters:
+    """Tells when a connection other than our writer committed, without a system call.
+
+    Every commit rewrites the header of the WAL index, which all processes share as mapped memory, and raises the counter of
+    changes in it by one (SQLite's "WAL-mode File Format", 2.1). `PRAGMA data_version` looks at the same bytes, behind two locks.
+    """
+
+    def __init__(self, index: Path) -> None:
+        # Kept open until the connections are closed: closing any descriptor of this file would drop SQLite's locks on it.
+        self._file = os.open(index, os.O_RDONLY)
+        self._map = mmap.mmap(self._file, _HEADER, access=mmap.ACCESS_READ)
+        self._known = self._map[:_HEADER]
+
+    def changed(self) -> bool:
+        """Whether the database is not as it was when last asked. One that is just changing may be told twice."""
+        now = self._map[:_HEADER]
+        if now == self._known:
+            return False
+        self._known = now
+        return True
+
+    def changed_beside_us(self) -> bool:
+        """The same right after a commit of our own, before which nothing was changed."""
+        before = self._known
+        return self.changed() and _CHANGES.unpack_from(self._known)[0] != (_CHANGES.unpack_from(before)[0] + 1) & 0xFFFFFFFF
+
+    def close(self) -> None:
+        self._map.close()
+        os.close(self._file)
+
+
 class _Fsync:
     """The durability barrier: whoever asks waits for an fsync that began after the asking; waiters share one."""
 
@@ -165,7 +200,6 @@ class SqliteStore:
         self._lock = asyncio.Lock()
         self._known: dict[str, int] = {}
         self._epoch = 0
-        self._data_version = -1
         self._closed = False
 
     def _connect(self) -> sqlite3.Connection:
@@ -187,20 +221,16 @@ class SqliteStore:
             self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n")
             self._writer.execute("COMMIT")
             self._durable = _Fsync(self.path.with_name(self.path.name + "-wal"))
+            self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"cannot open the database at {self.path}: {error}") from error
         self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
-        self._data_version = self._other_writers()
-
-    def _other_writers(self) -> int:
-        """Changes when a connection other than our writer commits (4 us)."""
-        return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
         async with self._lock:
+            self._notice_others()
             try:
-                self._notice_others()
                 self._reader.execute("BEGIN")
             except sqlite3.Error as error:
                 raise _translate(error) from error
@@ -221,6 +251,7 @@ class SqliteStore:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
                 raise _translate(error) from error
+            self._notice_others()  # from here until the commit nobody else can write
             tx = SqliteTx(self._writer, self._versions_now, writes=True)
             try:
                 yield tx
@@ -234,6 +265,8 @@ class SqliteStore:
                 if isinstance(error, sqlite3.Error):
                     raise _translate(error) from error
                 raise
+            if self._others.changed_beside_us():
+                self._forget()
             self._raised(tx.keys)
         if tx.tables or tx.counted:
             await self._durable()
@@ -250,9 +283,9 @@ class SqliteStore:
         self._epoch += 1 << 40
 
     def _notice_others(self) -> None:
-        current = self._other_writers()
-        if current != self._data_version:
-            self._data_version = current
+        if self._closed:
+            raise StoreDown
+        if self._others.changed():
             self._forget()
 
     def _versions_now(self, keys: tuple[str, ...]) -> tuple[int, ...]:
@@ -260,12 +293,9 @@ class SqliteStore:
         return tuple([epoch + known.get(key, 0) for key in keys])
 
     async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
-        """In memory: this process makes all the changes, and `data_version` tells when another one made some."""
+        """In memory: this process makes all the changes, and the WAL index tells when another one made some."""
         if not again:
-            try:
-                self._notice_others()
-            except sqlite3.Error as error:
-                raise _translate(error) from error
+            self._notice_others()
         return self._versions_now(keys)
 
     async def check(self) -> None:
@@ -282,3 +312,4 @@ class SqliteStore:
         self._durable.close()
         self._reader.close()
         self._writer.close()
+        self._others.close()

@@ -46,13 +46,13 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
         others = await secrets.named(tx, [start.place.folder.id, goal.place.folder.id], {row.key for row in rows}, to_change=True)
         there = {(row.key, row.user_id): row for row in others if row.folder_id == goal.place.folder.id}
         _require_room(ctx, goal, rows, there, overwrite=overwrite)
-        if await secrets.count(tx, goal.place.folder.id) + len(rows) > MAX_IN_FOLDER:
+        goal_id = goal.place.folder.id
+        if (await secrets.counts(tx, [goal_id]))[goal_id] + len(rows) > MAX_IN_FOLDER:
             raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
         for row in others:
             if row.folder_id == start.place.folder.id:
                 await _carry(ctx, tx, goal, row, there.get((row.key, row.user_id)))
-        for at in (start, goal):
-            await places.touch(tx, at.place.folder.id, ctx.now)
+        await places.touch(tx, [start.place.folder.id, goal_id], ctx.now)
         _audit(ctx, scope, start, goal, rows)
     return Moved(len(rows))
 

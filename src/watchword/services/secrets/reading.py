@@ -1,6 +1,6 @@
 """Reading secrets: one by name or id, or all that a folder shows (contract 3.30, 3.31, 7)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -141,7 +141,7 @@ async def as_of(ctx: Ctx, held: Held, n: int) -> Held:
     if found is None:
         raise NotFound(f"There is no version {n} of this secret, or it is not kept any more")
     then = shelves.held(then_of(held.secret, found), labels)
-    return msgspec.structs.replace(then, facts=held.facts)
+    return Held(then.secret, then.tags, held.facts)
 
 
 def then_of(secret: StoredSecret, was: SecretVersion) -> StoredSecret:
@@ -237,17 +237,24 @@ def _of_folder(
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
+    there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
+    for seen in there if describes.all else filter(describes, there):
+        if keeps is not None and not keeps(seen):
+            continue
+        show = wanted.show and (reads.all or reads(seen))
+        # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
+        if show or is_asked or not wanted.show:
+            yield look(key, seen, at, show=show)
+
+
+def _with_own(shelf: Shelf, mine: Mapping[str, Held], *, instead: bool) -> Iterable[Held]:
     for held in shelf.every():
         own = mine.get(held.secret.key)
-        both = (own,) if own is not None and wanted.personal == "instead" else (held,) if own is None else (held, own)
-        for seen in both:
-            if not describes(seen) or (keeps is not None and not keeps(seen)):
-                continue
-            show = wanted.show and reads(seen)
-            # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
-            if show or is_asked or not wanted.show:
-                yield look(key, seen, at, show=show)
+        if own is None or not instead:
+            yield held
+        if own is not None:
+            yield own
 
 
 def _filter(wanted: Every) -> Keeps | None:

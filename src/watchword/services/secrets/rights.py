@@ -34,6 +34,11 @@ class Rights:
         """Whether no secret there passes, whatever it is called."""
         return self._same is False
 
+    @property
+    def all(self) -> bool:
+        """Whether every secret there passes, whatever it is called."""
+        return self._same is True
+
     def __call__(self, held: Held) -> bool:
         """Whether the action is allowed on this secret."""
         if self._same is not None:

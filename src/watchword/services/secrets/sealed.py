@@ -6,9 +6,12 @@ from typing import TypeVar
 import msgspec
 
 from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
+from watchword.domain.sealing import Envelope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer, project_scope
+from watchword.services.secrets.shelves import Held
 
+_SMALL = 4096  # bytes; a larger value is not worth keeping twice
 Row = TypeVar("Row", StoredSecret, SecretVersion)
 
 
@@ -40,6 +43,17 @@ def _context(row: StoredSecret | SecretVersion, field: str) -> str:
 def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
     """The value. Raises CannotOpen when the envelope was not sealed for this very row."""
     return key.open(_context(row, "value"), row.value).decode()
+
+
+def value_of_held(key: Sealer, held: Held) -> str:
+    """The value of a secret that is kept: its envelope is taken apart once. Raises as `value_of` does."""
+    envelope: Envelope | None = held.made.get("value")
+    if envelope is None:
+        row = held.secret
+        envelope = key.taken_apart(_context(row, "value"), row.value)
+        if len(row.value) <= _SMALL:
+            held.made["value"] = envelope
+    return key.opened(envelope).decode()
 
 
 def comment_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:

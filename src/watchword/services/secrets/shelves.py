@@ -3,7 +3,7 @@
 A folder with very many secrets, or large ones, is not kept whole: its secrets are kept one by one, by name.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,12 +23,26 @@ KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the data
 MAX_LISTED: Final = 256 * 1024 * 1024
 
 
-class Held(msgspec.Struct, frozen=True):
-    """A secret as it lies in its folder, with its tags and with what permissions may look at."""
+class Held:
+    """A secret as it lies in its folder, with its tags and with what permissions may look at. It never changes.
 
-    secret: StoredSecret
-    tags: tuple[Tag, ...]
-    facts: Mapping[str, Any]  # without the place
+    `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes.
+    """
+
+    __slots__ = ("_facts", "made", "secret", "tags")
+
+    def __init__(self, secret: StoredSecret, tags: tuple[Tag, ...] = (), facts: Mapping[str, Any] | None = None) -> None:
+        self.secret = secret
+        self.tags = tags
+        self._facts = facts
+        self.made: dict[Hashable, Any] = {}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What conditions may look at, without the place."""
+        if self._facts is None:
+            self._facts = facts_of(self.secret.key, self.tags, self.secret.metadata)
+        return self._facts
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -53,8 +67,7 @@ class Shelf(msgspec.Struct, frozen=True):
 
 def held(secret: StoredSecret, tags: Mapping[str, Tag]) -> Held:
     """The secret with its tags looked up. A tag that was deleted is no tag."""
-    own = tuple(tags[id] for id in secret.tag_ids if id in tags) if secret.tag_ids else ()
-    return Held(secret, own, facts_of(secret.key, own, secret.metadata))
+    return Held(secret, tuple(tags[id] for id in secret.tag_ids if id in tags) if secret.tag_ids else ())
 
 
 def facts_of(key: str, tags: Iterable[Tag], metadata: Iterable[SecretMetadata] = ()) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A secret as the caller may see it: in its place, with its value or without."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,8 @@ class SecretView(msgspec.Struct, frozen=True, kw_only=True):
     tags: Sequence[Tag]
     is_hidden: bool = False
     is_imported: bool = False
+    # Where the value is all that must be opened: a place to keep what is made of the rest, for as long as it is true.
+    made: dict[Hashable, Any] | None = None
 
     def __repr__(self) -> str:
         return f"SecretView({self.secret.key} in {self.environment}:{self.path})"
@@ -35,11 +38,15 @@ def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool
     """Open a secret for an answer."""
     row = held.secret
     metadata: Sequence[SecretMetadata] = row.metadata
+    made: dict[Hashable, Any] | None = held.made
     if metadata:
-        metadata = sealed.metadata_of(key, row) if show else hidden(metadata)
+        metadata, made = sealed.metadata_of(key, row) if show else hidden(metadata), None
+    comment = ""
+    if row.comment is not None:
+        comment, made = sealed.comment_of(key, row), None
     return SecretView(
-        secret=row, environment=place.environment.slug, path=place.folder.path, value=sealed.value_of(key, row) if show else HIDDEN,
-        comment=sealed.comment_of(key, row), metadata=metadata, tags=held.tags, is_hidden=not show, is_imported=is_imported,
+        secret=row, environment=place.environment.slug, path=place.folder.path, value=sealed.value_of_held(key, held) if show else HIDDEN,
+        comment=comment, metadata=metadata, tags=held.tags, is_hidden=not show, is_imported=is_imported, made=made,
     )  # fmt: skip
 
 

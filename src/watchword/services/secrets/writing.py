@@ -4,15 +4,16 @@ Permission is asked twice: for the name alone before anything is looked up, and 
 as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
 
-from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.model.projects import Tag
 from watchword.domain.model.secrets import SecretMetadata, StoredSecret
+from watchword.domain.model.trail import AuditEvent
 from watchword.domain.references import Address, Source, references
 from watchword.domain.secret_text import MAX_IN_FOLDER
 from watchword.services.access import ProjectScope, enter_project
@@ -22,10 +23,12 @@ from watchword.services.places import Place, find, normal_path
 from watchword.services.secrets import expansion, renaming, rights, sealed, shelves
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
+from watchword.services.secrets.shared import Decided, FolderWrite, Name, There, told
 from watchword.services.secrets.shelves import Held, facts_of, held
 from watchword.services.secrets.views import SecretView, look, of_plain
-from watchword.store import places, secrets
-from watchword.store.engine import AlreadyThere, StillNeeded, Tx
+from watchword.store import audit, places, secrets
+from watchword.store.engine import Tx
+from watchword.store.secrets import Written
 
 Unset = msgspec.UnsetType
 UNSET = msgspec.UNSET
@@ -84,6 +87,10 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         """Environment slug and path."""
         return self.place.environment.slug, self.place.folder.path
 
+    def written(self, ctx: Ctx, **what: Any) -> Written:
+        """A write to this folder, now."""
+        return Written(folder_id=self.place.folder.id, at=ctx.now, keep=self.scope.project.version_limit, **what)
+
     def shows(self, item: Held) -> bool:
         """Whether the caller may read the value."""
         return self.scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*self.at, item.facts))
@@ -110,15 +117,20 @@ async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> De
 @asynccontextmanager
 async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
     """A unit whose refusals by the database say what the caller can do."""
-    try:
+    with told():
         async with ctx.unit() as tx:
             yield tx
-    except AlreadyThere:
-        raise BadRequest("A secret of that name exists already in this folder") from None
-    except StillNeeded:
-        raise NotFound("The folder was deleted meanwhile") from None
-    except secrets.Conflict:
-        raise BadRequest("The secret was changed by somebody else at the same time: read it and try again") from None
+
+
+async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitable[object]] | None = None) -> Any:
+    """The answer of a write that has a unit of its own, because there is much of it or because it does more there: `then`."""
+    async with unit(ctx) as tx:
+        (answer,) = await FolderWrite.apply(tx, [entry])
+        if isinstance(answer, Refusal):
+            raise answer
+        if then is not None:
+            await then(tx, answer)
+    return answer
 
 
 def owner(ctx: Ctx, kind: str) -> str | None:
@@ -151,10 +163,15 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
     at = await desk(ctx, scope, target.environment, path)
     await _require_readable(ctx, at, [(item.name, item.value) for item in items])
     rows = [_row(ctx, at, item, user_id) for item, user_id in zip(items, owners, strict=True)]
-    async with unit(ctx) as tx:
-        await _require_new(tx, at.place, rows)
-        await store_new(ctx, tx, at, rows)
-        _audit(ctx, at, "create", rows, is_batch=is_batch)
+
+    def decide(there: There) -> Decided:
+        _require_new(there, rows)
+        history = [sealed.as_version(ctx, row) for row in rows]
+        events = _events(ctx, at, "create", rows, is_batch=is_batch)
+        return Decided(at.written(ctx, added=rows, history=history, events=events), None)
+
+    entry = FolderWrite(folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide)
+    await (_alone(ctx, entry) if is_batch else ctx.join(entry))
     return [_written(at, row, _plain(item)) for row, item in zip(rows, items, strict=True)]
 
 
@@ -185,19 +202,18 @@ async def _require_readable(ctx: Ctx, at: Desk, values: Iterable[tuple[str, str]
     await expansion.require_readable(ctx, at.scope, [Source(Address(*at.at, name), value) for name, value in values])
 
 
-async def _require_new(tx: Tx, place: Place, rows: Sequence[StoredSecret]) -> None:
+def _require_new(there: There, rows: Sequence[StoredSecret]) -> None:
     wanted = [(row.key, row.user_id) for row in rows]
     twice = {key for key, user_id in wanted if wanted.count((key, user_id)) > 1} if len(set(wanted)) < len(wanted) else set()
     if twice:
         raise BadRequest(f"The same secret is named twice: {_some(twice)}")
-    there = {(one.key, one.user_id) for one in await secrets.named(tx, [place.folder.id], {row.key for row in rows})}
-    taken = there.intersection(wanted)
+    taken = there.rows.keys() & set(wanted)
     if taken:
         raise BadRequest(f"A secret of that name exists already: {_some(key for key, _ in taken)}")
-    alone = {key for key, user_id in wanted if user_id is not None and (key, None) not in there}
+    alone = {key for key, user_id in wanted if user_id is not None and (key, None) not in there.rows}
     if alone:
         raise BadRequest(f"A personal secret overrides a shared one, and there is no shared {_some(alone)}")
-    if await secrets.count(tx, place.folder.id) + len(rows) > MAX_IN_FOLDER:
+    if there.count + len(rows) > MAX_IN_FOLDER:
         raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
 
 
@@ -206,23 +222,11 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(ordered[:10]) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")
 
 
-async def store_new(ctx: Ctx, tx: Tx, at: Desk, rows: Sequence[StoredSecret]) -> None:
-    """Store new rows with their first versions, in the open unit."""
-    await secrets.add(tx, rows)
-    await secrets.add_versions(tx, [sealed.as_version(ctx, row) for row in rows], at.scope.project.version_limit)
-    await places.touch(tx, at.place.folder.id, ctx.now)
-
-
-def _audit(ctx: Ctx, at: Desk, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> None:
-    environment, path = at.at
+def _events(ctx: Ctx, at: Desk, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
+    place = dict(zip(("environment", "secretPath"), at.at, strict=True))
     ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
-    org_id, project_id = at.scope.org_id, at.scope.project.id
-    if is_batch:
-        ctx.audit(f"{verb}-secrets", org_id=org_id, project_id=project_id, environment=environment, secretPath=path, secrets=ids)
-        return
-    for one in ids:
-        metadata: dict[str, Any] = {"environment": environment, "secretPath": path, **one}
-        ctx.audit(f"{verb}-secret", org_id=org_id, project_id=project_id, **metadata)
+    told = [(f"{verb}-secrets", {**place, "secrets": ids})] if is_batch else [(f"{verb}-secret", {**place, **one}) for one in ids]
+    return [ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in told]
 
 
 async def change(
@@ -235,33 +239,37 @@ async def change(
     for one in changes:
         known_tags(at.labels, (*(one.tag_ids or ()), *one.add_tag_ids))
     await _require_readable(ctx, at, [(one.name, one.value) for one in changes if isinstance(one.value, str)])
-    async with unit(ctx) as tx:
-        names = {one.name for one in changes} | {one.new_name for one in changes if isinstance(one.new_name, str)}
-        there = {(row.key, row.user_id): row for row in await secrets.named(tx, [at.place.folder.id], names, to_change=True)}
+
+    def decide(there: There) -> Decided:
         work = _Work(ctx, at, there)
         for one, user_id in zip(changes, owners, strict=True):
             work.add(one, user_id, mode)
-        await work.carry_out(tx)
-        _audit(ctx, at, "update", [after for _, after, _ in work.changed], is_batch=is_batch)
-        if work.added:
-            _audit(ctx, at, "create", [row for row, _ in work.added], is_batch=is_batch)
-    written = {row.id: (row, plain) for row, plain in [*[(a, p) for _, a, p in work.changed], *work.added]}
+        return Decided(work.written(is_batch=is_batch), work)
+
+    async def follow(tx: Tx, work: _Work) -> None:
+        await renaming.follow(ctx, tx, at.key, scope, at.place, work.names)
+
+    renames = {one.new_name for one in changes if isinstance(one.new_name, str)}
+    keys = frozenset(one.name for one in changes) | renames
+    entry = FolderWrite(folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide)
+    work: _Work = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
+    written = {row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]}
     return [_written(at, *written[id]) for id in work.order]
 
 
 class _Work:
-    """The changes of one unit, each checked as it is added."""
+    """The changes of one request, each checked as it is added."""
 
-    def __init__(self, ctx: Ctx, at: Desk, there: Mapping[tuple[str, str | None], StoredSecret]) -> None:
+    def __init__(self, ctx: Ctx, at: Desk, there: There) -> None:
         self.ctx, self.at, self.there = ctx, at, there
         self.changed: list[tuple[StoredSecret, StoredSecret, Plain]] = []
         self.added: list[tuple[StoredSecret, Plain]] = []
         self.order: list[str] = []
-        self._taken: set[tuple[str, str | None]] = set(there)
+        self._taken: set[Name] = set(there.rows)
 
     def add(self, one: Change, user_id: str | None, mode: Mode) -> None:
         """Take one change in. Raises PermissionDenied, NotFound, BadRequest."""
-        row = self.there.get((one.name, user_id))
+        row = self.there.rows.get((one.name, user_id))
         if row is None:
             if mode == "upsert":
                 self._create(one, user_id)
@@ -304,23 +312,29 @@ class _Work:
         self.added.append((row, _plain(new)))
         self.order.append(row.id)
 
-    async def carry_out(self, tx: Tx) -> None:
-        """Write it all, and let references follow new names."""
-        if self.added:
-            await _require_new(tx, self.at.place, [row for row, _ in self.added])
-            await store_new(self.ctx, tx, self.at, [row for row, _ in self.added])
-        for before, after, _ in self.changed:
-            await secrets.replace(tx, before, after)
-        keep = self.at.scope.project.version_limit
-        await secrets.add_versions(tx, [sealed.as_version(self.ctx, after) for _, after, _ in self.changed], keep)
-        if self.changed:
-            await places.touch(tx, self.at.place.folder.id, self.ctx.now)
-        names = {before.key: after.key for before, after, _ in self.changed if before.key != after.key}
-        for (key, user_id), row in self.there.items():
-            if user_id is not None and key in names:
-                await secrets.replace(tx, row, msgspec.structs.replace(row, key=names[key]))
-        if names:
-            await renaming.follow(self.ctx, tx, self.at.key, self.at.scope, self.at.place, names)
+    @property
+    def names(self) -> dict[str, str]:
+        """The secrets that get another name, and which."""
+        return {before.key: after.key for before, after, _ in self.changed if before.key != after.key}
+
+    def written(self, *, is_batch: bool) -> Written:
+        """All of it. A personal secret takes the new name of the shared one that it overrides."""
+        ctx, at, names = self.ctx, self.at, self.names
+        added, after = [row for row, _ in self.added], [after for _, after, _ in self.changed]
+        if added:
+            _require_new(self.there, added)
+        own = [
+            (row, msgspec.structs.replace(row, key=names[key]))
+            for (key, user_id), row in self.there.rows.items()
+            if user_id is not None and key in names
+        ]
+        events = _events(ctx, at, "update", after, is_batch=is_batch)
+        if added:
+            events += _events(ctx, at, "create", added, is_batch=is_batch)
+        return at.written(
+            ctx, changed=[*[(before, after) for before, after, _ in self.changed], *own], added=added,
+            history=[sealed.as_version(ctx, row) for row in (*added, *after)], events=events,
+        )  # fmt: skip
 
 
 def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: Change) -> tuple[StoredSecret, Plain]:
@@ -362,7 +376,7 @@ async def remove(ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, 
             gone[row.id] = row
         names = {row.key for row in gone.values() if row.user_id is None}
         await secrets.remove(tx, [row for row in there if row.id in gone or row.key in names])
-        await places.touch(tx, at.place.folder.id, ctx.now)
-        _audit(ctx, at, "delete", list(gone.values()), is_batch=is_batch)
+        await places.touch(tx, [at.place.folder.id], ctx.now)
+        await audit.add(tx, _events(ctx, at, "delete", list(gone.values()), is_batch=is_batch))
     items_gone = [held(row, at.labels) for row in gone.values()]
     return [look(at.key, item, at.place, show=at.shows(item)) for item in items_gone]

@@ -1,0 +1,87 @@
+"""What only the embedded engine does: notice other writers of the file without asking the database."""
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+
+from watchword.store.sqlite import SqliteStore
+
+FAMILY = ("identity/1",)
+
+
+async def own_change(store: SqliteStore, *families: str) -> None:
+    async with store.write() as tx:
+        tx.changed(*families)
+
+
+def foreign_change(store: SqliteStore) -> None:
+    """A commit by another connection, which tells this process nothing."""
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("INSERT INTO versions (key, n) VALUES ('identity/1', 1) ON CONFLICT (key) DO UPDATE SET n = n + 1")
+    other.close()
+
+
+async def test_our_own_commits_forget_nothing_of_other_families(sqlite_store: SqliteStore) -> None:
+    before = await sqlite_store.versions(("org/1",))
+
+    for _ in range(5_000):  # the WAL begins anew on the way
+        await own_change(sqlite_store, "identity/1")
+
+    assert (before, (5_000,)) == (await sqlite_store.versions(("org/1",)), await sqlite_store.versions(FAMILY))
+
+
+async def test_a_unit_that_wrote_nothing_or_failed_forgets_nothing(sqlite_store: SqliteStore) -> None:
+    before = await sqlite_store.versions(FAMILY)
+
+    async with sqlite_store.write():
+        pass
+    with pytest.raises(ZeroDivisionError):
+        async with sqlite_store.write() as tx:
+            tx.changed("org/1")
+            raise ZeroDivisionError
+
+    assert before == await sqlite_store.versions(FAMILY)
+
+
+def at_rest(_: SqliteStore) -> None:
+    """Nothing."""
+
+
+def after_checkpoint(store: SqliteStore) -> None:
+    other = sqlite3.connect(store.path)
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+
+
+@pytest.mark.parametrize("between", [at_rest, after_checkpoint])
+async def test_every_commit_of_another_connection_is_noticed(sqlite_store: SqliteStore, between: Callable[[SqliteStore], None]) -> None:
+    seen = [await sqlite_store.versions(FAMILY)]
+
+    for _ in range(50):
+        foreign_change(sqlite_store)
+        between(sqlite_store)
+        seen.append(await sqlite_store.versions(FAMILY))
+
+    assert len(seen) == len(set(seen))
+
+
+async def test_a_commit_of_another_connection_between_two_of_ours_is_noticed(sqlite_store: SqliteStore) -> None:
+    seen = [await sqlite_store.versions(FAMILY)]
+
+    for _ in range(50):
+        await own_change(sqlite_store, "org/1")
+        foreign_change(sqlite_store)
+        await own_change(sqlite_store, "org/1")
+        seen.append(await sqlite_store.versions(FAMILY))
+
+    assert len(seen) == len(set(seen))
+
+
+async def test_a_view_is_not_stamped_with_what_came_after_it(sqlite_store: SqliteStore) -> None:
+    async with sqlite_store.read() as tx:
+        during = await tx.versions(FAMILY)
+        foreign_change(sqlite_store)
+        again = await tx.versions(FAMILY)
+
+    assert during == again != await sqlite_store.versions(FAMILY)
