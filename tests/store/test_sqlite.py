@@ -1,10 +1,14 @@
 """What only the embedded engine does: notice other writers of the file without asking the database."""
 
+import os
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.databases import placed
+from watchword.store.engine import StoreDown
 from watchword.store.sqlite import SqliteStore
 
 FAMILY = ("identity/1",)
@@ -85,3 +89,20 @@ async def test_a_view_is_not_stamped_with_what_came_after_it(sqlite_store: Sqlit
         again = await tx.versions(FAMILY)
 
     assert during == again != await sqlite_store.versions(FAMILY)
+
+
+async def test_after_a_failed_fsync_nothing_more_is_written(tmp_path: Path, migrated_file: Path) -> None:
+    store = SqliteStore(placed(migrated_file, tmp_path) / "watchword.db")
+    await store.open()
+    os.close(store._durable._wal)
+
+    with pytest.raises(StoreDown):
+        await own_change(store, "identity/1")
+    with pytest.raises(StoreDown, match="refused to keep"):
+        await own_change(store, "identity/2")
+
+    before = await store.versions(("identity/2",))
+    store._durable._wal = os.open(store.path, os.O_RDONLY)  # closed once more by the store
+    with pytest.raises(StoreDown):
+        await store.close()
+    assert (0,) == before

@@ -8,6 +8,7 @@ of the WAL that *began after* its commit; all that wait at that moment share one
 """
 
 import asyncio
+import logging
 import mmap
 import os
 import sqlite3
@@ -27,6 +28,7 @@ from watchword.store.versions import RAISE, verify_raised
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 _encode = msgspec.json.Encoder().encode
+_log = logging.getLogger("watchword.sqlite")
 _KNOWN_VERSIONS = 100_000
 _HEADER = 48  # bytes; a second copy follows
 _CHANGES = struct.Struct("=8xI")
@@ -153,8 +155,15 @@ class _Fsync:
         self._thread = ThreadPoolExecutor(1, "wal-fsync")
         self._running: asyncio.Future[None] | None = None
         self._next: asyncio.Future[None] | None = None
+        self._has_failed = False
+
+    def require_sound(self) -> None:
+        """Raise StoreDown once an fsync has failed: the next may succeed although pages of that one are lost."""
+        if self._has_failed:
+            raise StoreDown("The disk refused to keep what was written: nothing more is written until a restart")
 
     async def __call__(self) -> None:
+        self.require_sound()
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             if self._running is None:
@@ -179,6 +188,8 @@ class _Fsync:
             if error is None:
                 running.set_result(None)
             else:
+                self._has_failed = True
+                _log.critical("an fsync of the WAL failed, so nothing more is written", exc_info=error)
                 running.set_exception(StoreDown())
                 running.exception()  # retrieved here: nobody may be waiting any more
         if self._next is not None:
@@ -247,6 +258,7 @@ class SqliteStore:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
         async with self._lock:
+            self._durable.require_sound()
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
@@ -308,8 +320,10 @@ class SqliteStore:
         if not hasattr(self, "_durable") or self._closed:
             return
         self._closed = True
-        await self._durable()
-        self._durable.close()
-        self._reader.close()
-        self._writer.close()
-        self._others.close()
+        try:
+            await self._durable()
+        finally:
+            self._durable.close()
+            self._reader.close()
+            self._writer.close()
+            self._others.close()
