@@ -49,7 +49,7 @@ def _parts(annotation: Any) -> list[Any]:
 
 
 def _trim(kind: Any, value: Any) -> Any:
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, Mapping)):
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict)):
         return value
     fields = _trimming(kind)
     if not fields:

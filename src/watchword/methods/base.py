@@ -48,12 +48,12 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was proved.
 
     `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission templates.
-    `audit` are facts for the login's audit event. `credential_id` names the stored credential that was used.
+    `audit` are facts for the login's audit event. `credential` is the stored one that was used.
     """
 
     claims: Mapping[str, Any] = {}
     audit: Mapping[str, Any] = {}
-    credential_id: str | None = None
+    credential: Credential | None = None
     spent: Spent | None = None
 
 
@@ -70,7 +70,12 @@ class Checks:
     """The checks a proof went through, in order; the first that fails ends the login."""
 
     def __init__(self) -> None:
-        self.done: list[Check] = []
+        self._done: list[tuple[str, bool, Any, Any]] = []
+
+    @property
+    def done(self) -> list[Check]:
+        """The checks so far."""
+        return [Check(*one) for one in self._done]
 
     def require(
         self,
@@ -83,7 +88,7 @@ class Checks:
         status: int = 401,
     ) -> None:
         """Record the check named `reason`; raise `Denied(reason, message)` unless it passed."""
-        self.done.append(Check(reason, bool(passed), expected, presented))
+        self._done.append((reason, bool(passed), expected, presented))
         if not passed:
             facts = {k: v for k, v in (("expected", expected), ("presented", presented)) if v is not None}
             raise Denied(reason, message, status=status, facts=facts)  # fmt: skip

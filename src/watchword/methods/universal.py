@@ -56,7 +56,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
                    expected=f"before {found.expires_at}", presented=given.now)  # fmt: skip
     checks.require(found.uses_limit == 0 or found.uses < found.uses_limit, "client_secret_used_up",
                    "Access denied: the client secret has no uses left", expected=found.uses_limit, presented=found.uses)  # fmt: skip
-    return Verified(credential_id=found.id, audit={"clientSecretId": found.id})
+    return Verified(credential=found, audit={"clientSecretId": found.id})
 
 
 METHOD = AuthMethod(

@@ -6,6 +6,7 @@ and records in a single durable batch. A method cannot skip or forget a step; it
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,6 +47,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     template: MethodTemplate | None = None
     is_member: bool
     secret_networks: AddressSet | None  # Universal Auth: networks from which client secrets are accepted
+    made: dict[str, Any] = msgspec.field(default_factory=dict)  # of the rest, and true as long as it is
 
 
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
@@ -69,8 +71,8 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
     try:
         found = await find(ctx, method, body)
         verified = await prove(ctx, method, body, found, checks)
-        if verified.credential_id is not None:
-            await require_use_left(ctx, present(found), verified.credential_id, checks)
+        if verified.credential is not None:
+            await require_use_left(ctx, present(found), verified.credential.id, checks)
         proof = spent_by(method, verified)
         if proof is not None and not await ctx.house.journal.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
@@ -179,8 +181,12 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
 
 
 async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: Found) -> Any:
-    """The configuration as the method reads it."""
-    return await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
+    """The configuration as the method reads it. One without secrets is read once and kept with what was found."""
+    if sealed_config.secret_fields(method):
+        return await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
+    if "config" not in found.made:
+        found.made["config"] = await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
+    return found.made["config"]
 
 
 def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
@@ -193,11 +199,18 @@ def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
 
 def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig) -> str:
     """Under which key failed logins are counted. What is counted by comes from outside, so it is kept as a digest."""
-    return f"{config.identity_id}/{method.slug}/{_digest(method.lockout_key(body))}"
+    counted = method.lockout_key(body)
+    return f"{config.identity_id}/{method.slug}/{_remembered(counted) if len(counted) <= _SHORT else _digest(counted)}"
+
+
+_SHORT = 256
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+_remembered = lru_cache(4096)(_digest)  # asked for twice by each login
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
@@ -229,7 +242,8 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
 
 async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified) -> Issued:
     config = found.config
-    issued = new_token(ctx, found.identity, config, found.org, client_secret_id=verified.credential_id, auth=verified.claims or None)
+    used = verified.credential
+    issued = new_token(ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None)
     if len(issued.token) > MAX_LENGTH:
         # A token that nobody could send back is none. What makes it long is what the configuration maps into it.
         raise Denied("claims_too_large", "The claims that are carried into the access token are too long: map fewer or shorter ones")
@@ -240,7 +254,8 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found
         logins.LoginDone(
             at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
             lockout_key=lockout_key(method, body, config) if method.has_lockout and config.lockout_enabled else None,
-            secret=await _use_of(ctx, method, body, verified), proof=spent_by(method, verified), token=row_of(issued.claims, ctx.now) if limited else None,
+            secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None, proof=spent_by(method, verified),
+            token=row_of(issued.claims, ctx.now) if limited else None,
         )
     )  # fmt: skip
     if reason is not None:
@@ -255,14 +270,6 @@ def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.Pr
     """The entry that uses up a proof which may be used once."""
     spent = verified.spent
     return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
-
-
-async def _use_of(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, verified: Verified) -> credentials.SecretUsed | None:
-    if verified.credential_id is None or method.secret_of is None:
-        return None
-    entry = ctx.house.cache.peek(("secret", ctx.house.keys.digest(method.secret_of(body))))
-    limited = entry is None or entry.value.uses_limit > 0
-    return credentials.SecretUsed(verified.credential_id, limited, ctx.now)
 
 
 def _story(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:

@@ -157,8 +157,8 @@ async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, An
         certificate=around.certificate,
     )
     verified = await login.prove(inside, method, proof, found, checks)
-    if verified.credential_id is not None:
-        await login.require_use_left(inside, found, verified.credential_id, checks)
+    if verified.credential is not None:
+        await login.require_use_left(inside, found, verified.credential.id, checks)
     spent = login.spent_by(method, verified)
     if spent is not None:
         async with inside.view() as tx:
