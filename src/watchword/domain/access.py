@@ -102,6 +102,10 @@ class Ability:
                 return rule.grants
         return False
 
+    def always(self, action: str, subject: str) -> bool:
+        """Whether the action is allowed on every such subject."""
+        return self._table.get((action, subject)) is True
+
     def could(self, action: str, subject: str, facts: Mapping[str, Any]) -> bool:
         """Whether the action may be allowed on some such subject of which only these facts are known."""
         entry = self._table.get((action, subject), False)

@@ -36,7 +36,7 @@ class Edge:
         self.seen = seen
         self._inner = inner
         self._hot = _HotRoutes(routes)
-        self._hints = _Hints() if house.store.barrier_is_remote else None
+        self._hints = _Hints()
         self._logs = house.settings.log_requests
         self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies)
         self._origin = house.settings.site_url.rstrip("/").encode()
@@ -153,10 +153,11 @@ class Edge:
         scope["state"]["route"] = route.path
         headers = dict(scope["headers"])
         ctx = self.context(scope, headers)
-        hints = self._hints
-        alike = hash((headers.get(b"authorization"), scope["path"], scope["query_string"])) if hints is not None else 0
-        if hints is not None:
-            await hints.ask(alike, ctx)
+        bearer = headers.get(b"authorization")
+        # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
+        alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None else None
+        if alike is not None:
+            await self._hints.ask(alike, ctx)
         given: dict[str, Any] = {name: params[name] for name in route.names}
         if route.body is Incoming:
             given["body"] = Incoming(headers, await bodies.read(receive, self.house.settings.max_body))
@@ -174,8 +175,8 @@ class Edge:
         if route.query is not None:
             given["query"] = bodies.query_as(route.query, scope["query_string"])
         reply = await route.handler(ctx, **given)
-        if hints is not None:
-            hints.learn(alike, ctx)
+        if alike is not None:
+            self._hints.learn(alike, ctx)
         extra: list[tuple[bytes, bytes]] = []
         status = 200
         if isinstance(reply, Reply):
@@ -239,7 +240,7 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
 
 
 class _Hints:
-    """What requests like this one asked the barrier for: asked for together the next time, in one round trip instead of several.
+    """What requests like this one asked the barrier for: asked for together the next time, at once instead of one by one.
 
     A wrong hint costs nothing but a few rows in that one read: what decides is still what the request itself asks for.
     """
@@ -309,6 +310,7 @@ class _Answer:
 
     async def write(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """A whole answer."""
+        self.status = status
         length = (b"content-length", str(len(body)).encode())
-        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self._send({"type": "http.response.body", "body": b"" if self._head else body})

@@ -76,6 +76,11 @@ class Ctx:
         self._asked = True
         return scope.ability.allows(action, subject, facts or None)
 
+    def always(self, scope: Scope, action: str, subject: str) -> bool:
+        """Whether the ability allows it whatever the facts; asking counts as having asked."""
+        self._asked = True
+        return scope.ability.always(action, subject)
+
     def public(self, why: str) -> None:
         """Say that this request needs no permission, and why."""
         if not why:

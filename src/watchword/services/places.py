@@ -5,6 +5,7 @@ Paths are kept and compared in one form: absolute, no slash at the end. What cou
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -35,6 +36,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def normal_path(text: str, field: str = "secretPath") -> str:
     """The path in the form it is kept: `/`, or `/a/b`. Raises Invalid, naming `field`, for what could mean another place."""
+    return _normal(text, field) if len(text) <= MAX_PATH else _normal.__wrapped__(text, field)
+
+
+@lru_cache(4096)  # workloads name the same few paths again and again
+def _normal(text: str, field: str) -> str:
     given = "/" + text.strip().removeprefix("/")
     path = given.removesuffix("/") or "/"
     if len(path) > MAX_PATH:

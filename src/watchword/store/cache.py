@@ -139,9 +139,12 @@ class Fresh:
         """The value of `key`, as it was at some moment after this request arrived."""
         entry = self._cache.peek(key)
         if entry is not None:
-            await self._read(entry.families)
-            seen = self._seen
-            if entry.versions == tuple([seen[family] for family in entry.families]):
+            families, seen = entry.families, self._seen
+            for family in families:
+                if family not in seen:
+                    await self._read(families)
+                    break
+            if entry.versions == tuple([seen[family] for family in families]):
                 return entry.value
         entry = await self._cache.load(key, load)
         self._seen.update(zip(entry.families, entry.versions, strict=True))

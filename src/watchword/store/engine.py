@@ -204,7 +204,6 @@ class Store(Protocol):
     """A database."""
 
     name: str
-    barrier_is_remote: bool  # whether `versions` costs a round trip, so that asking for all at once pays
 
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """One consistent view; nothing may be written."""

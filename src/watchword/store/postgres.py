@@ -130,7 +130,6 @@ class PostgresStore:
     """Any number of processes share this database; what one changes, all see with their next barrier."""
 
     name = "postgresql"
-    barrier_is_remote = True
 
     def __init__(self, dsn: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn

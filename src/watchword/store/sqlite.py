@@ -204,7 +204,6 @@ class SqliteStore:
     """One database file, by default one process. See the module docstring."""
 
     name = "sqlite"
-    barrier_is_remote = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
