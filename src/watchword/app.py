@@ -1,7 +1,7 @@
 """The composition root: settings -> store, world, keyring -> the ASGI app. The one module that knows every layer."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -110,6 +110,6 @@ class Server:
         self.edge = Edge(parts, seen, litestar, self.routes)
         self._entry = self.edge if parts.settings.metrics == "off" else Measured(parts, self.edge)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        return self._entry(scope, receive, send)
+        await self._entry(scope, receive, send)

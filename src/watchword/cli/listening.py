@@ -59,7 +59,7 @@ class _Server(uvicorn.Server):
 def _config(settings: Settings, parts: House) -> uvicorn.Config:
     asks_for_certificates = settings.tls_client_ca_file is not None
     return uvicorn.Config(
-        Server(parts), http=WithCertificate if asks_for_certificates else Connection, ws="none", lifespan="off", interface="asgi3", access_log=False,
+        Server(parts), http=WithCertificate if asks_for_certificates else Connection, ws="none", lifespan="off", access_log=False,
         log_config=None, timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
         ssl_certfile=settings.tls_cert_file, ssl_keyfile=settings.tls_key_file,
         ssl_ca_certs=str(settings.tls_client_ca_file) if asks_for_certificates else None,
