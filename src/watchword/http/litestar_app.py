@@ -4,7 +4,7 @@ Litestar sees handlers that take the request and give the finished answer: what 
 `routing.py`, which lists all faults of a body and not only the first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar, Request
@@ -17,17 +17,23 @@ from watchword.http.edge import Edge
 from watchword.http.routing import Route
 
 EdgeOf = Callable[[], Edge]
+Places = dict[str, str]  # the name of each path parameter -> the place it has in the path
 
 
 def build(routes: Sequence[Route], edge: EdgeOf) -> Litestar:
-    """Litestar with one handler for each route. Refusals pass through to the edge, which renders them."""
+    """Litestar with one handler for each path. Refusals pass through to the edge, which renders them."""
+    # Not one for each route: Litestar goes through all handlers of a path, and all paths, each time it is given one.
+    by_path: dict[str, dict[str, tuple[Route, Places]]] = {}
+    for route in routes:
+        path, places = _numbered(route.path)
+        by_path.setdefault(path, {})[route.method] = (route, places)
     return Litestar(
-        route_handlers=[_handler(route, edge) for route in routes], openapi_config=None, debug=False, logging_config=None,
-        exception_handlers={HTTPException: _pass_on, Exception: _pass_on},
+        route_handlers=[_handler(path, by_method, edge) for path, by_method in by_path.items()], openapi_config=None, debug=False,
+        logging_config=None, exception_handlers={HTTPException: _pass_on, Exception: _pass_on},
     )  # fmt: skip
 
 
-def _numbered(path: str) -> tuple[str, dict[str, str]]:
+def _numbered(path: str) -> tuple[str, Places]:
     # Litestar wants one name for each place of a path, so places are numbered, and get their names back in the handler.
     places: dict[str, str] = {}
     parts = []
@@ -40,16 +46,15 @@ def _numbered(path: str) -> tuple[str, dict[str, str]]:
     return "/".join(parts), places
 
 
-def _handler(route: Route, edge: EdgeOf) -> HTTPRouteHandler:
-    path, places = _numbered(route.path)
-
+def _handler(path: str, by_method: Mapping[str, tuple[Route, Places]], edge: EdgeOf) -> HTTPRouteHandler:
     async def endpoint(request: Request[Any, Any, Any]) -> ASGIApp:
+        route, places = by_method[request.scope["method"]]
         given = request.scope["path_params"]
         params = {name: given[place] for name, place in places.items()}
         status, body, headers = await edge().serve(route, request.scope, request.receive, params)  # type: ignore[arg-type]
         return _finished(status, body, headers)
 
-    return HTTPRouteHandler(path, http_method=route.method, name=route.operation, status_code=200)(endpoint)  # type: ignore[arg-type]
+    return HTTPRouteHandler(path, http_method=list(by_method), status_code=200)(endpoint)  # type: ignore[arg-type]
 
 
 def _finished(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> ASGIApp:
