@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.building import project
+from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from tests.methods.world import NOW, PROXY, SLUGS, Case, World, the_world
 from tests.minting import mint
@@ -28,9 +29,10 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def abroad(tmp_path: Path, world: World) -> AsyncIterator[Api]:
+async def abroad(tmp_path: Path, migrated_file: Path, world: World) -> AsyncIterator[Api]:
     """A server whose way out leads to `world`, behind a proxy that it trusts."""
-    async with running(sqlite_settings(tmp_path, trusted_proxies=("127.0.0.1/32",)), outside=world.outside) as found:
+    settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.1/32",))
+    async with running(settings, outside=world.outside) as found:
         yield found
 
 

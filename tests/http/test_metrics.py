@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 
 
@@ -9,8 +10,8 @@ async def test_there_are_no_metrics_unless_they_are_asked_for(api: Api) -> None:
     assert 404 == (await api.get("/metrics", token=None)).status_code
 
 
-async def test_requests_are_counted_by_route_and_status(tmp_path: Path) -> None:
-    async with running(sqlite_settings(tmp_path, metrics="loopback")) as api:
+async def test_requests_are_counted_by_route_and_status(tmp_path: Path, migrated_file: Path) -> None:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path), metrics="loopback")) as api:
         identity = await api.identity(name="very-secret-name")
         await api.get(f"/api/v1/identities/{identity['id']}")
         await api.get("/no/such/very-secret-path")
@@ -24,16 +25,16 @@ async def test_requests_are_counted_by_route_and_status(tmp_path: Path) -> None:
     assert identity["id"] not in text
 
 
-async def test_metrics_for_this_machine_are_refused_to_others(tmp_path: Path) -> None:
-    async with running(sqlite_settings(tmp_path, metrics="loopback"), address="192.0.2.7") as api:
+async def test_metrics_for_this_machine_are_refused_to_others(tmp_path: Path, migrated_file: Path) -> None:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path), metrics="loopback"), address="192.0.2.7") as api:
         assert 403 == (await api.get("/metrics", token=None)).status_code
 
 
-async def test_a_proxy_on_this_machine_does_not_open_metrics_to_everybody(tmp_path: Path) -> None:
-    async with running(sqlite_settings(tmp_path, metrics="loopback")) as api:
+async def test_a_proxy_on_this_machine_does_not_open_metrics_to_everybody(tmp_path: Path, migrated_file: Path) -> None:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path), metrics="loopback")) as api:
         assert 403 == (await api.get("/metrics", token=None, headers={"x-forwarded-for": "192.0.2.7"})).status_code
 
 
-async def test_open_metrics_are_for_everybody(tmp_path: Path) -> None:
-    async with running(sqlite_settings(tmp_path, metrics="open"), address="192.0.2.7") as api:
+async def test_open_metrics_are_for_everybody(tmp_path: Path, migrated_file: Path) -> None:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path), metrics="open"), address="192.0.2.7") as api:
         assert 200 == (await api.get("/metrics", token=None)).status_code

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from tests.methods.world import SLUGS
 from watchword import app
@@ -98,9 +99,9 @@ TOY = AuthMethod(
 
 
 @pytest.fixture
-async def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+async def toy(tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
     monkeypatch.setattr(app, "registry", lambda: {**registry(), TOY.slug: TOY})
-    async with running(sqlite_settings(tmp_path)) as found:
+    async with running(sqlite_settings(placed(migrated_file, tmp_path))) as found:
         yield found
 
 

@@ -3,7 +3,7 @@
 The operations are carried out by a whole server over a filled database, cold, so that everything is loaded; whatever its
 store was asked is written down and explained afterwards. A query that somebody adds to a hot path is here by itself.
 
-20,000 rows of each kind are enough: from a few thousand on, PostgreSQL's planner prefers an index that fits, and SQLite's,
+5,000 rows of each kind are enough: from a few thousand on, PostgreSQL's planner prefers an index that fits, and SQLite's,
 which has no statistics, always does. What both would still do gladly, going through an index by its first column only, is
 found by counting: rows that PostgreSQL touched, steps of SQLite's machine. HOT_QUERY_ROWS=1000000 takes as many.
 """
@@ -32,7 +32,7 @@ from watchword.store.cache import Cache
 from watchword.store.engine import Compiled, Statement, Store, Tx, compiled
 from watchword.store.journal import Journal
 
-ROWS = int(os.environ.get("HOT_QUERY_ROWS", "20000"))
+ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
 ONE = ROWS // 2  # whom the operations are about: neither the first nor the last
 SQLITE, POSTGRESQL = sqlite.dialect(paramstyle="named"), postgresql.dialect()  # as the stores have them
 MOST_STEPS = 12_000  # of SQLite's machine; reading a row takes ten to thirty
