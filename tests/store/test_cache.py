@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.store.cache import Cache, Fresh
+from watchword.store.cache import Cache, Entry, Fresh
 from watchword.store.engine import Store, StoreDown, Tx
 
 
@@ -137,6 +137,32 @@ async def test_a_cache_never_holds_more_than_its_capacity(sqlite_store: Store, c
         most = max(most, len(cache))
 
     assert most <= max(2, capacity)
+
+
+class Heavy:
+    """A value that says what it weighs."""
+
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+
+
+async def test_a_cache_never_holds_more_than_its_capacity_by_weight(sqlite_store: Store) -> None:
+    cache, most = Cache(sqlite_store, 100), 0
+
+    for i in range(300):
+
+        async def load(tx: Tx, weight: int = 1 + i % 40) -> tuple[Heavy, tuple[str, ...]]:
+            return Heavy(weight), ("identity/1",)
+
+        await Fresh(sqlite_store, cache).get(i, load)
+        most = max(most, sum(entry.value.weight for key in range(300) if (entry := found(cache, key))))
+
+    assert 50 < most <= 100
+
+
+def found(cache: Cache, key: int) -> Entry | None:
+    """An entry without using it."""
+    return cache._young.get(key) or cache._old.get(key)
 
 
 async def test_what_is_used_stays_and_what_is_not_goes(sqlite_store: Store) -> None:

@@ -26,13 +26,17 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Cache:
-    """Bounded by number of entries; the least recently loaded or used half goes when it is full."""
+    """Bounded by weight; the least recently loaded or used half goes when it is full.
+
+    A value weighs 1, or what its `weight` says where it has one: about 4 KiB for each.
+    """
 
     def __init__(self, store: Store, capacity: int) -> None:
         self._store = store
         self._capacity = max(2, capacity)
         self._young: dict[Hashable, Entry] = {}
         self._old: dict[Hashable, Entry] = {}
+        self._weight = 0  # of the young
         self._loading: dict[Hashable, asyncio.Future[Entry]] = {}
 
     def __len__(self) -> int:
@@ -49,8 +53,11 @@ class Cache:
 
     def _keep(self, key: Hashable, entry: Entry) -> None:
         # Two generations make an LRU of coarse grain without bookkeeping on every hit.
-        if len(self._young) >= self._capacity // 2:
-            self._old, self._young = self._young, {}
+        weight = getattr(entry.value, "weight", 1)
+        if self._weight + weight > self._capacity // 2 and self._young:
+            self._old, self._young, self._weight = self._young, {}, 0
+        if key not in self._young:  # one that takes the place of another is weighed again when it grows old
+            self._weight += weight
         self._young[key] = entry
 
     def drop(self, key: Hashable) -> None:
@@ -149,6 +156,15 @@ class Fresh:
         entry = await self._cache.load(key, load)
         self._seen.update(zip(entry.families, entry.versions, strict=True))
         return entry.value
+
+    async def at_hand(self, key: Hashable) -> Any:
+        """The value of `key` if it need not be loaded; None otherwise."""
+        entry = self._cache.peek(key)
+        if entry is None:
+            return None
+        await self._read(entry.families)
+        seen = self._seen
+        return entry.value if entry.versions == tuple([seen[family] for family in entry.families]) else None
 
     async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
         """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""

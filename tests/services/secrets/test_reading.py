@@ -10,6 +10,7 @@ from tests.vault import Vault, rule
 from watchword.domain.secret_text import HIDDEN
 from watchword.services.secrets import shelves
 from watchword.store import schema
+from watchword.store.cache import Fresh
 
 V4 = "/api/v4/secrets"
 
@@ -239,3 +240,22 @@ async def test_reads_are_audited_without_values(api: Api) -> None:
 
     assert {"create-secret", "get-secret", "get-secrets"} <= {row[0] for row in rows}
     assert not any("canary-value" in row[1] for row in rows)
+
+
+async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    for name in ("A", "B"):
+        await vault.put(name, "old")
+    await vault.every()
+    folders = [key for key in any_api.house.cache._young if key[0] == "secrets"]
+
+    await vault.change("A", secretValue="new")
+    values = [await vault.value("A"), await vault.value("B")]
+    fresh = Fresh(any_api.house.store, any_api.house.cache)
+    after_a_read = [await fresh.at_hand(key) for key in folders]
+    missing = await vault.call("GET", "C")
+    fresh.forget()
+    after_a_miss = [await fresh.at_hand(key) for key in folders]
+
+    assert (["new", "old"], [None], 404) == (values, after_a_read, missing.status_code)
+    assert ["A", "B"] == list(after_a_miss[0].shared)

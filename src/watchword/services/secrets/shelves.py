@@ -51,6 +51,7 @@ class Shelf(msgspec.Struct, frozen=True):
     is_whole: bool
     shared: Mapping[str, Held] = {}
     personal: Mapping[str, Mapping[str, Held]] = {}  # by user id
+    weight: int = 1  # for the cache
 
     def find(self, key: str, user_id: str | None) -> Held | None:
         """The shared secret of that name, or the person's own."""
@@ -134,12 +135,14 @@ async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str,
 def _shelf(items: Iterable[Held]) -> Shelf:
     shared: dict[str, Held] = {}
     personal: dict[str, dict[str, Held]] = {}
+    size = 0
     for item in items:
+        size += 2048 + len(item.secret.value)
         if item.secret.user_id is None:
             shared[item.secret.key] = item
         else:
             personal.setdefault(item.secret.user_id, {})[item.secret.key] = item
-    return Shelf(is_whole=True, shared=shared, personal=personal)
+    return Shelf(is_whole=True, shared=shared, personal=personal, weight=1 + size // 4096)
 
 
 async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict[str, Tag]:
@@ -149,11 +152,15 @@ async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict
 
 
 async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> Held | None:
-    """The shared secret of that name in a folder, or the person's own."""
-    there = await shelf(ctx, place)
-    if there.is_whole:
-        return there.find(key, user_id)
+    """The shared secret of that name in a folder, or the person's own.
+
+    From the folder where that is at hand; else it alone is read, for in a folder that is written to each write would have
+    all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
+    """
     folder_id, project_id = place.folder.id, place.folder.project_id
+    there: Shelf | None = await ctx.fresh.at_hand(("secrets", folder_id))
+    if there is not None and there.is_whole:
+        return there.find(key, user_id)
     if "\x00" in key:
         return None
 
@@ -165,6 +172,8 @@ async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> H
         return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
 
     found: Held | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), load)
+    if found is None and there is None:
+        await shelf(ctx, place)
     return found
 
 
