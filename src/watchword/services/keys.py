@@ -88,11 +88,11 @@ class Sealer:
 
     def opened(self, envelope: Envelope) -> bytes:
         """What is in it. Raises CannotOpen."""
-        key = self._keys.get(envelope.version)
-        if key is None:
+        try:
+            return envelope.open(self._keys[envelope.version])
+        except KeyError:
             self._behind(self.scope)
-            raise KeysBehind
-        return envelope.open(key)
+            raise KeysBehind from None
 
     def reseal(self, context: str, envelope: bytes) -> bytes:
         """The same value under the newest key; the very same envelope if it is already."""

@@ -15,7 +15,7 @@ from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shelves import Held
 
 
-class SecretView(msgspec.Struct, frozen=True, kw_only=True):
+class SecretView(msgspec.Struct, frozen=True):
     """What is answered about one secret; `value` is HIDDEN where it may not be, or was not to be, shown."""
 
     secret: StoredSecret
@@ -37,16 +37,14 @@ class SecretView(msgspec.Struct, frozen=True, kw_only=True):
 def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool = False) -> SecretView:
     """Open a secret for an answer."""
     row = held.secret
-    metadata: Sequence[SecretMetadata] = row.metadata
-    made: dict[Hashable, Any] | None = held.made
-    if metadata:
-        metadata, made = sealed.metadata_of(key, row) if show else hidden(metadata), None
-    comment = ""
-    if row.comment is not None:
-        comment, made = sealed.comment_of(key, row), None
+    environment, path = place.environment.slug, place.folder.path
+    value = sealed.value_of_held(key, held) if show else HIDDEN
+    if row.comment is None and not row.metadata:
+        # By position: nearly all that a list looks at goes this way, and names cost as much as all else here.
+        return SecretView(row, environment, path, value, "", (), held.tags, not show, is_imported, held.made)
     return SecretView(
-        secret=row, environment=place.environment.slug, path=place.folder.path, value=sealed.value_of_held(key, held) if show else HIDDEN,
-        comment=comment, metadata=metadata, tags=held.tags, is_hidden=not show, is_imported=is_imported, made=made,
+        secret=row, environment=environment, path=path, value=value, comment=sealed.comment_of(key, row), tags=held.tags, is_hidden=not show,
+        metadata=sealed.metadata_of(key, row) if show else hidden(row.metadata), is_imported=is_imported,
     )  # fmt: skip
 
 
