@@ -1,6 +1,10 @@
-"""Several processes over one PostgreSQL: exact limits, and no request on any of them sees what an answered change took away."""
+"""Several processes over one PostgreSQL: exact limits, and no request on any of them sees what an answered change took away.
+
+CHANGES_SECONDS=60 lets changes and reads race for as long.
+"""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from tests.processes import serving
 from tests.services import coherence
 
 LOGIN = "/api/v1/auth/universal-auth/login"
+SECONDS = float(os.environ.get("CHANGES_SECONDS", "4"))
 
 
 async def clients(servers: Any) -> list[Api]:
@@ -77,7 +82,7 @@ async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp
         await many_limits_at_once(apis)
         await a_burst_of_guesses_locks(apis)
 
-        changes, reads = await coherence.race(apis, await coherence.everything(apis[0]), seconds=10)
+        changes, reads = await coherence.race(apis, await coherence.everything(apis[0]), seconds=SECONDS)
         ended = await coherence.ends(apis, 2)
 
     assert {name: {401} for name in ended} == ended
