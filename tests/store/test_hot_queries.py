@@ -76,6 +76,11 @@ class AskedTx:
         self._asked.note(statement, params)
         return await self._tx.count(statement, **params)
 
+    async def count_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        if rows:
+            self._asked.note(statement, rows[0])
+        await self._tx.count_many(statement, rows)
+
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         return await self._tx.versions(keys)
 

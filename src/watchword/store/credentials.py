@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, or_, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.domain.model.identities import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
@@ -78,11 +78,11 @@ _USE_SECRET = prepare(
     .values(uses=_s.c.uses + 1, last_used_at=bindparam("at"))
     .returning(_s.c.uses)
 )
-_USE_SECRET_OFTEN = prepare(
+_USE_SECRETS_OFTEN = prepare(
     update(_s)
-    .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, _s.c.uses_limit == 0)
-    .values(uses=_s.c.uses + bindparam("times"), last_used_at=bindparam("at"))
-    .returning(_s.c.uses)
+    .where(any_of(_s.c.id, "of"), _s.c.is_revoked == 0, _s.c.uses_limit == 0)
+    .values(uses=_s.c.uses + bindparam("times", type_=BigInteger), last_used_at=bindparam("at"))
+    .returning(_s.c.id)
 )
 
 
@@ -120,8 +120,8 @@ class SecretUsed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["SecretUsed"]) -> Sequence[bool]:
-        # Unlimited secrets take all their uses of the batch in one statement; limited ones ask once for each use, so that
-        # exactly as many are let through as are left.
+        # Unlimited secrets take all their uses of the batch at once, and those used equally often in one statement; limited
+        # ones ask once for each use, so that exactly as many are let through as are left.
         answers: dict[int, bool] = {}
         together: dict[str, list[int]] = {}
         for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].id):
@@ -129,9 +129,13 @@ class SecretUsed(msgspec.Struct, frozen=True):
                 answers[i] = bool(await tx.count(_USE_SECRET, of=entry.id, at=entry.at))
             else:
                 together.setdefault(entry.id, []).append(i)
+        by_times: dict[int, list[str]] = {}
         for id, places in together.items():
-            used = bool(await tx.count(_USE_SECRET_OFTEN, of=id, times=len(places), at=max(entries[i].at for i in places)))
-            answers.update(dict.fromkeys(places, used))
+            by_times.setdefault(len(places), []).append(id)
+        for times, ids in sorted(by_times.items()):
+            at = max(entries[i].at for id in ids for i in together[id])
+            used = {row[0] for row in await tx.count(_USE_SECRETS_OFTEN, of=ids, times=times, at=at)}
+            answers.update({i: id in used for id in ids for i in together[id]})
         return [answers[i] for i in range(len(entries))]
 
 
@@ -198,8 +202,7 @@ class TokenIssued(msgspec.Struct, frozen=True):
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenIssued"]) -> Sequence[None]:
         # Nobody can hold a cached view of a token that does not exist yet, so no family is raised.
-        for entry in entries:
-            await tx.count(TOKENS.INSERT, **TOKENS.values(entry.token))
+        await tx.count_many(TOKENS.INSERT, [TOKENS.values(entry.token) for entry in entries])
         return [None] * len(entries)
 
 
@@ -212,8 +215,8 @@ class TokenRenewed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenRenewed"]) -> Sequence[None]:
-        for entry in sorted(entries, key=lambda one: one.id):
-            await tx.count(_RENEWED, of=entry.id, at=entry.at, until=entry.expires_at)
+        ordered = sorted(entries, key=lambda one: one.id)
+        await tx.count_many(_RENEWED, [{"of": one.id, "at": one.at, "until": one.expires_at} for one in ordered])
         return [None] * len(entries)
 
 

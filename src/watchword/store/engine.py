@@ -191,6 +191,10 @@ class Tx(Protocol):
         """A write that changes only counters and moments of last use, which no cache holds: no family is raised for it."""
         ...
 
+    async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
+        """`count` once for each of `rows`, whatever it answers."""
+        ...
+
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         """The versions of `keys` as this view sees them."""
         ...

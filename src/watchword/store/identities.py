@@ -23,7 +23,8 @@ _METADATA_OF_MANY = prepare(
     select(*METADATA.columns).where(_m.c.actor_kind == bindparam("kind"), any_of(_m.c.actor_id, "of")).order_by(_m.c.position)
 )
 _CLEAR_METADATA = prepare(delete(_m).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("of")))
-_LOGGED_IN = prepare(
+# The last login of an identity: for `count_many`, with `of`, `by`, `at`, `address`.
+LOGGED_IN = prepare(
     update(_i)
     .where(_i.c.id == bindparam("of"))
     .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"), last_login_address=bindparam("address"))
@@ -68,7 +69,3 @@ async def replace_metadata(tx: Tx, kind: str, id: str, items: Sequence[Metadata]
     await tx.run(_CLEAR_METADATA, kind=kind, of=id)
     await tx.many(METADATA.INSERT, [METADATA.values(item) for item in items])
 
-
-async def note_login(tx: Tx, id: str, *, method: str, at: int, address: str | None) -> None:
-    """Remember the last login."""
-    await tx.count(_LOGGED_IN, of=id, by=method, at=at, address=address)

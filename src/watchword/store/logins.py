@@ -111,7 +111,9 @@ class LoginSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["LoginSeen"]) -> Sequence[None]:
-        for entry in sorted(entries, key=lambda one: one.identity_id):
-            await identities.note_login(tx, entry.identity_id, method=entry.method, at=entry.at, address=entry.address)
-            await tx.count(_MEMBER_LOGGED_IN, of=entry.identity_id, org=entry.org_id, by=entry.method, at=entry.at)
+        ordered = sorted(entries, key=lambda one: one.identity_id)
+        logins = [{"of": one.identity_id, "by": one.method, "at": one.at, "address": one.address} for one in ordered]
+        await tx.count_many(identities.LOGGED_IN, logins)
+        seen = [{"of": one.identity_id, "org": one.org_id, "by": one.method, "at": one.at} for one in ordered]
+        await tx.count_many(_MEMBER_LOGGED_IN, seen)
         return [None] * len(entries)

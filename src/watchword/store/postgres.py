@@ -91,9 +91,10 @@ class PostgresTx:
         return int(status.rpartition(" ")[2] or 0)
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        if not rows:
-            return
-        ready = self._ready(statement)
+        if rows:
+            await self._send_many(self._ready(statement), rows)
+
+    async def _send_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
         constants, order = ready.constants, ready.order
         values = [[row.get(n, constants.get(n)) for n in order] for row in rows]
         try:
@@ -114,6 +115,12 @@ class PostgresTx:
         except _FAULTS as error:
             raise _translate(error) from error
         return rows
+
+    async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
+        if not self.writes:
+            raise AssertionError("a view cannot write")
+        if rows:
+            await self._send_many(compiled(statement, _DIALECT), rows)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         try:

@@ -91,10 +91,12 @@ class SqliteTx:
         return self._execute(statement, params).rowcount
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        if not rows:
-            return
-        ready = compiled(statement, _DIALECT)
-        self._note(ready)
+        if rows:
+            ready = compiled(statement, _DIALECT)
+            self._note(ready)
+            self._execute_many(ready, rows)
+
+    def _execute_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
         try:
             self._connection.executemany(ready.text, [{**ready.constants, **row} for row in rows] if ready.constants else rows)
         except sqlite3.Error as error:
@@ -108,6 +110,13 @@ class SqliteTx:
         self.counted = True
         cursor = self._execute(statement, params, counts=True)
         return cursor.fetchall() if cursor.description else ()
+
+    async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
+        if not self.writes:
+            raise AssertionError("a view cannot write")
+        if rows:
+            self.counted = True
+            self._execute_many(compiled(statement, _DIALECT), rows)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         return self._known(keys)
