@@ -68,4 +68,3 @@ async def replace_metadata(tx: Tx, kind: str, id: str, items: Sequence[Metadata]
     """Make `items` the whole metadata of an actor."""
     await tx.run(_CLEAR_METADATA, kind=kind, of=id)
     await tx.many(METADATA.INSERT, [METADATA.values(item) for item in items])
-
