@@ -153,7 +153,7 @@ class PostgresStore:
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn, min_size=2, max_size=self._pool_size, timeout=_ANSWER_WITHIN, command_timeout=_ANSWER_WITHIN,
-                max_inactive_connection_lifetime=300, statement_cache_size=512,
+                max_inactive_connection_lifetime=300, statement_cache_size=512, reset=_leave_as_it_is,
             )  # fmt: skip
         except _FAULTS as error:
             raise StoreDown(f"cannot reach the database: {type(error).__name__}") from error
@@ -258,6 +258,11 @@ class PostgresStore:
                 await asyncio.wait_for(self._pool.close(), 10)
             except TimeoutError:
                 self._pool.terminate()
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """No unit changes its session (no setting, cursor, listener or advisory lock), so there is nothing to ask the server to undo."""
+    del connection
 
 
 async def _roll_back(connection: Any) -> None:
