@@ -1,4 +1,4 @@
-"""One router for all servers of a process: building Litestar takes half a second, and hundreds of tests have a server of their own."""
+"""One router for all servers of a process: building Litestar takes some tenths of a second, and hundreds of tests have a server of their own."""
 
 from collections.abc import Sequence
 from typing import Any
