@@ -7,6 +7,7 @@ so signals are ours.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -71,6 +72,9 @@ async def listen(settings: Settings, listener: socket.socket, ready: Callable[[H
     """Serve until told to stop, then drain. `orphaned`: a file that becomes readable when the parent is gone."""
     loop = asyncio.get_running_loop()
     async with opened(house(settings)) as parts:
+        # What the start made stays for good: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         told = ready(parts)
         if asyncio.iscoroutine(told):
             told = await told

@@ -53,7 +53,8 @@ class Journal:
         self._waiting: list[tuple[Any, asyncio.Future[Any] | None]] = []
         self._later: dict[Any, Any] = {}
         self._later_at = 0.0
-        self._urgent = asyncio.Event()
+        self._something = asyncio.Event()  # there may be work
+        self._urgent = asyncio.Event()  # somebody waits for it
         self._task: asyncio.Task[None] | None = None
         self._failed = False
         self._closing = False
@@ -67,6 +68,7 @@ class Journal:
         self._require_room()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
+        self._something.set()
         self._urgent.set()
         return await future
 
@@ -80,6 +82,7 @@ class Journal:
             raise StoreDown
         self._require_room()
         self._waiting.append((entry, None))
+        self._something.set()
         if len(self._waiting) >= BATCH:
             self._urgent.set()
 
@@ -91,6 +94,7 @@ class Journal:
         """Write the last `entry` given for `key`, about once a second. For moments of last use: losing one harms nobody."""
         if key in self._later or len(self._later) < CAPACITY:
             self._later[key] = entry
+            self._something.set()
 
     async def _write_later(self) -> None:
         """A batch of its own: it locks other rows than the rest, and nobody waits for it."""
@@ -115,15 +119,24 @@ class Journal:
 
     async def _run(self) -> None:
         while not (self._closing and not self._waiting and not self._later):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), LINGER)
-            self._urgent.clear()
+            await self._wait()
             if self._waiting or self._failed:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if self._waiting:
                     self._urgent.set()
                 await self._write(batch)
             await self._write_later()
+
+    async def _wait(self) -> None:
+        """Until somebody waits for what there is, or it has waited `LINGER` seconds. Nothing is done while there is nothing."""
+        if not self._urgent.is_set():
+            if not (self._waiting or self._later or self._failed):
+                self._something.clear()
+                await self._something.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self._urgent.wait()
+        self._urgent.clear()
 
     async def _write(self, batch: list[tuple[Any, asyncio.Future[Any] | None]]) -> None:
         try:
@@ -182,6 +195,7 @@ class Journal:
     async def close(self) -> None:
         """Write what waits, then stop."""
         self._closing = True
+        self._something.set()
         self._urgent.set()
         if self._task is not None:
             await self._task
