@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from hypothesis import example
 from hypothesis import given as given_some
 from hypothesis import strategies as st
 
@@ -309,6 +310,8 @@ async def test_a_subject_that_cannot_be_read_bears_no_name():
     assert await refused(text, using=config(allowed_common_names="agent")) == "common_name"
 
 
+@example(15, b"\x80")  # a serial number below zero
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn:cryptography.utils.CryptographyDeprecationWarning")
 @given_some(st.integers(0, 700), st.binary(min_size=1, max_size=4))
 def test_no_damaged_certificate_does_more_than_be_refused(place, noise):
     der = bytearray(WHOLE.public_bytes(Encoding.DER))
