@@ -162,7 +162,8 @@ access_tokens = Table(
     "access_tokens", metadata, _id(), _of("identities", "identity_id"), _text("org_id"), _text("method"), _text("name", null=True),
     _text("client_secret_id", null=True), _whole("ttl"), _whole("max_ttl"), _whole("period"), _whole("uses"), _whole("uses_limit"),
     _flag("is_revoked"), _whole("last_used_at", null=True), _whole("last_renewed_at", null=True), _whole("expires_at"), *_created(),
-    Index("ix_access_tokens_identity", "identity_id", "updated_at"), Index("ix_access_tokens_expiry", "expires_at"),
+    # In the order of an identity's list: one may have very many.
+    Index("ix_access_tokens_identity", "identity_id", "method", "updated_at", "id"), Index("ix_access_tokens_expiry", "expires_at"),
 )  # fmt: skip
 
 # No foreign key: a mark outlives the identity it ends, until no token it could match is alive.

@@ -446,7 +446,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
     )
     op.create_index("ix_access_tokens_expiry", "access_tokens", ["expires_at"], unique=False)
-    op.create_index("ix_access_tokens_identity", "access_tokens", ["identity_id", "updated_at"], unique=False)
+    op.create_index("ix_access_tokens_identity", "access_tokens", ["identity_id", "method", "updated_at", "id"], unique=False)
     op.create_table(
         "folders",
         sa.Column("id", sa.Text(), nullable=False),
