@@ -85,7 +85,7 @@ class Moody:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.name = store.name
+        self.name, self.is_inline = store.name, store.is_inline
         self.is_down = False
         self.stalls: asyncio.Event | None = None
         self.units = 0
@@ -451,3 +451,17 @@ async def test_counting_a_use_raises_no_family_so_that_a_busy_token_empties_no_c
         await tx.count(update(schema.identities).values(last_login_at=1))
 
     assert before == await store.versions(("identity/1",))
+
+
+async def test_on_an_engine_that_blocks_the_loop_notes_are_written_before_they_are_many(sqlite_store: Store) -> None:
+    Put.batches.clear()
+    journal = Journal(sqlite_store)
+    journal.start()
+
+    for n in range(1_000):
+        journal.note(Put(f"n{n}"))
+        await asyncio.sleep(0)
+    await journal.close()
+
+    assert 1_000 == sum(Put.batches)
+    assert max(Put.batches) < 1_000

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, insert, select
 
 from tests.databases import placed
-from watchword.store.engine import StoreDown
+from watchword.store import schema
+from watchword.store.engine import StoreDown, prepare
 from watchword.store.sqlite import SqliteStore
 
 FAMILY = ("identity/1",)
+PUT, COUNT = prepare(insert(schema.settings)), prepare(select(func.count()).select_from(schema.settings))
 
 
 async def own_change(store: SqliteStore, *families: str) -> None:
@@ -106,3 +109,18 @@ async def test_after_a_failed_fsync_nothing_more_is_written(tmp_path: Path, migr
     with pytest.raises(StoreDown):
         await store.close()
     assert (0,) == before
+
+
+async def test_a_long_wal_is_copied_and_begins_anew_while_units_go_on(sqlite_store: SqliteStore) -> None:
+    wal = sqlite_store.path.with_name(sqlite_store.path.name + "-wal")
+    longest = 0
+
+    for i in range(60):
+        async with sqlite_store.write() as tx:
+            rows = [{"key": f"{i}-{n}", "value": "x" * 4000} for n in range(100)]
+            await tx.many(PUT, rows)
+        longest = max(longest, wal.stat().st_size)
+
+    async with sqlite_store.read() as tx:
+        (count,) = await tx.one(COUNT) or (0,)
+    assert (6_000, True) == (count, longest < 60 * 100 * 4096)

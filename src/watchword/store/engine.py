@@ -207,6 +207,7 @@ class Store(Protocol):
     """A database."""
 
     name: str
+    is_inline: bool  # whether a statement keeps the event loop from everything else
 
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """One consistent view; nothing may be written."""

@@ -23,6 +23,7 @@ from watchword.store.engine import Collision, Store, StoreDown, Tx
 LINGER = 0.1
 CAPACITY = 20_000
 BATCH = 2_000
+_SHORT_STOP = 64  # entries: between one and two milliseconds
 _ATTEMPTS = 4
 _log = logging.getLogger("watchword.journal")
 
@@ -50,6 +51,8 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # On an engine that blocks the loop, what nobody waits for is written before it becomes a long stop for everybody.
+        self._enough = _SHORT_STOP if store.is_inline else BATCH
         self._waiting: list[tuple[Any, asyncio.Future[Any] | None]] = []
         self._later: dict[Any, Any] = {}
         self._later_at = 0.0
@@ -83,7 +86,7 @@ class Journal:
         self._require_room()
         self._waiting.append((entry, None))
         self._something.set()
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) >= self._enough:
             self._urgent.set()
 
     def _require_room(self) -> None:

@@ -137,6 +137,7 @@ class PostgresStore:
     """Any number of processes share this database; what one changes, all see with their next barrier."""
 
     name = "postgresql"
+    is_inline = False
 
     def __init__(self, dsn: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn

@@ -32,6 +32,8 @@ _log = logging.getLogger("watchword.sqlite")
 _KNOWN_VERSIONS = 100_000
 _HEADER = 48  # bytes; a second copy follows
 _CHANGES = struct.Struct("=8xI")
+_FRAMES = struct.Struct("=16xI")
+_LONG = 1_000  # pages of 4 KiB
 
 
 def _translate(error: sqlite3.Error) -> Exception:
@@ -138,6 +140,12 @@ class _OtherWriters:
         self._map = mmap.mmap(self._file, _HEADER, access=mmap.ACCESS_READ)
         self._known = self._map[:_HEADER]
 
+    @property
+    def frames(self) -> int:
+        """How many pages are in the WAL."""
+        found: int = _FRAMES.unpack_from(self._map)[0]
+        return found
+
     def changed(self) -> bool:
         """Whether the database is not as it was when last asked. One that is just changing may be told twice."""
         now = self._map[:_HEADER]
@@ -209,10 +217,55 @@ class _Fsync:
         os.close(self._wal)
 
 
+class _Checkpoints:
+    """Copies a WAL that has grown long into the database file, away from the event loop.
+
+    SQLite would do it within some commit: measured, everybody then waited for half a second. Here nobody waits for the long
+    copy, and units wait only for the short one after it, which takes what was written meanwhile: then the WAL can begin anew.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: asyncio.Lock) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._thread = ThreadPoolExecutor(1, "wal-checkpoint")
+        self._task: asyncio.Task[None] | None = None
+        self._copied = 0  # the length when it was last copied
+
+    def consider(self, frames: int) -> None:
+        """Begin if the WAL, now `frames` long, has grown by enough."""
+        if frames < self._copied:
+            self._copied = 0
+        if self._task is None and frames - self._copied >= _LONG:
+            self._copied = frames
+            self._task = asyncio.get_running_loop().create_task(self._copy())
+
+    async def _copy(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._checkpoint)
+            async with self._lock:
+                await loop.run_in_executor(self._thread, self._checkpoint)
+        except sqlite3.Error as error:
+            _log.warning("the WAL could not be copied into the database; it is tried again when it has grown", exc_info=error)
+        finally:
+            self._task = None
+
+    def _checkpoint(self) -> None:
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown(wait=True)
+        self._connection.close()
+
+
 class SqliteStore:
     """One database file, by default one process. See the module docstring."""
 
     name = "sqlite"
+    is_inline = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -224,7 +277,7 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-65536",
-                       "mmap_size=268435456", "temp_store=MEMORY", "wal_autocheckpoint=4000"):  # fmt: skip
+                       "mmap_size=268435456", "temp_store=MEMORY", "wal_autocheckpoint=0"):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -241,6 +294,7 @@ class SqliteStore:
             self._writer.execute("COMMIT")
             self._durable = _Fsync(self.path.with_name(self.path.name + "-wal"))
             self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
+            self._checkpoints = _Checkpoints(self._connect(), self._lock)
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"cannot open the database at {self.path}: {error}") from error
         self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
@@ -287,6 +341,7 @@ class SqliteStore:
                 raise
             if self._others.changed_beside_us():
                 self._forget()
+            self._checkpoints.consider(self._others.frames)
             self._raised(tx.keys)
         if tx.tables or tx.counted:
             await self._durable()
@@ -328,6 +383,7 @@ class SqliteStore:
         if not hasattr(self, "_durable") or self._closed:
             return
         self._closed = True
+        await self._checkpoints.close()
         try:
             await self._durable()
         finally:
