@@ -179,7 +179,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
     Option("credential_retention_days", _within(0, 3650), "Days that expired, used-up and revoked client secrets and tokens stay listed."),
     Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes."),
-    Option("cache_entries", _within(100, 10_000_000), "How much each cache keeps, in entries of about 4 KiB."),
+    Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache; a folder counts as half as many as it holds secrets."),
     Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
     Option("allow_signup", _flag, "Whether people may make accounts without an invitation."),
     Option("smtp_url", Secret, "Mail server for invitations: smtp://user:password@host:587; links are shown to the inviter without it."),

@@ -162,7 +162,7 @@ async def test_a_cache_never_holds_more_than_its_capacity_by_weight(sqlite_store
 
 def found(cache: Cache, key: int) -> Entry | None:
     """An entry without using it."""
-    return cache._young.get(key) or cache._old.get(key)
+    return cache._heavy.young.get(key) or cache._heavy.old.get(key)
 
 
 async def test_what_is_used_stays_and_what_is_not_goes(sqlite_store: Store) -> None:

@@ -25,45 +25,66 @@ class Entry(msgspec.Struct, frozen=True):
     versions: tuple[int, ...]
 
 
+class _Generations:
+    """Entries in two generations: an LRU of coarse grain without bookkeeping on every hit."""
+
+    __slots__ = ("_most", "_weight", "old", "young")
+
+    def __init__(self, capacity: int) -> None:
+        self._most = max(2, capacity) // 2
+        self._weight = 0  # of the young
+        self.young: dict[Hashable, Entry] = {}
+        self.old: dict[Hashable, Entry] = {}
+
+    def keep(self, key: Hashable, entry: Entry, weight: int) -> None:
+        """Put an entry among the young; when they are full, they are the old ones from here on."""
+        if self._weight + weight > self._most and self.young:
+            self.old, self.young, self._weight = self.young, {}, 0
+        if key not in self.young:  # one that takes the place of another is weighed again when it grows old
+            self._weight += weight
+        self.young[key] = entry
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one entry."""
+        self.young.pop(key, None)
+        self.old.pop(key, None)
+
+
 class Cache:
     """Bounded by weight; the least recently loaded or used half goes when it is full.
 
-    A value weighs 1, or what its `weight` says where it has one: about 4 KiB for each.
+    A value weighs 1, or what its `weight` says where it has one. Those that do have a room of their own, as large: a few
+    folders full of secrets do not push out what thousands of identities may do, which is dear to find out again.
     """
 
     def __init__(self, store: Store, capacity: int) -> None:
         self._store = store
-        self._capacity = max(2, capacity)
-        self._young: dict[Hashable, Entry] = {}
-        self._old: dict[Hashable, Entry] = {}
-        self._weight = 0  # of the young
+        self._light = _Generations(capacity)
+        self._heavy = _Generations(capacity)
         self._loading: dict[Hashable, asyncio.Future[Entry]] = {}
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return sum(len(room.young) + len(room.old) for room in (self._light, self._heavy))
 
     def peek(self, key: Hashable) -> Entry | None:
         """The entry as it is, not checked against anything: good only for knowing its families."""
-        entry = self._young.get(key)
+        entry = self._light.young.get(key) or self._heavy.young.get(key)
         if entry is None:
-            entry = self._old.get(key)
+            entry = self._light.old.get(key) or self._heavy.old.get(key)
             if entry is not None:
                 self._keep(key, entry)
         return entry
 
     def _keep(self, key: Hashable, entry: Entry) -> None:
-        # Two generations make an LRU of coarse grain without bookkeeping on every hit.
-        weight = getattr(entry.value, "weight", 1)
-        if self._weight + weight > self._capacity // 2 and self._young:
-            self._old, self._young, self._weight = self._young, {}, 0
-        if key not in self._young:  # one that takes the place of another is weighed again when it grows old
-            self._weight += weight
-        self._young[key] = entry
+        weight: int | None = getattr(entry.value, "weight", None)
+        room, other = (self._light, self._heavy) if weight is None else (self._heavy, self._light)
+        other.drop(key)  # a key whose value has become of the other kind
+        room.keep(key, entry, weight or 1)
 
     def drop(self, key: Hashable) -> None:
         """Forget one entry."""
-        self._young.pop(key, None)
-        self._old.pop(key, None)
+        self._light.drop(key)
+        self._heavy.drop(key)
 
     async def load(self, key: Hashable, load: Load) -> Entry:
         """Read the value and its families' versions in one snapshot and keep them."""

@@ -203,9 +203,11 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
         await replace(tx, first[id], last[id])
     await tx.many(VERSIONS.INSERT, [VERSIONS.values(version) for one in written for version in one.history])
     await tx.many(_PRUNE, [old for one in written for old in _too_old(one.history, one.keep)])
-    await touch(tx, {one.folder_id for one in written}, max(one.at for one in written))
     await audit.add(tx, [event for one in written for event in one.events])
-    tx.changed(*{versions.folder(one.folder_id) for one in written})
+    touched = {one.folder_id for one in written if one.changed or one.added}
+    if touched:
+        await touch(tx, touched, max(one.at for one in written))
+        tx.changed(*map(versions.folder, touched))
 
 
 async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:

@@ -247,7 +247,7 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
     for name in ("A", "B"):
         await vault.put(name, "old")
     await vault.every()
-    folders = [key for key in any_api.house.cache._young if key[0] == "secrets"]
+    folders = [key for key in any_api.house.cache._heavy.young if key[0] == "secrets"]
 
     await vault.change("A", secretValue="new")
     values = [await vault.value("A"), await vault.value("B")]
