@@ -7,6 +7,7 @@ import jwt
 import pytest
 
 from tests.house import Api
+from watchword.services.authentication import _MARKS_AT_HAND
 
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"
 ANY_TIME = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
@@ -248,3 +249,18 @@ async def test_a_named_token_counts_its_uses_where_an_operator_sees_them(any_api
     (row,) = (await any_api.ok("GET", f"{path}/tokens"))["tokens"]
 
     assert ([200] * 5 + [401] * 2, 5, "ci") == (answers, row["accessTokenNumUses"], row["name"])
+
+
+async def test_each_of_very_many_revoked_tokens_is_dead_and_no_other(any_api: Api) -> None:
+    identity = await any_api.identity(role="member")
+    login = await any_api.universal(identity["id"])
+    many = _MARKS_AT_HAND + 3
+    tokens = [(await any_api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["accessToken"] for _ in range(many)]
+
+    seen = []
+    for token in tokens[:-1]:
+        await any_api.ok("POST", REVOKE, {"accessToken": token}, token=None)
+        seen.append((await status(any_api, token), await status(any_api, tokens[-1])))
+
+    assert [(401, 200)] * (many - 1) == seen
+    assert [401] * (many - 1) + [200] == [await status(any_api, token) for token in tokens]
