@@ -82,7 +82,7 @@ async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
         rows = Bench(plan, servers, folder, _say).run()
     found = report.summary(plan, rows, machine.described())
     print(report.as_text(found))
-    return report.write(given.out, "comparison", found, report.comparison_page(found))
+    return report.write(given.out, "comparison", found, report.comparison_page)
 
 
 async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
@@ -95,7 +95,7 @@ async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
     found = await growth.run(plan, folder, _say)
     found["machine"] = machine.described()
     print(growth.as_text(found))
-    return report.write(given.out, "growth", found, growth.growth_page(found))
+    return report.write(given.out, "growth", found, growth.growth_page)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import datetime as dt
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,12 @@ def _entry(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     return found | {"errors": sum(sample.errors for sample in row.samples), "samples": msgspec.to_builtins(row.samples)}
 
 
-def write(folder: Path, name: str, found: Mapping[str, Any], page: str) -> list[Path]:
-    """`name.json` and `name.html` in the folder."""
+def write(folder: Path, name: str, found: Mapping[str, Any], page: Callable[[Mapping[str, Any]], str]) -> list[Path]:
+    """`name.json` and, made from the numbers in it, `name.html` in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     data, text = folder / f"{name}.json", folder / f"{name}.html"
     data.write_text(json.dumps(_rounded(found), indent=1) + "\n")
-    text.write_text(page)
+    text.write_text(page(json.loads(data.read_text())))
     return [data, text]
 
 

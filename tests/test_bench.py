@@ -109,10 +109,12 @@ def test_the_page_of_a_comparison_shows_medians_and_says_what_is_missing() -> No
 
 
 def test_results_are_written_with_the_digits_that_count(tmp_path: Path) -> None:
-    report.write(tmp_path, "comparison", {"rows": [{"a": 12345.678, "b": 0.123456, "c": [1.0]}]}, "<page>")
+    found = {"rows": [{"a": 12345.678, "b": 0.123456, "c": [1.0]}]}
+
+    report.write(tmp_path, "comparison", found, lambda rounded: f"<page {rounded['rows'][0]['b']}>")
 
     assert {"rows": [{"a": 12346, "b": 0.1235, "c": [1.0]}]} == json.loads((tmp_path / "comparison.json").read_text())
-    assert "<page>" == (tmp_path / "comparison.html").read_text()
+    assert "<page 0.1235>" == (tmp_path / "comparison.html").read_text()
 
 
 def test_growth_changes_one_thing_at_a_time_until_there_is_most_of_everything() -> None:
