@@ -101,12 +101,6 @@ async def counts(tx: Tx, folder_ids: Collection[str]) -> dict[str, int]:
     return found
 
 
-async def add(tx: Tx, records: Sequence[StoredSecret]) -> None:
-    """Store new secrets. Raises AlreadyThere when a key is taken, StillNeeded when the folder is gone."""
-    await tx.many(SECRETS.INSERT, [SECRETS.values(one) for one in records])
-    _raise(tx, records)
-
-
 async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
     """Store `after` in the place of `before`. Raises AlreadyThere when its key is taken, Conflict when the row has changed."""
     if await tx.run(_REPLACE, **_replacing(before, after, _FIXED)) != 1:
