@@ -189,7 +189,8 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
         for before, after in one.changed:
             first.setdefault(before.id, before)
             last[before.id] = after
-    moved = {id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)}
+    # In their order: a name may be taken that another of them gave up just before.
+    moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
     await tx.many(SECRETS.INSERT, [SECRETS.values(row) for one in written for row in one.added])
     leaving = (*_FIXED, *_PLACED)
     await tx.many(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved])

@@ -1,6 +1,7 @@
 """Writing secrets: all or nothing, versions, names, personal ones, limits."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -304,3 +305,18 @@ async def test_search_finds_by_name_and_tag_across_folders(any_api: Api) -> None
     assert [("/app", "db_port")] == await found(name="DB", secretPath="/app")
     assert [] == await found(name="%")
     assert 1 == len(await found(limit=1))
+
+
+async def test_a_batch_may_give_a_name_to_another_that_the_one_before_gave_up(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    names = [f"N{i}" for i in range(8)]
+    for name in names:
+        await vault.put(name, f"value of {name}")
+
+    renames = [{"secretKey": "N0", "newSecretName": "LAST"}]
+    renames += [{"secretKey": later, "newSecretName": earlier} for earlier, later in pairwise(names)]
+    reply = await any_api.patch(BATCH, batch(vault, *renames))
+
+    assert 200 == reply.status_code, reply.text
+    moved = {earlier: f"value of {later}" for earlier, later in pairwise(names)}
+    assert {**moved, "LAST": "value of N0"} == await vault.values()
