@@ -10,6 +10,8 @@ The associated data is the format byte, the key version and `context`, the name 
 What may change: a new format byte with its own layout; format 1 stays readable.
 """
 
+from collections.abc import Mapping, Sequence
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -38,21 +40,29 @@ def key_version(envelope: bytes) -> int:
 class Envelope:
     """An envelope taken apart, for one that is opened again and again. Raises CannotOpen for what is not an envelope."""
 
-    __slots__ = ("_bound", "_nonce", "_sealed", "version")
+    __slots__ = ("bound", "nonce", "sealed", "version")
 
     def __init__(self, context: str, envelope: bytes) -> None:
         self.version = key_version(envelope)
-        self._nonce = envelope[_HEADER : _HEADER + _NONCE]
-        self._sealed = envelope[_HEADER + _NONCE :]
-        self._bound = envelope[:_HEADER] + context.encode()
+        self.nonce = envelope[_HEADER : _HEADER + _NONCE]
+        self.sealed = envelope[_HEADER + _NONCE :]
+        self.bound = envelope[:_HEADER] + context.encode()
 
     def open(self, key: AESGCM) -> bytes:
         """What was sealed. Raises CannotOpen."""
         try:
-            return key.decrypt(self._nonce, self._sealed, self._bound)
+            return key.decrypt(self.nonce, self.sealed, self.bound)
         except (InvalidTag, ValueError) as error:
-            context = self._bound[_HEADER:].decode()
+            context = self.bound[_HEADER:].decode()
             raise CannotOpen(f"the value sealed for {context} does not open here") from error
+
+    @staticmethod
+    def open_every(keys: Mapping[int, AESGCM], envelopes: Sequence["Envelope"]) -> list[bytes]:
+        """What was sealed in each, with the keys by version. Raises CannotOpen, and KeyError for a version that is not there."""
+        try:
+            return [keys[one.version].decrypt(one.nonce, one.sealed, one.bound) for one in envelopes]
+        except (InvalidTag, ValueError):
+            return [one.open(keys[one.version]) for one in envelopes]  # which one it was, is worth saying
 
 
 def unseal(key: AESGCM, context: str, envelope: bytes) -> bytes:

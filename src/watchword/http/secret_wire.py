@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -80,19 +80,29 @@ class SecretOut(Out, frozen=True, kw_only=True):
     actor: Mapping[str, str | None] | None = None
 
     @classmethod
-    def of(cls, view: SecretView, *, in_group: bool = False) -> "SecretOut":
-        """The answer about a secret. All of its JSON but the value is written once and kept with the secret.
+    def of(cls, view: SecretView) -> "SecretOut":
+        """The answer about a secret."""
+        return cls.every((view,))[0]
 
-        A list of a hundred secrets took twice as long without. What it gives then is JSON already, which encodes as itself.
+    @classmethod
+    def every(cls, views: Iterable[SecretView], *, in_group: bool = False) -> list["SecretOut"]:
+        """The answers about secrets. All of their JSON but the value is written once and kept with the secret.
+
+        A list of a hundred secrets took twice as long without. What this gives then is JSON already, which encodes as itself.
         """
-        if view.made is None:
-            return cls._whole(view, in_group=in_group)
-        drawn = (view.environment, view.path, view.is_hidden, in_group)
-        around: tuple[bytes, bytes] | None = view.made.get(drawn)
-        if around is None:
-            before, _, after = encode(cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)).partition(_QUOTED)
-            around = view.made[drawn] = (before, after)
-        return msgspec.Raw(around[0] + encode(view.value) + around[1])  # type: ignore[return-value]
+        found: list[Any] = []
+        for view in views:
+            made = view.made
+            if made is None:
+                found.append(cls._whole(view, in_group=in_group))
+                continue
+            drawn = (view.environment, view.path, view.is_hidden, in_group)
+            around: tuple[bytes, bytes] | None = made.get(drawn)
+            if around is None:
+                before, _, after = encode(cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)).partition(_QUOTED)
+                around = made[drawn] = (before, after)
+            found.append(msgspec.Raw(around[0] + encode(view.value) + around[1]))
+        return found
 
     @classmethod
     def _whole(cls, view: SecretView, *, in_group: bool) -> "SecretOut":
@@ -121,7 +131,7 @@ class SecretsReply(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, views: Iterable[SecretView]) -> "SecretsReply":
-        return cls(secrets=[SecretOut.of(view) for view in views])
+        return cls(secrets=SecretOut.every(views))
 
 
 class GroupOut(Out, frozen=True, kw_only=True):
@@ -143,7 +153,7 @@ class GroupOut(Out, frozen=True, kw_only=True):
         return cls(
             secret_path=folder.path, environment=environment.slug, folder_id=folder.id,
             environment_info={"id": environment.id, "name": environment.name, "slug": environment.slug},
-            secrets=[SecretOut.of(view, in_group=True) for view in group.secrets],
+            secrets=SecretOut.every(group.secrets, in_group=True),
         )  # fmt: skip
 
 

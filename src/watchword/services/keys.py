@@ -88,8 +88,12 @@ class Sealer:
 
     def opened(self, envelope: Envelope) -> bytes:
         """What is in it. Raises CannotOpen."""
+        return self.opened_every((envelope,))[0]
+
+    def opened_every(self, envelopes: Sequence[Envelope]) -> list[bytes]:
+        """What is in each of them. Raises CannotOpen."""
         try:
-            return envelope.open(self._keys[envelope.version])
+            return Envelope.open_every(self._keys, envelopes)
         except KeyError:
             self._behind(self.scope)
             raise KeysBehind from None

@@ -17,7 +17,7 @@ from watchword.services.places import Place, by_folder, descendants, find, norma
 from watchword.services.secrets import chains, expansion, rights, sealed, shelves
 from watchword.services.secrets.rights import Rights
 from watchword.services.secrets.shelves import Held, Shelf
-from watchword.services.secrets.views import SecretView, look
+from watchword.services.secrets.views import SecretView, look, look_at_every
 from watchword.store import secrets, versions
 from watchword.store.engine import Tx
 
@@ -233,19 +233,20 @@ async def _below(ctx: Ctx, place: Place) -> list[Place]:
 
 def _of_folder(
     ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, *, is_asked: bool
-) -> Iterable[SecretView]:
+) -> Sequence[SecretView]:
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
     there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
-    for seen in there if describes.all else filter(describes, there):
-        if keeps is not None and not keeps(seen):
-            continue
-        show = wanted.show and (reads.all or reads(seen))
-        # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
-        if show or is_asked or not wanted.show:
-            yield look(key, seen, at, show=show)
+    if not describes.all:
+        there = filter(describes, there)
+    if keeps is not None:
+        there = filter(keeps, there)
+    if not wanted.show or reads.all:
+        return look_at_every(key, list(there), at, show=wanted.show)
+    # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
+    return [look(key, seen, at, show=show) for seen in there if (show := reads(seen)) or is_asked]
 
 
 def _with_own(shelf: Shelf, mine: Mapping[str, Held], *, instead: bool) -> Iterable[Held]:

@@ -45,15 +45,17 @@ def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
     return key.open(_context(row, "value"), row.value).decode()
 
 
-def value_of_held(key: Sealer, held: Held) -> str:
-    """The value of a secret that is kept: its envelope is taken apart once. Raises as `value_of` does."""
-    envelope: Envelope | None = held.made.get("value")
-    if envelope is None:
-        row = held.secret
-        envelope = key.taken_apart(_context(row, "value"), row.value)
-        if len(row.value) <= _SMALL:
-            held.made["value"] = envelope
-    return key.opened(envelope).decode()
+def values_of(key: Sealer, items: Sequence[Held]) -> list[str]:
+    """The values of secrets that are kept: their envelopes are taken apart once. Raises as `value_of` does."""
+    return [plain.decode() for plain in key.opened_every([item.made.get("value") or _taken_apart(key, item) for item in items])]
+
+
+def _taken_apart(key: Sealer, held: Held) -> Envelope:
+    row = held.secret
+    envelope = key.taken_apart(_context(row, "value"), row.value)
+    if len(row.value) <= _SMALL:
+        held.made["value"] = envelope
+    return envelope
 
 
 def comment_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:

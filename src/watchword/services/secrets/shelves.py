@@ -29,12 +29,13 @@ class Held:
     `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes.
     """
 
-    __slots__ = ("_facts", "made", "secret", "tags")
+    __slots__ = ("_facts", "is_bare", "made", "secret", "tags")
 
     def __init__(self, secret: StoredSecret, tags: tuple[Tag, ...] = (), facts: Mapping[str, Any] | None = None) -> None:
         self.secret = secret
         self.tags = tags
         self._facts = facts
+        self.is_bare = secret.comment is None and not secret.metadata  # nothing but the value is sealed in it
         self.made: dict[Hashable, Any] = {}
 
     @property

@@ -36,16 +36,23 @@ class SecretView(msgspec.Struct, frozen=True):
 
 def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool = False) -> SecretView:
     """Open a secret for an answer."""
-    row = held.secret
-    environment, path = place.environment.slug, place.folder.path
-    value = sealed.value_of_held(key, held) if show else HIDDEN
-    if row.comment is None and not row.metadata:
+    return look_at_every(key, (held,), place, show=show, is_imported=is_imported)[0]
+
+
+def look_at_every(key: Sealer, items: Sequence[Held], place: Place, *, show: bool, is_imported: bool = False) -> list[SecretView]:
+    """Open secrets of one place for an answer."""
+    environment, path, hides = place.environment.slug, place.folder.path, not show
+    values = sealed.values_of(key, items) if show else [HIDDEN] * len(items)
+    return [
         # By position: nearly all that a list looks at goes this way, and names cost as much as all else here.
-        return SecretView(row, environment, path, value, "", (), held.tags, not show, is_imported, held.made)
-    return SecretView(
-        secret=row, environment=environment, path=path, value=value, comment=sealed.comment_of(key, row), tags=held.tags, is_hidden=not show,
-        metadata=sealed.metadata_of(key, row) if show else hidden(row.metadata), is_imported=is_imported,
-    )  # fmt: skip
+        SecretView(held.secret, environment, path, value, "", (), held.tags, hides, is_imported, held.made)
+        if held.is_bare
+        else SecretView(
+            secret=held.secret, environment=environment, path=path, value=value, comment=sealed.comment_of(key, held.secret), tags=held.tags,
+            metadata=sealed.metadata_of(key, held.secret) if show else hidden(held.secret.metadata), is_hidden=hides, is_imported=is_imported,
+        )
+        for held, value in zip(items, values, strict=True)
+    ]  # fmt: skip
 
 
 def of_plain(held: Held, plain: Plain, place: Place, *, show: bool) -> SecretView:
