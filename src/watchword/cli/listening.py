@@ -68,17 +68,28 @@ def _config(settings: Settings, parts: House) -> uvicorn.Config:
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def _stays_for_good() -> Iterator[None]:
+    """What is made inside is none of the garbage collector's business, now or later."""
+    gc.disable()
+    try:
+        yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
 async def listen(settings: Settings, listener: socket.socket, ready: Callable[[House], Any], *, orphaned: int | None = None) -> None:
     """Serve until told to stop, then drain. `orphaned`: a file that becomes readable when the parent is gone."""
     loop = asyncio.get_running_loop()
-    async with opened(house(settings)) as parts:
-        # What the start made stays for good: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        told = ready(parts)
-        if asyncio.iscoroutine(told):
-            told = await told
-        server = _Server(_config(settings, parts), told if callable(told) else lambda: None)
+    async with contextlib.AsyncExitStack() as open_parts:
+        with _stays_for_good():
+            parts = await open_parts.enter_async_context(opened(house(settings)))
+            told = ready(parts)
+            if asyncio.iscoroutine(told):
+                told = await told
+            server = _Server(_config(settings, parts), told if callable(told) else lambda: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.handle_exit, number, None)
         if orphaned is not None:

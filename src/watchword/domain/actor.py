@@ -5,7 +5,7 @@ import msgspec
 from watchword.domain.tokens import IdentityClaims
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
 
     kind: str  # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform"

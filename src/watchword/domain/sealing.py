@@ -12,6 +12,7 @@ What may change: a new format byte with its own layout; format 1 stays readable.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -37,16 +38,19 @@ def key_version(envelope: bytes) -> int:
     return int.from_bytes(envelope[1:_HEADER], "big")
 
 
-class Envelope:
-    """An envelope taken apart, for one that is opened again and again. Raises CannotOpen for what is not an envelope."""
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """An envelope taken apart, for one that is opened again and again."""
 
-    __slots__ = ("bound", "nonce", "sealed", "version")
+    version: int  # of the key
+    nonce: bytes
+    sealed: bytes
+    bound: bytes
 
-    def __init__(self, context: str, envelope: bytes) -> None:
-        self.version = key_version(envelope)
-        self.nonce = envelope[_HEADER : _HEADER + _NONCE]
-        self.sealed = envelope[_HEADER + _NONCE :]
-        self.bound = envelope[:_HEADER] + context.encode()
+    @classmethod
+    def of(cls, context: str, envelope: bytes) -> "Envelope":
+        """The envelope that was sealed for `context`. Raises CannotOpen for what is not an envelope."""
+        nonce, sealed = envelope[_HEADER : _HEADER + _NONCE], envelope[_HEADER + _NONCE :]
+        return cls(key_version(envelope), nonce, sealed, envelope[:_HEADER] + context.encode())
 
     def open(self, key: AESGCM) -> bytes:
         """What was sealed. Raises CannotOpen."""
@@ -67,4 +71,4 @@ class Envelope:
 
 def unseal(key: AESGCM, context: str, envelope: bytes) -> bytes:
     """What was sealed for `context`. Raises CannotOpen."""
-    return Envelope(context, envelope).open(key)
+    return Envelope.of(context, envelope).open(key)

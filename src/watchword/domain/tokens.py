@@ -20,7 +20,7 @@ PERSON = "accessToken"
 MAX_LENGTH = 16_384  # bytes; a longer bearer value is refused unread
 
 
-class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """The claims of a machine identity's access token (contract 4.1), in wire order."""
 
     identity_id: str

@@ -16,7 +16,7 @@ from watchword.services.times import iso, iso_or_none
 from watchword.services.tokens import Issued
 
 
-class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """An answer."""
 
 

@@ -62,7 +62,7 @@ class Seen:
         return claims
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All of an identity's state that decides whether a token of one method stands."""
 
     identity: Identity | None

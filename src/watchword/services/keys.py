@@ -84,7 +84,7 @@ class Sealer:
 
     def taken_apart(self, context: str, envelope: bytes) -> Envelope:
         """An envelope that was sealed for `context`, ready to be opened many times. Raises CannotOpen."""
-        return Envelope(f"{self.scope}/{context}", envelope)
+        return Envelope.of(f"{self.scope}/{context}", envelope)
 
     def opened(self, envelope: Envelope) -> bytes:
         """What is in it. Raises CannotOpen."""

@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ODD = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|//")
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A folder and the environment it is in."""
 
     environment: Environment

@@ -17,7 +17,7 @@ Load = Callable[[Tx], Awaitable[tuple[Any, tuple[str, ...]]]]
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A value, the families it depends on, and their versions when it was loaded."""
 
     value: Any

@@ -23,20 +23,22 @@ KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the data
 MAX_LISTED: Final = 256 * 1024 * 1024
 
 
-class Held:
+class Held(msgspec.Struct, eq=False, gc=False):
     """A secret as it lies in its folder, with its tags and with what permissions may look at. It never changes.
 
-    `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes.
+    `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes. Nothing
+    in it may lead back to it, for the garbage collector does not look here.
     """
 
-    __slots__ = ("_facts", "is_bare", "made", "secret", "tags")
+    secret: StoredSecret
+    tags: tuple[Tag, ...] = ()
+    _facts: Mapping[str, Any] | None = None
+    made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
-    def __init__(self, secret: StoredSecret, tags: tuple[Tag, ...] = (), facts: Mapping[str, Any] | None = None) -> None:
-        self.secret = secret
-        self.tags = tags
-        self._facts = facts
-        self.is_bare = secret.comment is None and not secret.metadata  # nothing but the value is sealed in it
-        self.made: dict[Hashable, Any] = {}
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing but the value is sealed in it."""
+        return self.secret.comment is None and not self.secret.metadata
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -46,7 +48,7 @@ class Held:
         return self._facts
 
 
-class Shelf(msgspec.Struct, frozen=True):
+class Shelf(msgspec.Struct, frozen=True, gc=False):
     """A folder's secrets by name, shared ones and each person's own; `is_whole` is False for one too large to keep."""
 
     is_whole: bool

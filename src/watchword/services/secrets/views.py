@@ -15,7 +15,7 @@ from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shelves import Held
 
 
-class SecretView(msgspec.Struct, frozen=True):
+class SecretView(msgspec.Struct, frozen=True, gc=False):
     """What is answered about one secret; `value` is HIDDEN where it may not be, or was not to be, shown."""
 
     secret: StoredSecret
