@@ -122,9 +122,9 @@ class Edge:
         chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
         if chain:
             return "".join(chain)
-        header = headers.get(self.house.settings.tls_client_cert_header.encode())
         # Anybody can send a header; only a proxy that we trust can have checked the certificate it names.
-        return urllib.parse.unquote(header.decode("latin-1")) if header and trusted else None
+        header = headers.get(self.house.settings.tls_client_cert_header.encode()) if trusted else None
+        return urllib.parse.unquote(header.decode("latin-1")) if header else None
 
     async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
@@ -155,7 +155,7 @@ class Edge:
         ctx = self.context(scope, headers)
         bearer = headers.get(b"authorization")
         # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
-        alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None else None
+        alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
         if alike is not None:
             await self._hints.ask(alike, ctx)
         given: dict[str, Any] = {name: params[name] for name in route.names}

@@ -14,15 +14,20 @@ from watchword.store.engine import Store, Tx
 
 V = TypeVar("V")
 Load = Callable[[Tx], Awaitable[tuple[Any, tuple[str, ...]]]]
+_NONE = -1  # no family has this version
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A value, the families it depends on, and their versions when it was loaded."""
+    """A value, and the families it depends on with their versions when it was loaded."""
 
     value: Any
-    families: tuple[str, ...]
-    versions: tuple[int, ...]
+    stamp: tuple[tuple[str, int], ...]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What it depends on."""
+        return tuple([family for family, _ in self.stamp])
 
 
 class _Generations:
@@ -101,7 +106,7 @@ class Cache:
         try:
             async with self._store.read() as tx:
                 value, families = await load(tx)
-                entry = Entry(value, families, await tx.versions(families))
+                entry = Entry(value, tuple(zip(families, await tx.versions(families), strict=True)))
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -125,87 +130,89 @@ class Cache:
             unique = tuple({family for _, families in loaded.values() for family in families})
             versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
         for key, (value, families) in loaded.items():
-            found[key] = Entry(value, families, tuple([versions[family] for family in families]))
+            found[key] = Entry(value, tuple([(family, versions[family]) for family in families]))
             if families:
                 self._keep(key, found[key])
         return found
 
 
 class Fresh:
-    """What one request knows of versions: each family is read at most once, after the request arrived."""
+    """What one request knows of versions: none is older than the request.
 
-    __slots__ = ("_cache", "_passed", "_seen", "_store")
+    Where the store has them in memory, they are looked up there; else each family is read at most once, and with others if possible.
+    """
+
+    __slots__ = ("_absent", "_cache", "_known", "_store", "asks")
 
     def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
-        self._seen: dict[str, int] = {}
-        self._passed = False
+        self._begin()
 
-    async def expect(self, families: tuple[str, ...]) -> None:
+    def _begin(self) -> None:
+        at_hand = self._store.at_hand()
+        self.asks = at_hand is None  # whether a family costs a read, which may be shared
+        self._known, self._absent = ({}, _NONE) if at_hand is None else at_hand
+
+    async def expect(self, families: Iterable[str]) -> None:
         """Pass one barrier for families that will probably be asked for."""
-        await self._read(families)
+        if self.asks:
+            unseen = tuple([family for family in families if family not in self._known])
+            if unseen:
+                self._learn(zip(unseen, await self._store.versions(unseen), strict=True))
 
     @property
     def families(self) -> tuple[str, ...]:
-        """All that was asked for so far."""
-        return tuple(self._seen)
+        """All that was asked for so far, where that costs anything."""
+        return tuple(self._known) if self.asks else ()
 
-    async def ahead(self, keys: Iterable[Hashable]) -> None:
-        """Pass one barrier for all that the entries of `keys` depend on, instead of one for each."""
-        families = {family for key in keys if (entry := self._cache.peek(key)) for family in entry.families}
-        await self._read(tuple(families))
+    def _learn(self, stamp: Iterable[tuple[str, int]]) -> None:
+        if self.asks:
+            self._known.update(stamp)
 
-    async def _read(self, families: tuple[str, ...]) -> None:
-        seen = self._seen
-        unseen = tuple([family for family in families if family not in seen])
-        if unseen:
-            seen.update(zip(unseen, await self._store.versions(unseen, again=self._passed), strict=True))
-            self._passed = True
-
-    async def get(self, key: Hashable, load: Load) -> Any:
-        """The value of `key`, as it was at some moment after this request arrived."""
-        entry = self._cache.peek(key)
-        if entry is not None:
-            families, seen = entry.families, self._seen
-            for family in families:
-                if family not in seen:
-                    await self._read(families)
-                    break
-            if entry.versions == tuple([seen[family] for family in families]):
-                return entry.value
-        entry = await self._cache.load(key, load)
-        self._seen.update(zip(entry.families, entry.versions, strict=True))
-        return entry.value
+    def _holds(self, entry: Entry) -> bool:
+        known, absent = self._known, self._absent
+        for family, version in entry.stamp:  # noqa: SIM110 - `all` would make a generator, which costs as much as the rest
+            if known.get(family, absent) != version:
+                return False
+        return True
 
     async def at_hand(self, key: Hashable) -> Any:
         """The value of `key` if it need not be loaded; None otherwise."""
         entry = self._cache.peek(key)
         if entry is None:
             return None
-        await self._read(entry.families)
-        seen = self._seen
-        return entry.value if entry.versions == tuple([seen[family] for family in entry.families]) else None
+        if self._holds(entry):
+            return entry.value
+        await self.expect(entry.families)
+        return entry.value if self._holds(entry) else None
+
+    async def get(self, key: Hashable, load: Load) -> Any:
+        """The value of `key`, as it was at some moment after this request arrived."""
+        entry = self._cache.peek(key)
+        if entry is not None:
+            if self._holds(entry):
+                return entry.value
+            if self.asks:
+                await self.expect(entry.families)
+                if self._holds(entry):
+                    return entry.value
+        entry = await self._cache.load(key, load)
+        self._learn(entry.stamp)
+        return entry.value
 
     async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
         """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""
-        await self.ahead(keys)
-        seen = self._seen
-        found: dict[Hashable, Any] = {}
-        missing: list[Hashable] = []
-        for key in keys:
-            entry = self._cache.peek(key)
-            if entry is not None and entry.versions == tuple([seen.get(family, -1) for family in entry.families]):
-                found[key] = entry.value
-            else:
-                missing.append(key)
+        entries = {key: self._cache.peek(key) for key in keys}
+        await self.expect({family for entry in entries.values() if entry is not None for family in entry.families})
+        found = {key: entry.value for key, entry in entries.items() if entry is not None and self._holds(entry)}
+        missing = [key for key in keys if key not in found]
         if missing:
             for key, entry in (await self._cache.load_many(missing, load)).items():
-                seen.update(zip(entry.families, entry.versions, strict=True))
+                self._learn(entry.stamp)
                 found[key] = entry.value
         return found
 
     def forget(self) -> None:
         """Read versions anew from here on: after this request itself changed something."""
-        self._seen.clear()
-        self._passed = False
+        self._begin()

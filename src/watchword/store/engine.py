@@ -217,10 +217,14 @@ class Store(Protocol):
         """One unit of work: all or nothing, durable when left."""
         ...
 
-    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
-        """The barrier: the version of each family, by a read that began after this call (architecture 7).
+    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
+        """The barrier: the version of each family, by a read that began after this call (architecture 7)."""
+        ...
 
-        `again`: the caller passed a barrier before, and what was true then is new enough for it.
+    def at_hand(self) -> tuple[dict[str, int], int] | None:
+        """All versions as they are after this call, and the version of every family that is not among them.
+
+        None where they are not in memory. They belong to the store; it may add later versions to them.
         """
         ...
 

@@ -198,9 +198,11 @@ class PostgresStore:
             verify_raised(tx.tables, tx.keys)
             await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
 
-    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
+    def at_hand(self) -> None:
+        """Nothing: other processes write to this database."""
+
+    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         """All who ask while a read is under way share the next one: it begins after every one of them arrived."""
-        del again
         future: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
         self._waiting.append((keys, future))
         if self._barrier is None:

@@ -307,13 +307,13 @@ class SqliteStore:
                 self._reader.execute("BEGIN")
             except sqlite3.Error as error:
                 raise _translate(error) from error
-            epoch = self._epoch  # what this view loads is never stamped as newer than its beginning
+            known, absent = self._known, self._epoch  # what this view loads is never stamped as newer than its beginning
 
-            def known(keys: tuple[str, ...]) -> tuple[int, ...]:
-                return tuple([epoch + self._known.get(key, 0) for key in keys])
+            def versions(keys: tuple[str, ...]) -> tuple[int, ...]:
+                return tuple([known.get(key, absent) for key in keys])
 
             try:
-                yield SqliteTx(self._reader, known, writes=False)
+                yield SqliteTx(self._reader, versions, writes=False)
             finally:
                 self._reader.execute("ROLLBACK")
 
@@ -347,14 +347,14 @@ class SqliteStore:
             await self._durable()
 
     def _raised(self, keys: set[str]) -> None:
-        known = self._known
+        known, absent = self._known, self._epoch
         for key in keys:
-            known[key] = known.get(key, 0) + 1
+            known[key] = known.get(key, absent) + 1
         if len(known) > _KNOWN_VERSIONS:
             self._forget()
 
     def _forget(self) -> None:
-        self._known.clear()
+        self._known = {}  # another one: a request that is under way must not lose what it has seen
         self._epoch += 1 << 40
 
     def _notice_others(self) -> None:
@@ -364,13 +364,17 @@ class SqliteStore:
             self._forget()
 
     def _versions_now(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        known, epoch = self._known, self._epoch
-        return tuple([epoch + known.get(key, 0) for key in keys])
+        known, absent = self._known, self._epoch
+        return tuple([known.get(key, absent) for key in keys])
 
-    async def versions(self, keys: tuple[str, ...], *, again: bool = False) -> tuple[int, ...]:
+    def at_hand(self) -> tuple[dict[str, int], int]:
         """In memory: this process makes all the changes, and the WAL index tells when another one made some."""
-        if not again:
-            self._notice_others()
+        self._notice_others()
+        return self._known, self._epoch
+
+    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
+        """The same, for those who ask for some."""
+        self._notice_others()
         return self._versions_now(keys)
 
     async def check(self) -> None:
