@@ -34,7 +34,7 @@ from watchword.store.journal import Journal
 
 ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
 ONE = ROWS // 2  # whom the operations are about: neither the first nor the last
-SQLITE, POSTGRESQL = sqlite.dialect(paramstyle="named"), postgresql.dialect()  # as the stores have them
+SQLITE, POSTGRESQL = sqlite.dialect(paramstyle="qmark"), postgresql.dialect()  # as the stores have them
 MOST_STEPS = 12_000  # of SQLite's machine; reading a row takes ten to thirty
 MOST_ROWS = 1_000  # that PostgreSQL touches; the list has 100 secrets, and a folder is looked at twice
 
@@ -195,7 +195,7 @@ async def explained_by_sqlite(settings: Settings, asked: Asked) -> list[str]:
         ready = compiled(statement, SQLITE)
         if ready.is_plain_insert:
             continue
-        values = {**ready.constants, **{name: json.dumps(value) if isinstance(value, list) else value for name, value in given.items()}}
+        values = [json.dumps(value) if isinstance(value, list) else value for value in ready.values(given)]
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {ready.text}", values)]
         wrong += [f"{ready.text}: {line}" for line in plan if line.startswith("SCAN ") and line.split()[1] in schema.metadata.tables]
         steps = 0
@@ -235,12 +235,11 @@ async def explained_by_postgres(settings: Settings, asked: Asked) -> list[str]:
 
 async def plan_of(connection: Any, ready: Compiled, given: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """How PostgreSQL carries out a statement; what it wrote is taken back."""
-    values = {**ready.constants, **given}
     await connection.execute(f"SET plan_cache_mode = {mode}")
     transaction = connection.transaction()
     await transaction.start()
     try:
-        found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {ready.text}", *[values.get(name) for name in ready.order])
+        found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {ready.text}", *ready.values(given))
     finally:
         await transaction.rollback()
     plan: dict[str, Any] = json.loads(found)[0]["Plan"]

@@ -41,7 +41,7 @@ class _Plans:
         self.plan = ""
 
     async def all(self, statement: Any, /, **params: Any) -> list[Any]:
-        dialect = sqlite.dialect(paramstyle="named") if self.engine == "sqlite" else postgresql.dialect()
+        dialect = sqlite.dialect(paramstyle="qmark") if self.engine == "sqlite" else postgresql.dialect()
         literal = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         if self.engine == "postgresql":  # whether an index has the order; what the planner guesses before it has counted is no matter
             await self.tx.all(text("SET LOCAL enable_sort = off"))

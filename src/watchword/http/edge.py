@@ -177,15 +177,13 @@ class Edge:
         reply = await route.handler(ctx, **given)
         if alike is not None:
             self._hints.learn(alike, ctx)
-        extra: list[tuple[bytes, bytes]] = []
-        status = 200
+        extra, status = [_JSON], 200
         if isinstance(reply, Reply):
             status = reply.status
-            extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+            said = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+            extra = said if any(name == b"content-type" for name, _ in said) else [*said, _JSON]
             reply = reply.body
         body = reply if isinstance(reply, bytes) else bodies.encode(reply)
-        if not any(name == b"content-type" for name, _ in extra):
-            extra.append(_JSON)
         if route.method == "GET" and status == 200:
             tag = etag(body)
             if headers.get(b"if-none-match") == tag:

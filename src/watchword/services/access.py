@@ -109,16 +109,20 @@ async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
     auth = actor.claims.identity_auth if actor.claims else None
     key = ("holding", actor.kind, actor.id, project_id or org_id, msgspec.json.encode(auth, order="sorted") if auth else None)
 
-    async def load(tx: Tx) -> tuple[Holding, tuple[str, ...]]:
-        place = versions.project(project_id) if project_id else versions.org(org_id)
-        found = await holding(tx, actor.kind, actor.id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
-        return found, (versions.actor(actor.kind, actor.id), place)
-
-    found: Holding = await ctx.fresh.get(key, load)
+    found: Holding = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
     if ctx.now >= found.until:
         ctx.house.cache.drop(key)
-        found = await ctx.fresh.get(key, load)
+        found = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
     return found
+
+
+async def _load_holding(
+    tx: Tx, ctx: Ctx, org_id: str, project_id: str | None, auth: Mapping[str, Any] | None
+) -> tuple[Holding, tuple[str, ...]]:
+    kind, id = ctx.actor.kind, ctx.actor.id
+    place = versions.project(project_id) if project_id else versions.org(org_id)
+    found = await holding(tx, kind, id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
+    return found, (versions.actor(kind, id), place)
 
 
 def require_actor(ctx: Ctx, *kinds: str) -> Actor:
@@ -171,12 +175,12 @@ async def organization(ctx: Ctx, org_id: str) -> Organization:
 
 async def project(ctx: Ctx, project_id: str) -> Project | None:
     """A project, through the cache; None for an unknown id."""
-
-    async def load(tx: Tx) -> tuple[Project | None, tuple[str, ...]]:
-        return await projects.by_id(tx, project_id), (versions.project(project_id),)
-
-    found: Project | None = await ctx.fresh.get(("project", project_id), load)
+    found: Project | None = await ctx.fresh.get(("project", project_id), _load_project, project_id)
     return found
+
+
+async def _load_project(tx: Tx, project_id: str) -> tuple[Project | None, tuple[str, ...]]:
+    return await projects.by_id(tx, project_id), (versions.project(project_id),)
 
 
 class ProjectScope(Scope, frozen=True, kw_only=True):

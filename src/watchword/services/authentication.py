@@ -85,23 +85,24 @@ def method_mark(identity_id: str, method: str) -> str:
 
 async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
     """The standing of an identity's tokens of one method, through the cache."""
-
-    async def load(tx: Tx) -> tuple[Standing, tuple[str, ...]]:
-        identity = await identities.by_id(tx, identity_id)
-        config = await credentials.config(tx, identity_id, method)
-        member = await access.org_membership(tx, "identity", identity_id, org_id)
-        found = await credentials.marks_of(tx, identity_id, most=_MARKS_AT_HAND + 1)
-        few = len(found) <= _MARKS_AT_HAND
-        if not few:
-            found = await credentials.marks(tx, [f"identity/{identity_id}", method_mark(identity_id, method)])
-        value = Standing(
-            identity=identity, is_member=member is not None and member.is_active,
-            networks=compile_ranges(config.trusted_ips) if config else None, marks={mark.key: mark for mark in found}, all_marks=few,
-        )  # fmt: skip
-        return value, (versions.identity(identity_id), versions.org(org_id))
-
-    found: Standing = await ctx.fresh.get(("standing", identity_id, method, org_id), load)
+    key = ("standing", identity_id, method, org_id)
+    found: Standing = await ctx.fresh.get(key, _load_standing, identity_id, method, org_id)
     return found
+
+
+async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> tuple[Standing, tuple[str, ...]]:
+    identity = await identities.by_id(tx, identity_id)
+    config = await credentials.config(tx, identity_id, method)
+    member = await access.org_membership(tx, "identity", identity_id, org_id)
+    found = await credentials.marks_of(tx, identity_id, most=_MARKS_AT_HAND + 1)
+    few = len(found) <= _MARKS_AT_HAND
+    if not few:
+        found = await credentials.marks(tx, [f"identity/{identity_id}", method_mark(identity_id, method)])
+    value = Standing(
+        identity=identity, is_member=member is not None and member.is_active,
+        networks=compile_ranges(config.trusted_ips) if config else None, marks={mark.key: mark for mark in found}, all_marks=few,
+    )  # fmt: skip
+    return value, (versions.identity(identity_id), versions.org(org_id))
 
 
 async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:

@@ -12,6 +12,8 @@ from watchword.store.cache import Cache
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
 
+_VARIANT = {digit: "89ab"[i % 4] for i, digit in enumerate("0123456789abcdef")}  # of RFC 9562, 4.1: two bits are random
+
 
 class Mailer(Protocol):
     """Sends mail where a mail server is configured."""
@@ -43,8 +45,5 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
     def new_id(self) -> str:
         """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""
-        raw = bytearray(self.clock().to_bytes(6, "big") + self.entropy(10))
-        raw[6] = raw[6] & 0x0F | 0x70
-        raw[8] = raw[8] & 0x3F | 0x80
-        text = raw.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        time, random = f"{self.clock():012x}", self.entropy(10).hex()
+        return f"{time[:8]}-{time[8:]}-7{random[1:4]}-{_VARIANT[random[0]]}{random[5:8]}-{random[8:]}"

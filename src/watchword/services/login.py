@@ -126,27 +126,27 @@ def is_name(text: str) -> bool:
 async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | None:
     """The configuration that a login is for."""
     how, what = method.locate(body)
-
-    async def load(tx: Tx) -> tuple[Found | None, tuple[str, ...]]:
-        if not is_name(what):
-            return None, ()
-        config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
-        identity = await identities.by_id(tx, config.identity_id) if config else None
-        org = await people.organization(tx, identity.org_id) if identity else None
-        if config is None or identity is None or org is None or config.method != method.slug:
-            return None, ()
-        member = await access.org_membership(tx, "identity", identity.id, org.id)
-        template = await templates.by_id(tx, config.template_id) if config.template_id else None
-        networks = None
-        if method.slug == universal.SLUG:
-            networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
-        is_member = member is not None and member.is_active
-        found = Found(config=config, identity=identity, org=org, template=template, is_member=is_member, secret_networks=networks)
-        # The lockout's family too, though nothing of it is here: so one barrier serves the whole login.
-        return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id))
-
-    found: Found | None = await ctx.fresh.get(("login", method.slug, what), load)
+    found: Found | None = await ctx.fresh.get(("login", method.slug, what), _load_found, method, how, what)
     return found
+
+
+async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str) -> tuple[Found | None, tuple[str, ...]]:
+    if not is_name(what):
+        return None, ()
+    config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
+    identity = await identities.by_id(tx, config.identity_id) if config else None
+    org = await people.organization(tx, identity.org_id) if identity else None
+    if config is None or identity is None or org is None or config.method != method.slug:
+        return None, ()
+    member = await access.org_membership(tx, "identity", identity.id, org.id)
+    template = await templates.by_id(tx, config.template_id) if config.template_id else None
+    networks = None
+    if method.slug == universal.SLUG:
+        networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
+    is_member = member is not None and member.is_active
+    found = Found(config=config, identity=identity, org=org, template=template, is_member=is_member, secret_networks=networks)
+    # The lockout's family too, though nothing of it is here: so one barrier serves the whole login.
+    return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id))
 
 
 async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
@@ -214,23 +214,19 @@ _remembered = lru_cache(4096)(_digest)  # asked for twice by each login
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
-    async def load(tx: Tx) -> tuple[Lockout | None, tuple[str, ...]]:
-        return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
-
-    found: Lockout | None = await ctx.fresh.get(("lockout", key), load)
+    found: Lockout | None = await ctx.fresh.get(("lockout", key), _load_lockout, key, identity_id)
     return found
+
+
+async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | None, tuple[str, ...]]:
+    return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
 
 
 async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None) -> Credential | None:
     if method.secret_of is None:
         return None
     digest = ctx.house.keys.digest(method.secret_of(body))
-
-    async def load(tx: Tx) -> tuple[ClientSecret | None, tuple[str, ...]]:
-        secret = await credentials.client_secret_by_hash(tx, digest)
-        return secret, (versions.identity(secret.identity_id),) if secret else ()
-
-    secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), load)
+    secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), _load_secret, digest)
     if secret is None or found is None or secret.config_id != found.config.id or not hmac.compare_digest(secret.hash, digest):
         return None
     # Limited uses are settled by the journal, exactly; the number at hand may be old, so it decides nothing here.
@@ -238,6 +234,11 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
         id=secret.id, expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None, uses=0, uses_limit=secret.uses_limit,
         is_revoked=secret.is_revoked,
     )  # fmt: skip
+
+
+async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tuple[str, ...]]:
+    secret = await credentials.client_secret_by_hash(tx, digest)
+    return secret, (versions.identity(secret.identity_id),) if secret else ()
 
 
 async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified) -> Issued:

@@ -69,15 +69,17 @@ def parent_path(path: str) -> str:
 
 async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> Place | None:
     """The place at a normal path, through the cache; None when the environment or the folder is not there."""
-
-    async def load(tx: Tx) -> tuple[Place | None, tuple[str, ...]]:
-        found = await places.at(tx, project_id, environment_slug, path)
-        if found is None:
-            return None, ()
-        return Place(environment=found[0], folder=found[1]), (versions.tree(project_id),)
-
-    found: Place | None = await ctx.fresh.get(("place", project_id, environment_slug, path), load)
+    found: Place | None = await ctx.fresh.get(
+        ("place", project_id, environment_slug, path), _load_place, project_id, environment_slug, path
+    )
     return found
+
+
+async def _load_place(tx: Tx, project_id: str, environment_slug: str, path: str) -> tuple[Place | None, tuple[str, ...]]:
+    found = await places.at(tx, project_id, environment_slug, path)
+    if found is None:
+        return None, ()
+    return Place(environment=found[0], folder=found[1]), (versions.tree(project_id),)
 
 
 async def by_folder(ctx: Ctx, folder_id: str) -> Place | None:

@@ -13,7 +13,7 @@ import msgspec
 from watchword.store.engine import Store, Tx
 
 V = TypeVar("V")
-Load = Callable[[Tx], Awaitable[tuple[Any, tuple[str, ...]]]]
+Load = Callable[..., Awaitable[tuple[Any, tuple[str, ...]]]]  # of a view and what else is given: a value, and its families
 _NONE = -1  # no family has this version
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
 
@@ -91,7 +91,7 @@ class Cache:
         self._light.drop(key)
         self._heavy.drop(key)
 
-    async def load(self, key: Hashable, load: Load) -> Entry:
+    async def load(self, key: Hashable, load: Load, *about: Any) -> Entry:
         """Read the value and its families' versions in one snapshot and keep them."""
         waiting = self._loading.get(key)
         if waiting is not None:
@@ -105,7 +105,7 @@ class Cache:
         self._loading[key] = future
         try:
             async with self._store.read() as tx:
-                value, families = await load(tx)
+                value, families = await load(tx, *about)
                 entry = Entry(value, tuple(zip(families, await tx.versions(families), strict=True)))
         except BaseException as error:
             if isinstance(error, Exception):
@@ -187,8 +187,11 @@ class Fresh:
         await self.expect(entry.families)
         return entry.value if self._holds(entry) else None
 
-    async def get(self, key: Hashable, load: Load) -> Any:
-        """The value of `key`, as it was at some moment after this request arrived."""
+    async def get(self, key: Hashable, load: Load, *about: Any) -> Any:
+        """The value of `key`, as it was at some moment after this request arrived: kept, or loaded by `load(tx, *about)`.
+
+        A loader that stands by itself and is given `about` is not made anew for each request, as one inside a function is.
+        """
         entry = self._cache.peek(key)
         if entry is not None:
             if self._holds(entry):
@@ -197,7 +200,7 @@ class Fresh:
                 await self.expect(entry.families)
                 if self._holds(entry):
                     return entry.value
-        entry = await self._cache.load(key, load)
+        entry = await self._cache.load(key, load, *about)
         self._learn(entry.stamp)
         return entry.value
 

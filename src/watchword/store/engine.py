@@ -136,6 +136,11 @@ class Compiled:
         plain = isinstance(statement, Insert) and statement._post_values_clause is None and not statement._returning  # noqa: SLF001
         self.is_plain_insert = plain and not self.constants
 
+    def values(self, params: Params) -> list[Any]:
+        """The values of all parameters in their order, those that the statement itself says among them."""
+        given = {**self.constants, **params} if self.constants else params
+        return [given[name] for name in self.order]
+
 
 class Prepared:
     """A module-level statement: compiled once for each engine and kept."""

@@ -74,18 +74,16 @@ class PostgresTx:
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         ready = self._ready(statement)
-        values = {**ready.constants, **params}
         try:
-            rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values[name] for name in ready.order])
+            rows: Sequence[Row] = await self._connection.fetch(ready.text, *ready.values(params))
         except _FAULTS as error:
             raise _translate(error) from error
         return rows
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         ready = self._ready(statement)
-        values = {**ready.constants, **params}
         try:
-            status: str = await self._connection.execute(ready.text, *[values.get(name) for name in ready.order])
+            status: str = await self._connection.execute(ready.text, *ready.values(params))
         except _FAULTS as error:
             raise _translate(error) from error
         return int(status.rpartition(" ")[2] or 0)
@@ -95,11 +93,10 @@ class PostgresTx:
             await self._send_many(self._ready(statement), rows)
 
     async def _send_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
-        constants, order = ready.constants, ready.order
-        values = [[row.get(n, constants.get(n)) for n in order] for row in rows]
+        values = [ready.values(row) for row in rows]
         try:
             if ready.is_plain_insert and len(rows) >= _COPY_FROM:
-                await self._connection.copy_records_to_table(ready.table, records=values, columns=order)
+                await self._connection.copy_records_to_table(ready.table, records=values, columns=ready.order)
             else:
                 await self._connection.executemany(ready.text, values)
         except _FAULTS as error:
@@ -109,9 +106,8 @@ class PostgresTx:
         if not self.writes:
             raise AssertionError("a view cannot write")
         ready = compiled(statement, _DIALECT)
-        values = {**ready.constants, **params}
         try:
-            rows: Sequence[Row] = await self._connection.fetch(ready.text, *[values.get(name) for name in ready.order])
+            rows: Sequence[Row] = await self._connection.fetch(ready.text, *ready.values(params))
         except _FAULTS as error:
             raise _translate(error) from error
         return rows

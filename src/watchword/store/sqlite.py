@@ -26,7 +26,7 @@ from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statemen
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
 
-_DIALECT = sqlite.dialect(paramstyle="named")
+_DIALECT = sqlite.dialect(paramstyle="qmark")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("watchword.sqlite")
 _KNOWN_VERSIONS = 100_000
@@ -64,9 +64,7 @@ class SqliteTx:
         ready = compiled(statement, _DIALECT)
         if not counts:
             self._note(ready)
-        values = {**ready.constants, **params} if ready.constants else params
-        if any(type(value) is list or type(value) is tuple for value in params.values()):
-            values = {k: _encode(v).decode() if isinstance(v, list | tuple) else v for k, v in values.items()}
+        values = [_encode(v).decode() if type(v) is list or type(v) is tuple else v for v in ready.values(params)]
         try:
             return self._connection.execute(ready.text, values)
         except sqlite3.Error as error:
@@ -100,7 +98,7 @@ class SqliteTx:
 
     def _execute_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
         try:
-            self._connection.executemany(ready.text, [{**ready.constants, **row} for row in rows] if ready.constants else rows)
+            self._connection.executemany(ready.text, [ready.values(row) for row in rows])
         except sqlite3.Error as error:
             raise _translate(error) from error
         except (OverflowError, UnicodeEncodeError) as error:

@@ -82,12 +82,12 @@ def facts_of(key: str, tags: Iterable[Tag], metadata: Iterable[SecretMetadata] =
 
 async def tags(ctx: Ctx, project_id: str) -> Mapping[str, Tag]:
     """The tags of a project by id, through the cache."""
-
-    async def load(tx: Tx) -> tuple[Mapping[str, Tag], tuple[str, ...]]:
-        return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
-
-    found: Mapping[str, Tag] = await ctx.fresh.get(("tags by id", project_id), load)
+    found: Mapping[str, Tag] = await ctx.fresh.get(("tags by id", project_id), _load_tags, project_id)
     return found
+
+
+async def _load_tags(tx: Tx, project_id: str) -> tuple[Mapping[str, Tag], tuple[str, ...]]:
+    return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
 
 
 async def shelf(ctx: Ctx, place: Place) -> Shelf:
@@ -160,24 +160,25 @@ async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> H
     From the folder where that is at hand; else it alone is read, for in a folder that is written to each write would have
     all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
     """
-    folder_id, project_id = place.folder.id, place.folder.project_id
+    folder_id = place.folder.id
     there: Shelf | None = await ctx.fresh.at_hand(("secrets", folder_id))
     if there is not None and there.is_whole:
         return there.find(key, user_id)
     if "\x00" in key:
         return None
-
-    async def load(tx: Tx) -> tuple[Held | None, tuple[str, ...]]:
-        rows = [row for row in await secrets.named(tx, [folder_id], [key]) if row.user_id == user_id]
-        labels = await _labels(tx, project_id, rows)
-        if not rows or len(rows[0].value) > KEPT_BYTES:
-            return (held(rows[0], labels) if rows else None), ()
-        return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
-
-    found: Held | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), load)
+    found: Held | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), _load_one, place, key, user_id)
     if found is None and there is None:
         await shelf(ctx, place)
     return found
+
+
+async def _load_one(tx: Tx, place: Place, key: str, user_id: str | None) -> tuple[Held | None, tuple[str, ...]]:
+    folder_id, project_id = place.folder.id, place.folder.project_id
+    rows = [row for row in await secrets.named(tx, [folder_id], [key]) if row.user_id == user_id]
+    labels = await _labels(tx, project_id, rows)
+    if not rows or len(rows[0].value) > KEPT_BYTES:
+        return (held(rows[0], labels) if rows else None), ()
+    return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
 
 
 async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
