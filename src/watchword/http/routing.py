@@ -115,6 +115,6 @@ class Routes:
         """A PUT route."""
         return self._verb("PUT", path, modes)
 
-    def delete(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
         """A DELETE route."""
-        return self._verb("DELETE", path, modes)
+        return self._verb("DELETE", path, modes, hot=hot)

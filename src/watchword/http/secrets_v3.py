@@ -33,7 +33,7 @@ async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire
     return await acts.get(ctx, secret_name, query, expands=False, imports=False)
 
 
-@routes.post("/api/v3/secrets/raw/{secret_name}", *ALL)
+@routes.post("/api/v3/secrets/raw/{secret_name}", *ALL, hot=True)
 async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateBody) -> wire.SecretReply:
     """Create a secret."""
     return await acts.create(ctx, secret_name, body)
@@ -45,7 +45,7 @@ async def update_secret(ctx: Ctx, secret_name: str, body: wire.ChangeBody) -> wi
     return await acts.change(ctx, secret_name, body)
 
 
-@routes.delete("/api/v3/secrets/raw/{secret_name}", *ALL)
+@routes.delete("/api/v3/secrets/raw/{secret_name}", *ALL, hot=True)
 async def delete_secret(ctx: Ctx, secret_name: str, body: wire.DeleteBody) -> wire.SecretReply:
     """Delete a secret; with a shared one go all that override it."""
     return await acts.remove(ctx, secret_name, body)
