@@ -1,5 +1,6 @@
 """What a reader gets, and what is kept from it."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -240,6 +241,18 @@ async def test_reads_are_audited_without_values(api: Api) -> None:
 
     assert {"create-secret", "get-secret", "get-secrets"} <= {row[0] for row in rows}
     assert not any("canary-value" in row[1] for row in rows)
+
+
+async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("A", "value")
+    await vault.every()
+    kept = [entry for key, entry in any_api.house.cache._heavy.young.items() if key[0] == "secrets"]
+
+    held = kept[0].value.shared["A"]
+
+    looked_at = [thing for thing in (kept[0], kept[0].value, held, held.secret, held.made["value"]) if gc.is_tracked(thing)]
+    assert [] == looked_at
 
 
 async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_api: Api) -> None:
