@@ -6,7 +6,6 @@ one whose caches hold so little that nearly every request goes to the database.
 """
 
 import html
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -66,7 +65,6 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     start_seconds: float
     floor: float
     per_cpu_second: dict[str, float]
-    of_floor: dict[str, float]  # each figure divided by the floor's right before it, the median of the rounds
     why_not: dict[str, str]
     pss: int
     bytes_per_login: float | None = None
@@ -133,7 +131,6 @@ class _Engine:
         server = Watchword(self._engine, self._engine, environment, world, size, self._database)
         floor = Floor(server)
         found: dict[str, list[float]] = {}
-        of_floor: dict[str, list[float]] = {}
         why_not: dict[str, str] = {}
         log = self._folder / "log"
         with ExitStack() as stack:
@@ -143,7 +140,7 @@ class _Engine:
             began = time.monotonic()
             server.start(log)
             took = time.monotonic() - began
-            self._rounds(server, floor, self._plan.operations, "", found, of_floor, why_not)
+            self._rounds(server, floor, self._plan.operations, "", found, why_not)
             held = processes.memory([server.pid])["pss"]
             grown = self._memory(server) if is_last and LOGIN in self._plan.operations else None
             tokens = server.tokens()
@@ -153,17 +150,16 @@ class _Engine:
             )
             stack.callback(cold.stop)
             cold.start(log)
-            self._rounds(cold, floor, [one for one in _COLD if one in self._plan.operations], "cold ", found, of_floor, why_not)
+            self._rounds(cold, floor, [one for one in _COLD if one in self._plan.operations], "cold ", found, why_not)
         means = {name: sum(values) / len(values) for name, values in found.items()}
-        middle = {name: statistics.median(values) for name, values in of_floor.items()}
         self._say(f"  start {took:.2f} s  {held / 2**20:.0f} MiB  " + "  ".join(f"{name} {value:.0f}" for name, value in means.items()))
         return Point(
-            engine=self._engine, size=size, start_seconds=took, floor=means.pop("floor"), per_cpu_second=means, of_floor=middle, why_not=why_not,
-            pss=held, bytes_per_login=grown,
+            engine=self._engine, size=size, start_seconds=took, floor=means.pop("floor"), per_cpu_second=means, why_not=why_not, pss=held,
+            bytes_per_login=grown,
         )  # fmt: skip
 
     def _rounds(self, server: Watchword, floor: Floor, operations: Sequence[str], prefix: str, found: dict[str, list[float]],
-                of_floor: dict[str, list[float]], why_not: dict[str, str]) -> None:  # fmt: skip
+                why_not: dict[str, str]) -> None:  # fmt: skip
         ready: dict[str, Path] = {}
         lengths: dict[str, int] = {}
         for operation in operations:
@@ -185,7 +181,6 @@ class _Engine:
                     if sample.errors:
                         why_not[name] = f"errors: {sample.faults}"
                     found.setdefault(name, []).append(sample.per_cpu_second)
-                of_floor.setdefault(prefix + operation, []).append(found[prefix + operation][-1] / found["floor"][-1])
 
     def _memory(self, server: Watchword) -> float:
         """Bytes that the server's own processes hold more after each login, seen over some ten thousand of them."""
@@ -198,12 +193,12 @@ class _Engine:
 
 def relative(points: Sequence[Point], axis: str, operation: str) -> list[tuple[int, float]]:
     """Size and cost against the first size with the same width of rotation: 1 is flat, less is slower."""
-    those = [point for point in curve(points, axis) if operation in point.of_floor]
+    those = [point for point in curve(points, axis) if operation in point.per_cpu_second]
     first = [point for point in those if getattr(point.size, axis) != _SMALL]
     if not first:
         return []
-    base = first[0].of_floor[operation]
-    return [(getattr(point.size, axis), point.of_floor[operation] / base) for point in those]
+    base = first[0].per_cpu_second[operation] / first[0].floor
+    return [(getattr(point.size, axis), point.per_cpu_second[operation] / point.floor / base) for point in those]
 
 
 def summary(plan: Growth, points: Sequence[Point]) -> dict[str, Any]:
@@ -242,7 +237,7 @@ def growth_page(found: Mapping[str, Any]) -> str:
     """The page of the curves."""
     intro = (
         f"Measured on {found['day']} at {found['plan']['connections']} connections, 500 identities or secrets in rotation, spread over all there are. "
-        "Each line is requests per second of server CPU (the database's included) against the floor right before it; 1 is what it was at the "
+        "Each line is requests per second of server CPU (the database's included) against the floor of the same minute; 1 is what it was at the "
         "first size. Inside the band is flat within 20 %. "
         "Dashed lines are servers without caches. At ten of each the rotation is narrower: that is in the table only."
     )

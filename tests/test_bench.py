@@ -54,10 +54,7 @@ def plan() -> Plan:
 
 
 def point(size: seed.Size, check: float, floor: float = 10_000) -> growth.Point:
-    return growth.Point(
-        engine="sqlite", size=size, start_seconds=0.8, floor=floor, per_cpu_second={CHECK: check}, of_floor={CHECK: check / floor},
-        why_not={}, pss=1 << 26,
-    )  # fmt: skip
+    return growth.Point(engine="sqlite", size=size, start_seconds=0.8, floor=floor, per_cpu_second={CHECK: check}, why_not={}, pss=1 << 26)
 
 
 def test_the_loaders_result_is_read_from_its_marked_line() -> None:
