@@ -35,6 +35,9 @@ class Held(msgspec.Struct, eq=False, gc=False):
     _facts: Mapping[str, Any] | None = None
     made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Held({self.secret.key})"
+
     @property
     def is_bare(self) -> bool:
         """Whether nothing but the value is sealed in it."""
