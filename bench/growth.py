@@ -160,8 +160,7 @@ class _Engine:
 
     def _rounds(self, server: Watchword, floor: Floor, operations: Sequence[str], prefix: str, found: dict[str, list[float]],
                 why_not: dict[str, str]) -> None:  # fmt: skip
-        ready: dict[str, Path] = {}
-        lengths: dict[str, int] = {}
+        ready: dict[str, tuple[Path, int]] = {}  # the requests in a file, and how many there are
         for operation in operations:
             requests = server.requests(operation)
             caller = Caller(server.port)
@@ -170,12 +169,11 @@ class _Engine:
             if answer.status >= 300:
                 why_not[prefix + operation] = f"answers {answer.status}"
                 continue
-            ready[operation] = self._loader.keep(operation, requests)
-            lengths[operation] = len(requests)
+            ready[operation] = self._loader.keep(operation, requests), len(requests)
         for turn in range(self._plan.rounds):
-            for operation, requests_file in ready.items():
+            for operation, (requests_file, count) in ready.items():
                 # Right before, each time: the writes of another operation make what a list had read old.
-                self._loader.warm(server.port, requests_file, lengths[operation])
+                self._loader.warm(server.port, requests_file, count)
                 for target, name in ((floor, "floor"), (server, prefix + operation)):
                     sample = measured(self._loader, target, requests_file, turn, _CONNECTIONS, self._plan.seconds)
                     if sample.errors:

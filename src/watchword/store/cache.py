@@ -6,16 +6,15 @@ entry's stamp old, and loads again (architecture 7). Loads of one key are shared
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from watchword.store.engine import Store, Tx
 
-V = TypeVar("V")
 Load = Callable[..., Awaitable[tuple[Any, tuple[str, ...]]]]  # of a view and what else is given: a value, and its families
-_NONE = -1  # no family has this version
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
+_NONE = -1  # no family has this version
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -196,10 +195,9 @@ class Fresh:
         if entry is not None:
             if self._holds(entry):
                 return entry.value
-            if self.asks:
-                await self.expect(entry.families)
-                if self._holds(entry):
-                    return entry.value
+            await self.expect(entry.families)
+            if self._holds(entry):
+                return entry.value
         entry = await self._cache.load(key, load, *about)
         self._learn(entry.stamp)
         return entry.value
