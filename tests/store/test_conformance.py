@@ -21,6 +21,11 @@ ADD = prepare(
     update(schema.versions).where(schema.versions.c.key == bindparam("of")).values(n=schema.versions.c.n + 1).returning(schema.versions.c.n)
 )
 
+_v = schema.versions
+LOWER = prepare(update(_v).where(_v.c.key == bindparam("of"), _v.c.n < 1000).values(n=_v.c.n - bindparam("by")), at_once=True)
+DROP = prepare(delete(_v).where(_v.c.key == bindparam("of"), _v.c.n == bindparam("is")), at_once=True)
+LEFT = prepare(select(_v.c.key, _v.c.n).where(_v.c.key.startswith("at-once/")))
+
 
 async def settings(store: Store) -> list[tuple[str, str]]:
     async with store.read() as tx:
@@ -161,6 +166,20 @@ async def test_conditions_on_lists_take_any_number(store: Store) -> None:
         every = await tx.all(CHOSEN, keys=[f"{i:03}" for i in range(5000)])
 
     assert ([], ["003", "007"], 50) == ([row[0] for row in none], [row[0] for row in some], len(every))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 300])
+async def test_what_may_be_done_at_once_does_what_row_by_row_does(store: Store, rows: int) -> None:
+    async with store.write() as tx:
+        await tx.many(versions.RAISE, [{"key": f"at-once/{i}", "one": 1} for i in range(rows)])
+        await tx.many(versions.RAISE, [{"key": f"at-once/{i}", "one": 1} for i in range(0, rows, 2)])
+        await tx.many(LOWER, [{"of": f"at-once/{i}", "by": i} for i in range(rows)])
+        await tx.many(DROP, [{"of": f"at-once/{i}", "is": 1} for i in range(rows)])
+
+    async with store.read() as tx:
+        found = {row[0]: row[1] for row in await tx.all(LEFT)}
+    raised = {i: 2 - i % 2 for i in range(rows)}
+    assert {f"at-once/{i}": n - i for i, n in raised.items() if n - i != 1} == found
 
 
 async def test_run_says_how_many_rows_it_touched(store: Store) -> None:

@@ -29,7 +29,7 @@ from watchword.services.house import House
 from watchword.settings import Settings
 from watchword.store import credentials, schema, versions
 from watchword.store.cache import Cache
-from watchword.store.engine import Compiled, Statement, Store, Tx, compiled
+from watchword.store.engine import Compiled, Prepared, Statement, Store, Tx, compiled
 from watchword.store.journal import Journal
 
 ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
@@ -223,8 +223,11 @@ async def explained_by_postgres(settings: Settings, asked: Asked) -> list[str]:
         ready = compiled(statement, POSTGRESQL)
         if ready.is_plain_insert:
             continue
+        values = given
+        if isinstance(statement, Prepared) and statement.at_once:
+            ready, values = statement.for_lists(POSTGRESQL), {name: [value] for name, value in given.items()}
         for mode in ("force_custom_plan", "force_generic_plan"):  # asyncpg's prepared statements get either, as the server likes
-            touched = [node for node in nodes(await plan_of(connection, ready, given, mode)) if "Relation Name" in node]
+            touched = [node for node in nodes(await plan_of(connection, ready, values, mode)) if "Relation Name" in node]
             rows = sum(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in touched)
             scanned = [node["Relation Name"] for node in touched if node["Node Type"] == "Seq Scan" and node["Relation Name"] in large]
             if scanned or rows > MOST_ROWS:

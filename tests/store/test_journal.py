@@ -141,6 +141,29 @@ async def test_many_waiters_share_few_commits(moody: Moody, writing: Journal) ->
     assert (500, True) == (sum(Put.batches), moody.units <= 3)
 
 
+async def test_a_batch_waits_for_what_the_next_turns_of_the_loop_bring(moody: Moody, writing: Journal) -> None:
+    async def arrive(turns: int) -> str:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer: str = await writing.submit(Put(f"k{turns}"))
+        return answer
+
+    await asyncio.gather(*[arrive(turns) for turns in range(0, 10, 2)])
+
+    assert ([5], 1) == (Put.batches, moody.units)
+
+
+async def test_a_batch_does_not_wait_for_more_than_it_may_hold(moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_GATHER", 60.0)
+    arriving = [asyncio.create_task(writing.submit(Put("k0")))]
+    for i in range(1, 200):  # one in each turn, so that it is never quiet
+        await asyncio.sleep(0)
+        arriving.append(asyncio.create_task(writing.submit(Put(f"k{i}"))))
+    await asyncio.gather(*arriving)
+
+    assert (200, True) == (sum(Put.batches), Put.batches[0] in range(journal._SHORT_STOP, journal._SHORT_STOP + 10))
+
+
 async def test_kinds_are_applied_in_their_turn_whatever_came_first(writing: Journal) -> None:
     Late.order.clear()
 
@@ -180,6 +203,32 @@ async def test_the_last_of_coalesced_entries_is_the_one_written(store: Store, wr
             await asyncio.sleep(0.01)
 
     assert ["k9"] == await stored(store)
+
+
+async def test_nobody_waits_behind_coalesced_entries(moody: Moody, writing: Journal) -> None:
+    moody.stalls = stalled = asyncio.Event()
+    writing.coalesce("last", Put("a"))
+    await until(lambda: moody.units == 1)
+    moody.stalls = None
+
+    try:
+        async with asyncio.timeout(5):
+            answer = await writing.submit(Put("b"))
+    finally:
+        stalled.set()
+    await writing.close()
+
+    assert ("B", [1, 1]) == (answer, Put.batches)
+
+
+async def test_coalesced_entries_stop_an_embedded_server_shortly_only(store: Store, moody: Moody, writing: Journal) -> None:
+    for i in range(150):
+        writing.coalesce(i, Put(f"k{i:03}"))
+    await until(lambda: sum(Put.batches) == 150)
+
+    assert ([64, 64, 22] if moody.is_inline else [150]) == Put.batches
+    await writing.close()
+    assert 150 == len(await stored(store))
 
 
 # --- uses are counted exactly

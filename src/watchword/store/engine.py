@@ -5,14 +5,16 @@ statement is left. Statements are SQLAlchemy Core, compiled once for each dialec
 a point read costs 7 us instead of 36 us on SQLite; docs/decisions/0001).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
-from sqlalchemy import ColumnElement, Dialect, bindparam
+from sqlalchemy import ColumnElement, Dialect, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.dml import Insert, UpdateBase
+from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import Boolean
 
 from watchword.domain.errors import BadRequest, Unavailable
@@ -143,13 +145,19 @@ class Compiled:
 
 
 class Prepared:
-    """A module-level statement: compiled once for each engine and kept."""
+    """A module-level statement: compiled once for each engine and kept.
 
-    __slots__ = ("_compiled", "statement")
+    `at_once`: an engine that is asked over a network may carry it out for many rows as one statement, in any order. No two of
+    them may then name the same row.
+    """
 
-    def __init__(self, statement: ClauseElement) -> None:
+    __slots__ = ("_compiled", "_for_lists", "at_once", "statement")
+
+    def __init__(self, statement: ClauseElement, *, at_once: bool) -> None:
         self.statement = statement
+        self.at_once = at_once
         self._compiled: dict[str, Compiled] = {}
+        self._for_lists: dict[str, Compiled] = {}
 
     def on(self, dialect: Dialect) -> Compiled:
         """The statement for `dialect`."""
@@ -158,10 +166,39 @@ class Prepared:
             found = self._compiled[dialect.name] = Compiled(self.statement, dialect)
         return found
 
+    def for_lists(self, dialect: Dialect) -> Compiled:
+        """The same for many rows: it takes a list for each parameter."""
+        found = self._for_lists.get(dialect.name)
+        if found is None:
+            found = self._for_lists[dialect.name] = Compiled(_for_lists(self.statement), dialect)
+        return found
 
-def prepare(statement: ClauseElement) -> Prepared:
+
+def prepare(statement: ClauseElement, *, at_once: bool = False) -> Prepared:
     """Name a statement so that it is compiled once. For statements made at module level."""
-    return Prepared(statement)
+    return Prepared(statement, at_once=at_once)
+
+
+def _for_lists(statement: Any) -> ClauseElement:
+    """An insert, update or delete with a table of given rows in the place of its parameters: PostgreSQL's `unnest` of lists."""
+    values = {str(getattr(name, "key", name)): value for name, value in (getattr(statement, "_values", None) or {}).items()}
+    types: dict[str, Any] = {part.key: part.type for part in visitors.iterate(statement) if _is_given(part)}
+    types |= {value.key: statement.table.c[name].type for name, value in values.items() if _is_given(value)}
+    given = func.unnest(*[bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]).table_valued(*types).render_derived()
+    if isinstance(statement, Insert):
+        rows = insert(statement.table).from_select(list(values), select(*[given.c[value.key] for value in values.values()]))
+        rows._post_values_clause = statement._post_values_clause  # noqa: SLF001 - what is done on a conflict
+        return rows
+
+    def column(part: Any, **_: Any) -> Any:
+        return given.c[part.key] if _is_given(part) else None
+
+    replace: Callable[..., ClauseElement] = visitors.replacement_traverse
+    return replace(statement, {}, column)
+
+
+def _is_given(part: Any) -> TypeGuard[BindParameter[Any]]:
+    return isinstance(part, BindParameter) and part.required
 
 
 Statement = Prepared | ClauseElement
@@ -188,7 +225,7 @@ class Tx(Protocol):
         ...
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        """Carry out one write for each of `rows`."""
+        """Carry out one write for each of `rows`; several as one statement, where the engine gains by it and it may be so."""
         ...
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:

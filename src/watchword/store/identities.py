@@ -27,7 +27,8 @@ _CLEAR_METADATA = prepare(delete(_m).where(_m.c.actor_kind == bindparam("kind"),
 LOGGED_IN = prepare(
     update(_i)
     .where(_i.c.id == bindparam("of"))
-    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"), last_login_address=bindparam("address"))
+    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"), last_login_address=bindparam("address")),
+    at_once=True,
 )
 
 

@@ -17,7 +17,8 @@ _l = schema.lockouts
 _MEMBER_LOGGED_IN = prepare(
     update(_m)
     .where(_m.c.actor_kind == "identity", _m.c.actor_id == bindparam("of"), _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
-    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"))
+    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at")),
+    at_once=True,
 )
 _COUNTED = prepare(select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
 

@@ -13,6 +13,7 @@ from watchword.store.engine import (
     Collision,
     Compiled,
     Params,
+    Prepared,
     Row,
     Statement,
     StillNeeded,
@@ -90,11 +91,16 @@ class PostgresTx:
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if rows:
-            await self._send_many(self._ready(statement), rows)
+            await self._send_many(self._ready(statement), statement, rows)
 
-    async def _send_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
-        values = [ready.values(row) for row in rows]
+    async def _send_many(self, ready: Compiled, statement: Statement, rows: Sequence[Params]) -> None:
         try:
+            if len(rows) > 1 and isinstance(statement, Prepared) and statement.at_once:
+                # An update for 500 rows takes a third of the server's time for 500 updates.
+                ready = statement.for_lists(_DIALECT)
+                await self._connection.execute(ready.text, *ready.values({name: [row[name] for row in rows] for name in rows[0]}))
+                return
+            values = [ready.values(row) for row in rows]
             if ready.is_plain_insert and len(rows) >= _COPY_FROM:
                 await self._connection.copy_records_to_table(ready.table, records=values, columns=ready.order)
             else:
@@ -116,7 +122,7 @@ class PostgresTx:
         if not self.writes:
             raise AssertionError("a view cannot write")
         if rows:
-            await self._send_many(compiled(statement, _DIALECT), rows)
+            await self._send_many(compiled(statement, _DIALECT), statement, rows)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         try:

@@ -42,7 +42,9 @@ _PLACED = ("folder_id", "key", "user_id")  # the indexes are made of these: one 
 
 def _update(*leaving: str) -> Prepared:
     fields: dict[str, Any] = {name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in leaving}
-    return prepare(update(_s).where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger)).values(fields))
+    return prepare(
+        update(_s).where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger)).values(fields), at_once=True
+    )
 
 
 _REPLACE, _REPLACE_IN_PLACE = _update(*_FIXED), _update(*_FIXED, *_PLACED)
@@ -148,7 +150,7 @@ _OF_SECRET = prepare(
 )
 _VERSION = prepare(select(*VERSIONS.columns).where(_v.c.secret_id == bindparam("of"), _v.c.version == bindparam("n")))
 _HOW_MANY = prepare(select(func.count()).where(_v.c.secret_id == bindparam("of")))
-_PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.version <= bindparam("up_to")))
+_PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.version <= bindparam("up_to")), at_once=True)
 
 
 async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> None:

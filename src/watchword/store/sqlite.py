@@ -8,15 +8,18 @@ of the WAL that *began after* its commit; all that wait at that moment share one
 """
 
 import asyncio
+import contextlib
 import logging
 import mmap
 import os
 import sqlite3
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -29,6 +32,7 @@ from watchword.store.versions import RAISE, verify_raised
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("watchword.sqlite")
+_fsync = getattr(os, "fdatasync", os.fsync)  # as SQLite's own: the length of the file is kept too, when it was last touched is not
 _KNOWN_VERSIONS = 100_000
 _HEADER = 48  # bytes; a second copy follows
 _CHANGES = struct.Struct("=8xI")
@@ -163,11 +167,16 @@ class _OtherWriters:
 
 
 class _Fsync:
-    """The durability barrier: whoever asks waits for an fsync that began after the asking; waiters share one."""
+    """The durability barrier: whoever asks waits for an fsync that began after the asking; waiters share one.
+
+    It has a plain thread: an executor's futures and locks cost as much CPU time as the fsync itself.
+    """
 
     def __init__(self, wal: Path) -> None:
         self._wal = os.open(wal, os.O_RDONLY)
-        self._thread = ThreadPoolExecutor(1, "wal-fsync")
+        self._orders: SimpleQueue[asyncio.AbstractEventLoop | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="wal-fsync", daemon=True)
+        self._thread.start()
         self._running: asyncio.Future[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._has_failed = False
@@ -193,13 +202,21 @@ class _Fsync:
 
     def _begin(self) -> None:
         self._running, self._next = self._next, None
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._thread, os.fsync, self._wal).add_done_callback(self._done)
+        self._orders.put(asyncio.get_running_loop())
 
-    def _done(self, fsync: asyncio.Future[None]) -> None:
+    def _work(self) -> None:
+        while (loop := self._orders.get()) is not None:
+            error: OSError | None = None
+            try:
+                _fsync(self._wal)
+            except OSError as failure:
+                error = failure
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(self._done, error)
+
+    def _done(self, error: OSError | None) -> None:
         running, self._running = self._running, None
         if running is not None and not running.done():
-            error = fsync.exception()
             if error is None:
                 running.set_result(None)
             else:
@@ -211,7 +228,8 @@ class _Fsync:
             self._begin()
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        self._orders.put(None)
+        self._thread.join()
         os.close(self._wal)
 
 

@@ -16,7 +16,8 @@ READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key,
 RAISE = prepare(
     Insert(versions)
     .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
-    .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1})
+    .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1}),
+    at_once=True,
 )
 
 
