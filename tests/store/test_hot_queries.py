@@ -29,7 +29,7 @@ from watchword.services.house import House
 from watchword.settings import Settings
 from watchword.store import credentials, schema, versions
 from watchword.store.cache import Cache
-from watchword.store.engine import Compiled, Prepared, Statement, Store, Tx, compiled
+from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, compiled
 from watchword.store.journal import Journal
 
 ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
@@ -46,7 +46,7 @@ class Asked:
         self.all: dict[str, tuple[Statement, Mapping[str, Any]]] = {}
 
     def note(self, statement: Statement, values: Mapping[str, Any]) -> None:
-        self.all.setdefault(compiled(statement, SQLITE).text, (statement, dict(values)))
+        self.all.setdefault(compiled(statement, POSTGRESQL).text, (statement, dict(values)))
 
 
 class AskedTx:
@@ -107,6 +107,10 @@ class AskedStore:
     async def write(self) -> AsyncIterator[AskedTx]:
         async with self._store.write() as tx:
             yield AskedTx(tx, self._asked)
+
+    async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        self._asked.note(statement, params)
+        return await self._store.once(statement, **params)
 
 
 async def test_no_statement_of_a_hot_operation_reads_more_than_an_index_leads_to(any_settings: Settings) -> None:
@@ -223,7 +227,7 @@ async def explained_by_postgres(settings: Settings, asked: Asked) -> list[str]:
         ready = compiled(statement, POSTGRESQL)
         if ready.is_plain_insert:
             continue
-        values = given
+        values = {**given} | {"event_id": ["explained"]} if "event_id" in given else given  # the one it was carried out with is there
         if isinstance(statement, Prepared) and statement.at_once:
             ready, values = statement.for_lists(POSTGRESQL), {name: [value] for name, value in given.items()}
         for mode in ("force_custom_plan", "force_generic_plan"):  # asyncpg's prepared statements get either, as the server likes

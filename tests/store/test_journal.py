@@ -14,7 +14,7 @@ from watchword.domain.errors import BadRequest
 from watchword.domain.model.identities import AccessToken, ClientSecret, MethodConfig
 from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import credentials, journal, logins, schema
-from watchword.store.engine import AlreadyThere, Collision, Store, StoreDown, Tx, prepare
+from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalFull
 
 SET = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
@@ -90,15 +90,22 @@ class Moody:
         self.stalls: asyncio.Event | None = None
         self.units = 0
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[Tx]:
+    async def _begin(self) -> None:
         self.units += 1
         if self.stalls is not None:
             await self.stalls.wait()
         if self.is_down:
             raise StoreDown
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Tx]:
+        await self._begin()
         async with self._store.write() as tx:
             yield tx
+
+    async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        await self._begin()
+        return await self._store.once(statement, **params)
 
 
 @pytest.fixture
@@ -355,6 +362,86 @@ async def test_a_success_forgets_the_failures_before_it(store: Store, writing: J
     counted = await writing.submit_all([guess(2), guess(3), guess(4), guess(5)])
 
     assert (None, [True, True, True, False]) == (done, list(counted))
+
+
+# --- logins with unlimited secrets, which may be settled by one statement
+
+
+UNLIMITED = ["s1", "s2", "gone"]
+EVENTS = prepare(select(schema.audit_events.c.id).where(schema.audit_events.c.id.startswith("login")))
+
+
+async def unlimited(store: Store) -> None:
+    await limited(store)
+    async with store.write() as tx:
+        for id in UNLIMITED:
+            await credentials.add_client_secret(
+                tx, samples.record(ClientSecret, id, config_id="1", identity_id="1", uses=0, uses_limit=0, is_revoked=id == "gone", hash=id.encode())
+            )  # fmt: skip
+        tx.changed("identity/1")
+
+
+def login(i: int, secret: str | None, *, is_limited: bool = False, key: str = "nobody") -> logins.LoginDone:
+    used = credentials.SecretUsed(secret, limited=is_limited, at=i) if secret else None
+    return logins.LoginDone(at=1_000, identity_id="1", event=samples.record(AuditEvent, f"login{i:03}"), lockout_key=key, secret=used)
+
+
+async def left_behind(store: Store) -> tuple[list[int], list[int]]:
+    """How often each unlimited secret was used, and the numbers of the logins that were recorded."""
+    async with store.read() as tx:
+        found = [await credentials.client_secret(tx, "1", id) for id in UNLIMITED]
+        events = sorted(int(row[0][5:]) for row in await tx.all(EVENTS))
+    return [secret.uses for secret in found if secret], events
+
+
+async def test_every_login_of_a_batch_is_counted_and_recorded(store: Store, moody: Moody, writing: Journal) -> None:
+    await unlimited(store)
+    before = moody.units
+
+    answers = await writing.submit_all([login(i, (None, "s1", "s2")[i % 3]) for i in range(30)])
+
+    assert ([None] * 30, 1) == (list(answers), moody.units - before)
+    assert ([10, 10, 0], list(range(30))) == await left_behind(store)
+
+
+async def test_of_a_batch_only_the_logins_with_a_revoked_secret_are_refused(store: Store, writing: Journal) -> None:
+    await unlimited(store)
+
+    answers = await writing.submit_all([login(i, ("s1", "gone", None)[i % 3]) for i in range(9)])
+    none = await writing.submit_all([login(20, "gone"), login(21, "gone")])
+
+    assert ([None, "client_secret_used_up", None] * 3, ["client_secret_used_up"] * 2) == (list(answers), list(none))
+    assert ([3, 0, 0], [0, 2, 3, 5, 6, 8]) == await left_behind(store)
+
+
+async def test_in_a_batch_with_a_locked_key_the_others_stand(store: Store, writing: Journal) -> None:
+    await unlimited(store)
+    await writing.submit_all([guess(i) for i in range(3)])
+
+    answers = await writing.submit_all([login(0, "s1"), login(1, "s1", key="k"), login(2, "s2")])
+
+    assert [None, "locked_out", None] == list(answers)
+    assert ([1, 1, 0], [0, 2]) == await left_behind(store)
+
+
+async def test_in_a_batch_with_a_limited_secret_all_are_counted_exactly(store: Store, writing: Journal) -> None:
+    await unlimited(store)
+
+    answers = await writing.submit_all([login(i, "s", is_limited=True) if i % 2 else login(i, "s1") for i in range(20)])
+
+    assert (10, 5) == (answers[::2].count(None), answers[1::2].count(None))
+    uses, events = await left_behind(store)
+    assert ([10, 0, 0], 15) == (uses, len(events))
+
+
+async def test_a_batch_that_could_not_be_settled_left_nothing(store: Store, moody: Moody, writing: Journal) -> None:
+    await unlimited(store)
+    moody.is_down = True
+
+    answers = await asyncio.gather(*[writing.submit(login(i, "s1")) for i in range(5)], return_exceptions=True)
+
+    assert [StoreDown] * 5 == [type(answer) for answer in answers]
+    assert ([0, 0, 0], []) == await left_behind(store)
 
 
 # --- faults

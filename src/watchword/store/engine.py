@@ -259,6 +259,10 @@ class Store(Protocol):
         """One unit of work: all or nothing, durable when left."""
         ...
 
+    async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        """A unit of one statement that writes counters and logs only, as `Tx.count` does: all or nothing, durable when answered."""
+        ...
+
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         """The barrier: the version of each family, by a read that began after this call (architecture 7)."""
         ...

@@ -33,7 +33,8 @@ _log = logging.getLogger("watchword.journal")
 class Entry(Protocol):
     """Work for a batch. All entries of one class in a batch are applied by one call, in the order they came.
 
-    A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first.
+    A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first. It may have a
+    `settle(store, entries)`, which is asked first where a batch holds nothing else: answers, or None when it wrote nothing.
     """
 
     @classmethod
@@ -191,6 +192,10 @@ class Journal:
         for attempt in range(_ATTEMPTS):
             answers: list[Any] = [None] * len(entries)
             try:
+                settle = getattr(order[0], "settle", None) if len(order) == 1 else None
+                settled = await settle(self._store, entries) if settle is not None else None
+                if settled is not None:
+                    return list(settled)
                 async with self._store.write() as tx:
                     for kind in order:
                         places = kinds[kind]

@@ -1,16 +1,18 @@
 """What a login leaves behind, as journal entries: one batch settles many logins with a few statements."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from watchword.domain.lockout import after_failure, is_locked
 from watchword.domain.model.identities import AccessToken, MethodConfig
 from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import audit, credentials, identities, schema
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.engine import Store, Tx, any_of, prepare
 
 _m = schema.memberships
 _l = schema.lockouts
@@ -21,6 +23,39 @@ _MEMBER_LOGGED_IN = prepare(
     at_once=True,
 )
 _COUNTED = prepare(select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
+
+_s = schema.client_secrets
+
+
+def _rows(name: str, **types: Any) -> Any:
+    """A table of rows that are given as a list for each column."""
+    lists = [bindparam(f"{name}_{column}", type_=ARRAY(kind)) for column, kind in types.items()]
+    return func.unnest(*lists).table_valued(*types).render_derived(name)
+
+
+def _settle() -> Insert:
+    """Logins with unlimited secrets: uses counted and events stored, of all those whose secret still holds; none if any is locked.
+
+    It answers the ids of the events.
+    """
+    locked = exists(select(_l.c.key).where(any_of(_l.c.key, "keys")))
+    given = _rows("used", id=Text, times=BigInteger, at=BigInteger)
+    used = (
+        update(_s)
+        .where(_s.c.id == given.c.id, _s.c.is_revoked == 0, _s.c.uses_limit == 0, ~locked)
+        .values(uses=_s.c.uses + given.c.times, last_used_at=given.c.at)
+        .returning(_s.c.id)
+        .cte("counted")
+    )
+    columns = {column.name: column.type for column in audit.EVENTS.columns}
+    events = _rows("event", **columns, secret=Text)
+    stand = select(*[events.c[name] for name in columns]).where(
+        ~locked, or_(events.c.secret.is_(None), events.c.secret.in_(select(used.c.id)))
+    )
+    return insert(schema.audit_events).from_select(list(columns), stand).returning(schema.audit_events.c.id)
+
+
+_SETTLE = prepare(_settle())
 
 
 class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +78,23 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
         await credentials.TokenIssued.apply(tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token])
         await audit.add(tx, [entry.event for entry in stand])
         return reasons
+
+    @classmethod
+    async def settle(cls, store: Store, entries: Sequence["LoginDone"]) -> Sequence[str | None] | None:
+        """All by one statement, where each costs a way over the network: five ways less than `apply`, which does what is rarer."""
+        if store.is_inline or any(entry.proof or entry.token or (entry.secret and entry.secret.limited) for entry in entries):
+            return None
+        uses = Counter(entry.secret.id for entry in entries if entry.secret)
+        at = {entry.secret.id: entry.secret.at for entry in entries if entry.secret}
+        events = [audit.EVENTS.values(entry.event) for entry in entries]
+        found = await store.once(
+            _SETTLE, keys=list({entry.lockout_key for entry in entries if entry.lockout_key}), used_id=sorted(uses),
+            used_times=[uses[id] for id in sorted(uses)], used_at=[at[id] for id in sorted(uses)],
+            event_secret=[entry.secret.id if entry.secret else None for entry in entries],
+            **{f"event_{name}": [event[name] for event in events] for name in events[0]},
+        )  # fmt: skip
+        stand = {row[0] for row in found}
+        return [None if entry.event.id in stand else "client_secret_used_up" for entry in entries] if stand else None
 
     @classmethod
     async def _refuse_locked(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:

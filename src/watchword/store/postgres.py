@@ -156,14 +156,14 @@ class PostgresStore:
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn, min_size=2, max_size=self._pool_size, timeout=_ANSWER_WITHIN, command_timeout=_ANSWER_WITHIN,
-                max_inactive_connection_lifetime=300, statement_cache_size=512, reset=_leave_as_it_is,
+                max_inactive_connection_lifetime=300, statement_cache_size=512, init=_prefer_indexes, reset=_leave_as_it_is,
             )  # fmt: skip
         except _FAULTS as error:
             raise StoreDown(f"cannot reach the database: {type(error).__name__}") from error
 
     @asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[Any]:
-        """A connection with an open transaction, which is committed at the end.
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection of the pool; a transaction that is open when the block fails is rolled back.
 
         One that failed to answer, or was left in the middle of a query, is thrown away: to roll back would be to wait again.
         """
@@ -172,9 +172,7 @@ class PostgresStore:
         except _FAULTS as error:
             raise _translate(error) from error
         try:
-            await connection.execute(begin)
             yield connection
-            await connection.execute("COMMIT")
         except BaseException as error:
             translated = _translate(error)
             if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision):
@@ -188,6 +186,13 @@ class PostgresStore:
             await self._pool.release(connection)
 
     @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[Any]:
+        async with self._connection() as connection:
+            await connection.execute(begin)
+            yield connection
+            await connection.execute("COMMIT")
+
+    @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
         async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield PostgresTx(connection, writes=False)
@@ -199,6 +204,12 @@ class PostgresStore:
             yield tx
             verify_raised(tx.tables, tx.keys)
             await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
+
+    async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        ready = compiled(statement, _DIALECT)
+        async with self._connection() as connection:
+            rows: Sequence[Row] = await connection.fetch(ready.text, *ready.values(params))
+            return rows
 
     def at_hand(self) -> None:
         """Nothing: other processes write to this database."""
@@ -239,6 +250,7 @@ class PostgresStore:
         connection = self._barrier_connection
         if connection is None or connection.is_closed():
             connection = await asyncpg.connect(self._dsn, timeout=_BARRIER_WITHIN, command_timeout=_BARRIER_WITHIN)
+            await _prefer_indexes(connection)
             self._barrier_connection = connection
         try:
             return dict(await connection.fetch(READ.on(_DIALECT).text, keys))
@@ -263,6 +275,14 @@ class PostgresStore:
                 await asyncio.wait_for(self._pool.close(), 10)
             except TimeoutError:
                 self._pool.terminate()
+
+
+async def _prefer_indexes(connection: Any) -> None:
+    """What is asked for often is in memory, so an index costs little: the server's default is meant for turning disks.
+
+    With it a small table is read from end to end for 30 versions, four times the work, and rows are locked in no order.
+    """
+    await connection.execute("SET random_page_cost = 1.1")
 
 
 async def _leave_as_it_is(connection: Any) -> None:

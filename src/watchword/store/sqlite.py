@@ -362,6 +362,10 @@ class SqliteStore:
         if tx.tables or tx.counted:
             await self._durable()
 
+    async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        async with self.write() as tx:
+            return await tx.count(statement, **params)
+
     def _raised(self, keys: set[str]) -> None:
         known, absent = self._known, self._epoch
         for key in keys:
