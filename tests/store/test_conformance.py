@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from tests.store import samples
 from tests.store.conftest import another
 from watchword.store import schema, versions
-from watchword.store.engine import AlreadyThere, ForgottenVersion, StillNeeded, Store, StoreDown, Tx, Unstorable, any_of, prepare
+from watchword.store.engine import AlreadyThere, ForgottenVersion, StillNeeded, Store, StoreDown, Tx, Unstorable, Write, any_of, prepare
 from watchword.store.postgres import PostgresStore
 
 SETTING = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
@@ -180,6 +180,54 @@ async def test_what_may_be_done_at_once_does_what_row_by_row_does(store: Store, 
         found = {row[0]: row[1] for row in await tx.all(LEFT)}
     raised = {i: 2 - i % 2 for i in range(rows)}
     assert {f"at-once/{i}": n - i for i, n in raised.items() if n - i != 1} == found
+
+
+async def test_writes_together_are_all_carried_out(store: Store) -> None:
+    async with store.write() as tx:
+        await tx.many(versions.RAISE, [{"key": f"at-once/{i}", "one": 5} for i in range(4)])
+        await tx.together([
+            Write(SETTING, [{"key": "a", "value": "v"}, {"key": "b", "value": "w"}]),
+            Write(SETTING, []),
+            Write(LOWER, [{"of": "at-once/0", "by": 2}, {"of": "at-once/1", "by": 1}], counts=True),
+            Write(DROP, [{"of": "at-once/2", "is": 5}]),
+        ])  # fmt: skip
+        await tx.together([])
+
+    async with store.read() as tx:
+        found = {row[0]: row[1] for row in await tx.all(LEFT)}
+    assert [("a", "v"), ("b", "w")] == await settings(store)
+    assert {"at-once/0": 3, "at-once/1": 4, "at-once/3": 5} == found
+
+
+async def test_of_writes_together_one_that_is_refused_refuses_all(store: Store) -> None:
+    await put(store, "a")
+
+    with pytest.raises(AlreadyThere):
+        async with store.write() as tx:
+            await tx.together([Write(SETTING, [{"key": "b", "value": "v"}]), Write(SETTING, [{"key": "a", "value": "v"}])])
+
+    assert [("a", "v")] == await settings(store)
+
+
+async def test_writes_together_must_raise_a_family_unless_they_count(store: Store) -> None:
+    lock = Write(prepare(delete(schema.lockouts).where(schema.lockouts.c.key == bindparam("of"))), [{"of": "k"}])
+
+    with pytest.raises(ForgottenVersion):
+        async with store.write() as tx:
+            await tx.together([lock])
+    async with store.write() as tx:
+        await tx.together([Write(lock.statement, lock.rows, counts=True)])
+
+
+async def test_a_unit_of_one_statement_is_there_with_its_answer(store: Store) -> None:
+    async with store.write() as tx:
+        await tx.many(versions.RAISE, [{"key": "at-once/0", "one": 5}])
+
+    answers = [list(row) for row in await store.once(ADD, of="at-once/0")]
+
+    async with store.read() as tx:
+        left = [list(row) for row in await tx.all(LEFT)]
+    assert ([[6]], [["at-once/0", 6]]) == (answers, left)
 
 
 async def test_run_says_how_many_rows_it_touched(store: Store) -> None:

@@ -29,7 +29,7 @@ from watchword.services.house import House
 from watchword.settings import Settings
 from watchword.store import credentials, schema, versions
 from watchword.store.cache import Cache
-from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, compiled
+from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, Write, compiled
 from watchword.store.journal import Journal
 
 ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
@@ -80,6 +80,12 @@ class AskedTx:
         if rows:
             self._asked.note(statement, rows[0])
         await self._tx.count_many(statement, rows)
+
+    async def together(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            if write.rows:
+                self._asked.note(write.statement, write.rows[0])
+        await self._tx.together(writes)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         return await self._tx.versions(keys)

@@ -112,6 +112,8 @@ async def test_postgresql_understands_every_prepared_statement(postgres_store: P
             prepared = await connection.prepare(ready.text)
 
             assert len(ready.order) == len(prepared.get_parameters()), name
+            if statement.at_once or ready.is_plain_insert:
+                assert await connection.prepare(statement.for_lists(POSTGRES).text), name
     finally:
         await connection.close()
 

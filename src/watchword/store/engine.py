@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeGuard
 
+import msgspec
 from sqlalchemy import ColumnElement, Dialect, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.compiler import compiles
@@ -201,6 +202,14 @@ def _is_given(part: Any) -> TypeGuard[BindParameter[Any]]:
     return isinstance(part, BindParameter) and part.required
 
 
+class Write(msgspec.Struct, frozen=True):
+    """A statement and the rows it is carried out for. `counts`: as `Tx.count`."""
+
+    statement: Prepared
+    rows: Sequence[Params]
+    counts: bool = False
+
+
 Statement = Prepared | ClauseElement
 
 
@@ -234,6 +243,10 @@ class Tx(Protocol):
 
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         """`count` once for each of `rows`, whatever it answers."""
+        ...
+
+    async def together(self, writes: Sequence[Write]) -> None:
+        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the engine gains by it."""
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, 
 
 from watchword.domain.model.projects import Environment, Folder
 from watchword.store import schema, versions
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.engine import Tx, Write, any_of, prepare
 from watchword.store.mapping import Mapper
 
 ENVIRONMENTS = Mapper(Environment, schema.environments)
@@ -144,7 +144,7 @@ _HOLDS = prepare(
         ),
     )
 )
-_TOUCH = prepare(update(_f).where(any_of(_f.c.id, "of")).values(last_secret_modified_at=bindparam("at")))
+_TOUCH = prepare(update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")), at_once=True)
 
 
 def _both(row: Sequence[Any] | None) -> tuple[Environment, Folder] | None:
@@ -216,5 +216,10 @@ async def remove_folder(tx: Tx, record: Folder) -> None:
 
 
 async def touch(tx: Tx, folder_ids: Collection[str], at: int) -> None:
-    """Note that secrets of these folders changed. No cached record holds the moment, so no family is raised."""
-    await tx.count(_TOUCH, of=sorted(folder_ids), at=at)
+    """Note that secrets of these folders changed."""
+    await tx.together([touched(folder_ids, at)])
+
+
+def touched(folder_ids: Collection[str], at: int) -> Write:
+    """The write that notes it. No cached record holds the moment, so no family is raised."""
+    return Write(_TOUCH, [{"of": id, "at": at} for id in sorted(folder_ids)], counts=True)

@@ -10,9 +10,9 @@ from watchword.domain.model.projects import Environment, Folder, Tag
 from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
 from watchword.domain.model.trail import AuditEvent
 from watchword.store import audit, schema, versions
-from watchword.store.engine import Prepared, Tx, any_of, any_pair, prepare
+from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper
-from watchword.store.places import ENVIRONMENTS, FOLDERS, touch
+from watchword.store.places import ENVIRONMENTS, FOLDERS, touched
 
 SECRETS = Mapper(StoredSecret, schema.secrets)
 VERSIONS = Mapper(SecretVersion, schema.secret_versions)
@@ -193,18 +193,30 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
             last[before.id] = after
     # In their order: a name may be taken that another of them gave up just before.
     moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
-    await tx.many(SECRETS.INSERT, [SECRETS.values(row) for one in written for row in one.added])
     leaving = (*_FIXED, *_PLACED)
-    await tx.many(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved])
+    kept, old = _kept(written)
+    folders = {one.folder_id for one in written if one.changed or one.added}
+    await tx.together([
+        Write(SECRETS.INSERT, [SECRETS.values(row) for one in written for row in one.added]),
+        Write(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved]),
+        Write(VERSIONS.INSERT, [VERSIONS.values(version) for version in kept]),
+        Write(_PRUNE, old),
+        Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
+        touched(folders, max(one.at for one in written)),
+    ])  # fmt: skip
     for id in moved:
         await replace(tx, first[id], last[id])
-    await tx.many(VERSIONS.INSERT, [VERSIONS.values(version) for one in written for version in one.history])
-    await tx.many(_PRUNE, [old for one in written for old in _too_old(one.history, one.keep)])
-    await audit.add(tx, [event for one in written for event in one.events])
-    touched = {one.folder_id for one in written if one.changed or one.added}
-    if touched:
-        await touch(tx, touched, max(one.at for one in written))
-        tx.changed(*map(versions.folder, touched))
+    tx.changed(*map(versions.folder, folders))
+
+
+def _kept(written: Sequence[Written]) -> tuple[list[SecretVersion], list[dict[str, Any]]]:
+    """The versions that are still kept when all is written, and which ones of each secret are not."""
+    up_to: dict[str, int] = {}
+    for one in written:
+        for version in one.history:
+            up_to[version.secret_id] = max(up_to.get(version.secret_id, 0), version.version - one.keep)
+    kept = [version for one in written for version in one.history if version.version > up_to[version.secret_id]]
+    return kept, [{"of": id, "up_to": n} for id, n in up_to.items() if n > 0]
 
 
 async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.dialects import sqlite
 
-from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, Unstorable, compiled
+from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, Unstorable, Write, compiled
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
 
@@ -121,6 +121,10 @@ class SqliteTx:
         if rows:
             self.counted = True
             self._execute_many(compiled(statement, _DIALECT), rows)
+
+    async def together(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            await (self.count_many if write.counts else self.many)(write.statement, write.rows)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         return self._known(keys)
