@@ -219,6 +219,21 @@ async def test_writes_together_must_raise_a_family_unless_they_count(store: Stor
         await tx.together([Write(lock.statement, lock.rows, counts=True)])
 
 
+async def test_families_named_before_and_after_writes_together_are_raised_once(store: Store) -> None:
+    before = await store.versions(("folder/1", "folder/2"))
+
+    async with store.write() as tx:
+        tx.changed("folder/1")
+        await tx.together([Write(SETTING, [{"key": "a", "value": "v"}])])
+        tx.changed("folder/1", "folder/2")
+        await tx.together([Write(SETTING, [{"key": "b", "value": "v"}])])
+        tx.changed("folder/2")
+
+    assert tuple(n + 1 for n in before) == await store.versions(("folder/1", "folder/2"))
+    async with store.read() as tx:
+        assert tuple(n + 1 for n in before) == await tx.versions(("folder/1", "folder/2"))
+
+
 async def test_a_unit_of_one_statement_is_there_with_its_answer(store: Store) -> None:
     async with store.write() as tx:
         await tx.many(versions.RAISE, [{"key": "at-once/0", "one": 5}])

@@ -148,7 +148,11 @@ async def test_many_waiters_share_few_commits(moody: Moody, writing: Journal) ->
     assert (500, True) == (sum(Put.batches), moody.units <= 3)
 
 
-async def test_a_batch_waits_for_what_the_next_turns_of_the_loop_bring(moody: Moody, writing: Journal) -> None:
+async def test_a_batch_waits_for_what_the_next_turns_of_the_loop_bring(
+    moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_GATHER", 60.0)
+
     async def arrive(turns: int) -> str:
         for _ in range(turns):
             await asyncio.sleep(0)

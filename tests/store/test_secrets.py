@@ -1,9 +1,12 @@
-"""What a batch of writes leaves of the versions of a secret."""
+"""What a batch of writes to secrets leaves."""
 
 import msgspec
+import pytest
 
 from tests.store import samples
-from watchword.domain.model.secrets import SecretVersion
+from watchword.domain.model.secrets import SecretVersion, StoredSecret
+from watchword.store import secrets
+from watchword.store.engine import Store
 from watchword.store.secrets import Written, _kept
 
 
@@ -24,3 +27,24 @@ def test_of_each_secret_only_the_last_versions_are_kept_those_of_the_batch_among
 
     assert [("b", 1), ("a", 6), ("a", 7)] == [(one.secret_id, one.version) for one in kept]
     assert [{"of": "a", "up_to": 5}] == old
+
+
+@pytest.mark.parametrize("name", ["NEW", "RENAMED"])
+async def test_a_secret_that_is_made_and_changed_in_one_batch_is_what_it_became(store: Store, name: str) -> None:
+    async with store.write() as tx:
+        await samples.fill(tx)
+        tx.changed("everything")
+    made = samples.record(StoredSecret, "new", project_id="1", folder_id="1", key="NEW", version=1, user_id=None)
+    changed = msgspec.structs.replace(made, version=2, value=b"second")
+    again = msgspec.structs.replace(made, version=3, key=name, value=b"third")
+    batch = [
+        Written(folder_id="1", at=1, keep=10, added=[made]),
+        Written(folder_id="1", at=2, keep=10, changed=[(made, changed)]),
+        Written(folder_id="1", at=3, keep=10, changed=[(changed, again)]),
+    ]
+
+    async with store.write() as tx:
+        await secrets.write(tx, batch)
+
+    async with store.read() as tx:
+        assert [again] == await secrets.by_ids(tx, ["new"])

@@ -66,12 +66,13 @@ def _counted_from(text: str, first: int) -> str:
 class PostgresTx:
     """A unit or a view on one connection of the pool."""
 
-    __slots__ = ("_connection", "keys", "tables", "writes")
+    __slots__ = ("_connection", "_raised", "keys", "tables", "writes")
 
     def __init__(self, connection: Any, *, writes: bool) -> None:
         self._connection = connection
         self.writes = writes
         self.keys: set[str] = set()
+        self._raised: set[str] = set()
         self.tables: set[str] = set()
 
     def _ready(self, statement: Statement) -> Compiled:
@@ -140,17 +141,20 @@ class PostgresTx:
     async def together(self, writes: Sequence[Write]) -> None:
         if not self.writes:
             raise AssertionError("a view cannot write")
+        asked = [write for write in writes if write.rows]
+        if not asked:
+            return
+        families = self.due()
+        if families:
+            asked.append(Write(RAISE, families, counts=True))
         parts: list[str] = []
         values: list[Any] = []
-        for write in writes:
-            if write.rows:
-                if not write.counts:
-                    self._ready(write.statement)
-                ready = write.statement.for_lists(_DIALECT)
-                parts.append(f"w{len(parts)} AS ({_counted_from(ready.text, len(values))})")
-                values += ready.values(_lists(write.rows))
-        if not parts:
-            return
+        for write in asked:
+            if not write.counts:
+                self._ready(write.statement)
+            ready = write.statement.for_lists(_DIALECT)
+            parts.append(f"w{len(parts)} AS ({_counted_from(ready.text, len(values))})")
+            values += ready.values(_lists(write.rows))
         try:
             await self._connection.execute(f"WITH {', '.join(parts)} SELECT", *values)
         except _FAULTS as error:
@@ -165,6 +169,12 @@ class PostgresTx:
 
     def changed(self, *keys: str) -> None:
         self.keys.update(keys)
+
+    def due(self) -> list[Params]:
+        """What `RAISE` must be carried out for, once: the families named since the last call."""
+        keys = sorted(self.keys - self._raised)
+        self._raised.update(keys)
+        return [{"key": key, "one": 1} for key in keys]
 
 
 class PostgresStore:
@@ -235,7 +245,7 @@ class PostgresStore:
             tx = PostgresTx(connection, writes=True)
             yield tx
             verify_raised(tx.tables, tx.keys)
-            await tx.many(RAISE, [{"key": key, "one": 1} for key in sorted(tx.keys)])
+            await tx.many(RAISE, tx.due())
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         ready = compiled(statement, _DIALECT)

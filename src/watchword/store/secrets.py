@@ -187,17 +187,23 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
         return
     first: dict[str, StoredSecret] = {}
     last: dict[str, StoredSecret] = {}
+    added: dict[str, StoredSecret] = {}  # as what the later ones of the batch made of them
     for one in written:
+        added |= {row.id: row for row in one.added}
         for before, after in one.changed:
-            first.setdefault(before.id, before)
-            last[before.id] = after
+            if before.id in added:
+                added[before.id] = after
+            else:
+                first.setdefault(before.id, before)
+                last[before.id] = after
     # In their order: a name may be taken that another of them gave up just before.
     moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
     leaving = (*_FIXED, *_PLACED)
     kept, old = _kept(written)
     folders = {one.folder_id for one in written if one.changed or one.added}
+    tx.changed(*map(versions.folder, folders))
     await tx.together([
-        Write(SECRETS.INSERT, [SECRETS.values(row) for one in written for row in one.added]),
+        Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
         Write(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved]),
         Write(VERSIONS.INSERT, [VERSIONS.values(version) for version in kept]),
         Write(_PRUNE, old),
@@ -206,7 +212,6 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
     ])  # fmt: skip
     for id in moved:
         await replace(tx, first[id], last[id])
-    tx.changed(*map(versions.folder, folders))
 
 
 def _kept(written: Sequence[Written]) -> tuple[list[SecretVersion], list[dict[str, Any]]]:
