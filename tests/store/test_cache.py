@@ -212,6 +212,15 @@ async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store)
     assert 1 == await fresh.get("k", load)
 
 
+async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_request_like_it(postgres_store: Store) -> None:
+    fresh = Fresh(postgres_store, Cache(postgres_store, 10))
+    await fresh.get("k", Held())
+
+    fresh.forget()
+
+    assert ("identity/1",) == fresh.families
+
+
 async def test_a_request_reads_a_family_once_however_long_it_takes(postgres_store: Store) -> None:
     cache, load = Cache(postgres_store, 10), Held()
     fresh = Fresh(postgres_store, cache)

@@ -141,11 +141,12 @@ class Fresh:
     Where the store has them in memory, they are looked up there; else each family is read at most once, and with others if possible.
     """
 
-    __slots__ = ("_absent", "_cache", "_known", "_store", "asks")
+    __slots__ = ("_absent", "_before", "_cache", "_known", "_store", "asks")
 
     def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
+        self._before: tuple[str, ...] = ()  # families asked for before something was changed
         self._begin()
 
     def _begin(self) -> None:
@@ -163,7 +164,7 @@ class Fresh:
     @property
     def families(self) -> tuple[str, ...]:
         """All that was asked for so far, where that costs anything."""
-        return tuple(self._known) if self.asks else ()
+        return (*self._before, *self._known) if self.asks else ()
 
     def _learn(self, stamp: Iterable[tuple[str, int]]) -> None:
         if self.asks:
@@ -216,4 +217,5 @@ class Fresh:
 
     def forget(self) -> None:
         """Read versions anew from here on: after this request itself changed something."""
+        self._before = self.families
         self._begin()

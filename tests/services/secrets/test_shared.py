@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from tests.house import Api
 from tests.vault import Vault, rule
 
@@ -84,3 +86,21 @@ async def test_what_a_write_answered_is_read_by_whoever_asks_next(any_api: Api) 
         await vault.put(name, "0")
     for seen in await asyncio.gather(*[change_and_read(name) for name in names]):
         assert [wrote for wrote, _ in seen] == [read for _, read in seen]
+
+
+async def test_a_write_like_one_before_passes_one_barrier(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("A", "old")
+    for i in range(2):
+        assert 200 == (await vault.call("PATCH", "A", secretValue=str(i))).status_code
+    store, barriers = any_api.house.store, []
+    versions = store.versions
+
+    async def counted(keys: tuple[str, ...]) -> tuple[int, ...]:
+        barriers.append(keys)
+        return await versions(keys)
+
+    monkeypatch.setattr(store, "versions", counted)
+    reply = await vault.call("PATCH", "A", secretValue="last")
+
+    assert (200, 0 if store.is_inline else 1) == (reply.status_code, len(barriers)), barriers
