@@ -226,7 +226,7 @@ async def test_families_named_before_and_after_writes_together_are_raised_once(s
         tx.changed("folder/1")
         await tx.together([Write(SETTING, [{"key": "a", "value": "v"}])])
         tx.changed("folder/1", "folder/2")
-        await tx.together([Write(SETTING, [{"key": "b", "value": "v"}])])
+        await tx.together([Write(SETTING, [{"key": "b", "value": "v"}])], is_last=True)
         tx.changed("folder/2")
 
     assert tuple(n + 1 for n in before) == await store.versions(("folder/1", "folder/2"))

@@ -81,11 +81,11 @@ class AskedTx:
             self._asked.note(statement, rows[0])
         await self._tx.count_many(statement, rows)
 
-    async def together(self, writes: Sequence[Write]) -> None:
+    async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         for write in writes:
             if write.rows:
                 self._asked.note(write.statement, write.rows[0])
-        await self._tx.together(writes)
+        await self._tx.together(writes, is_last=is_last)
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         return await self._tx.versions(keys)

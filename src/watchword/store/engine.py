@@ -245,8 +245,11 @@ class Tx(Protocol):
         """`count` once for each of `rows`, whatever it answers."""
         ...
 
-    async def together(self, writes: Sequence[Write]) -> None:
-        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the engine gains by it."""
+    async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
+        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the engine gains by it.
+
+        `is_last`: the unit ends with them, so the families named until now may be raised in the same way.
+        """
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:

@@ -138,13 +138,14 @@ class PostgresTx:
         if rows:
             await self._send_many(compiled(statement, _DIALECT), statement, rows)
 
-    async def together(self, writes: Sequence[Write]) -> None:
+    async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         if not self.writes:
             raise AssertionError("a view cannot write")
         asked = [write for write in writes if write.rows]
         if not asked:
             return
-        families = self.due()
+        # Not earlier: a version's row is locked from then on, and units that lock several must do so in one order.
+        families = self.due() if is_last else []
         if families:
             asked.append(Write(RAISE, families, counts=True))
         parts: list[str] = []
@@ -292,8 +293,8 @@ class PostgresStore:
         connection = self._barrier_connection
         if connection is None or connection.is_closed():
             connection = await asyncpg.connect(self._dsn, timeout=_BARRIER_WITHIN, command_timeout=_BARRIER_WITHIN)
-            await _prefer_indexes(connection)
             self._barrier_connection = connection
+            await _prefer_indexes(connection)
         try:
             return dict(await connection.fetch(READ.on(_DIALECT).text, keys))
         except BaseException:

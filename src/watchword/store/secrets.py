@@ -178,8 +178,10 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[AuditEvent] = ()
 
 
-async def write(tx: Tx, written: Sequence[Written]) -> None:
+async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) -> None:
     """Carry out writes in their order, a statement for all of one kind. Their rows were read `to_change` in this unit.
+
+    `is_last`: nothing else that raises a family is written in it.
 
     Raises AlreadyThere when a key is taken, StillNeeded when a folder is gone.
     """
@@ -209,7 +211,7 @@ async def write(tx: Tx, written: Sequence[Written]) -> None:
         Write(_PRUNE, old),
         Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
         touched(folders, max(one.at for one in written)),
-    ])  # fmt: skip
+    ], is_last=is_last)  # fmt: skip
     for id in moved:
         await replace(tx, first[id], last[id])
 

@@ -122,7 +122,8 @@ class SqliteTx:
             self.counted = True
             self._execute_many(compiled(statement, _DIALECT), rows)
 
-    async def together(self, writes: Sequence[Write]) -> None:
+    async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
+        del is_last  # there is no way to save
         for write in writes:
             await (self.count_many if write.counts else self.many)(write.statement, write.rows)
 

@@ -58,8 +58,11 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
     decide: Decide
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"]) -> Sequence[Any]:
-        """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database refuses it."""
+    async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True) -> Sequence[Any]:
+        """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database refuses it.
+
+        `is_last`: nothing that raises a family follows in the unit.
+        """
         folders = await _read(tx, entries)
         answers: list[Any] = []
         written: list[Written] = []
@@ -74,7 +77,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
             written.append(decided.written)
             answers.append(decided.answer)
         with told():
-            await secrets.write(tx, written)
+            await secrets.write(tx, written, is_last=is_last)
         return answers
 
 

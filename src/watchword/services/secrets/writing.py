@@ -125,7 +125,7 @@ async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
 async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitable[object]] | None = None) -> Any:
     """The answer of a write that has a unit of its own, because there is much of it or because it does more there: `then`."""
     async with unit(ctx) as tx:
-        (answer,) = await FolderWrite.apply(tx, [entry])
+        (answer,) = await FolderWrite.apply(tx, [entry], is_last=then is None)
         if isinstance(answer, Refusal):
             raise answer
         if then is not None:
