@@ -1,5 +1,7 @@
 """What a batch of writes to secrets leaves."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -7,25 +9,28 @@ from tests.store import samples
 from watchword.domain.model.secrets import SecretVersion, StoredSecret
 from watchword.store import secrets
 from watchword.store.engine import Store
-from watchword.store.secrets import Written, _kept
+from watchword.store.secrets import Written, _versions_of
 
 
-def of(keep: int, *versions: tuple[str, int]) -> Written:
+def of(keep: int, *versions: tuple[str, int]) -> tuple[list[SecretVersion], int]:
     sample = samples.record(SecretVersion)
-    history = [msgspec.structs.replace(sample, secret_id=id, version=n) for id, n in versions]
-    return Written(folder_id="1", at=1, keep=keep, history=history)
+    return [msgspec.structs.replace(sample, secret_id=id, version=n) for id, n in versions], keep
+
+
+def stored(*histories: tuple[list[SecretVersion], int]) -> tuple[list[tuple[str, int]], list[Any]]:
+    """Which versions are stored, and which are forgotten."""
+    kept, old = _versions_of(histories)
+    return [(row["secret_id"], row["version"]) for row in kept.rows], list(old.rows)
 
 
 def test_versions_within_the_limit_are_all_kept() -> None:
-    kept, old = _kept([of(10, ("a", 1), ("b", 10)), of(10, ("a", 2))])
-
-    assert ([("a", 1), ("b", 10), ("a", 2)], []) == ([(one.secret_id, one.version) for one in kept], old)
+    assert ([("a", 1), ("b", 10), ("a", 2)], []) == stored(of(10, ("a", 1), ("b", 10)), of(10, ("a", 2)))
 
 
 def test_of_each_secret_only_the_last_versions_are_kept_those_of_the_batch_among_them() -> None:
-    kept, old = _kept([of(2, ("a", 5), ("b", 1)), of(2, ("a", 6)), of(2, ("a", 7))])
+    kept, old = stored(of(2, ("a", 5), ("b", 1)), of(2, ("a", 6)), of(2, ("a", 7)))
 
-    assert [("b", 1), ("a", 6), ("a", 7)] == [(one.secret_id, one.version) for one in kept]
+    assert [("b", 1), ("a", 6), ("a", 7)] == kept
     assert [{"of": "a", "up_to": 5}] == old
 
 

@@ -180,12 +180,18 @@ def prepare(statement: ClauseElement, *, at_once: bool = False) -> Prepared:
     return Prepared(statement, at_once=at_once)
 
 
+def rows_given(types: Mapping[str, Any], name: str = "") -> Any:
+    """A table of rows that are given as a list for each column: PostgreSQL's `unnest`. Parameters are called `<name>_<column>`."""
+    lists = [bindparam(f"{name}_{column}" if name else column, type_=ARRAY(kind)) for column, kind in types.items()]
+    return func.unnest(*lists).table_valued(*types).render_derived(name or None)
+
+
 def _for_lists(statement: Any) -> ClauseElement:
-    """An insert, update or delete with a table of given rows in the place of its parameters: PostgreSQL's `unnest` of lists."""
+    """An insert, update or delete with a table of given rows in the place of its parameters."""
     values = {str(getattr(name, "key", name)): value for name, value in (getattr(statement, "_values", None) or {}).items()}
     types: dict[str, Any] = {part.key: part.type for part in visitors.iterate(statement) if _is_given(part)}
     types |= {value.key: statement.table.c[name].type for name, value in values.items() if _is_given(value)}
-    given = func.unnest(*[bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]).table_valued(*types).render_derived()
+    given = rows_given(types)
     if isinstance(statement, Insert):
         rows = insert(statement.table).from_select(list(values), select(*[given.c[value.key] for value in values.values()]))
         rows._post_values_clause = statement._post_values_clause  # noqa: SLF001 - what is done on a conflict

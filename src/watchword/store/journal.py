@@ -24,7 +24,7 @@ LINGER = 0.1
 CAPACITY = 20_000
 BATCH = 2_000
 _SHORT_STOP = 64  # entries: between one and two milliseconds
-_GATHER = 0.003
+_GATHER = 0.003  # seconds
 _QUIET = 3  # turns of the loop
 _ATTEMPTS = 4
 _log = logging.getLogger("watchword.journal")
@@ -155,7 +155,7 @@ class Journal:
     async def _gather(self) -> None:
         """Let the loop bring in first what has reached it already: a batch costs as much as ten of its entries.
 
-        No clock is waited for. A request in a socket is here after a turn or two of the loop; when a few turns bring nothing,
+        Nothing is waited for that is not there. A request in a socket is here after a turn or two of the loop; when a few turns bring nothing,
         or other work holds the loop, the batch begins.
         """
         loop = asyncio.get_running_loop()

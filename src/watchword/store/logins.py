@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
-from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, func, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, insert, or_, select, update
 
 from watchword.domain.lockout import after_failure, is_locked
 from watchword.domain.model.identities import AccessToken, MethodConfig
 from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import audit, credentials, identities, schema
-from watchword.store.engine import Store, Tx, any_of, prepare
+from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
 
 _m = schema.memberships
 _l = schema.lockouts
@@ -23,14 +22,7 @@ _MEMBER_LOGGED_IN = prepare(
     at_once=True,
 )
 _COUNTED = prepare(select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
-
 _s = schema.client_secrets
-
-
-def _rows(name: str, **types: Any) -> Any:
-    """A table of rows that are given as a list for each column."""
-    lists = [bindparam(f"{name}_{column}", type_=ARRAY(kind)) for column, kind in types.items()]
-    return func.unnest(*lists).table_valued(*types).render_derived(name)
 
 
 def _settle() -> Insert:
@@ -39,7 +31,7 @@ def _settle() -> Insert:
     It answers the ids of the events.
     """
     locked = exists(select(_l.c.key).where(any_of(_l.c.key, "keys")))
-    given = _rows("used", id=Text, times=BigInteger, at=BigInteger)
+    given = rows_given({"id": Text, "times": BigInteger, "at": BigInteger}, "used")
     used = (
         update(_s)
         .where(_s.c.id == given.c.id, _s.c.is_revoked == 0, _s.c.uses_limit == 0, ~locked)
@@ -48,7 +40,7 @@ def _settle() -> Insert:
         .cte("counted")
     )
     columns = {column.name: column.type for column in audit.EVENTS.columns}
-    events = _rows("event", **columns, secret=Text)
+    events = rows_given({**columns, "secret": Text}, "event")
     stand = select(*[events.c[name] for name in columns]).where(
         ~locked, or_(events.c.secret.is_(None), events.c.secret.in_(select(used.c.id)))
     )

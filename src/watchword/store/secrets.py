@@ -155,12 +155,18 @@ _PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.versio
 
 async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> None:
     """Store what secrets have become, and forget of each all but the last `keep` versions."""
-    await tx.many(VERSIONS.INSERT, [VERSIONS.values(one) for one in records])
-    await tx.many(_PRUNE, _too_old(records, keep))
+    await tx.together(_versions_of([(records, keep)]))
 
 
-def _too_old(records: Iterable[SecretVersion], keep: int) -> list[dict[str, Any]]:
-    return [{"of": one.secret_id, "up_to": one.version - keep} for one in records if one.version > keep]
+def _versions_of(histories: Sequence[tuple[Sequence[SecretVersion], int]]) -> list[Write]:
+    """The writes that store versions, and forget of each secret all but as many as are kept; what is too old at once is not stored."""
+    up_to: dict[str, int] = {}
+    for records, keep in histories:
+        for one in records:
+            up_to[one.secret_id] = max(up_to.get(one.secret_id, 0), one.version - keep)
+    kept = [one for records, _ in histories for one in records if one.version > up_to[one.secret_id]]
+    too_old = [{"of": id, "up_to": n} for id, n in up_to.items() if n > 0]
+    return [Write(VERSIONS.INSERT, [VERSIONS.values(one) for one in kept]), Write(_PRUNE, too_old)]
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,29 +207,17 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
     # In their order: a name may be taken that another of them gave up just before.
     moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
     leaving = (*_FIXED, *_PLACED)
-    kept, old = _kept(written)
     folders = {one.folder_id for one in written if one.changed or one.added}
     tx.changed(*map(versions.folder, folders))
     await tx.together([
         Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
         Write(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved]),
-        Write(VERSIONS.INSERT, [VERSIONS.values(version) for version in kept]),
-        Write(_PRUNE, old),
+        *_versions_of([(one.history, one.keep) for one in written]),
         Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
         touched(folders, max(one.at for one in written)),
     ], is_last=is_last)  # fmt: skip
     for id in moved:
         await replace(tx, first[id], last[id])
-
-
-def _kept(written: Sequence[Written]) -> tuple[list[SecretVersion], list[dict[str, Any]]]:
-    """The versions that are still kept when all is written, and which ones of each secret are not."""
-    up_to: dict[str, int] = {}
-    for one in written:
-        for version in one.history:
-            up_to[version.secret_id] = max(up_to.get(version.secret_id, 0), version.version - one.keep)
-    kept = [version for one in written for version in one.history if version.version > up_to[version.secret_id]]
-    return kept, [{"of": id, "up_to": n} for id, n in up_to.items() if n > 0]
 
 
 async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:
