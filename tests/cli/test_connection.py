@@ -1,11 +1,17 @@
-"""The transport between uvicorn and the network: whole answers in one write, in order, and none lost."""
+"""Between uvicorn and the network: the short way answers as uvicorn does, in one write, in order, and nothing is lost."""
 
 import asyncio
+import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
+import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
-from watchword.cli.connection import Connection, Gathered
+from watchword.cli.connection import Connection, Gathered, Whole
 
 
 class Wire(asyncio.Transport):
@@ -15,12 +21,22 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent: list[bytes] = []
         self.closed_after = -1
+        self.is_paused = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent.append(bytes(data))
 
     def close(self) -> None:
         self.closed_after = len(self.sent)
+
+    def is_closing(self) -> bool:
+        return self.closed_after >= 0
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
 
 async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
@@ -89,3 +105,244 @@ async def test_answers_with_and_without_a_body_streamed_or_whole_arrive_as_they_
     assert [(200, 5), (200, 240_000), (204, 0), (200, 5)] == [(reply.status_code, len(reply.content)) for reply in replies]
     assert b"".join(b"%03d" % i * 400 for i in range(200)) == replies[1].content
     assert (200, b"", "5") == (head.status_code, head.content, head.headers["content-length"])
+
+
+class Talk:
+    """A connection without a network: what is said to it, what its application saw, and what it answered."""
+
+    def __init__(self, protocol: type[HttpToolsProtocol], app: Any, **settings: Any) -> None:
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, **settings)
+        config.load()
+        self.state = ServerState()
+        self.state.default_headers = [(b"date", b"today")]
+        self.wire = Wire()
+        self.protocol = protocol(config, self.state, {})
+        self.protocol.connection_made(self.wire)
+
+    async def say(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.protocol.data_received(piece)
+            await self.turns()
+
+    async def turns(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(self.wire.sent)
+
+
+class Echo:
+    """Tells what it was asked, in the way the path names."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        body = message.get("body", b"")
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+        self.seen.append(({key: value for key, value in scope.items() if key != "headers"}, sorted(scope["headers"]), body))
+        text = b"%d bytes for %s" % (len(body), scope["raw_path"])
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
+        status = 200
+        match scope["path"]:
+            case "/fails":
+                raise ValueError
+            case "/fails-late":
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                raise ValueError
+            case "/silent":
+                return
+            case "/splits":
+                headers.append((b"etag", b"a\r\nset-cookie: admin=1"))
+            case "/unmeasured":
+                headers = []
+            case "/mismeasured":
+                headers = [(b"content-length", b"3")]
+            case "/closes":
+                headers.append((b"connection", b"close"))
+            case "/capital":
+                headers.append((b"Location", b"/there"))
+            case "/none":
+                status, text, headers = 204, b"", []
+            case "/unchanged":
+                status, text, headers = 304, b"", [(b"etag", b"x")]
+            case "/pieces":
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                for i in range(len(text)):
+                    await send({"type": "http.response.body", "body": text[i : i + 1], "more_body": True})
+                await send({"type": "http.response.body"})
+                return
+            case "/slow":
+                for _ in range(3):
+                    await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
+
+
+def request(path: str, *lines: str, method: str = "GET", body: bytes = b"", version: str = "1.1") -> bytes:
+    measured = [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: here", *lines, *measured, "", ""]).encode() + body
+
+
+LARGE = bytes(200_000)
+SAID: dict[str, Sequence[bytes]] = {
+    "a request": [request("/a")],
+    "a query": [request("/a?b=c&d=%20?e")],
+    "an escape": [request("/a%20b?c=d")],
+    "a fragment": [request("/a#b")],
+    "an absolute url": [request("http://here/a?b=c")],
+    "an asterisk": [request("*", method="OPTIONS")],
+    "one after another": [request("/a"), request("/b"), request("/a")],
+    "several at once": [request("/slow") + request("/b") + request("/c", method="POST", body=b"xyz") + request("/fails") + request("/d")],
+    "a head in pieces": [request("/a")[:20], request("/a")[20:30], request("/a")[30:]],
+    "a body": [request("/a", method="POST", body=b"hello")],
+    "a body later": [request("/a", method="POST", body=b"hello")[:-5], b"he", b"llo"],
+    "a body in chunks": [request("/a", "Transfer-Encoding: chunked", method="POST"), b"3\r\nabc\r\n", b"4\r\ndefg\r\n0\r\n\r\n"],
+    "a large body": [request("/a", method="POST", body=LARGE)],
+    "a large body in pieces": [request("/a", method="POST", body=LARGE)[start : start + 30_000] for start in range(0, 200_100, 30_000)],
+    "a body that was announced": [request("/a", "Expect: 100-continue", "Content-Length: 5", method="POST"), b"hello"],
+    "only a head": [request("/a", method="HEAD"), request("/none", method="HEAD"), request("/a")],
+    "the last one": [request("/a", "Connection: close"), request("/b")],
+    "kept alive by name": [request("/a", "Connection: keep-alive"), request("/b")],
+    "an old client": [request("/a", version="1.0"), request("/b")],
+    "an old client that stays": [request("/a", "Connection: keep-alive", version="1.0"), request("/b")],
+    "an upgrade": [request("/a", "Connection: upgrade", "Upgrade: websocket"), request("/b")],
+    "nonsense": [b"nonsense\r\n\r\n"],
+    "nonsense after a request": [request("/a"), b"nonsense\r\n\r\n"],
+    **{path: [request(path), request("/a")] for path in (
+        "/fails", "/silent", "/splits", "/unmeasured", "/mismeasured", "/closes", "/capital", "/none", "/unchanged", "/pieces",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID)
+async def test_the_short_way_sees_and_answers_what_uvicorn_does(said: str) -> None:
+    found = []
+    for protocol in (HttpToolsProtocol, Connection):
+        app = Echo()
+        talk = Talk(protocol, app)
+        await talk.say(*SAID[said])
+        found.append((app.seen, talk.heard, talk.wire.is_closing(), talk.wire.is_paused, talk.state.total_requests, len(talk.state.tasks)))
+
+    assert found[0] == found[1]
+    assert found[0][1] or found[0][2], "something was answered, or the connection closed"
+
+
+async def test_the_short_way_is_taken_and_is_one_write() -> None:
+    talk = Talk(Connection, Echo())
+
+    await talk.say(request("/a", method="POST", body=b"hello"))
+
+    assert isinstance(talk.protocol.cycle, Whole)
+    assert "message_event" not in vars(talk.protocol.cycle), "nobody had to wait"
+    assert [talk.heard] == talk.wire.sent
+
+
+def test_a_cycle_has_all_that_uvicorn_gives_its_own() -> None:
+    """What a new version of uvicorn sets for each request must be known here."""
+    given: Any = dict.fromkeys(list(inspect.signature(RequestResponseCycle).parameters))
+    theirs = vars(RequestResponseCycle(**given))
+    talk_of: Any = type("Nobody", (), dict.fromkeys(("scope", "transport", "flow", "on_response_complete"), ""))()
+    ours = {*vars(Whole(talk_of)), *dir(Whole)}
+
+    assert theirs.keys() - {"access_logger"} <= ours
+
+
+async def test_a_request_whose_body_never_comes_is_not_started_and_one_that_leaves_is_told() -> None:
+    app = Echo()
+    told: list[Any] = []
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        del scope
+        told.extend([await receive(), await receive()])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    cut, left = Talk(Connection, app), Talk(Connection, waits)
+    await cut.say(request("/a", method="POST", body=b"hello")[:-2])
+    await left.say(request("/a", method="POST", body=b"hello"))
+    before = list(told)
+    for talk in (cut, left):
+        talk.protocol.connection_lost(None)
+        await talk.turns()
+
+    assert ([], b"", b"") == (app.seen, cut.heard, left.heard)
+    assert ([], [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]) == (before, told)
+    assert (set(), set()) == (left.state.tasks, left.state.connections)
+
+
+async def test_what_fails_between_head_and_body_is_still_answered() -> None:
+    """uvicorn has sent the head by then and can only close; here nothing has left yet."""
+    talk = Talk(Connection, Echo())
+
+    await talk.say(request("/fails-late"))
+
+    assert talk.heard.startswith(b"HTTP/1.1 500 ")
+    assert b" 200 " not in talk.heard
+
+
+async def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    talk = Talk(Connection, Echo())
+    talk.protocol.pause_writing()
+
+    await talk.say(request("/a"))
+    before = talk.heard
+    talk.protocol.resume_writing()
+    await talk.turns()
+
+    assert (b"", True) == (before, talk.heard.endswith(b"0 bytes for /a"))
+
+
+async def test_a_server_that_stops_closes_idle_connections_and_answers_what_has_begun() -> None:
+    idle, busy = Talk(Connection, Echo()), Talk(Connection, Echo())
+    whole = request("/a", method="POST", body=b"hello")
+    await idle.say(request("/a"))
+    await busy.say(whole[:-2])
+    for talk in (idle, busy):
+        talk.protocol.shutdown()
+    was_closed = (idle.wire.is_closing(), busy.wire.is_closing())
+    await busy.say(whole[-2:])
+
+    assert ((True, False), True) == (was_closed, busy.wire.is_closing())
+    assert b"connection: close\r\n" in busy.heard
+    assert busy.heard.endswith(b"5 bytes for /a")
+
+
+class Watched(Connection):
+    """Remembers for how long it wanted to be woken."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.watches: list[float] = []
+
+    def _watch(self, seconds: float) -> None:
+        super()._watch(seconds)
+        self.watches.append(seconds)
+
+
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
+    talk = Talk(Watched, Echo(), timeout_keep_alive=50)
+    connection = talk.protocol
+    assert isinstance(connection, Watched)
+    await talk.say(request("/a"), request("/b"))
+    one_timer = list(connection.watches)
+
+    connection.timeout_keep_alive_handler()  # much too early: somebody asked a moment ago
+    looks_again = connection.watches[1:]
+    connection.data_received(b"GET ")  # something comes
+    connection.timeout_keep_alive_handler()
+    in_use = (connection.watches[2:], talk.wire.is_closing())
+    await talk.say(b"/c HTTP/1.1\r\n\r\n")
+    watches_again = connection.watches[2:]
+    assert connection._idle_since is not None
+    connection._idle_since -= 51
+    connection.timeout_keep_alive_handler()
+
+    assert ([50], 1, ([], False), [50], True) == (one_timer, len(looks_again), in_use, watches_again, talk.wire.is_closing())
+    assert 0 < looks_again[0] <= 50
+    connection.connection_lost(None)
+    assert connection.timeout_keep_alive_task is None

@@ -1,60 +1,263 @@
-"""Connections as uvicorn serves them, with two things added: whole answers in one write, and the client's certificates."""
+"""Connections as uvicorn serves them, with three things added: a short way for what comes and goes whole, answers in one
+write, and the client's certificates.
+"""
 
 import asyncio
+import functools
+import logging
 import ssl
+import weakref
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 _AT_ONCE = 64 * 1024  # bytes; what waits to be sent is never more than this and one piece
+_NO_BODY = (204, 304)
+# Headers that say something about the content only: nothing else is to be done for an answer that has no others.
+_PLAIN = frozenset((
+    b"cache-control", b"content-disposition", b"content-length", b"content-type", b"date", b"etag", b"retry-after", b"set-cookie", b"vary",
+))  # fmt: skip
+_CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
+
+
+class _Turn:
+    """What is to be sent at the end of this turn of the event loop."""
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[Gathered] = []
+
+    def add(self, gathered: "Gathered") -> None:
+        """Flush it at the end."""
+        if not self._waiting:
+            self._loop.call_soon(self._end)
+        self._waiting.append(gathered)
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for gathered in waiting:
+            gathered.flush()
+
+
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()
 
 
 class Gathered:
     """A transport that hands on what was written during one turn of the event loop in one write.
 
     uvicorn writes the head of an answer and its body one after the other. Each write is a packet of its own and may wake the
-    client: measured, that was more than half of the CPU time of a secret read (docs/decisions/0111).
+    client: measured, that was more than half of the CPU time of a secret read (docs/decisions/0111). The writes of all
+    connections then follow each other, so that a client with several is woken once.
     """
 
-    __slots__ = ("_loop", "_parts", "_size", "_transport")
+    __slots__ = ("_parts", "_size", "_transport", "_turn", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._loop = loop
+        self._turn = _turns.get(loop) or _turns.setdefault(loop, _Turn(loop))
         self._parts: list[bytes] = []
         self._size = 0
+        self.is_closing = transport.is_closing  # asked after every answer
 
     def write(self, data: bytes) -> None:
         """Send `data` at the end of this turn, or now if much is waiting already."""
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._turn.add(self)
         self._parts.append(data)
         self._size += len(data)
         if self._size > _AT_ONCE:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits."""
         if self._parts:
-            data = b"".join(self._parts)
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts.clear()
             self._size = 0
             self._transport.write(data)
 
     def close(self) -> None:
         """Send what waits, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
+class Whole(RequestResponseCycle):
+    """A request and its answer, on a short way where both are whole: otherwise, and in all that is odd, what uvicorn does.
+
+    The application sees the same ASGI. Nothing of a request that is here already has to be waited for, and an answer that is
+    its head and one body is written as it is. Most of what uvicorn's own sets for each request is the same for all of these.
+    """
+
+    access_log = disconnected = response_started = response_complete = waiting_for_100_continue = is_begun = _is_read = False
+    keep_alive = more_body = True
+    body: Any = b""
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    _head: Any = None
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self.scope = connection.scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.on_response = connection.on_response_complete
+
+    @property
+    def logger(self) -> logging.Logger:  # type: ignore[override]
+        """Where an error of the application is told."""
+        return self._connection.logger
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
+        """What every answer has."""
+        return self._connection.server_state.default_headers
+
+    @functools.cached_property
+    def message_event(self) -> asyncio.Event:  # type: ignore[override]
+        """Set when there is something to receive; made when somebody waits for it."""
+        return asyncio.Event()
+
+    async def receive(self) -> Any:
+        """The body, if all of it is here; otherwise the next piece of it."""
+        if self.more_body or self._is_read or self.disconnected:
+            return await super().receive()
+        self._is_read = True
+        self.__dict__.pop("message_event", None)  # from here on one would say that the client went away or all is answered
+        return {"type": "http.request", "body": bytes(self.body), "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        """Keep the head until the body is there, then write both if nothing else is to be done for them."""
+        if not self.response_started:
+            if message["type"] == "http.response.start":
+                self._head = message
+                return
+            if self._head is not None:
+                head, self._head = self._head, None
+                if self._goes_out(head, message):
+                    return
+                await super().send(head)
+        await super().send(message)
+
+    def _goes_out(self, head: Any, message: Any) -> bool:
+        body, headers = message.get("body", b""), head.get("headers", ())
+        if (
+            message.get("more_body") or not self.keep_alive or self.disconnected or self.flow.write_paused or head["status"] in _NO_BODY
+            or self.scope["method"] == "HEAD" or (b"content-length", b"%d" % len(body)) not in headers
+        ):  # fmt: skip
+            return False
+        said = [*self.default_headers, *headers]
+        pieces = [STATUS_LINE[head["status"]]]
+        for name, value in said:
+            if name not in _PLAIN:
+                return False
+            pieces += (name, b": ", value, b"\r\n")
+        pieces.append(b"\r\n")
+        lines = b"".join(pieces)
+        # Two such characters end each line and the head. One more would be inside a line, where it could begin another.
+        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(said) + 2):
+            return False
+        self.response_started = self.response_complete = True
+        self.transport.write(b"".join((lines, body)))
+        if "message_event" in self.__dict__:
+            self.message_event.set()
+        self.on_response()
+        return True
+
+
 class Connection(HttpToolsProtocol):
-    """HTTP with whole answers in one write."""
+    """HTTP with whole answers in one write, and a short way for the requests that nearly all are (docs/decisions/0116).
+
+    uvicorn starts a request when its head is here and lets it wait for the body. Here one starts when it is here whole, unless it
+    is large. One timer watches over an idle connection instead of a new one after each answer.
+    """
+
+    _idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the gathering transport between uvicorn and the real one."""
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
+        self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer too."""
+        super().connection_lost(exc)
+        super()._unset_keepalive_if_required()
+
+    def on_headers_complete(self) -> None:
+        """Take the short way, if nothing about this request is odd."""
+        parser, before = self.parser, self.cycle
+        path, _, query = self.url.partition(b"?")
+        if (
+            self._is_odd or self.expect_100_continue or path[:1] != b"/" or b"%" in path or b"#" in self.url
+            or not parser.should_keep_alive() or parser.get_http_version() != "1.1" or parser.should_upgrade()
+            or (before is not None and not before.response_complete)
+        ):  # fmt: skip
+            super().on_headers_complete()
+            return
+        scope = self.scope
+        scope["method"], scope["path"] = parser.get_method().decode("ascii"), path.decode("ascii")
+        scope["raw_path"], scope["query_string"] = path, query
+        self.cycle = Whole(self)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body. A request that becomes large starts now, and takes the rest piece by piece."""
+        cycle = self.cycle
+        if type(cycle) is not Whole or cycle.is_begun:
+            super().on_body(body)
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self._begin(cycle)
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The request is here whole: start it, unless it was started before."""
+        cycle = self.cycle
+        if type(cycle) is not Whole or cycle.is_begun:
+            super().on_message_complete()
+            return
+        cycle.more_body = False
+        self._begin(cycle)
+
+    def _begin(self, cycle: Whole) -> None:
+        cycle.is_begun = True
+        self._start_asgi_task(cycle, self.app)
+
+    def on_response_complete(self) -> None:
+        """Start what was sent meanwhile, or begin to be idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch(self.timeout_keep_alive)
+
+    def _watch(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close, if nothing came for long enough; otherwise look again when that could be so."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is not None:
+            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self._watch(left)
+            else:
+                super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None  # the timer goes on, and finds that there is something to do
 
 
 class WithCertificate(Connection):
