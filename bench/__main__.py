@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows.")
     parser.add_argument("what", nargs="?", choices=("compare", "growth"), default="compare", help="compare (default) or growth")
     parser.add_argument(
-        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 20,000"
+        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 100,000"
     )
     parser.add_argument("--servers", type=_listed(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--operations", type=_listed(list(OPERATIONS)), help=f"of {','.join(OPERATIONS)}")
@@ -86,7 +86,7 @@ async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
 
 
 async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
-    most = given.most or (20_000 if given.quick else 1_000_000)
+    most = given.most or (100_000 if given.quick else 1_000_000)
     engines = [name for name in ("sqlite", "postgres") if name in (given.servers or SERVERS)]
     plan = growth.Growth(
         engines=engines, most=most, operations=given.operations or list(OPERATIONS),

@@ -40,7 +40,7 @@ from tests.postgres import Server as Postgres
 AXES: Mapping[str, str] = {"identities": "identities", "secrets": "secrets", "tokens": "live tokens", "revocations": "revocations"}
 FLAT = 0.8  # of what it was at the first size
 _SMALL = 10
-_USUAL = {"identities": 1_000, "secrets": 10_000}  # where the rotation, and the folders it touches, are as wide as at any larger size
+_USUAL = {"identities": 1_000, "secrets": 50_000}  # 500 identities, secrets and folders in rotation, as at any larger size
 _CONNECTIONS = 16
 _COLD = (LOGIN, CHECK, READ)
 _COLD_ENTRIES = "100"

@@ -68,8 +68,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     identity: Identity | None
     is_member: bool
     networks: AddressSet | None  # None: the method is not attached any more
-    marks: Mapping[str, Revocation]
-    all_marks: bool  # False: there are more than are kept at hand, and a token's own are looked up
+    marks: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
 
 
 def mark_keys(claims: IdentityClaims) -> tuple[str, ...]:
@@ -94,13 +93,11 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
     identity = await identities.by_id(tx, identity_id)
     config = await credentials.config(tx, identity_id, method)
     member = await access.org_membership(tx, "identity", identity_id, org_id)
-    found = await credentials.marks_of(tx, identity_id, most=_MARKS_AT_HAND + 1)
-    few = len(found) <= _MARKS_AT_HAND
-    if not few:
-        found = await credentials.marks(tx, [f"identity/{identity_id}", method_mark(identity_id, method)])
+    marks = await credentials.few_marks(tx, identity_id, most=_MARKS_AT_HAND)
     value = Standing(
         identity=identity, is_member=member is not None and member.is_active,
-        networks=compile_ranges(config.trusted_ips) if config else None, marks={mark.key: mark for mark in found}, all_marks=few,
+        networks=compile_ranges(config.trusted_ips) if config else None,
+        marks=None if marks is None else {mark.key: mark for mark in marks},
     )  # fmt: skip
     return value, (versions.identity(identity_id), versions.org(org_id))
 
@@ -134,7 +131,7 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     identity = state.identity
     if identity is None:
         raise Unauthorized(f"Failed to {doing}: no identity access token found")
-    marks = state.marks if state.all_marks else {**state.marks, **await _own_marks(ctx, claims)}
+    marks = await _own_marks(ctx, claims) if state.marks is None else state.marks
     if marks:
         for key in mark_keys(claims):
             mark = marks.get(key)
