@@ -1,7 +1,9 @@
 """Between uvicorn and the network: the short way answers as uvicorn does, in one write, in order, and nothing is lost."""
 
 import asyncio
+import gc
 import inspect
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -196,6 +198,14 @@ SAID: dict[str, Sequence[bytes]] = {
     "an escape": [request("/a%20b?c=d")],
     "a fragment": [request("/a#b")],
     "an absolute url": [request("http://here/a?b=c")],
+    **{f"a path {path!r}": [request(path), request("/a")] for path in ("//a/b", "/?", "/a??b", "/a?b#c", "/;a=b", "/a|b", "/a//", "a", "/[", "/:80", "///")},
+    "a path that is not ASCII": [request("/a").replace(b"/a", b"/\xc3\xa9")],
+    "a query that is not ASCII": [request("/a").replace(b"/a", b"/a?\xc3\xa9")],
+    "headers that are not ASCII": [request("/a", "X-Name: é")],
+    "no host": [b"GET /a HTTP/1.1\r\n\r\n"],
+    "a strange method": [request("/a", method="BREW"), request("/a", method="PURGE")],
+    "lengths that differ": [request("/a", "Content-Length: 1", "Content-Length: 2", method="POST") + b"ab"],
+    "a length and chunks": [request("/a", "Transfer-Encoding: chunked", "Content-Length: 2", method="POST") + b"ab"],
     "an asterisk": [request("*", method="OPTIONS")],
     "one after another": [request("/a"), request("/b"), request("/a")],
     "several at once": [request("/slow") + request("/b") + request("/c", method="POST", body=b"xyz") + request("/fails") + request("/d")],
@@ -310,6 +320,20 @@ async def test_a_server_that_stops_closes_idle_connections_and_answers_what_has_
     assert ((True, False), True) == (was_closed, busy.wire.is_closing())
     assert b"connection: close\r\n" in busy.heard
     assert busy.heard.endswith(b"5 bytes for /a")
+
+
+async def test_a_connection_that_is_gone_leaves_nothing_for_the_garbage_collector() -> None:
+    talk = Talk(Connection, Echo())
+    await talk.say(request("/a"))
+    gone = weakref.ref(talk.protocol)
+    gc.disable()
+    try:
+        talk.protocol.connection_lost(None)
+        await talk.turns()
+        del talk.protocol
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 class Watched(Connection):

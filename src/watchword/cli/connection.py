@@ -186,9 +186,10 @@ class Connection(HttpToolsProtocol):
         self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer too."""
+        """Stop the timer too, and let go of the cycle: each refers to the other, and nobody should have to look for such rings."""
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
+        self.cycle = None  # type: ignore[assignment]
 
     def on_headers_complete(self) -> None:
         """Take the short way, if nothing about this request is odd."""
