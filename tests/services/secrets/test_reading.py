@@ -247,11 +247,14 @@ async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_ap
     vault = await Vault.new(any_api)
     await vault.put("A", "value")
     await vault.every()
+    await vault.value("A")
+    gc.collect()  # it lets go of tuples then in which there is nothing to look for
     kept = [entry for key, entry in any_api.house.cache._heavy.young.items() if key[0] == "secrets"]
 
     held = kept[0].value.shared["A"]
 
-    looked_at = [thing for thing in (kept[0], kept[0].value, held, held.secret, held.made["value"]) if gc.is_tracked(thing)]
+    opened = [kept[0].value.made["values"], *kept[0].value.made["values"], kept[0].value.made["dev", "/"], held.made["value"]]
+    looked_at = [thing for thing in (kept[0], kept[0].value, held, held.secret, *opened) if gc.is_tracked(thing)]
     assert [] == looked_at
 
 
@@ -272,3 +275,61 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
 
     assert (["new", "old"], [None], 404) == (values, after_a_read, missing.status_code)
     assert ["A", "B"] == list(after_a_miss[0].shared)
+
+
+ODD = ("", "plain", 'a"b', '","', '",', "\\", '\\"', "\\u0000", "line\nline\ttab\rx", "w\u2028örld \U0001f511", "<&>", "${A}", "null")
+
+
+@pytest.mark.parametrize("more", [(), ("\x7f",), ("a\x7f", "\x7fb")], ids=["usual", "a separator", "separators"])
+async def test_a_list_says_of_each_secret_what_a_read_of_it_says(any_api: Api, more: tuple[str, ...]) -> None:
+    """A whole folder is written in another way than one secret is."""
+    vault = await Vault.new(any_api)
+    values = {f"K{i}": value for i, value in enumerate([*ODD, *more])}
+    await any_api.ok("POST", "/api/v3/secrets/batch/raw", {
+        "workspaceId": vault.project_id, "environment": "dev",
+        "secrets": [{"secretKey": name, "secretValue": value} for name, value in values.items()],
+    })  # fmt: skip
+    tag = await vault.tag("blue")
+
+    for _ in range(2):  # made, then kept
+        listed = (await vault.every())["secrets"]
+        assert listed == [await vault.read(one["secretKey"]) for one in listed]
+        assert values == {one["secretKey"]: one["secretValue"] for one in listed}
+    await vault.change("K1", secretValue="new", tagIds=[tag])
+    await vault.change("K2", newSecretName="RENAMED")
+    await vault.call("DELETE", "K3")
+    changed = (await vault.every())["secrets"]
+    assert changed == [await vault.read(one["secretKey"]) for one in changed]
+    assert {"RENAMED"} == {one["secretKey"] for one in changed} - values.keys()
+    assert {"K2", "K3"} == values.keys() - {one["secretKey"] for one in changed}
+    assert ("new", ["blue"]) == next((one["secretValue"], [t["slug"] for t in one["tags"]]) for one in changed if one["secretKey"] == "K1")
+    await vault.put("NOTED", "v", secretComment="why")
+    noted = (await vault.every())["secrets"]
+    assert noted == [await vault.read(one["secretKey"]) for one in noted]
+    assert len(changed) + 1 == len(noted)
+
+
+async def test_references_in_a_list_are_filled_in_only_when_asked(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("A", "1")
+    without = await vault.values(expandSecretReferences=True)
+    await vault.put("B", "${A}!")
+
+    assert {"A": "1"} == without
+    assert {"A": "1", "B": "${A}!"} == await vault.values(expandSecretReferences=False)
+    assert {"A": "1", "B": "1!"} == await vault.values(expandSecretReferences=True)
+
+
+async def test_a_folder_that_is_renamed_or_empty_is_listed_as_it_is_called_now(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.folder("/old")
+    empty = await vault.every(path="/old")
+    await vault.put("A", "1", path="/old")
+    before = (await vault.every(path="/old"))["secrets"]
+    (folder,) = (await any_api.ok("GET", f"/api/v1/folders?workspaceId={vault.project_id}&environment=dev&path=/"))["folders"]
+    await any_api.ok(
+        "PATCH", f"/api/v1/folders/{folder['id']}", {"workspaceId": vault.project_id, "environment": "dev", "path": "/", "name": "new"}
+    )
+    after = (await vault.every(path="/new"))["secrets"]
+
+    assert ([], ["/old"], ["/new"]) == (empty["secrets"], [one["secretPath"] for one in before], [one["secretPath"] for one in after])

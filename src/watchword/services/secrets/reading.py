@@ -17,7 +17,7 @@ from watchword.services.places import Place, by_folder, descendants, find, norma
 from watchword.services.secrets import chains, expansion, rights, sealed, shelves
 from watchword.services.secrets.rights import Rights
 from watchword.services.secrets.shelves import Held, Shelf
-from watchword.services.secrets.views import SecretView, look, look_at_every
+from watchword.services.secrets.views import OpenShelf, SecretView, look, look_at_all, look_at_every
 from watchword.store import secrets, versions
 from watchword.store.engine import Tx
 
@@ -64,7 +64,7 @@ class Group(msgspec.Struct, frozen=True):
 class Listed(msgspec.Struct, frozen=True):
     """The answer to a list: own secrets, and imported ones by import."""
 
-    secrets: Sequence[SecretView]
+    secrets: Sequence[SecretView] | OpenShelf
     imports: Sequence[Group] = ()
 
 
@@ -212,10 +212,11 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
     there = [at for at in there if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none]
     held = await shelves.everything(ctx, scope.project.id, [at.folder.id for at in there])
     key = await sealed.sealer(ctx, scope.project.id)
-    views = [view for at in there for view in _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, is_asked=at is place)]
+    seen = [_of_folder(ctx, scope, key, at, held[at.folder.id], wanted, is_asked=at is place) for at in there]
+    views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
     groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
-    if wanted.expand and wanted.show:
-        views, groups = await _expand_all(ctx, scope, key, views, groups)
+    if wanted.expand and wanted.show and (groups or not isinstance(views, OpenShelf) or views.has(b"${")):
+        views, groups = await _expand_all(ctx, scope, key, list(views), groups)
     await ctx.audit_read(
         "get-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=wanted.environment, secretPath=path,
         numberOfSecrets=len(views),
@@ -233,12 +234,14 @@ async def _below(ctx: Ctx, place: Place) -> list[Place]:
 
 def _of_folder(
     ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, *, is_asked: bool
-) -> Sequence[SecretView]:
+) -> Sequence[SecretView] | OpenShelf:
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
     there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
+    if wanted.show and reads.all and describes.all and keeps is None and not mine:
+        return look_at_all(key, shelf, at)
     if not describes.all:
         there = filter(describes, there)
     if keeps is not None:

@@ -9,7 +9,7 @@ from watchword.domain.model.secrets import SecretMetadata, SecretVersion, Stored
 from watchword.domain.sealing import Envelope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer, project_scope
-from watchword.services.secrets.shelves import Held
+from watchword.services.secrets.shelves import Held, Shelf
 
 _SMALL = 4096  # bytes; a larger value is not worth keeping twice
 Row = TypeVar("Row", StoredSecret, SecretVersion)
@@ -50,10 +50,27 @@ def values_of(key: Sealer, items: Sequence[Held]) -> list[str]:
     return [plain.decode() for plain in key.opened_every([item.made.get("value") or _taken_apart(key, item) for item in items])]
 
 
+def values_on(key: Sealer, shelf: Shelf) -> list[bytes] | None:
+    """All shared values of a folder, not decoded; None where more than values is sealed there, or large ones are.
+
+    Their envelopes are kept together, for a list looks at all of them: what lies side by side is sooner at hand.
+    """
+    envelopes: tuple[Envelope, ...] | None = shelf.made.get("values", ())
+    if envelopes == ():
+        items = shelf.every()
+        is_plain = all(item.is_bare and len(item.secret.value) <= _SMALL for item in items)
+        envelopes = tuple([_envelope_of(key, item) for item in items]) if is_plain else None
+        shelf.made["values"] = envelopes
+    return None if envelopes is None else key.opened_every(envelopes)
+
+
+def _envelope_of(key: Sealer, held: Held) -> Envelope:
+    return key.taken_apart(_context(held.secret, "value"), held.secret.value)
+
+
 def _taken_apart(key: Sealer, held: Held) -> Envelope:
-    row = held.secret
-    envelope = key.taken_apart(_context(row, "value"), row.value)
-    if len(row.value) <= _SMALL:
+    envelope = _envelope_of(key, held)
+    if len(held.secret.value) <= _SMALL:
         held.made["value"] = envelope
     return envelope
 

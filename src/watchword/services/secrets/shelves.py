@@ -52,12 +52,16 @@ class Held(msgspec.Struct, eq=False, gc=False):
 
 
 class Shelf(msgspec.Struct, frozen=True, gc=False):
-    """A folder's secrets by name, shared ones and each person's own; `is_whole` is False for one too large to keep."""
+    """A folder's secrets by name, shared ones and each person's own; `is_whole` is False for one too large to keep.
+
+    `made` is for what others make of all that is shared here, as with `Held`.
+    """
 
     is_whole: bool
     shared: Mapping[str, Held] = {}
     personal: Mapping[str, Mapping[str, Held]] = {}  # by user id
     weight: int = 1  # for the cache
+    made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
     def find(self, key: str, user_id: str | None) -> Held | None:
         """The shared secret of that name, or the person's own."""

@@ -1,6 +1,6 @@
 """A secret as the caller may see it: in its place, with its value or without."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from watchword.services.keys import Sealer
 from watchword.services.places import Place
 from watchword.services.secrets import sealed
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shelves import Held
+from watchword.services.secrets.shelves import Held, Shelf
 
 
 class SecretView(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +32,44 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return f"SecretView({self.secret.key} in {self.environment}:{self.path})"
+
+
+class OpenShelf:
+    """All shared secrets of a folder with their values, and nothing else sealed in them: one by one for who looks at them so.
+
+    `values` are not decoded, and in the order of the secrets; `made` keeps what is made of all the rest.
+    """
+
+    __slots__ = ("_held", "_place", "made", "values")
+
+    def __init__(self, shelf: Shelf, values: Sequence[bytes], place: Place) -> None:
+        self._held = shelf.shared
+        self._place = place
+        self.values = values
+        self.made = shelf.made
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[SecretView]:
+        environment, path = self.at
+        for held, value in zip(self._held.values(), self.values, strict=True):
+            yield SecretView(held.secret, environment, path, value.decode(), "", (), held.tags, made=held.made)
+
+    @property
+    def at(self) -> tuple[str, str]:
+        """The environment and the path."""
+        return self._place.environment.slug, self._place.folder.path
+
+    def has(self, text: bytes) -> bool:
+        """Whether a value has this in it."""
+        return any(text in value for value in self.values)
+
+
+def look_at_all(key: Sealer, shelf: Shelf, place: Place) -> OpenShelf | Sequence[SecretView]:
+    """Open all that is shared in a folder for an answer."""
+    values = sealed.values_on(key, shelf)
+    return look_at_every(key, list(shelf.every()), place, show=True) if values is None else OpenShelf(shelf, values, place)
 
 
 def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool = False) -> SecretView:
