@@ -23,7 +23,7 @@ from watchword.services.keys import Keyring
 from watchword.store import access, credentials, identities, logins, people, service_tokens, versions
 from watchword.store.engine import Tx
 
-_MARKS_AT_HAND = 32  # more are not worth reading for each token: its own are looked up then
+_MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
 _USES_APART = 3600 * 1000  # milliseconds
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, and_, bindparam, delete, func, literal, or_, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.domain.model.identities import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
@@ -234,21 +234,13 @@ async def marks(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
 
-# Counted in the index first: of thousands, the rows would be read to be thrown away.
-_there = select(literal(1)).where(_r.c.identity_id == bindparam("of")).limit(bindparam("enough")).subquery()
-_count = select(func.count().label("n")).select_from(_there).subquery()
-_FEW_MARKS = prepare(
-    select(*REVOCATIONS.columns, _count.c.n).select_from(
-        _count.outerjoin(_r, and_(_r.c.identity_id == bindparam("of"), _count.c.n < bindparam("enough")))
-    )
-)
+_MARKS_OF = prepare(select(*REVOCATIONS.columns).where(_r.c.identity_id == bindparam("of")).limit(bindparam("enough")))
 
 
 async def few_marks(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] | None:
     """The marks that concern one identity; None if there are more than `most`."""
-    rows = await tx.all(_FEW_MARKS, of=identity_id, enough=most + 1)
-    count = rows[0][-1]
-    return None if count > most else REVOCATIONS.every(rows[:count])
+    rows = await tx.all(_MARKS_OF, of=identity_id, enough=most + 1)
+    return None if len(rows) > most else REVOCATIONS.every(rows)
 
 
 async def revoke(tx: Tx, mark: Revocation) -> None:
