@@ -79,6 +79,24 @@ async def test_much_is_not_kept_waiting() -> None:
     assert (200_000, 250_000) == (at_once, sum(map(len, wire.sent)))
 
 
+async def test_a_connection_that_cannot_be_written_to_holds_up_no_other() -> None:
+    class Broken(Wire):
+        is_gone = False
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            raise RuntimeError
+
+        def abort(self) -> None:
+            self.is_gone = True
+
+    broken, wire = Broken(), Wire()
+    for transport in (broken, wire):
+        Gathered(transport, asyncio.get_running_loop()).write(b"answer")
+    await asyncio.sleep(0)
+
+    assert ([b"answer"], True) == (wire.sent, broken.is_gone)
+
+
 async def test_answers_with_and_without_a_body_streamed_or_whole_arrive_as_they_were_sent() -> None:
     async def app(scope: dict[str, object], receive: object, send: object) -> None:
         del receive

@@ -18,31 +18,35 @@ _NO_BODY = (204, 304)
 _PLAIN = frozenset((
     b"cache-control", b"content-disposition", b"content-length", b"content-type", b"date", b"etag", b"retry-after", b"set-cookie", b"vary",
 ))  # fmt: skip
+_log = logging.getLogger("watchword.serve")
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
 
 
 class _Turn:
     """What is to be sent at the end of this turn of the event loop."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_waiting",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting: list[Gathered] = []
 
-    def add(self, gathered: "Gathered") -> None:
+    def add(self, gathered: "Gathered", loop: asyncio.AbstractEventLoop) -> None:
         """Flush it at the end."""
         if not self._waiting:
-            self._loop.call_soon(self._end)
+            loop.call_soon(self._end)
         self._waiting.append(gathered)
 
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
         for gathered in waiting:
-            gathered.flush()
+            try:
+                gathered.flush()
+            except Exception as error:  # noqa: BLE001 - one connection's trouble is not the others'
+                _log.warning("an answer could not be sent", exc_info=error)
+                gathered.abort()
 
 
-_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()  # which does not lead back to its loop
 
 
 class Gathered:
@@ -53,11 +57,12 @@ class Gathered:
     connections then follow each other, so that a client with several is woken once.
     """
 
-    __slots__ = ("_parts", "_size", "_transport", "_turn", "is_closing")
+    __slots__ = ("_loop", "_parts", "_size", "_transport", "_turn", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._turn = _turns.get(loop) or _turns.setdefault(loop, _Turn(loop))
+        self._loop = loop
+        self._turn = _turns.get(loop) or _turns.setdefault(loop, _Turn())
         self._parts: list[bytes] = []
         self._size = 0
         self.is_closing = transport.is_closing  # asked after every answer
@@ -65,7 +70,7 @@ class Gathered:
     def write(self, data: bytes) -> None:
         """Send `data` at the end of this turn, or now if much is waiting already."""
         if not self._parts:
-            self._turn.add(self)
+            self._turn.add(self, self._loop)
         self._parts.append(data)
         self._size += len(data)
         if self._size > _AT_ONCE:
