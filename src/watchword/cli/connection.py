@@ -18,8 +18,8 @@ _NO_BODY = (204, 304)
 _PLAIN = frozenset((
     b"cache-control", b"content-disposition", b"content-length", b"content-type", b"date", b"etag", b"retry-after", b"set-cookie", b"vary",
 ))  # fmt: skip
-_log = logging.getLogger("watchword.serve")
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
+_log = logging.getLogger("watchword.serve")
 
 
 class _Turn:
