@@ -16,6 +16,7 @@ from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication import Seen, authenticate, count_use
 from watchword.services.context import Ctx
 from watchword.services.house import House
+from watchword.store.engine import Collision
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -174,7 +175,13 @@ class Edge:
             )
         if route.query is not None:
             given["query"] = bodies.query_as(route.query, scope["query_string"])
-        reply = await route.handler(ctx, **given)
+        while True:
+            try:
+                reply = await route.handler(ctx, **given)
+                break
+            except Collision:
+                if not ctx.begins_again():
+                    raise
         if alike is not None:
             self._hints.learn(alike, ctx)
         extra, status = [_JSON], 200

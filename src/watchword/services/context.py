@@ -29,6 +29,9 @@ class RemoteInsideUnit(AssertionError):
     """Something remote was about to be called while a unit is open: a bug."""
 
 
+_ATTEMPTS = 3
+
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Where the caller acts and what it may do there: an organization, or a project of it."""
 
@@ -41,7 +44,8 @@ class Ctx:
     """One request. Services take it first; everything of the outer world comes from it."""
 
     __slots__ = (
-        "_asked", "_events", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "now", "request_id", "user_agent",
+        "_asked", "_attempts", "_events", "_has_written", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "now",
+        "request_id", "user_agent",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +62,8 @@ class Ctx:
         self.cookies = cookies
         self.fresh = Fresh(house.store, house.cache)
         self._asked = False
+        self._attempts = 1
+        self._has_written = False  # whether anything of this request is durable already
         self._open = False
         self._events: list[AuditEvent] = []
 
@@ -103,6 +109,7 @@ class Ctx:
         finally:
             self._open = False
             self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
+        self._has_written = True
         self.fresh.forget()
 
     async def join(self, entry: Entry) -> Any:
@@ -118,7 +125,26 @@ class Ctx:
         self.fresh.forget()
         if isinstance(answer, Refusal):
             raise answer
+        self._has_written = True
         return answer
+
+    async def submit(self, entry: Entry) -> Any:
+        """Wait until a journal entry is durable; its answer."""
+        answer = await self.house.journal.submit(entry)
+        self._has_written = True
+        return answer
+
+    def begins_again(self) -> bool:
+        """Whether a request whose unit gave way to another (`Collision`) is to be carried out from its beginning.
+
+        A few times, and never when something of it was written before: nothing may be done twice.
+        """
+        if self._has_written or self._attempts == _ATTEMPTS:
+            return False
+        self._attempts += 1
+        self._asked = False
+        self.fresh.forget()
+        return True
 
     @asynccontextmanager
     async def view(self) -> AsyncIterator[Tx]:

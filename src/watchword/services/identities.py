@@ -124,12 +124,13 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
     ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
-        if given.role is not None:
-            await _change_role(ctx, tx, scope, identity, given.role)
         changes: dict[str, Any] = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
         changes = {name: value for name, value in changes.items() if value is not None} | _life(given)
         if changes or given.role is not None or given.metadata is not None:
             await identities.change(tx, identity.id, updated_at=ctx.now, **changes)
+        if given.role is not None:
+            # After the identity, as in `erase`.
+            await _change_role(ctx, tx, scope, identity, given.role)
         if given.metadata is not None:
             rows = metadata_rows(ctx, "identity", identity.id, given.metadata)
             await identities.replace_metadata(tx, "identity", identity.id, rows)

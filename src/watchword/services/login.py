@@ -74,7 +74,7 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
         if verified.credential is not None:
             await require_use_left(ctx, present(found), verified.credential.id, checks)
         proof = spent_by(method, verified)
-        if proof is not None and not await ctx.house.journal.submit(proof):
+        if proof is not None and not await ctx.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
         return present(found)
     except Denied as denial:
@@ -251,7 +251,7 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found
     actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
     metadata = {"identityId": actor.id, "identityAccessTokenId": issued.claims.jti, f"{method.wrapper}Id": config.id, **verified.audit}
     limited = config.uses_limit > 0
-    reason = await ctx.house.journal.submit(
+    reason = await ctx.submit(
         logins.LoginDone(
             at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
             lockout_key=lockout_key(method, body, config) if method.has_lockout and config.lockout_enabled else None,
@@ -293,7 +293,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
         facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
         actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
-    counted = await ctx.house.journal.submit(
+    counted = await ctx.submit(
         logins.LoginFailed(
             at=ctx.now, event=event, config=config if counts else None,
             lockout_key=lockout_key(method, body, config) if counts and config else None,

@@ -199,7 +199,7 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
     for moment in (now, now - STEP, now + STEP):
         if hmac.compare_digest(generator.generate(moment), code.replace(" ", "").encode(errors="replace")):
             spent = credentials.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)
-            return bool(await ctx.house.journal.submit(spent))
+            return bool(await ctx.submit(spent))
     return False
 
 

@@ -80,7 +80,7 @@ async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str) -> 
     """Count a wrong proof durably, and keep it in the trail."""
     actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
     facts = {"userId": person.id if person else None, "reasonCode": reason}
-    await ctx.house.journal.submit(accounts.ProofFailed(key=key, at=ctx.now, event=ctx.event("login-user-failed", facts, actor=actor)))
+    await ctx.submit(accounts.ProofFailed(key=key, at=ctx.now, event=ctx.event("login-user-failed", facts, actor=actor)))
 
 
 async def open_session(ctx: Ctx, person: User) -> SignedIn:

@@ -94,7 +94,7 @@ async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
     await _require_uses(ctx, claims)
     renewed = msgspec.structs.replace(claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx))
     if claims.num_uses_limit or claims.auth_method == "token-auth":
-        await ctx.house.journal.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
+        await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
     return _issued(ctx, renewed)
 
 

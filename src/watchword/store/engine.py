@@ -51,6 +51,8 @@ class Unstorable(BadRequest):
 class Collision(StoreDown):
     """Two units waited for each other and this one gave way: nothing of it was written, and it may be tried again at once."""
 
+    default = "Another change at the same moment was in the way of this one: nothing was written, try again"
+
 
 class ForgottenVersion(AssertionError):
     """A unit wrote to a cached table without `tx.changed(…)`: a bug, and the unit is rolled back."""
