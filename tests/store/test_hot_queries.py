@@ -125,6 +125,8 @@ async def test_no_statement_of_a_hot_operation_reads_more_than_an_index_leads_to
         await seed.grow(
             parts, world, seed.Size(identities=0, secrets=0), seed.Size(identities=ROWS, secrets=ROWS, tokens=ROWS, revocations=ROWS)
         )
+        # As many again, all of this one identity: what is read for it must not grow with them.
+        await seed.add_revocations(parts, world, ROWS, 2 * ROWS, owners=[ONE])
     asked = Asked()
     asked.note(versions.READ, {"keys": [versions.identity(seed.identity_id(ONE)), versions.org(world.org_id)]})
     await carry_out(any_settings, asked, world)

@@ -234,7 +234,11 @@ async def marks(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
 
-_MARKS_OF = prepare(select(*REVOCATIONS.columns).where(_r.c.identity_id == bindparam("of")).limit(bindparam("enough")))
+# In an order that only the index on both columns has: where many marks are one identity's, PostgreSQL would rather read the table from
+# its beginning, or the primary key in its order.
+_MARKS_OF = prepare(
+    select(*REVOCATIONS.columns).where(_r.c.identity_id == bindparam("of")).order_by(_r.c.before).limit(bindparam("enough"))
+)
 
 
 async def few_marks(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] | None:

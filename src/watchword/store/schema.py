@@ -169,7 +169,7 @@ access_tokens = Table(
 # No foreign key: a mark outlives the identity it ends, until no token it could match is alive.
 revocations = Table(
     "revocations", metadata, Column("key", Text, primary_key=True), _text("identity_id"), _whole("before"), _whole("expires_at"),
-    Index("ix_revocations_expiry", "expires_at"), Index("ix_revocations_identity", "identity_id"),
+    Index("ix_revocations_expiry", "expires_at"), Index("ix_revocations_identity", "identity_id", "before"),
 )  # fmt: skip
 
 lockouts = Table(

@@ -115,7 +115,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_revocations")),
     )
     op.create_index("ix_revocations_expiry", "revocations", ["expires_at"], unique=False)
-    op.create_index("ix_revocations_identity", "revocations", ["identity_id"], unique=False)
+    op.create_index("ix_revocations_identity", "revocations", ["identity_id", "before"], unique=False)
     op.create_table(
         "settings",
         sa.Column("key", sa.Text(), nullable=False),
