@@ -6,12 +6,13 @@ Times in claims are whole seconds since the epoch, as RFC 7519 section 2 has the
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 from watchword.domain.errors import BadToken, Unauthorized
 
@@ -71,18 +72,19 @@ _kind = msgspec.json.Decoder(_Kind)
 _identity = msgspec.json.Decoder(IdentityClaims)
 _person = msgspec.json.Decoder(PersonClaims)
 _encode = msgspec.json.Encoder().encode
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Signer:
-    """A signing key and the header that goes with it."""
+    """A signing key and the header that goes with it. `seed` is the private key as RFC 8032 section 5.1.5 has it, 32 bytes."""
 
     __slots__ = ("_key", "header", "kid", "public")
 
-    def __init__(self, kid: str, key: Ed25519PrivateKey) -> None:
-        self.kid = kid
-        self._key = key
-        self.public = key.public_key()
-        self.header = _b64(_encode({"alg": "EdDSA", "typ": "JWT", "kid": kid}))
+    def __init__(self, seed: bytes, kid: str = "") -> None:
+        self._key = SigningKey(seed)
+        self.public = self._key.verify_key
+        self.kid = kid or hashlib.sha256(bytes(self.public)).hexdigest()[:16]
+        self.header = _b64(_encode({"alg": "EdDSA", "typ": "JWT", "kid": self.kid}))
 
     def __repr__(self) -> str:
         return f"Signer({self.kid})"
@@ -90,7 +92,7 @@ class Signer:
     def sign(self, claims: Claims) -> str:
         """The compact token."""
         body = self.header + b"." + _b64(_encode(claims))
-        return (body + b"." + _b64(self._key.sign(body))).decode()
+        return (body + b"." + _b64(self._key.sign(body).signature)).decode()
 
     def jwk(self) -> dict[str, str]:
         """The public half as RFC 8037 has it."""
@@ -100,12 +102,12 @@ class Signer:
             "alg": "EdDSA",
             "use": "sig",
             "kid": self.kid,
-            "x": _b64(self.public.public_bytes_raw()).decode(),
+            "x": _b64(bytes(self.public)).decode(),
         }
 
 
 def _b64(raw: bytes) -> bytes:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def _unb64(text: str) -> bytes:
@@ -116,7 +118,7 @@ def _unb64(text: str) -> bytes:
     return raw
 
 
-def verified(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Claims:
+def verified(token: str, keys: Mapping[str, VerifyKey]) -> Claims:
     """The claims of a token that one of `keys` signed, whether expired or not. Raises BadToken.
 
     `keys` maps the exact header that we issue with a key to that key, so there is no algorithm to be talked into:
@@ -132,14 +134,14 @@ def verified(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Claims:
     if key is None:
         raise BadToken("The access token was not issued here: invalid header")
     try:
-        key.verify(_unb64(signature), f"{header}.{payload}".encode())
+        key.verify(f"{header}.{payload}".encode(), _unb64(signature))
         raw = _unb64(payload)
         kind = _kind.decode(raw).auth_token_type
         if kind == IDENTITY:
             return _identity.decode(raw)
         if kind == PERSON:
             return _person.decode(raw)
-    except InvalidSignature:
+    except BadSignatureError:
         raise BadToken("The access token is not valid: invalid signature") from None
     except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
         raise BadToken("The access token is malformed: send a valid one or make a new one") from None

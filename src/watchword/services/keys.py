@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, hmac
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from nacl.signing import VerifyKey
 from sqlalchemy import bindparam, select
 
 from watchword.domain.errors import Unavailable
@@ -128,7 +128,7 @@ class Keyring:
         self._sealers: dict[str, Sealer] = {}
         self._hmac: hmac.HMAC
         self.signer: Signer
-        self.verifiers: dict[str, Ed25519PublicKey] = {}
+        self.verifiers: dict[str, VerifyKey] = {}
         self.jwks: dict[str, list[dict[str, str]]] = {"keys": []}
 
     def __repr__(self) -> str:
@@ -168,7 +168,7 @@ class Keyring:
         return True
 
     def _use(self, found: Sequence[DataKey]) -> None:
-        verifiers: dict[str, Ed25519PublicKey] = {}
+        verifiers: dict[str, VerifyKey] = {}
         jwks: list[dict[str, str]] = []
         newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
         for key in found:
@@ -176,8 +176,7 @@ class Keyring:
             if key.scope == HMAC and key.is_active:
                 self._hmac = hmac.HMAC(raw, hashes.SHA256())
             elif key.scope == SIGNING and (key.is_active or key.version > newest):
-                private = Ed25519PrivateKey.from_private_bytes(raw)
-                signer = Signer(hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16], private)
+                signer = Signer(raw)
                 verifiers[signer.header.decode()] = signer.public
                 jwks.append(signer.jwk())
                 if key.version == newest:
