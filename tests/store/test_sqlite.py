@@ -97,7 +97,7 @@ async def test_a_view_is_not_stamped_with_what_came_after_it(sqlite_store: Sqlit
 async def test_after_a_failed_fsync_nothing_more_is_written(tmp_path: Path, migrated_file: Path) -> None:
     store = SqliteStore(placed(migrated_file, tmp_path) / "watchword.db")
     await store.open()
-    os.close(store._durable._wal)
+    os.close(store._durable._file)
 
     with pytest.raises(StoreDown):
         await own_change(store, "identity/1")
@@ -105,7 +105,7 @@ async def test_after_a_failed_fsync_nothing_more_is_written(tmp_path: Path, migr
         await own_change(store, "identity/2")
 
     before = await store.versions(("identity/2",))
-    store._durable._wal = os.open(store.path, os.O_RDONLY)  # closed once more by the store
+    store._durable._file = os.open(store.path, os.O_RDONLY)  # closed once more by the store
     with pytest.raises(StoreDown):
         await store.close()
     assert (0,) == before

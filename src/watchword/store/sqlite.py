@@ -4,35 +4,32 @@ Two connections to one WAL file: one writes, one reads, so a reader never sees a
 waits for anything but the database, so units do not interleave; a lock makes that certain.
 
 **Durability.** `synchronous=NORMAL` writes the WAL at commit and does not fsync. A unit counts as done only after an fsync
-of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (3.3 ms each here).
+of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (`store/fsync.py`).
 """
 
 import asyncio
-import contextlib
 import logging
 import mmap
 import os
 import sqlite3
 import struct
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import msgspec
 from sqlalchemy.dialects import sqlite
 
 from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, Unstorable, Write, compiled
+from watchword.store.fsync import Barrier
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("watchword.sqlite")
-_fsync = getattr(os, "fdatasync", os.fsync)  # as SQLite's own: the length of the file is kept too, when it was last touched is not
 _KNOWN_VERSIONS = 100_000
 _HEADER = 48  # bytes; a second copy follows
 _CHANGES = struct.Struct("=8xI")
@@ -171,73 +168,6 @@ class _OtherWriters:
         os.close(self._file)
 
 
-class _Fsync:
-    """The durability barrier: whoever asks waits for an fsync that began after the asking; waiters share one.
-
-    It has a plain thread: an executor's futures and locks cost as much CPU time as the fsync itself.
-    """
-
-    def __init__(self, wal: Path) -> None:
-        self._wal = os.open(wal, os.O_RDONLY)
-        self._orders: SimpleQueue[asyncio.AbstractEventLoop | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="wal-fsync", daemon=True)
-        self._thread.start()
-        self._running: asyncio.Future[None] | None = None
-        self._next: asyncio.Future[None] | None = None
-        self._has_failed = False
-
-    def require_sound(self) -> None:
-        """Raise StoreDown once an fsync has failed: the next may succeed although pages of that one are lost."""
-        if self._has_failed:
-            raise StoreDown("The disk refused to keep what was written: nothing more is written until a restart")
-
-    async def __call__(self) -> None:
-        self.require_sound()
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-            if self._running is None:
-                self._begin()
-        await asyncio.shield(self._next_or_running())
-
-    def _next_or_running(self) -> asyncio.Future[None]:
-        future = self._next if self._next is not None else self._running
-        if future is None:
-            raise AssertionError("no fsync is under way")
-        return future
-
-    def _begin(self) -> None:
-        self._running, self._next = self._next, None
-        self._orders.put(asyncio.get_running_loop())
-
-    def _work(self) -> None:
-        while (loop := self._orders.get()) is not None:
-            error: OSError | None = None
-            try:
-                _fsync(self._wal)
-            except OSError as failure:
-                error = failure
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(self._done, error)
-
-    def _done(self, error: OSError | None) -> None:
-        running, self._running = self._running, None
-        if running is not None and not running.done():
-            if error is None:
-                running.set_result(None)
-            else:
-                self._has_failed = True
-                _log.critical("an fsync of the WAL failed, so nothing more is written", exc_info=error)
-                running.set_exception(StoreDown())
-                running.exception()  # retrieved here: nobody may be waiting any more
-        if self._next is not None:
-            self._begin()
-
-    def close(self) -> None:
-        self._orders.put(None)
-        self._thread.join()
-        os.close(self._wal)
-
-
 class _Checkpoints:
     """Copies a WAL that has grown long into the database file, away from the event loop.
 
@@ -313,7 +243,7 @@ class SqliteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n")
             self._writer.execute("COMMIT")
-            self._durable = _Fsync(self.path.with_name(self.path.name + "-wal"))
+            self._durable = Barrier(self.path.with_name(self.path.name + "-wal"))
             self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
             self._checkpoints = _Checkpoints(self._connect(), self._lock)
         except (sqlite3.Error, OSError) as error:

@@ -1,0 +1,160 @@
+"""The durability barrier of a file: an fsync that began after it was asked for, shared by all who wait, away from the event loop.
+
+Linux is asked for it through its own asynchronous interface, which tells the event loop by a file. A thread would need the
+interpreter twice for each fsync, and would get it only after several wake-ups in vain (docs/decisions/0119). It does it elsewhere.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+from watchword.store.engine import StoreDown
+
+_log = logging.getLogger("watchword.fsync")
+_fsync = getattr(os, "fdatasync", os.fsync)  # as SQLite's own: the length of the file is kept too, when it was last touched is not
+Done = Callable[[Exception | None], None]
+
+
+class Disk(Protocol):
+    """Makes one fsync at a time and then calls its `done` on the event loop, with what went wrong."""
+
+    def begin(self) -> None:
+        """Begin one."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; none is under way."""
+        ...
+
+
+class KernelDisk:
+    """The kernel makes them. Raises OSError or SystemError where it is not allowed to."""
+
+    def __init__(self, file: int, done: Done) -> None:
+        from caio import linux_aio  # noqa: PLC0415 - it is not everywhere, and nothing to wait for where PostgreSQL is the store
+
+        if linux_aio is None:
+            raise OSError("this installation of caio has no asynchronous interface of Linux")
+        self._file = file
+        self._done = done
+        self._order = linux_aio.Operation.fdsync
+        self._context = linux_aio.Context(max_requests=1)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._context.fileno, self._look)
+
+    def begin(self) -> None:
+        """Begin one."""
+        order = self._order(self._file)
+        order.set_callback(self._finished)
+        try:
+            if not self._context.submit(order):
+                raise OSError("the kernel took no order")
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is durable
+            self._loop.call_soon(self._done, error)
+
+    def _look(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._context.poll()
+        while self._context.process_events():
+            pass
+
+    def _finished(self, result: int) -> None:
+        code = -result & 0xFFFF_FFFF  # an error is a negative number that was read as one without a sign
+        self._done(OSError(code, os.strerror(code)) if code else None)
+
+    def close(self) -> None:
+        """Give everything back; none is under way."""
+        self._loop.remove_reader(self._context.fileno)
+
+
+class ThreadDisk:
+    """A plain thread makes them: an executor's futures and locks cost as much CPU time as the fsync itself."""
+
+    def __init__(self, file: int, done: Done) -> None:
+        self._file = file
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._orders: SimpleQueue[bool] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="fsync", daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Begin one."""
+        self._orders.put(True)
+
+    def _work(self) -> None:
+        while self._orders.get():
+            error: Exception | None = None
+            try:
+                _fsync(self._file)
+            except OSError as failure:
+                error = failure
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._done, error)
+
+    def close(self) -> None:
+        """Give everything back; none is under way."""
+        self._orders.put(False)
+        self._thread.join()
+
+
+def disk(file: int, done: Done) -> Disk:
+    """The cheapest way there is here."""
+    try:
+        return KernelDisk(file, done)
+    except (ImportError, OSError, SystemError):
+        return ThreadDisk(file, done)
+
+
+class Barrier:
+    """Whoever asks waits for an fsync that began after the asking; all who wait at that moment share one."""
+
+    def __init__(self, path: Path, disk: Callable[[int, Done], Disk] = disk) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self._disk = disk(self._file, self._done)
+        self._running: asyncio.Future[None] | None = None
+        self._next: asyncio.Future[None] | None = None
+        self._has_failed = False
+
+    def require_sound(self) -> None:
+        """Raise StoreDown once an fsync has failed: the next may succeed although pages of that one are lost."""
+        if self._has_failed:
+            raise StoreDown("The disk refused to keep what was written: nothing more is written until a restart")
+
+    async def __call__(self) -> None:
+        """Wait for an fsync that begins after this call. Raises StoreDown when it fails, or one before it did."""
+        self.require_sound()
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        waited = self._next
+        if self._running is None:
+            self._begin()
+        await asyncio.shield(waited)
+
+    def _begin(self) -> None:
+        self._running, self._next = self._next, None
+        self._disk.begin()
+
+    def _done(self, error: Exception | None) -> None:
+        running, self._running = self._running, None
+        if running is not None and not running.done():
+            if error is None:
+                running.set_result(None)
+            else:
+                self._has_failed = True
+                _log.critical("an fsync failed, so nothing more is written", exc_info=error)
+                running.set_exception(StoreDown())
+                running.exception()  # retrieved here: nobody may be waiting any more
+        if self._next is not None:
+            self._begin()
+
+    def close(self) -> None:
+        """Give everything back; nobody waits any more."""
+        self._disk.close()
+        os.close(self._file)

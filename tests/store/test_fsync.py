@@ -1,0 +1,165 @@
+"""The durability barrier: each who waits gets an fsync that began after the asking, and a failed one ends everything."""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from watchword.store import fsync
+from watchword.store.engine import StoreDown
+from watchword.store.fsync import Barrier, Disk, Done, KernelDisk, ThreadDisk
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "wal"
+    path.write_bytes(b"written")
+    return path
+
+
+def on(disk: type[Disk], file: Path) -> Barrier:
+    """A barrier on this kind of disk; one that the kernel refuses is none to be tested."""
+    try:
+        return Barrier(file, disk)
+    except (ImportError, OSError, SystemError) as refused:
+        pytest.skip(f"the kernel refuses: {refused}")
+
+
+@pytest.fixture(params=[KernelDisk, ThreadDisk])
+async def barrier(request: pytest.FixtureRequest, file: Path) -> AsyncIterator[Barrier]:
+    found = on(request.param, file)
+    yield found
+    found.close()
+
+
+class SlowDisk:
+    """Ends an fsync when it is told to, and writes down what began and ended."""
+
+    def __init__(self, file: int, done: Done) -> None:
+        del file
+        self.done = done
+        self.begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def slow(file: Path) -> AsyncIterator[tuple[Barrier, SlowDisk]]:
+    made: list[SlowDisk] = []
+
+    def make(number: int, done: Done) -> Disk:
+        made.append(SlowDisk(number, done))
+        return made[0]
+
+    found = Barrier(file, make)
+    yield found, made[0]
+    found.close()
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_all_who_ask_are_answered(barrier: Barrier) -> None:
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            await asyncio.gather(*[barrier() for _ in range(10)])
+
+
+async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[Barrier, SlowDisk]) -> None:
+    barrier, disk = slow
+    first = asyncio.create_task(barrier())
+    await settled()
+    second, third = asyncio.create_task(barrier()), asyncio.create_task(barrier())
+    await settled()
+    disk.done(None)
+    await settled()
+    after_one = (first.done(), second.done(), third.done(), disk.begun)
+    disk.done(None)
+    await settled()
+
+    assert (True, False, False, 2) == after_one
+    assert (True, True, 2) == (second.done(), third.done(), disk.begun)
+
+
+async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[Barrier, SlowDisk]) -> None:
+    barrier, disk = slow
+    first, gone, stays = (asyncio.create_task(barrier()) for _ in range(3))
+    await settled()
+    gone.cancel()
+    first.cancel()
+    await settled()
+    for _ in range(2):  # the one that was under way, and theirs
+        disk.done(None)
+    await settled()
+
+    assert stays.done()
+
+
+async def test_a_failure_ends_everything(barrier: Barrier) -> None:
+    os.close(barrier._file)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreDown):
+            await barrier()
+        with pytest.raises(StoreDown, match="refused to keep"):
+            await barrier()
+    barrier._file = os.open(os.devnull, os.O_RDONLY)  # closed once more by the fixture
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EINVAL])
+async def test_what_the_kernel_says_of_a_failed_one_is_told(file: Path, code: int) -> None:
+    told: list[Exception | None] = []
+    barrier = on(KernelDisk, file)
+    disk = barrier._disk
+    assert isinstance(disk, KernelDisk)
+    disk._done = told.append
+
+    disk._finished(2**64 - code)  # a negative result, as the library hands it on
+    disk._finished(0)
+    barrier.close()
+
+    assert [code, None] == [error.errno if isinstance(error, OSError) else error for error in told]
+
+
+@pytest.mark.parametrize("refusal", [ImportError, OSError, SystemError])
+async def test_where_the_kernel_refuses_a_thread_does_it(file: Path, refusal: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(file: int, done: Done) -> Disk:
+        raise refusal
+
+    monkeypatch.setattr(fsync, "KernelDisk", refused)
+    barrier = Barrier(file)
+
+    await barrier()
+    barrier.close()
+
+    assert isinstance(barrier._disk, ThreadDisk)
+
+
+async def test_the_event_loop_goes_on_while_a_disk_is_slow(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, release = os.pipe()
+
+    def stuck(number: int) -> None:
+        del number
+        os.read(reading, 1)
+
+    monkeypatch.setattr(fsync, "_fsync", stuck)
+    barrier = Barrier(file, ThreadDisk)
+    waiting = asyncio.create_task(barrier())
+    await settled()
+    is_waiting = not waiting.done()
+    os.write(release, b"x")
+    await waiting
+    barrier.close()
+    os.close(reading)
+    os.close(release)
+
+    assert is_waiting
