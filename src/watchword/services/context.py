@@ -20,6 +20,8 @@ from watchword.store.cache import Fresh
 from watchword.store.engine import Tx
 from watchword.store.journal import Entry
 
+_ATTEMPTS = 3  # of a request whose units give way to others
+
 
 class PermissionNotAsked(AssertionError):
     """A unit was about to commit and nobody had asked whether the caller may: a bug, and the unit is rolled back."""
@@ -27,9 +29,6 @@ class PermissionNotAsked(AssertionError):
 
 class RemoteInsideUnit(AssertionError):
     """Something remote was about to be called while a unit is open: a bug."""
-
-
-_ATTEMPTS = 3
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
