@@ -20,8 +20,6 @@ from watchword.settings import Settings, decode_root_key
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
-from watchword.store.postgres import PostgresStore
-from watchword.store.sqlite import SqliteStore
 from watchword.world.clock import now_ms
 from watchword.world.entropy import Entropy
 from watchword.world.later import Closable, Later
@@ -44,9 +42,13 @@ def address_of(settings: Settings) -> str:
 
 
 def open_store(settings: Settings) -> Store:
-    """The database of the settings, not connected yet."""
+    """The database of the settings, not connected yet. The driver of the other engine is not even imported: that takes time."""
     if settings.database_url is not None:
+        from watchword.store.postgres import PostgresStore  # noqa: PLC0415
+
         return PostgresStore(settings.database_url.reveal(), pool_size=settings.database_pool)
+    from watchword.store.sqlite import SqliteStore  # noqa: PLC0415
+
     return SqliteStore(settings.data_dir / "watchword.db")
 
 
