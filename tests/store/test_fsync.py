@@ -104,6 +104,17 @@ async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[Barrier, 
     assert stays.done()
 
 
+async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tuple[Barrier, SlowDisk]) -> None:
+    barrier, disk = slow
+    first, second = asyncio.create_task(barrier()), asyncio.create_task(barrier())
+    await settled()
+    disk.done(OSError(errno.EIO, "lost"))
+    await settled()
+
+    assert (True, True, 1) == (first.done(), second.done(), disk.begun)
+    assert (StoreDown, StoreDown) == (type(first.exception()), type(second.exception()))
+
+
 async def test_a_failure_ends_everything(barrier: Barrier) -> None:
     os.close(barrier._file)
 

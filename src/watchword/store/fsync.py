@@ -143,14 +143,18 @@ class Barrier:
 
     def _done(self, error: Exception | None) -> None:
         running, self._running = self._running, None
+        if error is not None:
+            self._has_failed = True
+            _log.critical("an fsync failed, so nothing more is written", exc_info=error)
+            # Those who wait for the next one too: what they wrote lies behind what was lost.
+            waiting, self._next = (running, self._next), None
+            for one in waiting:
+                if one is not None and not one.done():
+                    one.set_exception(StoreDown())
+                    one.exception()  # retrieved here: nobody may be waiting any more
+            return
         if running is not None and not running.done():
-            if error is None:
-                running.set_result(None)
-            else:
-                self._has_failed = True
-                _log.critical("an fsync failed, so nothing more is written", exc_info=error)
-                running.set_exception(StoreDown())
-                running.exception()  # retrieved here: nobody may be waiting any more
+            running.set_result(None)
         if self._next is not None:
             self._begin()
 
