@@ -56,19 +56,21 @@ class Server:
         return int((Path(self._own()[0]) / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing answers. The postmaster first, so that it makes no new child."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        """Freeze the server: connections stay open and nothing answers. The postmaster first: then no child is born unseen."""
+        postmaster = psutil.Process(self.pid)
+        postmaster.suspend()
+        send(postmaster.children(recursive=True), signal.SIGSTOP)
 
     def resume(self) -> None:
-        for process in reversed(self._processes()):
-            process.send_signal(signal.SIGCONT)
+        postmaster = psutil.Process(self.pid)
+        send([*postmaster.children(recursive=True), postmaster], signal.SIGCONT)
 
     def kill(self) -> None:
         """End every process at once, as a power cut would; `start` afterwards recovers from the write-ahead log."""
-        processes = self._processes()
-        for process in processes:
-            process.kill()
+        postmaster = psutil.Process(self.pid)
+        postmaster.suspend()
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        send(processes, signal.SIGKILL)
         psutil.wait_procs(processes, timeout=5)
 
     def stop(self, mode: str = "fast") -> None:
@@ -90,13 +92,16 @@ class Server:
             raise RuntimeError("this server is not ours to control: use private_server()")
         return self.directory, self.binaries
 
-    def _processes(self) -> list[psutil.Process]:
-        postmaster = psutil.Process(self.pid)
-        return [postmaster, *postmaster.children(recursive=True)]
-
     def _control(self, *command: str) -> None:
         directory, binaries = self._own()
         _run(f"{binaries}/pg_ctl", "-w", "-t", "60", "-D", f"{directory}/data", *command)
+
+
+def send(processes: list[psutil.Process], what: signal.Signals) -> None:
+    """Send a signal to each that is still there: a child ends by itself with its connection, or because the postmaster did."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(what)
 
 
 # --- starting one ---

@@ -13,7 +13,7 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.postgres import Server, fresh_database, private_server, template_database
+from tests.postgres import Server, fresh_database, private_server, send, template_database
 
 
 async def ask(dsn: str, statement: str) -> object:
@@ -84,6 +84,18 @@ async def test_what_was_committed_survives_a_kill(private_postgres: Server) -> N
 
     assert await ask(private_postgres.dsn, "select a from kept") == 7
     assert before != private_postgres.pid
+
+
+def test_a_process_that_ended_meanwhile_keeps_no_signal_from_the_others() -> None:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeper) as ended, subprocess.Popen(sleeper) as other:
+        listed = [psutil.Process(ended.pid), psutil.Process(other.pid)]
+        ended.kill()
+        ended.wait()
+
+        send(listed, signal.SIGKILL)
+
+        assert other.wait(20) == -signal.SIGKILL
 
 
 async def test_a_restart_drops_the_connections(private_postgres: Server) -> None:
