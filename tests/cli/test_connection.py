@@ -238,7 +238,9 @@ SAID: dict[str, Sequence[bytes]] = {
     "the last one": [request("/a", "Connection: close"), request("/b")],
     "kept alive by name": [request("/a", "Connection: keep-alive"), request("/b")],
     "an old client": [request("/a", version="1.0"), request("/b")],
-    "an old client that stays": [request("/a", "Connection: keep-alive", version="1.0"), request("/b")],
+    "an old client whose answer has no length": [request("/unmeasured", "Connection: keep-alive", version="1.0"), request("/b")],
+    "an old client and an answer in pieces": [request("/pieces", "Connection: keep-alive", version="1.0"), request("/b")],
+    "an old client that asks for a head": [request("/a", "Connection: keep-alive", method="HEAD", version="1.0"), request("/b")],
     "an upgrade": [request("/a", "Connection: upgrade", "Upgrade: websocket"), request("/b")],
     "nonsense": [b"nonsense\r\n\r\n"],
     "nonsense after a request": [request("/a"), b"nonsense\r\n\r\n"],
@@ -269,6 +271,21 @@ async def test_the_short_way_is_taken_and_is_one_write() -> None:
     assert isinstance(talk.protocol.cycle, Whole)
     assert "message_event" not in vars(talk.protocol.cycle), "nobody had to wait"
     assert [talk.heard] == talk.wire.sent
+
+
+async def test_an_old_client_that_asks_for_it_keeps_its_connection() -> None:
+    app = Echo()
+    talk = Talk(Connection, app)
+    stays = "Connection: Keep-Alive"
+
+    await talk.say(request("/a", stays, method="POST", body=b"hello", version="1.0"))
+    stayed = (talk.heard.count(b"\r\nconnection: keep-alive\r\n\r\n5 bytes for /a"), talk.wire.is_closing())
+    await talk.say(request("/b", version="1.0"))
+
+    assert stayed == (1, False)
+    assert ["1.0", "1.0"] == [scope["http_version"] for scope, *_ in app.seen]
+    assert talk.heard.count(b"connection: close\r\n") == 1
+    assert talk.wire.is_closing()
 
 
 def test_a_cycle_has_all_that_uvicorn_gives_its_own() -> None:

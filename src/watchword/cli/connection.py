@@ -13,11 +13,13 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 _AT_ONCE = 64 * 1024  # bytes; what waits to be sent is never more than this and one piece
+_VERSIONS = ("1.1", "1.0")  # an old client that asks for it by name keeps its connection: uvicorn closes it
 _NO_BODY = (204, 304)
 # Headers that say something about the content only: nothing else is to be done for an answer that has no others.
 _PLAIN = frozenset((
     b"cache-control", b"content-disposition", b"content-length", b"content-type", b"date", b"etag", b"retry-after", b"set-cookie", b"vary",
 ))  # fmt: skip
+_STAYS = b"connection: keep-alive\r\n\r\n"
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
 _log = logging.getLogger("watchword.serve")
 
@@ -100,7 +102,7 @@ class Whole(RequestResponseCycle):
     its head and one body is written as it is. Most of what uvicorn's own sets for each request is the same for all of these.
     """
 
-    access_log = disconnected = response_started = response_complete = waiting_for_100_continue = is_begun = _is_read = False
+    access_log = disconnected = response_started = response_complete = waiting_for_100_continue = is_begun = is_old = _is_read = False
     keep_alive = more_body = True
     body: Any = b""
     chunked_encoding: bool | None = None
@@ -147,6 +149,8 @@ class Whole(RequestResponseCycle):
                 head, self._head = self._head, None
                 if self._goes_out(head, message):
                     return
+                if self.is_old:
+                    self.keep_alive = False  # as uvicorn does: the end of an answer may be all that tells how long it is
                 await super().send(head)
         await super().send(message)
 
@@ -163,10 +167,10 @@ class Whole(RequestResponseCycle):
             if name not in _PLAIN:
                 return False
             pieces += (name, b": ", value, b"\r\n")
-        pieces.append(b"\r\n")
+        pieces.append(_STAYS if self.is_old else b"\r\n")
         lines = b"".join(pieces)
         # Two such characters end each line and the head. One more would be inside a line, where it could begin another.
-        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(said) + 2):
+        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(said) + 2 + self.is_old):
             return False
         self.response_started = self.response_complete = True
         self.transport.write(b"".join((lines, body)))
@@ -199,10 +203,11 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the short way, if nothing about this request is odd."""
         parser, before = self.parser, self.cycle
+        version = parser.get_http_version()
         path, _, query = self.url.partition(b"?")
         if (
             self._is_odd or self.expect_100_continue or path[:1] != b"/" or b"%" in path or b"#" in self.url
-            or not parser.should_keep_alive() or parser.get_http_version() != "1.1" or parser.should_upgrade()
+            or not parser.should_keep_alive() or version not in _VERSIONS or parser.should_upgrade()
             or (before is not None and not before.response_complete)
         ):  # fmt: skip
             super().on_headers_complete()
@@ -211,6 +216,9 @@ class Connection(HttpToolsProtocol):
         scope["method"], scope["path"] = parser.get_method().decode("ascii"), path.decode("ascii")
         scope["raw_path"], scope["query_string"] = path, query
         self.cycle = Whole(self)
+        if version != "1.1":
+            scope["http_version"] = version
+            self.cycle.is_old = True
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body. A request that becomes large starts now, and takes the rest piece by piece."""
