@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -284,15 +282,38 @@ def test_a_denial_more_never_widens(rules, extra, at, question):
     assert compile_rules(narrower).allows(*question) <= compile_rules(rules).allows(*question)
 
 
+@given(rule_lists, questions)
+def test_the_order_in_which_facts_become_known_changes_no_answer(rules, question):
+    ability = compile_rules(rules)
+    action, subject, facts = question
+    for known in ([], ["environment"], ["secretPath"], ["environment", "secretPath"]):
+        early = {field: value for field, value in (facts or {}).items() if field in known}
+        late = {field: value for field, value in (facts or {}).items() if field not in known}
+        left = ability.narrowed(action, subject, early)
+
+        assert left.allows(late) == ability.allows(action, subject, {**early, **late})
+        assert left.answer in (None, left.allows(late))
+
+
+def test_what_known_facts_decide_is_decided():
+    ability = compile_rules([
+        Rule("secrets", ("read",), {"environment": {"$eq": "dev"}}),
+        Rule("secrets", ("read",), {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/hidden/**"}}, inverted=True),
+        Rule("secrets", ("edit",), {"environment": {"$eq": "prod"}, "secretName": {"$eq": "A"}}),
+    ])  # fmt: skip
+
+    def answer(action, **known):
+        return ability.narrowed(action, "secrets", known).answer
+
+    assert (True, False, None) == (
+        answer("readValue", environment="dev", secretPath="/app"), answer("readValue", environment="dev", secretPath="/hidden/x"),
+        answer("readValue", environment="dev"),
+    )  # fmt: skip
+    assert (False, None, False) == (answer("edit", environment="dev"), answer("edit", environment="prod"), answer("create"))
+
+
 def test_an_answer_without_conditions_is_a_look_up():
-    ability = compile_rules(built_in("project", "admin").rules)
-    best = min(_timed(ability) for _ in range(5))
+    admin = compile_rules(built_in("project", "admin").rules)
 
-    assert best < 10e-6  # about 0.1 microseconds on a desk; the bound only catches a change of kind
-
-
-def _timed(ability):
-    before = time.perf_counter()
-    for _ in range(1_000):
-        ability.allows("edit", "secrets", DEV)
-    return (time.perf_counter() - before) / 1_000
+    assert admin.always("edit", "secrets")
+    assert not admin.looks_at("edit", "secrets")

@@ -74,6 +74,29 @@ class _Compiled:
 _Entry: TypeAlias = bool | tuple[_Compiled, ...]
 
 
+class Narrowed:
+    """A question of which some facts are known, to be asked about the others many times. `answer` is set where they do not matter."""
+
+    __slots__ = ("_rules", "answer")
+
+    def __init__(self, answer: bool | None, rules: Sequence[tuple[Sequence[tuple[str, Test]], bool]] = ()) -> None:
+        self.answer = answer
+        self._rules = rules
+
+    def allows(self, facts: Mapping[str, Any]) -> bool:
+        """Whether the action is allowed on the subject with these facts beside the known ones."""
+        if self.answer is not None:
+            return self.answer
+        for tests, grants in self._rules:
+            for field, test in tests:
+                value = facts.get(field)
+                if value is None or not test(value):
+                    break
+            else:
+                return grants
+        return False
+
+
 class Ability:
     """What a caller may do; made by `compile_rules`."""
 
@@ -123,6 +146,22 @@ class Ability:
         """The fields that the answer may depend on; none when it is the same for every such subject."""
         entry = self._table.get((action, subject), False)
         return frozenset() if isinstance(entry, bool) else frozenset(field for rule in entry for field, _ in rule.tests)
+
+    def narrowed(self, action: str, subject: str, known: Mapping[str, Any]) -> Narrowed:
+        """What is left of the question where these facts are known: rules that they rule out are gone, and what they pass is not tested again."""
+        entry = self._table.get((action, subject), False)
+        if isinstance(entry, bool):
+            return Narrowed(entry)
+        left: list[tuple[Sequence[tuple[str, Test]], bool]] = []
+        for rule in entry:
+            if all(known[field] is not None and test(known[field]) for field, test in rule.tests if field in known):
+                rest = [(field, test) for field, test in rule.tests if field not in known]
+                left.append((rest, rule.grants))
+                if not rest:
+                    break
+        if not any(grants for _, grants in left):
+            return Narrowed(answer=False)
+        return Narrowed(None, left) if left[0][0] else Narrowed(left[0][1])
 
     def names(self, subject: str) -> bool:
         """Whether a rule is about this subject."""

@@ -1,6 +1,7 @@
 """Reading secrets: one by name or id, or all that a folder shows (contract 3.30, 3.31, 7)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Literal
 
 import msgspec
@@ -240,16 +241,20 @@ def _of_folder(
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
     there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
-    if wanted.show and reads.all and describes.all and keeps is None and not mine:
-        return look_at_all(key, shelf, at)
     if not describes.all:
         there = filter(describes, there)
     if keeps is not None:
         there = filter(keeps, there)
-    if not wanted.show or reads.all:
-        return look_at_every(key, list(there), at, show=wanted.show)
+    there = list(there)
+    shows = [reads(seen) for seen in there] if wanted.show and not reads.all else [wanted.show] * len(there)
+    if wanted.show and all(shows):
+        is_everything = not mine and len(there) == len(shelf.shared)
+        return look_at_all(key, shelf, at) if is_everything else look_at_every(key, there, at, show=True)
+    if not wanted.show:
+        return look_at_every(key, there, at, show=False)
     # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
-    return [look(key, seen, at, show=show) for seen in there if (show := reads(seen)) or is_asked]
+    opened = iter(look_at_every(key, list(compress(there, shows)), at, show=True))
+    return [next(opened) if show else look(key, seen, at, show=False) for seen, show in zip(there, shows, strict=True) if show or is_asked]
 
 
 def _with_own(shelf: Shelf, mine: Mapping[str, Held], *, instead: bool) -> Iterable[Held]:

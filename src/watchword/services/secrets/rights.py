@@ -10,7 +10,6 @@ from watchword.services.secrets.shelves import Held
 
 SUBJECT: Final = "secrets"
 DESCRIBE, READ, CREATE, EDIT, DELETE = "describeSecret", "readValue", "create", "edit", "delete"
-_PLACE: Final = frozenset(("environment", "secretPath"))
 
 
 def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,29 +20,17 @@ def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str,
 class Rights:
     """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
 
-    __slots__ = ("_ability", "_action", "_environment", "_path", "_same")
+    __slots__ = ("_left", "all", "none")
 
     def __init__(self, scope: Scope, action: str, environment: str, path: str) -> None:
-        self._ability, self._action, self._environment, self._path = scope.ability, action, environment, path
-        self._same: bool | None = None
-        if scope.ability.looks_at(action, SUBJECT) <= _PLACE:
-            self._same = scope.ability.allows(action, SUBJECT, {"environment": environment, "secretPath": path})
-
-    @property
-    def none(self) -> bool:
-        """Whether no secret there passes, whatever it is called."""
-        return self._same is False
-
-    @property
-    def all(self) -> bool:
-        """Whether every secret there passes, whatever it is called."""
-        return self._same is True
+        self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
+        self.none = self._left.answer is False  # no secret there passes, whatever it is called
+        self.all = self._left.answer is True  # every one does
 
     def __call__(self, held: Held) -> bool:
         """Whether the action is allowed on this secret."""
-        if self._same is not None:
-            return self._same
-        return self._ability.allows(self._action, SUBJECT, in_place(self._environment, self._path, held.facts))
+        answer = self._left.answer
+        return self._left.allows(held.facts) if answer is None else answer
 
 
 def some(scope: Scope, action: str, place: Place) -> bool:
