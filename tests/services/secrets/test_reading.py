@@ -146,6 +146,26 @@ async def test_rules_on_names_and_tags_decide_secret_by_secret(any_api: Api) -> 
     assert [200, 403, 200] == [(await vault.call("GET", name, token=token)).status_code for name in ("APP_A", "DB_PASS", "OPEN")]
 
 
+async def test_values_that_may_not_be_read_are_hidden_in_their_places_and_left_out_of_folders_below(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.folder("/app")
+    for name in ("A", "DB_1", "B", "DB_2", "C"):
+        await vault.put(name, name.lower())
+        await vault.put(name, f"{name.lower()} below", path="/app")
+    reads_some = rule("readValue", secretName={"$glob": "DB_*"}) | {"inverted": True}
+    token = await vault.bot(rule("describeSecret", "readValue", environment="dev"), reads_some)
+
+    found = (await vault.every(token=token, recursive=True))["secrets"]
+
+    assert [("A", "a"), ("B", "b"), ("C", "c"), ("DB_1", HIDDEN), ("DB_2", HIDDEN)] == [
+        (one["secretKey"], one["secretValue"]) for one in found if one["secretPath"] == "/"
+    ]
+    assert [("A", "a below"), ("B", "b below"), ("C", "c below")] == [
+        (one["secretKey"], one["secretValue"]) for one in found if one["secretPath"] == "/app"
+    ]
+    assert [name.startswith("DB_") for name in ("A", "B", "C", "DB_1", "DB_2")] == [one["secretValueHidden"] for one in found[:5]]
+
+
 async def test_who_may_see_no_secret_of_a_name_does_not_learn_whether_there_is_one(api: Api) -> None:
     vault = await Vault.new(api)
     await vault.put("DB_PASS", "p")
