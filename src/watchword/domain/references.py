@@ -10,7 +10,7 @@ that is being expanded, one deeper than MAX_DEPTH, or one whose text would make 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -46,11 +46,48 @@ class Reference(msgspec.Struct, frozen=True):
         return Address(self.environment, self.path, self.key) if self.environment else Address(environment, path, self.key)
 
 
-class Source(msgspec.Struct, frozen=True):
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """A reference in a value: the text before it, how it is written, and what it means there, or None for what only looks like one."""
+
+    before: str
+    written: str
+    target: Address | None
+
+    def __repr__(self) -> str:
+        return f"Piece({self.target})"
+
+
+class Source(msgspec.Struct, eq=False):
     """A secret that references were resolved to: where it really is (imports may have led there), and its value as stored."""
 
     address: Address
     value: str
+    _pieces: Sequence[Piece] | None = None
+
+    def __repr__(self) -> str:
+        return f"Source({self.address})"
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """The references in the value in their order, taken apart once."""
+        if self._pieces is None:
+            self._pieces = _taken_apart(self.value, self.address) if "${" in self.value else ()
+        return self._pieces
+
+    @property
+    def targets(self) -> list[Address]:
+        """What the value refers to."""
+        return [piece.target for piece in self.pieces if piece.target is not None]
+
+
+def _taken_apart(value: str, at: Address) -> list[Piece]:
+    pieces, position = [], 0
+    for match in _REFERENCE.finditer(value):
+        reference = parse(match[1])
+        target = None if reference is None else reference.seen_from(at.environment, at.path)
+        pieces.append(Piece(value[position : match.start()], match[0], target))
+        position = match.end()
+    return pieces
 
 
 def parse(inner: str) -> Reference | None:
@@ -117,28 +154,26 @@ class Expander:
         self._calls -= 1
         height: int | None = 0
         parts: list[str] = []
-        size = position = 0
-        value = source.value
-        for match in _REFERENCE.finditer(value):
-            text, below = self._filled(match, source, stack)
+        size = taken = 0
+        for piece in source.pieces:
+            text, below = self._filled(piece, stack)
             if size + len(text) > MAX_EXPANDED:
-                text, below = match[0], None
-            parts += (value[position : match.start()], text)
-            size += len(parts[-2]) + len(text)
-            position = match.end()
+                text, below = piece.written, None
+            parts += (piece.before, text)
+            size += len(piece.before) + len(text)
+            taken += len(piece.before) + len(piece.written)
             height = None if height is None or below is None else max(height, below)
-        parts.append(value[position:])
+        parts.append(source.value[taken:])
         expanded = "".join(parts)
         if height is not None:
             self._done[source.address] = expanded, height
         return expanded, height
 
-    def _filled(self, match: re.Match[str], source: Source, stack: tuple[Address, ...]) -> tuple[str, int | None]:
-        reference = parse(match[1])
-        target = self._sources.get(reference.seen_from(source.address.environment, source.address.path)) if reference else None
+    def _filled(self, piece: Piece, stack: tuple[Address, ...]) -> tuple[str, int | None]:
+        target = None if piece.target is None else self._sources.get(piece.target)
         if target is None:
-            return match[0], 0
+            return piece.written, 0
         if target.address in stack or len(stack) > MAX_DEPTH or self._calls <= 0:
-            return match[0], None
+            return piece.written, None
         text, height = self._expand(target, (*stack, target.address))
         return text, None if height is None else height + 1

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from watchword.domain.errors import PermissionDenied
-from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, one_line, references
+from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, one_line
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer
@@ -43,12 +43,7 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
 
 def _asked(level: Sequence[Source], known: Mapping[Address, Source | None]) -> dict[Address, Address]:
     """What the values of this level refer to and is not known yet, with one that refers to it."""
-    return {
-        address: source.address
-        for source in level
-        for reference in references(source.value)
-        if (address := reference.seen_from(source.address.environment, source.address.path)) not in known
-    }
+    return {address: source.address for source in level for address in source.targets if address not in known}
 
 
 async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address]) -> dict[Address, tuple[Place, Held]]:
@@ -106,7 +101,7 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Sourc
 
 def filled(expander: Expander, source: Source, *, on_one_line: bool) -> str:
     """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding."""
-    if not references(source.value):
+    if not source.targets:
         return source.value
     value = expander.value(source)
     return one_line(value) if on_one_line else value
