@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from watchword.store.cache import Cache, Entry, Fresh
+from watchword.store.cache import Cache, Entry, Fresh, LoadEach
 from watchword.store.engine import Store, StoreDown, Tx
 
 
@@ -127,6 +128,89 @@ async def test_a_request_that_is_cancelled_takes_nobody_with_it(postgres_store: 
 
     assert [0] * 5 == await asyncio.gather(*others)
     assert (True, True) == (first.cancelled(), second.cancelled())
+
+
+class Views:
+    """Counts the views that are opened."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = 0
+        read = store.read
+
+        def counted() -> Any:
+            self.opened += 1
+            return read()
+
+        monkeypatch.setattr(store, "read", counted)
+
+
+async def test_loads_that_come_together_share_a_view(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, views = Cache(postgres_store, 100), Views(postgres_store, monkeypatch)
+    loads = [Held(f"identity/{n}", "org/1") for n in range(20)]
+    for n, load in enumerate(loads):
+        load.value = n
+    await change(postgres_store, "identity/3", "org/1")
+
+    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load) for n, load in enumerate(loads)])
+
+    assert list(range(20)) == found
+    assert 1 == views.opened
+    entry = cache.peek(3)
+    assert entry is not None
+    assert (("identity/3", 1), ("org/1", 1)) == entry.stamp
+
+
+async def test_a_load_that_takes_long_is_not_in_the_way_of_others(postgres_store: Store) -> None:
+    cache, slow = Cache(postgres_store, 100), Held()
+    slow.gate = asyncio.Event()
+    first = asyncio.create_task(Fresh(postgres_store, cache).get("slow", slow))
+    await slow.begun.wait()
+
+    others = [await Fresh(postgres_store, cache).get(n, Held()) for n in range(3)]
+    slow.gate.set()
+
+    assert ([0] * 3, 0) == (others, await first)
+
+
+async def test_what_is_wrong_with_one_load_is_not_told_to_those_who_share_its_view(postgres_store: Store) -> None:
+    cache = Cache(postgres_store, 100)
+
+    async def failing(tx: Tx) -> Any:
+        return await tx.all(text("SELECT 1 / 0"))
+
+    asked = [Held(), failing, Held()]
+    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load) for n, load in enumerate(asked)], return_exceptions=True)
+
+    assert (0, 0) == (found[0], found[2])
+    assert isinstance(found[1], Exception)
+    assert 2 == len(cache)
+
+
+async def test_loads_that_can_be_one_are_one(postgres_store: Store) -> None:
+    cache, asked = Cache(postgres_store, 100), []
+
+    async def each(tx: Tx, about: Any) -> list[tuple[int, tuple[str, ...]]]:
+        del tx
+        asked.append(sorted(about))
+        return [(n * 10, ("org/1",)) for (n,) in about]
+
+    load = LoadEach(each)
+    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load, n) for n in range(5)])
+    alone = await Fresh(postgres_store, cache).get(7, load, 7)
+
+    assert ([0, 10, 20, 30, 40], 70) == (found, alone)
+    assert [[(0,), (1,), (2,), (3,), (4,)], [(7,)]] == asked
+
+
+async def test_whoever_comes_when_a_view_ends_is_served(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody may be left waiting for a view that has just looked for the last time whether somebody waits."""
+    monkeypatch.setattr("watchword.store.cache._AT_ONCE", 1)
+    cache = Cache(postgres_store, 100)
+
+    async with asyncio.timeout(30):
+        found = [await Fresh(postgres_store, cache).get(n, Held()) for n in range(3)]
+
+    assert [0] * 3 == found
 
 
 @pytest.mark.parametrize("capacity", [0, 2, 7, 100])

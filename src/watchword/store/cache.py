@@ -6,15 +6,17 @@ entry's stamp old, and loads again (architecture 7). Loads of one key are shared
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from watchword.store.engine import Store, Tx
+from watchword.store.engine import Store, StoreDown, Tx
 
-Load = Callable[..., Awaitable[tuple[Any, tuple[str, ...]]]]  # of a view and what else is given: a value, and its families
-LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, tuple[Any, tuple[str, ...]]]]]
+Loaded = tuple[Any, tuple[str, ...]]  # a value, and its families
+Load = Callable[..., Awaitable[Loaded]]  # of a view and what else is given
+LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, Loaded]]]
 _NONE = -1  # no family has this version
+_AT_ONCE = 2  # views
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +29,21 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def families(self) -> tuple[str, ...]:
         """What it depends on."""
         return tuple([family for family, _ in self.stamp])
+
+
+class LoadEach:
+    """A loader that can load several of its kind at once: `each` takes the view and, for each of them, what else is given."""
+
+    def __init__(self, each: Callable[[Tx, Sequence[Any]], Awaitable[Sequence[Loaded]]]) -> None:
+        self.each = each
+
+    async def __call__(self, tx: Tx, *about: Any) -> Loaded:
+        """Load one."""
+        (loaded,) = await self.each(tx, [about])
+        return loaded
+
+
+_Waiting = tuple[Load, tuple[Any, ...], asyncio.Future[Entry]]
 
 
 class _Generations:
@@ -54,6 +71,74 @@ class _Generations:
         self.old.pop(key, None)
 
 
+class _Views:
+    """Views that loads share: those that wait at one moment see one state, and together ask for the versions it has.
+
+    Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three times what most
+    loads do. Few are open at once, so that loads gather; but not one, so that a load which takes long is not in everybody's way.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[_Waiting] = []
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def load(self, load: Load, about: tuple[Any, ...]) -> Entry:
+        """The value and its families' versions as they are in a view that begins after this call. Raises what `load` does, StoreDown."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Entry] = loop.create_future()
+        self._waiting.append((load, about, future))
+        if len(self._waiting) == 1 and len(self._open) < _AT_ONCE:
+            self._open.add(loop.create_task(self._serve()))
+        return await future
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._answer([one for one in batch if not one[2].done()])
+        finally:  # at once, for who comes now must know that nobody serves any more
+            self._open.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            async with self._store.read() as tx:
+                entries = await _stamped(tx, await _loaded(tx, batch))
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
+            if len(batch) > 1 and not isinstance(error, StoreDown):
+                for one in batch:  # it is the fault of one, and not of the others
+                    await self._answer([one])
+                return
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, _, future), entry in zip(batch, entries, strict=True):
+            if not future.done():
+                future.set_result(entry)
+
+
+async def _loaded(tx: Tx, batch: Sequence[_Waiting]) -> list[Loaded]:
+    """What these load, in their order; loads that can be one are one."""
+    found: dict[int, Loaded] = {}
+    together: dict[LoadEach, list[int]] = {}
+    for at, (load, about, _) in enumerate(batch):
+        if isinstance(load, LoadEach):
+            together.setdefault(load, []).append(at)
+        else:
+            found[at] = await load(tx, *about)
+    for each, places in together.items():
+        found.update(zip(places, await each.each(tx, [batch[at][1] for at in places]), strict=True))
+    return [found[at] for at in range(len(batch))]
+
+
+async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[Entry]:
+    """Entries of what was loaded in this view, with the versions it sees."""
+    unique = tuple({family for _, families in loaded for family in families})
+    versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
+    return [Entry(value, tuple([(family, versions[family]) for family in families])) for value, families in loaded]
+
+
 class Cache:
     """Bounded by weight; the least recently loaded or used half goes when it is full.
 
@@ -66,6 +151,7 @@ class Cache:
         self._light = _Generations(capacity)
         self._heavy = _Generations(capacity)
         self._loading: dict[Hashable, asyncio.Future[Entry]] = {}
+        self._views = None if store.is_inline else _Views(store)
 
     def __len__(self) -> int:
         return sum(len(room.young) + len(room.old) for room in (self._light, self._heavy))
@@ -103,9 +189,7 @@ class Cache:
         future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:
-            async with self._store.read() as tx:
-                value, families = await load(tx, *about)
-                entry = Entry(value, tuple(zip(families, await tx.versions(families), strict=True)))
+            entry = await (self._alone(load, about) if self._views is None else self._views.load(load, about))
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -115,23 +199,25 @@ class Cache:
             raise
         else:
             future.set_result(entry)
-            if families:  # what depends on nothing (somebody's wrong guess) is not worth a place
+            if entry.stamp:  # what depends on nothing (somebody's wrong guess) is not worth a place
                 self._keep(key, entry)
             return entry
         finally:
             del self._loading[key]
 
+    async def _alone(self, load: Load, about: tuple[Any, ...]) -> Entry:
+        async with self._store.read() as tx:
+            value, families = await load(tx, *about)
+            return Entry(value, tuple(zip(families, await tx.versions(families), strict=True)))
+
     async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, Entry]:
         """Read the values of several keys and their families' versions in one snapshot and keep them."""
-        found: dict[Hashable, Entry] = {}
         async with self._store.read() as tx:
             loaded = await load(tx, keys)
-            unique = tuple({family for _, families in loaded.values() for family in families})
-            versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
-        for key, (value, families) in loaded.items():
-            found[key] = Entry(value, tuple([(family, versions[family]) for family in families]))
-            if families:
-                self._keep(key, found[key])
+            found = dict(zip(loaded, await _stamped(tx, list(loaded.values())), strict=True))
+        for key, entry in found.items():
+            if entry.stamp:
+                self._keep(key, entry)
         return found
 
 

@@ -26,12 +26,8 @@ _WEIGHTS = prepare(
 )
 _NAMED = select(*_columns).where(any_of(_s.c.folder_id, "of"), any_of(_s.c.key, "keys")).order_by(_s.c.key, _s.c.id)
 _NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(_NAMED), prepare(_NAMED.with_for_update())
-_PICKED = prepare(
-    select(*_columns)
-    .where(any_pair(_s.c.folder_id, _s.c.key, "folders", "keys"))
-    .order_by(_s.c.folder_id, _s.c.key, _s.c.id)
-    .with_for_update()
-)
+_PICKED = select(*_columns).where(any_pair(_s.c.folder_id, _s.c.key, "folders", "keys")).order_by(_s.c.folder_id, _s.c.key, _s.c.id)
+_PICKED_TO_READ, _PICKED_TO_CHANGE = prepare(_PICKED), prepare(_PICKED.with_for_update())
 _AT_ONCE = 64
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
 _BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
@@ -81,13 +77,14 @@ async def named(tx: Tx, folder_ids: Collection[str], keys: Collection[str], *, t
     return SECRETS.every(rows)
 
 
-async def picked(tx: Tx, pairs: Collection[tuple[str, str]]) -> list[StoredSecret]:
-    """The secrets with these (folder, key), shared and personal, kept from being changed by other units."""
+async def picked(tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool = False) -> list[StoredSecret]:
+    """The secrets with these (folder, key), shared and personal. `to_change` keeps other units from changing them."""
     found: list[StoredSecret] = []
+    statement = _PICKED_TO_CHANGE if to_change else _PICKED_TO_READ
     ordered = sorted(pairs)  # as in every process, so that two units seldom wait for each other
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
-        found += SECRETS.every(await tx.all(_PICKED, folders=[pair[0] for pair in some], keys=[pair[1] for pair in some]))
+        found += SECRETS.every(await tx.all(statement, folders=[pair[0] for pair in some], keys=[pair[1] for pair in some]))
     return found
 
 

@@ -107,6 +107,6 @@ async def _read(tx: Tx, entries: Sequence[FolderWrite]) -> dict[str, _Folder]:
     adding = {entry.folder_id for entry in entries if entry.adds}
     counts = await secrets.counts(tx, adding) if adding else {}
     found = {entry.folder_id: _Folder(counts.get(entry.folder_id, 0)) for entry in entries}
-    for row in await secrets.picked(tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}):
+    for row in await secrets.picked(tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True):
         found[row.folder_id].put(row)
     return found

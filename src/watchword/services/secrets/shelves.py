@@ -14,6 +14,7 @@ from watchword.domain.model.secrets import SecretMetadata, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.places import Place
 from watchword.store import secrets, versions
+from watchword.store.cache import LoadEach
 from watchword.store.engine import Tx
 
 WHOLE_COUNT: Final = 2_000
@@ -179,13 +180,21 @@ async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> H
     return found
 
 
-async def _load_one(tx: Tx, place: Place, key: str, user_id: str | None) -> tuple[Held | None, tuple[str, ...]]:
-    folder_id, project_id = place.folder.id, place.folder.project_id
-    rows = [row for row in await secrets.named(tx, [folder_id], [key]) if row.user_id == user_id]
-    labels = await _labels(tx, project_id, rows)
-    if not rows or len(rows[0].value) > KEPT_BYTES:
-        return (held(rows[0], labels) if rows else None), ()
-    return held(rows[0], labels), (versions.folder(folder_id), versions.tree(project_id))
+async def _load_each(tx: Tx, asked: Sequence[tuple[Place, str, str | None]]) -> list[tuple[Held | None, tuple[str, ...]]]:
+    rows = await secrets.picked(tx, {(place.folder.id, key) for place, key, _ in asked})
+    labels = {id: await _labels(tx, id, rows) for id in {row.project_id for row in rows if row.tag_ids}}
+    named = {(row.folder_id, row.key, row.user_id): row for row in rows}
+    found: list[tuple[Held | None, tuple[str, ...]]] = []
+    for place, key, user_id in asked:
+        folder_id, project_id = place.folder.id, place.folder.project_id
+        row = named.get((folder_id, key, user_id))
+        secret = None if row is None else held(row, labels.get(project_id, {}))
+        keeps = row is not None and len(row.value) <= KEPT_BYTES
+        found.append((secret, (versions.folder(folder_id), versions.tree(project_id)) if keeps else ()))
+    return found
+
+
+_load_one = LoadEach(_load_each)
 
 
 async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
