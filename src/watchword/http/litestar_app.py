@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.plugins import PluginProtocol
 from litestar.types import ASGIApp
 
 from watchword.domain.errors import NotFound
@@ -27,10 +28,18 @@ def build(routes: Sequence[Route], edge: EdgeOf) -> Litestar:
     for route in routes:
         path, places = _numbered(route.path)
         by_path.setdefault(path, {})[route.method] = (route, places)
-    return Litestar(
+    return _Plain(
         route_handlers=[_handler(path, by_method, edge) for path, by_method in by_path.items()], openapi_config=None, debug=False,
         logging_config=None, exception_handlers={HTTPException: _pass_on, Exception: _pass_on},
     )  # fmt: skip
+
+
+class _Plain(Litestar):
+    """Without the plugins for libraries that happen to be installed: nothing here is read or written by Litestar, and they take long to import."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return plugins
 
 
 def _numbered(path: str) -> tuple[str, Places]:
