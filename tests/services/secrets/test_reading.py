@@ -10,7 +10,7 @@ from tests.house import Api
 from tests.vault import Vault, rule
 from watchword.domain.secret_text import HIDDEN
 from watchword.services.secrets import shelves
-from watchword.store import schema
+from watchword.store import schema, secrets
 from watchword.store.cache import Fresh
 
 V4 = "/api/v4/secrets"
@@ -233,6 +233,41 @@ async def test_a_large_folder_answers_as_a_small_one_does(any_api: Api, small_sh
     assert "v7 zero" == (await vault.values(expandSecretReferences=True))["K7"]
     await vault.change("K3", secretValue="new")
     assert "new" == await vault.value("K3")
+    assert "new" == (await vault.values())["K3"]
+
+
+async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(any_api: Api, small_shelves: Any, monkeypatch: Any) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("old")
+    for name in ("A", "B", "C", "D", "E"):
+        await vault.put(name, name.lower(), tagIds=[tag])
+    reads, in_folders = 0, secrets.in_folders
+
+    async def counted(tx: Any, folder_ids: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await in_folders(tx, folder_ids)
+
+    monkeypatch.setattr(secrets, "in_folders", counted)
+
+    by_name = [await vault.value("A"), (await vault.call("GET", "NOPE")).status_code, reads]
+    lists = [len(await vault.values()), len(await vault.values()), await vault.value("B"), reads]
+    await any_api.ok("PATCH", f"/api/v1/workspace/{vault.project_id}/tags/{tag}", {"slug": "new", "color": "#000"})
+    after = [{one["tags"][0]["slug"] for one in (await vault.every())["secrets"]}, reads]
+
+    assert (["a", 404, 0], [5, 5, "b", 1], [{"new"}, 2]) == (by_name, lists, after)
+
+
+async def test_a_folder_too_large_to_keep_is_read_for_each_list(any_api: Api, small_shelves: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shelves, "LISTED_BYTES", 100)
+    vault = await Vault.new(any_api)
+    for name in ("A", "B", "C", "D"):
+        await vault.put(name, name.lower())
+
+    before = await vault.values()
+    await vault.change("B", secretValue="new")
+
+    assert ({"A": "a", "B": "b", "C": "c", "D": "d"}, "new") == (before, (await vault.values())["B"])
     assert 404 == (await vault.call("GET", "NOPE")).status_code
 
 

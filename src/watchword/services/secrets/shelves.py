@@ -1,6 +1,7 @@
 """What folders hold, through the cache: values stay sealed there and are opened for each request.
 
-A folder with very many secrets, or large ones, is not kept whole: its secrets are kept one by one, by name.
+A folder with very many secrets, or large ones, is not read whole for one of them: its secrets are kept one by one, by name. Only
+a list has it kept, for the next list.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from watchword.store.engine import Tx
 WHOLE_COUNT: Final = 2_000
 WHOLE_BYTES: Final = 1024 * 1024
 WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request loads into the cache
+LISTED_BYTES: Final = 16 * 1024 * 1024  # a folder with more than this is read from the database for each list
 KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
 MAX_LISTED: Final = 256 * 1024 * 1024
 
@@ -131,11 +133,16 @@ async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str,
         else:
             whole.append(folder_id)
             room -= weight.size
-    rows = await secrets.in_folders(tx, whole) if whole else []
+    return found | (await _read(tx, project_id, whole) if whole else {})
+
+
+async def _read(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
+    rows = await secrets.in_folders(tx, folder_ids)
     labels = await _labels(tx, project_id, rows)
-    by_folder: dict[str, list[Held]] = {id: [] for id in whole}
+    by_folder: dict[str, list[Held]] = {id: [] for id in folder_ids}
     for row in rows:
         by_folder[row.folder_id].append(held(row, labels))
+    found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
     for folder_id, items in by_folder.items():
         has_tags = any(item.secret.tag_ids for item in items)
         own = versions.folder(folder_id)
@@ -201,16 +208,17 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
     """What several folders hold, whole also where that is too much to keep."""
     found = await shelves(ctx, project_id, folder_ids)
     large = [folder_id for folder_id, there in found.items() if not there.is_whole]
+
+    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
+        weights = await secrets.weights(tx, [key[1] for key in keys])
+        if sum(weight.size for weight in weights.values()) > MAX_LISTED:
+            raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
+        read = await _read(tx, project_id, list(weights))
+        return {("listed", id): (shelf, families if weights[id].size <= LISTED_BYTES else ()) for id, (shelf, families) in read.items()}
+
     if large:
-        async with ctx.view() as tx:
-            if sum(weight.size for weight in (await secrets.weights(tx, large)).values()) > MAX_LISTED:
-                raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
-            rows = await secrets.in_folders(tx, large)
-            labels = await _labels(tx, project_id, rows)
-        by_folder: dict[str, list[Held]] = {id: [] for id in large}
-        for row in rows:
-            by_folder[row.folder_id].append(held(row, labels))
-        found |= {folder_id: _shelf(items) for folder_id, items in by_folder.items()}
+        listed = await ctx.fresh.many([("listed", folder_id) for folder_id in large], load)
+        found |= {folder_id: listed["listed", folder_id] for folder_id in large}
     return found
 
 
