@@ -96,7 +96,9 @@ class _Views:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await self._answer([one for one in batch if not one[2].done()])
+                wanted = [one for one in batch if not one[2].done()]
+                if wanted:
+                    await self._answer(wanted)
         finally:  # at once, for who comes now must know that nobody serves any more
             self._open.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
