@@ -209,8 +209,8 @@ class Cache:
 
     async def _alone(self, load: Load, about: tuple[Any, ...]) -> Entry:
         async with self._store.read() as tx:
-            value, families = await load(tx, *about)
-            return Entry(value, tuple(zip(families, await tx.versions(families), strict=True)))
+            (entry,) = await _stamped(tx, [await load(tx, *about)])
+            return entry
 
     async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, Entry]:
         """Read the values of several keys and their families' versions in one snapshot and keep them."""
