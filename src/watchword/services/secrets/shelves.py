@@ -21,7 +21,7 @@ from watchword.store.engine import Tx
 WHOLE_COUNT: Final = 2_000
 WHOLE_BYTES: Final = 1024 * 1024
 WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request loads into the cache
-LISTED_BYTES: Final = 16 * 1024 * 1024  # a folder with more than this is read from the database for each list
+LISTED_BYTES: Final = 16 * 1024 * 1024  # the same of those that are too large for that: more is read from the database for each list
 KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
 MAX_LISTED: Final = 256 * 1024 * 1024
 
@@ -211,10 +211,11 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
         weights = await secrets.weights(tx, [key[1] for key in keys])
-        if sum(weight.size for weight in weights.values()) > MAX_LISTED:
+        together = sum(weight.size for weight in weights.values())
+        if together > MAX_LISTED:
             raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
         read = await _read(tx, project_id, list(weights))
-        return {("listed", id): (shelf, families if weights[id].size <= LISTED_BYTES else ()) for id, (shelf, families) in read.items()}
+        return {("listed", id): (shelf, families if together <= LISTED_BYTES else ()) for id, (shelf, families) in read.items()}
 
     if large:
         listed = await ctx.fresh.many([("listed", folder_id) for folder_id in large], load)
