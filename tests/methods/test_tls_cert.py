@@ -310,6 +310,7 @@ async def test_a_subject_that_cannot_be_read_bears_no_name():
     assert await refused(text, using=config(allowed_common_names="agent")) == "common_name"
 
 
+@example(422, b"\x01")  # a version that there is none of
 @example(15, b"\x80")  # a serial number below zero
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn:cryptography.utils.CryptographyDeprecationWarning")
 @given_some(st.integers(0, 700), st.binary(min_size=1, max_size=4))

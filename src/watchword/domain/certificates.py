@@ -20,7 +20,7 @@ def chain_of(text: str) -> list[x509.Certificate]:
     """The presented certificates, the client's first; a proxy sends them URL-encoded."""
     try:
         chain = x509.load_pem_x509_certificates((unquote(text) if "%" in text else text).encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return []
     return chain if len(chain) <= MOST_CERTIFICATES else []
 

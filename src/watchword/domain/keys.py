@@ -113,7 +113,7 @@ def key_from_pem(text: str) -> Key:
         return _key(load_pem_public_key(data))
     except UnusableKeyError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise UnusableKeyError("not a PEM public key or certificate") from error
 
 
@@ -129,7 +129,7 @@ def key_from_jwk(jwk: Mapping[str, Any]) -> Key:
         key = _key(read(jwk))
     except UnusableKeyError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise UnusableKeyError("the numbers are not those of a public key") from error
     return msgspec.structs.replace(
         key,

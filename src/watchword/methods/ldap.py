@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, normal_list
@@ -58,7 +58,7 @@ def check(config: Config) -> Config:
     if config.ldap_ca_certificate and config.ldap_ca_certificate.strip():
         try:
             load_pem_x509_certificates(config.ldap_ca_certificate.encode())
-        except ValueError as error:
+        except (ValueError, InvalidVersion) as error:
             raise issue("ldapCaCertificate", "must be one or more certificates in PEM") from error
     fields = config.allowed_fields and tuple(AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields)
     return msgspec.structs.replace(config, url=config.url.strip(), search_filter=template, allowed_fields=fields)

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
 from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list
@@ -35,7 +35,7 @@ def check(config: Config) -> Config:
     """The configuration as it is stored: CAs in PEM, names with a known prefix."""
     try:
         authorities = load_pem_x509_certificates(config.ca_certificate.encode())
-    except ValueError as error:
+    except (ValueError, InvalidVersion) as error:
         raise issue("caCertificate", "must be one or more certificates in PEM") from error
     if not all(is_authority(one) for one in authorities):
         raise issue("caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client")
