@@ -1,7 +1,6 @@
 """Migrations from empty make exactly the tables of `schema.py`, on both engines, all or nothing."""
 
 import asyncio
-import importlib.util
 import re
 import shutil
 import sqlite3
@@ -23,8 +22,6 @@ from tests.postgres import Server, fresh_database
 from watchword.store import migrate
 from watchword.store.schema import metadata
 
-ROOT = Path(__file__).parent.parent.parent
-FIRST = ROOT / "src/watchword/store/migrations/versions/0001_first.py"
 COMPARED = {"compare_type": True, "compare_server_default": True}
 DESCRIBED = (
     """SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || coalesce(column_default, '') AS line
@@ -32,14 +29,6 @@ DESCRIBED = (
     "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
 )
-
-
-def generated() -> str:
-    spec = importlib.util.spec_from_file_location("first_migration", ROOT / "tools/first_migration.py")
-    assert spec and spec.loader
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool.written()
 
 
 def on(dsn: str) -> Any:
@@ -106,31 +95,12 @@ async def test_migrations_from_empty_equal_the_schema_on_postgresql(postgres: Se
 
 
 @pytest.fixture
-def written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The first migration as the tool writes it, in the place of the one that is there."""
+def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The newest migration, in a copy of all of them that a test may change."""
     here = tmp_path / "migrations"
     shutil.copytree(migrate.HERE, here, ignore=shutil.ignore_patterns("__pycache__"))
-    first = here / "versions/0001_first.py"
-    first.write_text(generated())
     monkeypatch.setattr(migrate, "HERE", here)
-    return first
-
-
-async def test_what_the_tool_writes_makes_the_tables_of_the_schema(tmp_path: Path, postgres: Server, written_out: Path) -> None:
-    await migrate.upgrade(f"sqlite:///{tmp_path / 'migrated.db'}")
-
-    assert made(tmp_path / "made.db") == described(tmp_path / "migrated.db")
-    async with fresh_database(postgres.dsn) as migrated, fresh_database(postgres.dsn) as empty:
-        await migrate.upgrade(migrated)
-
-        assert await made_there(empty) == await described_there(migrated)
-
-
-def test_the_first_migration_is_what_the_tool_writes() -> None:
-    if "create_all" in FIRST.read_text():
-        pytest.skip("the first migration is not written out yet: python tools/first_migration.py")
-
-    assert generated() == FIRST.read_text()
+    return next((here / "versions").glob(f"{migrate.HEAD}_*.py"))
 
 
 def test_the_newest_migration_is_the_one_a_start_looks_for() -> None:
@@ -151,17 +121,17 @@ async def test_several_processes_may_start_on_an_empty_database_at_once(tmp_path
             assert migrate.HEAD == await migrate.current(url)
 
 
-async def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path, postgres: Server, written_out: Path) -> None:
+async def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path, postgres: Server, newest: Path) -> None:
     """A start that is killed half way must not make the next one fail on tables that are there already."""
     path = tmp_path / "watchword.db"
-    whole = written_out.read_text()
+    whole = newest.read_text()
     async with fresh_database(postgres.dsn) as dsn:
         for url in (f"sqlite:///{path}", dsn):
-            written_out.write_text(whole + '    raise RuntimeError("broken off")\n')
+            newest.write_text(whole + '    raise RuntimeError("broken off")\n')
             with pytest.raises(RuntimeError, match="broken off"):
                 await migrate.upgrade(url)
             left = described(path) if url.startswith("sqlite") else await described_there(url)
-            written_out.write_text(whole)
+            newest.write_text(whole)
             await migrate.upgrade(url)
 
             assert [] == left

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 HERE = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = max(file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py"))  # migrations are numbered in their order
 
 
 async def upgrade(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The first tables. Written by tools/first_migration.py."""
+"""The first tables. Frozen: databases were made with it, so a change of the tables is a new migration."""
 
 import sqlalchemy as sa
 from alembic import op
