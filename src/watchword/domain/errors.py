@@ -19,6 +19,7 @@
 `message` is what the caller may read: it says what the caller can do, and holds no secret.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ class Refusal(Exception):
     status: ClassVar[int] = 400
     name: ClassVar[str] = "BadRequest"
     default: ClassVar[str] = "The request cannot be served"
+    retry_after: int | None = None  # seconds, for the header Retry-After
 
     def __init__(self, message: str = "", *, details: Any = None) -> None:
         self.message = message or self.default
@@ -154,10 +156,15 @@ class Invalid(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """Try again later."""
+    """The caller asks more often than it may; `retry_after` whole seconds from now it may ask again (RFC 9110, 10.2.3)."""
 
     status = 429
     name = "RateLimitError"
+    default = "Too many requests: wait before you try again"
+
+    def __init__(self, message: str = "", *, retry_after: float = 1, details: Any = None) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = max(1, math.ceil(retry_after))
 
 
 class Unavailable(Refusal):
@@ -166,3 +173,4 @@ class Unavailable(Refusal):
     status = 503
     name = "ServiceUnavailable"
     default = "The service is not available right now, try again"
+    retry_after = 1

@@ -236,8 +236,8 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
             body |= {"error": "Bad Request", "code": "FST_ERR_BAD_URL"}
         if error.message.startswith("Route ") and isinstance(error, NotFound):
             body = {"message": error.message, "error": "Not Found", "statusCode": 404, "reqId": request_id}
-        if error.status in {429, 503}:
-            headers.append((b"retry-after", b"1"))
+        if error.retry_after is not None:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
     else:
         body = {"reqId": request_id, "statusCode": 500, "message": "Something went wrong", "error": "InternalServerError"}
         return 500, bodies.encode(body), headers

@@ -152,7 +152,7 @@ def _refused(refusal: Refusal, request: Incoming, request_id: str) -> Reply:
         code, status = "invalid_token", 401
     elif refusal.status in (429, 503):
         code, status = "temporarily_unavailable", refusal.status
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(refusal.retry_after or 1)
     elif refusal.status == 403:
         code, status = "access_denied", 403
     if status == 401:
