@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tests.cli.serving import watchword
 from watchword.cli.main import COMMANDS, main
+from watchword.cli.output import printable
 from watchword.settings import OPTIONS
 
 BOOT = ("bootstrap", "--email", "admin@example.com", "--password", "correct horse battery", "--organization", "Acme")
@@ -62,6 +63,16 @@ def test_all_faults_of_the_settings_are_named_at_once_and_end_with_2() -> None:
     assert 2 == ended.returncode
     for fault in ("--workers", "--max-body", "WATCHWORD_PORT", "WATCHWORD_NONSENSE"):
         assert fault in ended.stderr
+
+
+def test_what_a_terminal_would_obey_is_written_out() -> None:
+    assert "\\x1b]0;x\\x07 \\x9b31m \\u202eevil\\r\tä\n" == printable("\x1b]0;x\x07 \x9b31m \u202eevil\r\tä\n")
+
+
+def test_a_message_from_elsewhere_sends_no_control_characters_to_the_terminal() -> None:
+    _, _, err = invoked("config", "check", "--config-file", "\x1b[2Jhigh")
+
+    assert ("\x1b" not in err, "\\x1b[2Jhigh" in err) == (True, True)
 
 
 def test_faults_are_json_where_json_was_asked_for() -> None:

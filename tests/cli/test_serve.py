@@ -210,6 +210,7 @@ def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
         ]["id"]
         place = ("--url", server.url, "--token", token, "--project", project, "--environment", "dev")
         (tmp_path / "in.env").write_text('A=1\nB="two words"\n')
+        (tmp_path / "out.json").touch(0o644)
 
         planned = watchword("secrets", "import", *place, str(tmp_path / "in.env"), "--dry-run", "--output", "json")
         done = watchword("secrets", "import", *place, str(tmp_path / "in.env"))

@@ -1,5 +1,11 @@
 """Secrets as files: what is written is read back, and what people write is understood."""
 
+import csv
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +21,7 @@ _values = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n
 @given(items=st.dictionaries(_names, _values, max_size=5))
 def test_what_is_written_is_read_back(format: Format, items: dict[str, str]) -> None:
     if format == "dotenv":
-        items = {key: value.replace("\r\n", "\n") for key, value in items.items()}
+        items = {key: value.replace("\0", "") for key, value in items.items() if not key.startswith("-")}
     given = tuple(Item(key, value) for key, value in items.items())
 
     assert given == load(format, dump(format, given))
@@ -99,3 +105,94 @@ def test_yaml_texts_stay_texts() -> None:
     assert ["8080", "yes", "2020-01-01", "null", "0x10"] == [
         item.value for item in load("yaml", "A: 8080\nB: yes\nC: 2020-01-01\nD: null\nE: 0x10\n")
     ]
+
+
+# --- what is run rather than read -------------------------------------------------------------------------------------------
+
+HOSTILE_NAMES = [
+    "a$(touch${IFS}x)", "b;touch${IFS}y;c", "`touch${IFS}z`", "A;touch${IFS}w;X", "a|b", "a&b", "a>b", "a<b", "a(b)", "a[$(id)]", "a+", "a{b,c}",
+    "~", "*", "?", "!", "a!b", "-f", "BASH_FUNC_ls%%", "a'b", 'a"b', "a#b", "a=b", "a,b", "@SUM(1)", "=1+1", "+cmd|'",
+]  # fmt: skip
+HOSTILE_VALUES = [
+    "", " ", "plain", "it's", 'say "x"', "$(touch x)", "`touch x`", "${HOME}", "$HOME", "a\\nb", "a\nb", "it's\na\\nb", "\n", "it's\n", "a\r\nb",
+    "it's\r\nb\r", "\r", "\t", "a\\", "it's\\", "\\\n'", "'", "''", "'\"'", "!!", "it's !x", "~", "a ~", "#", "a #b", "*", "ä\u2028€\U0001f511", "'; touch x; '",
+    '"; touch x; "', "$'\\x41'", "\x1b[31m", "\x81\x82'", "a=b", "(x)", "it's $(touch x) `touch x` $HOME \\$HOME \\\\",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_that_a_shell_would_run_is_refused_by_dotenv_and_by_no_other_format(name: str) -> None:
+    given = (Item("GOOD", "1"), Item(name, "2"))
+
+    with pytest.raises(BadFile) as refused:
+        dump("dotenv", given)
+
+    assert (True, False) == (repr(name) in str(refused.value), "GOOD" in str(refused.value))
+    for format in ("json", "yaml", "csv"):
+        assert given == load(format, dump(format, given))
+
+
+def test_all_names_that_are_refused_are_named() -> None:
+    with pytest.raises(BadFile, match=r"'a;b', 'c;d'; a name there"):
+        dump("dotenv", [Item("a;b", ""), Item("GOOD", ""), Item("c;d", "")])
+
+
+def test_a_zero_character_is_no_value_of_a_variable() -> None:
+    with pytest.raises(BadFile, match="A") as refused:
+        dump("dotenv", [Item("A", "canary\0"), Item("B", "x")])
+
+    assert "canary" not in str(refused.value)
+
+
+def sourced(shell: str, text: str, names: list[str], folder: Path) -> list[str]:
+    """The values of variables after a shell read a file, and what else it left behind."""
+    (folder / "file.env").write_bytes(text.encode())
+    script = "set -a; . ./file.env || exit 9; set +a; " + "; ".join(f"printf '%s\\0' \"${name}\"" for name in names)
+    done = subprocess.run([shell, "-c", script], cwd=folder, capture_output=True, timeout=60, check=False)
+    assert (0, b"", ["file.env"]) == (done.returncode, done.stderr, [path.name for path in folder.iterdir()])
+    return done.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "sh"])
+def test_a_shell_that_reads_a_dotenv_file_gets_exactly_the_values(shell: str, tmp_path: Path) -> None:
+    path = shutil.which(shell)
+    assert path is not None or shell == "dash"
+    items = [Item(f"V{i}", value, "why $(touch x)\n; touch y") for i, value in enumerate(HOSTILE_VALUES)]
+
+    found = sourced(path or "/bin/sh", dump("dotenv", items), [item.key for item in items], tmp_path)
+
+    assert HOSTILE_VALUES == found
+    assert tuple(items) == load("dotenv", dump("dotenv", items))
+
+
+@given(value=st.text(st.sampled_from("\n\r\t'\"\\$`#=!~*;&|(){}[]<>? abänr"), max_size=12))
+def test_a_dotenv_value_of_any_signs_is_read_back_equal(value: str) -> None:
+    assert (Item("A", value),) == load("dotenv", dump("dotenv", [Item("A", value)]))
+
+
+def test_dotenv_files_with_the_line_ends_of_windows_are_understood() -> None:
+    text = "A=plain\r\nB='x\r\ny' # remark\r\nC=\"z\"\r\nD=\r\n"
+
+    assert ["plain", "x\ny", "z", ""] == [item.value for item in load("dotenv", text)]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "'=1", "''+1", "\uff1d1", "+cmd|' /C calc'!A0", "-----BEGIN KEY-----"],
+)
+def test_a_spreadsheet_calculates_no_cell_of_a_csv_file(cell: str) -> None:
+    item = Item(cell, cell, cell)
+
+    text = dump("csv", [item])
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+
+    assert [["'" + cell] * 3] == rows[1:]
+    assert (item,) == load("csv", text)
+
+
+@pytest.mark.parametrize("cell", ["a=1", "1-1", "'", "'a", "''a", "a'=1"])
+def test_other_cells_of_a_csv_file_stay_as_they_are(cell: str) -> None:
+    item = Item(cell, cell)
+
+    assert [cell, cell, ""] == next(iter(list(csv.reader(io.StringIO(dump("csv", [item]))))[1:]))
+    assert (item,) == load("csv", dump("csv", [item]))

@@ -68,3 +68,25 @@ async def test_who_may_not_read_neither_exports_nor_learns_by_importing(api: Api
     assert 400 == out.status_code
     assert "canary" not in out.text
     assert guesses[0] == guesses[1]
+
+
+async def test_an_export_that_a_shell_would_run_is_refused_and_says_which_names(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("GOOD", "canary")
+    names = ["a$(touch${IFS}x)", "b;c"]
+    for name in names:
+        await api.ok(
+            "POST", "/api/v4/secrets/batch",
+            {"projectId": vault.project_id, "environment": "dev", "secrets": [{"secretKey": name, "secretValue": "canary"}]},
+        )  # fmt: skip
+    url = f"/api/v1/projects/{vault.project_id}/secrets/export"
+
+    refused = await api.get(url, query={"environment": "dev"})
+    whole = await api.get(url, query={"environment": "dev", "format": "json"})
+
+    assert (400, [True, True], False) == (
+        refused.status_code,
+        [repr(name) in refused.json()["message"] for name in names],
+        "canary" in refused.text,
+    )
+    assert sorted([*names, "GOOD"]) == sorted(whole.json())

@@ -1,5 +1,6 @@
 """What a command says: for people on a terminal, or as one JSON object for scripts; and how it ends."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
@@ -39,9 +40,26 @@ def is_json() -> bool:
     return ctx is not None and ctx.meta.get(_META) == "json"
 
 
+# What a terminal obeys instead of showing: control characters, and those that turn the direction of a text. Line breaks and tabs stay.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""The text with every sign that a terminal obeys written out (`\x1b`): names and messages may come from strangers."""
+    return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+class _Terminal(Console):
+    """A console on which no text moves the cursor, recolours, or renames the window."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, as `Console.print`."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
 def err() -> Console:
     """Where faults and progress go."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(data: Mapping[str, Any], text: Callable[[Console], None]) -> None:
@@ -49,7 +67,7 @@ def say(data: Mapping[str, Any], text: Callable[[Console], None]) -> None:
     if is_json():
         click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
     else:
-        text(Console(highlight=False, soft_wrap=True))
+        text(_Terminal(highlight=False, soft_wrap=True))
 
 
 def note(text: str) -> None:
@@ -66,7 +84,7 @@ def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
         lines = "\n".join(f"• {fault}" for fault in faults) if len(faults) > 1 else "".join(faults)
         console = err()
         if console.is_terminal:
-            console.print(Panel(lines, title=title, title_align="left", border_style="red"), markup=False)
+            console.print(Panel(printable(lines), title=title, title_align="left", border_style="red"), markup=False)
         else:
             console.print(f"{title}:\n{lines}" if len(faults) > 1 else f"{title}: {lines}", markup=False)
     raise Exit(code)

@@ -9,7 +9,7 @@ import httpx
 import rich_click as click
 from rich.console import Console
 
-from watchword.cli.output import FAILED, fail, is_json, output_option, say
+from watchword.cli.output import FAILED, fail, is_json, output_option, printable, say
 
 FORMATS = click.Choice(["dotenv", "json", "yaml", "csv"])
 
@@ -67,16 +67,23 @@ def _faults(reply: httpx.Response) -> list[str]:
 )
 @output_option
 def export_secrets(url: str, token: str, project: str, environment: str, path: str, kind: str, file: Path | None) -> None:
-    """Write the secrets of a folder, imports and references resolved, to a file or to standard output."""
+    """Write the secrets of a folder, imports and references resolved, to a file or to standard output.
+
+    A dotenv file is refused for names that a shell would take for more than a name, and says which.
+    In a CSV file, an apostrophe stands before cells that a spreadsheet would calculate; import takes it away again.
+    On a terminal, control characters are written out; in a file or a pipe they stay as they are.
+    """
     query = {"environment": environment, "secretPath": path, "format": kind}
     text = _asked("GET", url, token, f"/api/v1/projects/{project}/secrets/export", params=query).text
     if file is None:
         if is_json():
             say({"format": kind, "content": text}, lambda _: None)
         else:
-            sys.stdout.write(text)
+            sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
         return
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as written:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8", newline="") as written:
+        os.fchmod(written.fileno(), 0o600)  # a file that was there has a mode of its own
+        written.truncate()
         written.write(text)
     say({"format": kind, "file": str(file)}, lambda console: console.print(f"Written to {file}"))
 

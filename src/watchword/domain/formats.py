@@ -1,6 +1,9 @@
 """Secrets as files: dotenv, JSON, YAML and CSV, read and written.
 
 What is written here is read back equal, except that JSON and YAML files, being plain maps of names to values, carry no comments.
+
+Some of these files are run rather than read: a shell sources a dotenv file, a spreadsheet calculates the cells of a CSV file. Names and
+values come from whoever may write a secret, so nothing in a file may be taken for a command or a formula there.
 """
 
 import csv
@@ -32,7 +35,7 @@ class BadFile(ValueError):
 
 
 def dump(format: Format, items: Iterable[Item]) -> str:
-    """The items as the text of a file."""
+    """The items as the text of a file. Raises BadFile naming the items that the format cannot carry."""
     return _WRITERS[format](list(items))
 
 
@@ -47,29 +50,37 @@ def load(format: Format, text: str) -> tuple[Item, ...]:
 # --- dotenv -----------------------------------------------------------------------------------------------------------------
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\-]*")
+# What a dotenv file may call a variable: nothing in it means anything to a shell. A dot or a dash makes no name of a variable
+# there, but programs that read such files know them.
+_VARIABLE: Final = re.compile(r"[\w.][\w.\-]*")
+_SHOWN_NAMES: Final = 20
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
 _ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<key>[^\s=#'\"]+)[ \t]*=[ \t]*")
 _DOUBLE: Final = re.compile(r'"(?P<inside>(?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE: Final = re.compile(r"'(?P<inside>[^']*)'")
-_REST: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
+_REST: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|$)")
 
 
 def _quoted(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
-    if "'" not in value and "\r" not in value:
+    if "'" not in value:
         return f"'{value}'"
-    escaped = (
-        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("$", "\\$").replace("`", "\\`")
-    )
+    # What a shell and readers of dotenv files agree on: these four are escaped, and line breaks stand as they are.
+    escaped = re.sub(r'[\\"$`]', lambda sign: "\\" + sign[0], value)
     return f'"{escaped}"'
 
 
 def _write_dotenv(items: Sequence[Item]) -> str:
+    strange = [item.key for item in items if not _VARIABLE.fullmatch(item.key)]
+    if strange:
+        rule = "a name there has letters, digits, '_', '.' and '-' only, and does not begin with '-'"
+        raise BadFile(f"These names cannot stand in a dotenv file: {_names(strange)}; {rule}. The formats json and yaml take every name")
+    cut = [item.key for item in items if "\0" in item.value]
+    if cut:
+        raise BadFile(f"These values hold a zero character, which no variable can: {_names(cut)}. The format json takes every value")
     lines = []
     for item in items:
-        if not _ASSIGNMENT.fullmatch(f"{item.key}="):
-            raise BadFile(f"The name {item.key!r} cannot stand in a dotenv file")
         lines += [f"# {line}" for line in item.comment.splitlines()]
         lines.append(f"{item.key}={_quoted(item.value)}")
         if item.comment:
@@ -77,8 +88,14 @@ def _write_dotenv(items: Sequence[Item]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(repr(name) for name in names[:_SHOWN_NAMES]) + more
+
+
 def _read_dotenv(text: str) -> Iterable[Item]:
-    text = text.replace("\r\n", "\n")
+    if text.count("\n") == text.count("\r\n"):
+        text = text.replace("\r\n", "\n")  # written elsewhere; in a file of ours a carriage return belongs to a value
     position, comment = 0, list[str]()
     while position < len(text):
         end = text.find("\n", position)
@@ -188,14 +205,25 @@ def _read_yaml(text: str) -> Iterable[Item]:
 # --- CSV --------------------------------------------------------------------------------------------------------------------
 
 _HEAD: Final = ("key", "value", "comment")
+# A spreadsheet calculates a cell that begins so, and can run programs and send cells away while it does. One apostrophe before it
+# makes it a text, for people and spreadsheets alike; a cell that begins with apostrophes already gets one more, so that it can be undone.
+_FORMULA: Final = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
 _HEADS: Final = {"name": "key", "secretkey": "key", "secretvalue": "value", "secretcomment": "comment"}
 
 
 def _write_csv(items: Sequence[Item]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([_HEAD, *[(item.key, item.value, item.comment) for item in items]])
+    writer.writerows([_HEAD, *[tuple(map(_as_text, (item.key, item.value, item.comment))) for item in items]])
     return out.getvalue()
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _from_text(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _read_csv(text: str) -> Iterable[Item]:
@@ -211,7 +239,7 @@ def _read_csv(text: str) -> Iterable[Item]:
         raise BadFile("The first line must name the columns key and value")
     found = []
     for number, row in enumerate(rows[1:], 2):
-        fields = dict(zip(head, row, strict=False))
+        fields = dict(zip(head, map(_from_text, row), strict=False))
         if row and (not fields.get("key") or "value" not in fields):
             raise BadFile(f"Row {number} has no key or no value")
         if row:
