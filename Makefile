@@ -1,9 +1,18 @@
-# Needs Python 3.11 or newer and make; everything else comes from the lock files in requirements/.
+# Needs Python 3.11 or newer and make; everything else comes from the lock files in requirements/, by tools/venv.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# `make test PYTHON=python3.13` takes that interpreter, in a virtualenv of its own: .venv-3.13.
+ifeq ($(origin PYTHON),command line)
+VERSION := $(shell "$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) and print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+$(if $(VERSION),,$(error PYTHON=$(PYTHON) is no Python 3.11 or newer))
+VENV := .venv-$(VERSION)
+INTERPRETER := $(PYTHON)
+else
 VENV := .venv
+INTERPRETER :=
+endif
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 READY := $(VENV)/.ready
@@ -13,20 +22,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): requirements/dev.txt pyproject.toml
-	@python=""; \
-	for candidate in python3.13 python3.12 python3.11 python3 python; do \
-	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
-	done; \
-	if [ -z "$$python" ]; then echo "Watchword needs Python 3.11 or newer, and none was found on the PATH." >&2; exit 1; fi; \
-	if ! $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
-	  echo "Making $(VENV) with $$("$$python" --version)"; \
-	  "$$python" -m venv --clear $(VENV) || { echo "This Python cannot make a virtualenv (on Debian: install python3-venv)." >&2; exit 1; }; \
-	fi
-	@echo "Installing what requirements/dev.txt pins"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	@touch $@
+# Looked at every time and quick when nothing is to be done: what counts is what the files say, not when they were written.
+.PHONY: $(READY)
+$(READY):
+	@tools/venv $(VENV) $(INTERPRETER)
 
 .PHONY: demo
 demo: $(READY) ## the whole story in a minute: identity, login, secret, and three refusals
@@ -73,5 +72,5 @@ lock: $(READY) ## pin the dependencies anew; ARGS="--upgrade" takes newer ones, 
 
 .PHONY: clean
 clean: ## remove the virtualenv and everything that was made
-	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
