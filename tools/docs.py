@@ -126,7 +126,8 @@ def auth_methods() -> str:
         "Every method has the same routes: `POST`, `PATCH`, `GET` and `DELETE /api/v1/auth/<slug>/identities/<identity id>`.\n"
         "Beside its own settings each takes `accessTokenTTL`, `accessTokenMaxTTL` (seconds), `accessTokenNumUsesLimit` (0: unlimited) "
         "and `accessTokenTrustedIps`, most also `accessTokenPeriod`.\n"
-        "Secrets are write-only: a reading shows them empty, and `<name>IsSet`."
+        "Secrets are write-only: a reading shows them empty, and `<name>IsSet`.\n"
+        "A list of who may log in that is empty does not restrict; `warnings` of an answer (`code`, `field`, `message`) says when nothing else does."
     )
     return page("Auth methods", about, body)
 

@@ -15,7 +15,8 @@ from watchword import app
 from watchword.app import Server
 from watchword.domain.secret import Secret
 from watchword.methods import METHODS, registry
-from watchword.methods.base import AuthMethod, Given, Schema, Verified
+from watchword.methods.base import AuthMethod, Given, Schema, Verified, no_risks, risks_of
+from watchword.services import lifecycle
 
 MOST_LINES = 170
 
@@ -58,6 +59,96 @@ def test_a_method_is_one_small_documented_file(method: Any) -> None:
 
     assert len(source.splitlines()) <= MOST_LINES
     assert all(inspect.getdoc(thing) for thing in (module, method.config, method.login or method.config, method.verify or method.config))
+
+
+def test_a_method_says_which_settings_let_anybody_in(method: Any) -> None:
+    """A method that restricts nobody by its settings says so with `no_risks`; forgetting is no way to say it."""
+    assert method.risks is not None
+    if method.risks is no_risks:
+        assert method.slug in {"universal-auth", "token-auth", "bound-keypair"}
+        return
+    known = {field.encode_name for field in msgspec.structs.fields(method.config)}
+    found = risks_of(method, {name: "*" if name == "allowedSpiffeIds" else None for name in known})
+
+    assert ["admits_anybody"] == [risk.code for risk in found]
+    assert {risk.field for risk in found} <= known
+
+
+OPEN: dict[str, list[tuple[dict[str, Any], bool]]] = {
+    "aws-auth": [({}, True), ({"allowedPrincipalArns": ", ", "allowedAccountIds": ""}, True), ({"allowedAccountIds": "123456789012"}, False)],
+    "azure-auth": [({"allowedServicePrincipalIds": ""}, True), ({"allowedServicePrincipalIds": "a"}, False)],
+    "gcp-auth": [
+        ({"type": "iam"}, True), ({"type": "iam", "allowedProjects": "p"}, True), ({"type": "gce", "allowedProjects": "p"}, False),
+        ({"type": "gce", "allowedZones": "europe-west1-b"}, True), ({"type": "iam", "allowedServiceAccounts": "a"}, False),
+    ],
+    "oidc-auth": [
+        ({"boundClaims": {}}, True), ({"boundAudiences": "us", "boundClaims": {}}, True), ({"boundSubject": "**", "boundClaims": {}}, True),
+        ({"boundSubject": "*:*", "boundClaims": {"repository": "*/*"}}, True), ({"boundSubject": "repo:us/app:**"}, False),
+        ({"boundSubject": "", "boundClaims": {"ref": "*", "repository": "us/app"}}, False), ({"boundClaims": {"repository": "us/app, **"}}, True),
+    ],
+    "jwt-auth": [({"boundIssuer": "us", "boundAudiences": "us", "boundClaims": {}}, True), ({"boundSubject": "bot"}, False)],
+    "kubernetes-auth": [({"allowedNamespaces": "", "allowedNames": ""}, True), ({"allowedNames": "ci", "allowedNamespaces": ""}, False)],
+    "ldap-auth": [
+        ({"searchFilter": "(uid={{username}})", "allowedFields": None}, True), ({"searchFilter": "(uid={{username}})", "allowedFields": []}, True),
+        ({"searchFilter": "(&(uid={{username}})(memberOf=cn=ci))", "allowedFields": None}, False),
+        ({"searchFilter": "(uid={{username}})", "allowedFields": [{"key": "ou", "value": "ci"}]}, False),
+    ],
+    "tls-cert-auth": [({"allowedCommonNames": None}, True), ({"allowedCommonNames": "", "allowedSubjectAltNames": []}, True),
+                      ({"allowedSubjectAltNames": ["a.test"]}, False)],
+    "oci-auth": [({"allowedUsernames": None}, True), ({"allowedUsernames": "bot"}, False)],
+    "alicloud-auth": [({"allowedArns": ""}, True), ({"allowedArns": "acs:ram::12345:user/a"}, False)],
+    "spiffe-auth": [
+        ({"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/web/*, spiffe://prod.test/**"}, True),
+        ({"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/web/**"}, False), ({"allowedSpiffeIds": "**"}, True),
+    ],
+    "universal-auth": [({}, False)], "token-auth": [({}, False)], "bound-keypair": [({}, False)],
+}  # fmt: skip
+
+
+def test_settings_that_let_anybody_in_are_told_from_those_that_do_not(method: Any) -> None:
+    for settings, is_open in OPEN[method.slug]:
+        assert (settings, is_open) == (settings, bool(risks_of(method, settings)))
+
+
+async def test_a_configuration_that_admits_anybody_is_answered_with_a_warning_until_it_is_narrowed(any_api: Api) -> None:
+    bot = await any_api.identity("member", "open")
+    await any_api.identity("member", "closed")
+    path = f"/api/v1/auth/aws-auth/identities/{bot['id']}"
+
+    made = await any_api.ok("POST", path, {})
+    read = await any_api.ok("GET", path)
+    report = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky")
+    changed = await any_api.ok("PATCH", path, {"allowedAccountIds": "123456789012"})
+    after = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky")
+
+    message = "Neither of allowedPrincipalArns and allowedAccountIds restricts who logs in: every user and role of every AWS account may"
+    warning = {"code": "admits_anybody", "field": "allowedPrincipalArns", "message": message}
+    assert ([warning], [warning], []) == (made["warnings"], read["warnings"], changed["warnings"])
+    assert [(bot["id"], ["aws-auth"], [{"authMethod": "aws-auth", **warning}])] == [
+        (one["id"], one["authMethods"], one["warnings"]) for one in report["identities"]
+    ]
+    assert ([], None) == (after["identities"], after["nextCursor"])
+
+
+async def test_the_report_of_risky_settings_goes_through_all_identities_page_by_page(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_LOOKED_AT", 2)
+    monkeypatch.setattr(lifecycle, "_CHUNKS", 2)
+    wanted = []
+    for number in range(9):
+        one = await any_api.identity("no-access", f"bot {number % 3}")
+        if number in (0, 4, 5, 8):
+            await any_api.ok("POST", f"/api/v1/auth/aws-auth/identities/{one['id']}", {})
+            wanted.append(one["id"])
+    found, query = list[str](), {"limit": 1}
+    while True:
+        page = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky", query=query)
+        found += [one["id"] for one in page["identities"]]
+        if page["nextCursor"] is None:
+            break
+        query["cursor"] = page["nextCursor"]
+
+    assert (sorted(wanted), len(wanted)) == (sorted(found), len(found))
+    assert 422 == (await any_api.get("/api/v1/organization/identity-reports/risky", query={"cursor": "bm8="})).status_code
 
 
 def test_no_secret_hides_inside_another_setting(method: Any) -> None:

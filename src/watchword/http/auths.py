@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
-from watchword.methods.base import AuthMethod, Check
+from watchword.methods.base import AuthMethod, Check, risks_of
 from watchword.services import access_tokens, auths, client_secrets, login, method_bodies, tokens, trial
 from watchword.services.authentication import Seen
 from watchword.services.context import Ctx
@@ -29,13 +29,13 @@ def _add(routes: Routes, method: Method) -> None:
     shape = method_bodies.body(method)
 
     async def attach(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
-        return {method.wrapper: config_out(await auths.attach(ctx, method, identity_id, body))}
+        return _with_warnings(method, await auths.attach(ctx, method, identity_id, body))
 
     async def update(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
-        return {method.wrapper: config_out(await auths.update(ctx, method, identity_id, body))}
+        return _with_warnings(method, await auths.update(ctx, method, identity_id, body))
 
     async def get(ctx: Ctx, identity_id: str) -> dict[str, Any]:
-        return {method.wrapper: config_out(await auths.get(ctx, method, identity_id))}
+        return _with_warnings(method, await auths.get(ctx, method, identity_id))
 
     async def remove(ctx: Ctx, identity_id: str) -> dict[str, Any]:
         return {method.wrapper: config_out(await auths.remove(ctx, method, identity_id))}
@@ -61,6 +61,11 @@ def _add(routes: Routes, method: Method) -> None:
     if method.login is not None:
         routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=trial.body(method))
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True)
+
+
+def _with_warnings(method: Method, attached: auths.Attached) -> dict[str, Any]:
+    """A configuration, and what it lets in that its author may not mean. Clients that know of no warnings pass them over."""
+    return {method.wrapper: config_out(attached), "warnings": risks_of(method, attached.settings)}
 
 
 def _login(method: Method) -> Any:

@@ -7,7 +7,20 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Spent, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Checks,
+    Given,
+    OutsideError,
+    Schema,
+    Spent,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+    open_unless,
+)
 
 ENDPOINT = "https://sts.aliyuncs.com/"
 SKEW = 15 * 60_000  # milliseconds; what Alibaba itself tolerates
@@ -111,4 +124,5 @@ def _milliseconds(text: str) -> int | None:
 METHOD = AuthMethod(
     slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
     config=Config, login=Login, verify=verify, check=check, has_period=False, proof=("alicloud_refused",), admit=admit,
+    risks=open_unless("allowedArns", whom="every user and role of every Alibaba Cloud account"),
 )  # fmt: skip

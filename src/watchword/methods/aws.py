@@ -11,7 +11,19 @@ import msgspec
 
 from watchword.domain.aws import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
 from watchword.domain.sts import caller_of, decoded, headers_of, milliseconds
-from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Checks,
+    Given,
+    OutsideError,
+    Schema,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+    open_unless,
+)
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
@@ -138,4 +150,5 @@ def _principal(arn: str, checks: Checks) -> Principal:
 
 METHOD = AuthMethod(
     slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, proof=("sts_refused",), admit=admit,
+    risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import msgspec
 
 from watchword.domain.jose import decode_unverified
 from watchword.domain.jose import verify as verify_jws
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list, open_unless
 
 KEYS = "https://login.microsoftonline.com/{tenant}/discovery/keys"
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}", re.ASCII)
@@ -71,4 +71,5 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 METHOD = AuthMethod(
     slug="azure-auth", wrapper="identityAzureAuth", title="Azure Auth",
     config=Config, login=Login, verify=verify, check=check,
+    risks=open_unless("allowedServicePrincipalIds", whom="every application and managed identity of the tenant"),
 )  # fmt: skip

@@ -5,18 +5,19 @@ A method is one file with a `Config` (what an administrator stores), a `Login` (
 It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
+from watchword.domain.bounds import split_patterns
 from watchword.domain.errors import Denied, Invalid, Issue
 from watchword.domain.outside import Answer, LdapEntry, Outside, OutsideError
 from watchword.domain.secret import Secret
 
 __all__ = [
-    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "OutsideError", "Schema", "Secret",
-    "Spent", "Text", "Trial", "Verified", "comma_list", "issue", "normal_list",
+    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "OutsideError", "Risk", "Schema",
+    "Secret", "Spent", "Text", "Trial", "Verified", "comma_list", "issue", "no_risks", "normal_list", "open_unless", "risks_of",
 ]  # fmt: skip
 
 
@@ -141,6 +142,44 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str | None = None  # PEM chain from the TLS layer, or from a header of a trusted proxy only
 
 
+class Risk(msgspec.Struct, frozen=True):
+    """A stored setting that lets in more than its author may mean: allowed, and told to whoever stores or reads it."""
+
+    code: str  # "admits_anybody"
+    field: str  # the wire name of the first setting that would restrict
+    message: str
+
+
+Settings = Mapping[str, Any]  # a configuration by wire names; secrets may be missing or sealed
+Judge = Callable[[Settings], Sequence[Risk]]
+
+
+def no_risks(_settings: Settings) -> Sequence[Risk]:
+    """For a method whose configuration cannot admit a stranger: only who holds a credential made for the identity logs in."""
+    return ()
+
+
+def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
+    """A judge that warns of `whom` where none of the settings `fields` restricts; `globs`: a pattern of wildcards only is no restriction."""
+
+    def judge(settings: Settings) -> Sequence[Risk]:
+        if any(_restricts(settings.get(field), globs=globs) for field in fields):
+            return ()
+        subject = f"{fields[0]} does not restrict" if len(fields) == 1 else f"Neither of {' and '.join(fields)} restricts"
+        return (Risk("admits_anybody", fields[0], f"{subject} who logs in: {whom} may"),)
+
+    return judge
+
+
+def _restricts(value: Any, *, globs: bool) -> bool:
+    if isinstance(value, str):
+        parts = split_patterns(value)
+        return bool(parts) and not (globs and any(not part.strip("*?/:") for part in parts))
+    if isinstance(value, Mapping):
+        return any(_restricts(one, globs=globs) for one in value.values())
+    return bool(value)
+
+
 C = TypeVar("C", bound=Schema)
 L = TypeVar("L", bound=Schema)
 
@@ -177,6 +216,13 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
     sends_secrets_to: tuple[str, ...] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
+    # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages that do not.
+    risks: Judge | None = None
+
+
+def risks_of(method: AuthMethod[Any, Any], settings: Settings) -> tuple[Risk, ...]:
+    """What a stored configuration of a method should be warned of."""
+    return tuple(method.risks(settings)) if method.risks is not None else ()
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import msgspec
 
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
-from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, no_risks, normal_list
 
 MAX_KEYS = 10
 MAX_LIFE = 3_600  # what client libraries write when nobody tells them less
@@ -75,4 +75,5 @@ def _key(each: str | Mapping[str, Any]) -> Key:
 METHOD = AuthMethod(
     slug="bound-keypair", wrapper="identityBoundKeypair", title="Bound Keypair",
     config=Config, login=Login, verify=verify, check=check,
+    risks=no_risks,
 )  # fmt: skip

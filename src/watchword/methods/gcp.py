@@ -1,7 +1,7 @@
 """GCP Auth: an instance's identity token signed by Google (`gce`), or a JWT signed by a service account itself (`iam`)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -10,7 +10,19 @@ import msgspec
 from watchword.domain.jose import decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutsideError,
+    Risk,
+    Schema,
+    Settings,
+    Text,
+    Verified,
+    comma_list,
+    normal_list,
+    open_unless,
+)
 
 ISSUER = "https://accounts.google.com"
 GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs"
@@ -131,7 +143,14 @@ def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
         return []
 
 
+def risks(settings: Settings) -> Sequence[Risk]:
+    """Projects count for machines only, and a zone is everybody's: anyone can start a machine in it."""
+    restricting = ("allowedServiceAccounts", "allowedProjects") if settings.get("type") == "gce" else ("allowedServiceAccounts",)
+    return open_unless(*restricting, whom="every service account of every Google Cloud customer")(settings)
+
+
 METHOD = AuthMethod(
     slug="gcp-auth", wrapper="identityGcpAuth", title="GCP Auth",
     config=Config, login=Login, verify=verify, check=check,
+    risks=risks,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from watchword.domain.jose import decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
@@ -99,4 +99,5 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 METHOD = AuthMethod(
     slug="jwt-auth", wrapper="identityJwtAuth", title="JWT Auth",
     config=Config, login=Login, verify=verify, check=check,
+    risks=open_unless("boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from watchword.domain.jose import decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.urls import MAX_URL, is_web_url
-from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue
+from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, open_unless
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII)
@@ -161,4 +161,5 @@ METHOD = AuthMethod(
     slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
     config=Config, login=Login, verify=verify, check=check, proof=("not_authenticated", "signature_invalid"),
     template=("kubernetesHost", "caCert", "tokenReviewerJwt"), sends_secrets_to=("kubernetesHost", "caCert"),
+    risks=open_unless("allowedNamespaces", "allowedNames", whom="every service account of the cluster"),
 )  # fmt: skip

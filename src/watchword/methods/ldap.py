@@ -1,5 +1,6 @@
 """LDAP Auth: the directory finds the one entry of a user name and opens it with the password; its attributes are compared."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -7,7 +8,21 @@ import msgspec
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutsideError,
+    Risk,
+    Schema,
+    Secret,
+    Settings,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+    open_unless,
+)
 
 PLACEHOLDER = "{{username}}"
 MOST_PARTS = 64  # parentheses of a filter: its depth is walked
@@ -117,8 +132,16 @@ def _is_filter(text: str) -> bool:
     return True
 
 
+def risks(settings: Settings) -> Sequence[Risk]:
+    """A filter that asks for more than the user's name may be the restriction; one comparison is none."""
+    if str(settings.get("searchFilter", "")).count("(") > 1:
+        return ()
+    return open_unless("allowedFields", whom="everybody whom the directory knows")(settings)
+
+
 METHOD = AuthMethod(
     slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
     has_lockout=True, lockout_key=name_for_lockout, proof=("username_or_password",),
     template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"), sends_secrets_to=("url", "ldapCaCertificate"),
+    risks=risks,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
 
 SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
 # Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead elsewhere.
@@ -154,4 +154,5 @@ def _milliseconds(text: str) -> int | None:
 METHOD = AuthMethod(
     slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check, form=form,
     proof=("oci_refused",),
+    risks=open_unless("allowedUsernames", whom="every user of the tenancy"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from watchword.domain.claims import kept, normal_patterns, require_audiences, re
 from watchword.domain.jose import SIGNATURES, decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue
+from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
 
 DISCOVERY = "/.well-known/openid-configuration"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -82,4 +82,5 @@ METHOD = AuthMethod(
     slug="oidc-auth", wrapper="identityOidcAuth", title="OIDC Auth",
     config=Config, login=Login, verify=verify, check=check,
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
+    risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),
 )  # fmt: skip

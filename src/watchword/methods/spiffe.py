@@ -14,7 +14,20 @@ from watchword.domain.jose import SIGNATURES, decode_unverified
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import UnusableKeyError, public_keys
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, Outside, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    Outside,
+    OutsideError,
+    Risk,
+    Schema,
+    Settings,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+)
 
 # JWT-SVID 2.2 lists these; EdDSA is not among them.
 ALGORITHMS = SIGNATURES - {"EdDSA"}
@@ -128,7 +141,16 @@ async def refresh(config: Config, outside: Outside) -> None:
     await outside.jwks(bundle.endpoint_url, None, ca=bundle.ca_cert, max_age=0)
 
 
+def risks(settings: Settings) -> Sequence[Risk]:
+    """The list is never empty, but a pattern may be all of the trust domain."""
+    domain = f"spiffe://{settings.get('trustDomain')}"
+    whole = [one for one in split_patterns(str(settings.get("allowedSpiffeIds", ""))) if not one.removeprefix(domain).strip("*/")]
+    message = f"{whole[0]} does not restrict who logs in: every workload of the trust domain may" if whole else ""
+    return (Risk("admits_anybody", "allowedSpiffeIds", message),) if whole else ()
+
+
 METHOD = AuthMethod(
     slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
     config=Config, login=Login, verify=verify, check=check, refresh=refresh, managed=("cachedBundleLastRefreshedAt",),
+    risks=risks,
 )  # fmt: skip

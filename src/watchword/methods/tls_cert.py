@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
-from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list
+from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -101,4 +101,5 @@ def _normal_name(text: str) -> str:
 METHOD = AuthMethod(
     slug="tls-cert-auth", wrapper="identityTlsCertAuth", title="TLS Certificate Auth",
     config=Config, login=Login, verify=verify, check=check, form=form, proof=("certificate_chain",),
+    risks=open_unless("allowedCommonNames", "allowedSubjectAltNames", whom="everybody with a certificate of the authority"),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Token Auth: an operator makes the access token; there is no login (contract 3.6)."""
 
-from watchword.methods.base import AuthMethod, Schema
+from watchword.methods.base import AuthMethod, Schema, no_risks
 
 SLUG = "token-auth"
 
@@ -10,5 +10,11 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 METHOD: AuthMethod[Config, Schema] = AuthMethod(
-    slug=SLUG, wrapper="identityTokenAuth", title="Token Auth", config=Config, login=None, verify=None
+    slug=SLUG,
+    wrapper="identityTokenAuth",
+    title="Token Auth",
+    config=Config,
+    login=None,
+    verify=None,
+    risks=no_risks,
 )

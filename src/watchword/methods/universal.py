@@ -6,7 +6,7 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked
-from watchword.methods.base import AuthMethod, Given, Schema, Verified
+from watchword.methods.base import AuthMethod, Given, Schema, Verified, no_risks
 
 SLUG = "universal-auth"
 
@@ -63,4 +63,5 @@ METHOD = AuthMethod(
     slug=SLUG, wrapper="identityUniversalAuth", title="Universal Auth", config=Config, login=Login, verify=verify, check=check,
     locate=lambda login: ("locator", login.client_id), secret_of=lambda login: login.client_secret, has_lockout=True,
     proof=("client_secret_unknown",), networks=("clientSecretTrustedIps",), managed=("clientId",),
+    risks=no_risks,
 )  # fmt: skip

@@ -1,14 +1,16 @@
 """The life of an identity between its creation and its end: disabled, enabled, unused, expiring, protected."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from watchword.domain.errors import BadRequest, Invalid
 from watchword.domain.model.identities import Identity
+from watchword.methods.base import Risk, risks_of
 from watchword.services import identities, tokens
 from watchword.services.access import own_org
 from watchword.services.boundaries import require_over
@@ -17,9 +19,10 @@ from watchword.store import credentials, identity_reports, versions
 from watchword.store import identities as stored
 from watchword.store.engine import Tx
 
-Report = Literal["unused", "never-used", "expiring"]
+Report = Literal["unused", "never-used", "expiring", "risky"]
 DAY = 24 * 3600 * 1000  # milliseconds
-_REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring")
+_REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring", "risky")
+_LOOKED_AT, _CHUNKS = 50, 40  # identities of one read, and reads of one request, in search of risky ones
 
 
 class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -36,11 +39,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str = ""
 
 
+class MethodRisk(msgspec.Struct, frozen=True):
+    """A risk, and the method whose settings have it."""
+
+    method: str
+    risk: Risk
+
+
 class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The identities, their methods by id, and where the next page begins."""
+    """The identities, their methods and risks by id, and where the next page begins."""
 
     identities: Sequence[Identity]
     methods: dict[str, list[str]]
+    risks: dict[str, list[MethodRisk]] = {}
     next_cursor: str | None
 
 
@@ -81,6 +92,8 @@ async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
     ctx.require(scope, "read", "identity")
     if kind not in _REPORTS:
         raise Invalid.of("report", f"One of {', '.join(_REPORTS)}", code="invalid_enum_value")
+    if kind == "risky":
+        return await _risky(ctx, scope.org_id, given)
     after = _read_cursor(given.cursor) if given.cursor else None
     span, most = given.days * DAY, given.limit + 1
     async with ctx.view() as tx:
@@ -95,14 +108,48 @@ async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
     return ReportPage(identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None)
 
 
+async def _risky(ctx: Ctx, org_id: str, given: Asked) -> ReportPage:
+    """Identities with a method whose settings admit more than their author may mean, by name. A page may be short and not the last."""
+    after = _read_cursor(given.cursor, identity_reports.NameCursor) if given.cursor else None
+    found: list[Identity] = []
+    risks: dict[str, list[MethodRisk]] = {}
+    methods: dict[str, list[str]] = {}
+    for _ in range(_CHUNKS):
+        async with ctx.view() as tx:
+            some = await identity_reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+            configs = await credentials.configs_of(tx, [one.id for one in some])
+        for identity in some:
+            after = (identity.name, identity.id)
+            theirs = [
+                MethodRisk(config.method, risk)
+                for config in configs.get(identity.id, ())
+                if config.method in ctx.house.methods
+                for risk in risks_of(ctx.house.methods[config.method], config.config)
+            ]
+            if theirs:
+                found.append(identity)
+                risks[identity.id] = theirs
+                methods[identity.id] = [config.method for config in configs[identity.id]]
+                if len(found) == given.limit:
+                    return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=_written(after))
+        if len(some) < _LOOKED_AT:
+            return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=None)
+        await asyncio.sleep(0)
+    return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=_written(after))
+
+
 def _cursor(kind: str, last: Identity) -> str:
     at = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
-    return base64.urlsafe_b64encode(msgspec.json.encode([at or 0, last.id])).decode()
+    return _written((at or 0, last.id))
 
 
-def _read_cursor(text: str) -> identity_reports.Cursor:
+def _written(cursor: Any) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode()
+
+
+def _read_cursor(text: str, kind: Any = identity_reports.Cursor) -> Any:
     try:
-        found: identity_reports.Cursor = msgspec.json.decode(base64.urlsafe_b64decode(text), type=identity_reports.Cursor)
+        found = msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
     except (binascii.Error, ValueError):
         raise Invalid.of("cursor", "The nextCursor of an earlier page") from None
     return found

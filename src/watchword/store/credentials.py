@@ -25,6 +25,7 @@ _c, _s, _t, _r, _l, _p = (
 
 _CONFIG = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by")))
 _CONFIGS = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of")).order_by(_c.c.created_at))
+_CONFIGS_OF = prepare(select(*CONFIGS.columns).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
 _CONFIG_AT = prepare(select(*CONFIGS.columns).where(_c.c.locator == bindparam("at")))
 _METHODS_OF = prepare(select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
 _REMOVE_CONFIG = prepare(delete(_c).where(_c.c.id == bindparam("of")))
@@ -38,6 +39,14 @@ async def config(tx: Tx, identity_id: str, method: str) -> MethodConfig | None:
 async def configs(tx: Tx, identity_id: str) -> list[MethodConfig]:
     """All configurations of an identity, oldest first."""
     return CONFIGS.every(await tx.all(_CONFIGS, of=identity_id))
+
+
+async def configs_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[MethodConfig]]:
+    """All configurations of several identities, oldest first."""
+    found: dict[str, list[MethodConfig]] = {}
+    for one in CONFIGS.every(await tx.all(_CONFIGS_OF, of=list(identity_ids))):
+        found.setdefault(one.identity_id, []).append(one)
+    return found
 
 
 async def config_at(tx: Tx, locator: str) -> MethodConfig | None:

@@ -11,6 +11,7 @@ from watchword.store.identities import IDENTITIES
 
 _i, _p = schema.identities, schema.projects
 Cursor = tuple[int, str]
+NameCursor = tuple[str, str]
 
 
 async def _page(tx: Tx, org_id: str, where: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int) -> list[Identity]:
@@ -40,6 +41,13 @@ async def expiring(tx: Tx, org_id: str, *, since: int, before: int, after: Curso
     if after is not None:
         where.append(tuple_(_i.c.expires_at, _i.c.id) > tuple_(*after))
     return await _page(tx, org_id, where, _i.c.expires_at, limit)
+
+
+async def by_name(tx: Tx, org_id: str, *, after: NameCursor | None, limit: int) -> list[Identity]:
+    """Identities in the order of their names."""
+    where = [] if after is None else [tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
+    ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
+    return IDENTITIES.every(await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(_i.c.name, _i.c.id).limit(limit)))
 
 
 async def protected(tx: Tx, org_id: str) -> int:
