@@ -135,11 +135,12 @@ async def running(
 
 
 def sqlite_settings(folder: Path, **fields: Any) -> Settings:
-    return Settings(data_dir=folder, root_key=Secret(ROOT_KEY), **fields)
+    return Settings(**{"data_dir": folder, "root_key": Secret(ROOT_KEY), "setup_code": Secret("off"), **fields})
 
 
 def postgres_settings(dsn: str, **fields: Any) -> Settings:
-    return Settings(database_url=Secret(dsn), root_key=Secret(ROOT_KEY), database_pool=4, **fields)
+    given = {"database_url": Secret(dsn), "root_key": Secret(ROOT_KEY), "database_pool": 4, "setup_code": Secret("off")}
+    return Settings(**{**given, **fields})
 
 
 @pytest.fixture

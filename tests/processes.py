@@ -31,7 +31,8 @@ class Server:
         self.folder = folder
         self.log_file = folder / f"server-{number}.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")} | {
-            "WATCHWORD_DATA_DIR": str(folder), "WATCHWORD_ROOT_KEY": ROOT_KEY, "WATCHWORD_LOG_REQUESTS": "false", **options,
+            "WATCHWORD_DATA_DIR": str(folder), "WATCHWORD_ROOT_KEY": ROOT_KEY, "WATCHWORD_LOG_REQUESTS": "false", "WATCHWORD_SETUP_CODE": "off",
+            **options,
         }  # fmt: skip
         if dsn is not None:
             self._environment["WATCHWORD_DATABASE_URL"] = dsn

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     root_key: Secret | None = None
     root_key_file: Path | None = None
     previous_root_key: Secret | None = None
+    setup_code: Secret | None = None
     workers: int = 1
     database_pool: int = 10
     trusted_proxies: tuple[str, ...] = ()
@@ -135,6 +136,12 @@ def _proxies(text: str) -> tuple[str, ...]:
     return tuple(networks)
 
 
+def _setup_code(text: str) -> Secret:
+    if text != "off" and not (8 <= len(text) <= 200 and text.isprintable() and text == text.strip()):
+        raise ValueError("8 to 200 characters, or off (left out: a code is made at the start and printed)")
+    return Secret(text)
+
+
 def _root_key(text: str) -> Secret:
     decode_root_key(text)
     return Secret(text)
@@ -163,6 +170,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),
     Option("root_key_file", Path, "A file that holds the root key, instead of WATCHWORD_ROOT_KEY."),
     Option("previous_root_key", _root_key, "A second root key that may open keys: the one before, until `watchword keys rotate-root` is done."),
+    Option(
+        "setup_code", _setup_code, "Code that the first administrator's bootstrap over HTTP must send: a text of yours, or `off` for none; "
+        "by default made at the start and printed.",
+    ),
     Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
     Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
     Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: CIDR ranges, loopback, linklocal, uniquelocal."),

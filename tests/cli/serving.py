@@ -40,7 +40,9 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Runni
     log = folder / "server.log"
     command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json", *arguments]
     with log.open("wb") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env={**clean, **environment})
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env={**clean, "WATCHWORD_SETUP_CODE": "off", **environment}
+        )
     assert process.stdout
     try:
         line = process.stdout.readline()

@@ -223,3 +223,34 @@ def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
     assert {"A": "1", "B": "two words"} == json.loads((tmp_path / "out.json").read_text())
     assert 0o600 == (tmp_path / "out.json").stat().st_mode & 0o777
     assert (1, True) == (refused.returncode, "The server refused" in refused.stderr)
+
+
+def test_an_instance_without_an_administrator_prints_its_setup_code_until_it_has_one(tmp_path: Path) -> None:
+    with serving(tmp_path, WATCHWORD_SETUP_CODE="") as server:
+        code = str(server.said["setupCode"])
+        stranger = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60)
+        logged = server.log
+    with serving(tmp_path, WATCHWORD_SETUP_CODE="") as again:
+        same = again.said["setupCode"]
+        made = httpx.post(f"{again.url}/api/v1/admin/bootstrap", json={**BOOT, "setupCode": code}, timeout=60)
+    with serving(tmp_path, WATCHWORD_SETUP_CODE="") as bootstrapped:
+        said = bootstrapped.said
+
+    assert (403, 200) == (stranger.status_code, made.status_code)
+    assert (code, False, False) == (same, code in logged, "setupCode" in said)
+
+
+def test_a_server_with_a_login_of_its_own_or_a_code_of_the_operator_prints_no_code(tmp_path: Path) -> None:
+    for name, arguments, given in (("login", ("--with-login",), ""), ("chosen", (), "chosen by the operator"), ("off", (), "off")):
+        (tmp_path / name).mkdir()
+        with serving(tmp_path / name, *arguments, WATCHWORD_SETUP_CODE=given) as server:
+            assert "setupCode" not in server.said, name
+
+
+def test_bootstrapping_on_the_machine_asks_for_no_code_and_a_running_server_sees_it(tmp_path: Path) -> None:
+    with serving(tmp_path, WATCHWORD_SETUP_CODE="") as server:
+        made = watchword("bootstrap", "--data-dir", str(tmp_path), "--email", "a@example.com", "--password", "correct horse battery",
+                         "--organization", "Acme")  # fmt: skip
+        late = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json={**BOOT, "setupCode": server.said["setupCode"]}, timeout=60)
+
+    assert (0, 400) == (made.returncode, late.status_code)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from watchword.cli.options import is_secret, with_settings
 from watchword.cli.output import output_option, say
+from watchword.services import setup
 from watchword.settings import OPTIONS, Option, Settings, SettingsError, decode_root_key, from_file
 
 
@@ -51,7 +52,7 @@ def shown(option: Option, settings: Settings) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if is_secret(option):
-        return "***"
+        return setup.OFF if option.name == "setup_code" and value.reveal() == setup.OFF else "***"
     return list(value) if isinstance(value, tuple) else str(value)
 
 

@@ -92,7 +92,7 @@ class Story:
 
 def masked(body: Mapping[str, Any]) -> dict[str, Any]:
     """A body without what should not stand on a screen."""
-    return {name: "***" if name in ("password", "clientSecret") else value for name, value in body.items()}
+    return {name: "***" if name in ("password", "clientSecret", "setupCode") else value for name, value in body.items()}
 
 
 def _short(body: Mapping[str, Any]) -> str:
@@ -116,8 +116,8 @@ def pick(*names: str) -> Any:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A server of our own on a free port, with a fresh database in `folder`; its address."""
+def server(folder: Path) -> Iterator[dict[str, Any]]:
+    """A server of our own on a free port, with a fresh database in `folder`; what it says at its start."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
     command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json"]
     with (folder / "server.log").open("wb") as log:
@@ -126,7 +126,7 @@ def server(folder: Path) -> Iterator[str]:
             line = process.stdout.readline() if process.stdout else b""
             if not line:
                 raise Unexpected("the server did not start:\n" + (folder / "server.log").read_text()[-2000:])
-            yield str(json.loads(line)["address"])
+            yield json.loads(line)
         finally:
             process.terminate()
             process.wait(_READY_WITHIN)
@@ -149,10 +149,11 @@ def demo() -> None:
     console = Console(quiet=is_json(), highlight=False)
     with tempfile.TemporaryDirectory(prefix="watchword-demo-") as folder:
         try:
-            with server(Path(folder)) as address, httpx.Client(base_url=address, timeout=30) as client:
+            with server(Path(folder)) as said, httpx.Client(base_url=said["address"], timeout=30) as client:
+                address = said["address"]
                 console.print(f"A fresh Watchword runs at [bold]{address}[/], with its database in {folder}.")
                 story = Story(client, console)
-                told = _tell(story, address)
+                told = _tell(story, address, said["setupCode"])
         except Unexpected as error:
             fail("The demo went another way", [str(error)], FAILED)
     seconds = time.perf_counter() - began
@@ -166,16 +167,17 @@ def demo() -> None:
         say({"seconds": round(seconds, 2), "steps": story.steps}, lambda _: None)
 
 
-def _tell(story: Story, address: str) -> dict[str, int]:
-    place = _operator(story)
+def _tell(story: Story, address: str, setup_code: str) -> dict[str, int]:
+    place = _operator(story, setup_code)
     _workload(story, address, place)
     _refusals(story, place)
     return {"requests": sum(len(step["requests"]) for step in story.steps)}
 
 
-def _operator(story: Story) -> dict[str, Any]:
-    story.chapter("Before the story: an administrator", "An empty server makes its first administrator and organization once.")
-    boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}
+def _operator(story: Story, setup_code: str) -> dict[str, Any]:
+    about = "An empty server makes its first administrator and organization once, for whoever has the setup code that it printed."
+    story.chapter("Before the story: an administrator", about)
+    boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme", "setupCode": setup_code}
     made = story.call("POST", "/api/v1/admin/bootstrap", boot, show=pick("organization.name", "user.email", "identity.name"), token=None)
     story.token, org = made["identity"]["credentials"]["token"], made["organization"]["id"]
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import rich_click as click
 from click.exceptions import Exit
 from rich.console import Console
@@ -19,6 +20,8 @@ from watchword.cli import listening
 from watchword.cli.bootstrap import made_up_password, make
 from watchword.cli.options import with_settings
 from watchword.cli.output import is_json, output_option
+from watchword.domain.secret import Secret
+from watchword.services import setup
 from watchword.services.house import House
 from watchword.services.organizations import AlreadyBootstrapped
 from watchword.settings import Settings
@@ -49,8 +52,8 @@ def serve(settings: Settings, with_login: bool) -> None:
 
 def _one(settings: Settings, listener: socket.socket, *, with_login: bool) -> None:
     async def ready(parts: House) -> Callable[[], None]:
-        login = await _login(parts) if with_login else None
-        return lambda: announce(settings, listener, login)
+        first = await _first_steps(parts, with_login=with_login)
+        return lambda: announce(settings, listener, first)
 
     listening.run(listening.listen(settings, listener, ready))
 
@@ -59,15 +62,28 @@ def _several(settings: Settings, listener: socket.socket, *, with_login: bool) -
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
-    login = asyncio.run(_prepared(settings, with_login=with_login))
-    code = Supervisor(settings, listener, lambda: announce(settings, listener, login)).run()
+    first = asyncio.run(_prepared(settings, with_login=with_login))
+    code = Supervisor(settings, listener, lambda: announce(settings, listener, first)).run()
     if code:
         raise Exit(code)
 
 
-async def _prepared(settings: Settings, *, with_login: bool) -> str | None:
+async def _prepared(settings: Settings, *, with_login: bool) -> "First":
     async with opened(house(settings)) as parts:
-        return await _login(parts) if with_login else None
+        return await _first_steps(parts, with_login=with_login)
+
+
+class First(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown of an instance at its first start: the password of the administrator it made, or the code to make one with."""
+
+    password: str | None = None
+    setup_code: Secret | None = None
+
+
+async def _first_steps(parts: House, *, with_login: bool) -> First:
+    if with_login:
+        return First(password=await _login(parts))
+    return First(setup_code=await setup.code_to_show(parts))
 
 
 async def _login(parts: House) -> str | None:
@@ -80,26 +96,32 @@ async def _login(parts: House) -> str | None:
     return password
 
 
-def announce(settings: Settings, listener: socket.socket, password: str | None) -> None:
-    """Say where the server is, once it answers."""
+def announce(settings: Settings, listener: socket.socket, first: First) -> None:
+    """Say where the server is, once it answers, and how to begin with an instance that has no administrator."""
     url = listening.url_of(settings, listener)
     _log.info("listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__})
     if is_json():
         said: dict[str, Any] = {"address": url, "pid": os.getpid()}
-        if password:
-            said |= {"email": ADMIN, "password": password}
-        import msgspec  # noqa: PLC0415 - only for scripts
-
+        if first.password:
+            said |= {"email": ADMIN, "password": first.password}
+        if first.setup_code:
+            said |= {"setupCode": first.setup_code.reveal()}
         click.echo(msgspec.json.encode(said).decode())
-    elif password or sys.stdout.isatty():
-        _show(Console(highlight=False), url, password)
+    elif first.password or first.setup_code or sys.stdout.isatty():
+        _show(Console(highlight=False, soft_wrap=True), url, first)
     sys.stdout.flush()
 
 
-def _show(console: Console, url: str, password: str | None) -> None:
-    lines = [f"Server     [bold]{url}[/]", f"API        {url}/api/docs"]
-    if password:
-        lines += [f"Sign in    {ADMIN}", f"Password   [bold]{password}[/]", "[dim]The password is shown this once.[/]"]
+def _show(console: Console, url: str, first: First) -> None:
+    lines = [f"Server      [bold]{url}[/]", f"API         {url}/api/docs"]
+    if first.password:
+        lines += [f"Sign in     {ADMIN}", f"Password    [bold]{first.password}[/]", "[dim]The password is shown this once.[/]"]
+    if first.setup_code:
+        lines += [
+            f"Setup code  [bold]{first.setup_code.reveal()}[/]",
+            "[dim]Nobody administers this instance yet. Make the administrator on this machine with `watchword bootstrap`, or send the code[/]",
+            "[dim]as setupCode to POST /api/v1/admin/bootstrap. It is good for nothing once there is an administrator.[/]",
+        ]
     text = "\n".join(lines)
     if console.is_terminal:
         console.print(Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green"))

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from watchword.http.routing import PENDING, USER, Reply, Routes
+from watchword.http import bodies
+from watchword.http.routing import PENDING, USER, Incoming, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
-from watchword.services import organizations, people
+from watchword.services import organizations, people, setup
 from watchword.services.context import Ctx
 
 routes = Routes("people and organizations")
@@ -33,18 +34,25 @@ class SelectedReply(Out, frozen=True, kw_only=True):
     mfa_method: str | None = None
 
 
-@routes.post("/api/v1/admin/bootstrap")
-async def bootstrap(ctx: Ctx, body: organizations.Bootstrap) -> dict[str, Any]:
-    """Make the first administrator, organization and instance-admin identity. Works once."""
-    made = await organizations.bootstrap(ctx, body)
+async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
+    """Make the first administrator, organization and instance-admin identity. Works once.
+
+    Asks for the setup code, as `setupCode` or in the header `X-Setup-Code`, unless `WATCHWORD_SETUP_CODE` is `off`.
+    """
+    value, strict = bodies.value_of(body.body, body.header("content-type"), bare=False)
+    made = await setup.bootstrap(ctx, bodies.body_as(setup.Claim, value, strict=strict), body.header(setup.HEADER))
     person, org, identity = made.user, made.organization, made.identity
-    return {
+    answer = {
         "message": "Successfully bootstrapped instance",
         "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
         "organization": {"id": org.id, "name": org.name, "slug": org.slug},
         "user": {"id": person.id, "email": person.email, "firstName": person.first_name, "lastName": person.last_name,
                  "username": person.email, "superAdmin": person.is_instance_admin},
     }  # fmt: skip
+    return Reply(answer, headers={"cache-control": "no-store"})
+
+
+routes.add("POST", "/api/v1/admin/bootstrap", handler=bootstrap, body_for=setup.Claim)
 
 
 def signed_in(ctx: Ctx, body: Any, session_id: str) -> Reply:

@@ -185,16 +185,20 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
     ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
     passwords.require_usable(given.password)
     async with ctx.view() as tx:
-        if await people.instance_admins(tx):
+        if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
     password_hash = await passwords.hashed(given.password)
     async with ctx.unit() as tx:
-        if await people.instance_admins(tx):
+        if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
         person = User(
             id=ctx.new_id(), email=normalised(given.email), first_name="Admin", last_name="", password_hash=password_hash, is_instance_admin=True,
             created_at=ctx.now, updated_at=ctx.now,
         )  # fmt: skip
+        try:
+            await people.claim_bootstrap(tx, person.id)
+        except AlreadyThere:
+            raise AlreadyBootstrapped from None
         await people.add_user(tx, person)
         org = await add(ctx, tx, given.organization)
         await add_member(ctx, tx, org.id, "user", person.id, "admin")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from watchword.domain.model.people import Organization, Session, User
 from watchword.store import schema, versions
@@ -25,6 +25,10 @@ _ORG_BY_SLUG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.slug == bindpar
 _USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
 _ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
+_IDENTITY_ADMINS = prepare(select(func.count()).select_from(schema.identities).where(schema.identities.c.is_instance_admin == 1))
+_CLAIM = prepare(insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
+_CLAIMED = prepare(select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
+_BOOTSTRAPPED = "bootstrapped"  # a row of `settings`: its key is unique, so of several bootstraps at once one can write it
 _SESSION = prepare(select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
 _SESSIONS_OF = prepare(select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc()))
 
@@ -85,6 +89,22 @@ async def instance_admins(tx: Tx) -> int:
     """How many people administer the instance: none before the bootstrap."""
     row = await tx.one(_ADMINS)
     return int(row[0]) if row else 0
+
+
+async def is_bootstrapped(tx: Tx) -> bool:
+    """Whether the instance has, or ever had, a first administrator."""
+    if await tx.one(_CLAIMED, name=_BOOTSTRAPPED) is not None or await instance_admins(tx):
+        return True
+    row = await tx.one(_IDENTITY_ADMINS)
+    return bool(row and row[0])
+
+
+async def claim_bootstrap(tx: Tx, first_admin: str) -> None:
+    """Take the instance for its first administrator; committed once in its life. Raises AlreadyThere when somebody was first.
+
+    On PostgreSQL a second claim waits for the first one's unit to end.
+    """
+    await tx.run(_CLAIM, name=_BOOTSTRAPPED, text=first_admin)
 
 
 async def add_user(tx: Tx, record: User) -> None:
