@@ -74,8 +74,9 @@ def outbound(settings: Settings) -> Later:
 
         guard = Guard(settings.allowed_private_hosts)
         return Outbound(
-            clock=now_ms, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses), http_hosts=settings.http_hosts,
-            total_timeout=settings.outbound_timeout,
+            clock=now_ms, guard=guard,
+            directory=functools.partial(opened_entry, allowed=guard.addresses, plain_hosts=settings.http_hosts),
+            http_hosts=settings.http_hosts, total_timeout=settings.outbound_timeout,
         )  # fmt: skip
 
     return Later(make)

@@ -180,7 +180,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_token_age", _within(60, 315_360_000), "No access token lives longer than this many seconds without a renewal."),
     Option("site_url", str, "The address people and machines reach this server at; used in links and in token metadata."),
     Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory)."),
-    Option("http_hosts", _hosts, "Hosts that auth methods may call without TLS: for development; private ones need the above as well."),
+    Option("http_hosts", _hosts, "Hosts that auth methods may call without TLS, over HTTP or LDAP: for development; private ones need the above as well."),
     Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
     Option("tls_client_cert_header", str.lower, "Header in which a trusted proxy passes the client certificate."),
     Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),

@@ -15,8 +15,11 @@ from tests.databases import emptied
 from tests.house import Api
 from tests.processes import serving
 from tests.services import coherence
+from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
 
 LOGIN = "/api/v1/auth/universal-auth/login"
+LDAP_LOGIN = "/api/v1/auth/ldap-auth/login"
+DIRECTORY = {"allowed_private_hosts": "127.0.0.1", "http_hosts": "127.0.0.1"}  # one on loopback without TLS
 SECONDS = float(os.environ.get("CHANGES_SECONDS", "4"))
 
 
@@ -53,22 +56,26 @@ async def many_limits_at_once(apis: Sequence[Api]) -> None:
 
 
 async def a_burst_of_guesses_locks(apis: Sequence[Api]) -> None:
-    """However many guesses are made at once, on all servers, the lock falls, and holds on all of them until it is taken off."""
+    """However many passwords are guessed at once, on all servers, the lock falls, and holds on all of them until it is taken off."""
     identity = await apis[0].identity("member")
-    login = await apis[0].universal(identity["id"], lockoutThreshold=3)
-    wrong = {**login, "clientSecret": "0" * 64}
+    path = f"/api/v1/auth/ldap-auth/identities/{identity['id']}"
+    right = {"identityId": identity["id"], "username": "ada", "password": "ada's password"}
+    wrong = right | {"password": "wrong"}
+    async with listening(SmallDirectory()) as port:
+        body = {"url": f"ldap://127.0.0.1:{port}", "bindDN": SERVICE, "bindPass": SERVICE_PASSWORD, "searchBase": BASE}
+        await apis[0].ok("POST", path, {**body, "lockoutThreshold": 3})
 
-    replies = await asyncio.gather(*[apis[i % len(apis)].post(LOGIN, wrong, token=None) for i in range(60)])
-    after = await asyncio.gather(*[api.post(LOGIN, login, token=None) for api in apis])
-    await apis[-1].ok("POST", f"/api/v1/auth/universal-auth/identities/{identity['id']}/clear-lockouts", {})
-    cleared = await asyncio.gather(*[api.post(LOGIN, login, token=None) for api in apis])
+        replies = await asyncio.gather(*[apis[i % len(apis)].post(LDAP_LOGIN, wrong, token=None) for i in range(60)])
+        after = await asyncio.gather(*[api.post(LDAP_LOGIN, right, token=None) for api in apis])
+        await apis[-1].ok("POST", f"{path}/clear-lockouts", {})
+        cleared = await asyncio.gather(*[api.post(LDAP_LOGIN, right, token=None) for api in apis])
 
     assert {401} == {reply.status_code for reply in (*replies, *after)}
     assert {200} == {reply.status_code for reply in cleared}
 
 
 async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server:
+    async with serving(tmp_path, **DIRECTORY) as server:
         apis = await clients(server)
         await exactly_five(apis)
         await a_burst_of_guesses_locks(apis)
@@ -76,7 +83,7 @@ async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [2, 4])
 async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp_path: Path, migrated: str, count: int) -> None:
-    async with serving(tmp_path, await emptied(migrated), count=count, database_pool="4") as servers:
+    async with serving(tmp_path, await emptied(migrated), count=count, database_pool="4", **DIRECTORY) as servers:
         apis = await clients(servers)
         await exactly_five(apis)
         await many_limits_at_once(apis)

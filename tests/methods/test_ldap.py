@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - names that look alike are what these tests are about
 import functools
 
 import msgspec
@@ -7,7 +8,7 @@ from tests.methods.clouds import Trust, authority, given, milliseconds, pem
 from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import Secret, decode_secret
-from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, verify
+from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, name_of_entry, verify
 from watchword.world.addresses import Guard
 from watchword.world.directory import opened_entry
 from watchword.world.outbound import Outbound
@@ -100,12 +101,48 @@ def test_an_empty_password_is_no_login():
         msgspec.json.decode(body.replace(b"ada", b""), type=Login, dec_hook=decode_secret)
 
 
-@pytest.mark.parametrize("name", ["Ada", " ada", "ADA  ", "ada"])
+@pytest.mark.parametrize("name", ["Ada", " ada", "ADA  ", "ada", "ａda", "𝐚da", "𝕒da", "a\u00adda"])
 def test_every_spelling_that_a_directory_takes_for_the_same_counts_towards_one_lockout(name):
     assert METHOD.has_lockout
     assert METHOD.lockout_key is name_for_lockout
     assert name_for_lockout(login(name)) == "ada"
     assert name_for_lockout(login(f"{name}  b")) == "ada b"
+
+
+@pytest.mark.parametrize("typed", ["ADA", " ada", "ａda", "𝐚da", "ad\u00ada"])
+async def test_the_name_in_the_token_is_the_entry_s_and_not_what_was_typed(typed, tmp_path, trust):
+    if not SLAPD:
+        pytest.skip("slapd is not installed (Debian: apt-get install slapd)")
+    with slapd(tmp_path, trust) as (_, port):
+        try:
+            verified = await proved(config(f"ldaps://localhost:{port}", ldap_ca_certificate=trust.pem), login(typed))
+        except Denied:
+            pytest.skip("this directory takes it for another name")
+
+    assert verified.claims["ldap"]["username"] == "ada"
+    assert verified.audit["ldapUsername"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("search_filter", "attributes", "typed", "name"),
+    [
+        ("(uid={{username}})", {"uid": ["ada"]}, "ADA", "ada"),
+        ("(uid={{username}})", {"uid": ["augusta", "ada"]}, "ＡＤＡ", "ada"),
+        ("(uid={{username}})", {"uid": ["zoe", "bob"]}, "other", "bob"),  # not a spelling of any: one of them, always the same
+        (
+            "(&(objectClass=person)(|(uid={{username}})(mail={{username}}@x.example)))",
+            {"uid": ["ada"], "mail": ["a@x.example"]},
+            "A",
+            "ada",
+        ),
+        ("(|(mail={{username}})(uid={{username}}))", {"uid": ["ada"], "mail": ["ada@x.example"]}, "ada", "ada"),
+        ("(sAMAccountName;lang-en={{username}})", {"samaccountname": ["ada"]}, "ADA", "ada"),
+        ("(uid:caseIgnoreMatch:={{username}})", {"uid": ["ada"]}, "ADA", "ada"),
+        ("(uid={{username}})", {"cn": ["ada"]}, "ada", "uid=ada,dc=x"),  # an attribute that the service account may not read
+    ],
+)
+def test_the_name_is_a_value_of_an_attribute_that_the_filter_compares(search_filter, attributes, typed, name):
+    assert name_of_entry(search_filter, "uid=ada,dc=x", attributes, typed) == name
 
 
 def test_neither_password_shows_itself():

@@ -1,7 +1,9 @@
 """Sweeps remove what is dead and nothing else."""
 
 from tests.house import Api
+from watchword.domain.model.identities import Lockout
 from watchword.services.upkeep import sweep
+from watchword.store import credentials
 
 DAY = 86_400
 
@@ -25,6 +27,9 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
     _, token = await any_api.bot()  # one without a use limit has no row, so its revocation is a mark
     await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
     await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
+    async with any_api.house.store.write() as tx:
+        now = any_api.clock()
+        await credentials.put_lockout(tx, Lockout(key="k", identity_id=identity["id"], failures=1, window_ends_at=now, locked_until=0))
 
     any_api.clock.forward(40 * DAY)
     removed = await sweep(any_api.house)

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - names that look alike are what these tests are about
 import asyncio
 import contextlib
 import socket
@@ -24,6 +25,7 @@ async def at_home(_host, port):
 async def opened(url, username="ada", password="ada's password", **options):
     options = {
         "ca": "", "bind_dn": SERVICE, "bind_password": Secret(SERVICE_PASSWORD), "base": BASE, "filter_template": "(uid={{username}})", "allowed": at_home,
+        "plain_hosts": ("localhost", "127.0.0.1", "directory.example"),
     } | options  # fmt: skip
     return await opened_entry(url, username=username, password=Secret(password), **options)
 
@@ -332,3 +334,43 @@ def test_no_name_changes_the_shape_of_a_filter(template, name):
 
     assert shape(filled(template, "x")) == shape(filled(template, name))
     assert str(sansldap.LDAPFilter.from_string(str(filled(template, name)))) == str(filled(template, name))
+
+
+# Without TLS
+
+
+async def test_a_directory_is_talked_to_without_tls_only_where_a_setting_names_its_host(tls, trust):
+    directory = SmallDirectory()
+    async with listening(directory) as port:
+        url = f"ldap://localhost:{port}"
+        assert (await opened(url, plain_hosts=("localhost",))).dn == ADA
+        directory.binds.clear()
+        directory.start_tls = sansldap.LDAPResultCode.PROTOCOL_ERROR
+        assert "http_hosts" in await failed(url, plain_hosts=())
+        assert "http_hosts" in await failed(url, plain_hosts=("elsewhere.example",))
+        assert directory.binds == []
+
+
+async def test_a_directory_without_a_ca_of_its_own_is_upgraded_and_judged_by_the_system_s_roots(tls):
+    directory = SmallDirectory(tls)
+    async with listening(directory) as port:
+        assert "TLS" in await failed(f"ldap://localhost:{port}", plain_hosts=())
+    assert directory.binds == []
+
+
+async def test_the_entry_is_told_before_its_password_is_tried(way):
+    url, ca = way
+    told = []
+
+    class Stopped(Exception):
+        pass
+
+    async def admits(dn):
+        told.append(dn)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        await opened(url, "ＡＤＡ", ca=ca, admits=admits)
+    assert await opened(url, "nobody", ca=ca, admits=admits) is None
+
+    assert told == [ADA]

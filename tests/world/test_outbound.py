@@ -503,7 +503,16 @@ async def test_ldap_is_asked_of_the_directory_that_was_handed_in(outbound):
     async def directory(url, **asked):
         seen.update(asked, url=url)
 
-    question = {"ca": "", "bind_dn": "d", "bind_password": None, "base": "b", "filter_template": "f", "username": "u", "password": None}
+    question = {
+        "ca": "",
+        "bind_dn": "d",
+        "bind_password": None,
+        "base": "b",
+        "filter_template": "f",
+        "username": "u",
+        "password": None,
+        "admits": None,
+    }
     assert await outbound(directory=directory).ldap("ldaps://x", **question) is None
     assert seen == question | {"url": "ldaps://x"}
     with pytest.raises(OutsideError, match="not set up"):

@@ -1,11 +1,14 @@
 """What the outside is to everybody who asks it: the calls there are, and what they answer. `world/` provides it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from watchword.domain.secret import Secret
+
+Admits: TypeAlias = Callable[[str], Awaitable[None]]
+"""Told the DN of the entry that a user name leads to; raises to end the login before its password is tried."""
 
 
 class OutsideError(Exception):
@@ -64,6 +67,10 @@ class Outside(Protocol):
         filter_template: str,
         username: str,
         password: Secret,
+        admits: Admits | None = None,
     ) -> LdapEntry | None:
-        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails."""
+        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails.
+
+        `admits` is told which entry was found before the password is tried, and may raise.
+        """
         ...  # fmt: skip

@@ -72,6 +72,7 @@ class Checks:
 
     def __init__(self) -> None:
         self._done: list[tuple[str, bool, Any, Any]] = []
+        self.counted_by: str | None = None  # what the method found out to count failed logins by
 
     @property
     def done(self) -> list[Check]:
@@ -140,6 +141,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None  # the caller's IP address
     credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`
     certificate: str | None = None  # PEM chain from the TLS layer, or from a header of a trusted proxy only
+    # Says by what failed logins are counted from here on; raises `Denied` while that is locked out.
+    count_by: Callable[[str], Awaitable[None]] | None = None
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -204,7 +207,8 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     check: Callable[[C], C] = _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
     secret_of: Callable[[L], str] | None = None  # the presented credential that is looked up by keyed hash
-    has_lockout: bool = False  # four lockout fields, the counter, and the clear-lockouts route
+    has_lockout: bool = False  # four lockout fields and the clear-lockouts route
+    locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
     lockout_key: Callable[[L], str] = lambda _login: ""  # within (identity, method): LDAP counts per user name
     has_period: bool = True
     # The checks any of which, passed, shows that the proof is genuine. A refusal before that is told like an unknown identity.

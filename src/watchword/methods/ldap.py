@@ -1,12 +1,14 @@
 """LDAP Auth: the directory finds the one entry of a user name and opens it with the password; its attributes are compared."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
+from watchword.domain.directory_names import directory_name
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
@@ -26,6 +28,8 @@ from watchword.methods.base import (
 
 PLACEHOLDER = "{{username}}"
 MOST_PARTS = 64  # parentheses of a filter: its depth is walked
+# The attribute of a part of a filter whose value holds the user name; options and matching rules stand behind it.
+_COMPARED = re.compile(r"\(\s*([A-Za-z0-9.-]+)[^()=]*=[^()]*" + re.escape(PLACEHOLDER))
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -80,17 +84,22 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Asks the directory, then compares the entry's attributes with the allowed ones."""
+    """Asks the directory, then compares the entry's attributes with the allowed ones.
+
+    Failed logins are counted by the entry as soon as the directory says which one it is, before the password is tried: many
+    spellings are one entry, and which ones is the directory's to say.
+    """
     require = given.checks.require
     require(bool(login.password), "password_empty", "User name or password is wrong")
     try:
         entry = await given.outside.ldap(
             config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
             base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
+            admits=given.count_by,
         )  # fmt: skip
     except OutsideError as error:
         given.checks.fail("directory_unavailable", "The directory could not be asked", presented=str(error))
-    require(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username)
+    require(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255])
     assert entry is not None
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
@@ -104,14 +113,25 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             presented=values,
         )
     mail = next(iter(attributes.get("mail", ())), None)
-    return Verified(
-        claims={"ldap": {"username": login.username, "dn": entry.dn}}, audit={"ldapUsername": login.username, "ldapEmail": mail}
-    )
+    name = name_of_entry(config.search_filter, entry.dn, attributes, login.username)
+    return Verified(claims={"ldap": {"username": name, "dn": entry.dn}}, audit={"ldapUsername": name, "ldapEmail": mail})
+
+
+def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence[str]], typed: str) -> str:
+    """The user name as the entry has it: the value of an attribute that the filter compares with the typed name; else the DN.
+
+    Of several values it is the one that the typed name is a spelling of. What was typed decides between values, and is never
+    the name itself: roles and rules may go by it. `attributes` has names in lower case.
+    """
+    compared = [name.lower() for name in _COMPARED.findall(search_filter)]
+    values = [value for name in compared for value in sorted(attributes.get(name, ()))]
+    same = [value for value in values if directory_name(value) == directory_name(typed)]
+    return next(iter(same or values), dn)
 
 
 def name_for_lockout(login: Login) -> str:
-    """The user name as a directory compares it (RFC 4518): no case, no outer spaces, inner ones as one."""
-    return " ".join(login.username.casefold().split())
+    """The user name as a directory compares it (RFC 4518), for as long as the entry is not known."""
+    return directory_name(login.username)
 
 
 def _is_directory(url: str) -> bool:
@@ -141,7 +161,7 @@ def risks(settings: Settings) -> Sequence[Risk]:
 
 METHOD = AuthMethod(
     slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
-    has_lockout=True, lockout_key=name_for_lockout, proof=("username_or_password",),
+    has_lockout=True, locks=True, lockout_key=name_for_lockout, proof=("username_or_password",),
     template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"), sends_secrets_to=("url", "ldapCaCertificate"),
     risks=risks,
 )  # fmt: skip

@@ -6,13 +6,14 @@ and records in a single durable batch. A method cannot skip or forget a step; it
 
 import hashlib
 import hmac
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.bounds import AddressSet, compile_ranges
+from watchword.domain.directory_names import directory_name
 from watchword.domain.errors import Denied
 from watchword.domain.lockout import is_locked
 from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
@@ -58,7 +59,7 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     try:
         found = await find(ctx, method, body)
         verified = await prove(ctx, method, body, found, checks)
-        return await _issue(ctx, method, body, await _within(ctx, body, present(found), checks), verified)
+        return await _issue(ctx, method, body, await _within(ctx, body, present(found), checks), verified, checks)
     except Denied as denial:
         raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
 
@@ -92,8 +93,11 @@ async def require_use_left(ctx: Ctx, found: Found, secret_id: str, checks: Check
 
 def told(method: AuthMethod[Any, Any], checks: Checks, denial: Denied) -> Denied:
     """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an unknown identity."""
-    is_proved = any(check.passed and check.name in method.proof for check in checks.done)
-    return denial if is_proved or denial.status != 401 else Denied(denial.reason, UNPROVED)
+    return denial if _is_proved(method, checks) or denial.status != 401 else Denied(denial.reason, UNPROVED)
+
+
+def _is_proved(method: AuthMethod[Any, Any], checks: Checks) -> bool:
+    return any(check.passed and check.name in method.proof for check in checks.done)
 
 
 def present(found: Found | None) -> Found:
@@ -158,14 +162,15 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
             found.secret_networks.is_open or found.secret_networks.admits(ctx.address), "address_not_trusted",
             "You are not allowed to access this resource from the current IP address", presented=ctx.address, status=403,
         )  # fmt: skip
-    if found is not None and method.has_lockout and found.config.lockout_enabled:
-        locked = is_locked(await _lockout(ctx, lockout_key(method, body, found.config), found.config.identity_id), ctx.now)
-        checks.require(not locked, "locked_out", _TEXTS["locked_out"])
+    count_by = None
+    if found is not None and method.locks and found.config.lockout_enabled:
+        count_by = _counting(ctx, method, found.config, checks)
+        await _require_unlocked(ctx, lockout_key(method, body, found.config, checks), found.config, checks)
     # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
     credential = await _credential(ctx, method, body, found)
     given = Given(
         now=ctx.now, identity_id=found.identity.id if found else "", outside=ctx.outside, checks=checks, address=ctx.address,
-        credential=credential, certificate=ctx.certificate,
+        credential=credential, certificate=ctx.certificate, count_by=count_by,
     )  # fmt: skip
     if found is None:
         if method.form is not None:
@@ -197,20 +202,30 @@ def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
     checks.require(found.is_member, "not_a_member", "The identity is not a member of the organization")
 
 
-def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig) -> str:
-    """Under which key failed logins are counted. What is counted by comes from outside, so it is kept as a digest."""
-    counted = method.lockout_key(body)
-    return f"{config.identity_id}/{method.slug}/{_remembered(counted) if len(counted) <= _SHORT else _digest(counted)}"
-
-
-_SHORT = 256
+def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig, checks: Checks) -> str:
+    """Under which key failed logins are counted: what the method found out, else what the body says, as a digest."""
+    if checks.counted_by is not None:
+        return f"{config.identity_id}/{method.slug}/found/{_digest(checks.counted_by)}"
+    return f"{config.identity_id}/{method.slug}/{_digest(method.lockout_key(body))}"
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:40]
 
 
-_remembered = lru_cache(4096)(_digest)  # asked for twice by each login
+def _counting(ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, checks: Checks) -> Callable[[str], Awaitable[None]]:
+    """What lets a method say by what failed logins are counted, once it knows better than the body."""
+
+    async def count_by(what: str) -> None:
+        checks.counted_by = directory_name(what)
+        await _require_unlocked(ctx, lockout_key(method, None, config, checks), config, checks)
+
+    return count_by
+
+
+async def _require_unlocked(ctx: Ctx, key: str, config: MethodConfig, checks: Checks) -> None:
+    locked = is_locked(await _lockout(ctx, key, config.identity_id), ctx.now)
+    checks.require(not locked, "locked_out", _TEXTS["locked_out"])
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
@@ -241,7 +256,7 @@ async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tupl
     return secret, (versions.identity(secret.identity_id),) if secret else ()
 
 
-async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified) -> Issued:
+async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified, checks: Checks) -> Issued:
     config = found.config
     used = verified.credential
     issued = new_token(ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None)
@@ -254,7 +269,7 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found
     reason = await ctx.submit(
         logins.LoginDone(
             at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
-            lockout_key=lockout_key(method, body, config) if method.has_lockout and config.lockout_enabled else None,
+            lockout_key=lockout_key(method, body, config, checks) if method.locks and config.lockout_enabled else None,
             secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None, proof=spent_by(method, verified),
             token=row_of(issued.claims, ctx.now) if limited else None,
         )
@@ -287,7 +302,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
     The answer is the refusal that it was: another one when the identity was locked out meanwhile.
     """
     config = found.config if found else None
-    counts = config is not None and method.has_lockout and config.lockout_enabled and _is_wrong_proof(denial.reason)
+    counts = config is not None and method.locks and config.lockout_enabled and _is_wrong_proof(method, checks, denial.reason)
     event = None
     if found is not None:
         facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
@@ -296,7 +311,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
     counted = await ctx.submit(
         logins.LoginFailed(
             at=ctx.now, event=event, config=config if counts else None,
-            lockout_key=lockout_key(method, body, config) if counts and config else None,
+            lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
             denial=Denial(
                 request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
                 identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message.replace("\x00", "\ufffd"),
@@ -308,11 +323,10 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
-_NOT_COUNTED = {"address_not_trusted", "locked_out", "identity_disabled", "identity_expired", "not_a_member",
-                "client_secret_used_up", "client_secret_expired", "proof_replayed", "claims_too_large", "organization_unknown",
-                "organization_not_allowed"}  # fmt: skip
+_NOT_COUNTED = {"address_not_trusted", "locked_out", "provider_unreachable"}
 
 
-def _is_wrong_proof(reason: str) -> bool:
+def _is_wrong_proof(method: AuthMethod[Any, Any], checks: Checks, reason: str) -> bool:
     """Whether a refusal counts towards a lockout: not when the proof was right, nor when nobody could judge it."""
-    return reason not in _NOT_COUNTED and not reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))
+    unjudged = reason in _NOT_COUNTED or reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))
+    return not unjudged and not _is_proved(method, checks)

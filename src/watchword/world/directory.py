@@ -1,9 +1,9 @@
 """Logging in to an LDAP directory: find one entry with a service account, then open it with the presented password.
 
     connect ──(ldaps: TLS)──┐
-       └─ ldap + own CA ── StartTLS ──┤
-                                      ▼
-              bind service account ─▶ search: exactly one entry ─▶ bind as it ─▶ LdapEntry
+       └─ ldap ── StartTLS ──┤  (none only for a host that a setting names, as for plain HTTP)
+                             ▼
+              bind service account ─▶ search: exactly one entry ─▶ admitted? ─▶ bind as it ─▶ LdapEntry
                      │ refused                │ none, several           │ refused
                      ▼                        ▼                         ▼
                 OutsideError                 None                      None
@@ -18,14 +18,14 @@ import dataclasses
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import sansldap
 
-from watchword.domain.outside import LdapEntry, OutsideError
+from watchword.domain.outside import Admits, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
@@ -62,9 +62,14 @@ async def opened_entry(
     username: str,
     password: Secret,
     allowed: Allowed,
+    admits: Admits | None = None,
+    plain_hosts: Collection[str] = (),
     limits: Limits = Limits(),  # noqa: B008  frozen
 ) -> LdapEntry | None:
     """The one entry that `filter_template` finds for `username` and `password` opens; None if there is not exactly one, or it does not.
+
+    `admits` is told the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where the URL
+    is `ldap://` and has no CA of its own; all others upgrade to TLS (StartTLS, RFC 4511 4.14) before anything is said.
 
     An empty password never reaches the directory: RFC 4513 5.1.2 makes a bind with a name and no password succeed.
     """
@@ -75,12 +80,18 @@ async def opened_entry(
     scheme, host, port = _address(url)
     try:
         query = filled(filter_template, username)
-        async with asyncio.timeout(limits.total), _opened(scheme, host, port, ca, allowed=allowed, limits=limits) as link:
+        tls = scheme == "ldaps" or bool(ca) or host.lower() not in plain_hosts
+        context = ssl.create_default_context(cadata=ca or None) if tls else None
+        async with asyncio.timeout(limits.total), _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link:
             verdict = await link.bind(bind_dn, bind_password)
             if verdict != SUCCESS:
                 raise OutsideError(f"the directory refused the service account: {verdict.name.lower()}")
             entry = await link.only_entry(base, query)
-            return entry if entry and await link.opens(entry.dn, password) else None
+            if entry is None:
+                return None
+            if admits is not None:
+                await admits(entry.dn)
+            return entry if await link.opens(entry.dn, password) else None
     except TimeoutError as error:
         raise OutsideError("the directory did not answer in time") from error
     except ssl.SSLError as error:
@@ -167,7 +178,7 @@ class _Link:
         self._session.extended_request(START_TLS)
         answer = await self._last_answer()
         if not isinstance(answer, sansldap.ExtendedResponse) or answer.result.result_code != SUCCESS:
-            raise OutsideError("the directory refused StartTLS")
+            raise OutsideError("the directory refused StartTLS: use ldaps://, or name its host in http_hosts to do without TLS")
 
     async def unbind(self) -> None:
         self._session.unbind()
@@ -214,9 +225,10 @@ def _entry(found: sansldap.SearchResultEntry) -> LdapEntry:
 
 
 @contextlib.asynccontextmanager
-async def _opened(scheme: str, host: str, port: int, ca: str, *, allowed: Allowed, limits: Limits) -> AsyncIterator[_Link]:
-    """A link to the first allowed address that answers, closed afterwards; with TLS for ldaps, and for ldap when there is a CA."""
-    tls = ssl.create_default_context(cadata=ca or None) if scheme == "ldaps" or ca else None
+async def _opened(
+    scheme: str, host: str, port: int, tls: ssl.SSLContext | None, *, allowed: Allowed, limits: Limits
+) -> AsyncIterator[_Link]:
+    """A link to the first allowed address that answers, closed afterwards; with `tls` at once for ldaps, by StartTLS for ldap."""
     sock = await _connected(await allowed(host, port), limits)
     try:
         if tls and scheme == "ldap":

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from watchword.domain.outside import Answer, LdapEntry, Outside
+from watchword.domain.outside import Admits, Answer, LdapEntry, Outside
 from watchword.domain.secret import Secret
 
 
@@ -40,12 +40,13 @@ class Later:
         return await self._now.document(url, ca=ca)
 
     async def ldap(
-        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret
-    ) -> LdapEntry | None:
+        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret,
+        admits: Admits | None = None,
+    ) -> LdapEntry | None:  # fmt: skip
         """The entry that the credentials opened."""
         return await self._now.ldap(
             url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
-            filter_template=filter_template, username=username, password=password,
+            filter_template=filter_template, username=username, password=password, admits=admits,
         )  # fmt: skip
 
     async def close(self) -> None:

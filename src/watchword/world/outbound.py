@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
-from watchword.domain.outside import Answer, LdapEntry, OutsideError
+from watchword.domain.outside import Admits, Answer, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
 from watchword.world.addresses import Guard, Refused, Resolve, Unreachable
 from watchword.world.shelf import Shelf
@@ -58,6 +58,7 @@ class Directory(Protocol):
         filter_template: str,
         username: str,
         password: Secret,
+        admits: Admits | None = None,
     ) -> LdapEntry | None:
         """The entry that the credentials opened."""
         ...  # fmt: skip
@@ -227,13 +228,14 @@ class Outbound:
         filter_template: str,
         username: str,
         password: Secret,
+        admits: Admits | None = None,
     ) -> LdapEntry | None:
         """Asks the directory that was handed in."""
         if self._directory is None:
             raise OutsideError("LDAP is not set up on this server")
         return await self._directory(
             url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
-            filter_template=filter_template, username=username, password=password,
+            filter_template=filter_template, username=username, password=password, admits=admits,
         )  # fmt: skip
 
     async def close(self) -> None:
