@@ -10,6 +10,7 @@
     │   └── BoundaryExceeded  403 PermissionBoundaryError
     ├── NotFound              404 NotFound
     ├── MethodNotAllowed      405 MethodNotAllowed
+    ├── Conflict              409 Conflict
     ├── TooLarge              413 PayloadTooLarge
     ├── UnsupportedMediaType  415 UnsupportedMediaType
     ├── Invalid               422 ValidationFailure   lists every fault of the input
@@ -108,6 +109,14 @@ class MethodNotAllowed(Refusal):
 
     status = 405
     name = "MethodNotAllowed"
+
+
+class Conflict(Refusal):
+    """Another request was first: what this one would make is there, or what it would remove is needed."""
+
+    status = 409
+    name = "Conflict"
+    default = "Another change was first: read again what there is, and decide anew"
 
 
 class TooLarge(Refusal):

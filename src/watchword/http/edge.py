@@ -16,7 +16,7 @@ from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication import Seen, authenticate, count_use
 from watchword.services.context import Ctx
 from watchword.services.house import House
-from watchword.store.engine import Collision
+from watchword.store.engine import Collision, Refused
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -179,9 +179,10 @@ class Edge:
             try:
                 reply = await route.handler(ctx, **given)
                 break
-            except Collision:
+            except (Collision, Refused) as error:
+                # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
                 if not ctx.begins_again():
-                    raise
+                    raise error.refusal if isinstance(error, Refused) else error from None
         if alike is not None:
             self._hints.learn(alike, ctx)
         extra, status = [_JSON], 200

@@ -30,7 +30,14 @@ _INVITATIONS = prepare(select(*INVITATIONS.columns).where(_i.c.org_id == bindpar
 _INVITATION = prepare(select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org")))
 _INVITATION_BY_TOKEN = prepare(select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
 _DROP_INVITATION = prepare(delete(_i).where(_i.c.id == bindparam("of")))
-_DROP_INVITATION_FOR = prepare(delete(_i).where(_i.c.org_id == bindparam("org"), _i.c.email == bindparam("email")))
+_put = Insert(_i).values({name: bindparam(name) for name in INVITATIONS.record.__struct_fields__})
+# One statement: between a deletion and an insert, another invitation for the address may come.
+_PUT_INVITATION = prepare(
+    _put.on_conflict_do_update(
+        index_elements=["org_id", "email"],
+        set_={name: getattr(_put.excluded, name) for name in ("id", "role", "token_hash", "invited_by", "created_at", "expires_at")},
+    )
+)
 
 
 async def invitations(tx: Tx, org_id: str) -> list[Invitation]:
@@ -50,8 +57,7 @@ async def invitation_by_token(tx: Tx, digest: bytes) -> Invitation | None:
 
 async def put_invitation(tx: Tx, record: Invitation) -> None:
     """Store an invitation in place of an earlier one for the same address: the earlier link is dead."""
-    await tx.run(_DROP_INVITATION_FOR, org=record.org_id, email=record.email)
-    await tx.run(INVITATIONS.INSERT, **INVITATIONS.values(record))
+    await tx.run(_PUT_INVITATION, **INVITATIONS.values(record))
 
 
 async def take_invitation(tx: Tx, id: str) -> bool:

@@ -18,22 +18,42 @@ from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import Boolean
 
-from watchword.domain.errors import BadRequest, Unavailable
+from watchword.domain.errors import BadRequest, Conflict, NotFound, Refusal, Unavailable
+from watchword.store import constraints
 
 Row = Sequence[Any]
 Params = Mapping[str, Any]
 
 
-class AlreadyThere(Exception):
+class Refused(Exception):
+    """A constraint refused a write. A service that expects it answers in its own words; `refusal` is the answer where none does."""
+
+    def __init__(self, text: str, refusal: Refusal) -> None:
+        super().__init__(text)
+        self.refusal = refusal
+
+
+class AlreadyThere(Refused):
     """A unique index refused a row; `index` names it where the engine tells."""
 
-    def __init__(self, index: str) -> None:
-        super().__init__(index)
+    def __init__(self, index: str, table: str = "", columns: Sequence[str] = ()) -> None:
+        super().__init__(index, Conflict(constraints.taken(table, columns) if table else ""))
         self.index = index
 
 
-class StillNeeded(Exception):
-    """A foreign key refused a deletion, or points at something that is gone."""
+class StillNeeded(Refused):
+    """A foreign key refused a deletion, or points at something that is gone (`Gone`)."""
+
+    def __init__(self, text: str, table: str = "") -> None:
+        super().__init__(text, Conflict(constraints.needed(table) if table else ""))
+
+
+class Gone(StillNeeded):
+    """A row would belong to something that was deleted meanwhile."""
+
+    def __init__(self, text: str, table: str = "", columns: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.refusal = NotFound(constraints.gone(table, columns))
 
 
 class StoreDown(Unavailable):

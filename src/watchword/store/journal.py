@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from watchword.domain.errors import Refusal
-from watchword.store.engine import Collision, Store, StoreDown, Tx
+from watchword.store.engine import Collision, Refused, Store, StoreDown, Tx
 
 LINGER = 0.1
 CAPACITY = 20_000
@@ -209,10 +209,11 @@ class Journal:
         return answers
 
     def _reject(self, entry: Any, future: asyncio.Future[Any] | None, error: Exception) -> None:
-        if future is None or not isinstance(error, Refusal):
+        if future is None or not isinstance(error, Refusal | Refused):
             _log.error("a journal entry could not be written", exc_info=error, extra={"kind": type(entry).__name__})
+        answer = error.refusal if isinstance(error, Refused) else error
         if future is not None and not future.done():
-            future.set_exception(error if isinstance(error, Refusal) else StoreDown())
+            future.set_exception(answer if isinstance(answer, Refusal) else StoreDown())
 
     def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: StoreDown) -> None:
         self._failed = True

@@ -10,10 +10,12 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
+from watchword.store import constraints
 from watchword.store.engine import (
     AlreadyThere,
     Collision,
     Compiled,
+    Gone,
     Params,
     Prepared,
     Row,
@@ -34,6 +36,7 @@ _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnecti
          asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
 _COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _FAULTS = (*_GONE, asyncpg.PostgresError)
+_REMOVED = re.compile(r'on table "([a-z_]+)" violates')
 _COPY_FROM = 4  # rows; fewer are cheaper as single inserts
 _ANSWER_WITHIN = 10.0  # seconds
 _BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
@@ -41,9 +44,10 @@ _BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way
 
 def _translate(error: BaseException) -> BaseException:
     if isinstance(error, asyncpg.UniqueViolationError):
-        return AlreadyThere(error.constraint_name or "")
+        index, table = error.constraint_name or "", error.table_name or ""
+        return AlreadyThere(index, table, constraints.columns_of(index))
     if isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError):
-        return StillNeeded(str(error))
+        return _foreign(error)
     if isinstance(error, _COLLIDED):
         return Collision()
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):  # noqa: SLF001 - two classes have this name
@@ -51,6 +55,16 @@ def _translate(error: BaseException) -> BaseException:
     if isinstance(error, _GONE):
         return StoreDown()
     return error
+
+
+def _foreign(error: Any) -> StillNeeded:
+    """The table named is the one with the key; the message says from which of its two ends it was violated."""
+    text, table, name = str(error), error.table_name or "", error.constraint_name or ""
+    if text.startswith("insert or update"):
+        columns = [column for column, _ in constraints.parents(table) if name.endswith(column)]
+        return Gone(text, table, columns)
+    found = _REMOVED.search(text)
+    return StillNeeded(text, found[1] if found else table)
 
 
 def _lists(rows: Sequence[Params]) -> dict[str, list[Any]]:

@@ -22,7 +22,20 @@ from typing import Any
 import msgspec
 from sqlalchemy.dialects import sqlite
 
-from watchword.store.engine import AlreadyThere, Compiled, Params, Row, Statement, StillNeeded, StoreDown, Tx, Unstorable, Write, compiled
+from watchword.store.engine import (
+    AlreadyThere,
+    Compiled,
+    Gone,
+    Params,
+    Row,
+    Statement,
+    StillNeeded,
+    StoreDown,
+    Tx,
+    Unstorable,
+    Write,
+    compiled,
+)
 from watchword.store.fsync import Barrier
 from watchword.store.migrate import upgrade
 from watchword.store.versions import RAISE, verify_raised
@@ -37,12 +50,14 @@ _FRAMES = struct.Struct("=16xI")
 _LONG = 1_000  # pages of 4 KiB
 
 
-def _translate(error: sqlite3.Error) -> Exception:
+def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Exception:
     text = str(error)
     if "UNIQUE constraint failed" in text:
-        return AlreadyThere(text.partition(": ")[2])
+        named = [part.partition(".") for part in text.partition(": ")[2].split(", ")]  # table.column, ...
+        return AlreadyThere(text.partition(": ")[2], named[0][0], [column for _, _, column in named])
     if "FOREIGN KEY constraint failed" in text:
-        return StillNeeded(text)
+        table = (statement.table if statement else None) or ""
+        return StillNeeded(text, table) if statement and statement.text.startswith("DELETE") else Gone(text, table)
     if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError or "closed database" in text:
         return StoreDown()
     return error
@@ -69,7 +84,7 @@ class SqliteTx:
         try:
             return self._connection.execute(ready.text, values)
         except sqlite3.Error as error:
-            raise _translate(error) from error
+            raise _translate(error, ready) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise Unstorable from error
 
@@ -101,7 +116,7 @@ class SqliteTx:
         try:
             self._connection.executemany(ready.text, [ready.values(row) for row in rows])
         except sqlite3.Error as error:
-            raise _translate(error) from error
+            raise _translate(error, ready) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise Unstorable from error
 

@@ -13,7 +13,7 @@ import msgspec
 from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.model.secrets import StoredSecret
 from watchword.store import secrets
-from watchword.store.engine import AlreadyThere, StillNeeded, Tx
+from watchword.store.engine import AlreadyThere, Collision, StillNeeded, Tx
 from watchword.store.secrets import Written
 
 Name = tuple[str, str | None]  # key, and whose it is where it is personal
@@ -38,11 +38,12 @@ Decide = Callable[[There], Decided]  # or raises Refusal. May be asked again, an
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What the database refuses, said so that the caller knows what to do."""
+    """Translate what the database refuses. Raises Collision where another write was first, BadRequest, NotFound."""
     try:
         yield
     except AlreadyThere:
-        raise BadRequest("A secret of that name exists already in this folder") from None
+        # Decided anew, a creation finds the name taken, and an upsert changes what is there.
+        raise Collision from None
     except StillNeeded:
         raise NotFound("The folder was deleted meanwhile") from None
     except secrets.Conflict:

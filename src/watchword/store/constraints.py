@@ -1,0 +1,79 @@
+"""What a refusal of the database says: a sentence for every unique index, primary key and foreign key of the schema.
+
+Services ask first and answer in their own words. These sentences are for what they cannot have seen: another request that was first.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Table
+
+from watchword.store.schema import metadata
+
+# Where the name of a table or column is not what people call the thing.
+_NOUNS = {
+    "users": "account", "method_configs": "auth method", "method_templates": "template", "actor_metadata": "metadata entry",
+    "one_time_tokens": "link", "group_members": "member of the group", "memberships": "membership", "membership_roles": "role of the membership",
+    "privileges": "additional privilege", "secret_imports": "import", "data_keys": "key", "audit_events": "audit event",
+}  # fmt: skip
+_COLUMNS = {"email": "address", "token_hash": "token", "key": "name", "locator": "client id", "method": "method", "hash": "value"}
+_SCOPES = frozenset({"actor_kind", "version"})  # with the ids: what a name is unique in, and no name
+
+
+def noun(table: str) -> str:
+    """What a row of a table is called."""
+    if table in _NOUNS:
+        return _NOUNS[table]
+    words = table.replace("_", " ")
+    return words[:-3] + "y" if words.endswith("ies") else words.removesuffix("s")
+
+
+def taken(table: str, columns: Sequence[str] = ()) -> str:
+    """A row of the table is there already that has the same values in these columns."""
+    thing = noun(table)
+    names = [
+        _COLUMNS.get(name, name.replace("_", " ")) for name in columns if name != "id" and not name.endswith("_id") and name not in _SCOPES
+    ]
+    if not names:
+        return f"There is such {_a(thing)} already"
+    return f"There is {_a(thing)} with this {' and '.join(names)} already"
+
+
+def gone(table: str, columns: Sequence[str] = ()) -> str:
+    """What a row of the table would belong to is not there; `columns` say which of several it is, where the database does."""
+    targets = [noun(target) for column, target in parents(table) if not columns or column in columns] or ["thing"]
+    named = list(dict.fromkeys(targets))
+    return f"The {', '.join(named[:-1])}{' or ' if len(named) > 1 else ''}{named[-1]} was deleted meanwhile"
+
+
+def needed(table: str) -> str:
+    """A row of the table cannot go."""
+    return f"The {noun(table)} is still in use: remove what uses it first"
+
+
+def parents(table: str) -> Iterator[tuple[str, str]]:
+    """The foreign keys of a table: column and table that it leads to."""
+    found = metadata.tables.get(table)
+    if found is not None:
+        for column in found.columns:
+            for key in column.foreign_keys:
+                yield column.name, key.column.table.name
+
+
+def uniques(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The unique indexes of a table and its primary key: name and columns."""
+    for index in table.indexes:
+        if index.unique:
+            yield str(index.name), tuple(column.name for column in index.columns)
+    yield f"pk_{table.name}", tuple(column.name for column in table.primary_key.columns)
+
+
+_COLUMNS_OF = {name: columns for table in metadata.tables.values() for name, columns in uniques(table)}
+
+
+def columns_of(index: str) -> tuple[str, ...]:
+    """The columns of a unique index or primary key by its name."""
+    return _COLUMNS_OF.get(index, ())
+
+
+def _a(thing: str) -> str:
+    return f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"
