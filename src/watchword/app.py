@@ -1,6 +1,7 @@
 """The composition root: settings -> store, world, keyring -> the ASGI app. The one module that knows every layer."""
 
 import functools
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,11 +27,17 @@ from watchword.world.later import Closable, Later
 from watchword.world.logs import configure
 from watchword.world.mail import SmtpMailer
 from watchword.world.rootkey import root_key
+from watchword.world.tls import verifying
 
 
 def start_logs(settings: Settings) -> None:
     """Write logs as the settings say."""
     configure(settings.log_level)
+
+
+def https() -> ssl.SSLContext:
+    """How a command verifies the server that it asks: as the server itself verifies those that it asks."""
+    return verifying()
 
 
 def address_of(settings: Settings) -> str:

@@ -89,7 +89,10 @@ async def _move(
 
 
 def _client(url: str, token: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url.rstrip("/").removesuffix("/api"), headers={"authorization": f"Bearer {token}"}, timeout=60)
+    from watchword.app import https  # noqa: PLC0415 - it imports the whole server, and `--help` is to be quick
+
+    headers = {"authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=url.rstrip("/").removesuffix("/api"), headers=headers, timeout=60, verify=https())
 
 
 def _planned(plan: Plan) -> dict[str, Any]:

@@ -40,8 +40,12 @@ def secrets() -> None:
 
 
 def _asked(method: str, url: str, token: str, path: str, **options: Any) -> httpx.Response:
+    from watchword.app import https  # noqa: PLC0415 - it imports the whole server, and `--help` is to be quick
+
     try:
-        reply = httpx.request(method, f"{url.rstrip('/')}{path}", headers={"authorization": f"Bearer {token}"}, timeout=60, **options)
+        reply = httpx.request(
+            method, f"{url.rstrip('/')}{path}", headers={"authorization": f"Bearer {token}"}, timeout=60, verify=https(), **options
+        )
     except httpx.TransportError as error:
         fail(f"{url} does not answer", [str(error)], FAILED)
     if reply.status_code != 200:

@@ -27,6 +27,7 @@ import sansldap
 
 from watchword.domain.outside import Admits, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
+from watchword.world.tls import verifying
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """The guard: the IP addresses and ports of a host and port that may be connected to; raises OutsideError for none."""
@@ -81,7 +82,7 @@ async def opened_entry(
     try:
         query = filled(filter_template, username)
         tls = scheme == "ldaps" or bool(ca) or host.lower() not in plain_hosts
-        context = ssl.create_default_context(cadata=ca or None) if tls else None
+        context = verifying(ca) if tls else None
         async with asyncio.timeout(limits.total), _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link:
             verdict = await link.bind(bind_dn, bind_password)
             if verdict != SUCCESS:

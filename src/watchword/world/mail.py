@@ -2,12 +2,12 @@
 
 import asyncio
 import smtplib
-import ssl
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from watchword.domain.outside import OutsideError
 from watchword.domain.secret import Secret
+from watchword.world.tls import verifying
 
 
 class SmtpMailer:
@@ -37,7 +37,7 @@ class SmtpMailer:
     @staticmethod
     def _deliver(url: str, message: EmailMessage) -> None:
         parts = urlsplit(url)
-        host, context = parts.hostname or "localhost", ssl.create_default_context()
+        host, context = parts.hostname or "localhost", verifying()
         if parts.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=15, context=context)
         else:

@@ -23,6 +23,7 @@ from watchword.domain.outside import Admits, Answer, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
 from watchword.world.addresses import Guard, Refused, Resolve, Unreachable
 from watchword.world.shelf import Shelf
+from watchword.world.tls import verifying
 
 __all__ = ["Directory", "Outbound", "Refused", "Unreachable"]
 
@@ -337,7 +338,7 @@ class Outbound:
         door = self._doors.get(label)
         if door is None:
             pool = httpcore.AsyncConnectionPool(
-                ssl_context=_trusting(ca or self._roots),
+                ssl_context=verifying(ca or self._roots),
                 max_connections=None,
                 keepalive_expiry=_IDLE,
                 http2=False,
@@ -353,19 +354,6 @@ class Outbound:
         spare = [self._doors.pop(label) for label in idle[: max(0, len(self._doors) - DOORS)]]
         for door in spare:
             await door.pool.aclose()
-
-
-def _trusting(ca: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cadata=ca or None)
-    except (ssl.SSLError, ValueError, TypeError) as error:  # the latter two for a text that is not ASCII
-        raise OutsideError("the configured CA certificate cannot be read") from error
-    if ca:
-        # A pasted certificate is the anchor, root or not; and cluster CAs made by hand lack what RFC 5280 asks of a
-        # public one, which newer Pythons insist on by default. Chain, validity and name are verified all the same.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def _label(ca: str) -> str:
