@@ -243,7 +243,7 @@ for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace
     project(f"POST {_base}/environments", "create environments", body={"name": "New", "slug": "new"})
     project(f"GET {_base}/environments/{{environment_id}}", "read environments")
     project(f"PATCH {_base}/environments/{{environment_id}}", "edit environments", body={"name": "x"})
-    project(f"DELETE {_base}/environments/{{environment_id}}", "delete environments")
+    project(f"DELETE {_base}/environments/{{environment_id}}", "delete environments", "delete secrets")  # there is one in it
 project("GET /api/v1/projects/{project_id}/environments/slug/{slug}", "read environments", path={"slug": "environment_slug"})
 project("POST /api/v1/projects/{project_id}/environments/{environment_id}/restore", "create environments")
 project("GET /api/v1/workspace/environments/{environment_id}", "read environments")
@@ -425,7 +425,7 @@ _MOVED = {"projectSlug": "{project_slug}", "projectId": "{project_id}", "sourceE
 project("POST /api/v3/secrets/move", "create secrets", "edit secrets", "delete secrets", _SEES, _READS, body=_MOVED)
 project("POST /api/v4/secrets/move", "create secrets", "edit secrets", "delete secrets", _SEES, _READS, body=_MOVED)
 _TAGGED = {"projectSlug": "{project_slug}", "environment": "{environment_slug}", "secretPath": "/", "tagSlugs": ["{tag_slug}"]}
-project("POST /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
+project("POST /api/v3/secrets/tags/{secret_name}", "edit secrets", _READS, "read tags", path=_NAMED, body=_TAGGED)
 project("DELETE /api/v3/secrets/tags/{secret_name}", "edit secrets", "read tags", path=_NAMED, body=_TAGGED)
 project(
     "GET /api/v1/secret/{secret_id}/secret-versions", "read secret-rollback or read commits", _SEES, query={"offset": "0", "limit": "20"}

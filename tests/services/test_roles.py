@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.house import Api
+from tests.vault import Vault, rule
 
 READ_DEV = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "dev"}}
 
@@ -146,3 +147,30 @@ async def test_unknown_operators_and_subjects_are_refused_with_all_faults(api: A
 
     assert 422 == reply.status_code
     assert 2 == len(reply.json()["message"])
+
+
+async def test_a_role_beyond_the_caller_is_not_emptied_and_gets_no_other_slug(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    path = f"/api/v2/workspace/{vault.project_id}/roles"
+    strong = {"slug": "strong", "name": "Strong", "permissions": [rule("delete", subject="workspace")]}
+    weak = {"slug": "weak", "name": "Weak", "permissions": [rule("read", subject="tags")]}
+    ids = {one["slug"]: (await any_api.ok("POST", path, one))["role"]["id"] for one in (strong, weak)}
+    token = await vault.bot(rule("read", "edit", subject="role"), rule("read", subject="tags"))
+
+    async def patch(which: str, **change: Any) -> int:
+        return (await any_api.patch(f"{path}/{ids[which]}", change, token=token)).status_code
+
+    assert [403, 403, 200] == [await patch("strong", permissions=[]), await patch("strong", slug="other"), await patch("strong", name="x")]
+    assert [200, 200] == [await patch("weak", permissions=[]), await patch("weak", slug="other")]
+
+
+async def test_who_may_assign_roles_by_slug_gives_no_role_such_a_slug(api: Api) -> None:
+    vault = await Vault.new(api)
+    path = f"/api/v2/workspace/{vault.project_id}/roles"
+    made = await api.ok("POST", path, {"slug": "boss", "name": "Boss", "permissions": [rule("delete", subject="workspace")]})
+    assigns = rule("assign-role", subject="identity", assignableRole={"$glob": "team-*"})
+    token = await vault.bot(rule("edit", subject="role"), assigns)
+    await api.ok("PATCH", f"/api/v1/organization/{api.org_id}", {"shouldUseNewPrivilegeSystem": True})
+
+    assert 403 == (await api.patch(f"{path}/{made['role']['id']}", {"slug": "team-boss"}, token=token)).status_code
+    assert 200 == (await api.patch(f"{path}/{made['role']['id']}", {"slug": "chief"}, token=token)).status_code

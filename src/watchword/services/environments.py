@@ -18,6 +18,8 @@ from watchword.services import places
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import require_slug
+from watchword.services.secrets import relocation
+from watchword.services.secrets.relocation import Shift
 from watchword.store import places as tree
 from watchword.store.engine import AlreadyThere, Tx
 
@@ -68,7 +70,10 @@ async def create(ctx: Ctx, project_id: str, given: Create) -> Environment:
 
 
 async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) -> Environment:
-    """Change an environment's name, slug or place. Rules and references that name the old slug are not rewritten."""
+    """Change an environment's name, slug or place. Rules and references that name the old slug are not rewritten.
+
+    With another slug other rules hold for all that is in it, so that asks for the rights over it under both.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "environments")
     if given.name is None and given.slug is None and given.position is None:
@@ -81,6 +86,8 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) 
             position = await _move(tx, found, given.position) if given.position else found.position
             changed = {name: value for name, value in changes.items() if value is not None}
             await tree.change_environment(tx, found, position=position, updated_at=ctx.now, **changed)
+            if changed.get("slug", found.slug) != found.slug:
+                await _require_all(ctx, tx, scope, relocation.MOVED, found, old=found.slug, new=changed["slug"])
             _audit(ctx, "update-environment", scope, found, newName=given.name, newSlug=given.slug, newPosition=position)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
@@ -98,18 +105,42 @@ async def _move(tx: Tx, environment: Environment, position: int) -> int:
 
 
 async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bool = False) -> Environment:
-    """Delete an environment. What is in it is out of reach at once; unless `for_good`, it can be restored until it is purged."""
+    """Delete an environment. What is in it is out of reach at once; unless `for_good`, it can be restored until it is purged.
+
+    Asks for the right to delete all that is in it, for that is what it does.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "environments")
     async with ctx.unit() as tx:
         await tree.lock(tx, project_id)
         found = await _own(tx, project_id, environment_id, deleted_too=for_good)
+        await _require_all(ctx, tx, scope, relocation.REMOVED, found, old=found.slug)
         if for_good:
             await erase(tx, found)
         else:
             await tree.change_environment(tx, found, deleted_at=ctx.now, updated_at=ctx.now)
         _audit(ctx, "delete-environment", scope, found, hardDelete=for_good)
     return found
+
+
+async def _require_all(
+    ctx: Ctx,
+    tx: Tx,
+    scope: ProjectScope,
+    asked: relocation.Asked,
+    environment: Environment,
+    *,
+    old: str | None = None,
+    new: str | None = None,
+) -> None:
+    """Raise PermissionDenied unless the caller may do what is asked with all that is in an environment, under each of its slugs."""
+    if relocation.is_free(ctx, scope, asked):
+        return
+    shifts = [
+        Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path))
+        for id, path in await tree.held_tree(tx, environment.id)
+    ]
+    await relocation.require(tx, scope, asked, shifts, (environment.slug, "/"))
 
 
 async def erase(tx: Tx, environment: Environment) -> None:
@@ -119,7 +150,7 @@ async def erase(tx: Tx, environment: Environment) -> None:
 
 
 async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment:
-    """Bring a deleted environment back with all that was in it."""
+    """Bring a deleted environment back with all that was in it, which asks for the rights to read and create it."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "environments")
     try:
@@ -129,6 +160,7 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
             if found.deleted_at is None:
                 raise BadRequest("The environment is not deleted")
             await tree.change_environment(tx, found, deleted_at=None, updated_at=ctx.now)
+            await _require_all(ctx, tx, scope, relocation.RESTORED, found, new=found.slug)
             _audit(ctx, "restore-environment", scope, found)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None

@@ -15,6 +15,8 @@ from watchword.services import places
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.places import Place, child_path, folder_name, normal_path, parent_path
+from watchword.services.secrets import relocation
+from watchword.services.secrets.relocation import Shift
 from watchword.services.times import read_time
 from watchword.store import places as tree
 from watchword.store.engine import Tx
@@ -122,7 +124,10 @@ async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> Place:
 
 
 async def rename(ctx: Ctx, given: Named, name: str, description: str | None = None) -> Folder:
-    """Give a folder another name; the paths of all below it follow. What names the old path is not rewritten."""
+    """Give a folder another name; the paths of all below it follow. What names the old path is not rewritten.
+
+    At another path other rules hold for all that is in it, so that asks for the rights over it at both.
+    """
     one = Rename(id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description)
     return (await rename_many(ctx, given.project_id, [one]))[0]
 
@@ -156,12 +161,27 @@ async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: st
         if await tree.longest_below(tx, found) + len(whole) - len(found.path) > places.MAX_PATH:
             raise BadRequest("With this name the path of a folder below would be too long")
         await tree.move_below(tx, found, whole)
+        if not relocation.is_free(ctx, scope, relocation.MOVED):
+            moved = await tree.held_subtree(tx, changed)
+            shifts = [
+                Shift(
+                    folder_id=id,
+                    old=(given.environment, found.path + at.removeprefix(whole)),
+                    new=(given.environment, at),
+                    is_top=id == found.id,
+                )
+                for id, at in moved
+            ]
+            await relocation.require(tx, scope, relocation.MOVED, shifts, (given.environment, found.path))
     _audit(ctx, "update-folder", scope, given.environment, changed, path, oldFolderName=found.name)
     return changed
 
 
 async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
-    """Delete a folder by id or by name. Raises BadRequest for one that is not empty, unless `with_content`."""
+    """Delete a folder by id or by name. Raises BadRequest for one that is not empty, unless `with_content`.
+
+    With its content asks for the right to delete each of it: secrets, folders and imports.
+    """
     scope = await enter_project(ctx, given.project_id)
     path = normal_path(given.path, "path")
     ctx.require(scope, "delete", SUBJECT, environment=given.environment, secretPath=path)
@@ -170,6 +190,12 @@ async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
         found, _ = await _located(tx, msgspec.structs.replace(given, path=path), by_name=True)
         if not with_content and not await tree.is_empty(tx, found.id):
             raise BadRequest("The folder is not empty: send forceDelete to delete it with all that is in it")
+        if with_content and not relocation.is_free(ctx, scope, relocation.REMOVED):
+            shifts = [
+                Shift(folder_id=id, old=(given.environment, at), new=None, is_top=id == found.id)
+                for id, at in await tree.held_subtree(tx, found)
+            ]
+            await relocation.require(tx, scope, relocation.REMOVED, shifts, (given.environment, found.path))
         await tree.remove_folder(tx, found)
         _audit(ctx, "delete-folder", scope, given.environment, found, path)
     return found

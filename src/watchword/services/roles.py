@@ -10,7 +10,7 @@ import msgspec
 
 from watchword.domain.access import BUILT_IN, BuiltInRole, Rule, built_in, parse_rules, to_objects
 from watchword.domain.bounds import is_slug
-from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.model.access import Membership, Role
 from watchword.services.access import ProjectScope, enter_org, enter_project, organization, require_actor
 from watchword.services.boundaries import require_within
@@ -86,8 +86,11 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
         changes["permissions"] = tuple(to_objects(rules))
     async with ctx.unit() as tx:
         role = await _custom(tx, scope, role_id)
-        if rules is not None:
-            await require_within(ctx, tx, scope, [rules], "edit", "role")
+        if rules is not None or changes.get("slug", role.slug) != role.slug:
+            # The old ones too: fewer take power from who holds the role, and rules on assigning roles name them by slug.
+            old = parse_rules(kind_of(scope), role.permissions)
+            await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
+            _require_assignable(scope, role.slug, changes.get("slug"))
         try:
             await access.change_role(tx, role, updated_at=ctx.now, **changes)
         except AlreadyThere:
@@ -96,6 +99,16 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
         changed = await _custom(tx, scope, role_id)
         _audit(ctx, "update", changed)
     return changed
+
+
+def _require_assignable(scope: Scope, old: str, new: str | None) -> None:
+    """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under which they may."""
+    if new is None or new == old or scope.project_id is None:
+        return
+    could = scope.ability.could
+    if could("assign-role", "identity", {"assignableRole": new}) and not could("assign-role", "identity", {"assignableRole": old}):
+        details = [{"action": "assign-role", "subject": "identity", "conditions": {"assignableRole": old}}]
+        raise PermissionDenied("You are not allowed to assign this role, and would be under the new slug", details=details)
 
 
 async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:

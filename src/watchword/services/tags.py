@@ -10,7 +10,8 @@ from watchword.domain.model.projects import Tag
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import require_slug
-from watchword.store import tags, versions
+from watchword.services.secrets import relocation
+from watchword.store import places, tags, versions
 from watchword.store.engine import AlreadyThere, Tx
 
 SLUG_TAKEN = "The project has a tag with this slug already"
@@ -103,7 +104,10 @@ async def create(ctx: Ctx, project_id: str, given: Create | CreateColored) -> Ta
 
 
 async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateWhole) -> Tag:
-    """Change a tag. A name that was never set apart from the slug follows it."""
+    """Change a tag. A name that was never set apart from the slug follows it.
+
+    Rules name secrets by the slugs of their tags, so another one asks for the rights over all secrets that have it.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "tags")
     slug = None if given.slug is None else require_slug(given.slug)
@@ -116,6 +120,8 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateW
             changed = msgspec.structs.replace(
                 found, slug=slug or found.slug, name=name, color=found.color if given.color is None else given.color, updated_at=ctx.now,
             )  # fmt: skip
+            if changed.slug != found.slug:
+                await _require_all(ctx, tx, scope, found, changed)
             await tags.change(tx, found, slug=changed.slug, name=changed.name, color=changed.color, updated_at=ctx.now)
             _audit(ctx, "update-tag", scope, changed)
     except AlreadyThere:
@@ -124,14 +130,24 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateW
 
 
 async def remove(ctx: Ctx, project_id: str, tag_id: str) -> Tag:
-    """Delete a tag; no secret has it any more."""
+    """Delete a tag; no secret has it any more. Asks for the rights over all secrets that have it, as another slug does."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "tags")
     async with ctx.unit() as tx:
         found = await _own(tx, project_id, tag_id)
+        await _require_all(ctx, tx, scope, found, None)
         await tags.remove(tx, found)
         _audit(ctx, "delete-tag", scope, found)
     return found
+
+
+async def _require_all(ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None) -> None:
+    if relocation.relabels_freely(ctx, scope):
+        return
+    await places.lock(tx, tag.project_id)
+    folders = await places.held_project(tx, tag.project_id)
+    labels = {one.id: one for one in await tags.in_project(tx, tag.project_id)}
+    await relocation.require_tag(tx, scope, folders, labels, tag, after)
 
 
 async def _own(tx: Tx, project_id: str, tag_id: str) -> Tag:

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, delete, select, update
 
 from watchword.domain.model.projects import Environment, Folder, SecretImport
 from watchword.store import schema, versions
-from watchword.store.engine import Tx, prepare
+from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
 from watchword.store.places import ENVIRONMENTS, FOLDERS
 
@@ -79,3 +79,11 @@ async def put_in_order(tx: Tx, project_id: str, ids: Sequence[str]) -> None:
     """Number the imports of one folder 1, 2, … as they stand in `ids`."""
     await tx.many(_PLACE, [{"of": id, "position": position} for position, id in enumerate(ids, 1)])
     tx.changed(versions.tree(project_id))
+
+
+_IMPORTING = prepare(select(_i.c.folder_id).where(any_of(_i.c.folder_id, "of")).distinct())
+
+
+async def importing(tx: Tx, folder_ids: Sequence[str]) -> set[str]:
+    """Those of these folders that have imports, whatever these show."""
+    return {row[0] for row in await tx.all(_IMPORTING, of=list(folder_ids))}

@@ -120,6 +120,26 @@ _BELOW = prepare(
     )
     .order_by(_f.c.path, _f.c.id)
 )  # fmt: skip
+_TREE = prepare(select(_f.c.id, _f.c.path).where(_f.c.environment_id == bindparam("of")).order_by(_f.c.path, _f.c.id).with_for_update())
+_SUBTREE = prepare(
+    select(_f.c.id, _f.c.path)
+    .where(
+        _f.c.environment_id == bindparam("of"),
+        or_(
+            _f.c.id == bindparam("top"),
+            func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+        ),
+    )
+    .order_by(_f.c.path, _f.c.id)
+    .with_for_update()
+)
+_PROJECT_TREE = prepare(
+    select(_f.c.id, _f.c.path, _e.c.slug)
+    .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
+    .where(_f.c.project_id == bindparam("of"))
+    .order_by(_f.c.id)
+    .with_for_update(of=_f)
+)
 _MOVE = prepare(
     update(_f)
     .where(
@@ -175,6 +195,22 @@ async def descendants(tx: Tx, folder: Folder) -> list[Folder]:
     """All folders below a folder, at any depth, by path."""
     prefix = folder.path.rstrip("/") + "/"
     return FOLDERS.every(await tx.all(_BELOW, of=folder.environment_id, prefix=prefix, length=len(prefix)))
+
+
+async def held_tree(tx: Tx, environment_id: str) -> list[tuple[str, str]]:
+    """The id and path of all folders of an environment; nobody changes them, or what is in them, until the unit ends."""
+    return [(row[0], row[1]) for row in await tx.all(_TREE, of=environment_id)]
+
+
+async def held_subtree(tx: Tx, folder: Folder) -> list[tuple[str, str]]:
+    """The same of a folder, which is first, and all below it."""
+    prefix = folder.path.rstrip("/") + "/"
+    return [(row[0], row[1]) for row in await tx.all(_SUBTREE, of=folder.environment_id, top=folder.id, prefix=prefix, length=len(prefix))]
+
+
+async def held_project(tx: Tx, project_id: str) -> list[tuple[str, str, str]]:
+    """The id, path and environment slug of all folders of a project, those of deleted environments too; held as above."""
+    return [(row[0], row[1], row[2]) for row in await tx.all(_PROJECT_TREE, of=project_id)]
 
 
 async def is_empty(tx: Tx, folder_id: str) -> bool:

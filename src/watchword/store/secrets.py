@@ -32,6 +32,15 @@ _AT_ONCE = 64
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
 _BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
 _COUNTS = prepare(select(_s.c.folder_id, func.count()).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id))
+_LABELS = (_s.c.folder_id, _s.c.key, _s.c.user_id, _s.c.tag_ids, _s.c.metadata)
+_LABELLED = prepare(select(*_LABELS).where(any_of(_s.c.folder_id, "of")))
+_LABELLED_AFTER = prepare(
+    select(*_LABELS)
+    .where(_s.c.folder_id == bindparam("of"), _s.c.key > bindparam("after"))
+    .order_by(_s.c.key)
+    .limit(bindparam("most", type_=BigInteger))
+)
+_LABELLED_AT = prepare(select(*_LABELS).where(_s.c.folder_id == bindparam("of"), _s.c.key == bindparam("key")))
 _FIXED = ("id", "project_id", "created_at")
 _PLACED = ("folder_id", "key", "user_id")  # the indexes are made of these: one that is said to change is written anew, even to the same
 
@@ -271,6 +280,16 @@ class Match(msgspec.Struct, frozen=True):
     path: str
 
 
+class Labelled(msgspec.Struct, frozen=True, gc=False):
+    """What permission rules may look at of a secret, and the folder it is in."""
+
+    folder_id: str
+    key: str
+    user_id: str | None
+    tag_ids: tuple[str, ...]
+    metadata: tuple[SecretMetadata, ...]
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case, any of the tags."""
 
@@ -297,3 +316,23 @@ async def search(tx: Tx, query: Query, most: int) -> list[Match]:
     found = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(_s.join(_f, _f.c.id == _s.c.folder_id))
     rows = await tx.all(found.where(and_(*where)).order_by(_f.c.path, _s.c.key).limit(most))
     return [Match(id, key, _read_tags(tag_ids), _read_metadata(metadata), path) for id, key, tag_ids, metadata, path in rows]
+
+
+async def labelled(tx: Tx, folder_ids: Collection[str]) -> list[Labelled]:
+    """What rules may look at of all secrets in these folders, shared and personal."""
+    return [_labelled(row) for row in await tx.all(_LABELLED, of=list(folder_ids))]
+
+
+async def labelled_after(tx: Tx, folder_id: str, key: str, most: int) -> list[Labelled]:
+    """The same of about `most` secrets of one folder, those whose names come after `key`: a name is never cut in two."""
+    rows = await tx.all(_LABELLED_AFTER, of=folder_id, after=key, most=most)
+    if len(rows) == most:
+        # Several people may have secrets of the last name.
+        last = rows[-1][1]
+        rows = [*(row for row in rows if row[1] != last), *await tx.all(_LABELLED_AT, of=folder_id, key=last)]
+    return [_labelled(row) for row in rows]
+
+
+def _labelled(row: Sequence[Any]) -> Labelled:
+    folder_id, key, user_id, tag_ids, metadata = row
+    return Labelled(folder_id, key, user_id, _read_tags(tag_ids), _read_metadata(metadata))

@@ -16,7 +16,7 @@ from watchword.domain.secret_text import MAX_IN_FOLDER
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.places import normal_path
-from watchword.services.secrets import expansion, rights, sealed
+from watchword.services.secrets import expansion, relocation, rights, sealed
 from watchword.services.secrets.shelves import held
 from watchword.services.secrets.writing import Desk, Target, desk, enter, unit
 from watchword.store import places, secrets
@@ -82,8 +82,12 @@ def _require_room(
     taken = [there[row.key, None] for row in rows if (row.key, None) in there]
     if taken and not overwrite:
         raise BadRequest(f"The destination has secrets of these names already: {', '.join(row.key for row in taken[:10])}")
+    coming = {row.key: held(row, goal.labels).facts for row in rows}
     for row in taken:
-        rights.require(ctx, goal.scope, rights.EDIT, *goal.at, held(row, goal.labels).facts)
+        facts = held(row, goal.labels).facts
+        rights.require(ctx, goal.scope, rights.EDIT, *goal.at, facts)
+        # It gets the tags and metadata of the one that comes, and keeps its history.
+        relocation.require_to_relabel(goal.scope, goal.at, facts, coming[row.key], row.key)
 
 
 async def _carry(ctx: Ctx, tx: Tx, goal: Desk, row: StoredSecret, there: StoredSecret | None) -> None:

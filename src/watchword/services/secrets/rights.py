@@ -20,9 +20,10 @@ def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str,
 class Rights:
     """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
 
-    __slots__ = ("_left", "all", "none")
+    __slots__ = ("_left", "action", "all", "none")
 
     def __init__(self, scope: Scope, action: str, environment: str, path: str) -> None:
+        self.action = action
         self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
         self.none = self._left.answer is False  # no secret there passes, whatever it is called
         self.all = self._left.answer is True  # every one does
@@ -31,6 +32,10 @@ class Rights:
         """Whether the action is allowed on this secret."""
         answer = self._left.answer
         return self._left.allows(held.facts) if answer is None else answer
+
+    def holds(self, facts: Mapping[str, Any]) -> bool:
+        """The same for a secret of which only the facts are at hand."""
+        return self._left.allows(facts)
 
 
 def some(scope: Scope, action: str, place: Place) -> bool:

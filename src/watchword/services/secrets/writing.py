@@ -20,7 +20,7 @@ from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer
 from watchword.services.places import Place, find, normal_path
-from watchword.services.secrets import expansion, renaming, rights, sealed, shelves
+from watchword.services.secrets import expansion, relocation, renaming, rights, sealed, shelves
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shared import Decided, FolderWrite, Name, There, told
@@ -278,11 +278,13 @@ class _Work:
             return
         if row.id in self.order:
             raise BadRequest(f"The same secret is named twice: {one.name}")
-        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, held(row, self.at.labels).facts)
+        before = held(row, self.at.labels).facts
+        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, before)
         after, plain = changed(self.ctx, self.at.key, row, one)
-        rights.require(
-            self.ctx, self.at.scope, rights.EDIT, *self.at.at, facts_of(after.key, held(after, self.at.labels).tags, plain.metadata)
-        )
+        behind = facts_of(after.key, held(after, self.at.labels).tags, plain.metadata)
+        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, behind)
+        if before != behind:
+            relocation.require_to_relabel(self.at.scope, self.at.at, before, behind, one.name)
         if after.key != row.key:
             self._rename(row, after, user_id)
         self.changed.append((row, after, plain))
