@@ -16,7 +16,9 @@ from watchword.methods import registry
 from watchword.services.authentication import Seen
 from watchword.services.house import House
 from watchword.services.keys import Keyring
-from watchword.services.upkeep import Upkeep
+from watchword.services.limits import Limits
+from watchword.services.refusals import Refusals
+from watchword.services.upkeep import Upkeep, note_refusals
 from watchword.settings import Settings, decode_root_key
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
@@ -67,7 +69,7 @@ def house(settings: Settings, *, outside: Outside | None = None) -> House:
     return House(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, previous), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
-        methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
+        methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
     )  # fmt: skip
 
 
@@ -102,6 +104,7 @@ async def opened(parts: House) -> AsyncIterator[House]:
         yield parts
     finally:
         await upkeep.close()
+        note_refusals(parts, at_once=True)
         await parts.writes.close()
         await parts.journal.close()
         await parts.store.close()

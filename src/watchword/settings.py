@@ -52,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_entries: int = 50_000
     session_ttl: int = 864_000
     allow_signup: bool = False
+    refused_logins_per_minute: int = 300
+    failed_sign_ins_per_minute: int = 60
+    unlimited_networks: tuple[str, ...] = ()
     smtp_url: Secret | None = None
     smtp_from: str = ""
     log_level: str = "info"
@@ -193,6 +196,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache; a folder counts as half as many as it holds secrets."),
     Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
     Option("allow_signup", _flag, "Whether people may make accounts without an invitation."),
+    Option("refused_logins_per_minute", _within(0, 1_000_000), "Refused logins of machines that one address (IPv6: /64) may make; then 429. 0: no limit."),
+    Option("failed_sign_ins_per_minute", _within(0, 1_000_000), "Failed sign-ins of people that one address (IPv6: /64) may make; then 429. 0: no limit."),
+    Option("unlimited_networks", _proxies, "Networks whose refused logins and sign-ins are not limited: CIDR ranges, loopback, linklocal, uniquelocal."),
     Option("smtp_url", Secret, "Mail server for invitations: smtp://user:password@host:587; links are shown to the inviter without it."),
     Option("smtp_from", str, "Sender of mails."),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),

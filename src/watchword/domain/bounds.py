@@ -12,7 +12,7 @@ import msgspec
 from watchword.domain.globs import claim_glob_matches, glob_matches
 
 __all__ = [
-    "AddressSet", "IpRange", "claim_matches", "compile_ranges", "dig", "duration_ms", "glob_matches", "is_slug", "parse_ip_range",
+    "AddressSet", "IpRange", "address_prefix", "claim_matches", "compile_ranges", "dig", "duration_ms", "glob_matches", "is_slug", "parse_ip_range",
     "slugify", "split_patterns", "within",
 ]  # fmt: skip
 
@@ -147,6 +147,20 @@ class AddressSet:
             return False
         number = int(parsed) | (0xFFFF << 32 if parsed.version == 4 else 0)
         return any(number & mask == base for base, mask in self._networks)
+
+
+@lru_cache(_CACHED_ADDRESSES)
+def address_prefix(address: str | None) -> str:
+    """What is counted as one address: an IPv4 address, also inside an IPv6 one, and the /64 of any other; empty for what is none."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def _as_ipv6(network: _Network) -> ipaddress.IPv6Network:

@@ -93,7 +93,10 @@ class ActorsReply(Out, frozen=True, kw_only=True):
 
 
 class LoginDenialOut(Out, frozen=True, kw_only=True):
-    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in order."""
+    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in order.
+
+    Refusals of the same identity, address, method and reason within a minute are counted with the first: `times`, until `lastAt`.
+    """
 
     request_id: str
     created_at: str
@@ -106,12 +109,15 @@ class LoginDenialOut(Out, frozen=True, kw_only=True):
     checks: Sequence[Mapping[str, Any]]
     ip_address: str | None
     user_agent: str | None
+    times: int
+    last_at: str
 
     @classmethod
     def of(cls, one: Denial) -> "LoginDenialOut":
         return cls(
             request_id=one.request_id, created_at=iso(one.at), org_id=one.org_id, identity_id=one.identity_id, auth_method=one.method,
-            reason=one.reason, message=one.message, facts=one.facts, checks=one.checks, ip_address=one.address, user_agent=one.user_agent,
+            reason=one.reason, message=one.message, facts=one.facts, checks=one.checks, ip_address=one.address, user_agent=one.user_agent, times=one.times,
+            last_at=iso(one.last_at or one.at),
         )  # fmt: skip
 
 

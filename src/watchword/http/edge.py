@@ -24,6 +24,7 @@ App = Callable[[Scope, bodies.Receive, Send], Awaitable[None]]
 
 MAX_HEADERS = 64 * 1024  # bytes, all names and values together
 MAX_PATH = 8 * 1024
+MAX_USER_AGENT = 400  # bytes that are kept of it, wherever it is kept
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 _log = logging.getLogger("watchword.http")
@@ -96,7 +97,7 @@ class Edge:
         """The Ctx of a request, nobody signed in yet."""
         address, trusted = self._client(scope, headers)
         return Ctx(
-            self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"")[:MAX_USER_AGENT].decode("latin-1"),
             certificate=self._certificate(scope, headers, trusted=trusted), cookies=headers.get(b"cookie", b"").decode("latin-1"),
         )  # fmt: skip
 

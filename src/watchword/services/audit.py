@@ -134,10 +134,14 @@ async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
 
 
 async def denial(ctx: Ctx, request_id: str) -> Denial:
-    """Why one login was refused, by the request id that the caller was given."""
+    """Why one login was refused, by the request id that the caller was given: its own story, or that of the one it was counted with."""
     scope = await _scope(ctx, None)
     async with ctx.view() as tx:
-        found = await trail.denial(tx, request_id, scope.org_id, unknown=ctx.actor.is_instance_admin)
+        kept_as = ctx.house.refusals.kept_as(request_id)
+        found = await trail.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
     if found is None:
-        raise NotFound(f"There is no refused login with the request id {request_id[:64]!r}")
+        raise NotFound(
+            f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address within a minute, are "
+            "counted with the first of them: list the refused logins of that time"
+        )
     return found

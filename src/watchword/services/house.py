@@ -7,6 +7,8 @@ import msgspec
 
 from watchword.methods.base import AuthMethod, Outside
 from watchword.services.keys import Keyring
+from watchword.services.limits import Limits
+from watchword.services.refusals import Refusals
 from watchword.settings import Settings
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
@@ -42,6 +44,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     outside: Outside
     methods: Mapping[str, AuthMethod[Any, Any]]
     mailer: Mailer
+    limits: Limits
+    refusals: Refusals
 
     def new_id(self) -> str:
         """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""

@@ -19,11 +19,13 @@ from watchword.domain.lockout import is_locked
 from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
 from watchword.domain.model.people import Organization
 from watchword.domain.model.trail import Denial
+from watchword.domain.stories import clipped
 from watchword.domain.tokens import MAX_LENGTH
 from watchword.methods import universal
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, OutsideError, Verified
 from watchword.services import sealed_config
 from watchword.services.context import Ctx
+from watchword.services.refusals import Kept
 from watchword.services.tokens import Issued, new_token, row_of
 from watchword.store import access, credentials, identities, logins, people, templates, versions
 from watchword.store.engine import Tx
@@ -52,8 +54,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
-    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request id."""
+    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request id.
+
+    Raises TooManyRequests instead where the address was refused too often. A client secret is looked at even then, for that
+    costs little: a right one is never held up by others behind its address.
+    """
     ctx.public("a login proves who is calling")
+    await _require_room(ctx, method)
     checks = Checks()
     found: Found | None = None
     try:
@@ -67,6 +74,7 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
 async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found:
     """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
     ctx.public("a login proves who is calling")
+    await _require_room(ctx, method)
     checks = Checks()
     found: Found | None = None
     try:
@@ -299,34 +307,76 @@ def _story(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
 async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> Denied:
     """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
 
-    The answer is the refusal that it was: another one when the identity was locked out meanwhile.
+    The answer is the refusal that it was: another one when the identity was locked out meanwhile. Raises TooManyRequests when the
+    address was refused too often: then only a count in memory is kept, which is written now and then.
     """
     config = found.config if found else None
     counts = config is not None and method.locks and config.lockout_enabled and _is_wrong_proof(method, checks, denial.reason)
+    wait = 0.0 if _is_unanswered(denial.reason) else ctx.house.limits.refused_logins.take(ctx.address)
     event = None
     if found is not None:
-        facts = {"identityId": found.identity.id, "reasonCode": denial.reason, "message": denial.message, "requestId": ctx.request_id}
+        facts = {
+            "identityId": found.identity.id,
+            "reasonCode": denial.reason,
+            "message": clipped(denial.message, 400),
+            "requestId": ctx.request_id,
+        }
         actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
-    counted = await ctx.submit(
-        logins.LoginFailed(
-            at=ctx.now, event=event, config=config if counts else None,
-            lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
-            denial=Denial(
-                request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
-                identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message.replace("\x00", "\ufffd"),
-                facts=dict(denial.facts), checks=_story(checks, denial.reason), address=ctx.address,
-                user_agent=ctx.user_agent[:500],
-            ),
-        )
+    story = Denial(
+        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
+        identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message,
+        facts=dict(denial.facts), checks=_story(checks, denial.reason), address=ctx.address, user_agent=ctx.user_agent,
     )  # fmt: skip
+    kept = ctx.house.refusals.take(story, event, whose=found.identity.id if found else "")
+    counted = True
+    if wait and not counts and kept.again is not None:
+        ctx.house.journal.coalesce(("refused", kept.request_id), kept.again)
+    else:
+        entry = logins.LoginFailed(
+            at=ctx.now, denial=kept.denial, again=kept.again, event=kept.event, config=config if counts else None,
+            lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
+        )  # fmt: skip
+        counted = await _written(ctx, kept, entry)
+    if wait:
+        raise ctx.house.limits.refused_logins.refusal(wait)
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
-_NOT_COUNTED = {"address_not_trusted", "locked_out", "provider_unreachable"}
+async def _written(ctx: Ctx, kept: Kept, entry: logins.LoginFailed) -> bool:
+    try:
+        counted: bool = await ctx.submit(entry)
+    except BaseException:
+        ctx.house.refusals.forget(kept)
+        raise
+    return counted
+
+
+async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
+    """Raise TooManyRequests for an address that was refused too often, before a proof that is dear to judge is looked at."""
+    limit = ctx.house.limits.refused_logins
+    wait = 0.0 if method.secret_of is not None else limit.wait(ctx.address)
+    if not wait:
+        return
+    refusal = limit.refusal(wait)
+    story = Denial(
+        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method.slug, reason="too_many_refusals", message=refusal.message, facts={},
+        checks=(), address=ctx.address, user_agent=ctx.user_agent,
+    )  # fmt: skip
+    kept = ctx.house.refusals.take(story, None)
+    if kept.again is not None:
+        ctx.house.journal.coalesce(("refused", kept.request_id), kept.again)
+    else:
+        await _written(ctx, kept, logins.LoginFailed(at=ctx.now, denial=kept.denial))
+    raise refusal
+
+
+def _is_unanswered(reason: str) -> bool:
+    """Whether nobody could say if the proof is right: no fault of the caller's."""
+    return reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))
 
 
 def _is_wrong_proof(method: AuthMethod[Any, Any], checks: Checks, reason: str) -> bool:
-    """Whether a refusal counts towards a lockout: not when the proof was right, nor when nobody could judge it."""
-    unjudged = reason in _NOT_COUNTED or reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))
-    return not unjudged and not _is_proved(method, checks)
+    """Whether a refusal counts towards a lockout: not when the proof was right, nor when nobody judged it."""
+    is_judged = reason not in {"address_not_trusted", "locked_out"} and not _is_unanswered(reason)
+    return is_judged and not _is_proved(method, checks)

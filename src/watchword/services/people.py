@@ -101,7 +101,7 @@ async def open_session(ctx: Ctx, person: User) -> SignedIn:
 async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = None, verified: bool = False) -> Session:
     """Store a session of a person in the open unit."""
     session = Session(
-        id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent[:500], org_id=org_id, is_mfa_verified=verified,
+        id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent, org_id=org_id, is_mfa_verified=verified,
         created_at=ctx.now, last_used_at=ctx.now, expires_at=ctx.now + ctx.house.settings.session_ttl * 1000,
     )  # fmt: skip
     await people.add_session(tx, session)

@@ -13,16 +13,20 @@ import logging
 import random
 from collections.abc import Iterable
 
+import msgspec
+
 from watchword.domain.errors import Refusal
 from watchword.services import environments
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.services.rotation import retire_signing_keys
 from watchword.store import sweeps
+from watchword.store.audit import Audited
 from watchword.store.engine import Tx
 
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
+NOBODYS_DAYS = 30  # that refusals are kept which match no identity
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
@@ -44,6 +48,7 @@ def moments(house: House) -> Iterable[tuple[str, sweeps.Sweep, int]]:
         ("client secrets", sweeps.client_secrets, credentials),
         ("audit events", sweeps.events, trail),
         ("refused logins", sweeps.denials, trail),
+        ("refused logins of nobody", sweeps.denials_of_nobody, max(trail, now - NOBODYS_DAYS * _DAY)),
     )
 
 
@@ -73,6 +78,20 @@ async def _to_the_end(house: House, run: sweeps.Sweep, before: int) -> int:
     return total
 
 
+def note_refusals(house: House, *, at_once: bool = False) -> None:
+    """Say in the audit log how many refusals were like one whose minute is over. What cannot be written is tried again."""
+    over = house.refusals.over(at_once=at_once)
+    while over:
+        first, more = over[-1]
+        facts = {**first.metadata, "timesMore": more}
+        try:
+            house.journal.note(Audited(msgspec.structs.replace(first, id=house.new_id(), at=house.clock(), metadata=facts)))
+        except Refusal:
+            house.refusals.give_back(over)
+            return
+        over.pop()
+
+
 class Upkeep:
     """The task that does it for one process."""
 
@@ -98,6 +117,7 @@ class Upkeep:
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(KEYS_EVERY)
+            note_refusals(self._house)
             try:
                 await self._house.keys.refresh(self._house.store)
             except Refusal:

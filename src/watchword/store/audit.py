@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy import bindparam, update
 
 from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import schema
-from watchword.store.engine import Tx
+from watchword.store.engine import Tx, prepare
 from watchword.store.mapping import Mapper
 
 EVENTS = Mapper(AuditEvent, schema.audit_events)
 DENIALS = Mapper(Denial, schema.denials)
+_d = schema.denials
+_AGAIN = prepare(
+    update(_d).where(_d.c.request_id == bindparam("of"), _d.c.times < bindparam("n")).values(times=bindparam("n"), last_at=bindparam("at"))
+)
 
 
 async def add(tx: Tx, events: Sequence[AuditEvent]) -> None:
@@ -38,4 +43,18 @@ class Refused(msgspec.Struct, frozen=True):
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["Refused"]) -> Sequence[Any]:
         await tx.many(DENIALS.INSERT, [DENIALS.values(entry.denial) for entry in entries])
+        return [None] * len(entries)
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal entry: of refusals like the one with this request id there were `times` by now. It may be written late, and twice."""
+
+    request_id: str
+    times: int
+    at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Again"]) -> Sequence[Any]:
+        latest = {entry.request_id: entry for entry in sorted(entries, key=lambda one: one.times)}
+        await tx.count_many(_AGAIN, [{"of": id, "n": one.times, "at": one.at} for id, one in sorted(latest.items())])
         return [None] * len(entries)

@@ -117,7 +117,7 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused login: its story, its audit event and, where the method has a lockout, the counted failure.
+    """A refused login: its story or how many were like it, its audit event and, where failures lock out, the counted failure.
 
     Its answer: whether the failure was counted. One that came when the key was locked already proves nothing to its caller,
     however many were under way at once. Failures are settled before the successes of the same batch, so that of a burst of
@@ -126,7 +126,8 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
 
     turn: ClassVar[int] = 1
     at: int
-    denial: Denial
+    denial: Denial | None = None
+    again: audit.Again | None = None
     event: AuditEvent | None = None
     config: MethodConfig | None = None
     lockout_key: str | None = None
@@ -140,7 +141,8 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:
                     await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
-        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries])
+        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries if entry.denial])
+        await audit.Again.apply(tx, [entry.again for entry in entries if entry.again])
         await audit.add(tx, [entry.event for entry in entries if entry.event])
         return counted
 

@@ -280,5 +280,6 @@ audit_events = Table(
 denials = Table(
     "denials", metadata, Column("request_id", Text, primary_key=True), _whole("at"), _text("org_id", null=True),
     _text("identity_id", null=True), _text("method"), _text("reason"), _text("message"), _json("facts"), _json("checks"),
-    _text("address", null=True), _text("user_agent", null=True), Index("ix_denials_at", "at"), Index("ix_denials_org", "org_id", "at"),
+    _text("address", null=True), _text("user_agent", null=True), Column("times", BigInteger, nullable=False, server_default=text("1")),
+    _whole("last_at", null=True), Index("ix_denials_at", "at"), Index("ix_denials_org", "org_id", "at"),
 )  # fmt: skip

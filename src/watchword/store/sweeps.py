@@ -51,6 +51,9 @@ _PROJECT_EVENTS = _oldest(
     schema.audit_events.c.id, and_(schema.audit_events.c.project_id == bindparam("of"), schema.audit_events.c.id < bindparam("before"))
 )
 _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam("before"))
+_DENIALS_OF_NOBODY = _oldest(
+    schema.denials.c.request_id, and_(schema.denials.c.at < bindparam("before"), schema.denials.c.org_id.is_(None))
+)
 _SHORTER = prepare(
     select(schema.projects.c.id, schema.projects.c.audit_retention_days).where(schema.projects.c.audit_retention_days < bindparam("days"))
 )
@@ -66,6 +69,7 @@ def _sweep(statement: Prepared) -> Sweep:
 revocation_marks, spent_proofs, lockouts = _sweep(_MARKS), _sweep(_PROOFS), _sweep(_LOCKOUTS)
 sessions, invitations, links = _sweep(_SESSIONS), _sweep(_INVITATIONS), _sweep(_LINKS)
 tokens, client_secrets, denials = _sweep(_TOKENS), _sweep(_SECRETS), _sweep(_DENIALS)
+denials_of_nobody = _sweep(_DENIALS_OF_NOBODY)
 
 
 async def events(tx: Tx, before: int, most: int = BATCH) -> int:

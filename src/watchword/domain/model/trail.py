@@ -22,7 +22,10 @@ class AuditEvent(Record, frozen=True, kw_only=True):
 
 
 class Denial(Record, frozen=True, kw_only=True):
-    """Why one login was refused, for an operator, by request id. Never a secret."""
+    """Why one login was refused, for an operator, by request id. Never a secret.
+
+    `times` are the refusals alike within a minute that are counted with it, the last one of them `last_at`.
+    """
 
     request_id: str
     at: int
@@ -35,6 +38,8 @@ class Denial(Record, frozen=True, kw_only=True):
     checks: tuple[dict[str, object], ...]
     address: str | None = None
     user_agent: str | None = None
+    times: int = 1
+    last_at: int | None = None
 
 
 class DataKey(Record, frozen=True, kw_only=True):

@@ -1,0 +1,80 @@
+"""How often an address may ask for what costs something: token buckets in this process's memory.
+
+    full ──take──> … ──take──> empty ──a share of a minute passes──> one more
+
+Only what is refused is charged: who proves itself is never held up, however many share an address. An IPv6 address counts as
+its /64, which is what one customer gets. The time is monotonic, so a clock that is set changes nothing.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable
+
+from watchword.domain.bounds import AddressSet, address_prefix
+from watchword.domain.errors import TooManyRequests
+from watchword.settings import Settings
+
+CAPACITY = 20_000  # addresses remembered
+
+
+class Buckets:
+    """One bucket of `per_minute` for each address; 0 is no limit."""
+
+    __slots__ = ("_buckets", "_clock", "_exempt", "_per_second", "_size", "_what")
+
+    def __init__(self, per_minute: int, what: str, exempt: AddressSet, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size = float(per_minute)
+        self._per_second = per_minute / 60
+        self._what = what
+        self._exempt = exempt
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # what was left, and when
+
+    def wait(self, address: str | None) -> float:
+        """Seconds until the address may ask again; 0 for now."""
+        if not self._size or not self._buckets or self._exempt.admits(address):
+            return 0.0
+        left = self._left(address_prefix(address), self._clock())
+        return 0.0 if left >= 1 else (1 - left) / self._per_second
+
+    def take(self, address: str | None) -> float:
+        """Charge the address; seconds that it should have waited, 0 if there was something left."""
+        if not self._size or self._exempt.admits(address):
+            return 0.0
+        prefix, now = address_prefix(address), self._clock()
+        left = self._left(prefix, now)
+        if left < 1:
+            return (1 - left) / self._per_second
+        if prefix not in self._buckets and len(self._buckets) >= CAPACITY:
+            self._make_room(now)
+        self._buckets[prefix] = (left - 1, now)
+        return 0.0
+
+    def require(self, address: str | None) -> None:
+        """Raise TooManyRequests while nothing is left."""
+        wait = self.wait(address)
+        if wait:
+            raise self.refusal(wait)
+
+    def refusal(self, wait: float) -> TooManyRequests:
+        """The refusal that says how long to wait."""
+        seconds = max(1, round(wait + 0.5))
+        return TooManyRequests(f"Too many {self._what} from your address: try again in {seconds} s", retry_after=seconds)
+
+    def _left(self, prefix: str, now: float) -> float:
+        found = self._buckets.get(prefix)
+        return self._size if found is None else min(self._size, found[0] + (now - found[1]) * self._per_second)
+
+    def _make_room(self, now: float) -> None:
+        self._buckets = {prefix: kept for prefix, kept in self._buckets.items() if self._left(prefix, now) < self._size}
+        for prefix in list(self._buckets)[: max(0, len(self._buckets) - CAPACITY // 2)]:
+            del self._buckets[prefix]
+
+
+class Limits:
+    """The limits by address of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        exempt = AddressSet([ipaddress.ip_network(text) for text in settings.unlimited_networks])
+        self.refused_logins = Buckets(settings.refused_logins_per_minute, "refused logins", exempt)
+        self.failed_sign_ins = Buckets(settings.failed_sign_ins_per_minute, "failed sign-ins", exempt)

@@ -1,0 +1,111 @@
+"""Refusals that are alike are one row with a count: strangers do not grow the database.
+
+    the first of a minute      stored with its story, by its request id
+    the next ones like it      the count of that row goes up; the audit log says how many there were when the minute is over
+
+Alike are refusals of the same identity (or of none there is), address (an IPv6 one by its /64), method and reason. In a minute
+there are at most `ADDRESSES` addresses among those of nobody, and of each identity; further ones are one row without an
+address. Each row belongs to the process that made it, which alone counts it up.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from watchword.domain.bounds import address_prefix
+from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.stories import fitted
+from watchword.store.audit import Again
+
+WINDOW = 60.0  # seconds
+ADDRESSES = 64
+IDENTITIES = 2_048  # in one minute; what goes beyond is counted with that of nobody
+ROWS = 10_000  # in one minute; what goes beyond is counted without its address
+REMEMBERED = 20_000  # request ids of refusals that were counted with another
+_Key = tuple[str, str, str, str]
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written of one refusal: its story and event, or that there was one more of a row."""
+
+    request_id: str
+    denial: Denial | None = None
+    event: AuditEvent | None = None
+    again: Again | None = None
+
+
+class _Row:
+    """What is alike within a minute."""
+
+    __slots__ = ("count", "event", "request_id")
+
+    def __init__(self, request_id: str, event: AuditEvent | None) -> None:
+        self.request_id = request_id
+        self.count = 1
+        self.event = event
+
+
+class Refusals:
+    """The refusals of this minute in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._rows: dict[_Key, _Row] = {}
+        self._addresses: dict[str, set[str]] = {}  # of each identity, and of nobody
+        self._over: list[tuple[AuditEvent, int]] = []
+        self._kept_as: OrderedDict[str, str] = OrderedDict()
+
+    def take(self, denial: Denial, event: AuditEvent | None, whose: str = "") -> Kept:
+        """What is to be written of a refusal: its story, or a count. `whose`: what it was a login of; empty for nobody there is."""
+        self._turn()
+        key = self._key(denial, whose)
+        row = self._rows.get(key)
+        if row is None:
+            first = fitted(denial if key[1] else msgspec.structs.replace(denial, address=None))
+            self._rows[key] = _Row(first.request_id, event)
+            return Kept(request_id=first.request_id, denial=first, event=event)
+        row.count += 1
+        self._kept_as[denial.request_id] = row.request_id
+        if len(self._kept_as) > REMEMBERED:
+            self._kept_as.popitem(last=False)
+        return Kept(request_id=row.request_id, again=Again(request_id=row.request_id, times=row.count, at=denial.at))
+
+    def forget(self, kept: Kept) -> None:
+        """Begin anew: the first of the minute could not be written."""
+        if kept.denial is not None:
+            self._rows = {key: row for key, row in self._rows.items() if row.request_id != kept.request_id}
+
+    def kept_as(self, request_id: str) -> str:
+        """The request id under which a refusal is kept: another one's where it was counted with that, as far as this process knows."""
+        return self._kept_as.get(request_id, request_id)
+
+    def over(self, *, at_once: bool = False) -> list[tuple[AuditEvent, int]]:
+        """Of the minutes that are over: the first event of each row that has a count, and how many more there were."""
+        self._turn(at_once=at_once)
+        over, self._over = self._over, []
+        return over
+
+    def give_back(self, over: list[tuple[AuditEvent, int]]) -> None:
+        """Keep for the next time what could not be written."""
+        self._over = over + self._over
+
+    def _turn(self, *, at_once: bool = False) -> None:
+        now = self._clock()
+        if at_once or now - self._began >= WINDOW:
+            self._over += [(row.event, row.count - 1) for row in self._rows.values() if row.event is not None and row.count > 1]
+            self._began, self._rows, self._addresses = now, {}, {}
+
+    def _key(self, denial: Denial, whose: str) -> _Key:
+        if whose and whose not in self._addresses and len(self._addresses) >= IDENTITIES:
+            whose = ""
+        prefix = address_prefix(denial.address)
+        seen = self._addresses.setdefault(whose, set())
+        if prefix not in seen:
+            if len(seen) >= ADDRESSES or len(self._rows) >= ROWS:
+                prefix = ""
+            else:
+                seen.add(prefix)
+        return (whose, prefix, denial.method, denial.reason)
