@@ -32,6 +32,7 @@ class Asks(msgspec.Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     late: bool = False  # the body is looked into only after permission was asked: 422 is no refusal
     whole: bool = False  # only who holds all that an administrator holds
+    over_all: bool = False  # administrators of the instance are among those it takes from: only one of them
     names_others: bool = True  # what it names is this tenant's, so another tenant's administrator is refused
 
 
@@ -126,7 +127,7 @@ instance("DELETE /api/v1/admin/user-management/users/{user_id}/mfa")
 
 # --- organizations and their people -------------------------------------------------------------------------------------------
 
-org("DELETE /api/v2/organizations/{organization_id}", "delete settings")
+org("DELETE /api/v2/organizations/{organization_id}", "delete settings", over_all=True)
 org("GET /api/v1/organization/{organization_id}")
 org("PATCH /api/v1/organization/{organization_id}", "edit settings", body={"name": "Acme"})
 org("GET /api/v2/organizations/{organization_id}/memberships", "read member")
@@ -223,7 +224,7 @@ for _path, _ids in (("/api/v1/projects", {"project_id": "project_id"}), ("/api/v
     project(f"GET {_id}", path=_ids)
     project(f"GET {_path}/slug/{{slug}}", path={"slug": "project_slug"})
     project(f"PATCH {_id}", "edit settings", path=_ids, body={"name": "x"})
-    project(f"DELETE {_id}", "delete workspace", path=_ids)
+    project(f"DELETE {_id}", "delete workspace", path=_ids, whole=True)
     project(f"GET {_path}/{{project_id}}/permissions")
     own_org(f"POST {_path if _path.endswith('projects') else '/api/v2/workspace'}", "create project or create workspace",
             body={"projectName": "New"}, names_others=False)  # fmt: skip
@@ -234,7 +235,7 @@ project(
 project("PUT /api/v1/workspace/{slug}/version-limit", "edit workspace", path={"slug": "project_slug"}, body={"pitVersionLimit": 5})
 project("GET /api/v2/workspace/{slug}", path={"slug": "project_slug"})
 project("PATCH /api/v2/workspace/{slug}", "edit settings", path={"slug": "project_slug"}, body={"name": "x"})
-project("DELETE /api/v2/workspace/{slug}", "delete workspace", path={"slug": "project_slug"})
+project("DELETE /api/v2/workspace/{slug}", "delete workspace", path={"slug": "project_slug"}, whole=True)
 project("POST /api/v1/workspace/{workspace_id}/name", "edit settings", body={"name": "x"})
 project("POST /api/v1/workspace/{workspace_id}/auto-capitalization", "edit settings", body={"autoCapitalization": True})
 org("GET /api/v2/organizations/{org_id}/workspaces")
@@ -275,7 +276,15 @@ for _base, _key in (("/api/v2/folders", "projectId"), ("/api/v1/folders", "works
 _add("service", "GET /api/v2/service-token", (), {})
 project("POST /api/v2/service-token", "create service-tokens", "create secrets", "read secrets",
         body={"name": "x", "workspaceId": "{project_id}", "scopes": [{"environment": "dev", "secretPath": "/"}]})  # fmt: skip
-project("DELETE /api/v2/service-token/{service_token_id}", "delete service-tokens")
+project(
+    "DELETE /api/v2/service-token/{service_token_id}",
+    "delete service-tokens",
+    "describeSecret secrets",
+    "readValue secrets",
+    "create secrets",
+    "edit secrets",
+    "delete secrets",
+)  # what the token may do
 project("GET /api/v1/workspace/{workspace_id}/service-token-data", "read service-tokens")
 
 # --- members and privileges of projects ---------------------------------------------------------------------------------------

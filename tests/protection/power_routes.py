@@ -1,10 +1,9 @@
-"""Every route by which somebody could gain power, with an attempt to; and those of the same family that give none, and why.
+"""Every route by which somebody could gain power or take it from others, with an attempt to; and those that write otherwise, and why.
 
-A route of the watched families that stands in neither table fails the run. Words in braces take their value from the world of
+A route that writes and stands in neither table fails the run. Words in braces take their value from the world of
 `test_climbing.py`; `identity_id` and the like name the strong one unless the attempt says otherwise.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,13 @@ import msgspec
 
 from watchword.methods import registry
 
-WATCHED = re.compile(r"identit|member|roles|privilege|/groups|/auth/|invite-org|user-management|service-token|folder-access|oauth2")
+# What says who may do what. A route whose reason is CONTENT writes to none of them.
+OF_POWER = frozenset({
+    "users", "sessions", "invitations", "one_time_tokens", "groups", "group_members", "identities", "actor_metadata", "method_configs",
+    "method_templates", "client_secrets", "access_tokens", "revocations", "roles", "memberships", "membership_roles", "privileges",
+    "organizations", "service_tokens",
+})  # fmt: skip
+CONTENT = "it writes what a project holds or how it is called, and nothing about who may do what"
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +31,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 POWER: list[Attempt] = []
+# Made by an administrator of the organization and of the project, at whom and what administers the instance.
+OVER_INSTANCE: list[Attempt] = []
 HARMLESS: dict[str, str] = {}
 
 
@@ -171,12 +178,56 @@ harmless("it says what a token is", "POST /oauth2/introspect")
 harmless(
     "a credential is ended, not made",
     "POST /oauth2/revoke",
-    "DELETE /api/v2/service-token/{service_token_id}",
     "POST /api/v1/auth/token/revoke",
     "POST /api/v1/auth/logout",
 )
-harmless("an invitation is taken back", "DELETE /api/v1/invite-org/{organization_id}/{invitation_id}")
-harmless("the link names the role that who sent it could give", "POST /api/v1/invite-org/accept")
+climb("DELETE /api/v1/invite-org/{organization_id}/{invitation_id}")
+climb("DELETE /api/v2/service-token/{service_token_id}", only="settler")
+harmless("the link names a role that who sent it can give at that moment", "POST /api/v1/invite-org/accept")
+
+# --- the whole of it ----------------------------------------------------------------------------------------------------------
+
+climb("DELETE /api/v2/organizations/{organization_id}")
+climb("PATCH /api/v1/organization/{organization_id}", {"shouldUseNewPrivilegeSystem": True})
+climb("PATCH /api/v1/organization/{organization_id}", {"defaultMembershipRoleSlug": "admin"})
+climb("DELETE /api/v1/projects/{project_id}")
+climb("DELETE /api/v1/workspace/{workspace_id}")
+climb("DELETE /api/v2/workspace/{slug}", slug="project_slug")
+harmless("an organization or a project of one's own takes nothing from others",
+         "POST /api/v2/organizations", "POST /api/v1/projects", "POST /api/v2/workspace")  # fmt: skip
+harmless("the first act on an empty instance", "POST /api/v1/admin/bootstrap")
+harmless(
+    "it is about the caller's own account, or about that of who has the link",
+    "PATCH /api/v2/users/me/name", "DELETE /api/v2/users/me/sessions", "DELETE /api/v2/users/me/sessions/{session_id}",
+    "POST /api/v2/password/user/password-reset", "POST /api/v1/password/email/password-reset", "POST /api/v1/password/reset",
+    "POST /api/v1/user/me/totp/register", "POST /api/v1/user/me/totp/verify", "POST /api/v1/user/me/totp/recovery-codes",
+    "DELETE /api/v1/user/me/totp",
+)  # fmt: skip
+harmless("it only reads", "POST /api/v1/organization/explain", "POST /api/v1/projects/{project_id}/explain")
+
+for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace_id}"):
+    harmless(CONTENT, f"PATCH {_base}", f"POST {_base}/environments", f"PATCH {_base}/environments/{{environment_id}}",
+             f"DELETE {_base}/environments/{{environment_id}}")  # fmt: skip
+for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}"):
+    harmless(CONTENT, f"POST {_base}/tags", f"PATCH {_base}/tags/{{tag_id}}", f"DELETE {_base}/tags/{{tag_id}}")
+for _base in ("/api/v1/folders", "/api/v2/folders"):
+    harmless(CONTENT, f"POST {_base}", f"PATCH {_base}/batch", f"PATCH {_base}/{{folder_id}}", f"DELETE {_base}/{{folder_id_or_name}}")
+for _base in ("/api/v3/secrets/raw", "/api/v4/secrets"):
+    harmless(CONTENT, f"POST {_base}/{{secret_name}}", f"PATCH {_base}/{{secret_name}}", f"DELETE {_base}/{{secret_name}}")
+for _base in ("/api/v3/secrets/batch/raw", "/api/v4/secrets/batch"):
+    harmless(CONTENT, f"POST {_base}", f"PATCH {_base}", f"DELETE {_base}")
+for _base in ("/api/v1/secret-imports", "/api/v2/secret-imports"):
+    harmless(CONTENT, f"POST {_base}", f"PATCH {_base}/{{import_id}}", f"DELETE {_base}/{{import_id}}",
+             f"POST {_base}/{{import_id}}/replication-resync")  # fmt: skip
+harmless(
+    CONTENT,
+    "PUT /api/v1/projects/{project_id}/audit-logs-retention", "PUT /api/v1/workspace/{slug}/audit-logs-retention",
+    "PUT /api/v1/workspace/{slug}/version-limit", "PATCH /api/v2/workspace/{slug}", "POST /api/v1/workspace/{workspace_id}/name",
+    "POST /api/v1/workspace/{workspace_id}/auto-capitalization", "POST /api/v1/projects/{project_id}/environments/{environment_id}/restore",
+    "POST /api/v3/secrets/move", "POST /api/v4/secrets/move", "POST /api/v3/secrets/tags/{secret_name}",
+    "DELETE /api/v3/secrets/tags/{secret_name}", "POST /api/v1/secret/{secret_id}/rollback",
+    "POST /api/v4/secrets/backfill-secret-references", "POST /api/v1/projects/{project_id}/secrets/import",
+)  # fmt: skip
 harmless("it only reads", "POST /api/v1/identities/search")
 harmless("it says whether a session is alive", "POST /api/v1/auth/checkAuth")
 harmless("who has a session or a token gets the same again", "POST /api/v1/auth/token", "POST /api/v1/auth/token/renew")
@@ -187,3 +238,31 @@ harmless(
 )  # fmt: skip
 harmless("a person enters an organization as the member it is there", "POST /api/v3/auth/select-organization")
 harmless("a second proof of who is calling, on top of the first", "POST /api/v2/auth/mfa/verify")
+
+# --- at who administers the instance ------------------------------------------------------------------------------------------
+
+
+def over_instance(operation: str, body: Any = None) -> None:
+    OVER_INSTANCE.append(Attempt(operation=operation, body=body))
+
+
+_IDENTITY, _OF_ORG = "/api/v1/identities/{identity_id}", "/api/v1/organization/identity-memberships/{identity_id}"
+_MEMBERSHIP = "/api/v2/organizations/{organization_id}/memberships"
+over_instance(f"PATCH {_IDENTITY}", {"name": "x"})
+over_instance(f"PATCH {_IDENTITY}", {"expiresAt": "2020-01-01T00:00:00Z"})
+over_instance(f"DELETE {_IDENTITY}")
+over_instance(f"POST {_IDENTITY}/disable", {})
+over_instance(f"POST {_IDENTITY}/enable")
+over_instance(f"PATCH {_OF_ORG}", {"roles": [{"role": "no-access"}]})
+over_instance(f"DELETE {_OF_ORG}")
+over_instance("DELETE /api/v1/auth/token-auth/identities/{identity_id}")
+over_instance("POST /api/v1/auth/token-auth/identities/{identity_id}/tokens", {})
+over_instance("POST /api/v1/auth/universal-auth/identities/{identity_id}", {})
+over_instance("POST /api/v1/auth/token-auth/tokens/{token_id}/revoke")
+over_instance(f"PATCH {_MEMBERSHIP}/{{owner_membership}}", {"isActive": False})
+over_instance(f"PATCH {_MEMBERSHIP}/{{owner_membership}}", {"role": "no-access"})
+over_instance(f"DELETE {_MEMBERSHIP}/{{owner_membership}}")
+over_instance(f"DELETE {_MEMBERSHIP}", {"membershipIds": ["{owner_membership}"]})
+over_instance("DELETE /api/v1/groups/{group_id}/users/{owner_email}")
+over_instance("DELETE /api/v1/groups/{group_id}/machine-identities/{identity_id}")
+over_instance("DELETE /api/v2/organizations/{organization_id}")

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.protection.permissions import TABLE, Asks
+from tests.protection.power_routes import CONTENT, HARMLESS, OF_POWER
 from tests.protection.world import Persona, World, alternatives, inhabited
 from watchword.http.routing import Route
 from watchword.http.table import table
@@ -62,6 +63,8 @@ def expected(route: Route, asks: Asks, persona: Persona) -> str:
     ability = persona.ability(asks.where)
     if ability is None:
         return HIDDEN
+    if asks.over_all and not persona.is_instance_admin:
+        return REFUSED
     if asks.whole and not persona.name.startswith(("admin", "instance admin")):
         return REFUSED
     met = all(any(ability.allows(action, subject) for action, subject in alternatives(need)) for need in asks.needs)
@@ -125,3 +128,14 @@ async def test_there_are_thousands_of_cases(world: World) -> None:
     cases = sum(len(personas(world, route, TABLE[operation(route)])) + 1 for route in ROUTES if route.modes)
 
     assert cases > 3000
+
+
+@pytest.mark.parametrize("one", sorted(one for one, why in HARMLESS.items() if why == CONTENT))
+async def test_a_route_said_to_write_content_writes_nothing_about_who_may_do_what(world: World, one: str) -> None:
+    route = next(route for route in ROUTES if operation(route) == one)
+    caller = next(persona for persona in world.personas if persona.name == "instance admin")
+    world.store.wrote.clear()
+
+    await ask(world, route, TABLE[one], caller.token)
+
+    assert set() == world.store.wrote & OF_POWER, "attempt it in tests/protection/power_routes.py"

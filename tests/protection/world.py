@@ -39,6 +39,7 @@ class ForgetfulStore:
         self.inner = inner
         self.name = inner.name
         self.forgets = False
+        self.wrote: set[str] = set()  # the tables that were written to
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -48,6 +49,7 @@ class ForgetfulStore:
         try:
             async with self.inner.write() as tx:
                 yield tx
+                self.wrote |= tx.tables  # type: ignore[attr-defined]
                 if self.forgets:
                     raise _Forget
         except _Forget:

@@ -195,3 +195,69 @@ async def test_an_organization_with_something_protected_is_not_deleted(any_api: 
     deleted = await any_api.delete(f"/api/v2/organizations/{any_api.org_id}")
 
     assert (400, 200) == (refused.status_code, deleted.status_code)
+
+
+async def test_an_invitation_is_worth_what_its_sender_could_give_now(any_api: Api) -> None:
+    boss = await joined(any_api, "boss@example.com", "admin")
+    links = {}
+    for email, role in (("a@example.com", "admin"), ("b@example.com", "member")):
+        links[email] = await link_token(any_api, email, role, token=boss)
+    path = f"/api/v2/organizations/{any_api.org_id}/memberships/{await membership(any_api, 'boss@example.com')}"
+
+    async def accept(email: str) -> int:
+        body = {"token": links[email], "password": PASSWORD}
+        return (await any_api.post("/api/v1/invite-org/accept", body, token=None)).status_code
+
+    await any_api.ok("PATCH", path, {"role": "member"})
+    demoted = [await accept("a@example.com"), await accept("b@example.com")]
+    await any_api.ok("PATCH", path, {"role": "admin", "isActive": False})
+    suspended = await accept("b@example.com")
+    await any_api.ok("PATCH", path, {"isActive": True})
+    back = await accept("b@example.com")
+    await any_api.ok("DELETE", path)
+    removed = await accept("a@example.com")
+
+    # A member may read people and invite nobody.
+    assert ([401, 401], 401, 200, 401) == (demoted, suspended, back, removed)
+
+
+async def test_an_invitation_of_an_identity_ends_with_it(any_api: Api) -> None:
+    identity, token = await any_api.bot("admin")
+    link = await link_token(any_api, "a@example.com", "admin", token=token)
+    await any_api.ok("POST", f"/api/v1/identities/{identity['id']}/disable", {})
+    body = {"token": link, "password": PASSWORD}
+
+    disabled = (await any_api.post("/api/v1/invite-org/accept", body, token=None)).status_code
+    await any_api.ok("POST", f"/api/v1/identities/{identity['id']}/enable")
+
+    assert (401, 200) == (disabled, (await any_api.post("/api/v1/invite-org/accept", body, token=None)).status_code)
+
+
+async def test_who_could_not_invite_to_a_role_takes_no_invitation_to_it_back(api: Api) -> None:
+    kept = [{"subject": "member", "action": ["read", "create", "edit", "delete"]}]
+    await api.ok("POST", "/api/v1/organization/roles", {"slug": "keeper", "name": "Keeper", "permissions": kept})
+    _, keeper = await api.bot("keeper")
+    made = await api.ok("POST", "/api/v1/invite-org/signup", invite(api, "boss@example.com", "admin"))
+    link = made["completeInviteLinks"][0]
+
+    assert 403 == (await api.delete(f"/api/v1/invite-org/{api.org_id}/{link['invitationId']}", token=keeper)).status_code
+    again = await api.post("/api/v1/invite-org/signup", invite(api, "boss@example.com", "no-access"), token=keeper)
+    assert 403 == again.status_code
+    body = {"token": link["link"].partition("=")[2], "password": PASSWORD}
+    assert 200 == (await api.post("/api/v1/invite-org/accept", body, token=None)).status_code
+
+
+async def test_who_may_delete_an_organization_but_not_what_its_administrators_may_leaves_it(api: Api) -> None:
+    other, owner = await api.organization()
+    roles = f"/api/v1/organization/{other}/roles"
+    rules = [{"subject": "settings", "action": ["read", "edit", "delete"]}]
+    await api.ok("POST", roles, {"slug": "settler", "name": "Settler", "permissions": rules}, token=owner)
+    invite_to = {"inviteeEmails": ["eve@example.com"], "organizationId": other, "organizationRoleSlug": "settler"}
+    made = await api.ok("POST", "/api/v1/invite-org/signup", invite_to, token=owner)
+    link = made["completeInviteLinks"][0]["link"].partition("=")[2]
+    await api.ok("POST", "/api/v1/invite-org/accept", {"token": link, "password": PASSWORD}, token=None)
+    login = {"email": "eve@example.com", "password": PASSWORD}
+    eve = await api.enter(other, (await api.ok("POST", "/api/v3/auth/login", login, token=None))["accessToken"])
+
+    assert 403 == (await api.delete(f"/api/v2/organizations/{other}", token=eve)).status_code
+    assert 200 == (await api.delete(f"/api/v2/organizations/{other}", token=owner)).status_code

@@ -9,7 +9,7 @@ from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDen
 from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
 from watchword.domain.outside import OutsideError
 from watchword.methods import universal
-from watchword.services import method_bodies, sealed_config, tokens
+from watchword.services import administrators, method_bodies, sealed_config, tokens
 from watchword.services.access import enter_org
 from watchword.services.authentication import method_mark
 from watchword.services.boundaries import require_over
@@ -170,8 +170,12 @@ async def detach(ctx: Ctx, tx: Tx, scope: Scope, method: Method, identity: Ident
     """Take a method off an identity in the open unit, within the caller's boundary."""
     await require_over(ctx, tx, scope, identity, "revoke-auth")
     record = await config_of(tx, method, identity)
+    if identity.is_instance_admin:
+        await administrators.hold(tx)
     await tokens.end_tokens(ctx, tx, method_mark(identity.id, method.slug), identity.id)
     await credentials.remove_config(tx, record.id)
+    if identity.is_instance_admin:
+        await administrators.require_one(ctx, tx)
     await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
     tx.changed(versions.identity(identity.id))
     ctx.audit(f"revoke-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)

@@ -12,7 +12,7 @@ from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.model.identities import Identity
 from watchword.services.access import holding
 from watchword.services.context import Ctx, Scope
-from watchword.store import members, people
+from watchword.store import identities, members, people
 from watchword.store.engine import Tx
 
 _OF_TOKENS = ("create-token", "get-token", "delete-token")
@@ -37,14 +37,27 @@ async def require_over_holder(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str
         # Another credential for oneself gives nothing new. Own roles, metadata and methods do not pass: rules that deny, and
         # rules that are filled from metadata or claims, make them ways to climb.
         return
+    if scope.project_id is None:
+        await _require_no_instance_admin(ctx, tx, kind, id)
     held = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
     facts = {"identityId": id} if kind == "identity" and scope.project_id else None
     await require_within(ctx, tx, scope, [grant.rules for grant in held.grants], action, subject, facts)
     if scope.project_id is None and not await _asks_for_action(tx, scope):
-        await _require_over_in_projects(ctx, tx, scope, kind, id)
+        await require_over_in_projects(ctx, tx, scope, kind, id)
 
 
-async def _require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str) -> None:
+async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> None:
+    """Who administers the instance is over every organization, whatever it holds there."""
+    if ctx.actor.is_instance_admin:
+        return
+    identity = await identities.by_id(tx, id) if kind == "identity" else None
+    person = await people.user(tx, id) if kind == "user" else None
+    if (identity is not None and identity.is_instance_admin) or (person is not None and person.is_instance_admin):
+        raise Forbidden("Only an instance administrator may change what another one holds")
+
+
+async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str) -> None:
+    """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller does not hold there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return
     actor = ctx.actor

@@ -10,7 +10,7 @@ from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.identities import Identity, Metadata
-from watchword.services import tokens
+from watchword.services import administrators, tokens
 from watchword.services.access import enter_org, enter_project, organization, own_org
 from watchword.services.boundaries import require_over, require_within
 from watchword.services.context import Ctx, Scope
@@ -124,6 +124,9 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
     ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
+        gets_an_end = identity.is_instance_admin and bool(_life(given).get("expires_at"))
+        if gets_an_end:
+            await administrators.hold(tx)
         changes: dict[str, Any] = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
         changes = {name: value for name, value in changes.items() if value is not None} | _life(given)
         if changes or given.role is not None or given.metadata is not None:
@@ -134,6 +137,8 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
         if given.metadata is not None:
             rows = metadata_rows(ctx, "identity", identity.id, given.metadata)
             await identities.replace_metadata(tx, "identity", identity.id, rows)
+        if gets_an_end:
+            await administrators.require_one(ctx, tx)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             "update-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=given.name, role=given.role,
@@ -185,11 +190,15 @@ def require_unprotected(identity: Identity) -> None:
 
 
 async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
-    """Delete the rows of an identity in the open unit, and mark its tokens."""
+    """Delete the rows of an identity in the open unit, and mark its tokens. The instance keeps an administrator."""
+    if identity.is_instance_admin:
+        await administrators.hold(tx)
     await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
     # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
     await identities.remove(tx, identity.id)
     await access.remove_actor(tx, "identity", identity.id)
+    if identity.is_instance_admin:
+        await administrators.require_one(ctx, tx)
     tx.changed(versions.identity(identity.id))
 
 

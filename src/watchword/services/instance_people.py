@@ -6,7 +6,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.model.people import User
-from watchword.services import mfa, sessions
+from watchword.services import administrators, mfa, sessions
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
@@ -52,29 +52,38 @@ async def _user(tx: Tx, user_id: str) -> User:
 
 
 async def change(ctx: Ctx, user_id: str, given: Change) -> User:
-    """Deactivate an account, whose sessions end at once, or activate it again."""
+    """Deactivate an account, whose sessions end at once, or activate it again. The instance keeps an administrator."""
     require_instance_admin(ctx)
     async with ctx.unit() as tx:
-        await _user(tx, user_id)
+        found = await _user(tx, user_id)
+        ends_an_administrator = found.is_instance_admin and not given.is_active
+        if ends_an_administrator:
+            await administrators.hold(tx)
         if not given.is_active:
             _require_other(ctx, user_id)
             await people.remove_sessions(tx, user_id)
         await people.change_user(tx, user_id, is_active=given.is_active, updated_at=ctx.now)
+        if ends_an_administrator:
+            await administrators.require_one(ctx, tx)
         ctx.audit("activate-user" if given.is_active else "deactivate-user", userId=user_id)
         return await _user(tx, user_id)
 
 
 async def remove(ctx: Ctx, user_id: str) -> User:
-    """Delete an account with its memberships. Refused while an organization would lose its last administrator."""
+    """Delete an account with its memberships. Refused while an organization, or the instance, would lose its last administrator."""
     require_instance_admin(ctx)
     _require_other(ctx, user_id)
     async with ctx.unit() as tx:
         found = await _user(tx, user_id)
+        if found.is_instance_admin:
+            await administrators.hold(tx)
         for membership in await access.memberships_of(tx, "user", user_id):
             if membership.project_id is None:
                 await _require_another_admin(tx, membership.org_id, membership.id)
         await access.remove_actor(tx, "user", user_id)
         await accounts.remove_user(tx, user_id)
+        if found.is_instance_admin:
+            await administrators.require_one(ctx, tx)
         ctx.audit("delete-user", userId=user_id, email=found.email)
     return found
 

@@ -11,7 +11,7 @@ import msgspec
 from watchword.domain.errors import BadRequest, Invalid
 from watchword.domain.model.identities import Identity
 from watchword.methods.base import Risk, risks_of
-from watchword.services import identities, tokens
+from watchword.services import administrators, identities, tokens
 from watchword.services.access import own_org
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
@@ -61,7 +61,11 @@ async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Foun
     ctx.require(scope, "edit", "identity", **identities.facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "revoke-auth")
+        if identity.is_instance_admin:
+            await administrators.hold(tx)
         await stored.change(tx, identity.id, is_disabled=True, updated_at=ctx.now)
+        if identity.is_instance_admin:
+            await administrators.require_one(ctx, tx)
         if given.revoke_tokens:
             await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
         tx.changed(versions.identity(identity.id))

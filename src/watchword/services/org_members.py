@@ -6,7 +6,7 @@ from typing import Any
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.access import Membership, MembershipRole
 from watchword.domain.model.identities import Identity
-from watchword.services import tokens
+from watchword.services import administrators, tokens
 from watchword.services.access import organization, own_org
 from watchword.services.boundaries import require_over_holder
 from watchword.services.context import Ctx, Scope
@@ -55,11 +55,15 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
         if (ctx.actor.kind, ctx.actor.id) == ("identity", identity_id):
             raise BadRequest("You cannot remove your own membership: somebody else has to")
         await require_over_holder(ctx, tx, scope, "identity", identity_id, "delete")
+        if identity.is_instance_admin:
+            await administrators.hold(tx)
         if identity.org_id == scope.org_id:
             # Away from home an identity only loses a membership; at home it would be left with nothing.
             require_unprotected(identity)
             await tokens.end_tokens(ctx, tx, f"identity/{identity_id}", identity_id)
         await accounts.remove_from_organization(tx, membership)
+        if identity.is_instance_admin:
+            await administrators.require_one(ctx, tx)
         _audit(ctx, "delete", membership)
     return membership
 

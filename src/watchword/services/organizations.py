@@ -17,7 +17,7 @@ from watchword.domain.model.identities import Identity, MethodConfig
 from watchword.domain.model.people import Organization, User
 from watchword.domain.secret import Secret
 from watchword.methods import token as token_method
-from watchword.services import passwords, tokens
+from watchword.services import administrators, passwords, tokens
 from watchword.services.access import enter_org, organization, require_actor
 from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope
@@ -26,6 +26,7 @@ from watchword.services.method_bodies import DEFAULT_TTL
 from watchword.services.people import Email
 from watchword.services.roles_held import RoleName, find_role
 from watchword.store import access, audit, credentials, identities, people, versions
+from watchword.store import administrators as stored_administrators
 from watchword.store.engine import AlreadyThere, Tx
 
 OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -166,7 +167,7 @@ async def _require_settings_within(tx: Tx, scope: Scope, given: Update, mode: st
 
 
 async def remove(ctx: Ctx, org_id: str) -> Organization:
-    """Delete an organization with everything in it. Only its administrators may."""
+    """Delete an organization with everything in it. Only its administrators may, and where one of the instance is in it, only such a one."""
     require_actor(ctx, "user")
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "delete", "settings")
@@ -174,8 +175,14 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
         org = await people.organization(tx, org_id)
         if org is None:
             raise Forbidden("You are not a member of this organization")
+        if administrator := built_in("organization", "admin"):
+            boundary.require_within(scope.ability, [administrator.rules])
+        await administrators.hold(tx)
+        if not ctx.actor.is_instance_admin and await stored_administrators.in_organization(tx, org_id):
+            raise Forbidden("Only an instance administrator may delete an organization that another one is in")
         await require_none_protected(tx, org_id=org_id)
         await people.remove_organization(tx, org_id)
+        await administrators.require_one(ctx, tx)
         ctx.audit("delete-organization", org_id=org.id, organizationId=org.id, name=org.name)
     return org
 

@@ -13,7 +13,7 @@ from watchword.domain import boundary
 from watchword.domain.access import Rule
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.emails import read_email
-from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Unauthorized
+from watchword.domain.errors import BadRequest, BoundaryExceeded, Forbidden, Invalid, NotFound, Unauthorized
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.people import Invitation, Organization, User
 from watchword.domain.outside import OutsideError
@@ -21,9 +21,10 @@ from watchword.domain.secret import Secret
 from watchword.services import passwords
 from watchword.services import people as sign_in
 from watchword.services.access import enter_org, holding, organization
+from watchword.services.boundaries import require_over_in_projects
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import RoleEntry, RoleName, find_role, resolve
-from watchword.store import access, accounts, people
+from watchword.store import access, accounts, identities, people
 from watchword.store.engine import AlreadyThere, Tx
 
 INVITATION_TTL = 7 * 24 * 3600  # seconds
@@ -101,15 +102,18 @@ async def invite(ctx: Ctx, given: Invite) -> list[Invited]:
         role = given.organization_role_slug or org.default_role
         _, _, rules = await find_role(tx, "organization", role, org_id=org.id, project_id=None)
         require_within(scope, [rules])
-        made = [await _invitation(ctx, tx, org, email, role) for email in emails]
+        made = [await _invitation(ctx, tx, scope, org, email, role) for email in emails]
         ctx.audit("invite-organization-members", org_id=org.id, emails=emails, role=role)
     return [await _mailed(ctx, org, one) for one in made] if ctx.house.mailer.is_configured else made
 
 
-async def _invitation(ctx: Ctx, tx: Tx, org: Organization, email: str, role: str) -> Invited:
+async def _invitation(ctx: Ctx, tx: Tx, scope: Scope, org: Organization, email: str, role: str) -> Invited:
     person = await people.user_by_email(tx, email)
     if person is not None and await access.org_membership(tx, "user", person.id, org.id) is not None:
         raise BadRequest(f"{email} is a member already")
+    for earlier in await accounts.invitations(tx, org.id):
+        if earlier.email == email and earlier.expires_at > ctx.now:
+            await _require_over_invitation(tx, scope, earlier)  # its link is dead from now on
     token = Secret(f"wwi_{ctx.house.entropy(32).hex()}")
     record = Invitation(
         id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.house.keys.digest(token.reveal()), invited_by=ctx.actor.id,
@@ -143,14 +147,28 @@ async def withdraw(ctx: Ctx, org_id: str, invitation_id: str) -> Invitation:
     ctx.require(scope, "delete", "member")
     async with ctx.unit() as tx:
         found = await accounts.invitation(tx, scope.org_id, invitation_id)
-        if found is None or not await accounts.take_invitation(tx, found.id):
+        if found is None:
+            raise NotFound("There is no such invitation")
+        await _require_over_invitation(tx, scope, found)
+        if not await accounts.take_invitation(tx, found.id):
             raise NotFound("There is no such invitation")
         ctx.audit("withdraw-organization-invitation", org_id=scope.org_id, email=found.email)
     return found
 
 
+async def _require_over_invitation(tx: Tx, scope: Scope, found: Invitation) -> None:
+    """Raise BoundaryExceeded for an invitation to a role that the caller could not give. One to a role that is gone is anybody's."""
+    try:
+        _, _, rules = await find_role(tx, "organization", found.role, org_id=scope.org_id, project_id=None)
+    except NotFound:
+        return
+    require_within(scope, [rules])
+
+
 async def accept(ctx: Ctx, given: Accept) -> Joined:
     """Become a member by the token of an invitation, and be signed in.
+
+    It is worth what the inviter could give at this moment: one who was removed, suspended or demoted meanwhile invites nobody.
 
     The inviter knows the link too, so for an address that has an account the link is not enough: its password is asked,
     or a session of that very person.
@@ -190,6 +208,7 @@ async def _join(ctx: Ctx, found: Invitation, person: User | None, given: Accept,
     async with ctx.unit() as tx:
         if not await accounts.take_invitation(tx, found.id):
             raise Unauthorized("The invitation was used meanwhile")
+        await _require_inviter(ctx, tx, found)
         if person is None:
             person = User(
                 id=ctx.new_id(), email=found.email, first_name=given.first_name, last_name=given.last_name, password_hash=password_hash,
@@ -205,6 +224,28 @@ async def _join(ctx: Ctx, found: Invitation, person: User | None, given: Accept,
         await access.add_membership(tx, membership, resolved.rows)
         ctx.audit("accept-organization-invitation", org_id=found.org_id, userId=person.id, role=found.role)
     return person
+
+
+async def _require_inviter(ctx: Ctx, tx: Tx, found: Invitation) -> None:
+    """Raise Unauthorized unless who sent the invitation could send it now."""
+    dead = Unauthorized("The invitation is not valid any more: ask for a new one")
+    person = await people.user(tx, found.invited_by)
+    identity = None if person else await identities.by_id(tx, found.invited_by)
+    if person is not None:
+        kind, stands = "user", person.is_active
+    elif identity is not None:
+        kind = "identity"
+        stands = not identity.is_disabled and (identity.expires_at is None or identity.expires_at > ctx.now)
+    else:
+        raise dead
+    held = await holding(tx, kind, found.invited_by, org_id=found.org_id, project_id=None, now=ctx.now, auth=None)
+    if not (stands and held.is_member and held.is_active and held.ability.allows("create", "member")):
+        raise dead
+    try:
+        _, _, rules = await find_role(tx, "organization", found.role, org_id=found.org_id, project_id=None)
+        boundary.require_within(held.ability, [rules])
+    except (NotFound, BoundaryExceeded):
+        raise dead from None
 
 
 async def members(ctx: Ctx, org_id: str) -> list[Member]:
@@ -287,11 +328,12 @@ async def remove(ctx: Ctx, org_id: str, membership_ids: Sequence[str]) -> list[M
 
 
 async def _require_over(ctx: Ctx, tx: Tx, scope: Scope, found: Member) -> None:
-    """Raise unless the person holds nothing in this organization that the caller does not."""
+    """Raise unless the person holds nothing in this organization, or in a project of it, that the caller does not."""
     if found.user.is_instance_admin and not ctx.actor.is_instance_admin:
         raise Forbidden("Only an instance administrator may change the membership of another one")
     held = await holding(tx, "user", found.user.id, org_id=scope.org_id, project_id=None, now=ctx.now, auth=None)
     require_within(scope, [grant.rules for grant in held.grants])
+    await require_over_in_projects(ctx, tx, scope, "user", found.user.id)
 
 
 async def _require_other_admin(tx: Tx, scope: Scope, found: Member) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.access import pack
+from watchword.domain import boundary
+from watchword.domain.access import built_in, pack
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
@@ -248,7 +249,10 @@ async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
 
 
 async def remove(ctx: Ctx, project_id: str) -> Project:
-    """Delete a project with everything in it. The identities that belong to it go too, and their tokens are dead at once."""
+    """Delete a project with everything in it. The identities that belong to it go too, and their tokens are dead at once.
+
+    Only who holds all that its administrators hold may: it takes everything from everybody there.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "workspace")
     async with ctx.unit() as tx:
@@ -256,6 +260,8 @@ async def remove(ctx: Ctx, project_id: str) -> Project:
         project = await projects.by_id(tx, project_id)
         if project is None:
             raise NotFound("The project was deleted meanwhile")
+        if administrator := built_in("project", "admin"):
+            boundary.require_within(scope.ability, [administrator.rules])
         if project.has_delete_protection:
             raise BadRequest("The project has delete protection: switch hasDeleteProtection off first")
         for identity in await projects.identities_of(tx, project_id):

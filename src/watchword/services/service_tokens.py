@@ -4,7 +4,7 @@
 more than its maker has at that moment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -79,7 +79,7 @@ def _glob(text: str) -> str:
     return places.normal_path(text, "scopes")
 
 
-def _rules(wanted: Sequence[dict[str, str]], permissions: Sequence[str]) -> list[Rule]:
+def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> list[Rule]:
     """What the token will be able to do, as rules to compare with its maker's."""
     actions = (("describeSecret", "readValue") if "read" in permissions else ()) + (
         ("create", "edit", "delete") if "write" in permissions else ()
@@ -108,13 +108,14 @@ async def own(ctx: Ctx) -> tuple[ServiceToken, User | None]:
 
 
 async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
-    """Delete a service token: it is dead for every request that begins after the answer."""
+    """Delete a service token that may no more than the caller: it is dead for every request that begins after the answer."""
     async with ctx.view() as tx:
         record = await service_tokens.by_id(tx, token_id)
     if record is None:
         raise NotFound(f"There is no service token with id {token_id[:64]!r}")
     scope = await enter_project(ctx, record.project_id)
     ctx.require(scope, "delete", "service-tokens")
+    boundary.require_within(scope.ability, [_rules(record.scopes, record.permissions)])
     async with ctx.unit() as tx:
         await service_tokens.remove(tx, record)
         _audit(ctx, "delete-service-token", scope.org_id, record)

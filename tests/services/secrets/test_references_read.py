@@ -218,3 +218,67 @@ async def test_the_reference_tree_shows_what_a_value_is_made_of(api: Api) -> Non
     assert "http://h/${NOPE}" == found["value"]
     assert [("HOST", "h"), ("NOPE", None)] == [(child["key"], child["value"]) for child in found["tree"]["children"]]
     assert [{"environment": "dev", "secretPath": "/", "secretKey": "URL"}] == ties["referencedBy"]
+
+
+async def test_a_refused_reference_tells_nothing_but_what_it_says(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("crown-jewels")
+    await vault.put("THERE", "v", env="prod", tagIds=[tag], secretMetadata=[{"key": "owner", "value": "ada"}])
+    for name in ("THERE", "ABSENT"):
+        await vault.put(f"TO_{name}", f"${{prod.{name}}}")
+    token = await vault.bot(rule("read", "create", "edit", "delete"), rule("readValue", inverted=True, environment="prod"))
+
+    replies = {}
+    for name in ("THERE", "ABSENT"):
+        replies[name] = [
+            await vault.call("GET", f"TO_{name}", token=token, expandSecretReferences=True),
+            await vault.call("POST", f"MY_{name}", token=token, secretValue=f"${{prod.{name}}}"),
+            await vault.call("PATCH", f"TO_{name}", token=token, secretValue=f"x${{prod.{name}}}"),
+        ]
+
+    assert [403] * 6 == [one.status_code for some in replies.values() for one in some]
+    for there, absent in zip(*replies.values(), strict=True):
+        said, other = there.json(), absent.json()
+        assert said["details"][0]["conditions"] == {"environment": "prod", "secretPath": "/", "secretName": "THERE"}
+        assert "crown" not in there.text and "ada" not in there.text
+        alike = [str({key: one[key] for key in ("message", "details", "error")}) for one in (said, other)]
+        assert alike[0].replace("THERE", "ABSENT") == alike[1]
+
+
+async def test_whether_a_tagged_secret_is_there_is_not_told_by_storing_a_reference_to_it(api: Api) -> None:
+    vault = await Vault.new(api)
+    tag = await vault.tag("closed")
+    await vault.put("THERE", "v", env="prod", tagIds=[tag])
+    token = await vault.bot(rule("read", "create"), rule("readValue", inverted=True, secretTags={"$in": ["closed"]}))
+
+    codes = [
+        (await vault.call("POST", f"MY_{name}", token=token, secretValue=f"${{prod.{name}}}")).status_code for name in ("THERE", "NOT")
+    ]
+
+    assert [403, 403] == codes
+
+
+async def test_a_refused_read_tells_neither_tags_nor_the_rule_that_named_them(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    tag = await vault.tag("closed")
+    made = await vault.put("KEY", "v", tagIds=[tag])
+    token = await vault.bot(rule("read"), rule("read", inverted=True, secretTags={"$in": ["closed"]}))
+
+    by_name = await vault.call("GET", "KEY", token=token)
+    by_id = await any_api.get(f"/api/v4/secrets/id/{made['id']}", token=token)
+
+    assert [403, 403] == [by_name.status_code, by_id.status_code]
+    assert "closed" not in by_name.text and "closed" not in by_id.text
+    assert "KEY" not in by_id.text and "dev" not in by_id.text
+
+
+async def test_where_a_value_refers_to_is_shown_to_who_may_read_it(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("KEY", "${prod.HIDDEN}")
+    token = await vault.bot(rule("describeSecret"))
+    where = {"projectId": vault.project_id, "environment": "dev", "secretPath": "/"}
+
+    seen = [await api.get("/api/v4/secrets/KEY/secret-references", query=where, token=who) for who in ("", token)]
+
+    assert [True, False] == ["HIDDEN" in one.text for one in seen]
+    assert [200, 200] == [one.status_code for one in seen]

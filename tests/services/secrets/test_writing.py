@@ -320,3 +320,31 @@ async def test_a_batch_may_give_a_name_to_another_that_the_one_before_gave_up(an
     assert 200 == reply.status_code, reply.text
     moved = {earlier: f"value of {later}" for earlier, later in pairwise(names)}
     assert {**moved, "LAST": "value of N0"} == await vault.values()
+
+
+async def test_a_new_name_is_followed_as_a_change_of_each_secret_that_refers_to_it(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("HOST", "h")
+    far = await vault.put("FAR", "${dev.HOST}", env="prod")
+
+    await vault.change("HOST", newSecretName="NAME")
+
+    trail = (await any_api.ok("GET", "/api/v1/organization/audit-logs", query={"projectId": vault.project_id}))["auditLogs"]
+    told = [one["event"]["metadata"] for one in trail if one["event"]["type"] == "update-secret"]
+    assert {"environment": "prod", "secretPath": "/", "secretId": far["id"], "secretKey": "FAR", "secretVersion": 2} in told
+    assert "${dev.HOST}" == await vault.value("FAR", env="prod", version=1)
+
+
+async def test_a_name_that_secrets_refer_to_which_the_caller_may_not_edit_stays(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    await vault.put("HOST", "h")
+    await vault.put("SEEN", "${dev.HOST}", env="prod")
+    await vault.put("UNSEEN", "${dev.HOST}", env="staging")
+    token = await vault.bot(rule("read", "create", "edit", "delete", environment="dev"), rule("describeSecret", environment="prod"))
+
+    reply = await vault.call("PATCH", "HOST", newSecretName="NAME", token=token)
+
+    assert 403 == reply.status_code
+    assert "SEEN in prod:/" in reply.text and "UNSEEN" not in reply.text and "staging" not in reply.text
+    assert [1, 1] == [(await vault.read(name, env=env))["version"] for name, env in (("SEEN", "prod"), ("UNSEEN", "staging"))]
+    assert "h" == await vault.value("HOST")

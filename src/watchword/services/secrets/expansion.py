@@ -17,7 +17,8 @@ Sources = dict[Address, Source | None]
 async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[Source]) -> Sources:
     """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read.
 
-    What is not there is None. Each level takes at most a handful of queries, however many references it has.
+    What is not there is None where the caller could read it, and refused in the same words where not.
+    Each level takes at most a handful of queries, however many references it has.
     """
     found: Sources = {}
     level = list(starts)
@@ -30,10 +31,12 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
         for address, referrer in asked.items():
             hit = resolved.get(address)
             if hit is None:
+                if not _is_local(address, referrer) and not scope.ability.could(rights.READ, rights.SUBJECT, _said(address)):
+                    raise _refusal(address, referrer)
                 found[address] = None
                 continue
             place, held = hit
-            require_value(scope, place, held, referrer)
+            require_value(scope, place, held, address, referrer)
             here = Address(place.environment.slug, place.folder.path, held.secret.key)
             source = found.get(here) or Source(here, sealed.value_of(key, held.secret))
             found[address] = source
@@ -70,22 +73,37 @@ def _way(scope: ProjectScope, chain: list[Place]) -> list[Place]:
     return chain[:1] + [place for place in chain[1:] if rights.some(scope, rights.READ, place)]
 
 
-def require_value(scope: ProjectScope, place: Place, held: Held, referrer: Address) -> None:
-    """Raise PermissionDenied unless the caller may read the value that `referrer` refers to."""
+def require_value(scope: ProjectScope, place: Place, held: Held, address: Address, referrer: Address) -> None:
+    """Raise PermissionDenied unless the caller may read the value that `referrer` refers to as `address`."""
     facts = rights.in_place(place.environment.slug, place.folder.path, held.facts)
     if not scope.ability.allows(rights.READ, rights.SUBJECT, facts):
-        where = f"{held.secret.key} in {place.environment.slug}:{place.folder.path}"
-        raise PermissionDenied(
-            f"You are not allowed to read the value of {where}, which {referrer} refers to",
-            details=[{"action": rights.READ, "subject": rights.SUBJECT, "conditions": facts}],
-        )
+        raise _refusal(address, referrer)
+
+
+def _is_local(address: Address, referrer: Address) -> bool:
+    return (address.environment, address.path) == (referrer.environment, referrer.path)
+
+
+def _said(address: Address) -> dict[str, str]:
+    """What the reference itself says of the secret."""
+    return {"environment": address.environment, "secretPath": address.path, "secretName": address.key}
+
+
+def _refusal(address: Address, referrer: Address) -> PermissionDenied:
+    """Says what the reference says and nothing else: not where an import leads, no tags, no metadata, and not whether it is there."""
+    where = f"{address.key} in {address.environment}:{address.path}"
+    return PermissionDenied(
+        f"You are not allowed to read the value of {where}, which {referrer} refers to",
+        details=[{"action": rights.READ, "subject": rights.SUBJECT, "conditions": _said(address)}],
+    )
 
 
 async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Source]) -> None:
     """Raise PermissionDenied when one of these values, about to be stored, refers to a secret that the caller cannot read.
 
     Who could not read it shall not have it read by somebody else's expansion either. What is not there yet may be named
-    where the caller could read it; a name of the same folder that is nobody's may be anything, such as a shell variable.
+    where the caller could read it whatever its tags and metadata, for otherwise the answer would tell whether it is there; a
+    name of the same folder that is nobody's may be anything, such as a shell variable.
     """
     asked = _asked(starts, {})
     if not asked:
@@ -94,9 +112,9 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Sourc
     for address, referrer in asked.items():
         hit = resolved.get(address)
         if hit is not None:
-            require_value(scope, hit[0], hit[1], referrer)
-        elif (address.environment, address.path) != (referrer.environment, referrer.path):
-            rights.require_some(ctx, scope, rights.READ, address.environment, address.path, secretName=address.key)
+            require_value(scope, hit[0], hit[1], address, referrer)
+        elif not _is_local(address, referrer) and scope.ability.narrowed(rights.READ, rights.SUBJECT, _said(address)).answer is not True:
+            raise _refusal(address, referrer)
 
 
 def filled(expander: Expander, source: Source, *, on_one_line: bool) -> str:

@@ -72,7 +72,7 @@ async def _rows(ctx: Ctx, tx: Tx, start: Desk, goal: Desk, ids: Sequence[str]) -
     for row in found:
         facts = held(row, start.labels).facts
         for action, at in ((rights.DELETE, start), (rights.READ, start), (rights.CREATE, goal)):
-            rights.require(ctx, start.scope, action, *at.at, facts)
+            rights.require(ctx, start.scope, action, *at.at, facts, is_named=False)
     return found
 
 

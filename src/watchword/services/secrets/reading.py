@@ -116,11 +116,13 @@ def _imports(scope: ProjectScope, at: Place, *, show: bool) -> Keeps:
     return (lambda held: describes(held) and reads(held)) if show else describes
 
 
-async def _shown(ctx: Ctx, scope: ProjectScope, place: Place, held: Held, wanted: One, *, imported: bool) -> SecretView:
+async def _shown(
+    ctx: Ctx, scope: ProjectScope, place: Place, held: Held, wanted: One, *, imported: bool, is_named: bool = True
+) -> SecretView:
     environment, path = place.environment.slug, place.folder.path
-    rights.require(ctx, scope, rights.DESCRIBE, environment, path, held.facts)
+    rights.require(ctx, scope, rights.DESCRIBE, environment, path, held.facts, is_named=is_named)
     if wanted.show:
-        rights.require(ctx, scope, rights.READ, environment, path, held.facts)
+        rights.require(ctx, scope, rights.READ, environment, path, held.facts, is_named=is_named)
     key = await sealed.sealer(ctx, scope.project.id)
     if wanted.version is not None and wanted.version != held.secret.version:
         held = await as_of(ctx, held, wanted.version)
@@ -177,7 +179,7 @@ async def by_id(ctx: Ctx, secret_id: str, *, show: bool = True) -> SecretView:
     """One secret by id, as `one` gives it."""
     scope, place, held = await locate(ctx, secret_id)
     wanted = One(project_id=scope.project.id, environment=place.environment.slug, path=place.folder.path, name=held.secret.key, show=show)
-    return await _shown(ctx, scope, place, held, wanted, imported=False)
+    return await _shown(ctx, scope, place, held, wanted, imported=False, is_named=False)
 
 
 async def _expanded(ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[SecretView]) -> list[SecretView]:

@@ -64,7 +64,7 @@ class _Builder:
 
 
 async def ties(ctx: Ctx, wanted: One) -> Ties:
-    """What a secret refers to, and the secrets of the project that refer to it and that the caller may know of."""
+    """What a secret refers to, for who may read its value, and the secrets that refer to it and that the caller may know of."""
     view = await reading.one(ctx, msgspec.structs.replace(wanted, show=False, expand=False))
     scope = await enter_project(ctx, wanted.project_id)
     here = Address(view.environment, view.path, view.secret.key)
@@ -81,8 +81,9 @@ async def ties(ctx: Ctx, wanted: One) -> Ties:
         facts = rights.in_place(*at, shelves.held(row, labels).facts)
         if means and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts):
             found.append(Address(*at, row.key))
-    own = [Address(*at_of(env, path, (here.environment, here.path)), key) for env, path, key in view.secret.references]
-    return Ties(own, found)
+    facts = rights.in_place(here.environment, here.path, shelves.held(view.secret, labels).facts)
+    own = view.secret.references if scope.ability.allows(rights.READ, rights.SUBJECT, facts) else ()
+    return Ties([Address(*at_of(env, path, (here.environment, here.path)), key) for env, path, key in own], found)
 
 
 def at_of(environment: str, path: str, own: tuple[str, str]) -> tuple[str, str]:

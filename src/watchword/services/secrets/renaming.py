@@ -1,26 +1,36 @@
-"""References follow a secret that gets another name: the values that mention it are rewritten in the same unit (contract 7.8)."""
+"""References follow a secret that gets another name: the values that mention it are rewritten in the same unit (contract 7.8).
+
+Each is a change like any other: it asks for the right to edit that secret, makes a version of it, and stands in the audit log.
+"""
 
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from watchword.domain.errors import PermissionDenied
 from watchword.domain.model.secrets import StoredSecret
+from watchword.domain.model.trail import AuditEvent
 from watchword.domain.references import Reference, can_be_referenced, references, renamed
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer
 from watchword.services.places import Place
-from watchword.services.secrets import sealed
-from watchword.store import secrets
+from watchword.services.secrets import rights, sealed, shelves
+from watchword.store import audit, places, secrets
 from watchword.store.engine import Tx
+
+_MOST_NAMED = 10
 
 
 async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Place, names: Mapping[str, str]) -> int:
     """Rewrite the references of the project to secrets of `place` that got new names (old -> new); how many secrets had such.
 
-    Needs no permission of its own: what the values mean stays the same. A name that no reference can say is not followed.
+    A name that no reference can say is not followed. Raises PermissionDenied where the caller may not edit one of them: without its
+    reference it would lose the value. The refusal names those that the caller may know of.
     """
-    touched = 0
+    touched: list[tuple[StoredSecret, tuple[str, str]]] = []
+    refused: list[str] = []
+    labels = {tag.id: tag for tag in await secrets.tags(tx, scope.project.id)} if names else {}
     for old, new in names.items():
         if not (can_be_referenced(old) and can_be_referenced(new)):
             continue
@@ -30,6 +40,12 @@ async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Plac
             value = renamed(plain.value, meant, new)
             if value == plain.value:
                 continue
+            at = await _place(tx, row)
+            facts = rights.in_place(*at, shelves.held(row, labels).facts)
+            if not scope.ability.allows(rights.EDIT, rights.SUBJECT, facts):
+                known = row.user_id is None and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts)
+                refused.append(f"{row.key} in {at[0]}:{at[1]}" if known else "")
+                continue
             after = msgspec.structs.replace(
                 row, version=row.version + 1, references=tuple((one.environment, one.path, one.key) for one in references(value)),
                 actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, updated_at=ctx.now,
@@ -37,8 +53,29 @@ async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Plac
             after = sealed.sealed(key, after, msgspec.structs.replace(plain, value=value))
             await secrets.replace(tx, row, after)
             await secrets.add_versions(tx, [sealed.as_version(ctx, after)], scope.project.version_limit)
-            touched += 1
-    return touched
+            touched.append((after, at))
+    if refused:
+        shown = sorted({one for one in refused if one})[:_MOST_NAMED]
+        which = f": {', '.join(shown)}" if shown else ""
+        raise PermissionDenied(
+            f"Secrets that you may not edit refer to this one by its name and would lose it{which}",
+            details=[{"action": rights.EDIT, "subject": rights.SUBJECT}],
+        )
+    await places.touch(tx, {row.folder_id for row, _ in touched}, ctx.now)
+    await audit.add(tx, [_event(ctx, scope, row, at) for row, at in touched])
+    return len(touched)
+
+
+async def _place(tx: Tx, row: StoredSecret) -> tuple[str, str]:
+    """The environment slug and path of a secret, in a deleted environment too."""
+    folder = (await secrets.folders(tx, [row.folder_id]))[0]
+    environment = await places.environment(tx, folder.environment_id)
+    return environment.slug if environment else "", folder.path
+
+
+def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, at: tuple[str, str]) -> AuditEvent:
+    facts = {"environment": at[0], "secretPath": at[1], "secretId": row.id, "secretKey": row.key, "secretVersion": row.version}
+    return ctx.event("update-secret", facts, org_id=scope.org_id, project_id=scope.project.id)
 
 
 def _meant(row: StoredSecret, place: Place, old: str) -> Callable[[Reference], bool]:

@@ -51,11 +51,20 @@ def require_some(ctx: Ctx, scope: Scope, action: str, environment: str, path: st
     asked = {"environment": environment, "secretPath": path, **facts}
     ctx.may(scope, action, SUBJECT, **asked)
     if not scope.ability.could(action, SUBJECT, asked):
-        missing = {"action": action, "subject": SUBJECT, "conditions": asked}
-        raise PermissionDenied(f"You are not allowed to {action} on {SUBJECT}", details=[missing])
+        raise _refusal(action, asked)
 
 
-def require(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, facts: Mapping[str, Any]) -> None:
-    """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place."""
-    if not ctx.always(scope, action, SUBJECT):
-        ctx.require(scope, action, SUBJECT, **in_place(environment, path, facts))
+def _refusal(action: str, asked: Mapping[str, Any] | None) -> PermissionDenied:
+    missing = {"action": action, "subject": SUBJECT} | ({} if asked is None else {"conditions": asked})
+    return PermissionDenied(f"You are not allowed to {action} on {SUBJECT}", details=[missing])
+
+
+def require(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, facts: Mapping[str, Any], *, is_named: bool = True) -> None:
+    """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place.
+
+    The refusal is the one of `require_some`: which of the caller's rules decided would tell the tags and the metadata. Where
+    the request does not name the secret but gives its id (not `is_named`), it does not tell the name and the place either.
+    """
+    if not ctx.always(scope, action, SUBJECT) and not ctx.may(scope, action, SUBJECT, **in_place(environment, path, facts)):
+        said = {"environment": environment, "secretPath": path, "secretName": facts["secretName"]}
+        raise _refusal(action, said if is_named else None)

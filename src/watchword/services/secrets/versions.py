@@ -37,7 +37,7 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Was]:
     scope, place, now = await locate(ctx, secret_id)
     _require_history(ctx, scope, "read", "read")
     at = (place.environment.slug, place.folder.path)
-    rights.require(ctx, scope, rights.DESCRIBE, *at, now.facts)
+    rights.require(ctx, scope, rights.DESCRIBE, *at, now.facts, is_named=False)
     show = scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*at, now.facts))
     async with ctx.view() as tx:
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
@@ -57,7 +57,7 @@ async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
     _require_history(ctx, scope, "create", "perform-rollback")
     environment, path = place.environment.slug, place.folder.path
     for action in (rights.EDIT, rights.READ):
-        rights.require(ctx, scope, action, environment, path, now.facts)
+        rights.require(ctx, scope, action, environment, path, now.facts, is_named=False)
     was = await as_of(ctx, now, n)
     key, labels = await sealed.sealer(ctx, scope.project.id), await shelves.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)

@@ -1,0 +1,22 @@
+"""The instance keeps an administrator: whoever would take the last one away is refused.
+
+One that counts can administer from now on without anybody's help: a person whose account is active, or a machine identity that is a
+member at home, not disabled, with no end set, and with a method that it can log in by, or a live token where that method gives out
+tokens only. Ending a token or a client secret is never refused: one that leaked must end.
+"""
+
+from watchword.domain.errors import BadRequest
+from watchword.services.context import Ctx
+from watchword.store import administrators
+from watchword.store.engine import Tx
+
+
+async def hold(tx: Tx) -> None:
+    """Let one unit at a time change who administers the instance. Asked first in the unit, before anything of it is written."""
+    await administrators.hold(tx)
+
+
+async def require_one(ctx: Ctx, tx: Tx) -> None:
+    """Raise BadRequest when what this unit wrote leaves nobody who administers the instance."""
+    if await administrators.usable(tx, ctx.now) == 0:
+        raise BadRequest("The instance would be left without an administrator")

@@ -1,0 +1,59 @@
+"""People and machine identities that administer the instance."""
+
+from sqlalchemy import BigInteger, and_, bindparam, func, or_, select
+
+from watchword.store import schema
+from watchword.store.engine import Tx, prepare
+
+_u, _i, _m, _c, _t = schema.users, schema.identities, schema.memberships, schema.method_configs, schema.access_tokens
+_PEOPLE = prepare(select(_u.c.id).where(_u.c.is_instance_admin == 1).order_by(_u.c.id).with_for_update())
+_IDENTITIES = prepare(select(_i.c.id).where(_i.c.is_instance_admin == 1).order_by(_i.c.id).with_for_update())
+_ACTIVE_PEOPLE = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1, _u.c.is_active == 1))
+_at_home = (
+    select(_m.c.id)
+    .where(
+        _m.c.actor_kind == "identity", _m.c.actor_id == _i.c.id, _m.c.org_id == _i.c.org_id, _m.c.project_id.is_(None), _m.c.is_active == 1
+    )
+    .exists()
+)
+_live_token = (
+    select(_t.c.id)
+    .where(
+        _t.c.identity_id == _i.c.id, _t.c.method == "token-auth", _t.c.is_revoked == 0, _t.c.expires_at > bindparam("at", type_=BigInteger)
+    )
+    .exists()
+)
+_logs_in = (
+    select(_c.c.id)
+    .where(_c.c.identity_id == _i.c.id, or_(_c.c.method != "token-auth", and_(_c.c.method == "token-auth", _live_token)))
+    .exists()
+)
+_STANDING_IDENTITIES = prepare(
+    select(func.count())
+    .select_from(_i)
+    .where(_i.c.is_instance_admin == 1, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
+)
+_IN_ORG = prepare(select(func.count()).select_from(_i).where(_i.c.is_instance_admin == 1, _i.c.org_id == bindparam("org")))
+_PEOPLE_IN_ORG = prepare(
+    select(func.count())
+    .select_from(_u.join(_m, _m.c.actor_id == _u.c.id))
+    .where(_u.c.is_instance_admin == 1, _m.c.actor_kind == "user", _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
+)
+
+
+async def hold(tx: Tx) -> None:
+    """Wait for, and keep until the unit ends, the right to change who administers the instance."""
+    await tx.all(_PEOPLE)
+    await tx.all(_IDENTITIES)
+
+
+async def usable(tx: Tx, at: int) -> int:
+    """How many people and identities can administer the instance at `at` (ms), as this unit leaves them."""
+    active, standing = await tx.one(_ACTIVE_PEOPLE), await tx.one(_STANDING_IDENTITIES, at=at)
+    return int(active[0] if active else 0) + int(standing[0] if standing else 0)
+
+
+async def in_organization(tx: Tx, org_id: str) -> int:
+    """How many identities that live in an organization, and people who are members of it, administer the instance."""
+    identities, people = await tx.one(_IN_ORG, org=org_id), await tx.one(_PEOPLE_IN_ORG, org=org_id)
+    return int(identities[0] if identities else 0) + int(people[0] if people else 0)
