@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     database_pool: int = 10
     trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: str = "x-forwarded-for"
     max_token_age: int = 7_776_000
     site_url: str = ""
     allowed_private_hosts: tuple[str, ...] = ()
@@ -99,6 +100,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def _header(text: str) -> str:
+    return _one_of("x-forwarded-for", "forwarded")(text.lower())
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
         raise ValueError("true or false")
@@ -125,17 +130,22 @@ NAMED_NETWORKS = {
     "uniquelocal": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
 }
 
+UNIX = "unix"  # as a proxy: whoever speaks through the socket of the setting `socket`
+
 
 def _proxies(text: str) -> tuple[str, ...]:
     networks: list[str] = []
     for part in _list(text):
+        if part == UNIX:
+            networks.append(part)
+            continue
         if part in NAMED_NETWORKS:
             networks.extend(NAMED_NETWORKS[part])
             continue
         try:
             networks.append(str(ipaddress.ip_network(part, strict=False)))
         except ValueError:
-            raise ValueError("a comma list of addresses, CIDR ranges, loopback, linklocal, uniquelocal") from None
+            raise ValueError("a comma list of addresses, CIDR ranges, loopback, linklocal, uniquelocal, unix") from None
     return tuple(networks)
 
 
@@ -179,7 +189,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
     Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
-    Option("trusted_proxies", _proxies, "Proxies whose X-Forwarded-For is believed: CIDR ranges, loopback, linklocal, uniquelocal."),
+    Option("trusted_proxies", _proxies, "Proxies that are believed whom they forward: CIDR ranges, loopback, linklocal, uniquelocal, unix."),
+    Option("forwarded_header", _header, "Where a trusted proxy says whom it forwards: x-forwarded-for, or forwarded (RFC 7239)."),
     Option("max_token_age", _within(60, 315_360_000), "No access token lives longer than this many seconds without a renewal."),
     Option("site_url", str, "The address people and machines reach this server at; used in links and in token metadata."),
     Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory)."),

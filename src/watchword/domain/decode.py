@@ -5,8 +5,9 @@ Strings annotated `Trimmed` lose surrounding white space before their limits are
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -18,6 +19,8 @@ T = TypeVar("T")
 Trimmed = Annotated[str, msgspec.Meta(extra={"trim": True})]
 Name = Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})]
 MAX_DEPTH = 64
+MAX_ISSUES = 100  # listed of one input
+_MOST_COUNTED = 1_000
 
 
 def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
@@ -26,7 +29,17 @@ def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode_secret)
     except (msgspec.ValidationError, ValueError, OverflowError):
-        raise Invalid(_issues(kind, value, (), strict=strict) or [Issue(code="custom", path=(), message="Invalid input")]) from None
+        raise Invalid(_listed(_issues(kind, value, (), strict=strict))) from None
+
+
+def _listed(issues: Iterator[Issue]) -> list[Issue]:
+    """The first faults, and how many more there are. To find one may take a hundred times as long as it took to send it, so not all are looked for."""
+    found = list(islice(issues, MAX_ISSUES))
+    more = sum(1 for _ in islice(issues, _MOST_COUNTED - MAX_ISSUES)) if len(found) == MAX_ISSUES else 0
+    if more:
+        at_least = "at least " if more == _MOST_COUNTED - MAX_ISSUES else ""
+        found.append(Issue(code="custom", path=(), message=f"There are {at_least}{more} more faults than these {MAX_ISSUES}"))
+    return found or [Issue(code="custom", path=(), message="Invalid input")]
 
 
 @cache
@@ -74,20 +87,28 @@ _BOUND = re.compile(r" (?P<side>[<>])=? (?P<limit>-?\d+)$")
 _WIRE_TYPES = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "null": "null"}
 
 
-def _issues(kind: Any, value: Any, path: tuple[str | int, ...], *, strict: bool) -> list[Issue]:
+def _issues(kind: Any, value: Any, path: tuple[str | int, ...], *, strict: bool) -> Iterator[Issue]:
     struct = _struct_in(kind)
     if struct is not None and isinstance(value, Mapping):
-        return [issue for field in msgspec.structs.fields(struct) for issue in _field_issues(field, value, path, strict=strict)]
+        for field in _fields(struct):
+            yield from _field_issues(field, value, path, strict=strict)
+        return
     args = get_args(kind)
     if isinstance(value, list) and args and get_origin(kind) in (list, tuple):
-        found = [issue for i, item in enumerate(value) for issue in _issues(args[0], item, (*path, i), strict=strict)]
-        if found:
-            return found
+        is_found = False
+        for i, item in enumerate(value):
+            for issue in _issues(args[0], item, (*path, i), strict=strict):
+                is_found = True
+                yield issue
+        if is_found:
+            return
     try:
         msgspec.convert(value, kind, strict=strict, dec_hook=decode_secret)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
-        return [_issue(str(error), path)]
-    return []
+        yield _issue(str(error), path)
+
+
+_fields = cache(msgspec.structs.fields)
 
 
 def _struct_in(kind: Any) -> type | None:
@@ -96,13 +117,13 @@ def _struct_in(kind: Any) -> type | None:
     return None
 
 
-def _field_issues(field: Any, value: Mapping[str, Any], path: tuple[str | int, ...], *, strict: bool) -> list[Issue]:
+def _field_issues(field: Any, value: Mapping[str, Any], path: tuple[str | int, ...], *, strict: bool) -> Iterator[Issue]:
     here = (*path, field.encode_name)
     if field.encode_name not in value:
         if field.required:
-            return [Issue(code="invalid_type", path=here, message="Required", expected=_wire_type(field.type), received="undefined")]
-        return []
-    return _issues(field.type, value[field.encode_name], here, strict=strict)
+            yield Issue(code="invalid_type", path=here, message="Required", expected=_wire_type(field.type), received="undefined")
+        return
+    yield from _issues(field.type, value[field.encode_name], here, strict=strict)
 
 
 def _wire_type(kind: Any) -> str:

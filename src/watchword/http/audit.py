@@ -14,7 +14,7 @@ from watchword.services import audit
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
-routes = Routes("audit log")
+routes = Routes("audit log", is_compressed=True)
 
 
 class EventOut(Out, frozen=True, kw_only=True):

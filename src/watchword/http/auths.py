@@ -60,7 +60,7 @@ def _add(routes: Routes, method: Method) -> None:
         routes.add("POST", f"{path}/refresh-bundle", USER, IDENTITY, handler=refresh)
     if method.login is not None:
         routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=trial.body(method))
-        routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True)
+        routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True, most=method.max_login)
 
 
 def _with_warnings(method: Method, attached: auths.Attached) -> dict[str, Any]:

@@ -1,44 +1,207 @@
-"""Bodies and queries: bytes in, JSON values out, with size and depth limits; and answers back to bytes."""
+"""Bodies and queries: bytes in, JSON values out, within bounds of size, depth and work; and answers back to bytes.
 
+Whatever is decoded is counted first. One thread decodes what is large, so that the event loop goes on; but decoding JSON lets
+no other thread run, so what may be decoded at all is bounded such that it takes some 50 ms on one core.
+"""
+
+import asyncio
+import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
 
-from watchword.domain.decode import MAX_DEPTH, decode
-from watchword.domain.errors import BadRequest, Invalid, Issue, TooLarge, UnsupportedMediaType
+from watchword.domain.decode import MAX_DEPTH, MAX_ISSUES, decode
+from watchword.domain.errors import BadRequest, Invalid, Issue, TooLarge, Unavailable, UnsupportedMediaType
 from watchword.domain.secret import encode_masked
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Admit = Callable[..., Awaitable[None]]
 
 _JSON = ("application/json", "application/scim+json")
 FORM = "application/x-www-form-urlencoded"
 encode = msgspec.json.Encoder(enc_hook=encode_masked).encode
 _decode = msgspec.json.Decoder().decode
 
+PUBLIC = 64 * 1024  # bytes that a stranger may send, and that anybody may before the credential is looked at
+SMALL = 4 * 1024  # bytes; so much cannot hold enough to matter
+LARGE = 16 * 1024  # bytes, from which on a body is decoded away from the event loop
+_MOST_HELD = 256 * 1024 * 1024  # bytes of large bodies that are held at once
+_MOST_FORM = 256 * 1024  # bytes
+_MOST_FIELDS = 1_000  # of a form or a query
+MAX_QUERY = 16 * 1024  # bytes
 
-async def read(receive: Receive, most: int) -> bytes:
-    """The whole body. Raises TooLarge past `most` bytes."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > most:
-            raise TooLarge(f"The body is larger than {most} bytes")
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("The client went away")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            raise TooLarge(f"The body is larger than {most} bytes")
-        parts.append(part)
-    return b"".join(parts)
+_decoding = ThreadPoolExecutor(1, "decode")  # one: several would hold up the event loop one after the other
+
+
+class Census:
+    """Counts what decoding a JSON text would make, piece by piece, at a small part of the cost of decoding it.
+
+    What stands inside strings is skipped. Raises TooLarge once there is more than a body may hold.
+    """
+
+    MOST_VALUES = 100_000
+    MOST_OF_STRANGERS = 5_000
+    MOST_FRACTIONS = 1_000  # a number with many digits and an exponent takes 8 us to decode
+    MOST_ESCAPES = 2_000_000
+    MOST_OUTSIDE = 4 * 1024 * 1024  # bytes outside of strings, white space among them
+    _FRACTION = re.compile(rb"[0-9][.eE]")
+    _LONG = re.compile(rb"[0-9]{64}")
+
+    __slots__ = ("_escapes", "_fractions", "_inside", "_kept", "_most", "_outside", "_values")
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._most = most
+        self._values = self._fractions = self._escapes = self._outside = 0
+        self._inside = 0  # 1 within a string
+        self._kept = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Count one piece."""
+        if self._kept:
+            piece = self._kept + piece
+        # An escape that the end of the piece cuts in two is left for the next one.
+        self._kept = b"\\" if (len(piece) - len(piece.rstrip(b"\\"))) % 2 else b""
+        if self._kept:
+            piece = piece[:-1]
+        if b"\\" in piece:
+            self._escapes += piece.count(b"\\")
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        quotes = piece.count(b'"')
+        if quotes > 4 * self._most:
+            raise self._too_many()
+        outside = b" ".join(piece.split(b'"')[self._inside :: 2]) if quotes else b"" if self._inside else piece
+        self._inside ^= quotes & 1
+        self._outside += len(outside)
+        self._values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        self._fractions += len(self._FRACTION.findall(outside))
+        if self._values > self._most or self._fractions > self.MOST_FRACTIONS or self._outside > self.MOST_OUTSIDE:
+            raise self._too_many()
+        if self._escapes > self.MOST_ESCAPES:
+            raise TooLarge("The body holds too many escaped characters: send them as UTF-8, or fewer at a time")
+        if self._LONG.search(outside):
+            raise BadRequest("The body holds a number that is too long")
+
+    def _too_many(self) -> TooLarge:
+        return TooLarge(f"The body holds more than {self._most} values, or too much white space: send less at a time")
+
+
+class Room:
+    """How many bytes of large bodies this process holds."""
+
+    __slots__ = ("_held", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Raise Unavailable where there is no room for `size` more bytes."""
+        if self._held + size > self._most:
+            raise Unavailable("Many large requests are under way: try again in a moment")
+        self._held += size
+
+    def give(self, size: int) -> None:
+        """Give them back."""
+        self._held -= size
+
+
+class Body:
+    """A body that is not small. `close` it when nothing of it is needed any more."""
+
+    __slots__ = ("_held", "_room", "data")
+
+    def __init__(self, data: bytes, room: Room, held: int) -> None:
+        self.data = data
+        self._room = room
+        self._held = held
+
+    def close(self) -> None:
+        """Make room for others."""
+        self._room.give(self._held)
+        self._held = 0
+
+    async def as_(self, kind: Any, content_type: str, *, bare: bool) -> Any:
+        """As `read_as`, away from the event loop where that would be held up."""
+        if len(self.data) <= LARGE:
+            return read_as(kind, self.data, content_type, bare)
+        return await asyncio.get_running_loop().run_in_executor(_decoding, read_as, kind, self.data, content_type, bare)
+
+
+class Reader:
+    """Reads the bodies of requests that are not small."""
+
+    def __init__(self, most: int) -> None:
+        self._room = Room(max(_MOST_HELD, 2 * most))
+
+    async def read(
+        self, receive: Receive, message: Message, *, most: int, headers: Mapping[bytes, bytes], admit: Admit | None, about: tuple[Any, ...],
+        is_strange: bool,
+    ) -> Body:  # fmt: skip
+        """The whole body, which begins with `message`. Raises TooLarge past `most` bytes, BadRequest where the client went away.
+
+        `admit` is asked, with `about`, before more is taken than anybody may send. `is_strange`: it holds few values.
+        """
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced[:19]) > most:
+            raise _too_large(most)
+        is_form = _kind(headers.get(b"content-type", b"").decode("latin-1")) == FORM
+        census = None if is_form else Census(Census.MOST_OF_STRANGERS if is_strange else Census.MOST_VALUES)
+        parts: list[bytes] = []
+        size = held = 0
+        try:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("The client went away")
+                data: bytes = message.get("body", b"")
+                parts.append(data)
+                size += len(data)
+                if size > most:
+                    raise _too_large(most)
+                if size > PUBLIC:
+                    if admit is not None and not held:
+                        await admit(*about)
+                    self._room.take(size - held)
+                    held = size
+                if census is not None:
+                    await _count(data, census)
+                if not message.get("more_body"):
+                    return Body(b"".join(parts), self._room, held)
+                message = await receive()
+        except BaseException:
+            self._room.give(held)
+            raise
+
+
+async def _count(data: bytes, census: Census) -> None:
+    """Feed a census in pieces, and let others go on between them."""
+    for start in range(0, len(data), PUBLIC):
+        if start:
+            await asyncio.sleep(0)
+        census.feed(data[start : start + PUBLIC])
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {most} bytes")
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def read_as(kind: Any, data: bytes, content_type: str, bare: bool) -> Any:
+    """The body as the handler takes it: a `kind`, or a dict. Raises Invalid with all faults, BadRequest, TooLarge, UnsupportedMediaType.
+
+    `bare`: an empty body is as good as none, whatever its content type says (DELETE, GET).
+    """
+    value, strict = value_of(data, content_type, bare=bare)
+    if bare and value is None:
+        value = {}
+    return body_as(kind, value, strict=strict)
 
 
 def value_of(body: bytes, content_type: str, *, bare: bool) -> tuple[Any, bool]:
@@ -46,13 +209,13 @@ def value_of(body: bytes, content_type: str, *, bare: bool) -> tuple[Any, bool]:
 
     `bare`: an empty body is no body, whatever its content type says (DELETE, GET). Raises BadRequest, UnsupportedMediaType.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if not body and (bare or not kind):
         return None, True
     if kind in _JSON or (kind == "" and body[:1] in (b"{", b"[")):
         return _json(body), True
     if kind == FORM:
-        return dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)), False
+        return _form(body), False
     if kind == "text/plain":
         return body.decode("utf-8", "replace"), True
     raise UnsupportedMediaType
@@ -65,7 +228,43 @@ def _json(body: bytes) -> Any:
         raise BadRequest("The body is not valid JSON") from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise TooLarge(f"The body is nested more than {MAX_DEPTH} deep")
+    if b"\\u0000" in body:
+        require_text(value)
     return value
+
+
+def _form(body: bytes) -> dict[str, str]:
+    if len(body) > _MOST_FORM:
+        raise TooLarge(f"A form is at most {_MOST_FORM} bytes: send more as application/json")
+    try:
+        value = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise TooLarge(f"A form has at most {_MOST_FIELDS} fields") from None
+    if b"%00" in body or b"\x00" in body:
+        require_text(value)
+    return value
+
+
+_ANY_TEXT = "secretValue"  # is sealed before it is stored: any text can be
+NO_NUL = "The text must not hold a zero character (U+0000)"
+
+
+def require_text(value: Any) -> None:
+    """Raise Invalid, naming the fields, where a text or a name holds a zero character: no database of ours keeps one as it is."""
+    issues: list[Issue] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting and len(issues) < MAX_ISSUES:
+        path, one = waiting.pop()
+        if isinstance(one, str):
+            if "\x00" in one and path[-1:] != (_ANY_TEXT,):
+                issues.append(Issue(code="custom", path=path, message=NO_NUL))
+        elif isinstance(one, list):
+            waiting += [((*path, i), item) for i, item in enumerate(one)]
+        elif isinstance(one, dict):
+            issues += [Issue(code="custom", path=(*path, name.replace("\x00", "\ufffd")), message=NO_NUL) for name in one if "\x00" in name]
+            waiting += [((*path, name), item) for name, item in one.items()]
+    if issues:
+        raise Invalid(issues[:MAX_ISSUES])
 
 
 def _depth(value: Any) -> int:
@@ -96,6 +295,8 @@ _REMEMBERED = 512  # bytes; workloads ask the same few questions again and again
 def _query(kind: Any, raw: bytes) -> Any:
     found: dict[str, Any] = {}
     flags = _flags(kind)
+    if raw.count(b"&") >= _MOST_FIELDS:
+        raise TooLarge(f"A query has at most {_MOST_FIELDS} parameters")
     for part in raw.decode("latin-1").split("&"):
         name, equals, text = part.partition("=")
         name = urllib.parse.unquote_plus(name)
@@ -104,6 +305,8 @@ def _query(kind: Any, raw: bytes) -> Any:
         elif text:
             value = urllib.parse.unquote_plus(text)
             found[name] = value.lower() if name in flags and value.lower() in ("true", "false") else value
+    if b"%00" in raw:
+        require_text(found)
     return decode(kind, found, strict=False)
 
 

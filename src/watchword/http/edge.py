@@ -1,21 +1,27 @@
 """The edge: bytes to a Ctx and back. Limits, authentication, decoding, and the one place where refusals are rendered."""
 
+import asyncio
 import hashlib
 import ipaddress
 import logging
 import re
 import time
 import urllib.parse
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from watchword.domain import forwarded
 from watchword.domain.actor import NOBODY
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
-from watchword.http import bodies
+from watchword.domain.tokens import require_unexpired
+from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication import Seen, authenticate, count_use
 from watchword.services.context import Ctx
 from watchword.services.house import House
+from watchword.settings import UNIX
 from watchword.store.engine import Collision, Refused
 
 Scope = dict[str, Any]
@@ -27,6 +33,11 @@ MAX_PATH = 8 * 1024
 MAX_USER_AGENT = 400  # bytes that are kept of it, wherever it is kept
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _JSON = (b"content-type", b"application/json; charset=utf-8")
+# Of nearly all that is answered: it is one caller's, and much of it is a secret or a token (docs/decisions/0131).
+_NO_STORE = (b"cache-control", b"no-store")
+_HOSTS = 64
+_ZIPPED_FROM = 4 * 1024  # bytes; less is hardly worth the work
+_ZIPPED_ELSEWHERE = 64 * 1024  # bytes, from which on the event loop does not wait for it
 _log = logging.getLogger("watchword.http")
 
 
@@ -40,7 +51,16 @@ class Edge:
         self._hot = _HotRoutes(routes)
         self._hints = _Hints()
         self._logs = house.settings.log_requests
-        self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies)
+        self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies if text != UNIX)
+        self._trusts_socket = UNIX in house.settings.trusted_proxies
+        self._trusts = lru_cache(1024)(self._is_proxy)
+        self._forwarded = house.settings.forwarded_header
+        self._forwarded_name = self._forwarded.encode()
+        self._certificate_header = house.settings.tls_client_cert_header.encode()
+        self._reader = bodies.Reader(house.settings.max_body)
+        self._hosts: set[bytes] = set()  # names of this server that were found to be valid
+        self._most = house.settings.max_body
+        self._small = min(bodies.SMALL, self._most)
         self._origin = house.settings.site_url.rstrip("/").encode()
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
@@ -74,13 +94,21 @@ class Edge:
             size += len(name) + len(value)
         if size > MAX_HEADERS:
             raise TooLarge("The headers are too large")
+        pairs = scope["headers"]
+        headers = scope["state"]["headers"] = heads.by_name(pairs, (self._certificate_header,))
+        if headers.get(b"host") not in self._hosts or len(headers) != len(pairs):
+            heads.require_host(pairs, headers, scope["http_version"])
+            if len(self._hosts) < _HOSTS:
+                self._hosts.add(headers.get(b"host", b""))
+        if len(scope["query_string"]) > bodies.MAX_QUERY:
+            raise TooLarge("The query is too long")
         raw = scope.get("raw_path") or scope["path"].encode()
         if len(raw) > MAX_PATH:
             raise TooLarge("The path is too long")
         if b"%" in raw and _BAD_ESCAPE.search(raw):
             raise BadUrl(f"'{scope['path'][:200]}' is not a valid url component")
         path = scope["path"]
-        if "//" in path or "%00" in path or "\x00" in path:
+        if "//" in path:
             raise NotFound(f"Route {scope['method']}:{path} not found")
         if len(path) > 1 and path.endswith("/"):
             scope["path"] = path[:-1]
@@ -94,7 +122,7 @@ class Edge:
         await answer.write(204, b"", headers)
 
     def context(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Ctx:
-        """The Ctx of a request, nobody signed in yet."""
+        """The Ctx of a request, nobody signed in yet. What it knows of the time and of changes begins here."""
         address, trusted = self._client(scope, headers)
         return Ctx(
             self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"")[:MAX_USER_AGENT].decode("latin-1"),
@@ -102,103 +130,128 @@ class Edge:
         )  # fmt: skip
 
     def _client(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
-        """The caller's address and whether the peer is a trusted proxy (contract 2.9: right to left over the trusted ones)."""
-        peer = scope["client"][0] if scope.get("client") else None
-        if not self._proxies or not self._trusts(peer):
+        """The caller's address, None where nobody knows it, and whether the peer is a trusted proxy."""
+        client = scope.get("client")
+        peer = client[0] if client else None
+        if not (self._proxies or self._trusts_socket) or not self._trusts(peer):
             return peer, False
-        hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",") if hop.strip()]
-        for hop in reversed(hops):
-            if not self._trusts(hop):
-                return hop, True
-        return (hops[0] if hops else peer), True
+        said = headers.get(self._forwarded_name, b"").decode("latin-1")
+        if not said.strip():
+            return peer, True
+        found = forwarded.caller(self._forwarded, said, self._proxies)
+        return None if found is None else str(found), True
 
-    def _trusts(self, address: str | None) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address or "")
-        except ValueError:
-            return False
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        return any((mapped or parsed) in network for network in self._proxies if network.version == (mapped or parsed).version)
+    def _is_proxy(self, peer: str | None) -> bool:
+        """Whether what the peer says about its callers is believed. Who speaks through the socket in the file system has no address."""
+        if peer is None:
+            return self._trusts_socket
+        address = forwarded.address_of(peer)
+        return address is not None and forwarded.trusts(address, self._proxies)
 
     def _certificate(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> str | None:
-        chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
+        extensions = scope.get("extensions")
+        chain = extensions.get("tls", {}).get("client_cert_chain") if extensions else None
         if chain:
             return "".join(chain)
         # Anybody can send a header; only a proxy that we trust can have checked the certificate it names.
-        header = headers.get(self.house.settings.tls_client_cert_header.encode()) if trusted else None
+        header = headers.get(self._certificate_header) if trusted else None
         return urllib.parse.unquote(header.decode("latin-1")) if header else None
 
     async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
         if not route.modes and "/v3/auth/" in route.path:
             return  # a browser or the CLI signs in while it still sends a dead token (contract 2.3)
-        given = headers.get(b"authorization", b"").decode("latin-1")
-        bearer = given[7:].strip() if len(given) > 6 else ""
+        bearer = heads.bearer_of(headers)
         if bearer:
             ctx.actor = await authenticate(ctx, bearer, self.seen)
-        elif given.strip().lower() == "bearer":
+        elif bearer is not None:
             raise Unauthorized("A jwt must be provided")
         if not route.modes:
             return
         if ctx.actor is NOBODY:
-            raise Unauthorized("Token missing")
+            raise Unauthorized(_NOBODY)
         if ctx.actor.kind == PENDING and PENDING not in route.modes:
             raise Forbidden("Verify your second factor first")
         if ctx.actor.kind not in route.modes:
             raise Forbidden("You are not allowed to access this resource with this kind of credential")
         await count_use(ctx)
 
+    async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        """Raise Unauthorized for a stranger, before more is read than anybody may send. It is not signing in: that follows the body."""
+        bearer = heads.bearer_of(headers)
+        if not bearer:
+            raise Unauthorized(_NOBODY)
+        if bearer.startswith("st."):  # which nobody signed: it must be looked up
+            await authenticate(self.context(scope, headers), bearer, self.seen)
+        else:
+            require_unexpired(self.seen.claims(bearer), self.house.clock())
+
     async def serve(
         self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-        """Carry out one route: sign in, decode, call the handler, encode."""
-        scope["state"]["route"] = route.path
-        headers = dict(scope["headers"])
-        ctx = self.context(scope, headers)
-        bearer = headers.get(b"authorization")
-        # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
-        alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
-        if alike is not None:
-            await self._hints.ask(alike, ctx)
-        given: dict[str, Any] = {name: params[name] for name in route.names}
-        if route.body is Incoming:
-            given["body"] = Incoming(headers, await bodies.read(receive, self.house.settings.max_body))
-        else:
-            await self.sign_in(ctx, route, headers)
-        if route.body is not None and route.body is not Incoming:
-            raw = await bodies.read(receive, self.house.settings.max_body)
-            bare = route.method in ("DELETE", "GET")
-            value, strict = bodies.value_of(raw, headers.get(b"content-type", b"").decode("latin-1"), bare=bare)
-            if bare and value is None:
-                value = {}
-            given["body"] = (
-                Raw(bodies.body_as(dict, value, strict=True)) if route.body is Raw else bodies.body_as(route.body, value, strict=strict)
-            )
-        if route.query is not None:
-            given["query"] = bodies.query_as(route.query, scope["query_string"])
-        while True:
-            try:
-                reply = await route.handler(ctx, **given)
-                break
-            except (Collision, Refused) as error:
-                # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
-                if not ctx.begins_again():
-                    raise error.refusal if isinstance(error, Refused) else error from None
+        """Carry out one route: read the body, sign in, decode, call the handler, encode.
+
+        A body may be minutes behind its head. So all that is judged is judged when it is here: the time, what was revoked meanwhile.
+        """
+        state = scope["state"]
+        state["route"] = route.path
+        headers: Mapping[bytes, bytes] = state["headers"]
+        given: dict[str, Any] = {}
+        for name in route.names:
+            given[name] = text = params[name]
+            if "\x00" in text:
+                raise Invalid.of(name, bodies.NO_NUL)
+        data, body = b"", None
+        if route.body is not None:
+            message = await receive()
+            data = message.get("body", b"")
+            if len(data) > self._small or message.get("more_body") or message["type"] != "http.request":
+                body = await self._read(route, scope, receive, message)
+                data = body.data
+        try:
+            ctx = self.context(scope, headers)
+            bearer = headers.get(b"authorization")
+            # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
+            alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
+            if alike is not None:
+                await self._hints.ask(alike, ctx)
+            if route.body is Incoming:
+                given["body"] = Incoming(headers, data)
+            else:
+                await self.sign_in(ctx, route, headers)
+                if route.body is not None:
+                    kind, is_bare = dict if route.body is Raw else route.body, route.method in ("DELETE", "GET")
+                    media = headers.get(b"content-type", b"").decode("latin-1")
+                    given["body"] = (
+                        bodies.read_as(kind, data, media, is_bare) if body is None else await body.as_(kind, media, bare=is_bare)
+                    )
+            if route.query is not None:
+                given["query"] = bodies.query_as(route.query, scope["query_string"])
+            while True:
+                try:
+                    reply = await route.handler(ctx, **given)
+                    break
+                except (Collision, Refused) as error:
+                    # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
+                    if not ctx.begins_again():
+                        raise error.refusal if isinstance(error, Refused) else error from None
+        finally:
+            if body is not None:
+                body.close()
         if alike is not None:
             self._hints.learn(alike, ctx)
-        extra, status = [_JSON], 200
-        if isinstance(reply, Reply):
-            status = reply.status
-            said = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
-            extra = said if any(name == b"content-type" for name, _ in said) else [*said, _JSON]
-            reply = reply.body
-        body = reply if isinstance(reply, bytes) else bodies.encode(reply)
-        if route.method == "GET" and status == 200:
-            tag = etag(body)
-            if headers.get(b"if-none-match") == tag:
-                return 304, b"", [(b"etag", tag)]
-            extra.append((b"etag", tag))
-        return status, body, extra
+        return await _answered(route, headers, reply)
+
+    async def _read(self, route: Route, scope: Scope, receive: bodies.Receive, message: bodies.Message) -> bodies.Body:
+        """A body that is not small, or not here yet, of which `message` is the beginning."""
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+        if route.modes:
+            most, admit, is_strange = route.most or self._most, self._admit, route.body is Raw
+        else:
+            most, admit, is_strange = route.most or bodies.PUBLIC, None, True
+        return await self._reader.read(
+            receive, message, most=min(most, self._most), headers=headers, admit=admit, about=(scope, headers), is_strange=is_strange
+        )
 
     async def _render(self, scope: Scope, error: Exception, request_id: str, answer: "_Answer") -> None:
         if answer.status:
@@ -220,14 +273,49 @@ class BadUrl(BadRequest):
     """The path has an escape that means nothing (contract 2.1)."""
 
 
+_NOBODY = "Token missing: send the access token as `Authorization: Bearer <token>`"
+
+
 def etag(body: bytes) -> bytes:
     """A tag that depends on the content only."""
     return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
+async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """What a handler gave as status, body and headers."""
+    extra, status = [_JSON, _NO_STORE], 200
+    if isinstance(reply, Reply):
+        status = reply.status
+        extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+        extra += [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
+        reply = reply.body
+    body = reply if isinstance(reply, bytes) else bodies.encode(reply)
+    is_large = len(body) >= _ZIPPED_FROM and route.is_compressed
+    is_zipped = is_large and heads.takes_gzip(headers)
+    if is_large:
+        extra.append((b"vary", b"Accept-Encoding"))
+    if route.method == "GET" and status == 200:
+        tag = etag(body)
+        if is_zipped:
+            tag = tag[:-1] + b'-gzip"'  # other bytes, another tag (RFC 9110 section 8.8.3.3)
+        condition = headers.get(b"if-none-match")
+        if condition is not None and heads.is_unchanged(condition, tag):
+            return 304, b"", [(b"etag", tag), *(one for one in extra if one[0] in (b"cache-control", b"vary"))]
+        extra.append((b"etag", tag))
+    if is_zipped:
+        extra.append((b"content-encoding", b"gzip"))
+        # It lets other threads run, so that the event loop goes on meanwhile.
+        body = _zipped(body) if len(body) < _ZIPPED_ELSEWHERE else await asyncio.to_thread(_zipped, body)
+    return status, body, extra
+
+
+def _zipped(body: bytes) -> bytes:
+    return zlib.compress(body, 5, wbits=31)
+
+
 def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """An error in the shape of contract 2.4."""
-    headers = [_JSON]
+    headers = [_JSON, _NO_STORE]
     if isinstance(error, Invalid):
         body: dict[str, Any] = {"reqId": request_id, "statusCode": error.status, "message": error.issues, "error": error.name}
     elif isinstance(error, Refusal):

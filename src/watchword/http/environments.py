@@ -9,7 +9,7 @@ from watchword.services import environments
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
-routes = Routes("environments")
+routes = Routes("environments", is_compressed=True)
 
 
 class EnvironmentOut(Out, frozen=True, kw_only=True):

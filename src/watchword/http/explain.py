@@ -8,7 +8,7 @@ from watchword.http.wire import Out
 from watchword.services import explain
 from watchword.services.context import Ctx
 
-routes = Routes("explanations")
+routes = Routes("explanations", is_compressed=True)
 
 
 class Explanation(Out, frozen=True, kw_only=True):

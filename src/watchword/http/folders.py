@@ -14,7 +14,7 @@ from watchword.services.context import Ctx
 from watchword.services.places import Place
 from watchword.services.times import iso, iso_or_none
 
-routes = Routes("folders")
+routes = Routes("folders", is_compressed=True)
 
 
 class FolderOut(Out, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from watchword.services.members import Add, Change
 from watchword.services.times import iso, iso_or_none
 from watchword.store.groups import Listed, Page
 
-routes = Routes("groups")
+routes = Routes("groups", is_compressed=True)
 _ORG = "/api/v1/groups"
 _V2 = "/api/v2/workspace/{project_id}/groups"
 _V1 = "/api/v1/projects/{project_id}/groups"

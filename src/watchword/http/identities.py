@@ -11,7 +11,7 @@ from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out
 from watchword.services import identities
 from watchword.services.context import Ctx
 
-routes = Routes("identities")
+routes = Routes("identities", is_compressed=True)
 
 
 class IdentityReply(Out, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from watchword.services import lifecycle
 from watchword.services.context import Ctx
 from watchword.services.times import iso, iso_or_none
 
-routes = Routes("lifecycle")
+routes = Routes("lifecycle", is_compressed=True)
 
 
 class RiskOut(Out, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from watchword.services.members import Add, Change
 from watchword.services.paging import Page
 from watchword.services.times import iso, iso_or_none
 
-routes = Routes("memberships")
+routes = Routes("memberships", is_compressed=True)
 _V2 = "/api/v2/workspace/{project_id}/identity-memberships"
 _V1 = "/api/v1/projects/{project_id}/identity-memberships"
 _NEW = "/api/v1/projects/{project_id}/memberships/identities"

@@ -239,7 +239,7 @@ def _fixed(body: bytes, kind: str) -> Reply:
 
 def documentation(routes: Sequence[Route]) -> Routes:
     """The routes of the document and its page, for these routes and themselves."""
-    docs = Routes("documentation")
+    docs = Routes("documentation", is_compressed=True)
 
     @functools.cache
     def written() -> bytes:

@@ -11,7 +11,7 @@ from watchword.services import people_admin
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
-routes = Routes("people of an organization")
+routes = Routes("people of an organization", is_compressed=True)
 
 
 class PersonOut(Out, frozen=True, kw_only=True):

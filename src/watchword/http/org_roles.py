@@ -10,7 +10,7 @@ from watchword.services.context import Ctx
 from watchword.services.times import iso
 from watchword.services.where import OWN_ORG, Where
 
-routes = Routes("organization roles")
+routes = Routes("organization roles", is_compressed=True)
 _NEW = "/api/v1/organization/roles"
 _OLD = "/api/v1/organization/{organization_id}/roles"
 

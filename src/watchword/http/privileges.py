@@ -15,7 +15,7 @@ from watchword.services.privileges import PERMANENT, Given, Slug, Window
 from watchword.services.times import iso, iso_or_none
 from watchword.services.where import Where
 
-routes = Routes("additional privileges")
+routes = Routes("additional privileges", is_compressed=True)
 _V1 = "/api/v1/additional-privilege/identity"
 _V2 = "/api/v2/identity-project-additional-privilege"
 

@@ -12,7 +12,7 @@ from watchword.services import project_identities
 from watchword.services.context import Ctx
 from watchword.services.project_identities import Create, Update
 
-routes = Routes("identities of projects")
+routes = Routes("identities of projects", is_compressed=True)
 _PATH = "/api/v1/projects/{project_id}/identities"
 
 

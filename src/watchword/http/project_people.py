@@ -16,7 +16,7 @@ from watchword.services.members import Change
 from watchword.services.project_people import Invite, Member, Named
 from watchword.services.times import iso
 
-routes = Routes("people in projects")
+routes = Routes("people in projects", is_compressed=True)
 _V1 = "/api/v1/workspace/{project_id}/memberships"
 _V2 = "/api/v2/workspace/{project_id}/memberships"
 _NEW = "/api/v1/projects/{project_id}/memberships"

@@ -6,7 +6,7 @@ from watchword.services import roles
 from watchword.services.context import Ctx
 from watchword.services.where import Where
 
-routes = Routes("project roles")
+routes = Routes("project roles", is_compressed=True)
 _V1 = "/api/v1/workspace/{project_slug}/roles"
 _V2 = "/api/v2/workspace/{project_id}/roles"
 _NEW = "/api/v1/projects/{project_id}/roles"

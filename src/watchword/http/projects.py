@@ -12,7 +12,7 @@ from watchword.services import projects
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
-routes = Routes("projects")
+routes = Routes("projects", is_compressed=True)
 
 
 class ProjectOut(Out, frozen=True, kw_only=True):

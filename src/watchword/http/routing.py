@@ -52,6 +52,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reply: Any = None
     area: str
     body_for: Any = None  # what OpenAPI shows for a Raw or Incoming body
+    most: int = 0  # bytes of the body; 0: what the settings allow, or 64 KiB where strangers may send it
+    is_compressed: bool = False  # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
 
     @property
@@ -74,11 +76,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Routes:
     """The routes of one area, in the order they are written."""
 
-    def __init__(self, area: str) -> None:
+    def __init__(self, area: str, *, is_compressed: bool = False) -> None:
         self.area = area
+        self.is_compressed = is_compressed
         self.all: list[Route] = []
 
-    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None, hot: bool = False) -> None:
+    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None, hot: bool = False, most: int = 0) -> None:
         """Add a route for a handler that is made at run time."""
         hints = get_type_hints(handler, include_extras=True)
         names = tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
@@ -88,7 +91,7 @@ class Routes:
         self.all.append(
             Route(
                 method=method, path=path, modes=modes, handler=handler, body=hints.get("body"), query=hints.get("query"), names=names,
-                reply=hints.get("return"), area=self.area, body_for=body_for, hot=hot,
+                reply=hints.get("return"), area=self.area, body_for=body_for, hot=hot, most=most, is_compressed=self.is_compressed and method == "GET",
             )
         )  # fmt: skip
 

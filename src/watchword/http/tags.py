@@ -9,7 +9,7 @@ from watchword.services import tags
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
-routes = Routes("tags")
+routes = Routes("tags", is_compressed=True)
 
 
 class TagOut(Out, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from watchword.services import who
 from watchword.services.context import Ctx
 from watchword.services.who import Entry, Place
 
-routes = Routes("who has access")
+routes = Routes("who has access", is_compressed=True)
 
 
 class ActorOut(Out, frozen=True, kw_only=True):

@@ -209,6 +209,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     secret_of: Callable[[L], str] | None = None  # the presented credential that is looked up by keyed hash
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
+    max_login: int = 64 * 1024  # bytes of a login body; a method that needs more says so, up to 256 KiB
     lockout_key: Callable[[L], str] = lambda _login: ""  # within (identity, method): LDAP counts per user name
     has_period: bool = True
     # The checks any of which, passed, shows that the proof is genuine. A refusal before that is told like an unknown identity.
