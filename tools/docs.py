@@ -185,7 +185,8 @@ def cli() -> str:
             body += ["", f"Takes settings as options: {named} ([settings](settings.md))."]
     about = (
         "`--output json` makes an answer one JSON object, and faults one on standard error.\n"
-        "Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database."
+        "Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database, "
+        "4 the database cannot be used: it does not answer, is damaged, full, of a later version, or there is none."
     )
     return page("The command", about, body)
 

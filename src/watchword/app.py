@@ -19,16 +19,19 @@ from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
 from watchword.services.refusals import Refusals
 from watchword.services.upkeep import Upkeep, note_refusals
-from watchword.settings import Settings, decode_root_key
+from watchword.settings import Settings, SettingsError, decode_root_key
+from watchword.store import migrate
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
+from watchword.store.migrate import Found
+from watchword.world import datadir
 from watchword.world.clock import now_ms
 from watchword.world.entropy import Entropy
 from watchword.world.later import Closable, Later
 from watchword.world.logs import configure
 from watchword.world.mail import SmtpMailer
-from watchword.world.rootkey import root_key
+from watchword.world.rootkey import found_root_key, made_root_key
 from watchword.world.tls import verifying
 
 
@@ -46,8 +49,54 @@ def address_of(settings: Settings) -> str:
     """Where the database of the settings is, as the migrations take it."""
     if settings.database_url is not None:
         return settings.database_url.reveal()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{settings.data_dir / 'watchword.db'}"
+    return f"sqlite:///{datadir.database_of(settings)}"
+
+
+def setting_faults(settings: Settings) -> list[str]:
+    """What is wrong with the data directory and the root key of the settings. Nothing is made or changed."""
+    faults = []
+    if settings.database_url is None:
+        fault = datadir.fault(settings.data_dir)
+        if fault is not None:
+            return [fault]
+    try:
+        found_root_key(settings)
+    except SettingsError as error:
+        faults += error.faults
+    return faults
+
+
+async def look(settings: Settings, *, whole: bool = False) -> Found:
+    """How the database of the settings stands, and whether the root key opens it. Nothing is made or changed.
+
+    `whole`: a small database file is checked from end to end. Raises SettingsError, Unusable, StoreDown, WrongRootKey.
+    """
+    faults = setting_faults(settings)
+    if faults:
+        raise SettingsError(faults)
+    found = await migrate.look(address_of(settings), whole=whole)
+    key = found_root_key(settings)
+    if key is not None:
+        Keyring(key, Entropy(), now_ms, _previous(settings)).require_opens(found.keys)
+    elif found.keys and found_root_key(settings) is None:  # asked again: another process may just have begun this instance
+        raise SettingsError([_KEY_LOST.format(settings.data_dir)])
+    return found
+
+
+_KEY_LOST = (
+    "There is a database in {} whose keys are sealed, but no root.key beside it: put the file back, "
+    "or give the key it was made with as WATCHWORD_ROOT_KEY or WATCHWORD_ROOT_KEY_FILE"
+)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the data directory and its files for their owner alone, where the embedded database is used. Raises SettingsError."""
+    if settings.database_url is None:
+        datadir.prepare(settings.data_dir)
+
+
+def _previous(settings: Settings) -> bytes | None:
+    return decode_root_key(settings.previous_root_key.reveal()) if settings.previous_root_key else None
 
 
 def open_store(settings: Settings) -> Store:
@@ -58,19 +107,37 @@ def open_store(settings: Settings) -> Store:
         return PostgresStore(settings.database_url.reveal(), pool_size=settings.database_pool)
     from watchword.store.sqlite import SqliteStore  # noqa: PLC0415
 
-    return SqliteStore(settings.data_dir / "watchword.db")
+    return SqliteStore(datadir.database_of(settings))
 
 
 def house(settings: Settings, *, outside: Outside | None = None) -> House:
-    """All long-lived parts, not opened yet."""
-    key = root_key(settings)
-    previous = decode_root_key(settings.previous_root_key.reveal()) if settings.previous_root_key else None
+    """All long-lived parts, not opened yet. Makes the data directory and the root key of a new instance. Raises SettingsError."""
+    prepare(settings)
+    key = found_root_key(settings) or _new_root_key(settings)
     store, entropy = open_store(settings), Entropy()
     return House(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
-        keys=Keyring(key, entropy, now_ms, previous), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
+        keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
         methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
     )  # fmt: skip
+
+
+def _new_root_key(settings: Settings) -> bytes:
+    """A root key for a database that holds no keys yet: it is empty, or was only migrated."""
+    if migrate.has_keys(datadir.database_of(settings)) and found_root_key(settings) is None:
+        raise SettingsError([_KEY_LOST.format(settings.data_dir)])
+    return made_root_key(settings)
+
+
+@asynccontextmanager
+async def existing(settings: Settings) -> AsyncIterator[House]:
+    """The parts of an instance that is there, opened: nothing is made or migrated. Raises Unusable when there is none.
+
+    Raises SettingsError, StoreDown and WrongRootKey as `look` does.
+    """
+    (await look(settings)).require_current(migrate.where(address_of(settings)))
+    async with opened(house(settings)) as parts:
+        yield parts
 
 
 def outbound(settings: Settings) -> Later:

@@ -19,7 +19,7 @@ from watchword.services.keys import HMAC, Keyring, WrongRootKey, org_scope, proj
 from watchword.settings import Settings, SettingsError
 from watchword.store import schema
 from watchword.store.engine import Store
-from watchword.world.rootkey import root_key
+from watchword.world.rootkey import found_root_key, made_root_key
 
 OTHER_ROOT = "22" * 32
 KEYS = select(schema.data_keys).order_by(schema.data_keys.c.scope, schema.data_keys.c.version)
@@ -67,31 +67,25 @@ async def test_two_servers_that_start_on_an_empty_database_at_once_have_the_same
 
 
 def test_a_root_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / "data")
+    settings = Settings(data_dir=tmp_path)
     before = os.umask(0)
     try:
-        made = root_key(settings)
+        made = made_root_key(settings)
     finally:
         os.umask(before)
-    file = tmp_path / "data" / "root.key"
+    file = tmp_path / "root.key"
 
-    assert (0o600, 32, made) == (stat.S_IMODE(file.stat().st_mode), len(made), root_key(settings))
-
-
-def test_a_database_without_its_root_key_gets_no_new_one(tmp_path: Path) -> None:
-    (tmp_path / "watchword.db").touch()
-
-    with pytest.raises(SettingsError):
-        root_key(Settings(data_dir=tmp_path))
-    assert not (tmp_path / "root.key").exists()
+    assert (0o600, 32, made, made) == (stat.S_IMODE(file.stat().st_mode), len(made), found_root_key(settings), made_root_key(settings))
+    assert [file] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", ["", "short", "zz" * 32, "11" * 31, "11" * 33])
 def test_a_root_key_that_is_none_is_refused_without_being_shown(tmp_path: Path, content: str) -> None:
     (tmp_path / "key").write_text(content)
+    (tmp_path / "key").chmod(0o600)
 
     with pytest.raises(SettingsError) as refusal:
-        root_key(Settings(root_key_file=tmp_path / "key"))
+        found_root_key(Settings(root_key_file=tmp_path / "key"))
     assert not content or content not in str(refusal.value)
 
 

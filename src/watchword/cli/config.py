@@ -1,7 +1,6 @@
 """`watchword config check`: the settings that are in force, where each comes from, and everything that is wrong with them."""
 
 import os
-import ssl
 from typing import Any
 
 import rich_click as click
@@ -10,8 +9,9 @@ from rich.table import Table
 
 from watchword.cli.options import is_secret, with_settings
 from watchword.cli.output import output_option, say
+from watchword.cli.starting import ready_to_start
 from watchword.services import setup
-from watchword.settings import OPTIONS, Option, Settings, SettingsError, decode_root_key, from_file
+from watchword.settings import OPTIONS, Option, Settings, from_file
 
 
 @click.group()
@@ -23,13 +23,12 @@ def config() -> None:
 @with_settings()
 @output_option
 def check(settings: Settings) -> None:
-    """Print the settings in force, secrets masked, and end with 2 if any does not work.
+    """Print the settings in force, secrets masked, or what would keep a server from starting with them.
 
-    Files that settings name are opened too; the database and other servers are not asked.
+    Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, and whether the
+    address can be listened on (beside a running server that is a fault, too). Nothing is made or changed.
     """
-    faults = [*_tls_faults(settings), *_key_faults(settings)]
-    if faults:
-        raise SettingsError(faults)
+    ready_to_start(settings).close()
     rows = [(option, shown(option, settings), source(option, settings)) for option in OPTIONS]
     data = {"settings": {option.name: {"value": value, "from": origin, "variable": option.variable} for option, value, origin in rows}}
     say(data, lambda console: _table(console, rows))
@@ -68,34 +67,3 @@ def source(option: Option, settings: Settings) -> str:
     if option.name in written and option.read(written[option.name]) == getattr(settings, option.name):
         return "file"
     return "default" if getattr(settings, option.name) == getattr(Settings(), option.name) else "command line"
-
-
-def _tls_faults(settings: Settings) -> list[str]:
-    faults = []
-    for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
-        path = getattr(settings, name)
-        if path is not None and not os.access(path, os.R_OK):
-            faults.append(f"WATCHWORD_{name.upper()}: {path} cannot be read")
-    if faults or settings.tls_cert_file is None:
-        return faults
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
-        if settings.tls_client_ca_file is not None:
-            context.load_verify_locations(settings.tls_client_ca_file)
-    except (ssl.SSLError, OSError) as error:
-        faults.append(f"WATCHWORD_TLS_CERT_FILE, WATCHWORD_TLS_KEY_FILE, WATCHWORD_TLS_CLIENT_CA_FILE: {error}")
-    return faults
-
-
-def _key_faults(settings: Settings) -> list[str]:
-    path = settings.root_key_file
-    if path is None:
-        return []
-    try:
-        decode_root_key(path.read_text())
-    except OSError as error:
-        return [f"WATCHWORD_ROOT_KEY_FILE: {path}: {error.strerror}"]
-    except ValueError as error:
-        return [f"WATCHWORD_ROOT_KEY_FILE: {path}: expected {error}"]
-    return []

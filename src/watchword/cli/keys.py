@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from watchword.app import house, opened, start_logs
+from watchword.app import existing, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import err, is_json, note, output_option, say
 from watchword.services import rotation
@@ -33,7 +33,7 @@ def keys() -> None:
 
 def _run(settings: Settings, work: Any) -> Any:
     async def inside() -> Any:
-        async with opened(house(settings)) as parts:
+        async with existing(settings) as parts:
             found: Coroutine[Any, Any, Any] = work(parts)
             return await found
 

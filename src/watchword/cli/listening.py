@@ -7,6 +7,7 @@ so signals are ours.
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -33,7 +34,19 @@ def bound(settings: Settings) -> socket.socket:
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise SettingsError([f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"]) from None
+        raise SettingsError([f"cannot listen on {settings.host}:{settings.port}: {why_not(error)}"]) from None
+
+
+def why_not(error: OSError) -> str:
+    """Why an address cannot be listened on, and what to do."""
+    if isinstance(error, socket.gaierror):
+        return f"the name of the host is not known here ({error.strerror}): correct --host"
+    advice = {
+        errno.EADDRINUSE: "another program listens there (is the server running already?): end it, or choose another --port",
+        errno.EACCES: "this user may not: ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE); choose another --port",
+        errno.EADDRNOTAVAIL: "this machine has no such address: correct --host",
+    }
+    return advice.get(error.errno or 0, error.strerror or str(error))
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

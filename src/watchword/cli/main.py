@@ -65,5 +65,6 @@ class Commands(click.RichGroup):
 def main() -> None:
     """The server that gives every workload an identity.
 
-    Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database, 4 the database cannot
+    be used: it does not answer, is damaged, full, of a later version, or there is none.
     """

@@ -4,7 +4,7 @@ import asyncio
 
 import rich_click as click
 
-from watchword.app import address_of
+from watchword.app import address_of, prepare, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import output_option, say
 from watchword.settings import Settings
@@ -19,6 +19,8 @@ def migrate(settings: Settings) -> None:
 
     A server does the same when it starts; use this where starting and migrating are separate steps.
     """
+    start_logs(settings)
+    prepare(settings)
     before = asyncio.run(_migrate(address_of(settings)))
     said = (
         f"The database is at revision {HEAD} already."

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rich_click as click
@@ -32,7 +33,9 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def run(**given: Any) -> Any:
             texts = {option.name: given.pop(f"set_{option.name}") for option in offered}
-            return command(settings=settings_of({name: text for name, text in texts.items() if text is not None}), **given)
+            chosen = {name: text for name, text in texts.items() if text is not None}
+            with _named_as_given(chosen):
+                return command(settings=settings_of(chosen), **given)
 
         for option in reversed(offered):
             run = click.option(flag(option), f"set_{option.name}", metavar="TEXT", help=option.help)(run)
@@ -43,13 +46,17 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
 
 def settings_of(texts: dict[str, str]) -> Settings:
     """The settings of the environment with what the command line says on top. Raises SettingsError with all faults."""
-    given = {option.variable: texts[option.name] for option in OPTIONS if option.name in texts}
+    return load({**os.environ, **{option.variable: texts[option.name] for option in OPTIONS if option.name in texts}})
+
+
+@contextmanager
+def _named_as_given(texts: dict[str, str]) -> Iterator[None]:
+    """Name a setting that is at fault by its option where the command line said it."""
     flags = {option.variable: flag(option) for option in OPTIONS if option.name in texts}
     try:
-        return load({**os.environ, **given})
+        yield
     except SettingsError as error:
-        named = [_renamed(fault, flags) for fault in error.faults]
-        raise SettingsError(named) from None
+        raise SettingsError([_renamed(fault, flags) for fault in error.faults]) from None
 
 
 def _renamed(fault: str, flags: dict[str, str]) -> str:

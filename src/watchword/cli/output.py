@@ -14,9 +14,10 @@ from rich.panel import Panel
 from watchword.domain.errors import Refusal
 from watchword.services.keys import WrongRootKey
 from watchword.settings import SettingsError
+from watchword.store.engine import StoreDown, Unusable
 
 F = TypeVar("F", bound=Callable[..., Any])
-FAILED, MISUSED, WRONG_KEY = 1, 2, 3  # exit codes; 2 is also what a wrong option ends with
+FAILED, MISUSED, WRONG_KEY, NO_DATABASE = 1, 2, 3, 4  # exit codes; 2 is also what a wrong option ends with
 _META = "watchword.output"
 
 
@@ -99,5 +100,12 @@ def faults() -> Iterator[None]:
         fail("These settings do not work", error.faults, MISUSED)
     except WrongRootKey as error:
         fail("Wrong root key", [str(error)], WRONG_KEY)
+    except (Unusable, StoreDown) as error:
+        fail("The database cannot be used", [error.message if isinstance(error, StoreDown) else str(error)], NO_DATABASE)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        fail("The system refused", [f"{named}{error.strerror}"], FAILED)
     except Refusal as refusal:
         fail("That did not work", [refusal.message], FAILED)

@@ -20,6 +20,7 @@ from watchword.cli import listening
 from watchword.cli.bootstrap import made_up_password, make
 from watchword.cli.options import with_settings
 from watchword.cli.output import is_json, output_option
+from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
 from watchword.services import setup
 from watchword.services.house import House
@@ -42,8 +43,7 @@ def serve(settings: Settings, with_login: bool) -> None:
     """
     start_logs(settings)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    listener = listening.bound(settings)
-    with listener:
+    with ready_to_start(settings) as listener:
         if settings.workers > 1:
             _several(settings, listener, with_login=with_login)
         else:

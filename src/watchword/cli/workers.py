@@ -20,12 +20,16 @@ from typing import Any
 
 from watchword.app import start_logs
 from watchword.cli import listening
+from watchword.cli.output import MISUSED, NO_DATABASE, WRONG_KEY
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.settings import Settings, SettingsError
+from watchword.store.engine import StoreDown, Unusable
 
 _YOUNG = 5.0  # seconds: a child that dies earlier is not replaced at once
 _PATIENCE = 5.0  # seconds that a child may take beyond the grace time
+# What another try would not mend, and what the process ends with.
+_CODES: dict[type[Exception], int] = {SettingsError: MISUSED, WrongRootKey: WRONG_KEY, Unusable: NO_DATABASE}
 _log = logging.getLogger("watchword.workers")
 _spawn = multiprocessing.get_context("spawn")
 
@@ -57,9 +61,12 @@ def work(settings: Settings, listener: socket.socket, news: Connection) -> None:
 
     try:
         listening.run(listening.listen(settings, listener, ready, orphaned=parent.sentinel if parent else None))
-    except (SettingsError, WrongRootKey) as error:
+    except (SettingsError, WrongRootKey, Unusable) as error:
         _log.critical(str(error))
-        raise SystemExit(2 if isinstance(error, SettingsError) else 3) from None
+        raise SystemExit(_CODES[type(error)]) from None
+    except StoreDown as error:  # may be over in a moment: the parent tries again
+        _log.critical(error.message)
+        raise SystemExit(1) from None
 
 
 class Supervisor:
@@ -107,7 +114,7 @@ class Supervisor:
             if worker.process.is_alive() or self._stopping:
                 continue
             code = worker.process.exitcode
-            if code in (2, 3):
+            if code in _CODES.values():
                 return int(code)  # it would fail the same way again
             _log.error("a worker ended", extra={"pid": worker.process.pid, "exit_code": code})
             if worker.is_young:

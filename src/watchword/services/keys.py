@@ -9,7 +9,7 @@ an opened key may be kept in memory without asking whether it is still right. Th
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, hmac
@@ -133,6 +133,12 @@ class Keyring:
 
     def __repr__(self) -> str:
         return "Keyring(***)"
+
+    def require_opens(self, sealed: Iterable[tuple[str, int, bytes]]) -> None:
+        """Raise WrongRootKey unless the root key opens these keys below it: (scope, version, sealed)."""
+        for scope, version, envelope in sealed:
+            key = DataKey(scope=scope, version=version, parent="root", parent_version=0, sealed=envelope, created_at=0)
+            self._open_data_key(key, None)
 
     async def open(self, store: Store) -> None:
         """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""

@@ -62,6 +62,16 @@ class StoreDown(Unavailable):
     default = "The database does not answer right now, try again"
 
 
+class StoreFull(StoreDown):
+    """The disk of the database is full: the unit was not written, and later ones are as soon as there is room."""
+
+    default = "The disk of the database is full or at its limit: nothing was written; make room, and writing goes on by itself"
+
+
+class Unusable(Exception):
+    """The database cannot be used until somebody has done something about it; the text says what is wrong and what to do."""
+
+
 class Unstorable(BadRequest):
     """A value that the database cannot hold: a zero character, a number beyond 64 bits."""
 
@@ -323,7 +333,7 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise StoreDown unless the database answers."""
+        """Raise StoreDown unless the database answers, and takes writes if the last one found its disk full."""
         ...
 
     async def close(self) -> None:

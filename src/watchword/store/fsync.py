@@ -6,6 +6,7 @@ interpreter twice for each fsync, and would get it only after several wake-ups i
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -120,12 +121,12 @@ class Barrier:
         self._disk = disk(self._file, self._done)
         self._running: asyncio.Future[None] | None = None
         self._next: asyncio.Future[None] | None = None
-        self._has_failed = False
+        self._failure = ""
 
     def require_sound(self) -> None:
         """Raise StoreDown once an fsync has failed: the next may succeed although pages of that one are lost."""
-        if self._has_failed:
-            raise StoreDown("The disk refused to keep what was written: nothing more is written until a restart")
+        if self._failure:
+            raise StoreDown(self._failure)
 
     async def __call__(self) -> None:
         """Wait for an fsync that begins after this call. Raises StoreDown when it fails, or one before it did."""
@@ -144,13 +145,16 @@ class Barrier:
     def _done(self, error: Exception | None) -> None:
         running, self._running = self._running, None
         if error is not None:
-            self._has_failed = True
-            _log.critical("an fsync failed, so nothing more is written", exc_info=error)
+            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            what = "was full when it had to" if is_full else "refused to"
+            self._failure = f"The disk of the database {what} keep what was written: nothing more is written until a restart"
+            about = "the disk of the database is full: " if is_full else ""
+            _log.critical(f"{about}an fsync failed, so nothing more is written until a restart", exc_info=error)
             # Those who wait for the next one too: what they wrote lies behind what was lost.
             waiting, self._next = (running, self._next), None
             for one in waiting:
                 if one is not None and not one.done():
-                    one.set_exception(StoreDown())
+                    one.set_exception(StoreDown(self._failure))
                     one.exception()  # retrieved here: nobody may be waiting any more
             return
         if running is not None and not running.done():

@@ -63,7 +63,7 @@ class Journal:
         self._something = asyncio.Event()  # there may be work
         self._urgent = asyncio.Event()  # somebody waits for it
         self._task: asyncio.Task[None] | None = None
-        self._failed = False
+        self._failure: StoreDown | None = None  # of the last batch
         self._closing = False
 
     def start(self) -> None:
@@ -85,8 +85,8 @@ class Journal:
 
     def note(self, entry: Entry) -> None:
         """Write `entry` soon. Raises StoreDown when the journal could not keep up or could not write."""
-        if self._failed:
-            raise StoreDown
+        if self._failure is not None:
+            raise type(self._failure)(self._failure.message)
         self._require_room()
         self._waiting.append((entry, None))
         self._something.set()
@@ -121,7 +121,7 @@ class Journal:
     @property
     def is_writing(self) -> bool:
         """Whether the last batch could be written."""
-        return not self._failed and self._task is not None and not self._task.done()
+        return self._failure is None and self._task is not None and not self._task.done()
 
     @property
     def backlog(self) -> int:
@@ -131,7 +131,7 @@ class Journal:
     async def _run(self) -> None:
         while not (self._closing and not self._waiting and not self._later):
             await self._wait()
-            if self._waiting or self._failed:
+            if self._waiting or self._failure:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if self._waiting:
                     self._urgent.set()
@@ -143,7 +143,7 @@ class Journal:
     async def _wait(self) -> None:
         """Until somebody waits for what there is, or it has waited `LINGER` seconds. Nothing is done while there is nothing."""
         if not self._urgent.is_set():
-            if not (self._waiting or self._later or self._failed):
+            if not (self._waiting or self._later or self._failure):
                 self._something.clear()
                 await self._something.wait()
             with contextlib.suppress(TimeoutError):
@@ -179,7 +179,7 @@ class Journal:
             elif batch:
                 self._reject(*batch[0], error)
             return
-        self._failed = False
+        self._failure = None
         for (_, future), answer in zip(batch, answers, strict=True):
             if future is not None and not future.done():
                 future.set_result(answer)
@@ -216,7 +216,7 @@ class Journal:
             future.set_exception(answer if isinstance(answer, Refusal) else StoreDown())
 
     def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: StoreDown) -> None:
-        self._failed = True
+        self._failure = error
         kept = [item for item in batch if item[1] is None]
         if len(self._waiting) + len(kept) <= CAPACITY and not self._closing:
             self._waiting = kept + self._waiting  # nobody waits for these, but they are not lost: tried again

@@ -22,12 +22,14 @@ from watchword.store.engine import (
     Statement,
     StillNeeded,
     StoreDown,
+    StoreFull,
     Tx,
     Unstorable,
     Write,
     compiled,
 )
-from watchword.store.migrate import upgrade
+from watchword.store.fullness import Fullness
+from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, READ, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
@@ -37,6 +39,7 @@ _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnecti
 _COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _FAULTS = (*_GONE, asyncpg.PostgresError)
 _REMOVED = re.compile(r'on table "([a-z_]+)" violates')
+_WRITE_NOTHING = "INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = versions.n"
 _COPY_FROM = 4  # rows; fewer are cheaper as single inserts
 _ANSWER_WITHIN = 10.0  # seconds
 _BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
@@ -52,6 +55,8 @@ def _translate(error: BaseException) -> BaseException:
         return Collision()
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):  # noqa: SLF001 - two classes have this name
         return Unstorable()
+    if isinstance(error, asyncpg.DiskFullError):
+        return StoreFull()
     if isinstance(error, _GONE):
         return StoreDown()
     return error
@@ -206,6 +211,7 @@ class PostgresStore:
         self._barrier_connection: Any = None
         self._pool: Any = None
         self._closed = False
+        self._full = Fullness()
 
     async def open(self) -> None:
         """Bring the tables up to date and fill the pool."""
@@ -216,7 +222,7 @@ class PostgresStore:
                 max_inactive_connection_lifetime=300, statement_cache_size=512, init=_prefer_indexes, reset=_leave_as_it_is,
             )  # fmt: skip
         except _FAULTS as error:
-            raise StoreDown(f"cannot reach the database: {type(error).__name__}") from error
+            raise (said_of(error, self._dsn) or StoreDown()) from error
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -232,7 +238,9 @@ class PostgresStore:
             yield connection
         except BaseException as error:
             translated = _translate(error)
-            if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision):
+            if isinstance(translated, StoreFull):
+                self._full.found()
+            if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision | StoreFull):
                 connection.terminate()
             else:
                 await _roll_back(connection)
@@ -261,6 +269,8 @@ class PostgresStore:
             yield tx
             verify_raised(tx.tables, tx.keys)
             await tx.many(RAISE, tx.due())
+        if self._full.is_so and tx.tables:
+            self._full.over()
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         ready = compiled(statement, _DIALECT)
@@ -320,6 +330,10 @@ class PostgresStore:
         try:
             async with asyncio.timeout(2):
                 await self.versions(())
+            if self._full.is_so:
+                async with self._transaction("BEGIN") as connection:
+                    await connection.execute(_WRITE_NOTHING)
+                self._full.over()
         except TimeoutError as error:
             raise StoreDown from error
 

@@ -31,13 +31,15 @@ from watchword.store.engine import (
     Statement,
     StillNeeded,
     StoreDown,
+    StoreFull,
     Tx,
     Unstorable,
     Write,
     compiled,
 )
 from watchword.store.fsync import Barrier
-from watchword.store.migrate import upgrade
+from watchword.store.fullness import Fullness
+from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, verify_raised
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -58,6 +60,14 @@ def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Excep
     if "FOREIGN KEY constraint failed" in text:
         table = (statement.table if statement else None) or ""
         return StillNeeded(text, table) if statement and statement.text.startswith("DELETE") else Gone(text, table)
+    code = getattr(error, "sqlite_errorcode", 0)
+    # A quota or a limit of file sizes is reported as a write that failed.
+    if code & 0xFF == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
+        return StoreFull()
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreDown("The database file is damaged: stop the server and restore it from a backup")
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return StoreDown("The disk of the database fails: see the server's log and the system's")
     if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError or "closed database" in text:
         return StoreDown()
     return error
@@ -239,6 +249,7 @@ class SqliteStore:
         self._known: dict[str, int] = {}
         self._epoch = 0
         self._closed = False
+        self._full = Fullness()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
@@ -255,15 +266,27 @@ class SqliteStore:
             self._writer, self._reader = self._connect(), self._connect()
             self._reader.execute("PRAGMA query_only=ON")
             # The WAL file exists only after a write; one that changes nothing will do.
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n")
-            self._writer.execute("COMMIT")
+            self._write_start(0)
             self._durable = Barrier(self.path.with_name(self.path.name + "-wal"))
             self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
             self._checkpoints = _Checkpoints(self._connect(), self._lock)
+            self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
         except (sqlite3.Error, OSError) as error:
-            raise StoreDown(f"cannot open the database at {self.path}: {error}") from error
-        self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
+            for name in ("_writer", "_reader"):
+                if hasattr(self, name):
+                    getattr(self, name).close()
+            raise (said_of(error, f"sqlite:///{self.path}") or StoreDown()) from error
+
+    def _write_start(self, more: int) -> None:
+        """Commit a write to a row that nobody looks at. For a value that stays as it is SQLite writes nothing to the disk."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n + ?", (more,))
+            self._writer.execute("COMMIT")
+        except sqlite3.Error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
@@ -302,14 +325,19 @@ class SqliteStore:
             except BaseException as error:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise _translate(error) from error
+                told = _translate(error) if isinstance(error, sqlite3.Error) else error
+                if isinstance(told, StoreFull):
+                    self._full.found()
+                if told is not error:
+                    raise told from error
                 raise
             if self._others.changed_beside_us():
                 self._forget()
             self._checkpoints.consider(self._others.frames)
             self._raised(tx.keys)
         if tx.tables or tx.counted:
+            if self._full.is_so:
+                self._full.over()
             await self._durable()
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
@@ -348,10 +376,17 @@ class SqliteStore:
         return self._versions_now(keys)
 
     async def check(self) -> None:
+        self._durable.require_sound()
         try:
-            self._writer.execute("SELECT n FROM versions WHERE key = 'start'").fetchone()
+            self._reader.execute("SELECT n FROM versions WHERE key = 'start'").fetchone()
+            if self._full.is_so:
+                async with self._lock:
+                    self._write_start(1)
+                    self._notice_others()
+                self._full.over()
+                await self._durable()
         except sqlite3.Error as error:
-            raise StoreDown from error
+            raise _translate(error) from error
 
     async def close(self) -> None:
         if not hasattr(self, "_durable") or self._closed:

@@ -21,11 +21,12 @@ def _run(connection: Connection) -> None:
 
 
 async def _postgres(url: str) -> None:
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - only where PostgreSQL is used
+    import asyncpg  # noqa: PLC0415 - only where PostgreSQL is used
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
-    engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1)
-    )
+    # The driver itself reads the address: SQLAlchemy does not know all that it may say (`?sslmode=require`).
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)

@@ -1,0 +1,26 @@
+"""Whether the disk of the database is full: said in the log when it becomes so and when it is over, and kept for `/readyz`."""
+
+import logging
+
+_log = logging.getLogger("watchword.disk")
+
+
+class Fullness:
+    """What the last write found. A store asks `is_so` to know that it should look again."""
+
+    __slots__ = ("is_so",)
+
+    def __init__(self) -> None:
+        self.is_so = False
+
+    def found(self) -> None:
+        """A write found the disk full."""
+        if not self.is_so:
+            self.is_so = True
+            _log.critical("the disk of the database is full: nothing is written until there is room")
+
+    def over(self) -> None:
+        """A write went through."""
+        if self.is_so:
+            self.is_so = False
+            _log.warning("there is room on the disk of the database again: writing goes on")
