@@ -91,3 +91,18 @@ async def test_two_who_take_each_other_away_at_once_leave_one(any_api: Api) -> N
     assert 1 == list(codes).count(200), codes
     left = [(await any_api.get(USERS, token=token)).status_code for token in (any_api.token, any_api.instance_token)]
     assert 1 == left.count(200), left
+
+
+async def test_a_reset_link_ends_with_the_administrator_who_made_it(any_api: Api) -> None:
+    instance = await Instance.of(any_api)
+    bob = await any_api.ok("POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": any_api.org_id})
+    link = bob["completeInviteLinks"][0]["link"].partition("=")[2]
+    made = await any_api.ok("POST", "/api/v1/invite-org/accept", {"token": link, "password": "bob's own password"}, token=None)
+    links = [await any_api.ok("POST", f"{USERS}/{made['user']['id']}/password-reset-link", token=any_api.token)]
+    assert 200 == await instance.deactivate()
+
+    reply = await any_api.post("/api/v1/password/reset", {"token": links[0]["token"], "password": "chosen by who left"}, token=None)
+
+    assert 401 == reply.status_code
+    login = {"email": "bob@example.com", "password": "bob's own password"}
+    assert 200 == (await any_api.post("/api/v3/auth/login", login, token=None)).status_code

@@ -105,7 +105,7 @@ async def reset_link(ctx: Ctx, user_id: str) -> sessions.ResetLink:
     require_instance_admin(ctx)
     async with ctx.view() as tx:
         found = await _user(tx, user_id)
-    return await sessions.reset_link(ctx, found)
+    return await sessions.reset_link(ctx, found, given_by=ctx.actor.id)
 
 
 async def remove_second_factor(ctx: Ctx, user_id: str) -> User:

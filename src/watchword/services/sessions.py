@@ -16,7 +16,7 @@ from watchword.services import passwords
 from watchword.services import people as sign_in
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx
-from watchword.store import accounts, people
+from watchword.store import accounts, administrators, people
 from watchword.store.engine import Tx
 
 RESET = "password-reset"
@@ -157,7 +157,7 @@ async def _mail(ctx: Ctx, to: str, link: str) -> None:
         _log.warning("a reset mail could not be sent", exc_info=error)
 
 
-async def reset_link(ctx: Ctx, person: User) -> ResetLink:
+async def reset_link(ctx: Ctx, person: User, *, given_by: str | None = None) -> ResetLink:
     """A new reset link for a person, in place of all earlier ones. The caller has asked for permission."""
     token = Secret(f"wwr_{ctx.house.entropy(32).hex()}")
     record = OneTimeToken(
@@ -166,6 +166,7 @@ async def reset_link(ctx: Ctx, person: User) -> ResetLink:
         purpose=RESET,
         token_hash=ctx.house.keys.digest(token.reveal()),
         expires_at=ctx.now + RESET_TTL * 1000,
+        given_by=given_by,
     )
     async with ctx.unit() as tx:
         await accounts.put_one_time_token(tx, record)
@@ -175,7 +176,10 @@ async def reset_link(ctx: Ctx, person: User) -> ResetLink:
 
 
 async def reset(ctx: Ctx, given: Reset) -> None:
-    """Set a new password with the token of a reset link, once. All sessions end; a second factor stays."""
+    """Set a new password with the token of a reset link, once. All sessions end; a second factor stays.
+
+    A link that an administrator made is dead once that one administers the instance no more.
+    """
     ctx.public("the token proves who is calling")
     passwords.require_usable(given.password)
     digest = ctx.house.keys.digest(given.token.reveal())
@@ -188,5 +192,7 @@ async def reset(ctx: Ctx, given: Reset) -> None:
     async with ctx.unit() as tx:
         if not await accounts.take_one_time_token(tx, found.id):
             raise Unauthorized("The reset link was used meanwhile")
+        if found.given_by is not None and not await administrators.stands(tx, found.given_by, ctx.now):
+            raise Unauthorized("The reset link is not valid any more: ask for a new one")
         await _set_password(ctx, tx, person, hashed)
         ctx.audit("reset-user-password", userId=person.id)

@@ -40,6 +40,16 @@ _PEOPLE_IN_ORG = prepare(
     .where(_u.c.is_instance_admin == 1, _m.c.actor_kind == "user", _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
 )
 
+_PERSON_STANDS = prepare(select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.is_instance_admin == 1, _u.c.is_active == 1))
+_IDENTITY_STANDS = prepare(
+    select(_i.c.id).where(
+        _i.c.id == bindparam("of"),
+        _i.c.is_instance_admin == 1,
+        _i.c.is_disabled == 0,
+        or_(_i.c.expires_at.is_(None), _i.c.expires_at > bindparam("at", type_=BigInteger)),
+    )
+)
+
 
 async def hold(tx: Tx) -> None:
     """Wait for, and keep until the unit ends, the right to change who administers the instance."""
@@ -57,3 +67,8 @@ async def in_organization(tx: Tx, org_id: str) -> int:
     """How many identities that live in an organization, and people who are members of it, administer the instance."""
     identities, people = await tx.one(_IN_ORG, org=org_id), await tx.one(_PEOPLE_IN_ORG, org=org_id)
     return int(identities[0] if identities else 0) + int(people[0] if people else 0)
+
+
+async def stands(tx: Tx, id: str, at: int) -> bool:
+    """Whether the person or identity administers the instance at `at` (ms), and is not deactivated, disabled or expired."""
+    return await tx.one(_PERSON_STANDS, of=id) is not None or await tx.one(_IDENTITY_STANDS, of=id, at=at) is not None

@@ -94,6 +94,7 @@ invitations = Table(
 
 one_time_tokens = Table(
     "one_time_tokens", metadata, _id(), _of("users", "user_id"), _text("purpose"), _bytes("token_hash"), _whole("expires_at"),
+    _text("given_by", null=True),
     Index("uq_one_time_tokens_token", "token_hash", unique=True), Index("ix_one_time_tokens_user", "user_id"),
 )  # fmt: skip
 

@@ -63,13 +63,14 @@ class Invitation(Record, frozen=True, kw_only=True):
 
 
 class OneTimeToken(Record, frozen=True, kw_only=True):
-    """A password reset or e-mail link; `token_hash` is a keyed hash."""
+    """A password reset or e-mail link; `token_hash` is a keyed hash. `given_by`: the administrator who made it; None: asked for by mail."""
 
     id: str
     user_id: str
     purpose: str
     token_hash: bytes
     expires_at: int
+    given_by: str | None = None
 
 
 class PersonFailures(Record, frozen=True, kw_only=True):
