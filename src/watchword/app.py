@@ -17,6 +17,7 @@ from watchword.services.authentication import Seen
 from watchword.services.house import House
 from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
+from watchword.services.passwords import Queue
 from watchword.services.refusals import Refusals
 from watchword.services.upkeep import Upkeep, note_refusals
 from watchword.settings import Settings, SettingsError, decode_root_key
@@ -119,6 +120,7 @@ def house(settings: Settings, *, outside: Outside | None = None) -> House:
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
         methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
+        passwords=Queue(),
     )  # fmt: skip
 
 

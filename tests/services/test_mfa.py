@@ -4,6 +4,7 @@ import asyncio
 import base64
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
@@ -153,3 +154,42 @@ async def test_the_secret_is_sealed_in_the_database(api: Api) -> None:
 
     assert secret not in stored
     assert all(code.replace("-", "").encode() not in stored and code.encode() not in stored for code in made["recoveryCodes"])
+
+
+async def test_new_recovery_codes_ask_for_the_password(api: Api) -> None:
+    _, codes = await enrolled(api)
+    path = f"{TOTP_PATH}/recovery-codes"
+
+    none, wrong = await api.post(path, {}), await api.post(path, {"password": "wrong password"})
+    right = await api.ok("POST", path, {"password": PASSWORD})
+
+    assert (422, 401) == (none.status_code, wrong.status_code)
+    assert not set(codes) & set(right["recoveryCodes"])
+
+
+async def test_whoever_guesses_codes_elsewhere_does_not_lock_out_a_device_that_passed_before(api: Api) -> None:
+    authenticator, _ = await enrolled(api)
+    await api.ok("POST", VERIFY, {"mfaToken": authenticator.code()}, token=await half_signed_in(api))
+    known = httpx.Cookies(api.client.cookies)
+    api.client.cookies.clear()
+    token = await half_signed_in(api)
+    for _ in range(11):
+        await api.post(VERIFY, {"mfaToken": "not a code"}, token=token)
+    stranger = await api.post(VERIFY, {"mfaToken": authenticator.code()}, token=token)
+    api.client.cookies.update(known)
+
+    back = await api.post(VERIFY, {"mfaToken": authenticator.code()}, token=await half_signed_in(api))
+
+    assert (401, 200) == (stranger.status_code, back.status_code)
+
+
+async def test_the_password_alone_makes_no_known_device_of_a_person_with_a_second_factor(api: Api) -> None:
+    authenticator, _ = await enrolled(api)
+    api.client.cookies.clear()
+    token = await half_signed_in(api)
+    before = [name for name in api.client.cookies if name.startswith("wwd-")]
+
+    await api.ok("POST", VERIFY, {"mfaToken": authenticator.code()}, token=token)
+
+    assert [] == before
+    assert 1 == len([name for name in api.client.cookies if name.startswith("wwd-")])

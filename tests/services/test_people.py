@@ -1,8 +1,16 @@
 """Signing in, sessions and passwords of people, on both engines."""
 
 import asyncio
+from pathlib import Path
 
-from tests.house import EMAIL, PASSWORD, Api
+import httpx
+import pytest
+from sqlalchemy import select
+
+from tests.databases import placed
+from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
+from watchword.app import Server
+from watchword.store import schema
 
 LOGIN = "/api/v3/auth/login"
 WRONG = {"email": EMAIL, "password": "wrong password"}
@@ -194,3 +202,140 @@ async def test_a_deleted_account_leaves_nothing_behind(any_api: Api) -> None:
     there = (await any_api.ok("GET", f"/api/v2/organizations/{any_api.org_id}/memberships"))["users"]
     assert [EMAIL] == [one["inviteEmail"] for one in there]
     assert 404 == (await any_api.delete(f"/api/v1/admin/user-management/users/{user}")).status_code
+
+
+# --- strangers
+
+
+def elsewhere(api: Api, address: str) -> httpx.AsyncClient:
+    """A client at another address, without a cookie."""
+    transport = httpx.ASGITransport(Server(api.house), client=(address, 40_000))
+    return httpx.AsyncClient(transport=transport, base_url="http://watchword.test")
+
+
+async def test_strangers_with_wrong_passwords_lock_nobody_out_but_themselves(any_api: Api) -> None:
+    """For ever: they go on guessing whenever they may."""
+    async with elsewhere(any_api, "192.0.2.66") as stranger, elsewhere(any_api, "192.0.2.7") as admin:
+        for _ in range(4):
+            statuses = [(await stranger.post(LOGIN, json=WRONG)).status_code for _ in range(11)]
+            assert {401} == set(statuses)
+            assert 200 == (await admin.post(LOGIN, json=RIGHT)).status_code
+            assert 401 == (await stranger.post(LOGIN, json=RIGHT)).status_code
+            any_api.clock.forward(400)
+
+
+async def test_a_device_that_signed_in_before_gets_through_where_its_address_is_shared_with_strangers(any_api: Api) -> None:
+    async with elsewhere(any_api, "192.0.2.66") as stranger, elsewhere(any_api, "192.0.2.66") as known:
+        assert 200 == (await known.post(LOGIN, json=RIGHT)).status_code
+        for _ in range(11):
+            await stranger.post(LOGIN, json=WRONG)
+
+        assert 401 == (await stranger.post(LOGIN, json=RIGHT)).status_code
+        assert 200 == (await known.post(LOGIN, json=RIGHT)).status_code
+
+
+async def test_a_device_is_known_for_its_person_only_and_cannot_be_made_up(api: Api) -> None:
+    await joined(api, "bob@example.com")
+    bob = {"email": "bob@example.com", "password": PASSWORD}
+    async with elsewhere(api, "192.0.2.66") as device:
+        own = [cookie for cookie in (await device.post(LOGIN, json=bob)).headers.get_list("set-cookie") if cookie.startswith("wwd-")]
+        device.cookies.clear()
+        theirs = [cookie for cookie in (await device.post(LOGIN, json=RIGHT)).headers.get_list("set-cookie") if cookie.startswith("wwd-")]
+        device.cookies.clear()
+        for _ in range(11):
+            await device.post(LOGIN, json=WRONG)
+        name, value = theirs[0].partition(";")[0].split("=")
+        bobs = own[0].partition(";")[0].split("=")[1]
+        made_up = [f"{name}={bobs}", f"{name}={'0' * 24}.{value.partition('.')[2]}", f"{name}=", f"{name}=é"]
+        statuses = [(await device.post(LOGIN, json=RIGHT, headers={"cookie": cookie.encode()})).status_code for cookie in made_up]
+        right = await device.post(LOGIN, json=RIGHT, headers={"cookie": f"{name}={value}"})
+
+    assert [401] * 4 == statuses
+    assert 200 == right.status_code
+
+
+async def test_the_wait_grows_and_the_refusal_says_how_long(any_api: Api) -> None:
+    waits = []
+    async with elsewhere(any_api, "192.0.2.66") as stranger:
+        for _ in range(9):
+            assert "retry-after" not in (await stranger.post(LOGIN, json=WRONG)).headers
+        for _ in range(5):
+            await stranger.post(LOGIN, json=WRONG)
+            waits.append(int((await stranger.post(LOGIN, json=RIGHT)).headers["retry-after"]))
+            any_api.clock.forward(waits[-1])
+
+        assert 200 == (await stranger.post(LOGIN, json=RIGHT)).status_code
+    assert [300, 600, 900, 900, 900] == waits
+
+
+async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api: Api) -> None:
+    api.house.limits.failed_sign_ins._clock = lambda: 1.0
+    async with elsewhere(api, "192.0.2.66") as stranger, elsewhere(api, "192.0.2.7") as other:
+        statuses = [
+            (await stranger.post(LOGIN, json={"email": f"somebody{i}@example.com", "password": "wrong password"})).status_code
+            for i in range(70)
+        ]
+        refused = await stranger.post(LOGIN, json=RIGHT)
+
+        assert [401] * 60 + [429] * 10 == statuses
+        assert (429, True) == (refused.status_code, int(refused.headers["retry-after"]) >= 1)
+        assert 200 == (await other.post(LOGIN, json=RIGHT)).status_code
+    async with api.house.store.read() as tx:
+        kept = await tx.all(select(schema.denials.c.method, schema.denials.c.times))
+        events = await tx.all(select(schema.audit_events.c.id).where(schema.audit_events.c.event == "login-user-failed"))
+    assert [("password", 60)] == [tuple(row) for row in kept]
+    assert [] == list(events)
+
+
+# --- cookies
+
+
+@pytest.mark.parametrize(
+    ("site_url", "base", "peer", "proto", "secure"),
+    [
+        ("", "http://watchword.test", "192.0.2.7", "", False),
+        ("https://watchword.example", "http://watchword.test", "192.0.2.7", "", True),
+        ("http://watchword.example", "https://watchword.test", "192.0.2.7", "", True),
+        ("", "http://watchword.test", "10.0.0.1", "https", True),
+        ("", "http://watchword.test", "10.0.0.1", "http", False),
+        ("", "http://watchword.test", "192.0.2.7", "https", False),  # anybody can send a header
+    ],
+)
+async def test_cookies_are_secure_whenever_the_caller_speaks_tls(
+    site_url: str, base: str, peer: str, proto: str, secure: bool, tmp_path: Path, migrated_file: Path
+) -> None:
+    settings = sqlite_settings(placed(migrated_file, tmp_path), site_url=site_url, trusted_proxies=("10.0.0.0/8",))
+    async with running(settings) as api:
+        transport = httpx.ASGITransport(Server(api.house), client=(peer, 40_000))
+        async with httpx.AsyncClient(transport=transport, base_url=base, headers={"x-forwarded-proto": proto} if proto else {}) as client:
+            signed_in = await client.post(LOGIN, json=RIGHT)
+            out = await client.post("/api/v1/auth/logout", headers={"authorization": f"Bearer {signed_in.json()['accessToken']}"})
+
+    cookies = [*signed_in.headers.get_list("set-cookie"), *out.headers.get_list("set-cookie")]
+    assert 3 == len(cookies)
+    assert {secure} == {"; Secure" in cookie for cookie in cookies}
+    assert all("HttpOnly" in cookie and "SameSite=Strict" in cookie for cookie in cookies)
+    assert secure == any(cookie.startswith("__Host-wwd-") and "Path=/;" in cookie for cookie in cookies)
+    assert any(cookie.startswith("jid=") for cookie in cookies)
+
+
+# --- weak passwords
+
+
+async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> None:
+    bob = await joined(api, "bob.builder@example.com")
+    user = (await api.ok("GET", "/api/v1/user", token=bob))["user"]["id"]
+    link = await api.ok("POST", f"/api/v1/admin/user-management/users/{user}/password-reset-link")
+    invite = {"inviteeEmails": ["carol@example.com"], "organizationId": api.org_id}
+    invitation = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"].partition("=")[2]
+    for weak in ("Password123", "qwertyuiop", "builder1990"):
+        changed = await api.post("/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": weak}, token=bob)
+        reset = await api.post("/api/v1/password/reset", {"token": link["token"], "password": weak}, token=None)
+        assert (422, 422) == (changed.status_code, reset.status_code), weak
+        assert ["newPassword"] == changed.json()["message"][0]["path"]
+    accepted = await api.post("/api/v1/invite-org/accept", {"token": invitation, "password": "carolcarol1"}, token=None)
+
+    assert 422 == accepted.status_code
+    assert "your own" in accepted.json()["message"][0]["message"] or "guessed" in accepted.json()["message"][0]["message"]
+    good = await api.post("/api/v1/password/reset", {"token": link["token"], "password": "a new password"}, token=None)
+    assert 200 == good.status_code  # the link was not used up by what was refused

@@ -7,7 +7,14 @@
 While locked, the right secret is refused too, and further failures do not lengthen the lock.
 """
 
+from typing import Final
+
 from watchword.domain.model.identities import Lockout, MethodConfig
+
+# Wrong proofs of a person: how many are free, how long a count lives, and how long each one from the last free one on makes wait (ms).
+FREE: Final = 10
+REMEMBERED: Final = 2 * 3_600_000
+DELAYS: Final = (300_000, 600_000, 900_000)  # the last one stays
 
 
 def is_locked(state: Lockout | None, now: int) -> bool:

@@ -7,8 +7,8 @@ import msgspec
 
 from watchword.domain.model.people import Session, User
 from watchword.http.org_people import PersonOut
-from watchword.http.people import TokenReply
-from watchword.http.routing import IDENTITY, PENDING, USER, Routes
+from watchword.http.people import TokenReply, device_cookies
+from watchword.http.routing import IDENTITY, PENDING, USER, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
 from watchword.services import instance_people, mfa, organizations, sessions
 from watchword.services.context import Ctx
@@ -170,9 +170,9 @@ async def confirm_totp(ctx: Ctx, body: mfa.Code) -> dict[str, str]:
 
 
 @routes.post("/api/v1/user/me/totp/recovery-codes", USER)
-async def renew_recovery_codes(ctx: Ctx) -> RecoveryReply:
-    """New recovery codes in place of the old ones, shown once."""
-    return RecoveryReply(recovery_codes=[code.reveal() for code in await mfa.renew_recovery_codes(ctx)])
+async def renew_recovery_codes(ctx: Ctx, body: mfa.Again) -> RecoveryReply:
+    """New recovery codes in place of the old ones, shown once; asks for the password."""
+    return RecoveryReply(recovery_codes=[code.reveal() for code in await mfa.renew_recovery_codes(ctx, body)])
 
 
 @routes.delete("/api/v1/user/me/totp", USER)
@@ -183,9 +183,10 @@ async def remove_totp(ctx: Ctx, body: mfa.Removal) -> dict[str, str]:
 
 
 @routes.post("/api/v2/auth/mfa/verify", USER, PENDING)
-async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> TokenReply:
+async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> Reply:
     """Verify the second factor of the session: the token answered, and those before it, are the person's from now on."""
-    return TokenReply(token=(await mfa.verify(ctx, body)).token)
+    found = await mfa.verify(ctx, body)
+    return Reply(TokenReply(token=found.token), cookies=device_cookies(ctx, found))
 
 
 @routes.get("/api/v1/admin/user-management/users", USER, IDENTITY)

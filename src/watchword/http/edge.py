@@ -127,6 +127,7 @@ class Edge:
         return Ctx(
             self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"")[:MAX_USER_AGENT].decode("latin-1"),
             certificate=self._certificate(scope, headers, trusted=trusted), cookies=headers.get(b"cookie", b"").decode("latin-1"),
+            is_secure=self._is_secure(scope, headers, trusted=trusted),
         )  # fmt: skip
 
     def _client(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
@@ -147,6 +148,16 @@ class Edge:
             return self._trusts_socket
         address = forwarded.address_of(peer)
         return address is not None and forwarded.trusts(address, self._proxies)
+
+    def _is_secure(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> bool:
+        """Whether the caller speaks TLS: with us, with a proxy that we trust, or with whatever stands at the site's address."""
+        if scope.get("scheme") == "https" or self._origin.startswith(b"https:"):
+            return True
+        if not trusted:
+            return False
+        if self._forwarded_name == b"forwarded":
+            return b"proto=https" in headers.get(b"forwarded", b"").lower().replace(b'"', b"")
+        return b"https" in headers.get(b"x-forwarded-proto", b"").lower().replace(b",", b" ").split()
 
     def _certificate(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> str | None:
         extensions = scope.get("extensions")
@@ -287,6 +298,7 @@ async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) ->
     if isinstance(reply, Reply):
         status = reply.status
         extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+        extra += [(b"set-cookie", text.encode("latin-1")) for text in reply.cookies]
         extra += [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
         reply = reply.body
     body = reply if isinstance(reply, bytes) else bodies.encode(reply)

@@ -153,7 +153,7 @@ async def accept_invitation(ctx: Ctx, body: people_admin.Accept) -> Reply:
         return Reply(answer)
     found = joined.signed_in
     answer |= {"accessToken": found.token, "isMfaEnabled": found.mfa_method is not None, "mfaMethod": found.mfa_method}
-    return signed_in(ctx, answer, found.session.id)
+    return signed_in(ctx, answer, found)
 
 
 @routes.delete("/api/v1/invite-org/{organization_id}/{invitation_id}", USER, IDENTITY)

@@ -55,18 +55,32 @@ async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
 routes.add("POST", "/api/v1/admin/bootstrap", handler=bootstrap, body_for=setup.Claim)
 
 
-def signed_in(ctx: Ctx, body: Any, session_id: str) -> Reply:
-    """An answer that also sets the refresh cookie, which no script can read and no other site can send."""
-    secure = "; Secure" if ctx.house.settings.site_url.startswith("https:") else ""
-    lasts = f"Path=/api; HttpOnly; SameSite=Strict; Max-Age={ctx.house.settings.session_ttl}{secure}"
-    return Reply(body, headers={"set-cookie": f"{people.REFRESH_COOKIE}={people.refresh_value(ctx, session_id)}; {lasts}"})
+DEVICE_KNOWN = 365 * 86_400  # seconds
+
+
+def cookie(ctx: Ctx, name: str, value: str, *, path: str, seconds: int) -> str:
+    """A cookie that no script can read and no other site can send, and that never leaves TLS where the caller speaks it."""
+    secure = "; Secure" if ctx.is_secure else ""
+    return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
+
+
+def signed_in(ctx: Ctx, body: Any, found: people.SignedIn) -> Reply:
+    """An answer that also sets the refresh cookie, and the one by which the device is known."""
+    value = people.refresh_value(ctx, found.session.id)
+    refresh = cookie(ctx, people.REFRESH_COOKIE, value, path="/api", seconds=ctx.house.settings.session_ttl)
+    return Reply(body, cookies=(refresh, *device_cookies(ctx, found)))
+
+
+def device_cookies(ctx: Ctx, found: people.SignedIn) -> tuple[str, ...]:
+    """The cookie by which the device is known the next time, if it may be."""
+    return (cookie(ctx, *found.device, path="/", seconds=DEVICE_KNOWN),) if found.device else ()
 
 
 @routes.post("/api/v3/auth/login")
 async def login(ctx: Ctx, body: people.Login) -> Reply:
     """Sign a person in. Who has a second factor verifies it next, and chooses an organization."""
     found = await people.login(ctx, body)
-    return signed_in(ctx, AccessTokenReply(access_token=found.token), found.session.id)
+    return signed_in(ctx, AccessTokenReply(access_token=found.token), found)
 
 
 async def _no_srp(ctx: Ctx) -> Reply:
@@ -104,7 +118,7 @@ async def check_auth(ctx: Ctx) -> dict[str, str]:
 async def logout(ctx: Ctx) -> Reply:
     """End the session."""
     await people.logout(ctx)
-    return Reply({"message": "Logged out"}, headers={"set-cookie": f"{people.REFRESH_COOKIE}=; Path=/api; HttpOnly; Max-Age=0"})
+    return Reply({"message": "Logged out"}, cookies=(cookie(ctx, people.REFRESH_COOKIE, "", path="/api", seconds=0),))
 
 
 @routes.post("/api/v2/organizations", USER)

@@ -37,6 +37,7 @@ class Reply(msgspec.Struct, frozen=True):
     body: Any
     status: int = 200
     headers: Mapping[str, str] = {}
+    cookies: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,13 +43,13 @@ class Ctx:
     """One request. Services take it first; everything of the outer world comes from it."""
 
     __slots__ = (
-        "_asked", "_attempts", "_events", "_has_written", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "now",
-        "request_id", "user_agent",
+        "_asked", "_attempts", "_events", "_has_written", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "is_secure",
+        "now", "request_id", "user_agent",
     )  # fmt: skip
 
     def __init__(
         self, house: House, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
-        user_agent: str = "", certificate: str | None = None, cookies: str = "",
+        user_agent: str = "", certificate: str | None = None, cookies: str = "", is_secure: bool = False,
     ) -> None:  # fmt: skip
         self.house = house
         self.actor = actor
@@ -59,6 +59,7 @@ class Ctx:
         self.user_agent = user_agent
         self.certificate = certificate
         self.cookies = cookies
+        self.is_secure = is_secure  # whether the caller speaks TLS, with us or with a proxy that we trust
         self.fresh = Fresh(house.store, house.cache)
         self._asked = False
         self._attempts = 1

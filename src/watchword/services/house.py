@@ -8,6 +8,7 @@ import msgspec
 from watchword.methods.base import AuthMethod, Outside
 from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
+from watchword.services.passwords import Queue
 from watchword.services.refusals import Refusals
 from watchword.settings import Settings
 from watchword.store.cache import Cache
@@ -46,6 +47,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     mailer: Mailer
     limits: Limits
     refusals: Refusals
+    passwords: Queue
 
     def new_id(self) -> str:
         """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""

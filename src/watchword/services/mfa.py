@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from watchword.domain.decode import Trimmed
-from watchword.domain.errors import BadRequest, NotFound, Unauthorized
+from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.people import Session, User
 from watchword.domain.secret import Secret
 from watchword.services import people as sign_in
@@ -37,6 +37,12 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     mfa_token: Trimmed
     mfa_method: Literal["totp", "recovery-code", "email"] = "totp"
     email: Trimmed | None = None
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """The password again: who has a stolen session must not make a way in that outlives it."""
+
+    password: Secret
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +129,13 @@ async def confirm(ctx: Ctx, given: Code) -> None:
         ctx.audit("enable-user-mfa", userId=person.id, mfaMethod="totp")
 
 
-async def renew_recovery_codes(ctx: Ctx) -> tuple[Secret, ...]:
+async def renew_recovery_codes(ctx: Ctx, given: Again) -> tuple[Secret, ...]:
     """New recovery codes in place of all old ones, shown once."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, given.password)
     codes = _new_codes(ctx)
     async with ctx.unit() as tx:
         person = await _person(ctx, tx)
@@ -170,21 +179,26 @@ async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
         await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
         session: Session = await sign_in.own_session(ctx, tx)
         ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=given.mfa_method)
-    return sign_in.SignedIn(session=session, token=sign_in.sign(ctx, session, actor.org_id or session.org_id))
+    token = sign_in.sign(ctx, session, actor.org_id or session.org_id)
+    return sign_in.SignedIn(session=session, token=token, device=sign_in.device_of(ctx, person.email))
 
 
 async def _prove(ctx: Ctx, person: User, method: str, code: str) -> None:
     """Raise Unauthorized unless the code is right, now, for the first time. Wrong ones are counted: six digits can be guessed."""
-    key = f"mfa/{person.id}"
+    device = sign_in.known_device(ctx, person.email)
+    # Six digits can be guessed from many addresses at once, so strangers who have the password share one count.
+    key = f"mfa/{person.id}/{device}" if device else f"mfa/{person.id}"
     async with ctx.view() as tx:
-        locked = await accounts.is_locked(tx, key, ctx.now)
+        until = await accounts.locked_until(tx, key)
+    locked = until > ctx.now
     right = not locked and await (_use_totp(ctx, person, code) if method == "totp" else _use_recovery(ctx, person, code))
     if not right:
-        await sign_in.note_failure(ctx, key, person, "locked_out" if locked else "wrong_code")
-        raise Unauthorized(_REFUSED)
+        await sign_in.note_failure(ctx, key, person, "locked_out" if locked else "wrong_code", method="second-factor")
+        raise sign_in.refused(_REFUSED, ctx.now, until)
     async with ctx.unit() as tx:
-        if await accounts.is_locked(tx, key, ctx.now):
-            raise Unauthorized(_REFUSED)
+        until = await accounts.locked_until(tx, key)
+        if until > ctx.now:
+            raise sign_in.refused(_REFUSED, ctx.now, until)
         await accounts.clear_failures(tx, key)
 
 

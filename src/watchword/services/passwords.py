@@ -1,24 +1,43 @@
-"""Human passwords: argon2id, off the event loop, a few at a time."""
+"""Human passwords: argon2id, off the event loop, a few at a time, and a short queue before it.
+
+known devices ─────────────┐
+strangers, by address ─────┼──> turn ──> two threads
+a few of each, in turn   │
+too many ──> 429           └── known devices first
+"""
 
 import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from watchword.domain.errors import Invalid
+from watchword.domain.errors import Invalid, TooManyRequests
+from watchword.domain.passwords import MAX_LENGTH, MIN_LENGTH, weakness
 from watchword.domain.secret import Secret
 
+__all__ = ["MAX_LENGTH", "MIN_LENGTH", "Queue", "hashed", "matches", "require_usable"]
+
+T = TypeVar("T")
+THREADS = 2
+WAITING, ALWAYS = 16, 4  # strangers in the queue, at most, and at least however slow the machine is
+PATIENCE = 4.0  # seconds that the last one of them may be expected to wait
+EACH = 4  # of them from one address, with those under way
+KNOWN_WAITING = 64
 _hasher = PasswordHasher()  # RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
-_threads = ThreadPoolExecutor(2, "argon2")
-MIN_LENGTH, MAX_LENGTH = 8, 1024
+_threads = ThreadPoolExecutor(THREADS, "argon2")
 
 
-def require_usable(password: Secret, path: str = "password") -> None:
-    """Raise Invalid for a password that is too short or too long."""
-    if not MIN_LENGTH <= len(password.reveal()) <= MAX_LENGTH:
-        raise Invalid.of(path, f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters", code="too_small")
+def require_usable(password: Secret, path: str = "password", *, own: Sequence[str] = ()) -> None:
+    """Raise Invalid for a password that is too short, too long or easily guessed; `own` are the person's address and names."""
+    fault = weakness(password.reveal(), own)
+    if fault is not None:
+        raise Invalid.of(path, fault, code="custom" if len(password.reveal()) >= MIN_LENGTH else "too_small")
 
 
 @cache
@@ -42,3 +61,100 @@ def _matches(password: str, stored: str | None) -> bool:
         return _hasher.verify(stored or _nobody(), password[: MAX_LENGTH + 1]) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
+
+
+class Queue:
+    """Whose password is looked at next. What does not fit is refused at once, so that nobody waits for long behind strangers."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._known: deque[asyncio.Future[None]] = deque()
+        self._strangers: dict[str, deque[asyncio.Future[None]]] = {}  # by address, the next one first
+        self._inside: dict[str, int] = {}  # strangers who wait or are under way, by address
+        self._took = 0.3  # seconds that one takes, of late
+
+    async def hashed(self, password: Secret) -> str:
+        """The argon2id hash to store, for somebody who has proved something already."""
+        return await self._in_turn(_hasher.hash, password.reveal(), whence=None)
+
+    async def matches(self, password: Secret, stored: str | None, *, whence: str | None) -> bool:
+        """Whether the password is the stored one; None takes as long and is never right.
+
+        `whence` is the address that a stranger is counted by, None for a known device. Raises TooManyRequests.
+        """
+        return await self._in_turn(_matches, password.reveal(), stored, whence=whence)
+
+    async def _in_turn(self, work: Callable[..., T], *given: object, whence: str | None) -> T:
+        self._require_room(whence)
+        loop = asyncio.get_running_loop()
+        if whence is not None:
+            self._inside[whence] = self._inside.get(whence, 0) + 1
+        try:
+            await self._turn(loop, whence)
+            began = loop.time()
+            job = loop.run_in_executor(_threads, work, *given)
+            job.add_done_callback(lambda _: self._done(loop.time() - began))  # also when nobody waits for it any more
+            return await job
+        finally:
+            if whence is not None:
+                self._inside[whence] -= 1
+                if not self._inside[whence]:
+                    del self._inside[whence]
+
+    def _require_room(self, whence: str | None) -> None:
+        strangers = sum(map(len, self._strangers.values()))
+        if whence is None:
+            is_full = len(self._known) >= KNOWN_WAITING
+        else:
+            is_long = strangers >= ALWAYS and self._wait > PATIENCE
+            is_full = strangers >= WAITING or is_long or self._inside.get(whence, 0) >= EACH
+        if is_full:
+            wait = max(1, math.ceil(self._wait))
+            raise TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
+
+    @property
+    def _wait(self) -> float:
+        """Seconds until all who are in the queue now have had their turn."""
+        return (sum(map(len, self._strangers.values())) + len(self._known) + self._running) * self._took / THREADS
+
+    async def _turn(self, loop: asyncio.AbstractEventLoop, whence: str | None) -> None:
+        if self._running < THREADS:
+            self._running += 1
+            return
+        turn: asyncio.Future[None] = loop.create_future()
+        line = self._known if whence is None else self._strangers.setdefault(whence, deque())
+        line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._done(None)  # the turn came, and nobody takes it
+            elif turn in line:
+                line.remove(turn)
+                if whence is not None and not line:
+                    self._strangers.pop(whence, None)
+            raise
+
+    def _done(self, took: float | None) -> None:
+        if took is not None:
+            self._took += (took - self._took) / 8
+        self._running -= 1
+        turn = self._next()
+        if turn is not None:
+            self._running += 1
+            turn.set_result(None)
+
+    def _next(self) -> asyncio.Future[None] | None:
+        while self._known:
+            turn = self._known.popleft()
+            if not turn.done():
+                return turn
+        while self._strangers:
+            address = next(iter(self._strangers))
+            line = self._strangers.pop(address)
+            turn = line.popleft()
+            if line:
+                self._strangers[address] = line  # at the end: the other addresses come first
+            if not turn.done():
+                return turn
+        return None

@@ -2,8 +2,9 @@
 
     password ──> session ──> (second factor, where the person has one) ──> an organization
 
-Wrong passwords are counted under a keyed hash of the address, whether anybody has it or not, and every refusal reads and
-takes the same, so that a login tells neither who exists nor who is locked out.
+Wrong passwords are counted by person and address of the caller, whether there is such a person or not, and every refusal reads
+the same, so that a login does not tell who exists. A device on which the person has signed in before is counted by itself: so
+strangers lock nobody out.
 """
 
 import base64
@@ -13,13 +14,14 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.bounds import address_prefix
 from watchword.domain.decode import Trimmed
 from watchword.domain.emails import normalised
 from watchword.domain.errors import BadRequest, Forbidden, Unauthorized
 from watchword.domain.model.people import Session, User
+from watchword.domain.model.trail import Denial
 from watchword.domain.secret import Secret
 from watchword.domain.tokens import PERSON, PersonClaims
-from watchword.services import passwords
 from watchword.services.access import organization, require_actor
 from watchword.services.context import Ctx
 from watchword.store import access, accounts, audit, people
@@ -44,20 +46,52 @@ class SelectOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A session and a token of it; `mfa_method` names the second factor that must still be verified."""
+    """A session and a token of it; `mfa_method` names the second factor that must still be verified.
+
+    `device` is the name and value of the cookie by which this device is known the next time; none before the second factor.
+    """
 
     session: Session
     token: str
     mfa_method: str | None = None
+    device: tuple[str, str] | None = None
+
+
+def _device_cookie(ctx: Ctx, email: str) -> str:
+    """The name of the cookie of a person's device: several people may share a browser. Over TLS no other host can set it (RFC 6265bis)."""
+    name = "wwd-" + ctx.house.keys.digest(f"device-name/{normalised(email)}").hex()[:12]
+    return f"__Host-{name}" if ctx.is_secure else name
+
+
+def _device_proof(ctx: Ctx, email: str, device_id: str) -> str:
+    return ctx.house.keys.digest(f"device/{normalised(email)}/{device_id}").hex()
+
+
+def known_device(ctx: Ctx, email: str) -> str | None:
+    """The id of the device that the request comes from, if this person has signed in on it before."""
+    device_id, _, proof = ctx.cookie(_device_cookie(ctx, email)).partition(".")
+    is_known = bool(proof) and hmac.compare_digest(proof.encode(), _device_proof(ctx, email, device_id).encode())
+    return device_id if is_known else None
+
+
+def device_of(ctx: Ctx, email: str) -> tuple[str, str]:
+    """The cookie by which this device is known from now on: a keyed hash, so that nothing need be stored and nobody can make one up."""
+    device_id = known_device(ctx, email) or ctx.house.entropy(12).hex()
+    return _device_cookie(ctx, email), f"{device_id}.{_device_proof(ctx, email, device_id)}"
 
 
 def password_failures(ctx: Ctx, email: str) -> str:
-    """Under which key wrong passwords for an address are counted."""
-    return "password/" + ctx.house.keys.digest(f"person/{normalised(email)}").hex()
+    """Under which key wrong passwords for a person are counted: by the known device, else by the address (IPv6: its /64).
+
+    So nobody is locked out by strangers: they have other addresses, and where they share one, the device is known.
+    """
+    device = known_device(ctx, email)
+    whence = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
+    return "password/" + ctx.house.keys.digest(f"person/{normalised(email)}/{whence}").hex()
 
 
 async def login(ctx: Ctx, given: Login) -> SignedIn:
-    """A session, not yet in an organization. A wrong address, a wrong password and a locked account answer and take the same."""
+    """A session, not yet in an organization. A wrong address, a wrong password and too many of them answer the same."""
     ctx.public("a login proves who is calling")
     async with ctx.view() as tx:
         person = await people.user_by_email(tx, normalised(given.email))
@@ -65,37 +99,61 @@ async def login(ctx: Ctx, given: Login) -> SignedIn:
 
 
 async def prove_password(ctx: Ctx, email: str, person: User | None, password: Secret) -> User:
-    """The person, whose password it is. Raises Unauthorized, and counts the failure."""
+    """The person, whose password it is. Raises Unauthorized, and counts the failure; TooManyRequests when too many try."""
     key = password_failures(ctx, email)
+    whence = None if known_device(ctx, email) or ctx.actor.kind == "user" else address_prefix(ctx.address)
+    if whence is not None:
+        ctx.house.limits.failed_sign_ins.require(ctx.address)
     async with ctx.view() as tx:
-        locked = await accounts.is_locked(tx, key, ctx.now)
-    right = await passwords.matches(password, person.password_hash if person else None)
-    if person is None or not right or not person.is_active or locked:
-        await note_failure(ctx, key, person, "locked_out" if locked else "wrong_password")
-        raise Unauthorized(REFUSED)
+        until = await accounts.locked_until(tx, key)
+    # What waits is not weighed: that tells nothing, for addresses that nobody has are counted the same.
+    right = until <= ctx.now and await ctx.house.passwords.matches(password, person.password_hash if person else None, whence=whence)
+    if person is None or not right or not person.is_active:
+        await note_failure(ctx, key, person, "locked_out" if until > ctx.now else "wrong_password")
+        raise refused(REFUSED, ctx.now, until)
     return person
 
 
-async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str) -> None:
-    """Count a wrong proof durably, and keep it in the trail."""
+def refused(message: str, now: int, until: int) -> Unauthorized:
+    """The refusal of a person's proof, which says how long to wait where it must."""
+    refusal = Unauthorized(message)
+    if until > now:
+        refusal.retry_after = max(1, -(-(until - now) // 1000))
+    return refusal
+
+
+async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password") -> None:
+    """Count a wrong proof durably, charge it to the address, and keep it in the trail: alike within a minute as one."""
+    ctx.house.limits.failed_sign_ins.take(ctx.address)
     actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
     facts = {"userId": person.id if person else None, "reasonCode": reason}
-    await ctx.submit(accounts.ProofFailed(key=key, at=ctx.now, event=ctx.event("login-user-failed", facts, actor=actor)))
+    event = ctx.event("login-user-failed", facts, actor=actor) if person else None
+    story = Denial(
+        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method, reason=reason, message=REFUSED,
+        facts={"userId": person.id} if person else {}, checks=(), address=ctx.address, user_agent=ctx.user_agent,
+    )  # fmt: skip
+    kept = ctx.house.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
+    try:
+        await ctx.submit(accounts.ProofFailed(key=key, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again))
+    except BaseException:
+        ctx.house.refusals.forget(kept)
+        raise
 
 
 async def open_session(ctx: Ctx, person: User) -> SignedIn:
     """A new session of a person, and its token."""
     key = password_failures(ctx, person.email)
     async with ctx.unit() as tx:
-        # The account may have been locked by others while this password was verified.
-        locked = await accounts.is_locked(tx, key, ctx.now)
-        if not locked:
+        # Guesses from here may have been counted while this password was verified.
+        until = await accounts.locked_until(tx, key)
+        if until <= ctx.now:
             await accounts.clear_failures(tx, key)
             session = await new_session(ctx, tx, person)
-    if locked:
+    if until > ctx.now:
         await note_failure(ctx, key, person, "locked_out")
-        raise Unauthorized(REFUSED)
-    return SignedIn(session=session, token=sign(ctx, session, None), mfa_method=person.mfa_method)
+        raise refused(REFUSED, ctx.now, until)
+    device = None if person.mfa_method else device_of(ctx, person.email)
+    return SignedIn(session=session, token=sign(ctx, session, None), mfa_method=person.mfa_method, device=device)
 
 
 async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = None, verified: bool = False) -> Session:

@@ -116,13 +116,18 @@ async def end_all(ctx: Ctx, *, but_this: bool = False) -> int:
 async def change_password(ctx: Ctx, given: ChangePassword) -> None:
     """Set a new password with the old one; all other sessions end. Wrong old ones count as failed logins do."""
     require_actor(ctx, "user")
-    passwords.require_usable(given.new_password, "newPassword")
     person = await myself(ctx)
+    passwords.require_usable(given.new_password, "newPassword", own=own_words(person))
     await sign_in.prove_password(ctx, person.email, person, given.old_password)
-    hashed = await passwords.hashed(given.new_password)
+    hashed = await ctx.house.passwords.hashed(given.new_password)
     async with ctx.unit() as tx:
         await _set_password(ctx, tx, person, hashed, keep=ctx.actor.session_id)
         ctx.audit("change-user-password", userId=person.id)
+
+
+def own_words(person: User) -> tuple[str, ...]:
+    """What of a person makes no good password for it."""
+    return (person.email, person.first_name, person.last_name)
 
 
 async def _set_password(ctx: Ctx, tx: Tx, person: User, password_hash: str, *, keep: str = "") -> None:
@@ -136,6 +141,8 @@ async def ask_reset(ctx: Ctx, given: AskReset) -> None:
     ctx.public("who has forgotten a password cannot sign in")
     if not ctx.house.mailer.is_configured:
         raise BadRequest("No mail server is configured: ask an administrator of the instance for a reset link")
+    ctx.house.limits.failed_sign_ins.require(ctx.address)
+    ctx.house.limits.failed_sign_ins.take(ctx.address)  # each may be a mail
     async with ctx.view() as tx:
         person = await people.user_by_email(tx, normalised(given.email))
         waiting = await accounts.one_time_tokens(tx, person.id, RESET) if person else []
@@ -181,14 +188,14 @@ async def reset(ctx: Ctx, given: Reset) -> None:
     A link that an administrator made is dead once that one administers the instance no more.
     """
     ctx.public("the token proves who is calling")
-    passwords.require_usable(given.password)
     digest = ctx.house.keys.digest(given.token.reveal())
     async with ctx.view() as tx:
         found = await accounts.one_time_token(tx, digest, RESET)
         person = await people.user(tx, found.user_id) if found else None
     if found is None or person is None or found.expires_at <= ctx.now:
         raise Unauthorized("The reset link is not valid any more: ask for a new one")
-    hashed = await passwords.hashed(given.password)
+    passwords.require_usable(given.password, own=own_words(person))
+    hashed = await ctx.house.passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if not await accounts.take_one_time_token(tx, found.id):
             raise Unauthorized("The reset link was used meanwhile")

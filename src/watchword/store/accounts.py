@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
+from watchword.domain.lockout import DELAYS, FREE, REMEMBERED
 from watchword.domain.model.access import Membership
 from watchword.domain.model.people import Invitation, OneTimeToken, PersonFailures, User
-from watchword.domain.model.trail import AuditEvent
+from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import audit, schema, versions
 from watchword.store.access import MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare
@@ -96,17 +97,17 @@ async def take_one_time_token(tx: Tx, id: str) -> bool:
 
 # --- counted failures
 #
-#   clear ──failure──> counting(n) ──failure, n+1 = MOST──> locked ──LOCKED passes──> clear
+#   clear ──failure──> counting(n) ──n = FREE──> waits ──> counting ──failure──> waits longer ──> … never longer than the last delay
 #
-# Failures past a window count anew. While locked, the right proof is refused too, and nothing is counted.
-
-MOST, WINDOW, LOCKED = 10, 15 * 60_000, 5 * 60_000  # wrong proofs, milliseconds, milliseconds
+# Failures are counted by person and address, or by person and known device, and forgotten some time after the last one. While it
+# waits, the right proof is refused too, and nothing is counted.
 
 _FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
 _CLEAR_FAILURES = prepare(delete(_f).where(_f.c.key == bindparam("of")))
 _SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
-_at, _window, _lock = (bindparam(name, type_=BigInteger) for name in ("at", "window", "lock"))
+_at, _window = (bindparam(name, type_=BigInteger) for name in ("at", "window"))
 _next = case((_f.c.window_ends_at > _at, _f.c.failures + 1), else_=1)
+_waits = [(_next >= FREE + i, _at + literal_column(str(delay), BigInteger)) for i, delay in enumerate(DELAYS)]
 _FAILED = prepare(
     Insert(_f)
     .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
@@ -114,24 +115,18 @@ _FAILED = prepare(
         index_elements=["key"],
         set_={
             "failures": case((_f.c.locked_until > _at, _f.c.failures), else_=_next),
-            "window_ends_at": case(
-                (_f.c.locked_until > _at, _f.c.window_ends_at),
-                # After a lock the next failure begins a new count.
-                (_next >= MOST, _at),
-                (_f.c.window_ends_at > _at, _f.c.window_ends_at),
-                else_=_window,
-            ),
-            "locked_until": case((_f.c.locked_until > _at, _f.c.locked_until), (_next >= MOST, _lock), else_=0),
+            "window_ends_at": case((_f.c.locked_until > _at, _f.c.window_ends_at), else_=_window),
+            "locked_until": case((_f.c.locked_until > _at, _f.c.locked_until), *reversed(_waits), else_=0),
             "expires_at": case((_f.c.locked_until > _at, _f.c.expires_at), else_=_window),
         },
     )
 )
 
 
-async def is_locked(tx: Tx, key: str, now: int) -> bool:
-    """Whether proofs under `key` are refused at `now`, right ones too."""
+async def locked_until(tx: Tx, key: str) -> int:
+    """Until when proofs under `key` are refused, right ones too (ms); a moment that has passed for none."""
     state = FAILURES.first(await tx.one(_FAILURES, of=key))
-    return state is not None and now < state.locked_until
+    return state.locked_until if state is not None else 0
 
 
 async def clear_failures(tx: Tx, key: str) -> None:
@@ -144,15 +139,19 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     at: int
-    event: AuditEvent
+    event: AuditEvent | None = None
+    denial: Denial | None = None
+    again: audit.Again | None = None
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
         """Count each under its key, and forget counts that are over."""
         for entry in sorted(entries, key=lambda one: one.key):
-            await tx.run(_FAILED, of=entry.key, at=entry.at, window=entry.at + WINDOW, lock=entry.at + LOCKED)
-        await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - LOCKED)
-        await audit.add(tx, [entry.event for entry in entries])
+            await tx.run(_FAILED, of=entry.key, at=entry.at, window=entry.at + REMEMBERED)
+        await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - DELAYS[-1])
+        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries if entry.denial])
+        await audit.Again.apply(tx, [entry.again for entry in entries if entry.again])
+        await audit.add(tx, [entry.event for entry in entries if entry.event])
         return [None] * len(entries)
 
 

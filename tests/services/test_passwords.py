@@ -1,0 +1,122 @@
+"""The queue before password hashes: strangers wait in turn, and not for long; known devices come first."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from watchword.domain.errors import TooManyRequests
+from watchword.domain.secret import Secret
+from watchword.services import passwords
+from watchword.services.passwords import EACH, THREADS, WAITING, Queue
+
+WORD = Secret("a word")
+
+
+class Gate:
+    """Verifications that end when they are let go, and the order in which they began."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.open = threading.Semaphore(0)
+
+    def __call__(self, password: str, stored: str | None) -> bool:
+        self.order.append(stored or "")
+        assert self.open.acquire(timeout=20)
+        return True
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    found = Gate()
+    monkeypatch.setattr(passwords, "_matches", found)
+    yield found
+    for _ in range(100):
+        found.open.release()
+
+
+def asks(queue: Queue, whence: str | None, count: int, name: str = "") -> list[asyncio.Task[bool]]:
+    return [asyncio.create_task(queue.matches(WORD, name or whence, whence=whence)) for _ in range(count)]
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def refusals(tasks: list[asyncio.Task[bool]]) -> list[TooManyRequests]:
+    return [error for task in tasks if task.done() and isinstance(error := task.exception(), TooManyRequests)]
+
+
+async def test_of_one_address_a_few_wait_and_the_others_are_told_when_to_come_back(gate: Gate) -> None:
+    tasks = asks(Queue(), "192.0.2.7", 40)
+    await settle()
+
+    refused = await refusals(tasks)
+    assert 40 - EACH == len(refused)
+    assert all(one.retry_after >= 1 for one in refused)
+    for _ in range(EACH):
+        gate.open.release()
+    assert [True] * EACH == [await task for task in tasks if not task.done() or not task.exception()]
+
+
+async def test_of_many_addresses_the_queue_takes_no_more_than_it_can_serve_soon(gate: Gate) -> None:
+    queue = Queue()
+    tasks = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1)]
+    await settle()
+
+    assert THREADS + WAITING >= 40 - len(await refusals(tasks)) >= THREADS + passwords.ALWAYS
+    for _ in range(40):
+        gate.open.release()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_known_device_comes_before_all_strangers_and_is_taken_when_they_fill_the_queue(gate: Gate) -> None:
+    queue = Queue()
+    strangers = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1)]
+    await settle()
+    known = asks(queue, None, 1, "known")
+    await settle()
+    gate.open.release()
+
+    async with asyncio.timeout(10):
+        while "known" not in gate.order:
+            await asyncio.sleep(0.01)
+    assert gate.order.index("known") <= THREADS
+    for _ in range(60):
+        gate.open.release()
+    assert await known[0]
+    await asyncio.gather(*strangers, return_exceptions=True)
+
+
+async def test_addresses_take_turns(gate: Gate) -> None:
+    queue = Queue()
+    busy = asks(queue, None, THREADS, "busy")
+    await settle()
+    tasks = [*asks(queue, "10.0.0.1", 3), *asks(queue, "10.0.0.2", 1)]
+    await settle()
+    for _ in range(60):
+        gate.open.release()
+    await asyncio.gather(*busy, *tasks)
+
+    assert "10.0.0.2" in gate.order[THREADS : THREADS + 3]
+
+
+async def test_who_goes_away_gives_the_place_back(gate: Gate) -> None:
+    queue = Queue()
+    tasks = asks(queue, "10.0.0.1", EACH)
+    await settle()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(60):
+        gate.open.release()
+
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*asks(queue, "10.0.0.1", EACH)) == [True] * EACH
+    assert queue._inside == {}
+    async with asyncio.timeout(10):
+        while queue._running:
+            await asyncio.sleep(0.01)
+    assert 0 == queue._running
