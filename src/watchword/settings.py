@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_client_ca_file: Path | None = None
     audit_reads: str = "batched"
     audit_retention_days: int = 90
+    audit_retention_floor_days: int = 1
     credential_retention_days: int = 30
     max_body: int = 32 * 1024 * 1024
     cache_entries: int = 50_000
@@ -202,6 +203,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),
     Option("audit_reads", _one_of("batched", "strict"), "Whether reads wait for their audit event (strict) or it follows within 100 ms."),
     Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
+    Option("audit_retention_floor_days", _within(1, 3650), "Days for which a project shows its audit events at least, whatever it sets."),
     Option("credential_retention_days", _within(0, 3650), "Days that expired, used-up and revoked client secrets and tokens stay listed."),
     Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes."),
     Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache; a folder counts as half as many as it holds secrets."),

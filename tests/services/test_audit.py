@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.house import Api
+from tests.house import EMAIL, PASSWORD, Api, running
 from watchword.services.times import iso
+from watchword.services.upkeep import sweep
+from watchword.settings import Settings
 
 LOGS = "/api/v1/organization/audit-logs"
 DENIALS = "/api/v1/organization/login-denials"
@@ -143,3 +146,79 @@ async def test_a_refused_login_of_nobody_is_for_instance_administrators_only(api
 
     assert 200 == (await api.get(path)).status_code
     assert 404 == (await api.get(path, token=member)).status_code
+
+
+# --- retention --------------------------------------------------------------------------------------------------------------
+
+
+async def of_project(api: Api, project_id: str) -> list[str]:
+    found = (await api.ok("GET", f"/api/v1/projects/{project_id}/audit-logs", query={"limit": 1000}))["auditLogs"]
+    return [one["event"]["type"] for one in found]
+
+
+async def test_a_project_administrator_shortens_what_the_project_shows_and_nothing_else(any_api: Api) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    url = f"/api/v1/projects/{project['id']}/audit-logs-retention"
+    await any_api.ok("PUT", url, {"auditLogsRetentionDays": 5})
+    before = await of_project(any_api, project["id"])
+
+    any_api.clock.forward(6 * 86_400)
+    await any_api.ok("PATCH", f"/api/v1/projects/{project['id']}", {"name": "Renamed"})
+    await sweep(any_api.house)
+
+    assert {"create-project", "update-project"} <= set(before)
+    assert ["update-project"] == await of_project(any_api, project["id"])
+    assert {"create-project", "update-project"} <= {one["event"]["type"] for one in await logs(any_api, limit=1000)}
+    await any_api.ok("PUT", url, {"auditLogsRetentionDays": 60})
+    assert set(before) <= set(await of_project(any_api, project["id"]))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/projects/{id}/audit-logs-retention", "/api/v1/workspace/{slug}/audit-logs-retention"])
+async def test_a_retention_below_the_floor_of_the_instance_is_refused(any_api: Api, path: str) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    url = path.format(**project)
+    before = await of_project(any_api, project["id"])
+
+    refused = await any_api.request("PUT", url, {"auditLogsRetentionDays": 0})
+    await sweep(any_api.house)
+
+    assert (422, "auditLogsRetentionDays") == (refused.status_code, refused.json()["message"][0]["path"][0])
+    assert before == await of_project(any_api, project["id"])
+
+
+async def test_the_floor_holds_for_a_retention_that_was_stored_before_it(any_settings: Settings) -> None:
+    async with running(any_settings) as api:
+        project = (await api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+        await api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 1})
+        api.clock.forward(5 * 86_400)
+        hidden = await of_project(api, project["id"])
+    async with running(msgspec.structs.replace(any_settings, audit_retention_floor_days=30), fresh=False) as raised:
+        raised.clock.forward(5 * 86_400)
+        raised.person = (await raised.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+        raised.token = await raised.enter(api.org_id)
+        shown = await of_project(raised, project["id"])
+
+    assert ([], True) == (hidden, {"create-project", "update-project"} <= set(shown))
+
+
+async def test_a_change_of_retention_is_an_event_of_the_organization(any_api: Api) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    await any_api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 1})
+
+    (found,) = await logs(any_api, eventType="update-project-audit-retention")
+
+    assert {"projectId": project["id"], "auditLogsRetentionDays": 1, "before": None} == found["event"]["metadata"]
+    assert found["projectId"] is None
+
+
+async def test_the_events_of_a_deleted_project_stay_in_the_organization_s_log(any_api: Api) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    await any_api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 1})
+    await any_api.ok("DELETE", f"/api/v1/projects/{project['id']}")
+
+    any_api.clock.forward(80 * 86_400)
+    await sweep(any_api.house)
+    any_api.clock.forward(-80 * 86_400)  # the session is as old as the events
+
+    kept = {one["event"]["type"] for one in await logs(any_api, limit=1000)}
+    assert {"create-project", "update-project", "delete-project", "update-project-audit-retention"} <= kept

@@ -51,16 +51,3 @@ async def test_a_sweep_goes_on_until_nothing_is_left(any_api: Api) -> None:
 
     assert 4 == first["sessions"]
     assert {} == second
-
-
-async def test_a_project_may_keep_its_events_for_a_shorter_time(any_api: Api) -> None:
-    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
-    await any_api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 5})
-    path = f"/api/v1/projects/{project['id']}/audit-logs"
-    before = len((await any_api.ok("GET", path))["auditLogs"])
-
-    any_api.clock.forward(6 * DAY)
-    removed = await sweep(any_api.house)
-
-    assert before > 0
-    assert before == removed["audit events"]

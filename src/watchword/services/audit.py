@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import Invalid, NotFound
 from watchword.domain.model.trail import AuditEvent, Denial
-from watchword.services.access import enter_project, own_org
+from watchword.services.access import ProjectScope, enter_project, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.times import read_time
 from watchword.store import trail
@@ -58,7 +58,7 @@ class DenialsWanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it is shown, with its project's name and slug where it is still there, and when it will be removed (ms)."""
+    """An event as it is shown, with its project's name and slug where it is still there, and until when this view shows it (ms)."""
 
     event: AuditEvent
     project: tuple[str, str] | None
@@ -69,6 +69,15 @@ async def _scope(ctx: Ctx, project_id: str | None) -> Scope:
     scope = await own_org(ctx) if project_id is None else await enter_project(ctx, project_id)
     ctx.require(scope, "read", "audit-logs")
     return scope
+
+
+def _shown_days(ctx: Ctx, scope: Scope) -> int:
+    """For how many days this view shows an event: a project may choose less than the instance keeps, but not less than the floor."""
+    settings = ctx.house.settings
+    chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
+    if chosen is None:
+        return settings.audit_retention_days
+    return min(max(chosen, settings.audit_retention_floor_days), settings.audit_retention_days)
 
 
 def _moment(path: str, text: str | None) -> int | None:
@@ -86,29 +95,36 @@ def _pairs(text: str | None) -> list[tuple[str, str]]:
     return pairs
 
 
-def _filter(scope: Scope, wanted: Wanted) -> trail.EventFilter:
+def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> trail.EventFilter:
     named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
     kind = wanted.actor_type
     return trail.EventFilter(
         org_id=scope.org_id, project_id=scope.project_id, actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
         actor_id=wanted.actor or None, events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
         agent_kind=wanted.user_agent_type, metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
-        since=_moment("startDate", wanted.start_date), until=_moment("endDate", wanted.end_date), offset=wanted.offset, limit=wanted.limit,
+        since=_since(ctx, scope, wanted), until=_moment("endDate", wanted.end_date), offset=wanted.offset, limit=wanted.limit,
         before_id=getattr(wanted, "after", None),
     )  # fmt: skip
+
+
+def _since(ctx: Ctx, scope: Scope, wanted: Wanted) -> int | None:
+    asked = _moment("startDate", wanted.start_date)
+    days = _shown_days(ctx, scope)
+    if days == ctx.house.settings.audit_retention_days:
+        return asked  # nothing is hidden that is there
+    return max(asked or 0, ctx.now - days * _DAY)
 
 
 async def find(ctx: Ctx, wanted: Wanted) -> Sequence[Logged]:
     """Events of the caller's organization, or of one project, newest first."""
     scope = await _scope(ctx, wanted.project_id or None)
-    chosen = _filter(scope, wanted)
+    chosen = _filter(ctx, scope, wanted)
     async with ctx.view() as tx:
-        return await _shown(ctx, tx, await trail.events(tx, chosen))
+        return await _shown(tx, await trail.events(tx, chosen), _shown_days(ctx, scope) * _DAY)
 
 
-async def _shown(ctx: Ctx, tx: Tx, events: Sequence[AuditEvent]) -> list[Logged]:
+async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged]:
     names = await trail.project_names(tx, sorted({event.project_id for event in events if event.project_id}))
-    kept = ctx.house.settings.audit_retention_days * _DAY
     return [
         Logged(event=event, project=names.get(event.project_id or ""), expires_at=event.expires_at or event.at + kept) for event in events
     ]  # fmt: skip

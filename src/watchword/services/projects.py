@@ -9,7 +9,7 @@ from watchword.domain import boundary
 from watchword.domain.access import built_in, pack
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.decode import Name, Trimmed
-from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFound
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.projects import Environment, Project
 from watchword.services import access as scopes
@@ -61,7 +61,7 @@ class VersionLimit(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How many days audit events of the project are kept."""
+    """For how many days the project shows its audit events."""
 
     audit_logs_retention_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 
@@ -242,10 +242,22 @@ async def limit_versions(ctx: Ctx, project_id: str, given: VersionLimit) -> Proj
 
 
 async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
-    """Set how long audit events of the project are kept."""
+    """Set how long the project shows its audit events. The organization's view of them does not follow it.
+
+    Raises Invalid below the floor, which only the instance sets: else a project's administrator could hide what it just did.
+    """
     scope = await enter_project(ctx, project_id)
     _require_admin(ctx, scope)
-    return await _change(ctx, scope, {"audit_retention_days": given.audit_logs_retention_days})
+    floor, days = ctx.house.settings.audit_retention_floor_days, given.audit_logs_retention_days
+    if days < floor:
+        message = f"At least {floor} {'day' if floor == 1 else 'days'}: the instance sets this floor (WATCHWORD_AUDIT_RETENTION_FLOOR_DAYS)"
+        raise Invalid([Issue(code="too_small", path=("auditLogsRetentionDays",), message=message, minimum=floor)])
+    # Of the organization, not of the project: it says so for as long as the organization keeps its events.
+    ctx.audit(
+        "update-project-audit-retention", org_id=scope.org_id, projectId=scope.project.id, auditLogsRetentionDays=days,
+        before=scope.project.audit_retention_days,
+    )  # fmt: skip
+    return await _change(ctx, scope, {"audit_retention_days": days})
 
 
 async def remove(ctx: Ctx, project_id: str) -> Project:

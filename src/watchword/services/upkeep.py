@@ -22,7 +22,6 @@ from watchword.services.keys import WrongRootKey
 from watchword.services.rotation import retire_signing_keys
 from watchword.store import sweeps
 from watchword.store.audit import Audited
-from watchword.store.engine import Tx
 
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
@@ -57,14 +56,6 @@ async def sweep(house: House) -> dict[str, int]:
     removed: dict[str, int] = {}
     for name, run, before in moments(house):
         removed[name] = await _to_the_end(house, run, before)
-    async with house.store.read() as tx:
-        shorter = await sweeps.shorter_retentions(tx, house.settings.audit_retention_days)
-    for project_id, days in shorter:
-
-        async def of_project(tx: Tx, before: int, most: int, project_id: str = project_id) -> int:
-            return await sweeps.events_of(tx, project_id, before, most)
-
-        removed["audit events"] += await _to_the_end(house, of_project, house.clock() - days * _DAY)
     return {name: count for name, count in removed.items() if count}
 
 

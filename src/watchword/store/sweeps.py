@@ -47,15 +47,9 @@ _SECRETS = _oldest(
     ),
 )
 _EVENTS = _oldest(schema.audit_events.c.id, schema.audit_events.c.id < bindparam("before"))
-_PROJECT_EVENTS = _oldest(
-    schema.audit_events.c.id, and_(schema.audit_events.c.project_id == bindparam("of"), schema.audit_events.c.id < bindparam("before"))
-)
 _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam("before"))
 _DENIALS_OF_NOBODY = _oldest(
     schema.denials.c.request_id, and_(schema.denials.c.at < bindparam("before"), schema.denials.c.org_id.is_(None))
-)
-_SHORTER = prepare(
-    select(schema.projects.c.id, schema.projects.c.audit_retention_days).where(schema.projects.c.audit_retention_days < bindparam("days"))
 )
 
 
@@ -75,13 +69,3 @@ denials_of_nobody = _sweep(_DENIALS_OF_NOBODY)
 async def events(tx: Tx, before: int, most: int = BATCH) -> int:
     """Remove audit events from before a moment (ms)."""
     return len(await tx.count(_EVENTS, before=id_at(before), most=most))
-
-
-async def events_of(tx: Tx, project_id: str, before: int, most: int = BATCH) -> int:
-    """Remove audit events of one project from before a moment (ms)."""
-    return len(await tx.count(_PROJECT_EVENTS, of=project_id, before=id_at(before), most=most))
-
-
-async def shorter_retentions(tx: Tx, days: int) -> list[tuple[str, int]]:
-    """The projects that keep their audit events for fewer days, and for how many."""
-    return [(str(id), int(kept)) for id, kept in await tx.all(_SHORTER, days=days)]
