@@ -1,10 +1,14 @@
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from watchword.domain import boundary
 from watchword.domain.access import BUILT_IN, Rule, compile_rules
 from watchword.domain.boundary import is_active, missing, require_within
 from watchword.domain.errors import BoundaryExceeded
+from watchword.domain.globs import MAX_WORK, Effort
 
 
 def allow(*actions, subject="secret-rotation", **conditions):
@@ -188,3 +192,59 @@ def test_a_denial_in_the_target_makes_nothing_pass(parent, target, extra):
 
     assert missing(parent, [*target, denial]) == missing(parent, target)
     assert set(map(repr, missing(parent, target))) <= set(map(repr, missing([*parent, denial], target)))
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------------
+
+
+def patterns(count, make):
+    return [allow("edit", "read", subject="secrets", environment="dev", secretName={"$glob": make(i)}) for i in range(count)]
+
+
+HOSTILE = [
+    (lambda i: f"*a*b*c*{i}*d*e*f*[a-z{i % 10}]*", lambda i: f"*a*b*{i}*d*[a-z{i % 10}]*e*"),
+    (lambda i: "*a" + "?" * (100 + i), lambda i: "*a" + "?" * (250 + i)),
+    (lambda i: "*[ab]" * 30 + str(i), lambda i: "*[abc]" * 30 + str(i)),
+    (lambda i: f"*{i}" + "*?" * 9, lambda i: f"*{i}" + "*?" * 11 + "*[a-c]*"),
+]
+
+
+@pytest.mark.parametrize(("parents", "children"), HOSTILE)
+def test_no_piece_of_a_comparison_takes_more_steps_than_a_piece_and_one_pair_of_patterns(parents, children):
+    comparison = boundary.Comparison(patterns(150, parents), patterns(150, children))
+    pieces, steps = 0, [Effort.steps]
+    while not comparison.go_on(boundary.AT_ONCE):
+        pieces += 1
+        steps.append(Effort.steps)
+
+    longest = max(after - before for before, after in itertools.pairwise(steps))
+    assert longest <= boundary.AT_ONCE + 4 * MAX_WORK
+    assert pieces <= 2 * boundary.MOST_STEPS // boundary.AT_ONCE
+    assert comparison.gaps
+
+
+def test_large_plain_roles_are_compared_whole():
+    parent, child = patterns(200, lambda i: f"/a{i}/**"), patterns(200, lambda i: f"/a{i}/x/**")
+
+    assert missing(parent, child) == ()
+    assert len(missing(parent[1:], child)) == 3  # edit, and the two that read stands for
+
+
+def test_what_takes_long_is_to_be_finished_elsewhere_and_is_known_then():
+    parent, child = patterns(150, HOSTILE[0][0]), patterns(150, HOSTILE[0][1])
+    with pytest.raises(boundary.Unfinished) as long:
+        require_within(parent, [child])
+
+    while not long.value.comparison.go_on(boundary.AT_ONCE):
+        pass
+    boundary.finished(long.value)
+
+    with pytest.raises(BoundaryExceeded):
+        require_within(parent, [child])
+
+
+def test_what_is_not_compared_in_the_most_steps_counts_as_missing(monkeypatch):
+    monkeypatch.setattr(boundary, "MOST_STEPS", 100)
+    parent = child = patterns(50, lambda i: f"/a{i}/**")
+
+    assert missing(parent, child)

@@ -1,10 +1,12 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from watchword.domain import globs
 from watchword.domain.globs import claim_glob_matches, escape_glob, glob_fault, glob_matches, glob_within, globs_disjoint
+from watchword.domain.patterns import CLAIM, PATH
 
 TABLE = [
     ("/app/*", "/app/x", "/app/x/y /app /app/ /app2"),
@@ -188,3 +190,71 @@ def test_set_questions_agree_with_matching(one, other, samples):
 def test_a_pattern_lies_within_itself_and_is_not_apart_from_itself(pattern):
     assert glob_within(pattern, pattern)
     assert not globs_disjoint(pattern, pattern)
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------------
+
+_pieces = st.sampled_from(
+    [
+        "a",
+        "b",
+        ".",
+        "/",
+        "?",
+        "*",
+        "**",
+        "**/",
+        "/**",
+        "[ab]",
+        "[^a]",
+        "[!b]",
+        "{a,b}",
+        "{a..c}",
+        "(a|b)",
+        "?(a)",
+        "*(a|b)",
+        "+(ab)",
+        "@(a|)",
+        "\\*",
+        "a+",
+        "(a)?",
+    ]
+)
+_texts = st.text("ab./c", max_size=12)
+
+
+@given(pattern=st.lists(_pieces, max_size=8).map("".join), text=_texts, separators=st.sampled_from([PATH, CLAIM]))
+def test_numbers_step_as_sets_do(pattern: str, text: str, separators: str) -> None:
+    machine = globs._machine(pattern, separators)
+    assume(isinstance(machine, globs._BitMachine))
+
+    assert globs._Machine(pattern, separators).matches(text) == machine.matches(text)
+
+
+_pairs = st.sampled_from(
+    [("a", "a"), ("b", "b"), (".", "."), ("/", "/"), ("?", "b"), ("*", ""), ("*", "ab"), ("**", "a/b"), ("/**", ""), ("/**", "/a"),
+     ("**/", ""), ("[ab]", "a"), ("{a,b}", "b"), ("(a|b)", "a"), ("?(a)", ""), ("*(a|b)", ""), ("@(a|)", ""), ("./", ""), ("(a)?", "")]
+)  # fmt: skip
+
+
+@given(parts=st.lists(_pairs, max_size=6))
+def test_a_test_for_many_texts_answers_as_one_for_one(parts: list[tuple[str, str]]) -> None:
+    pattern, text = "".join(one for one, _ in parts), "".join(one for _, one in parts)
+
+    assert glob_matches(pattern, text) == globs.glob_test(pattern)(text)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a" + "?" * 400, "*a*b" * 15, "*[ab]?" * 15, "+(a|b|ab|ba|a?|b?)+(a*|b?)+(ab*)", "!(*a" + "?" * 100 + ")"]
+)
+def test_a_match_takes_at_most_some_steps_for_each_character_and_place_in_the_pattern(pattern: str) -> None:
+    text = "abbabaabbaababba" * 30
+    before = globs.Effort.steps
+
+    glob_matches(pattern, text)
+
+    assert globs.Effort.steps - before <= 5 * len(text) * (len(pattern) + 4)
+
+
+def test_long_patterns_with_a_negation_are_refused() -> None:
+    assert "at most" in str(globs.glob_fault("!(" + "a?" * 80 + ")"))

@@ -5,7 +5,9 @@ only take away, and leaving them out can make more missing but never less. Every
 stands in the order.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +15,15 @@ import msgspec
 from watchword.domain.access import FALLBACK, FALLBACK_SUBJECT, Ability, expand
 from watchword.domain.conditions import excludes, implies
 from watchword.domain.errors import BoundaryExceeded
+from watchword.domain.globs import Effort
+from watchword.domain.rules import to_object
 from watchword.domain.subjects import Rule
 
 _MAX_NAMED = 5
+_A_PAIR = 10  # steps: two conditions held against each other, beside what their patterns take
+AT_ONCE = 5_000  # steps in one piece: about a hundredth of a second
+MOST_STEPS = 1_000_000  # of one comparison
+_KEPT = 256
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -26,25 +34,112 @@ class Missing(msgspec.Struct, frozen=True):
     conditions: Mapping[str, Any] | None = None
 
 
-def missing(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
-    """What of the target lies outside the parent; empty when all of it is proven to lie inside.
+class _Pause(Exception):
+    """Enough for one piece. What was found out about pairs of rules is kept, so that the next piece comes back here at once."""
+
+
+class Comparison:
+    """What of a target lies outside a parent, found in pieces: comparing two large roles takes longer than others may be held up.
 
     Expressions must be filled in before, each side's with its own context; one left open stands for any value.
     """
-    mine = _by_question(_rules(parent))
-    named = {rule.subject for rule in _rules(parent)}
-    gaps: dict[str, Missing] = {}
-    for rule in _with_implied(_rules(target)):
-        for action in _actions(rule):
-            if not _covered(rule, action, mine, named):
-                gap = Missing(action, rule.subject, rule.conditions)
-                gaps.setdefault(repr(gap), gap)
-    return tuple(gaps.values())
+
+    def __init__(self, parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> None:
+        self._mine = _by_question(_rules(parent))
+        self._named = {rule.subject for rule in _rules(parent)}
+        self._todo = [(rule, action) for rule in _with_implied(_rules(target)) for action in _actions(rule)][::-1]
+        self._pairs: dict[tuple[str, int, int], bool] = {}  # rules ask the same of each other for every action they share
+        self._steps = self._until = 0
+        self.gaps: dict[str, Missing] = {}
+
+    def go_on(self, steps: int) -> bool:
+        """Take about that many steps; whether the end was reached. Beyond MOST_STEPS in all, what is left counts as missing."""
+        self._until = self._steps + steps
+        try:
+            while self._todo:
+                if self._steps >= self._until:
+                    return False
+                self._steps += 2
+                rule, action = self._todo[-1]
+                if self._steps >= MOST_STEPS or not self._covered(rule, action):
+                    gap = Missing(action, rule.subject, rule.conditions)
+                    self.gaps.setdefault(repr(gap), gap)
+                self._todo.pop()
+        except _Pause:
+            return False
+        return True
+
+    def _covered(self, rule: Rule, action: str) -> bool:
+        if rule.subject in FALLBACK and rule.subject not in self._named:
+            sources = FALLBACK[rule.subject].get(action, ())
+            return any(self._inside(rule, self._mine.get((source, FALLBACK_SUBJECT), ())) for source in sources)
+        return self._inside(rule, self._mine.get((action, rule.subject), ()))
+
+    def _inside(self, rule: Rule, parents: Sequence[Rule]) -> bool:
+        """Steps 3 to 5: one grant of the parent takes in the whole rule, and no denial of the parent can meet it."""
+        granted = any(not p.inverted and self._asked(_takes_in, p, rule) for p in parents)
+        return granted and all(self._asked(_apart, rule, p) for p in parents if p.inverted)
+
+    def _asked(self, question: Callable[[Mapping[str, Any], Mapping[str, Any]], bool], one: Rule, other: Rule) -> bool:
+        key = (question.__name__, id(one.conditions), id(other.conditions))
+        answer = self._pairs.get(key)
+        if answer is None:
+            if self._steps >= self._until:
+                raise _Pause
+            before = Effort.steps
+            answer = self._pairs[key] = question(one.conditions or {}, other.conditions or {})
+            self._steps += _A_PAIR + Effort.steps - before
+        return answer
+
+
+def missing(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
+    """What of the target lies outside the parent; empty when all of it is proven to lie inside."""
+    comparison = Comparison(parent, target)
+    while not comparison.go_on(MOST_STEPS):
+        pass
+    return tuple(comparison.gaps.values())
+
+
+class Unfinished(Exception):
+    """A comparison that takes too long to be made at once: to be finished in pieces, and the request begun again.
+
+    Its outcome is kept for that (`finished`), for a short time and a few comparisons.
+    """
+
+    def __init__(self, key: bytes, comparison: Comparison) -> None:
+        super().__init__("a comparison of roles is not finished")
+        self.key = key
+        self.comparison = comparison
+
+
+_FINISHED: OrderedDict[bytes, tuple[Missing, ...]] = OrderedDict()
+
+
+def finished(unfinished: Unfinished) -> None:
+    """Keep the outcome of a comparison that has reached its end."""
+    _FINISHED[unfinished.key] = tuple(unfinished.comparison.gaps.values())
+    while len(_FINISHED) > _KEPT:
+        _FINISHED.popitem(last=False)
+
+
+def _found(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
+    """As `missing`; raises Unfinished when that would take long and is not known from before."""
+    comparison = Comparison(parent, target)
+    if comparison.go_on(AT_ONCE):
+        return tuple(comparison.gaps.values())
+    key = hashlib.sha256(msgspec.json.encode([[to_object(rule) for rule in _rules(one)] for one in (parent, target)])).digest()
+    known = _FINISHED.get(key)
+    if known is None:
+        raise Unfinished(key, comparison)
+    return known
 
 
 def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability | Sequence[Rule]]) -> None:
-    """Every target (each role and privilege for itself) lies inside the parent; raises BoundaryExceeded naming what does not."""
-    gaps = {repr(gap): gap for target in targets for gap in missing(parent, target)}
+    """Every target (each role and privilege for itself) lies inside the parent; raises BoundaryExceeded naming what does not.
+
+    Raises Unfinished for rules that take long to compare.
+    """
+    gaps = {repr(gap): gap for target in targets for gap in _found(parent, target)}
     if gaps:
         details = [_wire(gap) for gap in gaps.values()]
         names = list(dict.fromkeys(f"{gap.action} on {gap.subject}" for gap in gaps.values()))
@@ -103,19 +198,6 @@ def _with_implied(rules: Sequence[Rule]) -> list[Rule]:
 def _is_about_places(rule: Rule) -> bool:
     """Whether the rule can match a question that brings only an environment and a path."""
     return set(rule.conditions or ()) <= {"environment", "secretPath"}
-
-
-def _covered(rule: Rule, action: str, mine: Mapping[tuple[str, str], list[Rule]], named: set[str]) -> bool:
-    if rule.subject in FALLBACK and rule.subject not in named:
-        sources = FALLBACK[rule.subject].get(action, ())
-        return any(_inside(rule, mine.get((source, FALLBACK_SUBJECT), ())) for source in sources)
-    return _inside(rule, mine.get((action, rule.subject), ()))
-
-
-def _inside(rule: Rule, parents: Sequence[Rule]) -> bool:
-    """Steps 3 to 5: one grant of the parent takes in the whole rule, and no denial of the parent can meet it."""
-    granted = any(not p.inverted and _takes_in(p.conditions or {}, rule.conditions or {}) for p in parents)
-    return granted and all(_apart(rule.conditions or {}, p.conditions or {}) for p in parents if p.inverted)
 
 
 def _takes_in(parent: Mapping[str, Any], child: Mapping[str, Any]) -> bool:

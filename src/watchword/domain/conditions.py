@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from watchword.domain.bounds import claim_text, dig
-from watchword.domain.globs import escape_glob, glob_matches, glob_within, globs_disjoint
+from watchword.domain.globs import escape_glob, glob_matches, glob_test, glob_within, globs_disjoint
 from watchword.domain.rules import TEMPLATE
 from watchword.domain.subjects import LIST_FIELDS, PATH_FIELD, Rule
 
@@ -101,9 +101,8 @@ def _test(operator: str, operand: Any) -> Test:
         case "$all":
             return lambda value: operand <= set(_texts(value))
         case "$glob":
-            return lambda value: (
-                glob_matches(operand, value) if isinstance(value, str) else any(glob_matches(operand, v) for v in _texts(value))
-            )
+            matches = glob_test(operand)
+            return lambda value: matches(value) if isinstance(value, str) else any(matches(v) for v in _texts(value))
         case "$elemMatch":
             tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
             return lambda value: any(

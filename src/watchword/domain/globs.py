@@ -11,16 +11,23 @@ answer the two set questions exactly, instead of by comparing texts.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Parser, PatternError
+from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Chars, Parser, PatternError
 
 MAX_PATTERN: Final = 512
 MAX_TEXT: Final = 2_048
+MAX_DENIAL: Final = 128  # characters of a pattern with `!( )`, which costs more to match
 MAX_STATES: Final = 512  # deterministic states kept per pattern
-MAX_WORK: Final = 100_000  # steps of one set question before the answer is "not proven"
+MAX_WORK: Final = 10_000  # steps of one set question before the answer is "not proven": some hundredths of a second
 
 _SPECIAL: Final = frozenset("*?[]{}()!+@|\\")
+
+
+class Effort:
+    """How many steps patterns have cost since the process began, a microsecond or two each: by this, long work knows when to pause."""
+
+    steps = 0
 
 
 class _Denied(NamedTuple):
@@ -39,7 +46,7 @@ class _State:
 
     __slots__ = ("accepts", "configs", "next")
 
-    def __init__(self, configs: frozenset[_Config], *, accepts: bool) -> None:
+    def __init__(self, configs: Any, *, accepts: bool) -> None:
         self.configs = configs
         self.next: dict[str, _State] = {}
         self.accepts = accepts
@@ -57,13 +64,16 @@ class _Machine:
                 body, self.negated = body[1:], not self.negated
             body = body.removeprefix("./")
         self.graph, start, self.end = Parser(body, separators).parse()
-        self.known: dict[frozenset[_Config], _State] = {}
+        self.first = start
+        self.known: dict[Any, _State] = {}
         self.start = self.state(frozenset({(start, frozenset())}))
 
     def matches(self, text: str) -> bool:
         state = self.start
         for char in text:
             state = state.next.get(char) or self.step(state, char)
+            if not state.configs:
+                break  # nothing leads out of here
         return state.accepts
 
     def state(self, configs: frozenset[_Config]) -> _State:
@@ -78,6 +88,7 @@ class _Machine:
         return known
 
     def step(self, state: _State, char: str) -> _State:
+        Effort.steps += 4 + 4 * len(state.configs)
         moved: set[_Config] = set()
         for node, denied in self.closure(state.configs, char):
             targets = [to for chars, to in self.graph.steps[node] if chars.has(char)]
@@ -137,6 +148,95 @@ class _Machine:
         return seen
 
 
+class _BitMachine(_Machine):
+    """A compiled pattern without `!( )`: a set of states is a number with a bit for each, and all of them step at once.
+
+    One step costs a few operations on such numbers and one for each active wildcard, where sets cost a hundred times as much.
+    """
+
+    def __init__(self, machine: _Machine) -> None:
+        self.negated, self.graph, self.end = machine.negated, machine.graph, machine.end
+        self._kinds: dict[Chars, list[tuple[int, int]]] = {}  # (from, to) of the steps that take these characters
+        for node, steps in enumerate(self.graph.steps):
+            for chars, to in steps:
+                self._kinds.setdefault(chars, []).append((node, to))
+        self._single = {chars.ranges[0][0]: moves for chars, moves in self._kinds.items() if _is_single(chars)}
+        self._others = [(chars, moves) for chars, moves in self._kinds.items() if not _is_single(chars)]
+        self._moves: dict[str, tuple[int, int, list[tuple[int, int]]]] = {}
+        self._reached: dict[int, tuple[int, dict[int, int]]] = {}  # by the guards that hold: who jumps, and where to in the end
+        self.known = {}
+        self.start = self.state(1 << machine.first)
+
+    def state(self, configs: Any) -> _State:
+        known = self.known.get(configs)
+        if known is None:
+            if len(self.known) >= MAX_STATES:
+                self.known.clear()
+                self.start.next.clear()
+            accepts = bool(self._closed(configs, NOT_DOT) >> self.end & 1)
+            known = self.known[configs] = _State(configs, accepts=accepts != self.negated)
+        return known
+
+    def step(self, state: _State, char: str) -> _State:
+        Effort.steps += 4 + state.configs.bit_count()
+        active = self._closed(state.configs, (NOT_DOT if char != "." else 0) | SOME)
+        on, stay, others = self._moves.get(char) or self._moves_on(char)
+        moved = (active & on) << 1 | active & stay
+        for source, target in others:
+            if active & source:
+                moved |= target
+        reached = self.state(moved)
+        if len(state.next) >= MAX_STATES:
+            state.next.clear()
+        state.next[char] = reached
+        return reached
+
+    def _moves_on(self, char: str) -> tuple[int, int, list[tuple[int, int]]]:
+        on = stay = 0
+        others: dict[int, int] = {}
+        for moves in (self._single.get(char, ()), *[moves for chars, moves in self._others if chars.has(char)]):
+            for node, to in moves:
+                if to == node + 1:
+                    on |= 1 << node
+                elif to == node:
+                    stay |= 1 << node
+                else:
+                    others[1 << node] = others.get(1 << node, 0) | 1 << to
+        if len(self._moves) >= MAX_STATES:
+            self._moves.clear()
+        found = self._moves[char] = on, stay, list(others.items())
+        return found
+
+    def _closed(self, nodes: int, held: int) -> int:
+        """All that is reachable from these nodes without a character, when these guards hold."""
+        jumping, reached = self._reached.get(held) or self._jumps(held)
+        left = nodes & jumping
+        while left:
+            lowest = left & -left
+            nodes |= reached[lowest]
+            left ^= lowest
+        return nodes
+
+    def _jumps(self, held: int) -> tuple[int, dict[int, int]]:
+        reached: dict[int, int] = {}
+        jumps = [[to for guard, to in found if not guard & ~held] for found in self.graph.jumps]
+        for node, first in enumerate(jumps):
+            if first:
+                seen, todo = 0, list(first)
+                while todo:
+                    to = todo.pop()
+                    if not seen >> to & 1:
+                        seen |= 1 << to
+                        todo += jumps[to]
+                reached[1 << node] = seen
+        found = self._reached[held] = sum(reached), reached
+        return found
+
+
+def _is_single(chars: Chars) -> bool:
+    return not chars.negated and not chars.never and len(chars.ranges) == 1 and chars.ranges[0][0] == chars.ranges[0][1]
+
+
 @lru_cache(maxsize=4_096)
 def _machine(pattern: str, separators: str) -> _Machine | str | None:
     """The machine of a pattern, the fault of a bad one, None for one that is only a text."""
@@ -145,15 +245,41 @@ def _machine(pattern: str, separators: str) -> _Machine | str | None:
     if _SPECIAL.isdisjoint(pattern):
         return None
     try:
-        return _Machine(pattern, separators)
+        Effort.steps += 40 + 2 * len(pattern)
+        machine = _Machine(pattern, separators)
     except PatternError as fault:
         return str(fault)
+    if not any(machine.graph.denials):
+        return _BitMachine(machine)
+    return machine if len(pattern) <= MAX_DENIAL else f"a pattern with `!( )` has at most {MAX_DENIAL} characters"
 
 
 def glob_fault(pattern: str) -> str | None:
     """What is wrong with a pattern, if anything; a faulty pattern matches only the text equal to it."""
     machine = _machine(pattern, PATH)
     return machine if isinstance(machine, str) else None
+
+
+@lru_cache(maxsize=4_096)
+def literal_prefix(pattern: str) -> str:
+    """What every text that matches begins with; a slash at its end is left out, for `/a/**` matches `/a`."""
+    end = next((i for i, char in enumerate(pattern) if char in _SPECIAL), len(pattern))
+    # A quantifier may make the character before it optional in some dialects; here none does. `./` at the beginning means nothing.
+    return pattern[:end].removeprefix("./").rstrip("/")
+
+
+def _begin_apart(one: str, other: str) -> bool:
+    """Whether the literal beginnings of two patterns already rule out a common text."""
+    left, right = literal_prefix(one), literal_prefix(other)
+    return not left.startswith(right) and not right.startswith(left)
+
+
+def glob_test(pattern: str) -> Callable[[str], bool]:
+    """`glob_matches` for one pattern and many texts: most do not even begin alike, which is quickly seen."""
+    prefix = literal_prefix(pattern)
+    if not prefix:
+        return lambda text: glob_matches(pattern, text)
+    return lambda text: text.startswith(prefix) and glob_matches(pattern, text)
 
 
 def glob_matches(pattern: str, text: str) -> bool:
@@ -183,6 +309,7 @@ def escape_glob(text: str) -> str:
     return "".join(c if c.isalnum() or c == "_" else "\\" + c for c in text)
 
 
+@lru_cache(maxsize=4_096)
 def has_extglob(pattern: str) -> bool:
     """Whether the pattern has an extended group or a negation, which set questions do not look into."""
     return pattern.startswith("!") or any(pattern[i] in "@?!+*" and pattern[i + 1] == "(" for i in range(len(pattern) - 1))
@@ -193,7 +320,10 @@ def glob_within(child: str, parent: str) -> bool:
     """Whether every text that matches `child` is proven to match `parent`."""
     if child == parent:
         return True
-    if has_extglob(child) or has_extglob(parent) or ("\\" not in child and not glob_matches(parent, child)):
+    if _begin_apart(child, parent) or has_extglob(child) or has_extglob(parent):
+        return False
+    Effort.steps += 4 + len(child) // 8
+    if "\\" not in child and not glob_matches(parent, child):
         return False
     inner, outer = _machine(child, PATH), _machine(parent, PATH)
     if inner is None:
@@ -206,6 +336,8 @@ def glob_within(child: str, parent: str) -> bool:
 @lru_cache(maxsize=4_096)
 def globs_disjoint(one: str, other: str) -> bool:
     """Whether no text is proven to match both."""
+    if _begin_apart(one, other):
+        return True
     if glob_matches(one, other) or glob_matches(other, one):
         return False
     left, right = _machine(one, PATH), _machine(other, PATH)
@@ -227,6 +359,10 @@ def _alphabet(*machines: _Machine) -> list[str]:
     return sorted(cuts)
 
 
+def _size(configs: Any) -> int:
+    return configs.bit_count() if isinstance(configs, int) else len(configs)
+
+
 def _never(left: _Machine, right: _Machine, bad: Callable[[_State, _State], bool]) -> bool:
     """Whether no text leads to a bad pair of states; False as well when that costs more than `MAX_WORK`."""
     alphabet = _alphabet(left, right)
@@ -235,7 +371,9 @@ def _never(left: _Machine, right: _Machine, bad: Callable[[_State, _State], bool
     work = 0
     while todo:
         one, other = todo.pop()
-        work += len(alphabet) * (len(one.configs) + len(other.configs))
+        now = len(alphabet) * (_size(one.configs) + _size(other.configs))
+        work += now
+        Effort.steps += now
         if bad(one, other) or work > MAX_WORK:
             return False
         for char in alphabet:

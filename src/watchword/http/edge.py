@@ -14,6 +14,7 @@ from typing import Any
 
 from watchword.domain import forwarded
 from watchword.domain.actor import NOBODY
+from watchword.domain.boundary import Unfinished
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
 from watchword.domain.tokens import require_unexpired
 from watchword.http import bodies, heads
@@ -242,6 +243,8 @@ class Edge:
                 try:
                     reply = await route.handler(ctx, **given)
                     break
+                except Unfinished as long:
+                    await ctx.finish(long)
                 except (Collision, Refused) as error:
                     # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
                     if not ctx.begins_again():

@@ -11,10 +11,12 @@ import msgspec
 
 from watchword.domain.access import Ability, denial
 from watchword.domain.actor import NOBODY, Actor
-from watchword.domain.errors import Refusal
+from watchword.domain.boundary import AT_ONCE, Unfinished, finished
+from watchword.domain.errors import BoundaryExceeded, Refusal
 from watchword.domain.model.trail import AuditEvent
 from watchword.domain.outside import Outside
 from watchword.services.house import House
+from watchword.services.turns import Turns
 from watchword.store import audit
 from watchword.store.cache import Fresh
 from watchword.store.engine import Tx
@@ -110,6 +112,20 @@ class Ctx:
             self._open = False
             self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
         self._has_written = True
+        self.fresh.forget()
+
+    async def finish(self, long: Unfinished) -> None:
+        """Bring a comparison of roles to its end, in slices and outside of any unit; then the request is carried out anew.
+
+        Raises BoundaryExceeded where something was written already: nothing may be done twice.
+        """
+        turns = Turns()
+        if self._has_written:
+            raise BoundaryExceeded("The roles are too large to be compared here: compare them one by one")
+        while not long.comparison.go_on(AT_ONCE):
+            await turns.pause()
+        finished(long)
+        self._asked = False
         self.fresh.forget()
 
     async def join(self, entry: Entry) -> Any:

@@ -1,21 +1,70 @@
-"""Long work on the event loop, in slices: between two of them other requests have their turn."""
+"""Long work on the event loop, in slices: between two of them other requests have their turn.
+
+Whoever stores much (roles, patterns, secrets) would hold up everybody else with one request; and with slices alone, a hundred such
+requests would still take a hundred slices between two answers to others. So of all long work one slice is done in a turn of the loop.
+"""
 
 import asyncio
+from collections import deque
 from time import monotonic
+from weakref import WeakKeyDictionary
 
-SLICE = 0.010  # seconds
+SLICE = 0.004  # seconds
+
+
+class _Queue:
+    """All long work that waits on one loop for its next slice."""
+
+    __slots__ = ("_is_waking", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_waking = False
+
+    def join(self) -> asyncio.Future[None]:
+        """A place at the end; its future is set in the turn of the loop that is this work's."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(future)
+        if not self._is_waking:
+            self._is_waking = True
+            loop.call_soon(self._wake)
+        return future
+
+    def _wake(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():  # a request that was cancelled waits no more
+                future.set_result(None)
+                break
+        self._is_waking = bool(self._waiting)
+        if self._is_waking:
+            asyncio.get_running_loop().call_soon(self._wake)
+
+
+_QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
 
 
 class Turns:
     """Says when a slice is over."""
 
-    __slots__ = ("_since",)
+    __slots__ = ("_since", "taken")
 
     def __init__(self) -> None:
         self._since = monotonic()
+        self.taken = 0  # how often others went first
 
     async def give(self) -> None:
-        """Let others go first if this work has had the loop for a slice."""
+        """Let others go first if this work has had the loop for a slice. Cheap enough to be asked for every item of a list."""
         if monotonic() - self._since >= SLICE:
-            await asyncio.sleep(0)
-            self._since = monotonic()
+            await self.pause()
+
+    async def pause(self) -> None:
+        """Let others go first."""
+        loop = asyncio.get_running_loop()
+        queue = _QUEUES.get(loop)
+        if queue is None:
+            queue = _QUEUES[loop] = _Queue()
+        self.taken += 1
+        await queue.join()
+        self._since = monotonic()
