@@ -7,6 +7,7 @@ Positions count from 1. A deleted environment keeps its row, its secrets and its
     either  --remove for good-->  gone; a deleted one by the purge too
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -79,6 +80,7 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) 
     if given.name is None and given.slug is None and given.position is None:
         raise BadRequest("Nothing to change: send at least one field")
     changes = {"name": given.name, "slug": None if given.slug is None else require_slug(given.slug)}
+    seen = None if given.slug is None else await _look(ctx, scope, relocation.MOVED, environment_id, slug=given.slug)
     try:
         async with ctx.unit() as tx:
             await tree.lock(tx, project_id)
@@ -87,7 +89,7 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) 
             changed = {name: value for name, value in changes.items() if value is not None}
             await tree.change_environment(tx, found, position=position, updated_at=ctx.now, **changed)
             if changed.get("slug", found.slug) != found.slug:
-                await _require_all(ctx, tx, scope, relocation.MOVED, found, old=found.slug, new=changed["slug"])
+                await _require_all(ctx, tx, scope, relocation.MOVED, found, seen, slug=changed["slug"])
             _audit(ctx, "update-environment", scope, found, newName=given.name, newSlug=given.slug, newPosition=position)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
@@ -111,10 +113,11 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "environments")
+    seen = await _look(ctx, scope, relocation.REMOVED, environment_id)
     async with ctx.unit() as tx:
         await tree.lock(tx, project_id)
         found = await _own(tx, project_id, environment_id, deleted_too=for_good)
-        await _require_all(ctx, tx, scope, relocation.REMOVED, found, old=found.slug)
+        await _require_all(ctx, tx, scope, relocation.REMOVED, found, seen)
         if for_good:
             await erase(tx, found)
         else:
@@ -123,24 +126,39 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
     return found
 
 
+def _shifts(asked: relocation.Asked, environment: Environment, slug: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
+    """Where the folders of an environment are and will be when it is renamed (`slug`), deleted or brought back."""
+    old = None if asked is relocation.RESTORED else environment.slug
+    new = slug if asked is relocation.MOVED else environment.slug if asked is relocation.RESTORED else None
+    return [Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path)) for id, path in folders]
+
+
+async def _look(
+    ctx: Ctx, scope: ProjectScope, asked: relocation.Asked, environment_id: str, *, slug: str | None = None
+) -> relocation.Seen | None:
+    """Whether the caller may do what is asked with all that is in an environment, looked at before the unit. Raises PermissionDenied."""
+    if relocation.is_free(ctx, scope, asked):
+        return None
+    async with ctx.view() as tx:
+        found = await _own(tx, scope.project.id, environment_id, deleted_too=True)
+    if slug == found.slug:
+        return None
+
+    async def load(tx: Tx) -> list[Shift]:
+        return _shifts(asked, found, slug, await tree.whole_tree(tx, found.id, holds=False))
+
+    return await relocation.look(ctx, scope, asked, load, (found.slug, "/"))
+
+
 async def _require_all(
-    ctx: Ctx,
-    tx: Tx,
-    scope: ProjectScope,
-    asked: relocation.Asked,
-    environment: Environment,
-    *,
-    old: str | None = None,
-    new: str | None = None,
-) -> None:
+    ctx: Ctx, tx: Tx, scope: ProjectScope, asked: relocation.Asked, environment: Environment, seen: relocation.Seen | None,
+    *, slug: str | None = None,
+) -> None:  # fmt: skip
     """Raise PermissionDenied unless the caller may do what is asked with all that is in an environment, under each of its slugs."""
     if relocation.is_free(ctx, scope, asked):
         return
-    shifts = [
-        Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path))
-        for id, path in await tree.held_tree(tx, environment.id)
-    ]
-    await relocation.require(tx, scope, asked, shifts, (environment.slug, "/"))
+    shifts = _shifts(asked, environment, slug, await tree.whole_tree(tx, environment.id, holds=True))
+    await relocation.require(tx, scope, asked, shifts, (environment.slug, "/"), seen)
 
 
 async def erase(tx: Tx, environment: Environment) -> None:
@@ -153,6 +171,7 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
     """Bring a deleted environment back with all that was in it, which asks for the rights to read and create it."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "environments")
+    seen = await _look(ctx, scope, relocation.RESTORED, environment_id)
     try:
         async with ctx.unit() as tx:
             await tree.lock(tx, project_id)
@@ -160,7 +179,7 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
             if found.deleted_at is None:
                 raise BadRequest("The environment is not deleted")
             await tree.change_environment(tx, found, deleted_at=None, updated_at=ctx.now)
-            await _require_all(ctx, tx, scope, relocation.RESTORED, found, new=found.slug)
+            await _require_all(ctx, tx, scope, relocation.RESTORED, found, seen)
             _audit(ctx, "restore-environment", scope, found)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None

@@ -139,12 +139,43 @@ async def rename_many(ctx: Ctx, project_id: str, given: Sequence[Rename]) -> lis
     for one, path in wanted:
         ctx.require(scope, "edit", SUBJECT, environment=one.environment, secretPath=path)
         folder_name(one.name)
+    seen = await _look(ctx, scope, *wanted[0]) if len(wanted) == 1 else None  # of several each begins where the one before ends
     async with ctx.unit() as tx:
         await tree.lock(tx, project_id)
-        return [await _rename(ctx, tx, scope, one, path) for one, path in wanted]
+        return [await _rename(ctx, tx, scope, one, path, seen) for one, path in wanted]
 
 
-async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: str) -> Folder:
+async def _look(ctx: Ctx, scope: ProjectScope, given: Rename, path: str) -> relocation.Seen | None:
+    """Whether the caller may move all that is in the folder, looked at before the unit. Raises PermissionDenied."""
+    if relocation.is_free(ctx, scope, relocation.MOVED):
+        return None
+    named = Named(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
+    async with ctx.view() as tx:
+        found, _ = await _located(tx, named, by_name=False)
+    whole = normal_path(child_path(path, given.name), "path")
+    if whole == found.path:
+        return None
+
+    async def load(tx: Tx) -> list[Shift]:
+        return _shifts(given.environment, found, whole, await tree.subtree(tx, found, holds=False))
+
+    return await relocation.look(ctx, scope, relocation.MOVED, load, (given.environment, found.path))
+
+
+def _shifts(environment: str, folder: Folder, whole: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
+    """Where these folders, of which `folder` is the top, are and will be when it gets the path `whole`, or is deleted."""
+    return [
+        Shift(
+            folder_id=id,
+            old=(environment, at),
+            new=None if whole is None else (environment, whole + at.removeprefix(folder.path)),
+            is_top=id == folder.id,
+        )
+        for id, at in folders
+    ]
+
+
+async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: str, seen: relocation.Seen | None) -> Folder:
     named = Named(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
     found, siblings = await _located(tx, named, by_name=False)
     if any(one.name == given.name and one.id != found.id for one in siblings):
@@ -162,17 +193,9 @@ async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: st
             raise BadRequest("With this name the path of a folder below would be too long")
         await tree.move_below(tx, found, whole)
         if not relocation.is_free(ctx, scope, relocation.MOVED):
-            moved = await tree.held_subtree(tx, changed)
-            shifts = [
-                Shift(
-                    folder_id=id,
-                    old=(given.environment, found.path + at.removeprefix(whole)),
-                    new=(given.environment, at),
-                    is_top=id == found.id,
-                )
-                for id, at in moved
-            ]
-            await relocation.require(tx, scope, relocation.MOVED, shifts, (given.environment, found.path))
+            moved = [(id, found.path + at.removeprefix(whole)) for id, at in await tree.subtree(tx, changed, holds=True)]
+            shifts = _shifts(given.environment, found, whole, moved)
+            await relocation.require(tx, scope, relocation.MOVED, shifts, (given.environment, found.path), seen)
     _audit(ctx, "update-folder", scope, given.environment, changed, path, oldFolderName=found.name)
     return changed
 
@@ -185,20 +208,32 @@ async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
     scope = await enter_project(ctx, given.project_id)
     path = normal_path(given.path, "path")
     ctx.require(scope, "delete", SUBJECT, environment=given.environment, secretPath=path)
+    named = msgspec.structs.replace(given, path=path)
+    seen = await _look_at_content(ctx, scope, named) if with_content else None
     async with ctx.unit() as tx:
         await tree.lock(tx, given.project_id)
-        found, _ = await _located(tx, msgspec.structs.replace(given, path=path), by_name=True)
+        found, _ = await _located(tx, named, by_name=True)
         if not with_content and not await tree.is_empty(tx, found.id):
             raise BadRequest("The folder is not empty: send forceDelete to delete it with all that is in it")
         if with_content and not relocation.is_free(ctx, scope, relocation.REMOVED):
-            shifts = [
-                Shift(folder_id=id, old=(given.environment, at), new=None, is_top=id == found.id)
-                for id, at in await tree.held_subtree(tx, found)
-            ]
-            await relocation.require(tx, scope, relocation.REMOVED, shifts, (given.environment, found.path))
+            shifts = _shifts(given.environment, found, None, await tree.subtree(tx, found, holds=True))
+            await relocation.require(tx, scope, relocation.REMOVED, shifts, (given.environment, found.path), seen)
         await tree.remove_folder(tx, found)
         _audit(ctx, "delete-folder", scope, given.environment, found, path)
     return found
+
+
+async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: Named) -> relocation.Seen | None:
+    """Whether the caller may delete all that is in the folder, looked at before the unit. Raises PermissionDenied."""
+    if relocation.is_free(ctx, scope, relocation.REMOVED):
+        return None
+    async with ctx.view() as tx:
+        found, _ = await _located(tx, given, by_name=True)
+
+    async def load(tx: Tx) -> list[Shift]:
+        return _shifts(given.environment, found, None, await tree.subtree(tx, found, holds=False))
+
+    return await relocation.look(ctx, scope, relocation.REMOVED, load, (given.environment, found.path))
 
 
 async def _located(tx: Tx, given: Named, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:

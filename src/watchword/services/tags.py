@@ -11,7 +11,7 @@ from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import require_slug
 from watchword.services.secrets import relocation
-from watchword.store import places, tags, versions
+from watchword.store import tags, versions
 from watchword.store.engine import AlreadyThere, Tx
 
 SLUG_TAKEN = "The project has a tag with this slug already"
@@ -114,6 +114,7 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateW
     if slug is None and given.color is None and given.name is None:
         raise BadRequest("Nothing to change: send at least one field")
     try:
+        seen = None if slug is None else await _look(ctx, scope, tag_id, slug)
         async with ctx.unit() as tx:
             found = await _own(tx, project_id, tag_id)
             name = given.name or (slug if slug and found.name == found.slug else found.name)
@@ -121,7 +122,7 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateW
                 found, slug=slug or found.slug, name=name, color=found.color if given.color is None else given.color, updated_at=ctx.now,
             )  # fmt: skip
             if changed.slug != found.slug:
-                await _require_all(ctx, tx, scope, found, changed)
+                await _require_all(ctx, tx, scope, found, changed, seen)
             await tags.change(tx, found, slug=changed.slug, name=changed.name, color=changed.color, updated_at=ctx.now)
             _audit(ctx, "update-tag", scope, changed)
     except AlreadyThere:
@@ -133,21 +134,27 @@ async def remove(ctx: Ctx, project_id: str, tag_id: str) -> Tag:
     """Delete a tag; no secret has it any more. Asks for the rights over all secrets that have it, as another slug does."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "tags")
+    seen = await _look(ctx, scope, tag_id, None)
     async with ctx.unit() as tx:
         found = await _own(tx, project_id, tag_id)
-        await _require_all(ctx, tx, scope, found, None)
+        await _require_all(ctx, tx, scope, found, None, seen)
         await tags.remove(tx, found)
         _audit(ctx, "delete-tag", scope, found)
     return found
 
 
-async def _require_all(ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None) -> None:
-    if relocation.relabels_freely(ctx, scope):
-        return
-    await places.lock(tx, tag.project_id)
-    folders = await places.held_project(tx, tag.project_id)
-    labels = {one.id: one for one in await tags.in_project(tx, tag.project_id)}
-    await relocation.require_tag(tx, scope, folders, labels, tag, after)
+async def _look(ctx: Ctx, scope: ProjectScope, tag_id: str, slug: str | None) -> relocation.Tags | None:
+    """Whether all secrets that have a tag may get this slug in its place, or be without, looked at before the unit."""
+    async with ctx.view() as tx:
+        found = await _own(tx, scope.project.id, tag_id)
+    if slug == found.slug:
+        return None
+    return await relocation.look_tag(ctx, scope, found, None if slug is None else msgspec.structs.replace(found, slug=slug))
+
+
+async def _require_all(ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: relocation.Tags | None) -> None:
+    if not relocation.relabels_freely(ctx, scope):
+        await relocation.require_tag(tx, scope, tag, after, seen)
 
 
 async def _own(tx: Tx, project_id: str, tag_id: str) -> Tag:

@@ -120,8 +120,9 @@ _BELOW = prepare(
     )
     .order_by(_f.c.path, _f.c.id)
 )  # fmt: skip
-_TREE = prepare(select(_f.c.id, _f.c.path).where(_f.c.environment_id == bindparam("of")).order_by(_f.c.path, _f.c.id).with_for_update())
-_SUBTREE = prepare(
+_TREE = select(_f.c.id, _f.c.path).where(_f.c.environment_id == bindparam("of")).order_by(_f.c.path, _f.c.id)
+_TREE_TO_LOOK, _TREE_TO_HOLD = prepare(_TREE), prepare(_TREE.with_for_update())
+_SUBTREE = (
     select(_f.c.id, _f.c.path)
     .where(
         _f.c.environment_id == bindparam("of"),
@@ -131,15 +132,15 @@ _SUBTREE = prepare(
         ),
     )
     .order_by(_f.c.path, _f.c.id)
-    .with_for_update()
 )
-_PROJECT_TREE = prepare(
+_SUBTREE_TO_LOOK, _SUBTREE_TO_HOLD = prepare(_SUBTREE), prepare(_SUBTREE.with_for_update())
+_PROJECT_TREE = (
     select(_f.c.id, _f.c.path, _e.c.slug)
     .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
     .where(_f.c.project_id == bindparam("of"))
     .order_by(_f.c.id)
-    .with_for_update(of=_f)
 )
+_PROJECT_TREE_TO_LOOK, _PROJECT_TREE_TO_HOLD = prepare(_PROJECT_TREE), prepare(_PROJECT_TREE.with_for_update(of=_f))
 _MOVE = prepare(
     update(_f)
     .where(
@@ -197,20 +198,22 @@ async def descendants(tx: Tx, folder: Folder) -> list[Folder]:
     return FOLDERS.every(await tx.all(_BELOW, of=folder.environment_id, prefix=prefix, length=len(prefix)))
 
 
-async def held_tree(tx: Tx, environment_id: str) -> list[tuple[str, str]]:
-    """The id and path of all folders of an environment; nobody changes them, or what is in them, until the unit ends."""
-    return [(row[0], row[1]) for row in await tx.all(_TREE, of=environment_id)]
+async def whole_tree(tx: Tx, environment_id: str, *, holds: bool) -> list[tuple[str, str]]:
+    """The id and path of all folders of an environment. `holds`: nobody changes them, or what is in them, until the unit ends."""
+    return [(row[0], row[1]) for row in await tx.all(_TREE_TO_HOLD if holds else _TREE_TO_LOOK, of=environment_id)]
 
 
-async def held_subtree(tx: Tx, folder: Folder) -> list[tuple[str, str]]:
+async def subtree(tx: Tx, folder: Folder, *, holds: bool) -> list[tuple[str, str]]:
     """The same of a folder, which is first, and all below it."""
     prefix = folder.path.rstrip("/") + "/"
-    return [(row[0], row[1]) for row in await tx.all(_SUBTREE, of=folder.environment_id, top=folder.id, prefix=prefix, length=len(prefix))]
+    statement = _SUBTREE_TO_HOLD if holds else _SUBTREE_TO_LOOK
+    return [(row[0], row[1]) for row in await tx.all(statement, of=folder.environment_id, top=folder.id, prefix=prefix, length=len(prefix))]
 
 
-async def held_project(tx: Tx, project_id: str) -> list[tuple[str, str, str]]:
-    """The id, path and environment slug of all folders of a project, those of deleted environments too; held as above."""
-    return [(row[0], row[1], row[2]) for row in await tx.all(_PROJECT_TREE, of=project_id)]
+async def project_tree(tx: Tx, project_id: str, *, holds: bool) -> list[tuple[str, str, str]]:
+    """The id, path and environment slug of all folders of a project, those of deleted environments too."""
+    rows = await tx.all(_PROJECT_TREE_TO_HOLD if holds else _PROJECT_TREE_TO_LOOK, of=project_id)
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def is_empty(tx: Tx, folder_id: str) -> bool:

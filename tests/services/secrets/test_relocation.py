@@ -1,14 +1,22 @@
 """A change of what rules name: nobody brings under an allowed name what a rule forbids under the old one."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from tests.house import Api
 from tests.vault import Vault, rule
+from watchword.domain.access import compile_rules, parse_rules
+from watchword.domain.errors import PermissionDenied
+from watchword.services import access, places
+from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
+from watchword.services.secrets import relocation
+from watchword.services.secrets.relocation import Shift
 from watchword.store import secrets as stored
+from watchword.store.engine import Tx
 from watchword.store.secrets import Written
 
 ALL = ("describeSecret", "readValue", "create", "edit", "delete")
@@ -296,6 +304,45 @@ async def test_a_refusal_names_no_place_but_the_one_that_was_named(api: Api) -> 
     assert {"environment": "dev", "secretPath": "/app"} == reply.json()["details"][0]["conditions"]
 
 
+async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    closed = await vault.tag("closed")
+    await vault.folder("/app")
+    for name in ("A", "B"):
+        await vault.put(name, "v", path="/app")
+    no_closed = rule("readValue", inverted=True, secretTags={"$in": ["closed"]})
+    rules = parse_rules("project", [rule(*ALL), no_closed])
+    ctx = Ctx(any_api.house)
+    ctx.public("arranging a test")
+    project = await access.project(ctx, vault.project_id)
+    assert project is not None
+    scope = ProjectScope(org_id=project.org_id, project_id=project.id, ability=compile_rules(rules), project=project)
+    place = await places.find(ctx, project.id, "dev", "/app")
+    assert place is not None
+    shifts = [Shift(folder_id=place.folder.id, old=("dev", "/app"), new=("dev", "/other"))]
+
+    async def load(tx: Tx) -> list[Shift]:
+        return shifts
+
+    async def judged(seen: relocation.Seen | None) -> bool:
+        late = Ctx(any_api.house)
+        late.public("arranging a test")
+        async with late.unit() as tx:
+            try:
+                await relocation.require(tx, scope, relocation.MOVED, shifts, ("dev", "/app"), seen)
+            except PermissionDenied:
+                return False
+        return True
+
+    seen = await relocation.look(ctx, scope, relocation.MOVED, load, ("dev", "/app"))
+    assert seen is not None and await judged(seen)
+    await vault.change("B", path="/app", tagIds=[closed])
+
+    assert not await judged(seen)
+    with pytest.raises(PermissionDenied):
+        await relocation.look(Ctx(any_api.house), scope, relocation.MOVED, load, ("dev", "/app"))
+
+
 async def test_twenty_thousand_secrets_under_a_renamed_folder_do_not_hold_the_loop(api: Api) -> None:
     vault = await Vault.new(api)
     tag = await vault.tag("closed")
@@ -307,17 +354,16 @@ async def test_twenty_thousand_secrets_under_a_renamed_folder_do_not_hold_the_lo
 
     async def watch() -> None:
         nonlocal longest
-        loop = asyncio.get_running_loop()
         while True:
-            start = loop.time()
+            start = time.thread_time()  # the loop's own work: others have the machine too
             await asyncio.sleep(0.001)
-            longest = max(longest, loop.time() - start)
+            longest = max(longest, time.thread_time() - start)
 
     watching = asyncio.create_task(watch())
     assert 200 == await rename(vault, "/app", "other", token)
     watching.cancel()
 
-    assert longest < 0.15, f"the loop was held for {longest:.3f} s"  # 50 ms on a machine of its own
+    assert longest < 0.05, f"the loop was held for {longest:.3f} s"
 
 
 async def many(api: Api, vault: Vault, like: str, count: int) -> None:

@@ -12,7 +12,9 @@ Folders and imports that go along are asked about in the same way. Who may do al
 else only those folders are looked at for which the place alone does not decide, in slices.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +29,7 @@ from watchword.services.secrets import rights
 from watchword.services.secrets.rights import CREATE, DELETE, DESCRIBE, EDIT, READ, Rights, in_place
 from watchword.services.secrets.shelves import facts_of
 from watchword.services.turns import Turns
-from watchword.store import imports, secrets
+from watchword.store import imports, places, secrets, versions
 from watchword.store.engine import Tx
 from watchword.store.secrets import Labelled
 
@@ -36,6 +38,8 @@ IMPORTS: Final = "secret-imports"
 _AT_ONCE: Final = 500  # rows of one query
 
 At = tuple[str, str]  # environment slug, path
+Opens = Callable[[], AbstractAsyncContextManager[Tx]]  # a view of its own for each slice, or the unit that is open already
+Slice = tuple[Sequence[Labelled], Mapping[str, Tag]]
 
 
 class Shift(msgspec.Struct, frozen=True, gc=False):
@@ -81,16 +85,54 @@ def _always(ability: Ability, action: str, subject: str) -> bool:
     return any(ability.always(one, about) for one in actions)
 
 
-async def require(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At) -> None:
+class Seen(msgspec.Struct, frozen=True):
+    """What was looked at before the unit and found to be the caller's to move, and the versions it had."""
+
+    shifts: frozenset[Shift]
+    tree: int
+    folders: Mapping[str, int]  # by id
+
+
+async def look(ctx: Ctx, scope: ProjectScope, asked: Asked, load: Callable[[Tx], Awaitable[Sequence[Shift]]], named: At) -> Seen | None:
+    """Ask before the unit what `require` asks in it, so that a long look holds up nobody who wants the database.
+
+    `named` is the place that the request names: a refusal says no other. Raises PermissionDenied. None when nothing need be asked.
+    """
+    if is_free(ctx, scope, asked):
+        return None
+    async with ctx.view() as tx:
+        shifts = await load(tx)
+        seen = await _seen(tx, scope, shifts)
+    await _require(ctx.view, scope, asked, shifts, named)
+    return seen
+
+
+async def _seen(tx: Tx, scope: ProjectScope, shifts: Sequence[Shift]) -> Seen:
+    keys = (versions.tree(scope.project.id), *(versions.folder(one.folder_id) for one in shifts))
+    tree, *found = await tx.versions(keys)
+    return Seen(frozenset(shifts), tree, {one.folder_id: n for one, n in zip(shifts, found, strict=True)})
+
+
+async def require(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, seen: Seen | None) -> None:
     """Raise PermissionDenied unless the caller may do what is asked with all that is in these folders.
 
-    `named` is the place that the request names: a refusal says no other. Ask after the change was written and before it is
-    durable, with the folders held, so that nothing is put into them meanwhile.
+    Ask after the change was written and before it is durable, with the folders held, so that nothing is put into them meanwhile.
+    What `look` saw and is the same still is not looked at again.
     """
+    left = shifts
+    if seen is not None:
+        now = await _seen(tx, scope, shifts)
+        if (now.shifts, now.tree) == (seen.shifts, seen.tree):
+            left = [one for one in shifts if now.folders[one.folder_id] != seen.folders[one.folder_id]]
+    if left:
+        await _require(lambda: nullcontext(tx), scope, asked, left, named)
+
+
+async def _require(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At) -> None:
     turns = Turns()
     await _require_folders(scope, asked, shifts, named, turns)
-    await _require_imports(tx, scope, asked, shifts, named, turns)
-    await _require_secrets(tx, scope, asked, shifts, named, turns)
+    await _require_imports(opens, scope, asked, shifts, named, turns)
+    await _require_secrets(opens, scope, asked, shifts, named, turns)
 
 
 async def _require_folders(scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
@@ -103,11 +145,13 @@ async def _require_folders(scope: ProjectScope, asked: Asked, shifts: Sequence[S
     await _require_allowed(scope, asked, FOLDERS, held, named, turns)
 
 
-async def _require_imports(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_imports(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
     held: set[tuple[str, At]] = set()
     for start in range(0, len(shifts), _AT_ONCE):
         some = {shift.folder_id: shift for shift in shifts[start : start + _AT_ONCE]}
-        for folder_id in await imports.importing(tx, list(some)):
+        async with opens() as tx:
+            importing = await imports.importing(tx, list(some))
+        for folder_id in importing:
             for actions, at in ((asked.others_old, some[folder_id].old), (asked.others_new, some[folder_id].new)):
                 if at is not None:
                     held.update((action, at) for action in actions)
@@ -124,7 +168,7 @@ async def _require_allowed(
         await turns.give()
 
 
-async def _require_secrets(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_secrets(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
     open_: dict[str, list[Rights]] = {}
     for shift in shifts:
         questions = [
@@ -136,8 +180,7 @@ async def _require_secrets(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Se
         if left := [one for one in questions if not one.all]:
             open_[shift.folder_id] = left
         await turns.give()
-    async for some in _in_slices(tx, list(open_), turns):
-        labels = await _labels(tx, scope.project.id, some)
+    async for some, labels in _in_slices(opens, scope.project.id, list(open_), turns):
         for one in some:
             facts = _facts(one, labels)
             for question in open_[one.folder_id]:
@@ -146,29 +189,44 @@ async def _require_secrets(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Se
             await turns.give()
 
 
-async def _in_slices(tx: Tx, folder_ids: Sequence[str], turns: Turns) -> AsyncIterator[Sequence[Labelled]]:
-    """What rules may look at of all secrets in these folders, a few hundred at a time."""
+async def _in_slices(opens: Opens, project_id: str, folder_ids: Sequence[str], turns: Turns) -> AsyncIterator[Slice]:
+    """What rules may look at of all secrets in these folders, a few hundred at a time, with the project's tags."""
+
+    async def labelled(load: Callable[[Tx], Awaitable[Sequence[Labelled]]]) -> Slice:
+        async with opens() as tx:
+            some = await load(tx)
+            return some, await _labels(tx, project_id, some)
+
     counts: dict[str, int] = {}
     for start in range(0, len(folder_ids), _AT_ONCE):
-        counts |= await secrets.counts(tx, folder_ids[start : start + _AT_ONCE])
+        async with opens() as tx:
+            counts |= await secrets.counts(tx, folder_ids[start : start + _AT_ONCE])
         await turns.give()
     small: list[str] = []
     waiting = 0
     for folder_id, count in counts.items():
         if count > _AT_ONCE:
             after = ""
-            while some := await secrets.labelled_after(tx, folder_id, after, _AT_ONCE):
-                yield some
-                after = some[-1].key
+            while (found := await labelled(partial(_after, folder_id, after)))[0]:
+                yield found
+                after = found[0][-1].key
                 await turns.give()
         elif count:
             if waiting + count > _AT_ONCE:
-                yield await secrets.labelled(tx, small)
+                yield await labelled(partial(_of, small))
                 small, waiting = [], 0
             small.append(folder_id)
             waiting += count
     if small:
-        yield await secrets.labelled(tx, small)
+        yield await labelled(partial(_of, small))
+
+
+async def _after(folder_id: str, key: str, tx: Tx) -> Sequence[Labelled]:
+    return await secrets.labelled_after(tx, folder_id, key, _AT_ONCE)
+
+
+async def _of(folder_ids: Sequence[str], tx: Tx) -> Sequence[Labelled]:
+    return await secrets.labelled(tx, folder_ids)
 
 
 async def _labels(tx: Tx, project_id: str, some: Collection[Labelled]) -> Mapping[str, Tag]:
@@ -245,20 +303,51 @@ def require_to_relabel(scope: ProjectScope, at: At, before: Mapping[str, Any], a
         )
 
 
-async def require_tag(
-    tx: Tx, scope: ProjectScope, folders: Sequence[tuple[str, str, str]], labels: Mapping[str, Tag], tag: Tag, after: Tag | None
-) -> None:
+class Tags(msgspec.Struct, frozen=True):
+    """The project's folders with their versions, as they were when all secrets with a tag were found to be the caller's to relabel."""
+
+    tree: int
+    folders: Mapping[str, int]
+
+
+async def look_tag(ctx: Ctx, scope: ProjectScope, tag: Tag, after: Tag | None) -> Tags | None:
+    """Ask before the unit what `require_tag` asks in it; None when nothing need be asked. Raises PermissionDenied."""
+    if relabels_freely(ctx, scope):
+        return None
+    async with ctx.view() as tx:
+        folders = await places.project_tree(tx, scope.project.id, holds=False)
+        seen = await _tags_seen(tx, scope, folders)
+    await _require_tag(ctx.view, scope, folders, tag, after)
+    return seen
+
+
+async def _tags_seen(tx: Tx, scope: ProjectScope, folders: Sequence[tuple[str, str, str]]) -> Tags:
+    tree, *found = await tx.versions((versions.tree(scope.project.id), *(versions.folder(id) for id, _, _ in folders)))
+    return Tags(tree, {id: n for (id, _, _), n in zip(folders, found, strict=True)})
+
+
+async def require_tag(tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: Tags | None) -> None:
     """Raise PermissionDenied unless the caller may let all secrets that have `tag` have `after` in its place, or nothing.
 
-    `folders` are all of the project (id, path, environment slug), held; `labels` its tags before the change, by id.
+    Ask before the tag is changed. What `look_tag` saw and is the same still is not looked at again.
     """
+    await places.lock(tx, scope.project.id)
+    folders = await places.project_tree(tx, scope.project.id, holds=True)
+    if seen is not None:
+        now = await _tags_seen(tx, scope, folders)
+        if now.tree == seen.tree:
+            folders = [one for one in folders if now.folders[one[0]] != seen.folders.get(one[0])]
+    if folders:
+        await _require_tag(lambda: nullcontext(tx), scope, folders, tag, after)
+
+
+async def _require_tag(opens: Opens, scope: ProjectScope, folders: Sequence[tuple[str, str, str]], tag: Tag, after: Tag | None) -> None:
     turns, at = Turns(), {id: (slug, path) for id, path, slug in folders}
-    then = {id: one for id, one in labels.items() if id != tag.id} | ({} if after is None else {tag.id: after})
-    async for some in _in_slices(tx, list(at), turns):
+    async for some, labels in _in_slices(opens, scope.project.id, list(at), turns):
+        then = {id: one for id, one in labels.items() if id != tag.id} | ({} if after is None else {tag.id: after})
         for one in some:
             if tag.id in one.tag_ids:
-                before, behind = _facts(one, labels), _facts(one, then)
-                action = missing_to_relabel(scope.ability, at[one.folder_id], before, behind)
+                action = missing_to_relabel(scope.ability, at[one.folder_id], _facts(one, labels), _facts(one, then))
                 if action is not None:
                     raise PermissionDenied(
                         f"Rules name secrets by their tags, and you are not allowed to {action} on {rights.SUBJECT} of some that have this one",
