@@ -74,6 +74,20 @@ class Option(msgspec.Struct, frozen=True):
     help: str
 
     @property
+    def accepts(self) -> str:
+        """What the text may be, in a word or as the choices there are."""
+        known: dict[Any, str] = {
+            Path: "PATH",
+            str: "TEXT",
+            Secret: "TEXT",
+            _flag: "true|false",
+            _list: "LIST",
+            _hosts: "LIST",
+            _proxies: "LIST",
+        }
+        return known.get(self.read) or str(getattr(self.read, "accepts", "TEXT"))
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return f"WATCHWORD_{self.name.upper()}"
@@ -89,6 +103,7 @@ def _within(low: int, high: int) -> Callable[[str], int]:
             raise ValueError(f"a whole number from {low} to {high}")
         return value
 
+    read.accepts = f"{low}-{high}"  # type: ignore[attr-defined]
     return read
 
 
@@ -98,6 +113,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
             raise ValueError("one of " + ", ".join(choices))
         return text
 
+    read.accepts = "|".join(choices)  # type: ignore[attr-defined]
     return read
 
 

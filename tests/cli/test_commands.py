@@ -196,3 +196,48 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         ended = watchword("serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path))
 
     assert (2, True) == (ended.returncode, "cannot listen on 127.0.0.1" in ended.stderr)
+
+
+def test_an_operator_gives_a_new_password_that_is_shown_once_or_never(tmp_path: Path) -> None:
+    folder, email = ("--data-dir", str(tmp_path)), ("--email", "admin@example.com")
+    answer(*BOOT, *folder)
+
+    made = answer("admin", "reset-password", *email, *folder)
+    result = CliRunner().invoke(main, ["admin", "reset-password", *email, *folder, "--password-stdin"], input="one of my own choice\n")
+    weak = CliRunner().invoke(main, ["admin", "reset-password", *email, *folder, "--password-stdin"], input="x\n")
+    nobody, _, said = invoked("admin", "promote", "--email", "nobody@example.com", *folder)
+    unlocked = answer("admin", "unlock", *email, *folder)
+    typo, _, _ = invoked("admin", "unlock", *email, "--data-dir", str(tmp_path / "typo"))
+    neither, _, _ = invoked("admin", "unlock", *folder)
+
+    assert len(made["password"]) >= 16
+    assert (0, False) == (result.exit_code, "one of my own choice" in result.output)
+    assert (1, 1, True) == (weak.exit_code, nobody, "There is no person" in said)
+    assert ("admin@example.com", 4, 2) == (unlocked["email"], typo, neither)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_keys_status_prints_whole_ids(tmp_path: Path) -> None:
+    org = answer(*BOOT, "--data-dir", str(tmp_path))["organization"]["id"]
+
+    _, out, _ = invoked("keys", "status", "--data-dir", str(tmp_path), COLUMNS="40")
+
+    assert f"org/{org}" in out
+
+
+def test_options_say_what_they_accept_and_what_they_are_by_default() -> None:
+    for path in every_command(main):
+        _, out, _ = invoked(*path, "--help", COLUMNS="250", TERMINAL_WIDTH="250")
+        flat = " ".join(out.split())
+        if path == ("serve",):
+            for text in (
+                "debug|info|warning|error",
+                "true|false",
+                "0-65535",
+                "default: 8080",
+                "env: WATCHWORD_LOG_LEVEL",
+                "off|loopback|open",
+            ):
+                assert text in flat, text
+        if "--output" in flat:
+            assert "text|json" in flat, path

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.processes import serving
+from watchword.cli.move_in import Kept
 
 
 async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_repeated(tmp_path: Path) -> None:
@@ -35,3 +36,18 @@ async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_rep
     assert 1 == planned["projects"][0]["secrets"]
     assert (1, 0) == (first["secrets"], again["secrets"])
     assert "value" == found["secret"]["secretValue"]
+
+
+def test_what_is_left_to_do_by_hand_is_remembered_with_the_steps(tmp_path: Path) -> None:
+    file = tmp_path / "done.json"
+    first = Kept(file)
+    first.done.add("identity/1")
+    first.by_hand.append("identity deployer: universal-auth needs client secrets issued or entered again")
+    first.write()
+    again = Kept(file)
+    file.write_text('["identity/2"]')
+    of_an_earlier_version = Kept(file)
+
+    assert ({"identity/1"}, first.by_hand) == (again.done, again.by_hand)
+    assert ({"identity/2"}, []) == (of_an_earlier_version.done, of_an_earlier_version.by_hand)
+    assert 0o600 == file.stat().st_mode & 0o777

@@ -217,6 +217,11 @@ def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
         out = watchword("secrets", "export", *place, "--format", "json", "--file", str(tmp_path / "out.json"))
         refused = watchword("secrets", "export", *place[:2], "--token", "nonsense", *place[4:])
 
+        (tmp_path / "in.env").write_text("A=another\nC=3\n")
+        conflict = watchword("secrets", "import", *place, str(tmp_path / "in.env"), "--dry-run")
+
+    assert 1 == conflict.returncode
+    assert ("1 would be created: C" in conflict.stdout, "1 in conflict: A" in conflict.stdout) == (True, True)
     assert ["A", "B"] == json.loads(planned.stdout)["created"]
     assert "2 created: A, B" in done.stdout
     assert 0 == out.returncode

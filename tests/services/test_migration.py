@@ -72,11 +72,14 @@ async def test_a_run_that_broke_off_anywhere_resumes(api: Api) -> None:
     peer = Side(api, api.token)
     plan: Plan = await survey(peer, api.org_id)
     done: set[str] = set()
+    by_hand: list[str] = []
     runs = 0
     while True:
         runs += 1
         try:
-            await carry_out(plan, peer, Side(api, token, breaks_after=4), org_id, done=done, progress=lambda step, about: None)
+            await carry_out(
+                plan, peer, Side(api, token, breaks_after=4), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand
+            )
             break
         except ConnectionError:
             assert runs < 60
@@ -85,5 +88,6 @@ async def test_a_run_that_broke_off_anywhere_resumes(api: Api) -> None:
     assert {"HOST", "MINE", "URL"} == set(await there.values(token=token, recursive=True))
     assert 1 < runs
     before = (await there.read("HOST", token=token))["version"]
-    await carry_out(plan, peer, Side(api, token), org_id, done=done, progress=lambda step, about: None)
+    resumed = await carry_out(plan, peer, Side(api, token), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand)
+    assert 1 == len([line for line in resumed.by_hand if "deployer" in line and "client secrets" in line])
     assert before == (await there.read("HOST", token=token))["version"]

@@ -40,6 +40,7 @@ def require_told(refused: Any, ready: Any, log: str) -> None:
 
 
 async def test_a_full_disk_on_sqlite(api: Api, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "watchword.http")
     with no_file_grows_beyond((tmp_path / "watchword.db-wal").stat().st_size):
         refused = [await create(api, f"lost {i}") for i in range(3)]
         ready = await api.get("/readyz", token=None)
@@ -54,6 +55,9 @@ async def test_a_full_disk_on_sqlite(api: Api, tmp_path: Path, caplog: pytest.Lo
     assert "kept" in await names(api)
     assert not any(name.startswith("lost") for name in await names(api))
     assert "there is room on the disk of the database again" in caplog.text
+    took = [vars(record)["milliseconds"] for record in caplog.records if record.getMessage() == "request"]
+    assert 4 == len(took)
+    assert max(took) < 60_000, "not the time since the machine was started"
 
 
 async def test_a_full_disk_on_postgresql(migrated: str, caplog: pytest.LogCaptureFixture) -> None:

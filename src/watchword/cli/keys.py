@@ -67,8 +67,9 @@ def status(settings: Settings) -> None:
 
 def _table(console: Console, found: Sequence[rotation.ScopeState]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("key", "seals with", "waiting", "versions", "root key"):
-        table.add_column(title)
+    table.add_column("key", no_wrap=True, min_width=max((len(one.scope) for one in found), default=0))  # an id is copied from here
+    for title in ("seals with", "waiting", "versions", "root key"):
+        table.add_column(title, overflow="fold")
     for one in found:
         root = "the one of now" if one.is_under_root_of_now else "an earlier one"
         table.add_row(one.scope, str(one.active), str(one.staged or "-"), str(one.versions), root)

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("migrate", "Bring the database up to this version."),
     "config": ("config", "Look at the settings."),
     "keys": ("keys", "Look at the keys and rotate them."),
+    "admin": ("admin", "Get back in when no administrator can sign in."),
     "secrets": ("secrets", "Carry secrets in and out."),
     "move-in": ("move_in", "Bring everything from a running Infisical."),
     "demo": ("demo", "See the whole story on a fresh server."),

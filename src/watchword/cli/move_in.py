@@ -1,6 +1,7 @@
 """`watchword move-in`: bring projects, secrets and identities from a running Infisical, through its API."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,35 @@ class Remote:
         return reply.json()
 
 
+class _Memory(msgspec.Struct, rename="camel"):
+    done: list[str] = []
+    by_hand: list[str] = []
+
+
 class Kept:
-    """The steps that are done, in a file, so that a run that broke off goes on where it was."""
+    """The steps that are done and what they left to a person, in a file, so that a run that broke off goes on where it was."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self.done: set[str] = set(msgspec.json.decode(file.read_bytes(), type=list[str])) if file and file.exists() else set()
+        memory = self._read(file) if file is not None and file.exists() else _Memory()
+        self.done, self.by_hand = set(memory.done), memory.by_hand
+
+    @staticmethod
+    def _read(file: Path) -> _Memory:
+        try:
+            found = msgspec.json.decode(file.read_bytes(), type=list[str] | _Memory)
+        except msgspec.DecodeError:
+            fail("This cannot be resumed", [f"{file} is not a file that --resume wrote: choose another name"], FAILED)
+        return found if isinstance(found, _Memory) else _Memory(done=found)  # a list of steps alone is what earlier versions wrote
 
     def write(self) -> None:
-        """Keep what is done so far."""
-        if self._file is not None:
-            self._file.write_bytes(msgspec.json.encode(sorted(self.done)))
+        """Keep what is done so far; an interruption leaves the file as it was before or as it is afterwards."""
+        if self._file is None:
+            return
+        draft = self._file.with_name(f"{self._file.name}.new")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+            written.write(msgspec.json.encode(_Memory(done=sorted(self.done), by_hand=self.by_hand)))
+        draft.replace(self._file)
 
 
 @click.command("move-in")
@@ -84,7 +103,7 @@ async def _move(
                 kept.write()
                 bar.update(task, advance=1, description=about[:60])
 
-            report = await carry_out(plan, Remote(there), Remote(here), org, done=kept.done, progress=progress)
+            report = await carry_out(plan, Remote(there), Remote(here), org, done=kept.done, progress=progress, by_hand=kept.by_hand)
     say(msgspec.to_builtins(report), lambda console: _tell_report(console, report))
 
 

@@ -25,6 +25,13 @@ def flag(option: Option) -> str:
     return "--" + option.name.replace("_", "-")
 
 
+def _help(option: Option) -> str:
+    """What a setting is for, its variable, and what it is where nobody sets it."""
+    value = getattr(Settings(), option.name)
+    shown = "" if value in (None, "", ()) else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{option.help} [env: {option.variable}{f'; default: {shown}' if shown else ''}]"
+
+
 def with_settings(*names: str) -> Callable[[Command], Command]:
     """Give a command `settings`, and options for the named ones (all of them without names)."""
     offered = [option for option in OPTIONS if not is_secret(option) and (not names or option.name in names)]
@@ -38,7 +45,7 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
                 return command(settings=settings_of(chosen), **given)
 
         for option in reversed(offered):
-            run = click.option(flag(option), f"set_{option.name}", metavar="TEXT", help=option.help)(run)
+            run = click.option(flag(option), f"set_{option.name}", metavar=option.accepts, help=_help(option))(run)
         return run
 
     return decorate

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console
 
 from watchword.cli.output import FAILED, fail, is_json, output_option, printable, say
@@ -110,6 +111,8 @@ def import_secrets(
     }  # fmt: skip
     done = _asked("POST", url, token, f"/api/v1/projects/{project}/secrets/import", json=body).json()
     say(done, lambda console: _tell(console, done))
+    if done.get("conflicting"):
+        raise Exit(FAILED)  # as the import itself would end
 
 
 def _tell(console: Console, done: dict[str, Any]) -> None:
@@ -118,5 +121,10 @@ def _tell(console: Console, done: dict[str, Any]) -> None:
         names = done[what]
         if names:
             console.print(f"{len(names)} {would}{what}: {', '.join(names)}", markup=False)
+    if done.get("conflicting"):
+        names = ", ".join(done["conflicting"])
+        console.print(f"{len(done['conflicting'])} in conflict: {names}", markup=False)
+        console.print("The import would be refused: these exist with other values. Choose --on-conflict skip or overwrite.")
+        return
     if not any(done[what] for what in ("created", "updated", "unchanged", "skipped")):
         console.print("The file holds no secrets.")

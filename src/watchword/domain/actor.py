@@ -8,7 +8,7 @@ from watchword.domain.tokens import IdentityClaims
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
 
-    kind: str  # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform"
+    kind: str  # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform", "operator"
     id: str = ""
     name: str = ""
     org_id: str | None = None
@@ -23,4 +23,6 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 NOBODY = Actor(kind="nobody")
+# Who works on the database itself, with the root key at hand: `watchword admin` and its like.
+OPERATOR = Actor(kind="operator", name="operator on the server's machine")
 PLATFORM = Actor(kind="platform", name="watchword")

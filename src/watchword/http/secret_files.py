@@ -29,9 +29,15 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
     """Export the secrets of a folder, imports and references resolved, as a file."""
     target = await wire.target_of(ctx, msgspec.structs.replace(query, project_id=project_id))
     wanted = Every(
-        project_id=target.project_id, environment=target.environment, path=target.path, recursive=query.recursive,
-        expand=query.expands(default=True), with_imports=query.imports(default=True), tag_slugs=wire.split(query.tag_slugs), must_exist=True,
-    )  # fmt: skip
+        project_id=target.project_id,
+        environment=target.environment,
+        path=target.path,
+        recursive=query.recursive,
+        expand=query.expands(default=True),
+        with_imports=query.imports(default=True),
+        tag_slugs=wire.split(query.tag_slugs),
+        must_exist=True,
+    )
     text = await transfer.export(ctx, wanted, query.format)
     return Reply(text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"})
 
@@ -48,6 +54,7 @@ class ImportReply(Out, frozen=True, kw_only=True):
     updated: Sequence[str]
     unchanged: Sequence[str]
     skipped: Sequence[str]
+    conflicting: Sequence[str]
     dry_run: bool
 
 
@@ -57,4 +64,11 @@ async def import_secrets(ctx: Ctx, project_id: str, body: ImportBody) -> ImportR
     target = await wire.target_of(ctx, msgspec.structs.replace(body, project_id=project_id))
     items = transfer.read(body.format, body.content)
     done = await transfer.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
-    return ImportReply(created=done.created, updated=done.updated, unchanged=done.unchanged, skipped=done.skipped, dry_run=body.dry_run)
+    return ImportReply(
+        created=done.created,
+        updated=done.updated,
+        unchanged=done.unchanged,
+        skipped=done.skipped,
+        conflicting=done.conflicting,
+        dry_run=body.dry_run,
+    )

@@ -14,7 +14,7 @@ from watchword.services.times import read_time
 from watchword.store import trail
 from watchword.store.engine import Tx
 
-ActorKind = Literal["platform", "user", "service", "identity", "machine", "scimClient"]
+ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
 AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
 EXPORT_LIMIT = 10_000
 _DAY = 86_400_000  # ms

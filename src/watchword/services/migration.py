@@ -144,9 +144,14 @@ async def _identity(peer: Server, membership: Json) -> Identity:
 # --- carrying out -----------------------------------------------------------------------------------------------------------
 
 
-async def carry_out(plan: Plan, peer: Server, here: Server, org_id: str, *, done: set[str], progress: Progress) -> Report:
-    """Bring the plan's things here. A step that is in `done` is passed over; keep the set, and a broken run resumes."""
-    mover = _Mover(peer, here, org_id, done, progress)
+async def carry_out(
+    plan: Plan, peer: Server, here: Server, org_id: str, *, done: set[str], progress: Progress, by_hand: list[str] | None = None
+) -> Report:
+    """Bring the plan's things here. A step that is in `done` is passed over; keep the set, and a broken run resumes.
+
+    `by_hand` is what earlier runs left to a person: keep it as well, and the report is about all of them.
+    """
+    mover = _Mover(peer, here, org_id, done, progress, [] if by_hand is None else by_hand)
     for identity in plan.identities:
         await mover.step(f"identity/{identity.id}", identity.name, lambda one=identity: mover.identity(one))  # type: ignore[misc]
     for project in plan.projects:
@@ -166,10 +171,15 @@ _WRITE_ONLY: Final = {
 class _Mover:
     """One run: where from, where to, and what has been done."""
 
-    def __init__(self, peer: Server, here: Server, org_id: str, done: set[str], progress: Progress) -> None:
+    def __init__(self, peer: Server, here: Server, org_id: str, done: set[str], progress: Progress, by_hand: list[str]) -> None:
         self._peer, self._here, self._org_id, self._done, self._progress = peer, here, org_id, done, progress
-        self.by_hand: list[str] = []
+        self.by_hand = by_hand
         self.secrets = 0
+
+    def leave(self, what: str) -> None:
+        """Leave something to a person; a step that is done again says it once."""
+        if what not in self.by_hand:
+            self.by_hand.append(what)
 
     async def step(self, id: str, about: str, act: Callable[[], Awaitable[None]]) -> None:
         if id not in self._done:
@@ -190,7 +200,7 @@ class _Mover:
                 if error.status not in (400, 404, 422):
                     raise
                 made = await self._here.call("POST", "/api/v1/identities", body={**body, "role": "no-access"})
-                self.by_hand.append(f"identity {one.name}: give it a role, {one.role!r} does not exist here")
+                self.leave(f"identity {one.name}: give it a role, {one.role!r} does not exist here")
             id = made["identity"]["id"]
         for method, settings in one.methods.items():
             await self._attach(one.name, id, method, settings)
@@ -201,10 +211,10 @@ class _Mover:
             await self._here.call("POST", f"/api/v1/auth/{method}/identities/{id}", body=body)
         except ApiRefused as error:
             if error.status != 400:
-                self.by_hand.append(f"identity {name}: set up {method} ({error})")
+                self.leave(f"identity {name}: set up {method} ({error})")
                 return
         if method in _WRITE_ONLY:
-            self.by_hand.append(f"identity {name}: {method} needs {_WRITE_ONLY[method]} issued or entered again")
+            self.leave(f"identity {name}: {method} needs {_WRITE_ONLY[method]} issued or entered again")
 
     async def project(self, one: Project) -> None:
         """A project with all that is in it; folders before imports, because an import may show any of them."""
@@ -267,7 +277,7 @@ class _Mover:
             except ApiRefused as error:
                 if error.status != 400:
                     raise
-                self.by_hand.append(f"{one.name} {at['environment']}{path}: the import of {source[0]}{source[1]} was refused ({error})")
+                self.leave(f"{one.name} {at['environment']}{path}: the import of {source[0]}{source[1]} was refused ({error})")
 
 
 def _as_item(secret: Json, tag_ids: Mapping[str, str]) -> Json:

@@ -87,7 +87,12 @@ def password_failures(ctx: Ctx, email: str) -> str:
     """
     device = known_device(ctx, email)
     whence = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
-    return "password/" + ctx.house.keys.digest(f"person/{normalised(email)}/{whence}").hex()
+    return password_failures_of(ctx, email) + ctx.house.keys.digest(f"person/{normalised(email)}/{whence}").hex()
+
+
+def password_failures_of(ctx: Ctx, email: str) -> str:
+    """What all keys begin with under which wrong passwords for a person are counted, wherever they came from."""
+    return f"password/{ctx.house.keys.digest(f'person/{normalised(email)}').hex()}/"
 
 
 async def login(ctx: Ctx, given: Login) -> SignedIn:

@@ -26,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     updated: Sequence[str]
     unchanged: Sequence[str]
     skipped: Sequence[str]
+    conflicting: Sequence[str] = ()  # of a dry run: they exist with other values, and an import as asked for would be refused
 
 
 async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
@@ -75,6 +76,8 @@ async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_confli
     before = {key: held.secret for key, held in there.items()}
     outcome = _compare(at, items, before, on_conflict)
     if on_conflict == "fail" and outcome.updated:
+        if dry_run:
+            return msgspec.structs.replace(outcome, updated=(), conflicting=outcome.updated)
         raise BadRequest(f"These secrets exist with other values: {_some(outcome.updated)}")
     if not dry_run:
         await _write(ctx, target, items, outcome)

@@ -104,6 +104,7 @@ async def take_one_time_token(tx: Tx, id: str) -> bool:
 
 _FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
 _CLEAR_FAILURES = prepare(delete(_f).where(_f.c.key == bindparam("of")))
+_CLEAR_FAILURES_BELOW = prepare(delete(_f).where(_f.c.key.like(bindparam("begin"))))
 _SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
 _at, _window = (bindparam(name, type_=BigInteger) for name in ("at", "window"))
 _next = case((_f.c.window_ends_at > _at, _f.c.failures + 1), else_=1)
@@ -132,6 +133,11 @@ async def locked_until(tx: Tx, key: str) -> int:
 async def clear_failures(tx: Tx, key: str) -> None:
     """Forget the failures under `key`."""
     await tx.run(_CLEAR_FAILURES, of=key)
+
+
+async def clear_failures_below(tx: Tx, begin: str) -> None:
+    """Forget the failures under every key that begins so; `begin` holds no `%` and no `_`."""
+    await tx.run(_CLEAR_FAILURES_BELOW, begin=f"{begin}%")
 
 
 class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
