@@ -1,7 +1,7 @@
 import pytest
 
 from watchword.domain.errors import Invalid
-from watchword.domain.rules import pack, parse_rules, to_objects
+from watchword.domain.rules import MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
 from watchword.domain.subjects import BUILT_IN, SUBJECTS, Rule, built_in
 
 
@@ -134,3 +134,16 @@ def test_a_built_in_role_is_found_and_made_of_known_actions(scope, role):
 
 def test_an_unknown_role_is_none():
     assert built_in("project", "owner") is None
+
+
+def test_a_role_has_at_most_some_patterns_and_characters_in_its_conditions():
+    def named(count, text):
+        return [{"subject": "secrets", "action": "edit", "conditions": {"secretName": {"$glob": text.format(i)}}} for i in range(count)]
+
+    assert len(new_rules("project", named(MAX_PATTERNS, "A{}*"))) == MAX_PATTERNS
+    with pytest.raises(Invalid, match=r"At most 300 patterns .* not 301"):
+        new_rules("project", named(MAX_PATTERNS + 1, "A{}*"))
+    lists = [{"subject": "secrets", "action": "edit", "conditions": {"secretName": {"$in": ["x" * 500] * 500}}}] * 2
+    with pytest.raises(Invalid, match="characters in all conditions"):
+        new_rules("project", lists)
+    assert len(parse_rules("project", named(900, "A{}*"))) == 900  # what is stored already is read

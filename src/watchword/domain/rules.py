@@ -1,7 +1,7 @@
 """Permission rules between the wire and the engine: read with all faults listed, answered as objects, packed as arrays."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from watchword.domain.errors import Invalid, Issue
@@ -11,6 +11,8 @@ from watchword.domain.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, T
 MAX_RULES: Final = 1_000
 MAX_OPERANDS: Final = 500
 MAX_OPERAND: Final = 512
+MAX_PATTERNS: Final = 300  # `$glob` conditions of one role or privilege: each is held against each secret of a list
+MAX_CONDITIONS: Final = 256 * 1024  # characters of all conditions of one role or privilege
 
 TEMPLATE: Final = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 _ANY_TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
@@ -29,6 +31,41 @@ def parse_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple
     if reader.issues:
         raise Invalid(reader.issues)
     return tuple(rules)
+
+
+def new_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
+    """The rules of a role or privilege that is about to be stored: as `parse_rules`, and within what their questions may cost.
+
+    Real roles have less than two hundred rules and a handful of patterns.
+    """
+    rules = parse_rules(scope, raw, path)
+    patterns = size = 0
+    for rule in rules:
+        for operator, operand in _operands(rule.conditions or {}):
+            patterns += operator == "$glob"
+            size += len(operand)
+    issues = []
+    if patterns > MAX_PATTERNS:
+        message = f"At most {MAX_PATTERNS} patterns ($glob) in all conditions together, not {patterns}"
+        issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_PATTERNS))
+    if size > MAX_CONDITIONS:
+        message = f"At most {MAX_CONDITIONS} characters in all conditions together, not {size}"
+        issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_CONDITIONS))
+    if issues:
+        raise Invalid(issues)
+    return rules
+
+
+def _operands(condition: Any, operator: str = "$eq") -> Iterator[tuple[str, str]]:
+    """Every text in a condition, with the operator it stands under."""
+    if isinstance(condition, Mapping):
+        for key, value in condition.items():
+            yield from _operands(value, key if key.startswith("$") else "$eq")
+    elif isinstance(condition, list | tuple):
+        for value in condition:
+            yield from _operands(value, operator)
+    else:
+        yield operator, condition
 
 
 def to_object(rule: Rule) -> dict[str, Any]:

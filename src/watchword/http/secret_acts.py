@@ -44,7 +44,10 @@ async def every(ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bo
             tag_slugs=query.slugs, metadata=query.pairs, must_exist=must_exist,
         ),
     )  # fmt: skip
-    return wire.ListReply(secrets=wire.SecretOut.every(found.secrets), imports=wire.GroupOut.every(found.imports) if with_imports else None)
+    return wire.ListReply(
+        secrets=await wire.SecretOut.in_pieces(found.secrets),
+        imports=await wire.GroupOut.in_pieces(found.imports) if with_imports else None,
+    )
 
 
 async def create(ctx: Ctx, name: str, body: wire.CreateBody) -> wire.SecretReply:

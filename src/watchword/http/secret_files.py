@@ -62,7 +62,7 @@ class ImportReply(Out, frozen=True, kw_only=True):
 async def import_secrets(ctx: Ctx, project_id: str, body: ImportBody) -> ImportReply:
     """Import the secrets of a file into a folder; with `dryRun`, only say what that would change."""
     target = await wire.target_of(ctx, msgspec.structs.replace(body, project_id=project_id))
-    items = transfer.read(body.format, body.content)
+    items = await transfer.read(body.format, body.content)
     done = await transfer.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
     return ImportReply(
         created=done.created,

@@ -152,7 +152,7 @@ async def list_imported_secrets(ctx: Ctx, query: Where) -> GroupsReply:
     """List what the imports of a folder bring in, with references filled in."""
     target = await query.target(ctx)
     wanted = reading.Every(project_id=target.project_id, environment=target.environment, path=target.path, expand=True)
-    return GroupsReply(secrets=wire.GroupOut.every(await reading.imported(ctx, wanted)))
+    return GroupsReply(secrets=await wire.GroupOut.in_pieces(await reading.imported(ctx, wanted)))
 
 
 async def resync_import(ctx: Ctx, import_id: str, body: Where) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from watchword.services.secrets.reading import Group
 from watchword.services.secrets.views import OpenShelf, SecretView
 from watchword.services.secrets.writing import UNSET, Change, New, Target, Unset
 from watchword.services.times import iso
+from watchword.services.turns import Turns
 
 Kind = Literal["shared", "personal"]
 Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
@@ -28,6 +29,7 @@ Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: 
 Ids = Annotated[list[str], msgspec.Meta(max_length=100)]
 
 
+_PIECE = 250  # secrets that are written in one piece
 _VALUE = secrets.token_hex(16)  # stands for a value while the rest is written; nobody can have named a secret like it
 _QUOTED = f'"{_VALUE}"'.encode()
 _BETWEEN = b"\x7f"  # hardly ever in a value
@@ -108,6 +110,18 @@ class SecretOut(Out, frozen=True, kw_only=True):
         return found
 
     @classmethod
+    async def in_pieces(cls, views: Sequence[SecretView] | OpenShelf, *, in_group: bool = False) -> Sequence["SecretOut"]:
+        """The same for a list that may be long: between two pieces others have their turn."""
+        if isinstance(views, OpenShelf) or len(views) <= _PIECE:
+            return cls.every(views, in_group=in_group)
+        turns, parts = Turns(), list[bytes]()
+        for start in range(0, len(views), _PIECE):
+            parts.append(encode(cls.every(views[start : start + _PIECE], in_group=in_group))[1:-1])
+            await turns.give()
+        whole: Sequence[Any] = msgspec.Raw(b"[" + b",".join(parts) + b"]")
+        return whole
+
+    @classmethod
     def _on(cls, shelf: OpenShelf) -> Sequence["SecretOut"]:
         around: tuple[bytes, ...] | None = shelf.made.get(shelf.at)
         if around is None:
@@ -166,16 +180,16 @@ class GroupOut(Out, frozen=True, kw_only=True):
     secrets: Sequence[SecretOut]
 
     @classmethod
-    def every(cls, groups: Iterable[Group]) -> list["GroupOut"]:
-        return [cls.of(group) for group in groups]
+    async def in_pieces(cls, groups: Iterable[Group]) -> list["GroupOut"]:
+        return [cls.of(group, await SecretOut.in_pieces(group.secrets, in_group=True)) for group in groups]
 
     @classmethod
-    def of(cls, group: Group) -> "GroupOut":
+    def of(cls, group: Group, secrets: Sequence[SecretOut]) -> "GroupOut":
         environment, folder = group.place.environment, group.place.folder
         return cls(
             secret_path=folder.path, environment=environment.slug, folder_id=folder.id,
             environment_info={"id": environment.id, "name": environment.name, "slug": environment.slug},
-            secrets=SecretOut.every(group.secrets, in_group=True),
+            secrets=secrets,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from watchword.domain.access import Rule, parse_rules, to_objects
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.model.access import Membership, Privilege
+from watchword.domain.rules import new_rules
 from watchword.services.access import enter_project, project, require_actor
 from watchword.services.boundaries import require_over_holder, require_privilege
 from watchword.services.context import Ctx, Scope
@@ -83,7 +84,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Given:
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
     slug = _slug(given.slug) if given.slug else ctx.house.entropy(32).hex()[: given.random_length]
-    rules, window = parse_rules("project", given.permissions), given.window.checked()
+    rules, window = new_rules("project", given.permissions), given.window.checked()
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, given.identity_id)
         await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
@@ -125,7 +126,7 @@ async def update_by_id(ctx: Ctx, privilege_id: str, given: Update) -> Given:
 
 
 def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
-    rules = None if given.permissions is None else parse_rules("project", given.permissions)
+    rules = None if given.permissions is None else new_rules("project", given.permissions)
     changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
     if given.slug is not None:
         changes["slug"] = _slug(given.slug)

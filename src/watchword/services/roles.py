@@ -12,6 +12,7 @@ from watchword.domain.access import BUILT_IN, BuiltInRole, Rule, built_in, parse
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.model.access import Membership, Role
+from watchword.domain.rules import new_rules
 from watchword.services.access import ProjectScope, enter_org, enter_project, organization, require_actor
 from watchword.services.boundaries import require_within
 from watchword.services.context import Ctx, Scope
@@ -22,7 +23,7 @@ from watchword.store.engine import AlreadyThere, StillNeeded, Tx
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 Description = Annotated[str, msgspec.Meta(max_length=1000, extra={"trim": True})]
-Rules = Annotated[list[Any], msgspec.Meta(max_length=1000)]  # objects or packed arrays, read by `parse_rules`
+Rules = Annotated[list[Any], msgspec.Meta(max_length=1000)]  # objects or packed arrays, read by `new_rules`
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Role:
     """A new custom role within the caller's own rights."""
     scope = await enter(ctx, where)
     ctx.require(scope, "create", "role")
-    slug, rules = checked_slug(scope, given.slug), parse_rules(kind_of(scope), given.permissions)
+    slug, rules = checked_slug(scope, given.slug), new_rules(kind_of(scope), given.permissions)
     role = Role(
         id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, slug=slug, name=given.name, description=given.description,
         permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now,
@@ -81,7 +82,7 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
         changes["slug"] = checked_slug(scope, given.slug)
     if given.description is not msgspec.UNSET:
         changes["description"] = given.description
-    rules = parse_rules(kind_of(scope), given.permissions) if given.permissions is not None else None
+    rules = new_rules(kind_of(scope), given.permissions) if given.permissions is not None else None
     if rules is not None:
         changes["permissions"] = tuple(to_objects(rules))
     async with ctx.unit() as tx:

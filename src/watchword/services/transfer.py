@@ -1,6 +1,8 @@
 """Secrets in and out as files: a folder exported, and a file imported after a look at what it would do."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import msgspec
@@ -17,6 +19,8 @@ from watchword.services.secrets.writing import Change, Target
 
 OnConflict = Literal["fail", "skip", "overwrite"]
 _TOLD = 20
+_SMALL_FILE = 32 * 1024  # characters; a larger file is written and read beside the event loop
+_FILES = ThreadPoolExecutor(1, "secret-files")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +44,10 @@ async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
         raise BadRequest(f"You may not read the values of {_some(hidden)}, so the file would not be whole")
     items = [Item(key, merged[key].value, merged[key].comment) for key in sorted(merged)]
     try:
-        return dump(format, items)
+        if sum(len(item.value) for item in items) + 64 * len(items) <= _SMALL_FILE:
+            return dump(format, items)
+        # Writing YAML takes a tenth of a millisecond for a line; a thread gives way every few milliseconds.
+        return await asyncio.get_running_loop().run_in_executor(_FILES, dump, format, items)
     except BadFile as error:
         raise BadRequest(str(error)) from None
 
@@ -49,10 +56,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
 
 
-def read(format: Format, text: str) -> tuple[Item, ...]:
+async def read(format: Format, text: str) -> tuple[Item, ...]:
     """The items of a file, names and values as they would be stored. Raises Invalid."""
     try:
-        found = load(format, text)
+        if len(text) <= _SMALL_FILE:
+            found = load(format, text)
+        else:
+            found = await asyncio.get_running_loop().run_in_executor(_FILES, load, format, text)
     except BadFile as error:
         raise Invalid.of("content", str(error)) from None
     if len(found) > MAX_IN_FOLDER:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from watchword.domain.model.projects import Environment, Folder, Tag
 from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
@@ -21,6 +21,12 @@ _s, _v, _f, _e, _t = schema.secrets, schema.secret_versions, schema.folders, sch
 _columns = SECRETS.columns
 
 _IN_FOLDERS = prepare(select(*_columns).where(any_of(_s.c.folder_id, "of")).order_by(_s.c.key, _s.c.id))
+_IN_FOLDER_AFTER = prepare(
+    select(*_columns)
+    .where(_s.c.folder_id == bindparam("of"), tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")))
+    .order_by(_s.c.key, _s.c.id)
+    .limit(bindparam("most"))
+)
 _WEIGHTS = prepare(
     select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value))).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id)
 )
@@ -70,6 +76,12 @@ class Weight(msgspec.Struct, frozen=True):
 async def in_folders(tx: Tx, folder_ids: Collection[str]) -> list[StoredSecret]:
     """Everything in these folders, shared and personal, by key."""
     return SECRETS.every(await tx.all(_IN_FOLDERS, of=list(folder_ids)))
+
+
+async def in_folder_after(tx: Tx, folder_id: str, last: StoredSecret | None, most: int) -> list[StoredSecret]:
+    """The next ones in a folder after `last`, shared and personal, by key."""
+    key, id = ("", "") if last is None else (last.key, last.id)
+    return SECRETS.every(await tx.all(_IN_FOLDER_AFTER, of=folder_id, key=key, id=id, most=most))
 
 
 async def weights(tx: Tx, folder_ids: Collection[str]) -> dict[str, Weight]:

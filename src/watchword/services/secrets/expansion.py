@@ -10,6 +10,7 @@ from watchword.services.keys import Sealer
 from watchword.services.places import Place
 from watchword.services.secrets import chains, rights, sealed, shelves
 from watchword.services.secrets.shelves import Held
+from watchword.services.turns import Turns
 
 Sources = dict[Address, Source | None]
 
@@ -27,7 +28,7 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
         if not asked:
             break
         resolved = await _resolve(ctx, scope, asked)
-        level = []
+        level, turns = [], Turns()
         for address, referrer in asked.items():
             hit = resolved.get(address)
             if hit is None:
@@ -41,6 +42,7 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
             source = found.get(here) or Source(here, sealed.value_of(key, held.secret))
             found[address] = source
             level.append(source)
+            await turns.give()
     return found
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from watchword.domain.errors import Forbidden, NotFound
+from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.model.projects import Folder
 from watchword.domain.model.secrets import SecretVersion, StoredSecret
 from watchword.domain.references import Address, Expander, Source
@@ -19,10 +19,14 @@ from watchword.services.secrets import chains, expansion, rights, sealed, shelve
 from watchword.services.secrets.rights import Rights
 from watchword.services.secrets.shelves import Held, Shelf
 from watchword.services.secrets.views import OpenShelf, SecretView, look, look_at_all, look_at_every
+from watchword.services.turns import Turns
 from watchword.store import secrets, versions
 from watchword.store.engine import Tx
 
 Keeps = Callable[[Held], bool]
+MAX_FILLED: Final = 32 * 1024 * 1024  # characters of all values of one answer that had references: each may become 4 million
+_PIECE = 500  # secrets that are opened in one piece
+_HEAVY = 4_096  # weight of a folder that is opened in pieces: some megabytes
 
 
 class One(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,12 +192,18 @@ async def _expanded(ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[
     if not any(starts):
         return list(views)
     expander = Expander(await expansion.gather(ctx, scope, key, [start for start in starts if start]))
-    return [
-        view if start is None else msgspec.structs.replace(
-            view, value=expansion.filled(expander, start, on_one_line=bool(view.secret.skip_multiline_encoding))
-        )
-        for view, start in zip(views, starts, strict=True)
-    ]  # fmt: skip
+    turns, found, size = Turns(), list[SecretView](), 0
+    for view, start in zip(views, starts, strict=True):
+        if start is None:
+            found.append(view)
+            continue
+        value = expansion.filled(expander, start, on_one_line=bool(view.secret.skip_multiline_encoding))
+        size += len(value)
+        if size > MAX_FILLED:
+            raise BadRequest(f"With their references filled in, these secrets are more than {MAX_FILLED} characters: read them by name")
+        found.append(msgspec.structs.replace(view, value=value))
+        await turns.give()
+    return found
 
 
 def _source(view: SecretView) -> Source:
@@ -212,10 +222,11 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
             raise NotFound(f"There is no folder {path[:256]!r} in environment {wanted.environment[:64]!r}")
         return Listed(())
     there = [place, *await _below(ctx, place)] if wanted.recursive else [place]
-    there = [at for at in there if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none]
+    there = await _admitted(scope, there)
     held = await shelves.everything(ctx, scope.project.id, [at.folder.id for at in there])
     key = await sealed.sealer(ctx, scope.project.id)
-    seen = [_of_folder(ctx, scope, key, at, held[at.folder.id], wanted, is_asked=at is place) for at in there]
+    turns = Turns()
+    seen = [await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there]
     views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
     groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
     if wanted.expand and wanted.show and (groups or not isinstance(views, OpenShelf) or views.has(b"${")):
@@ -227,6 +238,37 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
     return Listed(views, groups)
 
 
+async def _admitted(scope: ProjectScope, there: Sequence[Place]) -> list[Place]:
+    """The folders in which the caller may see something."""
+    turns, found = Turns(), list[Place]()
+    for at in there:
+        if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none:
+            found.append(at)
+        await turns.give()
+    return found
+
+
+async def _passing(items: Iterable[Held], asked: Rights, turns: Turns) -> list[bool]:
+    """The answer for each, in pieces: a list of many secrets under many rules is long work."""
+    answers: list[bool] = []
+    for number, item in enumerate(items, 1):
+        answers.append(asked(item))
+        if not number % asked.between:
+            await turns.give()
+    return answers
+
+
+async def _look(key: Sealer, items: Sequence[Held], at: Place, turns: Turns, *, show: bool) -> Sequence[SecretView]:
+    """`look_at_every` in pieces."""
+    if len(items) <= _PIECE:
+        return look_at_every(key, items, at, show=show)
+    views: list[SecretView] = []
+    for start in range(0, len(items), _PIECE):
+        views += look_at_every(key, items[start : start + _PIECE], at, show=show)
+        await turns.give()
+    return views
+
+
 async def _below(ctx: Ctx, place: Place) -> list[Place]:
     async def load(tx: Tx) -> tuple[list[Folder], tuple[str, ...]]:
         return await descendants(tx, place.folder), (versions.tree(place.folder.project_id),)
@@ -235,27 +277,28 @@ async def _below(ctx: Ctx, place: Place) -> list[Place]:
     return [Place(environment=place.environment, folder=folder) for folder in found]
 
 
-def _of_folder(
-    ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, *, is_asked: bool
+async def _of_folder(
+    ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, turns: Turns, *, is_asked: bool
 ) -> Sequence[SecretView] | OpenShelf:
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
     there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
-    if not describes.all:
-        there = filter(describes, there)
-    if keeps is not None:
-        there = filter(keeps, there)
+    await turns.give()
     there = list(there)
-    shows = [reads(seen) for seen in there] if wanted.show and not reads.all else [wanted.show] * len(there)
+    if not describes.all:
+        there = list(compress(there, await _passing(there, describes, turns)))
+    if keeps is not None:
+        there = list(filter(keeps, there))
+    shows = await _passing(there, reads, turns) if wanted.show and not reads.all else [wanted.show] * len(there)
     if wanted.show and all(shows):
-        is_everything = not mine and len(there) == len(shelf.shared)
-        return look_at_all(key, shelf, at) if is_everything else look_at_every(key, there, at, show=True)
+        is_everything = not mine and len(there) == len(shelf.shared) and shelf.weight < _HEAVY
+        return look_at_all(key, shelf, at) if is_everything else await _look(key, there, at, turns, show=True)
     if not wanted.show:
-        return look_at_every(key, there, at, show=False)
+        return await _look(key, there, at, turns, show=False)
     # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
-    opened = iter(look_at_every(key, list(compress(there, shows)), at, show=True))
+    opened = iter(await _look(key, list(compress(there, shows)), at, turns, show=True))
     return [next(opened) if show else look(key, seen, at, show=False) for seen, show in zip(there, shows, strict=True) if show or is_asked]
 
 
@@ -297,20 +340,23 @@ async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Pl
     held = await shelves.everything(ctx, scope.project.id, {at.folder.id for _, way in ways for at in way})
     groups, action = [], rights.READ if wanted.show else rights.DESCRIBE
     for shown, way in ways:
-        views = list(_through(scope, key, way, held, wanted))
+        views = await _through(scope, key, way, held, wanted)
         if views or rights.some(scope, action, shown):
             groups.append(Group(shown, views))
     return groups
 
 
-def _through(scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every) -> Iterable[SecretView]:
+async def _through(scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every) -> list[SecretView]:
     keeps, names = _filter(wanted), set[str]()
+    turns, views = Turns(), list[SecretView]()
     for at in way:
         sees = _imports(scope, at, show=wanted.show)
         for item in held[at.folder.id].every():
             if item.secret.key not in names and sees(item) and (keeps is None or keeps(item)):
                 names.add(item.secret.key)
-                yield look(key, item, at, show=wanted.show, is_imported=True)
+                views.append(look(key, item, at, show=wanted.show, is_imported=True))
+            await turns.give()
+    return views
 
 
 async def _expand_all(

@@ -11,6 +11,7 @@ from watchword.services.paging import Page
 from watchword.services.places import environment, normal_path
 from watchword.services.secrets import chains, rights, sealed, shelves
 from watchword.services.secrets.views import SecretView, look
+from watchword.services.turns import Turns
 from watchword.store import secrets
 
 MOST = 10_000
@@ -39,7 +40,13 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
         return Page((), 0)
     query = secrets.Query(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
     async with ctx.view() as tx:
-        found = [one for one in await secrets.search(tx, query, MOST) if _may_know(scope, where.slug, one, labels)]
+        matches = await secrets.search(tx, query, MOST)
+    turns, found = Turns(), list[secrets.Match]()
+    for one in matches:
+        if _may_know(scope, where.slug, one, labels):
+            found.append(one)
+        await turns.give()
+    async with ctx.view() as tx:
         page = found[wanted.offset : wanted.offset + wanted.limit]
         rows = {row.id: row for row in await secrets.by_ids(tx, [one.id for one in page])}
     at = await chains.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})

@@ -14,6 +14,7 @@ from watchword.domain.model.projects import Tag
 from watchword.domain.model.secrets import SecretMetadata, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.places import Place
+from watchword.services.turns import Turns
 from watchword.store import secrets, versions
 from watchword.store.cache import LoadEach
 from watchword.store.engine import Tx
@@ -24,6 +25,9 @@ WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request load
 LISTED_BYTES: Final = 16 * 1024 * 1024  # the same of those that are too large for that: more is read from the database for each list
 KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
 MAX_LISTED: Final = 256 * 1024 * 1024
+PIECE_COUNT: Final = 1_000  # secrets that are read in one piece; between two of them others have their turn
+PIECE_BYTES: Final = 4 * 1024 * 1024
+_PIECE_FOLDERS: Final = 32  # folders that are weighed in one piece
 
 
 class Held(msgspec.Struct, eq=False, gc=False):
@@ -123,27 +127,62 @@ async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dic
 
 
 async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
-    whole, room = [], WHOLE_TOGETHER
+    whole: dict[str, secrets.Weight] = {}
+    room = WHOLE_TOGETHER
     found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
-    for folder_id, weight in (await secrets.weights(tx, folder_ids)).items():
+    for folder_id, weight in (await _weights(tx, folder_ids)).items():
         if weight.count > WHOLE_COUNT or weight.size > WHOLE_BYTES:
             found[folder_id] = Shelf(is_whole=False), (versions.folder(folder_id),)
         elif weight.size > room:
             found[folder_id] = Shelf(is_whole=False), ()  # too much for this request only, so nothing is kept of it
         else:
-            whole.append(folder_id)
+            whole[folder_id] = weight
             room -= weight.size
     return found | (await _read(tx, project_id, whole) if whole else {})
 
 
-async def _read(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
-    rows = await secrets.in_folders(tx, folder_ids)
+async def _weights(tx: Tx, folder_ids: Sequence[str]) -> dict[str, secrets.Weight]:
+    if len(folder_ids) <= _PIECE_FOLDERS:
+        return await secrets.weights(tx, folder_ids)
+    turns, found = Turns(), dict[str, secrets.Weight]()
+    for start in range(0, len(folder_ids), _PIECE_FOLDERS):
+        found |= await secrets.weights(tx, folder_ids[start : start + _PIECE_FOLDERS])
+        await turns.give()
+    return found
+
+
+async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> list[StoredSecret]:
+    """All that is in these folders: small ones together, a large one in pieces."""
+    if sum(weight.count for weight in weights.values()) <= PIECE_COUNT and sum(weight.size for weight in weights.values()) <= PIECE_BYTES:
+        return await secrets.in_folders(tx, list(weights))
+    rows: list[StoredSecret] = []
+    for folder_id, weight in weights.items():
+        if not weight.count:
+            continue
+        most = max(1, min(PIECE_COUNT, PIECE_BYTES * weight.count // max(1, weight.size)))
+        last: StoredSecret | None = None
+        while True:
+            some = await secrets.in_folder_after(tx, folder_id, last, most)
+            rows += some
+            await turns.give()
+            if len(some) < most:
+                break
+            last = some[-1]
+    return rows
+
+
+async def _read(tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
+    turns = Turns()
+    rows = await _rows(tx, weights, turns)
     labels = await _labels(tx, project_id, rows)
-    by_folder: dict[str, list[Held]] = {id: [] for id in folder_ids}
-    for row in rows:
+    by_folder: dict[str, list[Held]] = {id: [] for id in weights}
+    for number, row in enumerate(rows):
         by_folder[row.folder_id].append(held(row, labels))
+        if not number % 256:
+            await turns.give()
     found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
     for folder_id, items in by_folder.items():
+        await turns.give()
         has_tags = any(item.secret.tag_ids for item in items)
         own = versions.folder(folder_id)
         found[folder_id] = (_shelf(items), (own, versions.tree(project_id)) if has_tags else (own,))
@@ -210,11 +249,11 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
     large = [folder_id for folder_id, there in found.items() if not there.is_whole]
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
-        weights = await secrets.weights(tx, [key[1] for key in keys])
+        weights = await _weights(tx, [key[1] for key in keys])
         together = sum(weight.size for weight in weights.values())
         if together > MAX_LISTED:
             raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
-        read = await _read(tx, project_id, list(weights))
+        read = await _read(tx, project_id, weights)
         return {("listed", id): (shelf, families if together <= LISTED_BYTES else ()) for id, (shelf, families) in read.items()}
 
     if large:
