@@ -27,6 +27,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 8080
+    socket: Path | None = None
+    socket_mode: str = "660"
+    head_timeout: int = 10
+    body_timeout: int = 30
+    max_connections: int = 10_000
     data_dir: Path = Path("./data")
     database_url: Secret | None = None
     root_key: Secret | None = None
@@ -117,6 +122,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def _mode(text: str) -> str:
+    if len(text) not in (3, 4) or not set(text) <= set("01234567") or not 0o600 <= int(text, 8) <= 0o777:
+        raise ValueError("a mode in octal from 600 to 777, such as 660")
+    return text
+
+
 def _header(text: str) -> str:
     return _one_of("x-forwarded-for", "forwarded")(text.lower())
 
@@ -195,6 +206,11 @@ def decode_root_key(text: str) -> bytes:
 OPTIONS: tuple[Option, ...] = (
     Option("host", str, "Address to listen on."),
     Option("port", _within(0, 65535), "Port to listen on; 0 takes a free one."),
+    Option("socket", Path, "A socket in the file system to listen on, instead of an address and a port."),
+    Option("socket_mode", _mode, "Who may connect to that socket: its mode in octal."),
+    Option("head_timeout", _within(1, 600), "Seconds that the head of a request may take to come."),
+    Option("body_timeout", _within(1, 600), "Seconds that the body of a request may take to come, and one more for each 64 KiB of it."),
+    Option("max_connections", _within(16, 1_000_000), "Connections that one process takes at a time."),
     Option("data_dir", Path, "Folder of the embedded database and its root key."),
     Option("database_url", _database, "PostgreSQL to use instead of the embedded database: postgresql://…"),
     Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from watchword.cli.connection import Connection, Gathered, Whole
+from watchword.cli.connection import Connection, Gathered, Limits, Whole
 
 
 class Wire(asyncio.Transport):
@@ -24,6 +24,13 @@ class Wire(asyncio.Transport):
         self.sent: list[bytes] = []
         self.closed_after = -1
         self.is_paused = False
+        self.unread = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def abort(self) -> None:
+        self.closed_after = len(self.sent)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent.append(bytes(data))
@@ -396,12 +403,181 @@ async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
     connection.timeout_keep_alive_handler()
     in_use = (connection.watches[2:], talk.wire.is_closing())
     await talk.say(b"/c HTTP/1.1\r\n\r\n")
-    watches_again = connection.watches[2:]
     assert connection._idle_since is not None
     connection._idle_since -= 51
     connection.timeout_keep_alive_handler()
 
-    assert ([50], 1, ([], False), [50], True) == (one_timer, len(looks_again), in_use, watches_again, talk.wire.is_closing())
+    assert ([10], 1, 1, False, True) == (one_timer, len(looks_again), len(in_use[0]), in_use[1], talk.wire.is_closing())
     assert 0 < looks_again[0] <= 50
+    assert 0 < in_use[0][0] <= 10
     connection.connection_lost(None)
     assert connection.timeout_keep_alive_task is None
+
+
+class Late(Watched):
+    """One whose times are set by the test."""
+
+    def passes(self, seconds: float) -> None:
+        """As if so much time had gone by."""
+        if self._began is not None:
+            self._began -= seconds
+        if self._idle_since is not None:
+            self._idle_since -= seconds
+        self.timeout_keep_alive_handler()
+
+
+def late(app: Any = None) -> tuple[Talk, Late]:
+    talk = Talk(Late, app or Echo())
+    assert isinstance(talk.protocol, Late)
+    return talk, talk.protocol
+
+
+BODY = request("/a", method="POST", body=b"hello")
+
+
+@pytest.mark.parametrize(
+    ("said", "just_in_time", "too_late"),
+    [
+        ((b"GET /a HTT",), 9, 2),
+        ((request("/a"), b"GET /a HTT"), 9, 2),
+        ((BODY[:-2],), 29, 2),
+        ((BODY.replace(b"/a", b"/a%20b")[:-2],), 29, 2),
+        ((request("/a", "Expect: 100-continue", "Content-Length: 5", method="POST"), b"he"), 29, 2),
+        ((request("/a", "Transfer-Encoding: chunked", method="POST"), b"3\r\nabc\r\n"), 29, 2),
+        ((request("/a", method="POST", body=bytes(10 * 65536))[:-2],), 38, 3),
+    ],
+)
+async def test_what_does_not_come_whole_in_time_is_told_so_and_ended(said: Sequence[bytes], just_in_time: float, too_late: float) -> None:
+    talk, connection = late()
+    await talk.say(*said)
+
+    connection.passes(just_in_time)
+    waited = talk.wire.is_closing()
+    connection.passes(too_late)
+    await talk.turns()
+
+    assert (False, True) == (waited, talk.wire.is_closing())
+    assert talk.heard.rpartition(b"HTTP/1.1 ")[2].startswith(b"408 ")
+    assert talk.heard.count(b"HTTP/1.1 408") == 1
+    assert set() == talk.state.tasks
+
+
+async def test_who_says_nothing_at_all_is_not_waited_for_longer_than_for_a_head() -> None:
+    for said in ((), (b"\r\n",)):
+        talk, connection = late()
+        await talk.say(*said)
+        connection.passes(4)
+        waited = talk.wire.is_closing()
+        connection.passes(7)
+
+        assert (False, True, b"") == (waited, talk.wire.is_closing(), talk.heard)
+
+
+async def test_a_request_behind_another_is_not_late_while_that_one_is_answered() -> None:
+    class Held(Echo):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await free.wait()
+            await super().__call__(scope, receive, send)
+
+    free = asyncio.Event()
+    talk, connection = late(Held())
+    await talk.say(request("/a") + BODY[:20])
+    connection.passes(100)
+    connection.passes(100)
+    free.set()
+    await talk.say(BODY[20:])
+
+    assert [True, 2] == [not talk.wire.is_closing(), talk.heard.count(b"HTTP/1.1 200")]
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
+    talk, connection = late()
+    await talk.say(request("/a"))
+    closed = []
+    for unread in (100, 50, 50):
+        talk.wire.unread = unread
+        connection.timeout_keep_alive_handler()
+        closed.append(talk.wire.is_closing())
+
+    assert [False, False, True] == closed
+
+
+async def test_a_head_without_end_is_refused() -> None:
+    talk, _ = late()
+    await talk.say(b"GET /a HTTP/1.1\r\n")
+    for _i in range(30):
+        if not talk.wire.is_closing():
+            await talk.say(b"x-more: " + b"a" * 8000 + b"\r\n")
+
+    assert talk.heard.startswith(b"HTTP/1.1 431 ")
+    assert talk.wire.is_closing()
+
+
+async def test_no_more_connections_are_taken_than_the_settings_say() -> None:
+    class Few(Connection):
+        limits = Limits(connections=0)
+
+    talk = Talk(Few, Echo())
+
+    assert talk.heard.startswith(b"HTTP/1.1 503 ")
+    assert talk.wire.is_closing()
+
+
+async def test_trailers_are_no_headers() -> None:
+    app = Echo()
+    for path in ("/a", "/a%20b"):
+        talk = Talk(Connection, app)
+        chunked = request(path, "Transfer-Encoding: chunked", "X-Forwarded-For: 1.1.1.1", method="POST")
+        await talk.say(chunked + b"3\r\nabc\r\n0\r\nX-Forwarded-For: 9.9.9.9\r\nAuthorization: Bearer x\r\n\r\n")
+        assert b"HTTP/1.1 200" in talk.heard
+
+    assert 2 == len(app.seen)
+    for _, headers, body in app.seen:
+        assert [(b"host", b"here"), (b"transfer-encoding", b"chunked"), (b"x-forwarded-for", b"1.1.1.1")] == headers
+        assert body == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        ("http://there/a?b=c", "/a", b"b=c", b"there"),
+        ("HTTP://there:80", "/", b"", b"there:80"),
+        ("https://there?b", "/", b"b", b"there"),
+        ("http://u@there/", "/", b"", b"u@there"),
+    ],
+)
+async def test_a_whole_url_stands_for_its_path_and_its_host_for_the_header(target: str, path: str, query: bytes, host: bytes) -> None:
+    app = Echo()
+    talk = Talk(Connection, app)
+    await talk.say(request(target))
+
+    [(scope, headers, _)] = app.seen
+    assert (path, query, [(b"host", host)]) == (scope["path"], scope["query_string"], headers)
+
+
+async def test_an_address_of_the_old_family_is_written_as_one() -> None:
+    class Mapped(Wire):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return ("::ffff:127.0.0.1", 4000) if name == "peername" else default
+
+    talk = Talk(Connection, Echo())
+    talk.protocol.connection_made(Mapped())
+
+    assert ("127.0.0.1", 4000) == talk.protocol.client
+
+
+async def test_when_the_server_ends_what_is_under_way_has_a_moment_to_come_whole() -> None:
+    head, body, comes = Talk(Connection, Echo()), Talk(Connection, Echo()), Talk(Connection, Echo())
+    await head.say(b"GET /a HT")
+    await body.say(BODY[:-2])
+    await comes.say(b"GET /a HT")
+    for talk in (head, body, comes):
+        talk.protocol.shutdown()
+    await comes.say(b"TP/1.1\r\nHost: here\r\n\r\n")
+    for talk in (head, body, comes):
+        assert isinstance(talk.protocol, Connection)
+        talk.protocol._give_up()
+        await talk.turns()
+
+    assert [b"408", b"408", b"200"] == [talk.heard[9:12] for talk in (head, body, comes)]
+    assert all(talk.wire.is_closing() and b"connection: close" in talk.heard for talk in (head, body, comes))

@@ -28,7 +28,8 @@ def check(settings: Settings) -> None:
     Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, and whether the
     address can be listened on (beside a running server that is a fault, too). Nothing is made or changed.
     """
-    ready_to_start(settings).close()
+    with ready_to_start(settings):
+        pass
     rows = [(option, shown(option, settings), source(option, settings)) for option in OPTIONS]
     data = {"settings": {option.name: {"value": value, "from": origin, "variable": option.variable} for option, value, origin in rows}}
     say(data, lambda console: _table(console, rows))

@@ -1,5 +1,9 @@
-"""Connections as uvicorn serves them, with three things added: a short way for what comes and goes whole, answers in one
-write, and the client's certificates.
+"""Connections as uvicorn serves them, with four things added: a short way for what comes and goes whole, answers in one
+write, deadlines, and the client's certificates.
+
+    nothing heard    ──head_timeout──> closed           an answer sent  ──5 s of silence──> closed
+    a head under way ──head_timeout──> 408              a body under way ──body_timeout and what it earned──> 408
+    an answer that nobody reads for 30 s ──> cut        the server ends: what is under way has a second to come whole
 """
 
 import asyncio
@@ -7,8 +11,10 @@ import functools
 import logging
 import ssl
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -21,7 +27,46 @@ _PLAIN = frozenset((
 ))  # fmt: skip
 _STAYS = b"connection: keep-alive\r\n\r\n"
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
+_RATE = 64 * 1024  # bytes of a body that earn a second more to send the rest in
+_STUCK = 30.0  # seconds in which a client takes nothing of an answer
+_LAST = 1.0  # seconds that a request has to come whole when the server ends
+_MOST_HEAD = 96 * 1024  # bytes; the edge refuses what has more than its limits, which are lower
+_MAPPED = "::ffff:"  # of an IPv4 address that came to a socket for both families
 _log = logging.getLogger("watchword.serve")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a connection may take. Times are seconds."""
+
+    head: float = 10
+    body: float = 30
+    connections: int = 10_000  # at once, in this process
+
+
+def _refusal(status: int, name: str, message: str) -> bytes:
+    body = msgspec.json.encode({"statusCode": status, "message": message, "error": name})
+    head = (
+        b"content-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+    )  # fmt: skip
+    return b"".join((STATUS_LINE[status], head, b"retry-after: 1\r\n" if status == 503 else b"", b"\r\n", body))
+
+
+_TOO_LATE = _refusal(408, "RequestTimeout", "The request did not come whole in time: send it again")
+_TOO_MUCH = _refusal(431, "RequestHeaderFieldsTooLarge", "The head of the request is too large")
+_FULL = _refusal(503, "ServiceUnavailable", "The server has as many connections as it takes: try again in a moment")
+
+
+class _Nowhere:
+    """Where trailers go (RFC 9110 section 6.5.1): whoever appended one could otherwise write what stands for a header."""
+
+    def append(self, line: object) -> None:
+        """Forget it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+_NOWHERE: Any = _Nowhere()
 
 
 class _Turn:
@@ -187,15 +232,63 @@ class Connection(HttpToolsProtocol):
     is large. One timer watches over an idle connection instead of a new one after each answer.
     """
 
+    limits = Limits()
+
     _idle_since: float | None = None
+    _began: float | None = None  # when what is under way began to come
+    _is_coming = False  # whether a request is here in part
+    _is_in_body = False  # and its head is whole
+    _is_ending = False  # whether the server is
+    _size = 0  # bytes of its head, then of its body
+    _unread = -1  # bytes of answers that the client has not taken, when last looked at
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the gathering transport between uvicorn and the real one."""
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
         self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
+        if self.client is not None and self.client[0].startswith(_MAPPED) and "." in self.client[0]:
+            self.client = (self.client[0].removeprefix(_MAPPED), self.client[1])
+        if len(self.connections) > self.limits.connections:
+            self._refuse(_FULL)
+            return
+        self._idle_since = self.loop.time() + self.limits.head - self.timeout_keep_alive
+        self._watch(min(self.limits.head, self.limits.body, self.timeout_keep_alive))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; what is not whole by then is watched."""
+        super().data_received(data)
+        if not self._is_coming or self.transport.is_closing():
+            return
+        if self._began is None:
+            self._began, self._size = self.loop.time(), 0
+        self._size += len(data)
+        if not self._is_in_body and self._size > _MOST_HEAD:
+            self._refuse(_TOO_MUCH)
+
+    def on_message_begin(self) -> None:
+        """A request begins to come."""
+        super().on_message_begin()
+        self._is_coming = True
+
+    def _refuse(self, answer: bytes) -> None:
+        """End the connection, with an answer to the request that is coming."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if self.pipeline or not self._is_in_body:
+                # An earlier request is under way. It is answered, and nothing after it.
+                cycle.keep_alive = False
+                self.flow.pause_reading()
+                return
+            cycle.disconnected = True  # whoever waits for the rest learns that there is none
+            cycle.message_event.set()
+        if not self.transport.is_closing():
+            if cycle is None or cycle.response_complete or not cycle.response_started:
+                self.transport.write(answer)
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer too, and let go of the cycle: each refers to the other, and nobody should have to look for such rings."""
+        self._is_coming = False
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         self.cycle = None  # type: ignore[assignment]
@@ -203,6 +296,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the short way, if nothing about this request is odd."""
         parser, before = self.parser, self.cycle
+        self._is_in_body, self._began = True, None
+        if self.url[:1] != b"/":
+            self._make_relative()
         version = parser.get_http_version()
         path, _, query = self.url.partition(b"?")
         if (
@@ -211,7 +307,11 @@ class Connection(HttpToolsProtocol):
             or (before is not None and not before.response_complete)
         ):  # fmt: skip
             super().on_headers_complete()
+            self.headers = _NOWHERE
+            if self._is_ending:
+                self.cycle.keep_alive = False
             return
+        self.headers = _NOWHERE
         scope = self.scope
         scope["method"], scope["path"] = parser.get_method().decode("ascii"), path.decode("ascii")
         scope["raw_path"], scope["query_string"] = path, query
@@ -219,6 +319,31 @@ class Connection(HttpToolsProtocol):
         if version != "1.1":
             scope["http_version"] = version
             self.cycle.is_old = True
+
+    def _make_relative(self) -> None:
+        """Turn `http://host/path` into `/path`, and let that host stand for the header (RFC 9112 section 3.2.2)."""
+        scheme, found, rest = self.url.partition(b"://")
+        if not found or scheme.lower() not in (b"http", b"https"):
+            return
+        ends = [at for at in (rest.find(mark) for mark in (b"/", b"?", b"#")) if at >= 0]
+        host, rest = (rest[: min(ends)], rest[min(ends) :]) if ends else (rest, b"")
+        self.url = rest if rest[:1] == b"/" else b"/" + rest
+        # A request that names no host, or several, is refused as any other.
+        self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+
+    def shutdown(self) -> None:
+        """The server ends: close what is idle; what is under way is answered, if it comes whole within a second."""
+        self._is_ending = self._is_odd = True
+        if self._is_coming:
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.keep_alive = False
+            self.loop.call_later(_LAST, self._give_up)
+        else:
+            super().shutdown()
+
+    def _give_up(self) -> None:
+        if self._is_coming and not self.transport.is_closing():
+            self._refuse(_TOO_LATE)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body. A request that becomes large starts now, and takes the rest piece by piece."""
@@ -233,6 +358,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is here whole: start it, unless it was started before."""
+        self._is_coming = self._is_in_body = False
+        self._began = None
         cycle = self.cycle
         if type(cycle) is not Whole or cycle.is_begun:
             super().on_message_complete()
@@ -254,21 +381,56 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
+        if self._is_ending and not self._is_coming:
+            self.transport.close()
+        elif self.timeout_keep_alive_task is None:
             self._watch(self.timeout_keep_alive)
 
     def _watch(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close, if nothing came for long enough; otherwise look again when that could be so."""
+        """End what is late; otherwise look again when something could be."""
         self.timeout_keep_alive_task = None
-        if self._idle_since is not None:
-            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-            if left > 0:
-                self._watch(left)
-            else:
-                super().timeout_keep_alive_handler()
+        left = self._seconds_left(self.loop.time())
+        if left > 0:
+            self._watch(left)
+
+    def _seconds_left(self, now: float) -> float:
+        """The seconds until the connection must be looked at again; 0: it is over."""
+        soon = min(self.limits.head, self.limits.body, self.timeout_keep_alive)
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread == self._unread:
+            self.transport.abort()
+            return 0
+        self._unread = unread or -1
+        if unread:
+            return _STUCK
+        if self.transport.is_closing():
+            return _STUCK
+        if self._is_coming:
+            return self._left_to_come(now, soon)
+        if self._idle_since is None:
+            if self.cycle is not None and not self.cycle.response_complete:
+                return soon
+            self._idle_since = now  # what came was nothing
+        left = self._idle_since + self.timeout_keep_alive - now
+        if left > 0:
+            return left
+        super().timeout_keep_alive_handler()
+        return _STUCK
+
+    def _left_to_come(self, now: float, soon: float) -> float:
+        """The same for a request that is here in part."""
+        cycle = self.cycle
+        is_behind = self.pipeline or (not self._is_in_body and cycle is not None and not cycle.response_complete)
+        if self._began is None or is_behind:  # an earlier request is still being answered
+            self._began = now
+        until = self._began + (self.limits.body + self._size / _RATE if self._is_in_body else self.limits.head)
+        if until > now:
+            return min(until - now, max(soon, 0.05))
+        self._refuse(_TOO_LATE)
+        return _STUCK
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since = None  # the timer goes on, and finds that there is something to do

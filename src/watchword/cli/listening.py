@@ -1,8 +1,8 @@
-"""One server process: a socket, an event loop, and an end that drains.
+"""One server process: its sockets, an event loop, and an end that drains.
 
-SIGTERM or SIGINT: no new connections, requests under way are answered (for `shutdown_grace` seconds at most), the journal
-is written out, and only then does the process end. uvicorn would raise the signal again before our own parts are closed,
-so signals are ours.
+SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds at
+most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before our own
+parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew.
 """
 
 import asyncio
@@ -10,31 +10,54 @@ import contextlib
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from watchword.app import Server, house, opened
-from watchword.cli.connection import Connection, WithCertificate
+from watchword.app import Server, house, opened, start_logs
+from watchword.cli.connection import Connection, Limits, WithCertificate
 from watchword.services.house import House
 from watchword.settings import Settings, SettingsError
 
 BACKLOG = 2048
+_FILES = 256  # that a process opens besides its connections: databases, logs, calls to providers
 _log = logging.getLogger("watchword.serve")
 
 
-def bound(settings: Settings) -> socket.socket:
-    """The socket of the settings, bound. Raises SettingsError."""
+def bound(settings: Settings) -> list[socket.socket]:
+    """The sockets of the settings, bound: one for each address of the host, or the one in the file system. Raises SettingsError."""
+    if settings.socket is not None:
+        return [_in_files(settings.socket, int(settings.socket_mode, 8))]
+    where = f"{settings.host}:{settings.port}"
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise SettingsError([f"cannot listen on {settings.host}:{settings.port}: {why_not(error)}"]) from None
+        raise SettingsError([f"cannot listen on {where}: {why_not(error)}"]) from None
+    sockets: list[socket.socket] = []
+    faults: list[OSError] = []
+    port = settings.port
+    for family, address in dict.fromkeys((family, address[:2]) for family, _, _, _, address in found):
+        try:
+            # The address that stands for all of them takes both families, where the system can.
+            is_dual = address[0] == "::" and socket.has_dualstack_ipv6()
+            sockets.append(socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual))
+        except OSError as error:
+            faults.append(error)
+            continue
+        port = sockets[0].getsockname()[1]  # of all, where a free one was asked for
+    # A name may stand for an address of a family that this machine has not; a port that somebody else has is another thing.
+    if not sockets or any(fault.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) for fault in faults):
+        for one in sockets:
+            one.close()
+        raise SettingsError([f"cannot listen on {where}: {why_not(faults[0])}"])
+    return sockets
 
 
 def why_not(error: OSError) -> str:
@@ -49,17 +72,83 @@ def why_not(error: OSError) -> str:
     return advice.get(error.errno or 0, error.strerror or str(error))
 
 
-def url_of(settings: Settings, listener: socket.socket) -> str:
-    """The address of a socket as a client writes it."""
-    host, port = listener.getsockname()[:2]
+def _in_files(path: Path, mode: int) -> socket.socket:
+    """A socket in the file system. One that is left of a server which is gone is replaced; one that somebody listens on is not."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() or path.is_symlink():
+            _require_stale(path)
+            path.unlink()
+        before = os.umask(0o777 & ~mode)  # so that nobody gets in before the mode is set
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+        path.chmod(mode)
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise SettingsError([f"cannot listen on {path}: {why_not(error)}"]) from None
+    except SettingsError:
+        made.close()
+        raise
+    return made
+
+
+def _require_stale(path: Path) -> None:
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise SettingsError([f"cannot listen on {path}: there is a file that is no socket"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(2)
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            return
+        except OSError as error:
+            raise SettingsError([f"cannot listen on {path}: {why_not(error)}"]) from None
+    raise SettingsError([f"cannot listen on {path}: another server does"])
+
+
+@contextlib.contextmanager
+def held(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The sockets of the settings; at the end they are closed, and the one in the file system is removed. Raises SettingsError."""
+    sockets = bound(settings)
+    made = settings.socket.stat() if settings.socket else None
+    try:
+        yield sockets
+    finally:
+        for one in sockets:
+            one.close()
+        if settings.socket and made:
+            with contextlib.suppress(OSError):
+                now = settings.socket.lstat()
+                if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):  # not another server's by now
+                    settings.socket.unlink()
+
+
+def url_of(settings: Settings, listeners: Sequence[socket.socket]) -> str:
+    """The address of the first socket as a client writes it."""
+    if settings.socket is not None:
+        return f"unix:{settings.socket}"
+    host, port = listeners[0].getsockname()[:2]
     scheme = "https" if settings.tls_cert_file else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], listeners: Sequence[socket.socket]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._listeners = listeners
+
+    def end(self) -> None:
+        """Take no new connections from now on, and drain."""
+        if self.started:  # uvicorn would look at this a tenth of a second later
+            for server in self.servers:
+                server.close()
+            for listener in self._listeners:
+                listener.close()
+        self.handle_exit(signal.SIGTERM, None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,10 +159,31 @@ class _Server(uvicorn.Server):
         self._ready()
 
 
+def _most_connections(settings: Settings) -> int:
+    """How many connections this process takes: what the settings say, if it may open so many files."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return settings.max_connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + _FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return max(16, min(settings.max_connections, soft - _FILES))
+    return settings.max_connections
+
+
 def _config(settings: Settings, parts: House) -> uvicorn.Config:
     asks_for_certificates = settings.tls_client_ca_file is not None
+
+    class Limited(WithCertificate if asks_for_certificates else Connection):  # type: ignore[misc]
+        limits = Limits(head=settings.head_timeout, body=settings.body_timeout, connections=_most_connections(settings))
+
     return uvicorn.Config(
-        Server(parts), http=WithCertificate if asks_for_certificates else Connection, ws="none", lifespan="off", access_log=False,
+        Server(parts), http=Limited, ws="none", lifespan="off", access_log=False,
         log_config=None, timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
         ssl_certfile=settings.tls_cert_file, ssl_keyfile=settings.tls_key_file,
         ssl_ca_certs=str(settings.tls_client_ca_file) if asks_for_certificates else None,
@@ -93,8 +203,34 @@ def _stays_for_good() -> Iterator[None]:
         gc.enable()
 
 
-async def listen(settings: Settings, listener: socket.socket, ready: Callable[[House], Any], *, orphaned: int | None = None) -> None:
-    """Serve until told to stop, then drain. `orphaned`: a file that becomes readable when the parent is gone."""
+def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSLContext | None) -> None:
+    """Read the settings anew, and take over what a running server can: the log level, and the certificate that it shows.
+
+    What cannot be used is told in the log, and what was in force stays.
+    """
+    try:
+        now = again()
+        if context is not None and now.tls_cert_file and now.tls_key_file:
+            # Tried apart first: a certificate without its key would leave the server with neither.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(now.tls_cert_file, now.tls_key_file)
+            context.load_cert_chain(now.tls_cert_file, now.tls_key_file)
+            if settings.tls_client_ca_file and now.tls_client_ca_file:
+                context.load_verify_locations(now.tls_client_ca_file)
+    except (SettingsError, OSError) as error:
+        _log.error("the settings could not be read anew, and stay as they are", extra={"reason": str(error)})
+        return
+    start_logs(now)
+    _log.warning("log level and certificates were read anew; other settings need a restart", extra={"pid": os.getpid()})
+
+
+async def listen(
+    settings: Settings, listeners: Sequence[socket.socket], ready: Callable[[House], Any], *, again: Callable[[], Settings] | None = None,
+    orphaned: int | None = None,
+) -> None:  # fmt: skip
+    """Serve until told to stop, then drain.
+
+    `again` reads the settings anew, at SIGHUP. `orphaned`: a file that becomes readable when the parent is gone.
+    """
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_parts:
         with _stays_for_good():
@@ -102,12 +238,14 @@ async def listen(settings: Settings, listener: socket.socket, ready: Callable[[H
             told = ready(parts)
             if asyncio.iscoroutine(told):
                 told = await told
-            server = _Server(_config(settings, parts), told if callable(told) else lambda: None)
+            config = _config(settings, parts)
+            server = _Server(config, told if callable(told) else lambda: None, listeners)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.handle_exit, number, None)
+            loop.add_signal_handler(number, server.end)
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloaded(settings, again or (lambda: settings), config.ssl))
         if orphaned is not None:
-            loop.add_reader(orphaned, server.handle_exit, signal.SIGTERM, None)
-        await server.serve([listener])
+            loop.add_reader(orphaned, server.end)
+        await server.serve(list(listeners))
         _log.info("drained: every request under way was answered")
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +49,11 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
         return run
 
     return decorate
+
+
+def texts_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """What the parameters of a command say of settings."""
+    return {name.removeprefix("set_"): text for name, text in given.items() if name.startswith("set_") and text is not None}
 
 
 def settings_of(texts: dict[str, str]) -> Settings:

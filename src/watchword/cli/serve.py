@@ -1,6 +1,7 @@
 """`watchword serve`: run a server."""
 
 import asyncio
+import functools
 import logging
 import os
 import socket
@@ -18,7 +19,7 @@ from watchword import __version__
 from watchword.app import house, opened, start_logs
 from watchword.cli import listening
 from watchword.cli.bootstrap import made_up_password, make
-from watchword.cli.options import with_settings
+from watchword.cli.options import settings_of, texts_of, with_settings
 from watchword.cli.output import is_json, output_option
 from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
@@ -43,27 +44,29 @@ def serve(settings: Settings, with_login: bool) -> None:
     """
     start_logs(settings)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    with ready_to_start(settings) as listener:
+    context = click.get_current_context()
+    again = functools.partial(settings_of, texts_of(context.params if context else {}))
+    with ready_to_start(settings) as listeners:
         if settings.workers > 1:
-            _several(settings, listener, with_login=with_login)
+            _several(settings, listeners, again, with_login=with_login)
         else:
-            _one(settings, listener, with_login=with_login)
+            _one(settings, listeners, again, with_login=with_login)
 
 
-def _one(settings: Settings, listener: socket.socket, *, with_login: bool) -> None:
+def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], *, with_login: bool) -> None:
     async def ready(parts: House) -> Callable[[], None]:
         first = await _first_steps(parts, with_login=with_login)
-        return lambda: announce(settings, listener, first)
+        return lambda: announce(settings, listeners, first)
 
-    listening.run(listening.listen(settings, listener, ready))
+    listening.run(listening.listen(settings, listeners, ready, again=again))
 
 
-def _several(settings: Settings, listener: socket.socket, *, with_login: bool) -> None:
+def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], *, with_login: bool) -> None:
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
     first = asyncio.run(_prepared(settings, with_login=with_login))
-    code = Supervisor(settings, listener, lambda: announce(settings, listener, first)).run()
+    code = Supervisor(settings, listeners, again, lambda: announce(settings, listeners, first)).run()
     if code:
         raise Exit(code)
 
@@ -96,9 +99,9 @@ async def _login(parts: House) -> str | None:
     return password
 
 
-def announce(settings: Settings, listener: socket.socket, first: First) -> None:
+def announce(settings: Settings, listeners: list[socket.socket], first: First) -> None:
     """Say where the server is, once it answers, and how to begin with an instance that has no administrator."""
-    url = listening.url_of(settings, listener)
+    url = listening.url_of(settings, listeners)
     _log.info("listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__})
     if is_json():
         said: dict[str, Any] = {"address": url, "pid": os.getpid()}

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 from watchword.app import look, setting_faults
@@ -12,23 +13,23 @@ from watchword.cli import listening
 from watchword.settings import Settings, SettingsError
 
 
-def ready_to_start(settings: Settings) -> socket.socket:
-    """The socket to listen on, once TLS files, data directory, root key, database and address were found to be in order.
+@contextlib.contextmanager
+def ready_to_start(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The sockets to listen on, once TLS files, data directory, root key, database and address were found to be in order.
 
-    Nothing is made or changed. Raises SettingsError with every fault of the settings, Unusable, StoreDown, WrongRootKey.
+    Nothing else is made or changed. Raises SettingsError with every fault of the settings, Unusable, StoreDown, WrongRootKey.
     """
     faults = [*tls_faults(settings), *setting_faults(settings)]
-    with contextlib.ExitStack() as until_ready:
-        listener = None
+    with contextlib.ExitStack() as until_over:
+        listeners: list[socket.socket] = []
         try:
-            listener = until_ready.enter_context(listening.bound(settings))
+            listeners = until_over.enter_context(listening.held(settings))
         except SettingsError as error:
             faults += error.faults
-        if faults or listener is None:
+        if faults:
             raise SettingsError(faults)
         asyncio.run(look(settings, whole=True))
-        until_ready.pop_all()
-    return listener
+        yield listeners
 
 
 def tls_faults(settings: Settings) -> list[str]:

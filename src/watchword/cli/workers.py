@@ -2,7 +2,8 @@
 
     parent: binds the socket ──> starts N children, each with its own event loop, pools and caches
             a child dies     ──> another takes its place, after a second if it died young
-            SIGTERM, SIGINT  ──> every child drains; one that outlives the grace time is killed
+            SIGTERM, SIGINT  ──> the socket is closed and every child drains; one that outlives the grace time is killed
+            SIGHUP           ──> every child reads certificates and the log level anew
             parent dies      ──> every child notices and drains
 
 uvicorn's own supervisor loads the application inside its server, and ours has parts to open before and close after.
@@ -10,10 +11,11 @@ uvicorn's own supervisor loads the application inside its server, and ours has p
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
@@ -37,9 +39,9 @@ _spawn = multiprocessing.get_context("spawn")
 class Worker:
     """One child process."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings]) -> None:
         self.news, theirs = _spawn.Pipe(duplex=False)
-        self.process: Any = _spawn.Process(target=work, args=(settings, listener, theirs), name="watchword worker")
+        self.process: Any = _spawn.Process(target=work, args=(settings, listeners, again, theirs), name="watchword worker")
         self.process.start()
         theirs.close()
         self.began = time.monotonic()
@@ -50,7 +52,7 @@ class Worker:
         return time.monotonic() - self.began < _YOUNG
 
 
-def work(settings: Settings, listener: socket.socket, news: Connection) -> None:
+def work(settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], news: Connection) -> None:
     """A child: serve, and tell the parent when it does."""
     start_logs(settings)
     parent = multiprocessing.parent_process()
@@ -60,7 +62,7 @@ def work(settings: Settings, listener: socket.socket, news: Connection) -> None:
         return lambda: news.send(True)
 
     try:
-        listening.run(listening.listen(settings, listener, ready, orphaned=parent.sentinel if parent else None))
+        listening.run(listening.listen(settings, listeners, ready, again=again, orphaned=parent.sentinel if parent else None))
     except (SettingsError, WrongRootKey, Unusable) as error:
         _log.critical(str(error))
         raise SystemExit(_CODES[type(error)]) from None
@@ -72,9 +74,12 @@ def work(settings: Settings, listener: socket.socket, news: Connection) -> None:
 class Supervisor:
     """See the module docstring."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], ready: Callable[[], None]
+    ) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
+        self._again = again
         self._ready: Callable[[], None] | None = ready
         self._workers: list[Worker] = []
         self._stopping = False
@@ -83,7 +88,8 @@ class Supervisor:
         """Keep the children running until told to stop; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        self._workers = [Worker(self._settings, self._listener) for _ in range(self._settings.workers)]
+        signal.signal(signal.SIGHUP, self._reload)
+        self._workers = [Worker(self._settings, self._listeners, self._again) for _ in range(self._settings.workers)]
         while not self._stopping:
             wait([worker.process.sentinel for worker in self._workers] + [worker.news for worker in self._workers], timeout=0.5)
             self._hear()
@@ -97,6 +103,12 @@ class Supervisor:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._stopping = True
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for worker in self._workers:
+            if worker.process.is_alive():
+                os.kill(worker.process.pid, signal.SIGHUP)
 
     def _hear(self) -> None:
         for worker in self._workers:
@@ -120,10 +132,12 @@ class Supervisor:
             if worker.is_young:
                 time.sleep(1)
             worker.news.close()
-            self._workers[place] = Worker(self._settings, self._listener)
+            self._workers[place] = Worker(self._settings, self._listeners, self._again)
         return None
 
     def _end(self) -> None:
+        for listener in self._listeners:  # else callers would be let in, and heard by nobody
+            listener.close()
         for worker in self._workers:
             if worker.process.is_alive():
                 worker.process.terminate()
