@@ -96,9 +96,9 @@ async def test_a_signing_key_is_retired_once_all_it_signed_has_ended(any_api: Ap
     await rotation.stage(any_api.house, SIGNING)
     await rotation.activate(any_api.house, SIGNING)
 
-    early = await rotation.retire_signing_keys(any_api.house)
+    early = await rotation.retire_signing_keys(any_api.house, any_api.clock())
     any_api.clock.forward(92 * 86_400)
-    late = await rotation.retire_signing_keys(any_api.house)
+    late = await rotation.retire_signing_keys(any_api.house, any_api.clock())
 
     assert (0, 1) == (early, late)
     assert 1 == len(any_api.house.keys.jwks["keys"])

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.jose import audiences_of
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, no_risks, normal_list
@@ -56,6 +57,11 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         token, [_key(each) for each in config.public_keys], checks=checks, now=given.now,
         issuer=identity, audiences=comma_list(config.bound_audiences), max_life=config.max_assertion_seconds + SKEW,
     )  # fmt: skip
+    # Whoever else it is meant for could send it here in the machine's name: RFC 7523, as its update has it, allows one audience.
+    named = audiences_of(claims, checks)
+    checks.require(
+        len(named) == 1, "audience_several", "The token names several audiences: name one, this server", presented=list(named)[:10]
+    )
     subject, jti = claims.get("sub"), claims.get("jti")
     checks.require(
         subject == identity, "subject_mismatch", "The token's subject is not the identity", expected=identity, presented=str(subject)[:300]

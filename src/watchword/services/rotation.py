@@ -223,15 +223,15 @@ async def data_scopes(house: House, org_id: str | None = None, project_id: str |
     return found
 
 
-async def retire_signing_keys(house: House) -> int:
-    """Take earlier signing keys out of use once no token that they signed can be alive; how many."""
+async def retire_signing_keys(house: House, now: int) -> int:
+    """Take earlier signing keys out of use once no token that they signed can be alive; how many. `now` (ms): `upkeep.horizon`."""
     ctx = ctx_of(house)
     longest = max(house.settings.max_token_age, house.settings.session_ttl) * 1000 + _DAY
     async with ctx.unit() as tx:
         rows = await data_keys.of(tx, SIGNING)
         newest = max(row.version for row in rows if row.is_active)
         since = next(row.created_at for row in rows if row.version == newest)
-        old = [row for row in rows if row.is_active and row.version < newest] if since + longest < ctx.now else []
+        old = [row for row in rows if row.is_active and row.version < newest] if since + longest < now else []
         for row in old:
             await data_keys.change(tx, msgspec.structs.replace(row, is_active=False))
         if old:

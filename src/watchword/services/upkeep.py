@@ -4,7 +4,8 @@
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
 
 Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
-again next time: nothing waits for it, because what it removes has no effect any more.
+again next time: nothing waits for it, because what it removes has no effect any more. A clock that jumps ahead lets nothing
+go that is still needed: what counts is the horizon (`domain/horizon.py`).
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from watchword.domain import horizon as horizons
 from watchword.domain.errors import Refusal
 from watchword.services import environments
 from watchword.services.house import House
@@ -30,9 +32,34 @@ _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
 
-def moments(house: House) -> Iterable[tuple[str, sweeps.Sweep, int]]:
-    """Each sweep by name, and the moment (ms) before which something must have died to be removed."""
-    now, settings = house.clock(), house.settings
+async def horizon(house: House) -> int:
+    """The moment (ms) that counts as now for whoever removes what is old: the clock's, unless that has jumped ahead.
+
+    It changes nothing: `sweep` moves the mark on that it is measured by.
+    """
+    clock = house.clock()
+    async with house.store.read() as tx:
+        mark = await sweeps.mark(tx)
+    return clock if mark is None else horizons.horizon(clock=clock, mark=mark)
+
+
+async def _move_on(house: House) -> int:
+    """Move the mark on, once for each sweep; the horizon from there."""
+    clock = house.clock()
+    async with house.store.write() as tx:
+        before = await sweeps.mark(tx)
+        mark = clock if before is None else horizons.next_mark(clock=clock, mark=before)
+        await sweeps.put_mark(tx, mark)
+    found = horizons.horizon(clock=clock, mark=mark)
+    if found < clock:
+        ahead = round((clock - mark) / _DAY, 1)
+        _log.warning("the clock is days ahead of what the database has seen: old things are removed later", extra={"days": ahead})
+    return found
+
+
+def moments(house: House, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
+    """Each sweep by name, and the moment (ms) before which something must have died to be removed. `now`: see `horizon`."""
+    settings = house.settings
     credentials = now - settings.credential_retention_days * _DAY
     trail = now - settings.audit_retention_days * _DAY
     return (
@@ -53,8 +80,9 @@ def moments(house: House) -> Iterable[tuple[str, sweeps.Sweep, int]]:
 
 async def sweep(house: House) -> dict[str, int]:
     """Run every sweep to its end; how much each removed."""
+    now = await _move_on(house)
     removed: dict[str, int] = {}
-    for name, run, before in moments(house):
+    for name, run, before in moments(house, now):
         removed[name] = await _to_the_end(house, run, before)
     return {name: count for name, count in removed.items() if count}
 
@@ -122,7 +150,7 @@ class Upkeep:
             delay = SWEEP_EVERY
             try:
                 removed = await sweep(self._house)
-                await retire_signing_keys(self._house)
+                await retire_signing_keys(self._house, await horizon(self._house))
             except Refusal:
                 _log.warning("a sweep was not finished: the database does not answer")
             else:

@@ -6,10 +6,11 @@ A sweep raises no family: what it removes is already dead by its own dates, so a
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
+from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.store import schema
 from watchword.store.engine import Prepared, Tx, prepare
-from watchword.store.trail import id_at
+from watchword.store.trail import id_at, moment_of
 
 BATCH = 500
 Sweep = Callable[[Tx, int, int], Awaitable[int]]
@@ -51,6 +52,28 @@ _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam(
 _DENIALS_OF_NOBODY = _oldest(
     schema.denials.c.request_id, and_(schema.denials.c.at < bindparam("before"), schema.denials.c.org_id.is_(None))
 )
+
+
+_e, _k = schema.audit_events, schema.settings
+_NEWEST_EVENT = prepare(select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
+_MARK = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
+_mark_insert = Insert(_k).values(key=bindparam("key"), value=bindparam("value"))
+_PUT_MARK = prepare(_mark_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _mark_insert.excluded.value}))
+_SWEPT_TO = "swept-to"
+
+
+async def mark(tx: Tx) -> int | None:
+    """The moment (ms) up to which sweeps have seen the time come; before the first of them that of the newest audit event."""
+    row = await tx.one(_MARK, key=_SWEPT_TO)
+    if row is not None:
+        return int(row[0])
+    newest = await tx.one(_NEWEST_EVENT)
+    return moment_of(newest[0]) if newest is not None else None
+
+
+async def put_mark(tx: Tx, at: int) -> None:
+    """Store how far the time has come (ms)."""
+    await tx.run(_PUT_MARK, key=_SWEPT_TO, value=str(at))
 
 
 def _sweep(statement: Prepared) -> Sweep:

@@ -80,6 +80,11 @@ def id_at(moment: int) -> str:
     return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
 
 
+def moment_of(id: str) -> int:
+    """The moment (ms) at which an id was made."""
+    return int(id[:8] + id[9:13], 16)
+
+
 def _wanted(wanted: EventFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [_e.c.org_id == wanted.org_id]
     if wanted.project_id is not None:

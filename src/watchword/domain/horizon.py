@@ -1,0 +1,21 @@
+"""How far the time has come for whoever removes what is old, whatever a clock says.
+
+A clock that jumps ahead by a year would let everything kept for ninety days go, and be put right a moment later. So removal
+does not follow the clock but a mark in the database, which follows the clock in small steps.
+"""
+
+STEP = 2 * 3_600_000  # ms: by how much one sweep may move the mark; sweeps are ten minutes apart
+SLACK = 24 * 3_600_000  # ms: by how much removal may be ahead of the mark
+
+
+def next_mark(*, clock: int, mark: int) -> int:
+    """Where the mark stands after a sweep at `clock` (ms): at the clock, but at most one step further than before.
+
+    It goes back with a clock that is put back. After a long rest it catches up with twelve days a day.
+    """
+    return min(clock, mark + STEP)
+
+
+def horizon(*, clock: int, mark: int) -> int:
+    """The moment (ms) that counts as now for removing what is old: never after the clock, and not far ahead of the mark."""
+    return min(clock, mark + SLACK)
