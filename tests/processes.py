@@ -24,11 +24,26 @@ from tests.house import ROOT_KEY, Api
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2)
 
 
+# `watchword` with a clock that is wrong by what stands in a file.
+_SKEWED = """
+import sys
+from pathlib import Path
+import watchword.app
+from watchword.world.clock import now_ms
+offset = Path(sys.argv.pop(1))
+watchword.app.now_ms = lambda: now_ms() + int(offset.read_text())
+from watchword.cli.main import main
+main()
+"""
+
+
 class Server:
     """One process that answers at `url`."""
 
     def __init__(self, folder: Path, dsn: str | None, number: int, options: dict[str, str]) -> None:
         self.folder = folder
+        self.offset_file = folder / f"clock-{number}"
+        self.set_clock(0)
         self.log_file = folder / f"server-{number}.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")} | {
             "WATCHWORD_DATA_DIR": str(folder), "WATCHWORD_ROOT_KEY": ROOT_KEY, "WATCHWORD_LOG_REQUESTS": "false", "WATCHWORD_SETUP_CODE": "off",
@@ -42,13 +57,19 @@ class Server:
 
     def start(self, *, port: int = 0) -> None:
         """Start, and wait until it answers."""
-        command = [sys.executable, "-m", "watchword", "serve", "--port", str(port), "--output", "json"]
+        command = [sys.executable, "-c", _SKEWED, str(self.offset_file), "serve", "--port", str(port), "--output", "json"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self._environment)
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, self.log_file.read_text()[-4000:]
         self.url = str(json.loads(line)["address"])
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the clock of this process ahead of the real time, or behind it, from now on."""
+        aside = self.offset_file.with_suffix(".new")
+        aside.write_text(str(int(seconds * 1000)))
+        aside.replace(self.offset_file)
 
     @property
     def log(self) -> str:

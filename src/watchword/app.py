@@ -19,7 +19,7 @@ from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
 from watchword.services.passwords import Queue
 from watchword.services.refusals import Refusals
-from watchword.services.upkeep import Upkeep, note_refusals
+from watchword.services.upkeep import Upkeep, note_refusals, remember
 from watchword.settings import Settings, SettingsError, decode_root_key
 from watchword.store import migrate
 from watchword.store.cache import Cache
@@ -167,6 +167,7 @@ async def opened(parts: House) -> AsyncIterator[House]:
     await parts.store.open()
     try:
         await parts.keys.open(parts.store)
+        await remember(parts)
         parts.journal.start()
         parts.writes.start()
         upkeep.start()

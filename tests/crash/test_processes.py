@@ -81,6 +81,39 @@ async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
         await a_burst_of_guesses_locks(apis)
 
 
+@pytest.mark.parametrize("seconds", [-3, 3])
+async def test_two_processes_with_different_clocks_end_tokens_at_once(tmp_path: Path, migrated: str, seconds: int) -> None:
+    async with serving(tmp_path, await emptied(migrated), count=2, database_pool="4") as servers:
+        servers[1].set_clock(seconds)
+        apis = await clients(servers)
+        for turns in (apis, apis[::-1]):
+            ended = await coherence.ends(turns, 2)
+
+            assert {name: {401} for name in ended} == ended
+
+
+async def test_one_process_whose_clock_steps_back_revives_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        (api,) = await clients(server)
+        identity = await api.identity("member")
+        login = await api.universal(identity["id"])
+        token = await api.login(login)
+        method, path = f"/api/v1/auth/universal-auth/identities/{identity['id']}", f"/api/v1/identities/{identity['id']}"
+
+        server.set_clock(-3600)
+        await api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
+        seen = [(await api.get(path, token=token)).status_code]
+        second = await api.login(login)
+        await api.ok("DELETE", method)
+        server.set_clock(-7200)
+        fresh = await api.login(await api.universal(identity["id"]))
+        seen += [(await api.get(path, token=one)).status_code for one in (token, second, fresh)]
+        server.set_clock(0)
+        seen += [(await api.get(path, token=one)).status_code for one in (token, second, fresh)]
+
+    assert [401, 401, 401, 200, 401, 401, 200] == seen
+
+
 @pytest.mark.parametrize("count", [2, 4])
 async def test_processes_over_one_postgresql_count_exactly_and_agree_at_once(tmp_path: Path, migrated: str, count: int) -> None:
     async with serving(tmp_path, await emptied(migrated), count=count, database_pool="4", **DIRECTORY) as servers:

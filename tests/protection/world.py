@@ -273,7 +273,7 @@ class World:
         assert org is not None
         issued = tokens.new_token(ctx, identity, config, org)
         if dead == "revoked":
-            await tokens.end_tokens(ctx, tx, f"identity/{id}", id)
+            await credentials.end_tokens(tx, id)
         if dead == "expired":
             return ctx.house.keys.signer.sign(msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1))
         return issued.token

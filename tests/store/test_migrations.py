@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.postgres import Server, fresh_database
-from watchword.store import migrate
+from watchword.store import credentials, identities, migrate
+from watchword.store.postgres import PostgresStore
 from watchword.store.schema import metadata
+from watchword.store.sqlite import SqliteStore
 
 COMPARED = {"compare_type": True, "compare_server_default": True}
 DESCRIBED = (
@@ -136,3 +139,63 @@ async def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path, postgr
 
             assert [] == left
             assert migrate.HEAD == await migrate.current(url)
+
+
+@pytest.fixture
+def at_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Migrations end at the first one, until what this gives is called."""
+    here, head = migrate.HERE, migrate.HEAD
+    first = tmp_path / "first"
+    shutil.copytree(here, first, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (first / "versions").glob("[0-9]*_*.py"):
+        if not file.name.startswith("0001_"):
+            file.unlink()
+    monkeypatch.setattr(migrate, "HERE", first)
+    monkeypatch.setattr(migrate, "HEAD", "0001")
+
+    def all_of_them() -> None:
+        monkeypatch.setattr(migrate, "HERE", here)
+        monkeypatch.setattr(migrate, "HEAD", head)
+
+    return all_of_them
+
+
+FILLED = """
+INSERT INTO organizations (id, name, slug, default_role, privilege_mode, requires_mfa, created_at, updated_at)
+VALUES ('o', 'Acme', 'acme', 'member', 'subset', 0, 1, 1);
+INSERT INTO identities (id, org_id, name, has_delete_protection, is_disabled, is_instance_admin, created_at, updated_at)
+VALUES ('i', 'o', 'bot', 0, 0, 0, 1, 1);
+INSERT INTO method_configs (id, identity_id, method, config, ttl, max_ttl, period, uses_limit, trusted_ips, lockout_enabled,
+    lockout_threshold, lockout_duration, lockout_reset, created_at, updated_at)
+VALUES ('c', 'i', 'universal-auth', '{}', 60, 60, 0, 0, '[]', 1, 3, 300, 30, 1, 1);
+INSERT INTO revocations (key, identity_id, before, expires_at) VALUES ('method/i/universal-auth', 'i', 7, 9);
+"""
+
+
+async def test_a_database_of_the_first_version_keeps_what_is_in_it(
+    tmp_path: Path, postgres: Server, at_the_first: Callable[[], None]
+) -> None:
+    path = tmp_path / "watchword.db"
+    async with fresh_database(postgres.dsn) as dsn:
+        for url in (f"sqlite:///{path}", dsn):
+            await migrate.upgrade(url)
+        with sqlite3.connect(path) as connection:
+            connection.executescript(FILLED)
+        connection.close()
+        there = await asyncpg.connect(dsn)
+        await there.execute(FILLED)
+        await there.close()
+        at_the_first()
+
+        for store in (SqliteStore(path), PostgresStore(dsn)):
+            await store.open()
+            async with store.read() as tx:
+                identity, config = await identities.by_id(tx, "i"), await credentials.config(tx, "i", "universal-auth")
+                marks = await credentials.marks(tx, ["method/i/universal-auth"])
+            await store.close()
+
+            assert identity is not None
+            assert config is not None
+            assert (1, 0) == (identity.token_generation, identity.tokens_since)
+            assert (0, None) == (config.tokens_since, config.longest_life)
+            assert [7] == [one.before for one in marks]

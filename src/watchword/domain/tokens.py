@@ -37,7 +37,8 @@ class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     root_org_id: str | None = None
     parent_org_id: str | None = None
     creation_epoch: int
-    creation_ms: int = 0  # revocation marks are compared with the moment of first issue, to the millisecond
+    creation_ms: int = 0  # the moment of first issue, from which a max TTL counts
+    generation: int = 0  # of the identity's tokens when it was first issued; 0: issued before there were generations
     expires_ms: int = 0  # `exp` has whole seconds and is rounded up; this is the end we keep to
     access_token_ttl: int = msgspec.field(name="accessTokenTTL")
     access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
@@ -169,3 +170,24 @@ def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_ag
     if max_ttl > 0:
         ends.append(first + max_ttl * 1000)
     return min(ends)
+
+
+def longest_life(*, ttl: int, max_ttl: int, period: int) -> int | None:
+    """How many seconds a token with these times to live is alive without a renewal; None: only the maximum age bounds it."""
+    lives = [one for one in ((period,) if period > 0 else (ttl, max_ttl)) if one > 0]
+    return min(lives, default=None)
+
+
+def last_end(*, now: int, first: int, end: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
+    """The last moment (ms) at which a token or a renewal of it can be alive when it is renewed no more from `now` (ms) on.
+
+    `first` and `end` (ms) are the first issue and the end of one of its renewals; others may have been made until now. Times to
+    live are seconds, `max_age` the largest that ever held.
+    """
+    renewed = max(now, end)
+    if period > 0:
+        return renewed + period * 1000
+    ends = [first + (max_ttl or max_age) * 1000]
+    if ttl > 0:
+        ends.append(renewed + ttl * 1000)
+    return max(end, min(ends))

@@ -14,7 +14,7 @@ from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx, Scope
 from watchword.services.identities import locate
 from watchword.services.tokens import Issued
-from watchword.store import credentials, people, versions
+from watchword.store import credentials, identities, people, versions
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -43,11 +43,12 @@ async def create(ctx: Ctx, identity_id: str, given: Create) -> tuple[Issued, Acc
     require_any(ctx, scope, ("edit", "create-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
+        now = await identities.by_id(tx, identity.id)  # before the configuration: see `new_token`
         config = await credentials.config(tx, identity.id, token_method.SLUG)
         org = await people.organization(tx, identity.org_id)
-        if config is None or org is None:
+        if now is None or config is None or org is None:
             raise BadRequest("The identity does not have Token Auth")
-        issued = tokens.new_token(ctx, identity, config, org)
+        issued = tokens.new_token(ctx, now, config, org)
         row = tokens.row_of(issued.claims, ctx.now, name=given.name)
         await credentials.add_token(tx, row)
         tx.changed(versions.identity(identity.id))
@@ -97,7 +98,7 @@ async def revoke(ctx: Ctx, token_id: str) -> None:
         current = await credentials.token(tx, row.id)
         if current is None or current.is_revoked:
             raise NotFound("There is no such live token")
-        await tokens.end_token(ctx, tx, identity.id, row.id)
+        await tokens.end_token(ctx, tx, current)
         _audit(ctx, "revoke-token-identity-token-auth", identity, row)
 
 

@@ -67,19 +67,27 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     identity: Identity | None
     is_member: bool
+    since: int  # tokens of an earlier generation are dead
     networks: AddressSet | None  # None: the method is not attached any more
     marks: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
 
 
 def mark_keys(claims: IdentityClaims) -> tuple[str, ...]:
-    """The revocation marks that could end this token (architecture 9)."""
-    keys = (f"token/{claims.jti}", f"identity/{claims.identity_id}", method_mark(claims.identity_id, claims.auth_method))
-    return (*keys, f"secret/{claims.client_secret_id}") if claims.client_secret_id else keys
+    """The revocations that could end this token: of itself, and of the client secret it was issued for."""
+    own = (f"token/{claims.jti}",)
+    return (*own, f"secret/{claims.client_secret_id}") if claims.client_secret_id else own
 
 
-def method_mark(identity_id: str, method: str) -> str:
-    """The mark that ends all tokens of a method of an identity."""
-    return f"method/{identity_id}/{method}"
+def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
+    """The revocations by which an earlier version ended all that was issued until a moment; they say nothing of later tokens."""
+    return () if claims.generation else (f"identity/{claims.identity_id}", f"method/{claims.identity_id}/{claims.auth_method}")
+
+
+def is_revoked(claims: IdentityClaims, marks: Mapping[str, Revocation]) -> bool:
+    """Whether one of `marks` ends a token."""
+    if any(key in marks for key in mark_keys(claims)):
+        return True
+    return any(key in marks and claims.creation_ms <= marks[key].before for key in _timed_keys(claims))
 
 
 async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
@@ -96,6 +104,7 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
     marks = await credentials.few_marks(tx, identity_id, most=_MARKS_AT_HAND)
     value = Standing(
         identity=identity, is_member=member is not None and member.is_active,
+        since=max(identity.tokens_since if identity else 0, config.tokens_since if config else 0),
         networks=compile_ranges(config.trusted_ips) if config else None,
         marks=None if marks is None else {mark.key: mark for mark in marks},
     )  # fmt: skip
@@ -104,7 +113,9 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
 
 async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
     async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
-        return {mark.key: mark for mark in await credentials.marks(tx, mark_keys(claims))}, (versions.identity(claims.identity_id),)
+        return {mark.key: mark for mark in await credentials.marks(tx, mark_keys(claims) + _timed_keys(claims))}, (
+            versions.identity(claims.identity_id),
+        )
 
     found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
     return found
@@ -132,11 +143,8 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     if identity is None:
         raise Unauthorized(f"Failed to {doing}: no identity access token found")
     marks = await _own_marks(ctx, claims) if state.marks is None else state.marks
-    if marks:
-        for key in mark_keys(claims):
-            mark = marks.get(key)
-            if mark is not None and claims.creation_ms <= mark.before:
-                raise Unauthorized(f"Failed to {doing}: no identity access token found, it was revoked")
+    if claims.generation < state.since or (marks and is_revoked(claims, marks)):
+        raise Unauthorized(f"Failed to {doing}: no identity access token found, it was revoked")
     if identity.is_disabled or (identity.expires_at is not None and identity.expires_at <= ctx.now):
         raise Unauthorized(f"Failed to {doing}: the identity is disabled or has expired")
     if not state.is_member:

@@ -8,10 +8,10 @@ import msgspec
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
 from watchword.domain.outside import OutsideError
+from watchword.domain.tokens import longest_life
 from watchword.methods import universal
-from watchword.services import administrators, method_bodies, sealed_config, tokens
+from watchword.services import administrators, method_bodies, sealed_config
 from watchword.services.access import enter_org
-from watchword.services.authentication import method_mark
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx, Scope
 from watchword.services.identities import facts, locate
@@ -66,7 +66,7 @@ async def _add(ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: metho
         id=id, identity_id=identity.id, method=method.slug, locator=locator, config=config, created_at=ctx.now, updated_at=ctx.now, **read.columns
     )  # fmt: skip
     try:
-        await credentials.add_config(tx, record)
+        record = await credentials.add_config(tx, record)
     except AlreadyThere:
         raise BadRequest(f"The identity already has {method.title}: update it, or remove it first") from None
     tx.changed(versions.identity(identity.id))
@@ -91,11 +91,18 @@ async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
         config = _stored(method, read, sealer, record.id)
         _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}
-        await credentials.change_config(tx, record.id, config=config | kept, updated_at=ctx.now, **read.columns)
+        life = _longest(record, read.columns)
+        await credentials.change_config(tx, record.id, config=config | kept, longest_life=life, updated_at=ctx.now, **read.columns)
         tx.changed(versions.identity(identity.id))
         attached = shown(method, await config_of(tx, method, identity), template)
         _audit(ctx, "update", identity, attached)
     return attached
+
+
+def _longest(record: MethodConfig, columns: Mapping[str, Any]) -> int | None:
+    """The longest life of a token that the method ever issued, with the times to live it has from now on."""
+    life = longest_life(ttl=columns["ttl"], max_ttl=columns["max_ttl"], period=columns["period"])
+    return max(life, record.longest_life) if life is not None and record.longest_life is not None else None
 
 
 def _sent(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,8 +179,7 @@ async def detach(ctx: Ctx, tx: Tx, scope: Scope, method: Method, identity: Ident
     record = await config_of(tx, method, identity)
     if identity.is_instance_admin:
         await administrators.hold(tx)
-    await tokens.end_tokens(ctx, tx, method_mark(identity.id, method.slug), identity.id)
-    await credentials.remove_config(tx, record.id)
+    await credentials.remove_config(tx, record)
     if identity.is_instance_admin:
         await administrators.require_one(ctx, tx)
     await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")

@@ -10,7 +10,7 @@ from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.identities import Identity, Metadata
-from watchword.services import administrators, tokens
+from watchword.services import administrators
 from watchword.services.access import enter_org, enter_project, organization, own_org
 from watchword.services.boundaries import require_over, require_within
 from watchword.services.context import Ctx, Scope
@@ -190,16 +190,18 @@ def require_unprotected(identity: Identity) -> None:
 
 
 async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
-    """Delete the rows of an identity in the open unit, and mark its tokens. The instance keeps an administrator."""
+    """Delete the rows of an identity in the open unit. The instance keeps an administrator.
+
+    Its tokens are dead without it: an id is never given to another one.
+    """
     if identity.is_instance_admin:
         await administrators.hold(tx)
-    await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
     # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
     await identities.remove(tx, identity.id)
     await access.remove_actor(tx, "identity", identity.id)
+    await credentials.forget_revocations(tx, identity.id)
     if identity.is_instance_admin:
         await administrators.require_one(ctx, tx)
-    tx.changed(versions.identity(identity.id))
 
 
 async def get(ctx: Ctx, identity_id: str) -> Found:

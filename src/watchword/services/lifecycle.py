@@ -11,7 +11,7 @@ import msgspec
 from watchword.domain.errors import BadRequest, Invalid
 from watchword.domain.model.identities import Identity
 from watchword.methods.base import Risk, risks_of
-from watchword.services import administrators, identities, tokens
+from watchword.services import administrators, identities
 from watchword.services.access import own_org
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
@@ -67,7 +67,7 @@ async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Foun
         if identity.is_instance_admin:
             await administrators.require_one(ctx, tx)
         if given.revoke_tokens:
-            await tokens.end_tokens(ctx, tx, f"identity/{identity.id}", identity.id)
+            await credentials.end_tokens(tx, identity.id)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             "disable-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name,

@@ -6,14 +6,14 @@ from typing import Any
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.access import Membership, MembershipRole
 from watchword.domain.model.identities import Identity
-from watchword.services import administrators, tokens
+from watchword.services import administrators
 from watchword.services.access import organization, own_org
 from watchword.services.boundaries import require_over_holder
 from watchword.services.context import Ctx, Scope
 from watchword.services.identities import Found, Query, assembled, require_unprotected
 from watchword.services.members import IDENTITY, Add, Change, audit_roles, change_roles, join
 from watchword.services.paging import Page
-from watchword.store import access, accounts, identities, identity_lists
+from watchword.store import access, accounts, credentials, identities, identity_lists
 from watchword.store import members as lists
 from watchword.store.engine import Tx
 
@@ -60,7 +60,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
         if identity.org_id == scope.org_id:
             # Away from home an identity only loses a membership; at home it would be left with nothing.
             require_unprotected(identity)
-            await tokens.end_tokens(ctx, tx, f"identity/{identity_id}", identity_id)
+            await credentials.end_tokens(tx, identity_id)
         await accounts.remove_from_organization(tx, membership)
         if identity.is_instance_admin:
             await administrators.require_one(ctx, tx)

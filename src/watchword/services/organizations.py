@@ -225,7 +225,7 @@ async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity
         id=ctx.new_id(), identity_id=identity.id, method=token_method.SLUG, config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
         trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")), created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip
-    await credentials.add_config(tx, config)
+    config = await credentials.add_config(tx, config)
     issued = tokens.new_token(ctx, identity, config, org)
     await credentials.add_token(tx, tokens.row_of(issued.claims, ctx.now, name="Instance Admin Token"))
     tx.changed(versions.identity(identity.id))

@@ -8,9 +8,9 @@ import msgspec
 
 from watchword.domain.bounds import compile_ranges
 from watchword.domain.errors import BadRequest, Unauthorized
-from watchword.domain.model.identities import AccessToken, Identity, MethodConfig, Revocation
+from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, MethodConfig, Revocation
 from watchword.domain.model.people import Organization
-from watchword.domain.tokens import IDENTITY, IdentityClaims, ends_at
+from watchword.domain.tokens import IDENTITY, IdentityClaims, ends_at, last_end
 from watchword.services.authentication import Seen, require_standing
 from watchword.services.context import Ctx
 from watchword.store import credentials
@@ -32,7 +32,11 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
 def new_token(
     ctx: Ctx, identity: Identity, config: MethodConfig, org: Organization, *, client_secret_id: str | None = None, auth: Mapping[str, Any] | None = None,
 ) -> Issued:  # fmt: skip
-    """A new token for an identity under a method's configuration. Nothing is stored."""
+    """A new token for an identity under a method's configuration. Nothing is stored.
+
+    Both as one view had them, or the identity as it was before: a token of an old generation is dead, one of a new generation that
+    an old configuration issued would not be.
+    """
     max_age = ctx.house.settings.max_token_age
     end = ends_at(now=ctx.now, first=ctx.now, ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, max_age=max_age)
     jti = ctx.new_id()
@@ -40,7 +44,8 @@ def new_token(
     claims = IdentityClaims(
         identity_id=identity.id, client_secret_id=client_secret_id, identity_access_token_id=jti, auth_token_type=IDENTITY, iat=seconds,
         exp=_rounded_up(end), jti=jti, identity_name=identity.name, auth_method=config.method, org_id=org.id, root_org_id=org.root_org_id or org.id,
-        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now, expires_ms=end, access_token_ttl=config.period or config.ttl,
+        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now,
+        generation=identity.token_generation, expires_ms=end, access_token_ttl=config.period or config.ttl,
         access_token_max_ttl=0 if config.period else config.max_ttl, access_token_period=config.period, num_uses_limit=config.uses_limit,
         ip_restriction_enabled=not compile_ranges(config.trusted_ips).is_open, identity_auth=dict(auth) if auth else None, serial=_serial(ctx),
     )  # fmt: skip
@@ -80,7 +85,7 @@ def _identity_claims(token: str, seen: Seen) -> IdentityClaims:
 async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
     """A new token for the holder of a valid one, living on from the first one's issue. A refusal destroys nothing.
 
-    What issued the token is checked again: the identity, its method, its trusted networks, the marks (contract 4.5).
+    What issued the token is checked again: the identity, its method, its trusted networks, revocations. The generation stays.
     """
     ctx.public("possession of a valid token is what renewal asks for")
     claims = _identity_claims(token, seen)
@@ -112,22 +117,32 @@ async def revoke(ctx: Ctx, token: str, seen: Seen) -> None:
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="revoke")
     async with ctx.unit() as tx:
-        await end_token(ctx, tx, claims.identity_id, claims.jti)
+        await end_token(ctx, tx, row_of(claims, claims.creation_ms))
         ctx.audit("revoke-identity-access-token", org_id=claims.org_id, identityId=claims.identity_id, identityAccessTokenId=claims.jti)
 
 
-async def end_token(ctx: Ctx, tx: Tx, identity_id: str, jti: str) -> None:
-    """Mark one token as revoked, in the open unit."""
-    await credentials.revoke(tx, _mark(ctx, f"token/{jti}", identity_id))
-    await credentials.change_token(tx, jti, is_revoked=True, updated_at=ctx.now)
+_DAY = 86_400_000  # ms: by how much the clocks of servers may differ before a revocation is removed too early
 
 
-async def end_tokens(ctx: Ctx, tx: Tx, key: str, identity_id: str) -> None:
-    """Mark all tokens issued until now that match `key` (see `authentication.mark_keys`) as revoked, in the open unit."""
-    await credentials.revoke(tx, _mark(ctx, key, identity_id))
+async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
+    """End one token and its renewals in the open unit. `token`: its row, whether it is stored or not."""
+    max_age = await credentials.longest_age(tx, ctx.house.settings.max_token_age)
+    last = last_end(
+        now=ctx.now,
+        first=token.created_at,
+        end=token.expires_at,
+        ttl=token.ttl,
+        max_ttl=token.max_ttl,
+        period=token.period,
+        max_age=max_age,
+    )
+    await credentials.revoke(tx, Revocation(key=f"token/{token.id}", identity_id=token.identity_id, expires_at=last + _DAY))
+    await credentials.change_token(tx, token.id, is_revoked=True, updated_at=ctx.now)
 
 
-def _mark(ctx: Ctx, key: str, identity_id: str) -> Revocation:
-    # No token that was issued until now lives longer than the maximum age without a renewal, and a renewal asks the marks.
-    now = max(ctx.now, ctx.house.clock())
-    return Revocation(key=key, identity_id=identity_id, before=now, expires_at=now + (ctx.house.settings.max_token_age + 60) * 1000)
+async def end_tokens_of_secret(ctx: Ctx, tx: Tx, secret: ClientSecret, config: MethodConfig) -> None:
+    """End all tokens that were issued for a client secret, in the open unit."""
+    life = config.longest_life or await credentials.longest_age(tx, ctx.house.settings.max_token_age)
+    used = max(ctx.now, secret.last_used_at or 0)  # a renewal after this one is refused
+    mark = Revocation(key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY)
+    await credentials.revoke(tx, mark)

@@ -22,7 +22,7 @@ from watchword.services import environments
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.services.rotation import retire_signing_keys
-from watchword.store import sweeps
+from watchword.store import credentials, sweeps
 from watchword.store.audit import Audited
 
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
@@ -30,6 +30,16 @@ _DAY = 86_400_000  # ms
 NOBODYS_DAYS = 30  # that refusals are kept which match no identity
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
+
+
+async def remember(house: House) -> None:
+    """Note at a start what later decisions need to know of all settings there ever were."""
+    age = house.settings.max_token_age
+    async with house.store.read() as tx:
+        if await credentials.longest_age(tx, 0) >= age:
+            return
+    async with house.store.write() as tx:
+        await credentials.note_age(tx, age)
 
 
 async def horizon(house: House) -> int:
@@ -60,18 +70,18 @@ async def _move_on(house: House) -> int:
 def moments(house: House, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
     """Each sweep by name, and the moment (ms) before which something must have died to be removed. `now`: see `horizon`."""
     settings = house.settings
-    credentials = now - settings.credential_retention_days * _DAY
+    dead_credentials = now - settings.credential_retention_days * _DAY
     trail = now - settings.audit_retention_days * _DAY
     return (
-        ("revocation marks", sweeps.revocation_marks, now - _MINUTE),
+        ("revocations", sweeps.revocations, now - _MINUTE),
         ("spent proofs", sweeps.spent_proofs, now - _MINUTE),
         ("lockouts", sweeps.lockouts, now - _MINUTE),
         ("sessions", sweeps.sessions, now - _MINUTE),
         ("links", sweeps.links, now - _MINUTE),
         ("invitations", sweeps.invitations, now - 30 * _DAY),
         ("deleted environments", environments.purge, now - 30 * _DAY),
-        ("tokens", sweeps.tokens, credentials),
-        ("client secrets", sweeps.client_secrets, credentials),
+        ("tokens", sweeps.tokens, dead_credentials),
+        ("client secrets", sweeps.client_secrets, dead_credentials),
         ("audit events", sweeps.events, trail),
         ("refused logins", sweeps.denials, trail),
         ("refused logins of nobody", sweeps.denials_of_nobody, max(trail, now - NOBODYS_DAYS * _DAY)),

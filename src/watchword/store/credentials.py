@@ -1,13 +1,14 @@
-"""Auth method configurations, client secrets, named and limited tokens, revocation marks, lockouts, spent proofs."""
+"""Auth method configurations, client secrets, named and limited tokens, revocations, lockouts, spent proofs."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, delete, func, or_, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.domain.model.identities import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
+from watchword.domain.tokens import longest_life
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
@@ -62,25 +63,54 @@ async def methods_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[str]
     return found
 
 
-async def add_config(tx: Tx, record: MethodConfig) -> None:
-    """Store a new configuration. Raises AlreadyThere when the identity has the method."""
+async def add_config(tx: Tx, record: MethodConfig) -> MethodConfig:
+    """Store a new configuration; as it is stored. Raises AlreadyThere when the identity has the method.
+
+    What the method issued when it was attached before stays dead: a new generation of tokens began when it was removed.
+    """
+    row = await tx.one(_GENERATION, of=record.identity_id)  # waits for a removal that is under way
+    since = int(row[0]) if row is not None else 0
+    life = longest_life(ttl=record.ttl, max_ttl=record.max_ttl, period=record.period)
+    record = msgspec.structs.replace(record, tokens_since=since, longest_life=life)
     await tx.run(CONFIGS.INSERT, **CONFIGS.values(record))
+    return record
 
 
 async def change_config(tx: Tx, id: str, **fields: Any) -> None:
-    """Set some columns of a configuration."""
+    """Set some columns of a configuration. Where times to live are among them, all three are, and `longest_life`."""
     await tx.run(update(_c).where(_c.c.id == id).values(**CONFIGS.encoded(fields)))
 
 
-async def remove_config(tx: Tx, id: str) -> None:
-    """Delete a configuration and the client secrets that hang on it."""
-    await tx.run(_REMOVE_CONFIG, of=id)
+async def remove_config(tx: Tx, record: MethodConfig) -> None:
+    """Delete a configuration and the client secrets that hang on it, and begin a new generation of the identity's tokens."""
+    await tx.run(_NEXT_GENERATION, of=record.identity_id)  # first, so that the method cannot be attached again in the old one
+    await tx.run(_REMOVE_CONFIG, of=record.id)
+    tx.changed(versions.identity(record.identity_id))
+
+
+_i = schema.identities
+_GENERATION = prepare(select(_i.c.token_generation).where(_i.c.id == bindparam("of")).with_for_update(key_share=True))
+_NEXT_GENERATION = prepare(update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1))
+_END_TOKENS = prepare(
+    update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1, tokens_since=_i.c.token_generation + 1)
+)
+
+
+async def end_tokens(tx: Tx, identity_id: str) -> None:
+    """End all tokens of an identity that were issued until this unit commits, whatever a clock says.
+
+    One that is being issued at this moment carries the generation that its login read, and dies if that was before the commit.
+    """
+    await tx.run(_END_TOKENS, of=identity_id)
+    tx.changed(versions.identity(identity_id))
 
 
 _SECRET_BY_HASH = prepare(select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
 _SECRET = prepare(select(*SECRETS.columns).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("at")))
 _SECRETS = prepare(select(*SECRETS.columns).where(_s.c.config_id == bindparam("at")).order_by(_s.c.created_at, _s.c.id))
-_REVOKE_SECRET = prepare(update(_s).where(_s.c.id == bindparam("of")).values(is_revoked=1, updated_at=bindparam("at")))
+_REVOKE_SECRET = prepare(
+    update(_s).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("config")).values(is_revoked=1, updated_at=bindparam("at"))
+)
 _USE_SECRET = prepare(
     update(_s)
     .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, or_(_s.c.uses_limit == 0, _s.c.uses < _s.c.uses_limit))
@@ -115,9 +145,9 @@ async def add_client_secret(tx: Tx, record: ClientSecret) -> None:
     await tx.run(SECRETS.INSERT, **SECRETS.values(record))
 
 
-async def revoke_client_secret(tx: Tx, id: str, at: int) -> None:
-    """Mark a client secret as revoked."""
-    await tx.run(_REVOKE_SECRET, of=id, at=at)
+async def revoke_client_secret(tx: Tx, id: str, config_id: str, at: int) -> None:
+    """Mark a client secret of a configuration as revoked."""
+    await tx.run(_REVOKE_SECRET, of=id, config=config_id, at=at)
 
 
 class SecretUsed(msgspec.Struct, frozen=True):
@@ -234,12 +264,15 @@ _MARKS = prepare(select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
 
 _mark = Insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.record.__struct_fields__})
 _REVOKE = prepare(
-    _mark.on_conflict_do_update(index_elements=["key"], set_={"before": _mark.excluded.before, "expires_at": _mark.excluded.expires_at})
+    _mark.on_conflict_do_update(
+        index_elements=["key"],
+        set_={"expires_at": case((_mark.excluded.expires_at > _r.c.expires_at, _mark.excluded.expires_at), else_=_r.c.expires_at)},
+    )
 )
 
 
 async def marks(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
-    """The revocation marks under any of `keys`."""
+    """The revocations under any of `keys`."""
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
 
@@ -257,9 +290,37 @@ async def few_marks(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] 
 
 
 async def revoke(tx: Tx, mark: Revocation) -> None:
-    """Set a revocation mark, or move it forward, and raise the identity's version."""
+    """Store a revocation, and raise the identity's version. One that is there already is kept, at least as long."""
     await tx.run(_REVOKE, **REVOCATIONS.values(mark))
     tx.changed(versions.identity(mark.identity_id))
+
+
+_FORGET_REVOCATIONS = prepare(delete(_r).where(_r.c.identity_id == bindparam("of")))
+
+
+async def forget_revocations(tx: Tx, identity_id: str) -> None:
+    """Remove the revocations of an identity that is deleted: no token of one that is not there is good."""
+    await tx.run(_FORGET_REVOCATIONS, of=identity_id)
+    tx.changed(versions.identity(identity_id))
+
+
+_k = schema.settings
+_AGE = "longest-token-age"
+_LONGEST_AGE = prepare(select(_k.c.value).where(_k.c.key == _AGE))
+_age = Insert(_k).values(key=_AGE, value=bindparam("value"))
+_PUT_AGE = prepare(_age.on_conflict_do_update(index_elements=["key"], set_={"value": _age.excluded.value}))
+
+
+async def longest_age(tx: Tx, now: int) -> int:
+    """The largest maximum age (seconds) of tokens that any server had, `now` being that of this one."""
+    row = await tx.one(_LONGEST_AGE)
+    return max(now, int(row[0])) if row is not None else now
+
+
+async def note_age(tx: Tx, seconds: int) -> None:
+    """Remember a maximum age of tokens if there was none as large."""
+    if await longest_age(tx, 0) < seconds:
+        await tx.run(_PUT_AGE, value=str(seconds))
 
 
 _LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))

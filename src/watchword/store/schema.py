@@ -30,8 +30,8 @@ def _of(target: str, name: str, *, null: bool = False, on_delete: str = "CASCADE
     return Column(name, Text, ForeignKey(f"{target}.id", ondelete=on_delete), nullable=null)
 
 
-def _whole(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=null)
+def _whole(name: str, *, null: bool = False, start: int | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=null, server_default=None if start is None else str(start))
 
 
 def _flag(name: str, *, null: bool = False) -> Column[int]:
@@ -124,7 +124,8 @@ identities = Table(
     "identities", metadata, _id(), _of("organizations", "org_id"), _of("projects", "project_id", null=True), _text("name"),
     _flag("has_delete_protection"), _flag("is_disabled"), _flag("is_instance_admin"), _whole("expires_at", null=True),
     _text("owner", null=True), _text("last_login_method", null=True), _whole("last_login_at", null=True),
-    _text("last_login_address", null=True), *_created(), Index("ix_identities_org_name", "org_id", "name", "id"),
+    _text("last_login_address", null=True), _whole("token_generation", start=1), _whole("tokens_since", start=0), *_created(),
+    Index("ix_identities_org_name", "org_id", "name", "id"),
     Index("ix_identities_project", "project_id"),
     # For the reports: a page is read from the index where it begins, however many identities there are.
     Index("ix_identities_org_login", "org_id", "last_login_at", "id",
@@ -147,7 +148,8 @@ method_configs = Table(
     "method_configs", metadata, _id(), _of("identities", "identity_id"), _text("method"), _text("locator", null=True), _json("config"),
     _whole("ttl"), _whole("max_ttl"), _whole("period"), _whole("uses_limit"), _json("trusted_ips"), _flag("lockout_enabled"),
     _whole("lockout_threshold"), _whole("lockout_duration"), _whole("lockout_reset"),
-    _of("method_templates", "template_id", null=True, on_delete="NO ACTION"), *_created(),
+    _of("method_templates", "template_id", null=True, on_delete="NO ACTION"), _whole("tokens_since", start=0),
+    _whole("longest_life", null=True), *_created(),
     Index("uq_method_configs_identity_method", "identity_id", "method", unique=True),
     Index("uq_method_configs_locator", "locator", unique=True), Index("ix_method_configs_template", "template_id"),
 )  # fmt: skip
@@ -167,7 +169,8 @@ access_tokens = Table(
     Index("ix_access_tokens_identity", "identity_id", "method", "updated_at", "id"), Index("ix_access_tokens_expiry", "expires_at"),
 )  # fmt: skip
 
-# No foreign key: a mark outlives the identity it ends, until no token it could match is alive.
+# A row names one token or one client secret: that there is one ends it, until nothing of it could be alive. The rows of an earlier
+# version also end what an identity or a method had issued until a moment. No foreign key: client secrets are removed earlier.
 revocations = Table(
     "revocations", metadata, Column("key", Text, primary_key=True), _text("identity_id"), _whole("before"), _whole("expires_at"),
     Index("ix_revocations_expiry", "expires_at"), Index("ix_revocations_identity", "identity_id", "before"),

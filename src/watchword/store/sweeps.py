@@ -28,7 +28,7 @@ def _expired(key: ColumnElement[str], until: ColumnElement[int]) -> Prepared:
     return _oldest(key, until < bindparam("before"))
 
 
-_MARKS = _expired(schema.revocations.c.key, schema.revocations.c.expires_at)
+_REVOCATIONS = _expired(schema.revocations.c.key, schema.revocations.c.expires_at)
 _PROOFS = _expired(schema.spent_proofs.c.key, schema.spent_proofs.c.expires_at)
 _LOCKOUTS = _oldest(
     schema.lockouts.c.key,
@@ -83,7 +83,7 @@ def _sweep(statement: Prepared) -> Sweep:
     return run
 
 
-revocation_marks, spent_proofs, lockouts = _sweep(_MARKS), _sweep(_PROOFS), _sweep(_LOCKOUTS)
+revocations, spent_proofs, lockouts = _sweep(_REVOCATIONS), _sweep(_PROOFS), _sweep(_LOCKOUTS)
 sessions, invitations, links = _sweep(_SESSIONS), _sweep(_INVITATIONS), _sweep(_LINKS)
 tokens, client_secrets, denials = _sweep(_TOKENS), _sweep(_SECRETS), _sweep(_DENIALS)
 denials_of_nobody = _sweep(_DENIALS_OF_NOBODY)

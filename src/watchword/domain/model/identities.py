@@ -1,4 +1,4 @@
-"""Machine identities, their auth methods, credentials and the marks that end tokens."""
+"""Machine identities, their auth methods, credentials and the revocations of tokens."""
 
 from watchword.domain.bounds import IpRange
 from watchword.domain.model import Record
@@ -19,6 +19,8 @@ class Identity(Record, frozen=True, kw_only=True):
     last_login_method: str | None = None
     last_login_at: int | None = None
     last_login_address: str | None = None
+    token_generation: int = 1  # what tokens are issued under; counted on by the database
+    tokens_since: int = 0  # tokens of an earlier generation are dead
     created_at: int
     updated_at: int
 
@@ -35,7 +37,11 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class MethodConfig(Record, frozen=True, kw_only=True):
-    """The configuration of one auth method on one identity. Sealed fields of `config` are envelopes."""
+    """The configuration of one auth method on one identity. Sealed fields of `config` are envelopes.
+
+    Tokens of a generation before `tokens_since` were issued by the method as it was attached earlier, and are dead. `longest_life`
+    is the most seconds that a token it ever issued lives without being renewed; None: only the maximum age bounds it.
+    """
 
     id: str
     identity_id: str
@@ -52,6 +58,8 @@ class MethodConfig(Record, frozen=True, kw_only=True):
     lockout_duration: int = 300
     lockout_reset: int = 30
     template_id: str | None = None
+    tokens_since: int = 0
+    longest_life: int | None = None
     created_at: int
     updated_at: int
 
@@ -97,11 +105,14 @@ class AccessToken(Record, frozen=True, kw_only=True):
 
 
 class Revocation(Record, frozen=True, kw_only=True):
-    """Tokens that match `key` and were first issued at or before `before` (ms) are dead; the mark may go after `expires_at`."""
+    """The token or the client secret that `key` names is ended; the row may go after `expires_at` (ms), when nothing of it is alive.
+
+    `before` (ms) is 0 but in rows of an earlier version, which ended all tokens that `key` matches and that were issued until then.
+    """
 
     key: str
     identity_id: str
-    before: int
+    before: int = 0
     expires_at: int
 
 
