@@ -184,6 +184,20 @@ def test_keys_rotate_by_command(tmp_path: Path) -> None:
     assert (2, True) == (found[f"org/{org}"]["active"], found[f"org/{org}"]["underRootOfNow"])
 
 
+def test_a_signing_key_is_revoked_by_command_only_when_told_so(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path))
+    answer(*BOOT, *folder)
+
+    asked = watchword("keys", "rotate-signing", "--revoke-old", "--wait", "0", *folder)
+    before = {one["scope"]: one for one in answer("keys", "status", *folder)["keys"]}
+    done = answer("keys", "rotate-signing", "--revoke-old", "--yes", "--wait", "0", *folder)
+
+    assert (2, 1) == (asked.returncode, before["instance/signing"]["versions"])
+    assert "Every access token that is out ends" in asked.stderr
+    assert "1 named tokens" in asked.stderr
+    assert 2 == done["version"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(shell: str) -> None:
     code, out, _ = invoked("completion", shell)

@@ -1,11 +1,12 @@
 """Keys rotate while servers run; what was sealed and signed before stays good; an interrupted rotation goes on."""
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.house import ROOT_KEY, Api, running
+from tests.house import EMAIL, PASSWORD, ROOT_KEY, Api, running
 from watchword.app import house, opened
 from watchword.domain.errors import BadRequest
 from watchword.domain.secret import Secret
@@ -144,3 +145,103 @@ async def test_the_root_key_rotates_and_the_old_one_then_opens_nothing(any_setti
     with pytest.raises(WrongRootKey):
         async with opened(house(any_settings)):
             pass
+
+
+# --- a signing key that leaked
+
+
+@pytest.fixture
+async def both(any_settings: Settings) -> AsyncIterator[tuple[Api, Api]]:
+    """Two servers of one database."""
+    async with running(any_settings) as first, running(any_settings, fresh=False) as second:
+        second.token, second.person, second.org_id = first.token, first.person, first.org_id
+        yield first, second
+
+
+async def statuses(apis: Sequence[Api], path: str, tokens: Sequence[str]) -> set[int]:
+    return {(await api.get(path, token=token)).status_code for api in apis for token in tokens}
+
+
+async def test_all_that_a_revoked_signing_key_signed_is_dead_everywhere_at_once(both: tuple[Api, Api]) -> None:
+    first, second = both
+    identity, token = await first.bot("member")
+    login = await first.universal((await first.identity("member", "other"))["id"])
+    method = f"/api/v1/auth/token-auth/identities/{identity['id']}"
+    await first.ok("POST", method, {})
+    named = (await first.ok("POST", f"{method}/tokens", {"name": "ci"}))["accessToken"]
+    _, limited = await first.bot("member", accessTokenNumUsesLimit=50)
+    path = f"/api/v1/identities/{identity['id']}"
+    tokens = [token, named, limited, first.token]
+    cookie = await signed_in(first)
+    alive = await statuses(both, path, tokens)
+    kid = first.house.keys.signer.kid
+
+    await rotation.stage(first.house, SIGNING)
+    for api in both:
+        await api.house.keys.refresh(api.house.store)
+    await rotation.revoke_signing_keys(first.house)
+
+    assert ({200}, {401}) == (alive, await statuses(both, path, tokens))
+    for api in both:
+        assert 401 == (await api.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None)).status_code
+        assert 401 == (await api.post("/api/v1/auth/token", {}, token=None, headers={"cookie": cookie})).status_code
+        assert kid not in {key["kid"] for key in (await api.ok("GET", "/.well-known/jwks.json", token=None))["keys"]}
+    assert {200} == await statuses(both, path, [await first.login(login), await second.login(login)])
+    person = (await second.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+    first.token = await first.enter(first.org_id, person)
+    (row,) = (await first.ok("GET", f"{method}/tokens"))["tokens"]
+    assert row["isAccessTokenRevoked"]
+
+
+async def signed_in(api: Api) -> str:
+    reply = await api.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
+    return reply.headers["set-cookie"].partition(";")[0]
+
+
+async def test_a_login_after_the_end_of_a_key_is_signed_with_the_new_one_on_a_server_that_has_not_looked_yet(both: tuple[Api, Api]) -> None:
+    first, second = both
+    login = await first.universal((await first.identity("member"))["id"])
+    await second.login(login)
+
+    await rotation.stage(first.house, SIGNING)
+    await rotation.revoke_signing_keys(first.house)
+    token = await second.login(login)
+
+    assert {200} == await statuses(both, "/api/v1/identities/details", [token])
+
+
+async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_key_all_the_same(any_settings: Settings) -> None:
+    async with running(any_settings) as api:
+        identity, token = await api.bot("member")
+        path = f"/api/v1/identities/{identity['id']}"
+        alive = (await api.get(path, token=token)).status_code
+        roots = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT), previous_root_key=Secret(ROOT_KEY))
+        async with opened(house(roots)) as parts:
+            async for _ in rotation.reseal_root(parts):
+                pass
+            await rotation.stage(parts, SIGNING)
+            await rotation.revoke_signing_keys(parts)
+
+        assert (200, 401) == (alive, (await api.get(path, token=token)).status_code)
+
+
+async def test_ending_a_signing_key_needs_a_new_one_and_can_be_done_again(any_api: Api) -> None:
+    await any_api.bot("member", accessTokenNumUsesLimit=50)
+    with pytest.raises(BadRequest):
+        await rotation.revoke_signing_keys(any_api.house)
+
+    await rotation.stage(any_api.house, SIGNING)
+    await rotation.revoke_signing_keys(any_api.house)
+    await rotation.stage(any_api.house, SIGNING)
+
+    assert 3 == await rotation.revoke_signing_keys(any_api.house)
+    assert 1 == len(any_api.house.keys.jwks["keys"])
+
+
+async def test_a_key_staged_under_a_clock_of_long_ago_retires_none_that_is_needed(any_api: Api) -> None:
+    any_api.clock.forward(-400 * 86_400)
+    await rotation.stage(any_api.house, SIGNING)
+    await rotation.activate(any_api.house, SIGNING)
+    any_api.clock.forward(400 * 86_400)
+
+    assert 0 == await rotation.retire_signing_keys(any_api.house, any_api.clock())

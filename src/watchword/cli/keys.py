@@ -1,6 +1,7 @@
 """`watchword keys`: how the keys stand, and rotating them while servers run."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ wait_option = click.option(
     "--wait", type=click.FloatRange(0, 3600), default=rotation.GRACE, show_default=True,
     help="Seconds that running servers get to read a new key before it is used; 0 where none runs.",
 )  # fmt: skip
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before something is ended.")
 
 
 @click.group()
@@ -101,19 +105,45 @@ def rotate_root(settings: Settings) -> None:
 
 
 @keys.command("rotate-signing")
+@click.option("--revoke-old", is_flag=True, help="End every token and session that an earlier key signed, at once: for a key that leaked.")
+@yes_option
 @wait_option
 @with_settings("data_dir", "root_key_file")
 @output_option
-def rotate_signing(settings: Settings, wait: float) -> None:
-    """Sign new tokens with a new key. Tokens that are out stay good: the old key goes on verifying them until they have ended."""
+def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float) -> None:
+    """Sign new tokens with a new key.
+
+    Tokens that are out stay good: the old key goes on verifying them until they have ended. With --revoke-old they all end.
+    """
 
     async def work(parts: House) -> tuple[int, str]:
+        if revoke_old:
+            _confirm(_what_ends(await rotation.signed(parts)), yes=yes)
         await rotation.stage(parts, SIGNING)
         await _grace(wait)
-        return await rotation.activate(parts, SIGNING), parts.keys.signer.kid
+        version = await rotation.revoke_signing_keys(parts) if revoke_old else await rotation.activate(parts, SIGNING)
+        return version, parts.keys.signer.kid
 
     version, kid = _run(settings, work)
     say({"version": version, "kid": kid}, lambda console: console.print(f"New tokens are signed with key {kid} (version {version})."))
+
+
+def _what_ends(signed: rotation.Signed) -> str:
+    return (
+        "Every access token that is out ends at once, on every server, however it was got: workloads log in again by themselves, but "
+        f"{signed.named_tokens} named tokens (Token Auth) must be made anew and handed out, the token of the instance administrator's identity "
+        f"among them if it is one, and {signed.limited_tokens} tokens with a use limit be got anew. {signed.sessions} sessions of people end, too."
+    )
+
+
+def _confirm(what: str, *, yes: bool) -> None:
+    """Say what is about to end, and ask. Where nobody can be asked, `--yes` is needed."""
+    note(what)
+    if yes:
+        return
+    if is_json() or not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here: give --yes to do it")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 @keys.command()

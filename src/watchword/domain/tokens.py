@@ -103,8 +103,13 @@ class Signer:
             "alg": "EdDSA",
             "use": "sig",
             "kid": self.kid,
-            "x": _b64(bytes(self.public)).decode(),
+            "x": jwk_point(self.public),
         }
+
+
+def jwk_point(key: VerifyKey) -> str:
+    """A public key as the member `x` of a JWK (RFC 8037 section 2)."""
+    return _b64(bytes(key)).decode()
 
 
 def _b64(raw: bytes) -> bytes:

@@ -4,6 +4,7 @@ from typing import Any
 
 from watchword.domain.errors import Refusal
 from watchword.http.routing import Reply, Routes
+from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
 from watchword.services.times import iso
 
@@ -48,5 +49,6 @@ async def _database(ctx: Ctx) -> str:
 @routes.get("/.well-known/jwks.json")
 async def keys(ctx: Ctx) -> Reply:
     """The public keys of access tokens (RFC 7517)."""
+    await know_keys(ctx)
     body: dict[str, Any] = ctx.house.keys.jwks
     return Reply(body, headers={"cache-control": "public, max-age=300"})

@@ -1,7 +1,7 @@
 """From a credential to the Actor behind it, and whether the credential still stands (contract 4.4).
 
-Whether a token was signed here is a fact that never changes, so it is remembered by digest. Everything that can change
-(revocation, the identity, its methods and networks, membership) is state behind the barrier.
+Whether a token was signed here is remembered by digest, as long as the same keys are good. Everything that can change
+(revocation, the identity, its methods and networks, membership, which keys are good) is state behind the barrier.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from watchword.services.keys import Keyring
 from watchword.store import access, credentials, identities, logins, people, service_tokens, versions
 from watchword.store.engine import Tx
 
+_KEYS = versions.keys()
 _MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
 _USES_APART = 3600 * 1000  # milliseconds
 
@@ -30,10 +31,11 @@ _USES_APART = 3600 * 1000  # milliseconds
 class Seen:
     """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
 
-    __slots__ = ("_capacity", "_keys", "_noted", "_old", "_young")
+    __slots__ = ("_capacity", "_keys", "_noted", "_old", "_verifiers", "_young")
 
     def __init__(self, keys: Keyring, capacity: int) -> None:
         self._keys = keys
+        self._verifiers: Mapping[str, object] = {}
         self._capacity = capacity
         self._young: dict[bytes, Claims] = {}
         self._old: dict[bytes, Claims] = {}
@@ -50,6 +52,8 @@ class Seen:
 
     def claims(self, token: str) -> Claims:
         """The claims of a token signed here. Raises BadToken."""
+        if self._keys.verifiers is not self._verifiers:  # one may have been ended
+            self._verifiers, self._young, self._old = self._keys.verifiers, {}, {}
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         claims = self._young.get(digest)
         if claims is None:
@@ -108,7 +112,7 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
         networks=compile_ranges(config.trusted_ips) if config else None,
         marks=None if marks is None else {mark.key: mark for mark in marks},
     )  # fmt: skip
-    return value, (versions.identity(identity_id), versions.org(org_id))
+    return value, (versions.identity(identity_id), versions.org(org_id), _KEYS)
 
 
 async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
@@ -154,14 +158,31 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     return identity, state.networks
 
 
+async def require_signed(ctx: Ctx, token: str, seen: Seen) -> None:
+    """Raise BadToken if the key that signed a token has been ended. Asked after its standing, which depends on the keys as well."""
+    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
+        await know_keys(ctx)
+        seen.claims(token)
+
+
+async def know_keys(ctx: Ctx) -> None:
+    """Know of every key that was ended before this request came, on whatever server."""
+    await ctx.fresh.expect((_KEYS,))
+    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
+        await ctx.house.keys.catch_up(ctx.house.store, ctx.fresh.version(_KEYS))
+
+
 async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
     """The actor behind a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
     if bearer.startswith("st."):
         return await _service(ctx, bearer)
     claims = seen.claims(bearer)
     if isinstance(claims, PersonClaims):
-        return await _person(ctx, claims)
+        person = await _person(ctx, claims)
+        await require_signed(ctx, bearer, seen)
+        return person
     identity = await require_standing(ctx, claims)
+    await require_signed(ctx, bearer, seen)
     if claims.auth_method == token_method.SLUG and seen.is_due(identity.id, ctx.now):
         # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
         used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=token_method.SLUG, at=ctx.now, address=ctx.address)
@@ -183,7 +204,7 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
 
     async def load(tx: Tx) -> tuple[tuple[User | None, Session | None], tuple[str, ...]]:
         person = await people.user(tx, claims.user_id)
-        return (person, await people.session(tx, claims.token_version_id)), (versions.user(claims.user_id),)
+        return (person, await people.session(tx, claims.token_version_id)), (versions.user(claims.user_id), _KEYS)
 
     person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
     if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:

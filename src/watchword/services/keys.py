@@ -6,6 +6,7 @@ an opened key may be kept in memory without asking whether it is still right. Th
 (`services/rotation.py`) gives all servers that time before a new version is used.
 """
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -20,7 +21,7 @@ from sqlalchemy import bindparam, select
 from watchword.domain.errors import Unavailable
 from watchword.domain.model.trail import DataKey
 from watchword.domain.sealing import CannotOpen, Envelope, key_version, seal, unseal
-from watchword.domain.tokens import Signer
+from watchword.domain.tokens import Signer, jwk_point
 from watchword.store import schema, versions
 from watchword.store.engine import AlreadyThere, Store, Tx, prepare
 from watchword.store.mapping import Mapper
@@ -123,6 +124,9 @@ class Keyring:
         self._roots = {_fingerprint(key): AESGCM(key) for key in (root, previous) if key is not None}
         self.root_version = _fingerprint(root)
         self._seen = -1
+        self.checked = -1  # the version of the keys at which it was last looked which of them are still good
+        self._reading = asyncio.Lock()
+        self._headers: dict[int, str] = {}  # of signing keys, by version
         self._entropy = entropy
         self._clock = clock
         self._sealers: dict[str, Sealer] = {}
@@ -145,6 +149,7 @@ class Keyring:
         async with store.read() as tx:
             found = _KEYS.every(await tx.all(_BELOW))
             (self._seen,) = await tx.versions((versions.keys(),))
+        self.checked = self._seen
         for key in found:
             self._open_data_key(key, None)
         if _lacking(found):
@@ -164,17 +169,42 @@ class Keyring:
         """Read the keys again if a rotation changed some; whether it did. Raises WrongRootKey, and keeps what is open."""
         (now,) = await store.versions((versions.keys(),))
         if now == self._seen:
+            self.checked = now
             return False
         async with store.read() as tx:
             found = _KEYS.every(await tx.all(_BELOW))
             (seen,) = await tx.versions((versions.keys(),))
+        self._let_go(found)
+        self.checked = seen
         self._use(found)
         self._sealers = {}
         self._seen = seen
         return True
 
+    async def catch_up(self, store: Store, version: int) -> None:
+        """Know of every key that was ended at this version of the keys, or later.
+
+        Requests that come together read once. Without the root key of now there are no new keys, but what was ended is forgotten.
+        """
+        async with self._reading:
+            if version != self.checked:
+                with contextlib.suppress(WrongRootKey):  # `refresh` says so in the log, every few seconds
+                    await self.refresh(store)
+
+    def _let_go(self, found: Sequence[DataKey]) -> None:
+        """Forget the signing keys that are retired or revoked; for this no key need be opened."""
+        newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
+        good = {key.version for key in found if key.scope == SIGNING and (key.is_active or key.version > newest)}
+        ended = {header for version, header in self._headers.items() if version not in good}
+        if ended:
+            self.verifiers = {header: key for header, key in self.verifiers.items() if header not in ended}
+            points = {jwk_point(key) for key in self.verifiers.values()}
+            self.jwks = {"keys": [jwk for jwk in self.jwks["keys"] if jwk["x"] in points]}
+            self._headers = {version: header for version, header in self._headers.items() if version in good}
+
     def _use(self, found: Sequence[DataKey]) -> None:
         verifiers: dict[str, VerifyKey] = {}
+        headers: dict[int, str] = {}
         jwks: list[dict[str, str]] = []
         newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
         for key in found:
@@ -183,11 +213,14 @@ class Keyring:
                 self._hmac = hmac.HMAC(raw, hashes.SHA256())
             elif key.scope == SIGNING and (key.is_active or key.version > newest):
                 signer = Signer(raw)
-                verifiers[signer.header.decode()] = signer.public
+                headers[key.version] = signer.header.decode()
+                verifiers[headers[key.version]] = signer.public
                 jwks.append(signer.jwk())
                 if key.version == newest:
                     self.signer = signer
-        self.verifiers, self.jwks = verifiers, {"keys": jwks}
+        if verifiers.keys() != self.verifiers.keys():  # else the same dictionary: what was verified with it stays known
+            self.verifiers = verifiers
+        self._headers, self.jwks = headers, {"keys": jwks}
 
     def _instance_key(self, scope: str) -> DataKey:
         return self.new_key(scope, 1)

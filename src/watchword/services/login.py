@@ -24,6 +24,7 @@ from watchword.domain.tokens import MAX_LENGTH
 from watchword.methods import universal
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, OutsideError, Verified
 from watchword.services import sealed_config
+from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
 from watchword.services.refusals import Kept
 from watchword.services.tokens import Issued, new_token, row_of
@@ -157,8 +158,8 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
         networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
     is_member = member is not None and member.is_active
     found = Found(config=config, identity=identity, org=org, template=template, is_member=is_member, secret_networks=networks)
-    # The lockout's family too, though nothing of it is here: so one barrier serves the whole login.
-    return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id))
+    # The families of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
+    return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
 
 
 async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
@@ -267,6 +268,7 @@ async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tupl
 async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified, checks: Checks) -> Issued:
     config = found.config
     used = verified.credential
+    await know_keys(ctx)
     issued = new_token(ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None)
     if len(issued.token) > MAX_LENGTH:
         # A token that nobody could send back is none. What makes it long is what the configuration maps into it.

@@ -15,7 +15,7 @@ from watchword.domain.tokens import IdentityClaims
 from watchword.methods import bound_keypair, universal
 from watchword.methods.base import AuthMethod, Checks
 from watchword.services import login, method_bodies, tokens
-from watchword.services.authentication import Seen, require_live
+from watchword.services.authentication import Seen, require_live, require_signed
 from watchword.services.context import Ctx
 from watchword.services.tokens import Issued
 from watchword.store import credentials
@@ -74,6 +74,7 @@ async def introspect(ctx: Ctx, text: str, seen: Seen, org_id: str | None) -> dic
             return {"active": False}
         # Trusted networks are for whoever uses the token, not for the service that asks about it.
         await require_live(ctx, claims, doing="introspect")
+        await require_signed(ctx, text, seen)
     except Unauthorized:
         return {"active": False}
     if claims.num_uses_limit:

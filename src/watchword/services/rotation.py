@@ -21,11 +21,12 @@ from watchword.services.house import House
 from watchword.services.keys import PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.sealed_config import resealed_config
 from watchword.services.secrets.sealed import resealed
-from watchword.store import credentials, data_keys, versions
+from watchword.store import credentials, data_keys, people, sweeps, versions
 from watchword.store.engine import Tx
 
 GRACE = 15.0  # seconds: three times what a server takes at most to notice new keys
 _DAY = 86_400_000  # ms
+_ROWS = 500
 
 # What one batch did: the id it ended at, or None at the end, and how many envelopes it wrote.
 Batch = tuple[str | None, int]
@@ -86,15 +87,62 @@ async def activate(house: House, scope: str) -> int:
     """Use the staged version from now on; the version. Every server must have had `GRACE` seconds to read it."""
     ctx = ctx_of(house)
     async with ctx.unit() as tx:
-        rows = await _rows(tx, scope)
-        active = max(row.version for row in rows if row.is_active)
-        if rows[-1].version == active:
-            raise BadRequest(f"No new version of the key {scope} is staged")
-        await data_keys.change(tx, msgspec.structs.replace(rows[-1], is_active=True))
+        rows = await _activate(ctx, tx, scope)
         above = scope if scope.startswith("org/") else rows[-1].parent
         org_id = above.removeprefix("org/") if above.startswith("org/") else None
         project_id = scope.removeprefix("project/") if scope.startswith("project/") else None
         ctx.audit("rotate-key", org_id=org_id, project_id=project_id, scope=scope, version=rows[-1].version)
+    await house.keys.refresh(house.store)
+    return rows[-1].version
+
+
+async def _activate(ctx: Ctx, tx: Tx, scope: str) -> list[DataKey]:
+    rows = await _rows(tx, scope)
+    active = max(row.version for row in rows if row.is_active)
+    if rows[-1].version == active:
+        raise BadRequest(f"No new version of the key {scope} is staged")
+    # From when it counts how long an old key is needed; the clock of whoever staged it may be behind those of the servers.
+    since = max(ctx.now, rows[-1].created_at, await sweeps.newest_event(tx))
+    await data_keys.change(tx, msgspec.structs.replace(rows[-1], is_active=True, created_at=since))
+    return rows
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the signing keys of now have signed, as far as it is counted."""
+
+    named_tokens: int
+    limited_tokens: int
+    sessions: int
+
+
+async def signed(house: House) -> Signed:
+    """How many tokens with a name, tokens with a use limit, and sessions of people are alive. Tokens of logins have no row."""
+    async with house.store.read() as tx:
+        named, limited = await credentials.live_tokens(tx, house.clock())
+        return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
+
+
+async def revoke_signing_keys(house: House) -> int:
+    """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new version.
+
+    Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key could have
+    made any of them. Rows of tokens are marked first, a batch at a time, so that the unit that ends the keys stays short.
+    """
+    while True:
+        ctx = ctx_of(house)
+        async with ctx.unit() as tx:
+            count = await credentials.end_rows(tx, ctx.now, _ROWS)
+        if count < _ROWS:
+            break
+    ctx = ctx_of(house)
+    async with ctx.unit() as tx:
+        rows = await _activate(ctx, tx, SIGNING)
+        ended = [row for row in rows[:-1] if row.is_active]
+        for row in ended:
+            await data_keys.change(tx, msgspec.structs.replace(row, is_active=False))
+        await credentials.end_rows(tx, ctx.now)
+        sessions = await people.remove_all_sessions(tx)
+        ctx.audit("revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions)
     await house.keys.refresh(house.store)
     return rows[-1].version
 

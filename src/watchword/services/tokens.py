@@ -11,7 +11,7 @@ from watchword.domain.errors import BadRequest, Unauthorized
 from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, MethodConfig, Revocation
 from watchword.domain.model.people import Organization
 from watchword.domain.tokens import IDENTITY, IdentityClaims, ends_at, last_end
-from watchword.services.authentication import Seen, require_standing
+from watchword.services.authentication import Seen, require_signed, require_standing
 from watchword.services.context import Ctx
 from watchword.store import credentials
 from watchword.store.engine import Tx
@@ -90,6 +90,7 @@ async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
     ctx.public("possession of a valid token is what renewal asks for")
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="renew")
+    await require_signed(ctx, token, seen)
     end = ends_at(
         now=ctx.now, first=claims.creation_ms, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
         period=claims.access_token_period, max_age=ctx.house.settings.max_token_age,
@@ -116,6 +117,7 @@ async def revoke(ctx: Ctx, token: str, seen: Seen) -> None:
     ctx.public("possession of the token is what revoking it asks for")
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="revoke")
+    await require_signed(ctx, token, seen)
     async with ctx.unit() as tx:
         await end_token(ctx, tx, row_of(claims, claims.creation_ms))
         ctx.audit("revoke-identity-access-token", org_id=claims.org_id, identityId=claims.identity_id, identityAccessTokenId=claims.jti)

@@ -249,6 +249,10 @@ class Fresh:
             if unseen:
                 self._learn(zip(unseen, await self._store.versions(unseen), strict=True))
 
+    def version(self, family: str) -> int:
+        """The version of a family that was asked for already; one that no family has, where it was not."""
+        return self._known.get(family, self._absent)
+
     @property
     def families(self) -> tuple[str, ...]:
         """All that was asked for so far, where that costs anything."""

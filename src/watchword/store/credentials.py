@@ -219,6 +219,29 @@ async def change_token(tx: Tx, id: str, **fields: Any) -> None:
     await tx.run(update(_t).where(_t.c.id == id).values(**TOKENS.encoded(fields)))
 
 
+_LIVE_TOKENS = prepare(
+    select(_t.c.name.is_not(None), func.count())
+    .where(_t.c.is_revoked == 0, _t.c.expires_at > bindparam("now"))
+    .group_by(_t.c.name.is_not(None))
+)
+_SOME_LIVE = select(_t.c.id).where(_t.c.is_revoked == 0).limit(bindparam("most"))
+_END_SOME = prepare(update(_t).where(_t.c.id.in_(_SOME_LIVE)).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id))
+_END_REST = prepare(update(_t).where(_t.c.is_revoked == 0).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id))
+
+
+async def live_tokens(tx: Tx, now: int) -> tuple[int, int]:
+    """How many tokens with a row are alive: those with a name, and the others."""
+    found = {bool(named): int(count) for named, count in await tx.all(_LIVE_TOKENS, now=now)}
+    return found.get(True, 0), found.get(False, 0)
+
+
+async def end_rows(tx: Tx, at: int, most: int | None = None) -> int:
+    """Mark the rows of tokens as revoked, at most so many; how many. The tokens themselves are ended by whoever ends their key."""
+    if most is None:
+        return len(await tx.count(_END_REST, at=at))
+    return len(await tx.count(_END_SOME, at=at, most=most))
+
+
 class TokenUsed(msgspec.Struct, frozen=True):
     """A journal entry: one request with a limited token. Its answer: whether a use was left."""
 

@@ -32,7 +32,7 @@ _ALL = prepare(select(_k.c.scope, _k.c.version, _k.c.parent, _k.c.parent_version
 _SET = prepare(
     update(_k)
     .where(_k.c.scope == bindparam("of"), _k.c.version == bindparam("at"))
-    .values(is_active=bindparam("active"), parent_version=bindparam("above"), sealed=bindparam("envelope"))
+    .values(is_active=bindparam("active"), parent_version=bindparam("above"), sealed=bindparam("envelope"), created_at=bindparam("made"))
 )
 _UNDER = prepare(
     select(*KEYS.columns).where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
@@ -60,8 +60,9 @@ async def add(tx: Tx, key: DataKey) -> None:
 
 
 async def change(tx: Tx, key: DataKey) -> None:
-    """Store a version's state, parent and envelope."""
-    await tx.run(_SET, of=key.scope, at=key.version, active=int(key.is_active), above=key.parent_version, envelope=key.sealed)
+    """Store a version's state, parent, envelope and time."""
+    fields = {"active": int(key.is_active), "above": key.parent_version, "envelope": key.sealed, "made": key.created_at}
+    await tx.run(_SET, of=key.scope, at=key.version, **fields)
     tx.changed(versions.keys())
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from watchword.domain.model.people import Organization, Session, User
 from watchword.store import schema, versions
-from watchword.store.engine import Tx, prepare
+from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
 
 ORGANIZATIONS = Mapper(Organization, schema.organizations)
@@ -139,6 +139,26 @@ async def remove_session(tx: Tx, record: Session) -> None:
     """End a session."""
     await tx.run(delete(_s).where(_s.c.id == record.id))
     tx.changed(versions.user(record.user_id))
+
+
+_SIGNED_IN = prepare(select(_s.c.user_id).distinct())
+_END_SESSIONS_OF = prepare(delete(_s).where(any_of(_s.c.user_id, "of")))
+
+
+_SESSIONS = prepare(select(func.count()).select_from(_s))
+
+
+async def count_sessions(tx: Tx) -> int:
+    """How many sessions there are."""
+    row = await tx.one(_SESSIONS)
+    return int(row[0]) if row is not None else 0
+
+
+async def remove_all_sessions(tx: Tx) -> int:
+    """End the sessions of everybody; how many."""
+    who = [str(row[0]) for row in await tx.all(_SIGNED_IN)]
+    tx.changed(*[versions.user(id) for id in who])
+    return await tx.run(_END_SESSIONS_OF, of=who) if who else 0
 
 
 async def remove_sessions(tx: Tx, user_id: str, *, but: str = "") -> int:

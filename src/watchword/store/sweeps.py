@@ -67,8 +67,13 @@ async def mark(tx: Tx) -> int | None:
     row = await tx.one(_MARK, key=_SWEPT_TO)
     if row is not None:
         return int(row[0])
-    newest = await tx.one(_NEWEST_EVENT)
-    return moment_of(newest[0]) if newest is not None else None
+    return await newest_event(tx) or None
+
+
+async def newest_event(tx: Tx) -> int:
+    """The moment (ms) of the newest audit event; 0 where there is none."""
+    row = await tx.one(_NEWEST_EVENT)
+    return moment_of(row[0]) if row is not None else 0
 
 
 async def put_mark(tx: Tx, at: int) -> None:
