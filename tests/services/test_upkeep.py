@@ -104,3 +104,78 @@ async def test_the_horizon_catches_up_with_the_clock_and_goes_back_with_it(any_a
 
     assert caught_up < 1000
     assert await horizon(any_api.house) <= any_api.clock()
+
+
+# --- what is left of what was deleted
+
+
+async def ids_held(api: Api) -> dict[str, str]:
+    """Every id that stands anywhere but in the audit log and the stories of refusals, and one table it stands in."""
+    found: dict[str, str] = {}
+    async with api.house.store.read() as tx:
+        for table in schema.metadata.sorted_tables:
+            if table.name not in ("audit_events", "denials"):
+                for row in await tx.all(select(table)):
+                    for value in row:
+                        for part in str(value).split("/"):
+                            found.setdefault(part, table.name)
+    return found
+
+
+async def test_nothing_is_left_of_a_deleted_project(any_api: Api) -> None:
+    before = (await ids_held(any_api)).keys()
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Gone"}))["project"]["id"]
+    where = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
+    await any_api.ok("POST", "/api/v3/secrets/raw/KEY", {**where, "secretValue": "x"})
+    made = await any_api.ok("POST", f"/api/v1/projects/{project}/identities", {"name": "inside"})
+    inside = made["identity"]["id"]
+    await any_api.login(await any_api.universal(inside))
+
+    await any_api.ok("DELETE", f"/api/v1/workspace/{project}")
+    await sweep(any_api.house)
+
+    ids = {project, inside}
+    assert ids.isdisjoint(before)
+    assert {} == {id: table for id, table in (await ids_held(any_api)).items() if id in ids}
+
+
+async def test_nothing_is_left_of_a_deleted_organization(any_api: Api) -> None:
+    org, token = await any_api.organization("Gone")
+    mine = {"token": token}
+    identity = (await any_api.ok("POST", "/api/v1/identities", {"name": "b", "organizationId": org, "role": "member",
+                                                                "metadata": [{"key": "k", "value": "v"}]}, **mine))["identity"]["id"]  # fmt: skip
+    path = f"/api/v1/auth/universal-auth/identities/{identity}"
+    client = (await any_api.ok("POST", path, {}, **mine))["identityUniversalAuth"]["clientId"]
+    secret = (await any_api.ok("POST", f"{path}/client-secrets", {}, **mine))["clientSecret"]
+    issued = await any_api.login({"clientId": client, "clientSecret": secret})
+    await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": issued}, token=None)
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Inside"}, **mine))["project"]["id"]
+
+    await any_api.ok("DELETE", f"/api/v2/organizations/{org}", **mine)
+    await sweep(any_api.house)
+
+    left = {id: table for id, table in (await ids_held(any_api)).items() if id in {org, identity, project, client}}
+    assert left in ({}, {org: "sessions"})
+
+
+async def test_a_version_row_that_goes_lets_nothing_old_be_taken_for_fresh(any_api: Api) -> None:
+    """Whatever raises the family of a deleted thing again does not give it a number that it had."""
+    identity, token = await any_api.bot("member")
+    path = f"/api/v1/identities/{identity['id']}"
+    family = f"identity/{identity['id']}"
+    seen = {(await any_api.get(path, token=token)).status_code}
+    async with any_api.house.store.read() as tx:
+        rows = [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == family))]
+    await any_api.ok("DELETE", path)
+
+    swept = await sweep(any_api.house)
+    for _ in range(3):
+        async with any_api.house.store.write() as tx:
+            tx.changed(family)
+        seen.add((await any_api.get(path, token=token)).status_code)
+        async with any_api.house.store.read() as tx:
+            rows += [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == family))]
+
+    assert swept["versions"] >= 1
+    assert {200, 401} == seen
+    assert 4 == len(rows) == len(set(rows))

@@ -28,6 +28,7 @@ from watchword.store.audit import Audited
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
 NOBODYS_DAYS = 30  # that refusals are kept which match no identity
+_LOOKS = 20  # batches of version rows that one sweep looks at
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
@@ -94,7 +95,21 @@ async def sweep(house: House) -> dict[str, int]:
     removed: dict[str, int] = {}
     for name, run, before in moments(house, now):
         removed[name] = await _to_the_end(house, run, before)
+    removed["versions"] = await _versions_of_nothing(house)
     return {name: count for name, count in removed.items() if count}
+
+
+async def _versions_of_nothing(house: House) -> int:
+    """Look at some of the version rows in each sweep, and so at all of them in turn."""
+    total = 0
+    for _ in range(_LOOKS):
+        async with house.store.write() as tx:
+            removed, is_end = await sweeps.versions_of_nothing(tx)
+        total += removed
+        if is_end:
+            break
+        await asyncio.sleep(0)
+    return total
 
 
 async def _to_the_end(house: House, run: sweeps.Sweep, before: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
 
 from watchword.domain.model.people import Organization, Session, User
 from watchword.store import schema, versions
@@ -71,6 +71,24 @@ async def remove_organization(tx: Tx, id: str) -> None:
         )
     )
     await tx.count(delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id))))
+    # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside their rows.
+    inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
+    gone = select(identities.c.id).where(identities.c.org_id.in_(inside))
+    keys, projects, revocations = schema.data_keys, schema.projects, schema.revocations
+    for part in (
+        delete(keys).where(or_(
+            keys.c.scope.in_(select(literal("org/") + _o.c.id).where(_o.c.id.in_(inside))),
+            keys.c.scope.in_(select(literal("project/") + projects.c.id).where(projects.c.org_id.in_(inside))),
+        )),
+        delete(revocations).where(revocations.c.identity_id.in_(gone)),
+        *[
+            delete(table).where(table.c.actor_kind == "identity", table.c.actor_id.in_(gone))
+            for table in (schema.actor_metadata, schema.privileges, schema.group_members)
+        ],
+        delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)))),
+        delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)),
+    ):  # fmt: skip
+        await tx.count(part)
     await tx.run(delete(_o).where(_o.c.id == id))
     tx.changed(versions.org(id))
 

@@ -30,7 +30,7 @@ from watchword.store.engine import (
 )
 from watchword.store.fullness import Fullness
 from watchword.store.migrate import said_of, upgrade
-from watchword.store.versions import RAISE, READ, verify_raised
+from watchword.store.versions import RAISE, READ, raising, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 _GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
@@ -194,7 +194,7 @@ class PostgresTx:
         """What `RAISE` must be carried out for, once: the families named since the last call."""
         keys = sorted(self.keys - self._raised)
         self._raised.update(keys)
-        return [{"key": key, "one": 1} for key in keys]
+        return [raising(key) for key in keys]
 
 
 class PostgresStore:

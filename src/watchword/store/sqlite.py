@@ -40,7 +40,7 @@ from watchword.store.engine import (
 from watchword.store.fsync import Barrier
 from watchword.store.fullness import Fullness
 from watchword.store.migrate import said_of, upgrade
-from watchword.store.versions import RAISE, verify_raised
+from watchword.store.versions import RAISE, raising, verify_raised
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _encode = msgspec.json.Encoder().encode
@@ -320,7 +320,7 @@ class SqliteStore:
                 yield tx
                 verify_raised(tx.tables, tx.keys)
                 for key in sorted(tx.keys):
-                    await tx.run(RAISE, key=key, one=1)
+                    await tx.run(RAISE, **raising(key))
                 self._writer.execute("COMMIT")
             except BaseException as error:
                 if self._writer.in_transaction:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.store import schema
-from watchword.store.engine import Prepared, Tx, prepare
+from watchword.store.engine import Prepared, Tx, any_of, prepare
 from watchword.store.trail import id_at, moment_of
 
 BATCH = 500
@@ -52,6 +52,42 @@ _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam(
 _DENIALS_OF_NOBODY = _oldest(
     schema.denials.c.request_id, and_(schema.denials.c.at < bindparam("before"), schema.denials.c.org_id.is_(None))
 )
+
+
+_v = schema.versions
+_PLACE = "versions-looked-at"
+_VERSIONS_AFTER = prepare(select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most")))
+_DROP_VERSIONS = prepare(delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
+# Whose deletion ends a family. Families of other kinds stay.
+_STANDS_FOR = {
+    kind: prepare(select(table.c.id).where(any_of(table.c.id, "of")))
+    for kind, table in {
+        "folder": schema.folders, "group": schema.groups, "identity": schema.identities, "lockout": schema.identities,
+        "org": schema.organizations, "project": schema.projects, "tree": schema.projects, "user": schema.users,
+    }.items()
+}  # fmt: skip
+
+
+async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
+    """Remove the version rows of what was deleted, among the next `most`; how many, and whether those were the last of all.
+
+    Where it goes on is kept in the database. No cached view is taken for fresh without its row: see `versions.raising`.
+    """
+    row = await tx.one(_MARK, key=_PLACE)
+    keys = [str(key) for (key,) in await tx.all(_VERSIONS_AFTER, after=row[0] if row is not None else "", most=most)]
+    of_kind: dict[str, dict[str, str]] = {}
+    for key in keys:
+        kind, _, id = key.partition("/")
+        of_kind.setdefault(kind, {})[id] = key
+    dead: list[str] = []
+    for kind, named in of_kind.items():
+        if kind in _STANDS_FOR:
+            there = {id for (id,) in await tx.all(_STANDS_FOR[kind], of=list(named))}
+            dead += [key for id, key in named.items() if id not in there]
+    removed = len(await tx.count(_DROP_VERSIONS, keys=dead)) if dead else 0
+    is_end = len(keys) < most
+    await tx.run(_PUT_MARK, key=_PLACE, value="" if is_end else keys[-1])
+    return removed, is_end
 
 
 _e, _k = schema.audit_events, schema.settings

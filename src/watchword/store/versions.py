@@ -4,6 +4,8 @@ A family is raised in the same unit that changes what it stands for. `FAMILIES` 
 raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
 """
 
+import random
+
 from sqlalchemy import BigInteger, bindparam, select
 from sqlalchemy.dialects.postgresql import Insert
 
@@ -15,10 +17,19 @@ READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key,
 
 RAISE = prepare(
     Insert(versions)
-    .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
+    .values(key=bindparam("key"), n=bindparam("first", type_=BigInteger))
     .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1}),
     at_once=True,
 )
+
+
+def raising(key: str) -> dict[str, object]:
+    """The parameters of `RAISE` for a family.
+
+    One without a row has version 0; its row begins with a number that no family ever had. So a row may be removed when what it stood
+    for is gone, and whatever raises the family after all, nothing that was kept from before is taken for what is now.
+    """
+    return {"key": key, "first": random.getrandbits(62) + 1}
 
 
 def identity(id: str) -> str:
