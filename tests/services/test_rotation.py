@@ -12,8 +12,9 @@ from watchword.domain.errors import BadRequest
 from watchword.domain.secret import Secret
 from watchword.domain.tokens import verified
 from watchword.services import rotation
-from watchword.services.keys import SIGNING, KeysBehind, WrongRootKey, org_scope
+from watchword.services.keys import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
 from watchword.settings import Settings
+from watchword.store import accounts
 
 NEW_ROOT = "22" * 32
 
@@ -245,3 +246,74 @@ async def test_a_key_staged_under_a_clock_of_long_ago_retires_none_that_is_neede
     any_api.clock.forward(400 * 86_400)
 
     assert 0 == await rotation.retire_signing_keys(any_api.house, any_api.clock())
+
+
+# --- the key that credentials are hashed with
+
+
+async def new_hmac(apis: Sequence[Api]) -> None:
+    await rotation.stage(apis[0].house, HMAC)
+    for api in apis:
+        await api.house.keys.refresh(api.house.store)
+    await rotation.activate(apis[0].house, HMAC)
+
+
+async def service_token(api: Api) -> tuple[str, str]:
+    project, _ = await secret_of(api)
+    body = {"name": "old", "workspaceId": project, "scopes": [{"environment": "dev", "secretPath": "/"}], "permissions": ["read"]}
+    return project, (await api.ok("POST", "/api/v2/service-token", body))["serviceToken"]
+
+
+async def test_credentials_stay_good_when_their_key_rotates_and_are_hashed_anew_by_use(both: tuple[Api, Api]) -> None:
+    first, second = both
+    used, unused = [await first.universal((await first.identity("member", name))["id"]) for name in ("used", "unused")]
+    _, service = await service_token(first)
+    cookie = await signed_in(first)
+
+    await new_hmac(both)
+    before = await rotation.hashed_before(first.house)
+    for api in (second, first, second):
+        await api.login(used)
+        assert 200 == (await api.get("/api/v2/service-token", token=service)).status_code
+        assert 200 == (await api.post("/api/v1/auth/token", {}, token=None, headers={"cookie": cookie})).status_code
+    after = await rotation.hashed_before(second.house)
+
+    assert (2, 1) == (before["client_secrets"], before["service_tokens"])
+    assert (1, 0) == (after["client_secrets"], after["service_tokens"])
+    assert await first.login(unused)
+    assert 401 == (await second.post("/api/v1/auth/universal-auth/login", {**used, "clientSecret": "0" * 64}, token=None)).status_code
+
+
+async def test_what_is_still_hashed_with_a_revoked_key_is_dead_everywhere_at_once(both: tuple[Api, Api]) -> None:
+    first, second = both
+    used, unused = [await first.universal((await first.identity("member", name))["id"]) for name in ("used", "unused")]
+    token = await first.login(unused)
+    _, service = await service_token(first)
+    cookie = await signed_in(first)
+    await new_hmac(both)
+    await second.login(used)
+
+    ended = await rotation.revoke_hmac_keys(first.house)
+    again = await rotation.revoke_hmac_keys(second.house)
+
+    assert (1, 1) == (ended["client_secrets"], ended["service_tokens"])
+    assert {0} == set(again.values()) == set((await rotation.hashed_before(first.house)).values())
+    for api in (second, first):
+        await api.login(used)
+        assert 401 == (await api.post("/api/v1/auth/universal-auth/login", unused, token=None)).status_code
+        assert 401 == (await api.get("/api/v2/service-token", token=service)).status_code
+        assert 401 == (await api.get("/api/v1/identities/details", token=token)).status_code
+        assert 401 == (await api.post("/api/v1/auth/token", {}, token=None, headers={"cookie": cookie})).status_code
+
+
+async def test_links_of_before_a_rotation_work(any_api: Api) -> None:
+    body = {"inviteeEmails": ["new@example.com"], "organizationId": any_api.org_id, "organizationRoleSlug": "member"}
+    made = await any_api.ok("POST", "/api/v1/invite-org/signup", body)
+    link = made["completeInviteLinks"][0]["link"] if made.get("completeInviteLinks") else made["completeInviteLink"]
+
+    await new_hmac([any_api])
+
+    assert 1 == (await rotation.hashed_before(any_api.house))["invitations"]
+    async with any_api.house.store.read() as tx:
+        code = link.partition("token=")[2].partition("&")[0]
+        assert await accounts.invitation_by_token(tx, any_api.house.keys.digests(code).values())

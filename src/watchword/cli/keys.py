@@ -13,9 +13,10 @@ from rich.table import Table
 from watchword.app import existing, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import err, is_json, note, output_option, say
+from watchword.domain.errors import BadRequest
 from watchword.services import rotation
 from watchword.services.house import House
-from watchword.services.keys import SIGNING
+from watchword.services.keys import HMAC, SIGNING
 from watchword.settings import Settings
 
 wait_option = click.option(
@@ -55,7 +56,11 @@ def _progress() -> Progress:
 @output_option
 def status(settings: Settings) -> None:
     """Show every key: the version that seals, one that waits to be used, and whether the root key of now seals it."""
-    found: Sequence[rotation.ScopeState] = _run(settings, rotation.state)
+
+    async def work(parts: House) -> tuple[Sequence[rotation.ScopeState], dict[str, int]]:
+        return await rotation.state(parts), await rotation.hashed_before(parts)
+
+    found, left = _run(settings, work)
     data = [
         {
             "scope": one.scope,
@@ -66,7 +71,13 @@ def status(settings: Settings) -> None:
         }
         for one in found
     ]
-    say({"keys": data, "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found)}, lambda console: _table(console, found))
+    answer = {"keys": data, "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found), "hashedWithEarlierKey": left}
+
+    def shown(console: Console) -> None:
+        _table(console, found)
+        console.print(_what_is_left(left))
+
+    say(answer, shown)
 
 
 def _table(console: Console, found: Sequence[rotation.ScopeState]) -> None:
@@ -126,6 +137,47 @@ def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float)
 
     version, kid = _run(settings, work)
     say({"version": version, "kid": kid}, lambda console: console.print(f"New tokens are signed with key {kid} (version {version})."))
+
+
+@keys.command("rotate-hmac")
+@click.option(
+    "--revoke-old", is_flag=True, help="End what is still hashed with an earlier key, instead of hashing it anew when it is used."
+)
+@yes_option
+@wait_option
+@with_settings("data_dir", "root_key_file")
+@output_option
+def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) -> None:
+    """Hash client secrets, service tokens, links and recovery codes with a new key.
+
+    What is out stays good and is hashed with the new key when it is used; `keys status` says how many are not yet. With
+    --revoke-old no new key is made where those of now are not all in use: what is hashed with an earlier one ends.
+    """
+
+    async def work(parts: House) -> dict[str, int]:
+        if revoke_old:
+            left = await rotation.hashed_before(parts)
+            if not await rotation.has_earlier_hmac_keys(parts):
+                raise BadRequest("Every credential is hashed with the only key there is: rotate it first without --revoke-old")
+            _confirm(_what_is_left(left), yes=yes)
+            return await rotation.revoke_hmac_keys(parts)
+        await rotation.stage(parts, HMAC)
+        await _grace(wait)
+        await rotation.activate(parts, HMAC)
+        return await rotation.hashed_before(parts)
+
+    left = _run(settings, work)
+    said = (
+        "What was hashed with an earlier key has ended."
+        if revoke_old
+        else f"New credentials are hashed with a new key. {_what_is_left(left)}"
+    )
+    say({"ended" if revoke_old else "left": left}, lambda console: console.print(said))
+
+
+def _what_is_left(left: dict[str, int]) -> str:
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left.items() if count) or "nothing"
+    return f"Hashed with an earlier key: {counted}."
 
 
 def _what_ends(signed: rotation.Signed) -> str:

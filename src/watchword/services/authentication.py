@@ -224,8 +224,16 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
     token: ServiceToken | None
     async with ctx.view() as tx:
         token = await service_tokens.by_id(tx, parts[1])
-    if token is None or not hmac.compare_digest(token.hash, ctx.house.keys.digest(bearer)):
+    if token is None:
         raise Unauthorized("The service token is not valid")
+    keys = ctx.house.keys
+    digest = keys.digest(bearer)
+    if not hmac.compare_digest(token.hash, digest):
+        # It may be hashed with the key of before a rotation; from its first use on it is hashed with the key of now.
+        if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
+            raise Unauthorized("The service token is not valid")
+        if token.hash_version < keys.hash_version:
+            await ctx.submit(service_tokens.Rehashed(token.id, token.project_id, token.hash, digest, keys.hash_version))
     if token.expires_at is not None and token.expires_at <= ctx.now:
         raise Unauthorized("The service token has expired")
     return Actor(

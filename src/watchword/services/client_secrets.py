@@ -43,7 +43,8 @@ async def create(ctx: Ctx, identity_id: str, given: Create) -> Made:
         config = await _config(tx, identity)
         record = ClientSecret(
             id=ctx.new_id(), identity_id=identity.id, config_id=config.id, description=given.description, prefix=secret[:4],
-            hash=ctx.house.keys.digest(secret), ttl=given.ttl, uses_limit=given.num_uses_limit, created_at=ctx.now, updated_at=ctx.now,
+            hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+            ttl=given.ttl, uses_limit=given.num_uses_limit, created_at=ctx.now, updated_at=ctx.now,
         )  # fmt: skip
         await credentials.add_client_secret(tx, record)
         tx.changed(versions.identity(identity.id))

@@ -131,6 +131,8 @@ class Keyring:
         self._clock = clock
         self._sealers: dict[str, Sealer] = {}
         self._hmac: hmac.HMAC
+        self.hash_version = 1  # of the key that credentials are hashed with from now on
+        self._hashers: dict[int, hmac.HMAC] = {}  # by version: the others that may have been hashed with
         self.signer: Signer
         self.verifiers: dict[str, VerifyKey] = {}
         self.jwks: dict[str, list[dict[str, str]]] = {"keys": []}
@@ -192,7 +194,9 @@ class Keyring:
                     await self.refresh(store)
 
     def _let_go(self, found: Sequence[DataKey]) -> None:
-        """Forget the signing keys that are retired or revoked; for this no key need be opened."""
+        """Forget the keys that are retired or revoked; for this no key need be opened."""
+        hashing = {key.version for key in found if _hashes(key, found)}
+        self._hashers = {version: hasher for version, hasher in self._hashers.items() if version in hashing}
         newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
         good = {key.version for key in found if key.scope == SIGNING and (key.is_active or key.version > newest)}
         ended = {header for version, header in self._headers.items() if version not in good}
@@ -207,11 +211,12 @@ class Keyring:
         headers: dict[int, str] = {}
         jwks: list[dict[str, str]] = []
         newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
+        hashers = {key.version: hmac.HMAC(self._open_data_key(key, None), hashes.SHA256()) for key in found if _hashes(key, found)}
         for key in found:
             raw = self._open_data_key(key, None)
-            if key.scope == HMAC and key.is_active:
-                self._hmac = hmac.HMAC(raw, hashes.SHA256())
-            elif key.scope == SIGNING and (key.is_active or key.version > newest):
+            if key.scope == HMAC:
+                continue
+            if key.scope == SIGNING and (key.is_active or key.version > newest):
                 signer = Signer(raw)
                 headers[key.version] = signer.header.decode()
                 verifiers[headers[key.version]] = signer.public
@@ -221,6 +226,9 @@ class Keyring:
         if verifiers.keys() != self.verifiers.keys():  # else the same dictionary: what was verified with it stays known
             self.verifiers = verifiers
         self._headers, self.jwks = headers, {"keys": jwks}
+        self.hash_version = max(key.version for key in found if key.scope == HMAC and key.is_active)
+        self._hmac = hashers.pop(self.hash_version)
+        self._hashers = hashers
 
     def _instance_key(self, scope: str) -> DataKey:
         return self.new_key(scope, 1)
@@ -270,6 +278,19 @@ class Keyring:
         made.update(text.encode())
         return made.finalize()
 
+    def other_digests(self, text: str) -> dict[int, bytes]:
+        """What `digest` would have answered with the other keys that are good: those before a rotation, and one that is about to be used."""
+        found: dict[int, bytes] = {}
+        for version, hasher in self._hashers.items():
+            made = hasher.copy()
+            made.update(text.encode())
+            found[version] = made.finalize()
+        return found
+
+    def digests(self, text: str) -> dict[int, bytes]:
+        """All keyed hashes under which a credential may be stored, by the version of the key; the one of now first."""
+        return {self.hash_version: self.digest(text), **self.other_digests(text)}
+
     async def make(self, tx: Tx, scope: str, parent: str | None = None) -> Sealer:
         """Make the first key of `scope`, below `parent` (a scope) or the root, in this unit."""
         if parent is None:
@@ -307,6 +328,13 @@ class Keyring:
                 keys[row.version] = AESGCM(self._open_data_key(row, await self.sealer(tx, row.parent)))
         newest = max(row.version for row in rows if row.is_active)
         return Sealer(scope, keys, newest, self._entropy, lambda scope: self._sealers.pop(scope, None))
+
+
+def _hashes(key: DataKey, found: Sequence[DataKey]) -> bool:
+    """Whether credentials may be hashed with this key: the active one, earlier ones until they are retired, one that is staged."""
+    if key.scope != HMAC:
+        return False
+    return key.is_active or key.version > max(one.version for one in found if one.scope == HMAC and one.is_active)
 
 
 def _lacking(found: Sequence[DataKey]) -> list[str]:

@@ -249,8 +249,13 @@ async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | N
 async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None) -> Credential | None:
     if method.secret_of is None:
         return None
-    digest = ctx.house.keys.digest(method.secret_of(body))
+    if found is not None:
+        await know_keys(ctx)
+    text = method.secret_of(body)
+    digest = ctx.house.keys.digest(text)
     secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), _load_secret, digest)
+    if secret is None:
+        secret = await _hashed_before(ctx, text, digest)
     if secret is None or found is None or secret.config_id != found.config.id or not hmac.compare_digest(secret.hash, digest):
         return None
     # Limited uses are settled by the journal, exactly; the number at hand may be old, so it decides nothing here.
@@ -258,6 +263,18 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
         id=secret.id, expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None, uses=0, uses_limit=secret.uses_limit,
         is_revoked=secret.is_revoked,
     )  # fmt: skip
+
+
+async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | None:
+    """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now from here on."""
+    keys = ctx.house.keys
+    for other in keys.other_digests(text).values():
+        secret: ClientSecret | None = await ctx.fresh.get(("secret", other), _load_secret, other)
+        if secret is not None:
+            if secret.hash_version < keys.hash_version:
+                await ctx.submit(credentials.Rehashed(secret.id, secret.identity_id, other, digest, keys.hash_version))
+            return msgspec.structs.replace(secret, hash=digest)
+    return None
 
 
 async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tuple[str, ...]]:

@@ -70,7 +70,17 @@ def _context(user_id: str) -> str:
 
 
 def _recovery_hash(ctx: Ctx, user_id: str, code: str) -> str:
-    return ctx.house.keys.digest(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}").hex()
+    return _recovery_hashes(ctx, user_id, code)[0]
+
+
+def _recovery_hashes(ctx: Ctx, user_id: str, code: str) -> list[str]:
+    found = ctx.house.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
+    return [f"{version}:{one.hex()}" if version > 1 else one.hex() for version, one in found.items()]
+
+
+def hash_version_of(stored: str) -> int:
+    """With which version of the key a recovery code is hashed; the first is not written."""
+    return int(stored.partition(":")[0]) if ":" in stored else 1
 
 
 def _new_codes(ctx: Ctx) -> tuple[str, ...]:
@@ -219,9 +229,9 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
 
 async def _use_recovery(ctx: Ctx, person: User, code: str) -> bool:
     left: list[str] = msgspec.json.decode(person.mfa_recovery, type=list[str])
-    used = _recovery_hash(ctx, person.id, code)
-    if person.mfa_method is None or not any(hmac.compare_digest(one, used) for one in left):
+    possible = _recovery_hashes(ctx, person.id, code)
+    if person.mfa_method is None or not any(hmac.compare_digest(one, used) for one in left for used in possible):
         return False
-    after = msgspec.json.encode([one for one in left if one != used]).decode()
+    after = msgspec.json.encode([one for one in left if one not in possible]).decode()
     async with ctx.unit() as tx:
         return await accounts.replace_recovery(tx, person.id, person.mfa_recovery, after)

@@ -23,6 +23,7 @@ from watchword.domain.model.trail import Denial
 from watchword.domain.secret import Secret
 from watchword.domain.tokens import PERSON, PersonClaims
 from watchword.services.access import organization, require_actor
+from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
 from watchword.store import access, accounts, audit, people
 from watchword.store.engine import Tx
@@ -215,8 +216,17 @@ async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
 
 def refresh_value(ctx: Ctx, session_id: str) -> str:
     """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can make one up."""
-    proof = ctx.house.keys.digest(f"refresh/{session_id}")
+    return _cookie_with(session_id, ctx.house.keys.digest(f"refresh/{session_id}"))
+
+
+def _cookie_with(session_id: str, proof: bytes) -> str:
     return f"{session_id}.{base64.urlsafe_b64encode(proof).rstrip(b'=').decode()}"
+
+
+async def _is_own_cookie(ctx: Ctx, value: str, session_id: str) -> bool:
+    await know_keys(ctx)
+    proofs = ctx.house.keys.digests(f"refresh/{session_id}")
+    return any(hmac.compare_digest(value.encode(), _cookie_with(session_id, proof).encode()) for proof in proofs.values())
 
 
 async def refresh(ctx: Ctx) -> SignedIn:
@@ -224,7 +234,7 @@ async def refresh(ctx: Ctx) -> SignedIn:
     ctx.public("the cookie proves who is calling")
     value = ctx.cookie(REFRESH_COOKIE)
     session_id = value.partition(".")[0]
-    if not value or not hmac.compare_digest(value.encode(), refresh_value(ctx, session_id).encode()):
+    if not value or not await _is_own_cookie(ctx, value, session_id):
         raise Unauthorized("There is no session to refresh: sign in again")
     async with ctx.view() as tx:
         session = await people.session(tx, session_id)

@@ -116,7 +116,8 @@ async def _invitation(ctx: Ctx, tx: Tx, scope: Scope, org: Organization, email: 
             await _require_over_invitation(tx, scope, earlier)  # its link is dead from now on
     token = Secret(f"wwi_{ctx.house.entropy(32).hex()}")
     record = Invitation(
-        id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.house.keys.digest(token.reveal()), invited_by=ctx.actor.id,
+        id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.house.keys.digest(token.reveal()), hash_version=ctx.house.keys.hash_version,
+            invited_by=ctx.actor.id,
         created_at=ctx.now, expires_at=ctx.now + INVITATION_TTL * 1000,
     )  # fmt: skip
     await accounts.put_invitation(tx, record)
@@ -197,7 +198,7 @@ async def accept(ctx: Ctx, given: Accept) -> Joined:
 
 async def _open_invitation(ctx: Ctx, token: Secret) -> tuple[Invitation, User | None]:
     async with ctx.view() as tx:
-        found = await accounts.invitation_by_token(tx, ctx.house.keys.digest(token.reveal()))
+        found = await accounts.invitation_by_token(tx, ctx.house.keys.digests(token.reveal()).values())
         person = await people.user_by_email(tx, found.email) if found else None
     if found is None or found.expires_at <= ctx.now:
         raise Unauthorized("The invitation is not valid any more: ask for a new one")

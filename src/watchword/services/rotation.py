@@ -15,13 +15,13 @@ import msgspec
 from watchword.domain.actor import PLATFORM
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.trail import DataKey
-from watchword.services import templates
+from watchword.services import mfa, templates, tokens
 from watchword.services.context import Ctx
 from watchword.services.house import House
-from watchword.services.keys import PEOPLE, SIGNING, Sealer, org_scope, project_scope
+from watchword.services.keys import HMAC, PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.sealed_config import resealed_config
 from watchword.services.secrets.sealed import resealed
-from watchword.store import credentials, data_keys, people, sweeps, versions
+from watchword.store import accounts, credentials, data_keys, people, service_tokens, sweeps, versions
 from watchword.store.engine import Tx
 
 GRACE = 15.0  # seconds: three times what a server takes at most to notice new keys
@@ -145,6 +145,92 @@ async def revoke_signing_keys(house: House) -> int:
         ctx.audit("revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions)
     await house.keys.refresh(house.store)
     return rows[-1].version
+
+
+async def hashed_before(house: House) -> dict[str, int]:
+    """How many credentials of each kind are hashed with a key of before the last rotation: what `revoke_hmac_keys` ends."""
+    async with house.store.read() as tx:
+        version = await _hash_version(tx)
+        codes = [json_codes(stored) for _, stored in await accounts.recovery_codes(tx)]
+        return {
+            "client_secrets": await credentials.count_secrets_behind(tx, version),
+            **await accounts.counts_behind(tx, version),
+            "recovery_codes": sum(mfa.hash_version_of(one) < version for own in codes for one in own),
+        }
+
+
+async def has_earlier_hmac_keys(house: House) -> bool:
+    """Whether credentials may be hashed with another key than the one of now."""
+    async with house.store.read() as tx:
+        return sum(active for scope, _, _, _, active in await data_keys.outline(tx) if scope == HMAC) > 1
+
+
+async def _hash_version(tx: Tx) -> int:
+    return max(version for scope, version, _, _, active in await data_keys.outline(tx) if active and scope == HMAC)
+
+
+def json_codes(stored: str) -> list[str]:
+    """The hashes of somebody's recovery codes."""
+    found: list[str] = msgspec.json.decode(stored, type=list[str])
+    return found
+
+
+async def revoke_hmac_keys(house: House) -> dict[str, int]:
+    """End every credential that is still hashed with an earlier key, and the keys; how many of each kind.
+
+    Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys end last.
+    """
+    ended = await hashed_before(house)
+    async with house.store.read() as tx:
+        version = await _hash_version(tx)
+    for work in (_secrets_behind, _service_tokens_behind):
+        while True:
+            ctx = ctx_of(house)
+            async with ctx.unit() as tx:
+                count = await work(ctx, tx, version)
+            if count < data_keys.BATCH:
+                break
+    ctx = ctx_of(house)
+    async with ctx.unit() as tx:
+        await accounts.drop_links_behind(tx, version)
+        for user_id, stored in await accounts.recovery_codes(tx):
+            left = [one for one in json_codes(stored) if mfa.hash_version_of(one) >= version]
+            await people.change_user(tx, user_id, mfa_recovery=msgspec.json.encode(left).decode(), updated_at=ctx.now)
+        old = [row for row in await _rows(tx, HMAC) if row.is_active and row.version < version]
+        for row in old:
+            await data_keys.change(tx, msgspec.structs.replace(row, is_active=False))
+        ctx.audit(
+            "revoke-hmac-keys",
+            versions=[row.version for row in old],
+            version=version,
+            ended={_WIRE[name]: count for name, count in ended.items()},
+        )
+    await house.keys.refresh(house.store)
+    return ended
+
+
+_WIRE = {
+    "client_secrets": "clientSecrets", "service_tokens": "serviceTokens", "invitations": "invitations", "one_time_tokens": "links",
+    "recovery_codes": "recoveryCodes",
+}  # fmt: skip
+
+
+async def _secrets_behind(ctx: Ctx, tx: Tx, version: int) -> int:
+    rows = await credentials.secrets_behind(tx, version, data_keys.BATCH)
+    for row in rows:
+        config = await credentials.config_by_id(tx, row.config_id)
+        if config is not None:
+            await credentials.revoke_client_secret(tx, row.id, row.config_id, ctx.now)
+            await tokens.end_tokens_of_secret(ctx, tx, row, config)
+    return len(rows)
+
+
+async def _service_tokens_behind(ctx: Ctx, tx: Tx, version: int) -> int:
+    del ctx
+    rows = await service_tokens.behind(tx, version, data_keys.BATCH)
+    for row in rows:
+        await service_tokens.remove(tx, row)
+    return len(rows)
 
 
 async def _rows(tx: Tx, scope: str) -> list[DataKey]:

@@ -65,7 +65,8 @@ async def create(ctx: Ctx, given: Create) -> Made:
     secret = f"st.{token_id}.{ctx.house.entropy(16).hex()}"
     record = ServiceToken(
         id=token_id, project_id=given.workspace_id, name=given.name, scopes=tuple(wanted), permissions=tuple(dict.fromkeys(given.permissions)),
-        hash=ctx.house.keys.digest(secret), encrypted_key=given.encrypted_key, iv=given.iv, tag=given.tag, created_by=ctx.actor.id,
+        hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+            encrypted_key=given.encrypted_key, iv=given.iv, tag=given.tag, created_by=ctx.actor.id,
         expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None, created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip
     async with ctx.unit() as tx:

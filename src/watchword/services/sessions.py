@@ -172,6 +172,7 @@ async def reset_link(ctx: Ctx, person: User, *, given_by: str | None = None) -> 
         user_id=person.id,
         purpose=RESET,
         token_hash=ctx.house.keys.digest(token.reveal()),
+        hash_version=ctx.house.keys.hash_version,
         expires_at=ctx.now + RESET_TTL * 1000,
         given_by=given_by,
     )
@@ -188,9 +189,9 @@ async def reset(ctx: Ctx, given: Reset) -> None:
     A link that an administrator made is dead once that one administers the instance no more.
     """
     ctx.public("the token proves who is calling")
-    digest = ctx.house.keys.digest(given.token.reveal())
+    digests = ctx.house.keys.digests(given.token.reveal()).values()
     async with ctx.view() as tx:
-        found = await accounts.one_time_token(tx, digest, RESET)
+        found = await accounts.one_time_token(tx, digests, RESET)
         person = await people.user(tx, found.user_id) if found else None
     if found is None or person is None or found.expires_at <= ctx.now:
         raise Unauthorized("The reset link is not valid any more: ask for a new one")

@@ -1,6 +1,6 @@
 """What surrounds people's accounts: invitations, one-time tokens, counted failures, and the lists of people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -51,9 +51,12 @@ async def invitation(tx: Tx, org_id: str, id: str) -> Invitation | None:
     return INVITATIONS.first(await tx.one(_INVITATION, of=id, org=org_id))
 
 
-async def invitation_by_token(tx: Tx, digest: bytes) -> Invitation | None:
-    """The invitation whose link carries the token with this keyed hash."""
-    return INVITATIONS.first(await tx.one(_INVITATION_BY_TOKEN, hash=digest))
+async def invitation_by_token(tx: Tx, digests: Iterable[bytes]) -> Invitation | None:
+    """The invitation whose link carries the token with one of these keyed hashes."""
+    for digest in digests:
+        if (row := await tx.one(_INVITATION_BY_TOKEN, hash=digest)) is not None:
+            return INVITATIONS.read(row)
+    return None
 
 
 async def put_invitation(tx: Tx, record: Invitation) -> None:
@@ -74,9 +77,12 @@ _DROP_ONE_TIME = prepare(delete(_t).where(_t.c.id == bindparam("of")))
 _DROP_ONE_TIMES = prepare(delete(_t).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
 
 
-async def one_time_token(tx: Tx, digest: bytes, purpose: str) -> OneTimeToken | None:
-    """The one-time token with this keyed hash."""
-    return ONE_TIME.first(await tx.one(_ONE_TIME_BY_TOKEN, hash=digest, why=purpose))
+async def one_time_token(tx: Tx, digests: Iterable[bytes], purpose: str) -> OneTimeToken | None:
+    """The one-time token with one of these keyed hashes."""
+    for digest in digests:
+        if (row := await tx.one(_ONE_TIME_BY_TOKEN, hash=digest, why=purpose)) is not None:
+            return ONE_TIME.read(row)
+    return None
 
 
 async def one_time_tokens(tx: Tx, user_id: str, purpose: str) -> list[OneTimeToken]:
@@ -93,6 +99,33 @@ async def put_one_time_token(tx: Tx, record: OneTimeToken) -> None:
 async def take_one_time_token(tx: Tx, id: str) -> bool:
     """Use a one-time token up; False when somebody else did meanwhile."""
     return await tx.run(_DROP_ONE_TIME, of=id) == 1
+
+
+# --- hashed with an earlier key
+
+_HASHED = tuple((table, table.c.hash_version) for table in (schema.service_tokens, _i, _t))
+_COUNTS_BEHIND = tuple((table.name, prepare(select(func.count()).select_from(table).where(v < bindparam("key")))) for table, v in _HASHED)
+_WITH_CODES = prepare(select(_u.c.id, _u.c.mfa_recovery).where(_u.c.mfa_recovery != "[]"))
+
+
+async def counts_behind(tx: Tx, key: int) -> dict[str, int]:
+    """By table: how many service tokens, invitations and one-time tokens are hashed with an earlier key than this version."""
+    found = {}
+    for name, statement in _COUNTS_BEHIND:
+        row = await tx.one(statement, key=key)
+        found[name] = int(row[0]) if row is not None else 0
+    return found
+
+
+async def drop_links_behind(tx: Tx, key: int) -> None:
+    """Remove invitations and one-time tokens that are hashed with an earlier key than this version."""
+    await tx.run(delete(_i).where(_i.c.hash_version < key))
+    await tx.run(delete(_t).where(_t.c.hash_version < key))
+
+
+async def recovery_codes(tx: Tx) -> list[tuple[str, str]]:
+    """Who has recovery codes, and their hashes as JSON."""
+    return [(str(id), str(codes)) for id, codes in await tx.all(_WITH_CODES)]
 
 
 # --- counted failures

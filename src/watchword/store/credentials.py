@@ -150,6 +150,56 @@ async def revoke_client_secret(tx: Tx, id: str, config_id: str, at: int) -> None
     await tx.run(_REVOKE_SECRET, of=id, config=config_id, at=at)
 
 
+_REHASH = prepare(
+    update(_s)
+    .where(_s.c.id == bindparam("of"), _s.c.hash == bindparam("before"))
+    .values(hash=bindparam("after"), hash_version=bindparam("key"))
+)
+_BEHIND = prepare(
+    select(*SECRETS.columns)
+    .where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
+    .order_by(_s.c.id)
+    .limit(bindparam("most"))
+    .with_for_update()
+)
+_COUNT_BEHIND = prepare(select(func.count()).select_from(_s).where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0))
+_CONFIG_BY_ID = prepare(select(*CONFIGS.columns).where(_c.c.id == bindparam("of")))
+
+
+async def config_by_id(tx: Tx, id: str) -> MethodConfig | None:
+    """A configuration by its own id."""
+    return CONFIGS.first(await tx.one(_CONFIG_BY_ID, of=id))
+
+
+async def secrets_behind(tx: Tx, key: int, most: int) -> list[ClientSecret]:
+    """Client secrets that are hashed with an earlier key than this version and not revoked, held until the unit ends."""
+    return SECRETS.every(await tx.all(_BEHIND, key=key, most=most))
+
+
+async def count_secrets_behind(tx: Tx, key: int) -> int:
+    """How many there are."""
+    row = await tx.one(_COUNT_BEHIND, key=key)
+    return int(row[0]) if row is not None else 0
+
+
+class Rehashed(msgspec.Struct, frozen=True):
+    """A journal entry: a client secret was used that is hashed with an earlier key; store its hash of now."""
+
+    id: str
+    identity_id: str
+    before: bytes
+    after: bytes
+    version: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["Rehashed"]) -> Sequence[None]:
+        """Each once, also where several were used at one moment."""
+        for one in sorted(entries, key=lambda one: one.id):
+            await tx.run(_REHASH, of=one.id, before=one.before, after=one.after, key=one.version)
+            tx.changed(versions.identity(one.identity_id))
+        return [None] * len(entries)
+
+
 class SecretUsed(msgspec.Struct, frozen=True):
     """A journal entry: one login with a client secret. Its answer: whether the secret had a use left, and was not revoked."""
 

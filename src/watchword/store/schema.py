@@ -87,13 +87,13 @@ sessions = Table(
 )  # fmt: skip
 
 invitations = Table(
-    "invitations", metadata, _id(), _of("organizations", "org_id"), _text("email"), _text("role"), _bytes("token_hash"),
+    "invitations", metadata, _id(), _of("organizations", "org_id"), _text("email"), _text("role"), _bytes("token_hash"), _whole("hash_version", start=1),
     _text("invited_by"), _whole("created_at"), _whole("expires_at"), Index("uq_invitations_org_email", "org_id", "email", unique=True),
     Index("uq_invitations_token", "token_hash", unique=True),
 )  # fmt: skip
 
 one_time_tokens = Table(
-    "one_time_tokens", metadata, _id(), _of("users", "user_id"), _text("purpose"), _bytes("token_hash"), _whole("expires_at"),
+    "one_time_tokens", metadata, _id(), _of("users", "user_id"), _text("purpose"), _bytes("token_hash"), _whole("hash_version", start=1), _whole("expires_at"),
     _text("given_by", null=True),
     Index("uq_one_time_tokens_token", "token_hash", unique=True), Index("ix_one_time_tokens_user", "user_id"),
 )  # fmt: skip
@@ -156,7 +156,7 @@ method_configs = Table(
 
 client_secrets = Table(
     "client_secrets", metadata, _id(), _of("identities", "identity_id"), _of("method_configs", "config_id"), _text("description"),
-    _text("prefix"), _bytes("hash"), _whole("ttl"), _whole("uses"), _whole("uses_limit"), _flag("is_revoked"),
+    _text("prefix"), _bytes("hash"), _whole("hash_version", start=1), _whole("ttl"), _whole("uses"), _whole("uses_limit"), _flag("is_revoked"),
     _whole("last_used_at", null=True), *_created(), Index("uq_client_secrets_hash", "hash", unique=True),
     Index("ix_client_secrets_config", "config_id", "created_at"), Index("ix_client_secrets_identity", "identity_id"),
 )  # fmt: skip
@@ -267,7 +267,7 @@ secret_imports = Table(
 
 service_tokens = Table(
     "service_tokens", metadata, _id(), _of("projects", "project_id"), _text("name"), _json("scopes"), _json("permissions"),
-    _bytes("hash"), _text("encrypted_key", null=True), _text("iv", null=True), _text("tag", null=True), _text("created_by"),
+    _bytes("hash"), _whole("hash_version", start=1), _text("encrypted_key", null=True), _text("iv", null=True), _text("tag", null=True), _text("created_by"),
     _whole("last_used_at", null=True), _whole("expires_at", null=True), *_created(), Index("ix_service_tokens_project", "project_id"),
 )  # fmt: skip
 

@@ -73,6 +73,7 @@ class ClientSecret(Record, frozen=True, kw_only=True):
     description: str
     prefix: str
     hash: bytes
+    hash_version: int = 1
     ttl: int
     uses: int = 0
     uses_limit: int = 0

@@ -57,6 +57,7 @@ class Invitation(Record, frozen=True, kw_only=True):
     email: str
     role: str
     token_hash: bytes
+    hash_version: int = 1
     invited_by: str
     created_at: int
     expires_at: int
@@ -69,6 +70,7 @@ class OneTimeToken(Record, frozen=True, kw_only=True):
     user_id: str
     purpose: str
     token_hash: bytes
+    hash_version: int = 1
     expires_at: int
     given_by: str | None = None
 

@@ -87,6 +87,7 @@ class ServiceToken(Record, frozen=True, kw_only=True):
     scopes: tuple[dict[str, str], ...]
     permissions: tuple[str, ...]
     hash: bytes
+    hash_version: int = 1
     encrypted_key: str | None = None
     iv: str | None = None
     tag: str | None = None
