@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import select
 from tests.databases import placed
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from watchword.app import Server
+from watchword.services import passwords
 from watchword.store import schema
 
 LOGIN = "/api/v3/auth/login"
@@ -339,3 +341,18 @@ async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> No
     assert "your own" in accepted.json()["message"][0]["message"] or "guessed" in accepted.json()["message"][0]["message"]
     good = await api.post("/api/v1/password/reset", {"token": link["token"], "password": "a new password"}, token=None)
     assert 200 == good.status_code  # the link was not used up by what was refused
+
+
+async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_session(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    matches = passwords.matches
+
+    async def changed_meanwhile(*given: Any) -> bool:
+        monkeypatch.setattr(passwords, "matches", matches)
+        right = await matches(*given)
+        await any_api.ok("POST", "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": "another long password"})
+        return right
+
+    monkeypatch.setattr(passwords, "matches", changed_meanwhile)
+    late = await any_api.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
+
+    assert 401 == late.status_code

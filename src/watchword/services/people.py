@@ -149,7 +149,12 @@ async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, 
 async def open_session(ctx: Ctx, person: User) -> SignedIn:
     """A new session of a person, and its token."""
     key = password_failures(ctx, person.email)
+    await know_keys(ctx)
     async with ctx.unit() as tx:
+        # The password may have been changed while it was verified: what ended all sessions then must end this one as well.
+        current = await people.held_user(tx, person.id)
+        if current is None or not current.is_active or current.password_hash != person.password_hash:
+            raise Unauthorized(REFUSED)
         # Guesses from here may have been counted while this password was verified.
         until = await accounts.locked_until(tx, key)
         if until <= ctx.now:

@@ -23,6 +23,7 @@ _ORGS_OF = prepare(
 )
 _ORG_BY_SLUG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.slug == bindparam("slug")))
 _USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
+_HELD_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")).with_for_update(key_share=True))
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
 _ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
 _IDENTITY_ADMINS = prepare(select(func.count()).select_from(schema.identities).where(schema.identities.c.is_instance_admin == 1))
@@ -96,6 +97,11 @@ async def remove_organization(tx: Tx, id: str) -> None:
 async def user(tx: Tx, id: str) -> User | None:
     """A person by id."""
     return USERS.first(await tx.one(_USER, of=id))
+
+
+async def held_user(tx: Tx, id: str) -> User | None:
+    """The same, as it is when whoever changes it now has done so; nobody changes it until the unit ends."""
+    return USERS.first(await tx.one(_HELD_USER, of=id))
 
 
 async def user_by_email(tx: Tx, email: str) -> User | None:
