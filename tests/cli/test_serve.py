@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import signal
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.cli.serving import serving, watchword
+from watchword.world.tls import verifying
 
 BOOT = {"email": "admin@example.com", "password": "correct horse battery", "organization": "Acme"}
 ROOT_KEY = "ab" * 32
@@ -179,8 +179,8 @@ def test_a_client_certificate_that_the_tls_layer_took_logs_in(tmp_path: Path) ->
     client_files = write(tmp_path, "client", pair("billing", authority))
 
     with serving(tmp_path, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-client-ca-file", ca) as server:
-        context = ssl.create_default_context(cafile=ca)
-        presenting = ssl.create_default_context(cafile=ca)
+        context = verifying(Path(ca).read_text())
+        presenting = verifying(Path(ca).read_text())
         presenting.load_cert_chain(*client_files)
         with (
             httpx.Client(base_url=server.url, verify=context, timeout=60) as plain,

@@ -4,7 +4,6 @@ import asyncio
 import json
 import pathlib
 import shutil
-import ssl
 import subprocess
 import time
 
@@ -21,6 +20,7 @@ from watchword.domain.secret import decode_secret
 from watchword.methods.base import Given
 from watchword.methods.oidc import METHOD
 from watchword.world.outbound import Outbound
+from watchword.world.tls import verifying
 
 HERE = pathlib.Path(__file__).parent / "node"
 KEYS = {"rsa": "RS256", "p256": "ES256", "ed25519": "EdDSA"}
@@ -69,7 +69,7 @@ async def provider(provider_code, tmp_path):
 async def issued(url, alg):
     """An access token that the provider signs as a JWT."""
     asked = {"grant_type": "client_credentials", "resource": f"https://watchword.test/{alg}", "scope": "login"}
-    async with httpx.AsyncClient(verify=ssl.create_default_context(cadata=CA), auth=("robot", "beep")) as client:
+    async with httpx.AsyncClient(verify=verifying(CA), auth=("robot", "beep")) as client:
         answer = await client.post(f"{url}/token", data=asked)
     assert answer.status_code == 200, answer.text
     return answer.json()["access_token"]

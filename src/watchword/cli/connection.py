@@ -459,9 +459,9 @@ def client_chain(connection: Any) -> tuple[str, ...]:
     """The certificates that the client sent, its own first, as PEM."""
     if connection is None:
         return ()
-    # Public from Python 3.13 on; before that the method is on the inner object.
-    inner = connection if hasattr(connection, "get_unverified_chain") else getattr(connection, "_sslobj", None)
-    if inner is not None and hasattr(inner, "get_unverified_chain"):
+    # Asked of the inner object: the public method, there from Python 3.13 on, fails on a server for what the next comment says.
+    inner = getattr(connection, "_sslobj", None)
+    if hasattr(inner, "get_unverified_chain"):
         found = inner.get_unverified_chain() or ()
         # The client's own certificate is bytes, or None where it sent none; the others are objects (2: DER).
         return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found if one)

@@ -253,9 +253,13 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-65536",
-                       "mmap_size=268435456", "temp_store=MEMORY", "wal_autocheckpoint=0"):  # fmt: skip
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-65536",
+                           "mmap_size=268435456", "temp_store=MEMORY", "wal_autocheckpoint=0"):  # fmt: skip
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     async def open(self) -> None:

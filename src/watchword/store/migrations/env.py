@@ -37,13 +37,15 @@ async def _postgres(url: str) -> None:
 def _sqlite(url: str) -> None:
     # The driver would commit before each statement that changes a table; so transactions are ours: all or nothing, one at a time.
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=10000")
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        _run(connection)
-        connection.exec_driver_sql("COMMIT")
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=10000")
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _run(connection)
+            connection.exec_driver_sql("COMMIT")
+    finally:
+        engine.dispose()
 
 
 _url: str = context.config.attributes["url"]
