@@ -33,7 +33,7 @@ demo: $(READY) ## the whole story in a minute: identity, login, secret, and thre
 
 .PHONY: serve
 serve: $(READY) ## a server on this machine, left running, and the login to it; ARGS="--port 9000" is handed on
-	$(BIN)/watchword serve --with-login $(ARGS)
+	$(BIN)/watchword serve --with-login --save-login $(ARGS)
 
 .PHONY: test
 test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is handed on

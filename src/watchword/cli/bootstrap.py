@@ -1,15 +1,21 @@
 """`watchword bootstrap`: the first administrator and organization, made in the database itself."""
 
 import asyncio
+import os
 import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import rich_click as click
 from rich.console import Console
 
 from watchword.app import house, opened, start_logs
 from watchword.cli.options import with_settings
-from watchword.cli.output import output_option, say
+from watchword.cli.output import FAILED, fail, output_option, say
 from watchword.domain.actor import PLATFORM
 from watchword.domain.decode import decode
 from watchword.services import organizations
@@ -22,27 +28,85 @@ from watchword.settings import Settings
 @click.option("--email", required=True, help="Address the administrator signs in with.")
 @click.option("--password", envvar="WATCHWORD_ADMIN_PASSWORD", show_envvar=True, help="At least 8 characters; asked for when left out.")
 @click.option("--organization", required=True, help="Name of the first organization.")
+@click.option("--generate-password", is_flag=True, help="A new password instead of one of yours; it is part of the answer.")
 @click.option("--ignore-if-bootstrapped", is_flag=True, help="End well when there is an administrator already.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the answer, with the token, to this file, readable by you alone, and do not print the secrets in it.",
+)
 @with_settings("data_dir")
 @output_option
-def bootstrap(settings: Settings, email: str, password: str | None, organization: str, ignore_if_bootstrapped: bool) -> None:
+def bootstrap(
+    settings: Settings,
+    email: str,
+    password: str | None,
+    organization: str,
+    generate_password: bool,
+    ignore_if_bootstrapped: bool,
+    save: Path | None,
+) -> None:
     """Make the first administrator, the first organization, and a machine identity that administers the instance.
 
     Works on the database, so no server needs to run, and one that runs sees it at once. The token is shown this once.
     """
     start_logs(settings)
-    if not password:
+    if generate_password:
+        password = made_up_password()
+    elif not password:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     wanted: dict[str, Any] = {"email": email, "password": password, "organization": organization}
     try:
-        made = asyncio.run(_in_database(settings, wanted))
+        with saved(save) as keep:
+            made = asyncio.run(_in_database(settings, wanted))
+            said = answer(made) | ({"password": password} if generate_password else {})
+            keep(said)
     except organizations.AlreadyBootstrapped as refusal:
         if not ignore_if_bootstrapped:
             raise
-        said = refusal.message
-        say({"message": said, "bootstrapped": False}, lambda console: console.print(f"{said}. Nothing was changed."))
+        if save is not None and not save.exists():
+            fail("There is nothing to save", [f"{refusal.message}, and its token, which is shown once, is not in {save}"], FAILED)
+        message = refusal.message
+        say({"message": message, "bootstrapped": False}, lambda console: console.print(f"{message}. Nothing was changed."))
         return
-    say(answer(made), lambda console: _tell(console, made))
+    if save is not None:
+        said = {**without_secrets(said), "saved": str(save)}
+    say(said, lambda console: _tell(console, made, said))
+
+
+@contextmanager
+def saved(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What keeps an answer in a file of mode 0600: whole or not at all, and an old file stays when nothing new is kept.
+
+    The place is tried before anything else is done: what the answer holds is shown once. Without a path nothing is kept.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600, whatever the umask
+    except OSError as error:
+        fail("The answer cannot be kept", [f"{path}: {error.strerror}"], FAILED)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+
+            def keep(said: dict[str, Any]) -> None:
+                file.write(msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                Path(name).replace(path)
+
+            yield keep
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def without_secrets(said: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what opens something."""
+    identity = {name: value for name, value in said["identity"].items() if name != "credentials"}
+    return {name: value for name, value in said.items() if name != "password"} | {"identity": identity}
 
 
 async def _in_database(settings: Settings, wanted: dict[str, Any]) -> organizations.Bootstrapped:
@@ -73,9 +137,15 @@ def answer(made: organizations.Bootstrapped) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tell(console: Console, made: organizations.Bootstrapped) -> None:
+def _tell(console: Console, made: organizations.Bootstrapped, said: dict[str, Any]) -> None:
     console.print(f"Administrator  {made.user.email}")
     console.print(f"Organization   {made.organization.name}  (id {made.organization.id})")
     console.print(f"Identity       {made.identity.name}  (id {made.identity.id})")
+    if "saved" in said:
+        console.print(f"Its token, and a password that was generated, are in {said['saved']}, which you alone can read.", markup=False)
+        return
+    if "password" in said:
+        console.print("The administrator's password, shown this once:")
+        console.print(said["password"], markup=False)
     console.print("Its token, shown this once:")
     console.print(made.token.reveal(), markup=False)

@@ -460,7 +460,7 @@ def client_chain(connection: Any) -> tuple[str, ...]:
     if connection is None:
         return ()
     # Asked of the inner object: the public method, there from Python 3.13 on, fails on a server for what the next comment says.
-    inner = getattr(connection, "_sslobj", None)
+    inner: Any = getattr(connection, "_sslobj", None)
     if hasattr(inner, "get_unverified_chain"):
         found = inner.get_unverified_chain() or ()
         # The client's own certificate is bytes, or None where it sent none; the others are objects (2: DER).

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from rich.panel import Panel
 from watchword import __version__
 from watchword.app import house, opened, start_logs
 from watchword.cli import listening
-from watchword.cli.bootstrap import made_up_password, make
+from watchword.cli.bootstrap import answer, made_up_password, make, saved
 from watchword.cli.options import settings_of, texts_of, with_settings
 from watchword.cli.output import is_json, output_option
 from watchword.cli.starting import ready_to_start
@@ -32,11 +33,24 @@ ADMIN, ORGANIZATION = "admin@example.com", "Example"
 _log = logging.getLogger("watchword.serve")
 
 
+class Login(msgspec.Struct, frozen=True):
+    """Whether an administrator is to be made at the first start, and the file that keeps its password and a token."""
+
+    wanted: bool
+    file: Path | None
+
+
 @click.command()
 @click.option("--with-login", is_flag=True, help="On an empty database: make an administrator with a new password, and print it once.")
+@click.option(
+    "--save-login",
+    is_flag=True,
+    help="With --with-login: keep that password, and the token of an identity that administers the instance, in bootstrap.json "
+    "in the data directory, readable by you alone.",
+)
 @with_settings()
 @output_option
-def serve(settings: Settings, with_login: bool) -> None:
+def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
     """Run a server.
 
     Each option is also a setting `WATCHWORD_…` in the environment; secrets are settings only. SIGTERM drains: requests
@@ -46,34 +60,35 @@ def serve(settings: Settings, with_login: bool) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = click.get_current_context()
     again = functools.partial(settings_of, texts_of(context.params if context else {}))
+    login = Login(with_login, settings.data_dir / "bootstrap.json" if save_login else None)
     with ready_to_start(settings) as listeners:
         if settings.workers > 1:
-            _several(settings, listeners, again, with_login=with_login)
+            _several(settings, listeners, again, login)
         else:
-            _one(settings, listeners, again, with_login=with_login)
+            _one(settings, listeners, again, login)
 
 
-def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], *, with_login: bool) -> None:
+def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: Login) -> None:
     async def ready(parts: House) -> Callable[[], None]:
-        first = await _first_steps(parts, with_login=with_login)
+        first = await _first_steps(parts, login)
         return lambda: announce(settings, listeners, first)
 
     listening.run(listening.listen(settings, listeners, ready, again=again))
 
 
-def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], *, with_login: bool) -> None:
+def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: Login) -> None:
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
-    first = asyncio.run(_prepared(settings, with_login=with_login))
+    first = asyncio.run(_prepared(settings, login))
     code = Supervisor(settings, listeners, again, lambda: announce(settings, listeners, first)).run()
     if code:
         raise Exit(code)
 
 
-async def _prepared(settings: Settings, *, with_login: bool) -> "First":
+async def _prepared(settings: Settings, login: Login) -> "First":
     async with opened(house(settings)) as parts:
-        return await _first_steps(parts, with_login=with_login)
+        return await _first_steps(parts, login)
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,17 +98,18 @@ class First(msgspec.Struct, frozen=True, kw_only=True):
     setup_code: Secret | None = None
 
 
-async def _first_steps(parts: House, *, with_login: bool) -> First:
-    if with_login:
-        return First(password=await _login(parts))
+async def _first_steps(parts: House, login: Login) -> First:
+    if login.wanted:
+        return First(password=await _login(parts, login.file))
     return First(setup_code=await setup.code_to_show(parts))
 
 
-async def _login(parts: House) -> str | None:
+async def _login(parts: House, file: Path | None) -> str | None:
     """The password of the administrator this makes, or None where there is one."""
     password = made_up_password()
     try:
-        await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION})
+        with saved(file) as keep:
+            keep(answer(await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION})) | {"password": password})
     except AlreadyBootstrapped:
         return None
     return password
