@@ -17,4 +17,4 @@ app.build = routers.shared  # type: ignore[assignment]
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("house")
 
-pytest_plugins = ["tests.postgres", "tests.databases", "tests.house"]
+pytest_plugins = ["tests.skips", "tests.postgres", "tests.databases", "tests.house"]
