@@ -1,4 +1,5 @@
-"""`python -m bench`: the comparison; `python -m bench growth`: the curves."""
+"""`python -m bench`: the comparison; `python -m bench growth`: the curves;
+`python -m bench stall`: how long one request holds up others."""
 
 import argparse
 import asyncio
@@ -8,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import growth, machine, report, seed
+from bench import growth, machine, report, seed, stall
 from bench.compare import SERVERS, Bench, Plan, fleet
 from bench.faults import BenchError
 from bench.load import Loader
@@ -34,7 +35,9 @@ def _numbers(text: str) -> list[int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows.")
-    parser.add_argument("what", nargs="?", choices=("compare", "growth"), default="compare", help="compare (default) or growth")
+    parser.add_argument(
+        "what", nargs="?", choices=("compare", "growth", "stall"), default="compare", help="compare (default), growth or stall"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 100,000"
     )
@@ -46,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--identities", type=int, help="identities that log in (500)")
     parser.add_argument("--secrets", type=int, help="secrets that are there, 100 to a folder (2,000)")
     parser.add_argument("--most", type=int, help="growth: the largest size (1,000,000)")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="stall: only requests whose names match this expression")
     parser.add_argument("--out", type=Path, default=_OUT, help="folder for the JSON and the page")
     return parser
 
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped on every way out
     try:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            if given.what == "stall":
+                return asyncio.run(_stall(given, Path(folder)))
             Loader(Path(folder))  # before anything is filled: whether there is a loader
             written = asyncio.run(_grow(given, Path(folder)) if given.what == "growth" else _compare(given, Path(folder)))
     except BenchError as error:
@@ -68,6 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+async def _stall(given: argparse.Namespace, folder: Path) -> int:
+    few, many, events = (2_000, 20_000, 20_000) if given.quick else (4_000, 100_000, 100_000)
+    size = seed.Size(identities=given.identities or few, secrets=given.secrets or many, tokens=events)
+    found = await stall.run(folder, size, given.only, _say)
+    slow = sum(one.cpu > stall.LIMIT for one in found)
+    _say(f"{slow} of {len(found)} requests held the loop for more than {stall.LIMIT * 1000:.0f} ms of CPU time")
+    return 1 if slow else 0
 
 
 async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:

@@ -62,6 +62,16 @@ def identity_id(number: int) -> str:
     return _id("identity", number)
 
 
+def memberships_of(number: int) -> tuple[str, str]:
+    """The ids of an identity's memberships, of the organization and of the project."""
+    return _id("membership", number), _id("access", number)
+
+
+def event_id(number: int) -> str:
+    """The id of the audit event of a token's login."""
+    return _id("event", number)
+
+
 def login_of(number: int) -> dict[str, str]:
     """What an identity posts to log in."""
     return {"clientId": _id("client", number), "clientSecret": f"bench{number:059x}"}

@@ -51,8 +51,8 @@ class Answered(msgspec.Struct, frozen=True):
 class Caller:
     """A client with one connection, for what must be set up or looked at once."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    def __init__(self, port: int, *, timeout: float = 30) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
     def send(self, request: Request) -> Answered:
         """One request, whatever its answer."""
