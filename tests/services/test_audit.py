@@ -173,6 +173,17 @@ async def test_a_project_administrator_shortens_what_the_project_shows_and_nothi
     assert set(before) <= set(await of_project(any_api, project["id"]))
 
 
+async def test_who_did_only_what_the_project_no_longer_shows_is_not_among_its_actors(any_api: Api) -> None:
+    project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
+    await any_api.ok("PUT", f"/api/v1/projects/{project['id']}/audit-logs-retention", {"auditLogsRetentionDays": 5})
+    url = f"/api/v1/projects/{project['id']}/audit-logs/filters/actors"
+    before = (await any_api.ok("GET", url))["actors"]
+
+    any_api.clock.forward(6 * 86_400)
+
+    assert (1, []) == (len(before), (await any_api.ok("GET", url))["actors"])
+
+
 @pytest.mark.parametrize("path", ["/api/v1/projects/{id}/audit-logs-retention", "/api/v1/workspace/{slug}/audit-logs-retention"])
 async def test_a_retention_below_the_floor_of_the_instance_is_refused(any_api: Api, path: str) -> None:
     project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]

@@ -51,8 +51,8 @@ def load(format: Format, text: str) -> tuple[Item, ...]:
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\-]*")
 # What a dotenv file may call a variable: nothing in it means anything to a shell. A dot or a dash makes no name of a variable
-# there, but programs that read such files know them.
-_VARIABLE: Final = re.compile(r"[\w.][\w.\-]*")
+# there, but programs that read such files know them. Letters beyond ASCII make a command of the whole line.
+_VARIABLE: Final = re.compile(r"[\w.][\w.\-]*", re.ASCII)
 _SHOWN_NAMES: Final = 20
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
 _ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<key>[^\s=#'\"]+)[ \t]*=[ \t]*")
@@ -74,7 +74,7 @@ def _quoted(value: str) -> str:
 def _write_dotenv(items: Sequence[Item]) -> str:
     strange = [item.key for item in items if not _VARIABLE.fullmatch(item.key)]
     if strange:
-        rule = "a name there has letters, digits, '_', '.' and '-' only, and does not begin with '-'"
+        rule = "a name there has letters A to Z and a to z, digits, '_', '.' and '-' only, and does not begin with '-'"
         raise BadFile(f"These names cannot stand in a dotenv file: {_names(strange)}; {rule}. The formats json and yaml take every name")
     cut = [item.key for item in items if "\0" in item.value]
     if cut:

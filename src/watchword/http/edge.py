@@ -38,7 +38,7 @@ _JSON = (b"content-type", b"application/json; charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 _HOSTS = 64
 _ZIPPED_FROM = 4 * 1024  # bytes; less is hardly worth the work
-_ZIPPED_ELSEWHERE = 64 * 1024  # bytes, from which on the event loop does not wait for it
+_ELSEWHERE = 64 * 1024  # bytes, from which on the event loop does not wait for hashing and compressing
 _log = logging.getLogger("watchword.http")
 
 
@@ -310,7 +310,8 @@ async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) ->
     if is_large:
         extra.append((b"vary", b"Accept-Encoding"))
     if route.method == "GET" and status == 200:
-        tag = etag(body)
+        # Hashing lets other threads run, so that the event loop goes on meanwhile.
+        tag = etag(body) if len(body) < _ELSEWHERE else await asyncio.to_thread(etag, body)
         if is_zipped:
             tag = tag[:-1] + b'-gzip"'  # other bytes, another tag (RFC 9110 section 8.8.3.3)
         condition = headers.get(b"if-none-match")
@@ -320,7 +321,7 @@ async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) ->
     if is_zipped:
         extra.append((b"content-encoding", b"gzip"))
         # It lets other threads run, so that the event loop goes on meanwhile.
-        body = _zipped(body) if len(body) < _ZIPPED_ELSEWHERE else await asyncio.to_thread(_zipped, body)
+        body = _zipped(body) if len(body) < _ELSEWHERE else await asyncio.to_thread(_zipped, body)
     return status, body, extra
 
 

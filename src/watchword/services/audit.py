@@ -131,10 +131,10 @@ async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged
 
 
 async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
-    """Everybody who did something in a project, as `<kind>-<id>`."""
-    await _scope(ctx, project_id)
+    """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
+    scope = await _scope(ctx, project_id)
     async with ctx.view() as tx:
-        return [f"{kind}-{id}" for kind, id in await trail.actors(tx, project_id)]
+        return [f"{kind}-{id}" for kind, id in await trail.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
 
 
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:

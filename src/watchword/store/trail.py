@@ -116,13 +116,17 @@ async def events(tx: Tx, wanted: EventFilter) -> list[AuditEvent]:
 
 
 _ACTORS = prepare(
-    select(_e.c.actor_kind, _e.c.actor_id).where(_e.c.project_id == bindparam("of"), _e.c.actor_id.is_not(None)).distinct().limit(1000)
+    select(_e.c.actor_kind, _e.c.actor_id)
+    .where(_e.c.project_id == bindparam("of"), _e.c.actor_id.is_not(None), _e.c.at >= bindparam("since"), _e.c.id >= bindparam("first"))
+    .distinct()
+    .limit(1000)
 )
 
 
-async def actors(tx: Tx, project_id: str) -> list[tuple[str, str]]:
-    """The kind and id of everybody who did something in a project."""
-    return sorted((str(kind), str(id)) for kind, id in await tx.all(_ACTORS, of=project_id))
+async def actors(tx: Tx, project_id: str, since: int) -> list[tuple[str, str]]:
+    """The kind and id of everybody who did something in a project at `since` (ms) or later."""
+    found = await tx.all(_ACTORS, of=project_id, since=since, first=id_at(since))
+    return sorted((str(kind), str(id)) for kind, id in found)
 
 
 _PROJECTS = prepare(select(_p.c.id, _p.c.name, _p.c.slug).where(any_of(_p.c.id, "ids")))
