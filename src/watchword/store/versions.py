@@ -17,7 +17,7 @@ READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key,
 
 RAISE = prepare(
     Insert(versions)
-    .values(key=bindparam("key"), n=bindparam("first", type_=BigInteger))
+    .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
     .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1}),
     at_once=True,
 )
@@ -29,7 +29,7 @@ def raising(key: str) -> dict[str, object]:
     One without a row has version 0; its row begins with a number that no family ever had. So a row may be removed when what it stood
     for is gone, and whatever raises the family after all, nothing that was kept from before is taken for what is now.
     """
-    return {"key": key, "first": random.getrandbits(62) + 1}
+    return {"key": key, "one": random.getrandbits(62) + 1}
 
 
 def identity(id: str) -> str:
