@@ -85,7 +85,7 @@ public(
     "GET /api/docs/swagger-ui-bundle.js",
     "GET /api/docs/swagger-ui.css",
 )
-public("POST /api/v1/admin/bootstrap", body={"email": "x@example.com", "password": "long enough", "organization": "x"})
+public("POST /api/v1/admin/bootstrap", body={"email": "x@example.com", "password": "correct horse battery", "organization": "x"})
 public("POST /api/v3/auth/login", body={"email": "nobody@example.com", "password": "wrong password"})
 public(
     "POST /api/v1/auth/login1",
@@ -95,7 +95,7 @@ public(
     "POST /api/v1/auth/token",
 )
 public("POST /api/v1/password/email/password-reset", body={"email": "nobody@example.com"})
-public("POST /api/v1/password/reset", body={"token": "x", "password": "long enough"})
+public("POST /api/v1/password/reset", body={"token": "x", "password": "correct horse battery"})
 public("POST /api/v1/invite-org/accept", body={"token": "x"})
 public("POST /api/v1/auth/token/renew", "POST /api/v1/auth/token/revoke", body={"accessToken": "x"})
 
@@ -389,7 +389,7 @@ for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace
 own("POST /api/v2/auth/mfa/verify", body={"mfaToken": "000000", "mfaMethod": "email"})
 own("POST /api/v1/user/me/totp/verify", body={"totp": "000000"})
 own("DELETE /api/v1/user/me/totp", body={"password": PASSWORD})
-own("POST /api/v2/password/user/password-reset", body={"oldPassword": PASSWORD, "newPassword": "another one"})
+own("POST /api/v2/password/user/password-reset", body={"oldPassword": PASSWORD, "newPassword": "another password"})
 own_org("POST /api/v2/organizations/privilege-system-upgrade", "edit settings", whole=True, names_others=False)
 
 # --- templates of auth methods ------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from watchword.cli.output import FAILED, fail, is_json, output_option, say
 
-EMAIL, PASSWORD = "admin@example.com", "correct horse battery staple"
+EMAIL, PASSWORD = "admin@example.com", "seven quiet otters paddle"
 _LOGIN = "/api/v1/auth/universal-auth/login"
 _READY_WITHIN = 30.0  # seconds
 

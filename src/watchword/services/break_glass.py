@@ -54,9 +54,9 @@ async def _unlock(ctx: Ctx, tx: Tx, person: User) -> None:
 async def reset_password(house: House, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False) -> Done:
     """Set a person's password: all its sessions end, and its counted failures. Raises Invalid, NotFound."""
     ctx = _ctx(house)
-    passwords.require_usable(password)
     async with ctx.view() as tx:
-        await _person(tx, email)
+        found = await _person(tx, email)
+    await passwords.require_usable(password, own=(found.email, found.first_name, found.last_name))
     hashed = await house.passwords.hashed(password)
     async with ctx.unit() as tx:
         person = await _person(tx, email)

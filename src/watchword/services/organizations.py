@@ -190,10 +190,10 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
 async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
     """Make the instance administrator, the first organization and an instance-admin identity with a token; once."""
     ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
-    passwords.require_usable(given.password, own=(given.email, given.organization))
     async with ctx.view() as tx:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
+    await passwords.require_usable(given.password, own=(given.email, given.organization))
     password_hash = await ctx.house.passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if await people.is_bootstrapped(tx):

@@ -31,11 +31,12 @@ EACH = 4  # of them from one address, with those under way
 KNOWN_WAITING = 64
 _hasher = PasswordHasher()  # RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
 _threads = ThreadPoolExecutor(THREADS, "argon2")
+_judge = ThreadPoolExecutor(1, "zxcvbn")  # pure Python: a second thread would only take turns with it
 
 
-def require_usable(password: Secret, path: str = "password", *, own: Sequence[str] = ()) -> None:
+async def require_usable(password: Secret, path: str = "password", *, own: Sequence[str] = ()) -> None:
     """Raise Invalid for a password that is too short, too long or easily guessed; `own` are the person's address and names."""
-    fault = weakness(password.reveal(), own)
+    fault = await asyncio.get_running_loop().run_in_executor(_judge, weakness, password.reveal(), own)
     if fault is not None:
         raise Invalid.of(path, fault, code="custom" if len(password.reveal()) >= MIN_LENGTH else "too_small")
 

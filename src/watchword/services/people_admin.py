@@ -183,7 +183,7 @@ async def accept(ctx: Ctx, given: Accept) -> Joined:
     elif given.password is None:
         raise Invalid.of("password", "Required", code="invalid_type")
     elif person is None:
-        passwords.require_usable(given.password, own=(found.email, given.first_name, given.last_name))
+        await passwords.require_usable(given.password, own=(found.email, given.first_name, given.last_name))
         password_hash = await ctx.house.passwords.hashed(given.password)
     else:
         person = await sign_in.prove_password(ctx, person.email, person, given.password)

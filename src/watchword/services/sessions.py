@@ -117,7 +117,7 @@ async def change_password(ctx: Ctx, given: ChangePassword) -> None:
     """Set a new password with the old one; all other sessions end. Wrong old ones count as failed logins do."""
     require_actor(ctx, "user")
     person = await myself(ctx)
-    passwords.require_usable(given.new_password, "newPassword", own=own_words(person))
+    await passwords.require_usable(given.new_password, "newPassword", own=own_words(person))
     await sign_in.prove_password(ctx, person.email, person, given.old_password)
     hashed = await ctx.house.passwords.hashed(given.new_password)
     async with ctx.unit() as tx:
@@ -195,7 +195,7 @@ async def reset(ctx: Ctx, given: Reset) -> None:
         person = await people.user(tx, found.user_id) if found else None
     if found is None or person is None or found.expires_at <= ctx.now:
         raise Unauthorized("The reset link is not valid any more: ask for a new one")
-    passwords.require_usable(given.password, own=own_words(person))
+    await passwords.require_usable(given.password, own=own_words(person))
     hashed = await ctx.house.passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if not await accounts.take_one_time_token(tx, found.id):
