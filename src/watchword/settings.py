@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_retention_days: int = 90
     audit_retention_floor_days: int = 1
     credential_retention_days: int = 30
-    max_body: int = 32 * 1024 * 1024
+    max_body: int = 4 * 1024 * 1024
     cache_entries: int = 50_000
     session_ttl: int = 864_000
     allow_signup: bool = False
@@ -237,7 +237,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
     Option("audit_retention_floor_days", _within(1, 3650), "Days for which a project shows its audit events at least, whatever it sets."),
     Option("credential_retention_days", _within(0, 3650), "Days that expired, used-up and revoked client secrets and tokens stay listed."),
-    Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes."),
+    Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes. The larger, the longer one request may keep others waiting."),
     Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache; a folder counts as half as many as it holds secrets."),
     Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
     Option("allow_signup", _flag, "Whether people may make accounts without an invitation."),

@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,3 +238,52 @@ def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(tmp_pat
     assert 200 == revoked.status_code
     assert b"401" == answer[9:12], answer
     assert "late" not in names
+
+
+HOSTILE = {
+    "lists": b'{"name": [' + b"[]," * 10_000_000 + b"[]]}",
+    "deep": b"[" * 30_000_000,
+    "one text": b'{"name": "' + b"a" * 30_000_000 + b'"}',
+    "escapes": b'{"name": "' + b"\\n" * 15_000_000 + b'"}',
+    "blanks": b'{"name": 1' + b" " * 30_000_000 + b"}",
+    "keys": b'{"name": {' + b",".join(b'"%d":1' % i for i in range(45_000)) + b"}}",
+}
+FAULTY = ("keys",)  # within all bounds, but nothing that could be stored
+LOGIN, BATCH = "/api/v1/auth/universal-auth/login", "/api/v3/secrets/batch/raw"
+
+
+def test_a_hostile_body_is_refused_and_costs_little_memory(tmp_path: Path) -> None:
+    """What it costs in time is looked at in tests/http/test_bodies.py, where others' load on the machine does not count."""
+    found: dict[str, tuple[bytes, bytes, int]] = {}
+    with serving(tmp_path, WATCHWORD_SETUP_CODE="off") as server:
+        token = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()["identity"]["credentials"]["token"]
+        for name, body in HOSTILE.items():
+            statuses = [answered(server, path, body, credential) for path, credential in ((LOGIN, ""), (BATCH, token))]
+            found[name] = (statuses[0], statuses[1], httpx.get(f"{server.url}/healthz").status_code)
+        memory = Path(f"/proc/{server.process.pid}/status")
+        most = int(memory.read_text().partition("VmHWM:")[2].split()[0]) if memory.exists() else 0
+
+    assert {name: (b"413", b"422" if name in FAULTY else b"413", 200) for name in HOSTILE} == found
+    assert most < 400_000  # KiB; decoded whole, the lists alone take 900 MB
+
+
+def answered(server: Running, path: str, body: bytes, token: str) -> bytes:
+    """The status of a body that comes in chunks, so that nothing says how long it will be. It may be answered before its end."""
+    head = post(path, token, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    connection = dialled(server, head)
+    said: list[bytes] = []
+    hearing = threading.Thread(target=lambda: said.append(heard(connection, b"}")))
+    hearing.start()
+    try:
+        for start in range(0, len(body), 1 << 20):
+            piece = body[start : start + (1 << 20)]
+            connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            if said:
+                break
+        else:
+            connection.sendall(b"0\r\n\r\n")
+    except OSError:
+        pass  # refused before its end
+    hearing.join(60)
+    connection.close()
+    return said[0][9:12] if said else b""

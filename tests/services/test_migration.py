@@ -91,3 +91,15 @@ async def test_a_run_that_broke_off_anywhere_resumes(api: Api) -> None:
     resumed = await carry_out(plan, peer, Side(api, token), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand)
     assert 1 == len([line for line in resumed.by_hand if "deployer" in line and "client secrets" in line])
     assert before == (await there.read("HOST", token=token))["version"]
+
+
+async def test_large_secrets_go_in_parts_that_a_server_takes(api: Api) -> None:
+    vault = await Vault.new(api, "Shop")
+    for name in "ABCDE":
+        await vault.put(name, name * 1_000_000)
+    org_id, token = await api.organization("There")
+    peer, here = Side(api, api.token), Side(api, token)
+    report = await carry_out(await survey(peer, api.org_id), peer, here, org_id, done=set(), progress=lambda *_: None)
+
+    there = Vault(api, (await here.call("GET", "/api/v1/workspace"))["workspaces"][0]["id"])
+    assert (5, "E" * 1_000_000) == (report.secrets, await there.value("E", token=token))

@@ -1,7 +1,7 @@
 """Bodies and queries: bytes in, JSON values out, within bounds of size, depth and work; and answers back to bytes.
 
 Whatever is decoded is counted first. One thread decodes what is large, so that the event loop goes on; but decoding JSON lets
-no other thread run, so what may be decoded at all is bounded such that it takes some 50 ms on one core.
+no other thread run, so what may be decoded at all is bounded such that it takes less than 50 ms on one core.
 """
 
 import asyncio
@@ -44,10 +44,10 @@ class Census:
     What stands inside strings is skipped. Raises TooLarge once there is more than a body may hold.
     """
 
-    MOST_VALUES = 100_000
+    MOST_VALUES = 50_000
     MOST_OF_STRANGERS = 5_000
     MOST_FRACTIONS = 1_000  # a number with many digits and an exponent takes 8 us to decode
-    MOST_ESCAPES = 2_000_000
+    MOST_ESCAPES = 1_100_000  # a value as long as it may be, of nothing else
     MOST_OUTSIDE = 4 * 1024 * 1024  # bytes outside of strings, white space among them
     _FRACTION = re.compile(rb"[0-9][.eE]")
     _LONG = re.compile(rb"[0-9]{64}")
@@ -69,7 +69,7 @@ class Census:
         if self._kept:
             piece = piece[:-1]
         if b"\\" in piece:
-            self._escapes += piece.count(b"\\")
+            self._escapes += piece.count(b"\\") - piece.count(b"\\\\")  # of two, the second is escaped
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         quotes = piece.count(b'"')
         if quotes > 4 * self._most:

@@ -7,7 +7,8 @@ Every step can be run twice: what is there already is used or left alone. Creden
 read: client secrets and tokens are issued anew, and write-only settings of auth methods have to be entered again.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from watchword.domain.secret_text import MAX_BATCH
 
 Json = dict[str, Any]
+_MOST_SENT: Final = 2 * 1024 * 1024  # bytes of secrets in one request; servers take 4 MiB
 
 
 class ApiRefused(Exception):
@@ -256,8 +258,8 @@ class _Mover:
         tags = (await self._here.call("GET", f"/api/v1/workspace/{at['workspaceId']}/tags"))["workspaceTags"]
         ids = {tag["slug"]: tag["id"] for tag in tags}
         items = [_as_item(secret, ids) for secret in found]
-        for start in range(0, len(items), MAX_BATCH):
-            body = {**at, "secretPath": path, "mode": "upsert", "secrets": items[start : start + MAX_BATCH]}
+        for batch in _batches(items):
+            body = {**at, "secretPath": path, "mode": "upsert", "secrets": batch}
             await self._here.call("PATCH", "/api/v3/secrets/batch/raw", body=body)
         self.secrets += len(items)
 
@@ -288,6 +290,21 @@ def _as_item(secret: Json, tag_ids: Mapping[str, str]) -> Json:
         "tagIds": [tag_ids[tag["slug"]] for tag in secret.get("tags") or () if tag["slug"] in tag_ids],
         "secretMetadata": secret.get("secretMetadata") or [],
     }  # fmt: skip
+
+
+def _batches(items: Iterable[Json]) -> Iterator[list[Json]]:
+    """The items in batches, none longer than a server takes; one that is too long alone stands alone."""
+    batch: list[Json] = []
+    size = 0
+    for item in items:
+        length = len(json.dumps(item))
+        if batch and (len(batch) == MAX_BATCH or size + length > _MOST_SENT):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += length
+    if batch:
+        yield batch
 
 
 def _as_sent(value: Any) -> Any:
