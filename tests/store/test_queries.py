@@ -1,13 +1,16 @@
 """Every query there is, run on both engines: found by looping over the modules, so a new one is tested before it is used."""
 
+import asyncio
 import contextlib
 import inspect
 from typing import Any, get_type_hints
 
 import asyncpg
 import pytest
+from sqlalchemy import delete, func, literal, select
 
 from tests.store import samples
+from watchword.store import schema
 from watchword.store.engine import AlreadyThere, Prepared, StillNeeded, Store
 from watchword.store.postgres import _DIALECT as POSTGRES
 from watchword.store.postgres import PostgresStore
@@ -131,3 +134,51 @@ async def test_no_prepared_statement_reads_a_whole_table_that_grows(sqlite_store
         scans += [f"{name}: {step}" for step in plan if step.startswith("SCAN ") and step.split()[1] in growing and "USING" not in step]
 
     assert [] == [scan for scan in scans if not scan.startswith("sweeps.")]
+
+
+# --- surveys ----------------------------------------------------------------------------------------------------------------
+
+
+def _counted(most: int) -> Any:
+    first = select(literal(1).label("n")).cte("numbers", recursive=True)
+    numbers = first.union_all(select(first.c.n + 1).where(first.c.n < most))
+    return select(func.count()).select_from(numbers)
+
+
+async def test_while_a_survey_counts_others_read_and_write(store: Store) -> None:
+    async with store.survey() as tx:
+        counting = asyncio.create_task(tx.one(_counted(1_000_000)))
+        others = 0
+        while not counting.done():
+            async with store.write() as unit:
+                unit.changed("identity/1")
+            async with store.read() as view:
+                await view.one(_counted(1))
+            others += 1
+
+        assert (1_000_000, True) == (((await counting) or [0])[0], others > 1)
+
+
+async def test_a_survey_that_nobody_waits_for_ends_and_leaves_room_for_the_next(store: Store) -> None:
+    async def survey() -> None:
+        async with store.survey() as tx:
+            await tx.one(_counted(1_000_000_000))
+
+    lost = asyncio.create_task(survey())
+    await asyncio.sleep(0.05)
+    lost.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lost
+
+    async with asyncio.timeout(60), store.survey() as tx:
+        assert [7] == list(await tx.one(_counted(7)) or ())
+
+
+async def test_a_survey_sees_one_moment_and_writes_nothing(store: Store) -> None:
+    async with store.survey() as tx:
+        before = await tx.all(select(schema.versions.c.key))
+        async with store.write() as unit:
+            unit.changed("identity/of a later moment")
+        assert before == await tx.all(select(schema.versions.c.key))
+        with pytest.raises(AssertionError):
+            await tx.run(delete(schema.versions))

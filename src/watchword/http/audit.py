@@ -13,6 +13,7 @@ from watchword.http.wire import Out
 from watchword.services import audit
 from watchword.services.context import Ctx
 from watchword.services.times import iso
+from watchword.services.turns import Turns
 
 routes = Routes("audit log", is_compressed=True)
 
@@ -150,7 +151,11 @@ async def export_audit_logs(ctx: Ctx, query: audit.ExportWanted) -> Reply:
     At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
     """
     found = await audit.find(ctx, query)
-    body = b"".join(bodies.encode(AuditLogOut.of(one)) + b"\n" for one in found)
+    turns, lines = Turns(), list[bytes]()
+    for one in found:
+        lines.append(bodies.encode(AuditLogOut.of(one)))
+        await turns.give()
+    body = b"".join(line + b"\n" for line in lines)
     headers = {"content-type": "application/x-ndjson; charset=utf-8"}
     if len(found) == query.limit:
         headers["x-next"] = found[-1].event.id

@@ -18,6 +18,7 @@ from watchword.domain.model.access import Privilege
 from watchword.domain.model.people import Organization
 from watchword.domain.model.projects import Project
 from watchword.services.context import Ctx, Scope
+from watchword.services.turns import beside
 from watchword.store import access, identities, people, projects, versions
 from watchword.store.access import HeldRole
 from watchword.store.engine import Tx
@@ -78,17 +79,28 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
     else:
         held, scope = await access.held_in_project(tx, kind, id, project_id), "project"
         privileges = await access.privileges_of(tx, kind, id, project_id)
-    grants, until = active_grants(scope, held, privileges, now)
+    context = await template_context(tx, kind, id, auth)
+    grants, until, ability = await beside(rule_count(held, privileges), _compiled, scope, held, privileges, now, context)
     own = [one for one in held if one.membership.actor_kind == kind]
     is_member, is_active = bool(held), not own or own[0].membership.is_active
     if project_id is not None and kind != "group":
         # Whoever left the organization, or was suspended there, is shut out of its projects too.
         base = await access.org_membership(tx, kind, id, org_id)
         is_member, is_active = is_member and base is not None, is_active and base is not None and base.is_active
-    return Holding(
-        is_member=is_member, is_active=is_active, grants=grants,
-        ability=compile_rules(grants, await template_context(tx, kind, id, auth)), until=until,
-    )  # fmt: skip
+    return Holding(is_member=is_member, is_active=is_active, grants=grants, ability=ability, until=until)
+
+
+def rule_count(held: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
+    """How many rules of custom roles and privileges these are."""
+    custom = [one.custom.permissions for one in held if one.custom is not None]
+    return sum(len(rules) for rules in [*custom, *[one.permissions for one in privileges]])
+
+
+def _compiled(
+    scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, context: Mapping[str, Any]
+) -> tuple[tuple[Grant, ...], int, Ability]:
+    grants, until = active_grants(scope, held, privileges, now)
+    return grants, until, compile_rules(grants, context)
 
 
 async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.services.access import ProjectScope, enter_project, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.times import read_time
+from watchword.services.turns import Turns
 from watchword.store import trail
 from watchword.store.engine import Tx
 
 ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
 AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
 EXPORT_LIMIT = 10_000
+_PIECE = 500  # events that are read at once
 _DAY = 86_400_000  # ms
 
 
@@ -119,8 +121,21 @@ async def find(ctx: Ctx, wanted: Wanted) -> Sequence[Logged]:
     """Events of the caller's organization, or of one project, newest first."""
     scope = await _scope(ctx, wanted.project_id or None)
     chosen = _filter(ctx, scope, wanted)
-    async with ctx.view() as tx:
-        return await _shown(tx, await trail.events(tx, chosen), _shown_days(ctx, scope) * _DAY)
+    async with ctx.survey() as tx:
+        return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
+
+
+async def _in_pieces(tx: Tx, wanted: trail.EventFilter) -> list[AuditEvent]:
+    """All that is wanted, read in pieces that each take a short time."""
+    turns, found = Turns(), list[AuditEvent]()
+    while True:
+        most = min(_PIECE, wanted.limit - len(found))
+        after = {"before_id": found[-1].id, "offset": 0} if found else {}
+        some = await trail.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
+        found += some
+        if len(some) < most or len(found) >= wanted.limit:
+            return found
+        await turns.give()
 
 
 async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged]:
@@ -133,7 +148,7 @@ async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged
 async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
     """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
     scope = await _scope(ctx, project_id)
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         return [f"{kind}-{id}" for kind, id in await trail.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
 
 
@@ -145,7 +160,7 @@ async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
         reason=wanted.reason or None, since=_moment("startDate", wanted.start_date), until=_moment("endDate", wanted.end_date),
         offset=wanted.offset, limit=wanted.limit,
     )  # fmt: skip
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         return await trail.denials(tx, chosen)
 
 

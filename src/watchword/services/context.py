@@ -174,6 +174,18 @@ class Ctx:
         finally:
             self._open = False
 
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[Tx]:
+        """The same for statements that may look at very many rows, such as those of reports and of logs: nobody waits for them."""
+        if self._open:
+            raise RemoteInsideUnit("a unit is already open")
+        self._open = True
+        try:
+            async with self.house.store.survey() as tx:
+                yield tx
+        finally:
+            self._open = False
+
     @property
     def outside(self) -> Outside:
         """The guarded way out. Raises RemoteInsideUnit while a unit or view is open."""

@@ -244,7 +244,7 @@ async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
     """The identities of an organization that match, one page of them, and how many match."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "identity")
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         return await _page(tx, org_id, query)
 
 

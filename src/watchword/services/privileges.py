@@ -18,6 +18,7 @@ from watchword.services.boundaries import require_over_holder, require_privilege
 from watchword.services.context import Ctx, Scope
 from watchword.services.members import IDENTITY
 from watchword.services.roles_held import Temporary, temporary
+from watchword.services.turns import beside
 from watchword.services.where import Where, enter
 from watchword.store import access
 from watchword.store.engine import AlreadyThere, Tx
@@ -84,7 +85,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Given:
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
     slug = _slug(given.slug) if given.slug else ctx.house.entropy(32).hex()[: given.random_length]
-    rules, window = new_rules("project", given.permissions), given.window.checked()
+    rules, window = await beside(len(given.permissions), new_rules, "project", given.permissions), given.window.checked()
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, given.identity_id)
         await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
@@ -112,7 +113,7 @@ async def update(ctx: Ctx, where: Where, identity_id: str, slug: str, given: Upd
     """Change a privilege that is named by its slug."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
-    rules, changes = _changes(given)
+    rules, changes = await _changes(given)
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, identity_id)
         privilege = await _by_slug(tx, scope, identity_id, slug)
@@ -125,8 +126,8 @@ async def update_by_id(ctx: Ctx, privilege_id: str, given: Update) -> Given:
     return await update(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug, given)
 
 
-def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
-    rules = None if given.permissions is None else new_rules("project", given.permissions)
+async def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
+    rules = None if given.permissions is None else await beside(len(given.permissions), new_rules, "project", given.permissions)
     changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
     if given.slug is not None:
         changes["slug"] = _slug(given.slug)

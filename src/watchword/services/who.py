@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access import compile_rules
-from watchword.services.access import active_grants, enter_project
+from watchword.services.access import active_grants, enter_project, rule_count
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
+from watchword.services.turns import Turns, beside
 from watchword.store import who
 from watchword.store.who import Holdings, Somebody
 
@@ -46,10 +47,15 @@ async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str =
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
     ctx.require(scope, "read", "identity")
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         found, total = await who.page(tx, scope.org_id, scope.project.id, now=ctx.now, contains=contains, offset=offset, limit=limit)
         held = await who.holdings(tx, scope.project.id, found)
-    return Page([_entry(one, held, place.facts, ctx.now) for one in found], total)
+    turns, entries = Turns(), list[Entry]()
+    for one in found:
+        rules = rule_count([role for role, _ in held.roles[one.kind, one.id]], held.privileges[one.kind, one.id])
+        entries.append(await beside(rules, _entry, one, held, place.facts, ctx.now))
+        await turns.give()
+    return Page(entries, total)
 
 
 def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int) -> Entry:

@@ -309,6 +309,10 @@ class Store(Protocol):
         """One consistent view; nothing may be written."""
         ...
 
+    def survey(self) -> AbstractAsyncContextManager[Tx]:
+        """One consistent view for statements that may look at very many rows: nobody else waits for them. Not for the cache."""
+        ...
+
     def write(self) -> AbstractAsyncContextManager[Tx]:
         """One unit of work: all or nothing, durable when left."""
         ...

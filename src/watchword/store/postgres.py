@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -261,6 +261,9 @@ class PostgresStore:
     async def read(self) -> AsyncIterator[Tx]:
         async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield PostgresTx(connection, writes=False)
+
+    def survey(self) -> AbstractAsyncContextManager[Tx]:
+        return self.read()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:

@@ -156,6 +156,28 @@ class SqliteTx:
         self.keys.update(keys)
 
 
+class _Survey(SqliteTx):
+    """A view whose statements run in a thread. While one runs the interpreter is free for others, except between rows."""
+
+    __slots__ = ()
+
+    async def one(self, statement: Statement, /, **params: Any) -> Row | None:
+        rows = await self.all(statement, **params)
+        return rows[0] if rows else None
+
+    async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        done = asyncio.ensure_future(asyncio.to_thread(self._fetched, statement, params))
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            self._connection.interrupt()
+            await asyncio.wait([done])
+            raise
+
+    def _fetched(self, statement: Statement, params: Params) -> list[Row]:
+        return self._execute(statement, params).fetchall()
+
+
 class _OtherWriters:
     """Tells when a connection other than our writer committed, without a system call.
 
@@ -237,6 +259,10 @@ class _Checkpoints:
         self._connection.close()
 
 
+def _no_versions(keys: tuple[str, ...]) -> tuple[int, ...]:
+    raise AssertionError(f"what a survey reads is not for the cache: {keys}")
+
+
 class SqliteStore:
     """One database file, by default one process. See the module docstring."""
 
@@ -246,6 +272,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = asyncio.Lock()
+        self._survey_lock = asyncio.Lock()
         self._known: dict[str, int] = {}
         self._epoch = 0
         self._closed = False
@@ -267,7 +294,8 @@ class SqliteStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         await upgrade(f"sqlite:///{self.path}")
         try:
-            self._writer, self._reader = self._connect(), self._connect()
+            self._writer, self._reader, self._surveyor = self._connect(), self._connect(), self._connect()
+            self._surveyor.execute("PRAGMA query_only=ON")
             self._reader.execute("PRAGMA query_only=ON")
             # The WAL file exists only after a write; one that changes nothing will do.
             self._write_start(0)
@@ -276,7 +304,7 @@ class SqliteStore:
             self._checkpoints = _Checkpoints(self._connect(), self._lock)
             self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
         except (sqlite3.Error, OSError) as error:
-            for name in ("_writer", "_reader"):
+            for name in ("_writer", "_reader", "_surveyor"):
                 if hasattr(self, name):
                     getattr(self, name).close()
             raise (said_of(error, f"sqlite:///{self.path}") or StoreDown()) from error
@@ -309,6 +337,20 @@ class SqliteStore:
                 yield SqliteTx(self._reader, versions, writes=False)
             finally:
                 self._reader.execute("ROLLBACK")
+
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[Tx]:
+        async with self._survey_lock:
+            if self._closed:
+                raise StoreDown
+            try:
+                self._surveyor.execute("BEGIN")
+            except sqlite3.Error as error:
+                raise _translate(error) from error
+            try:
+                yield _Survey(self._surveyor, _no_versions, writes=False)
+            finally:
+                self._surveyor.execute("ROLLBACK")
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
@@ -402,5 +444,7 @@ class SqliteStore:
         finally:
             self._durable.close()
             self._reader.close()
+            async with self._survey_lock:
+                self._surveyor.close()
             self._writer.close()
             self._others.close()
