@@ -61,9 +61,9 @@ def _serial(ctx: Ctx) -> str:
 
 
 def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
-    # The configured TTL, also where that is 0 and the end comes from max TTL or the maximum age (contract 4.3).
-    token = ctx.house.keys.signer.sign(claims)
-    return Issued(token=token, claims=claims, expires_in=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl)
+    # What is left of its life: less than the TTL near the end of max TTL, and the rest of it where the TTL is 0.
+    left = max(0, claims.expires_ms - ctx.now) // 1000
+    return Issued(token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl)
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:

@@ -29,6 +29,7 @@ KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
 NOBODYS_DAYS = 30  # that refusals are kept which match no identity
 _LOOKS = 20  # batches of version rows that one sweep looks at
+_HOUR = 3_600_000  # ms: a login that asks a provider may end long after its proof did, and must still find that it was used
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
@@ -75,7 +76,7 @@ def moments(house: House, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
     trail = now - settings.audit_retention_days * _DAY
     return (
         ("revocations", sweeps.revocations, now - _MINUTE),
-        ("spent proofs", sweeps.spent_proofs, now - _MINUTE),
+        ("spent proofs", sweeps.spent_proofs, now - _HOUR),
         ("lockouts", sweeps.lockouts, now - _MINUTE),
         ("sessions", sweeps.sessions, now - _MINUTE),
         ("links", sweeps.links, now - _MINUTE),

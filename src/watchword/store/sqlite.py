@@ -111,7 +111,11 @@ class SqliteTx:
         return row
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        return self._execute(statement, params).fetchall()
+        cursor = self._execute(statement, params)
+        try:
+            return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise _translate(error) from error
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         return self._execute(statement, params).rowcount
