@@ -115,6 +115,25 @@ async def test_renewals_keep_the_anchor_and_are_shortened_at_the_end_and_never_p
     assert (200, 401) == (alive, await status(api, third))
 
 
+async def test_expires_in_is_what_is_left_of_a_tokens_life(any_api: Api) -> None:
+    login = await any_api.universal((await any_api.identity())["id"], accessTokenTTL=600, accessTokenMaxTTL=1000)
+    first = await any_api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None)
+    any_api.clock.forward(500)
+
+    renewed = await any_api.ok("POST", RENEW, {"accessToken": first["accessToken"]}, token=None)
+
+    assert 600 == first["expiresIn"]
+    assert 498 <= renewed["expiresIn"] <= 500  # of 600, for max TTL ends it; tests may take a second
+    assert 0 <= claims(renewed["accessToken"])["exp"] - any_api.clock() // 1000 - renewed["expiresIn"] <= 2
+
+
+@pytest.mark.parametrize(("max_ttl", "life"), [(1200, 1200), (0, 7_776_000)])
+async def test_expires_in_of_a_token_without_a_ttl_is_its_life_and_not_zero(api: Api, max_ttl: int, life: int) -> None:
+    login = await api.universal((await api.identity())["id"], accessTokenTTL=0, accessTokenMaxTTL=max_ttl)
+
+    assert life == (await api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["expiresIn"]
+
+
 async def test_a_token_whose_ttl_is_its_max_ttl_renews_up_to_it(api: Api) -> None:
     _, token = await api.bot("member", accessTokenTTL=600, accessTokenMaxTTL=600)
     api.clock.forward(300)

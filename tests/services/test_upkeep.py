@@ -53,6 +53,19 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
     assert {"audit events", "refused logins"} <= removed_later.keys()
 
 
+async def test_a_used_proof_is_remembered_for_an_hour_after_its_end(any_api: Api) -> None:
+    ends = any_api.clock()
+    assert await any_api.house.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+
+    any_api.clock.forward(3_540)
+    early = await sweep(any_api.house)
+    again = await any_api.house.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+    any_api.clock.forward(120)
+    late = await sweep(any_api.house)
+
+    assert (0, False, 1) == (early.get("spent proofs", 0), again, late.get("spent proofs"))
+
+
 async def test_a_sweep_goes_on_until_nothing_is_left(any_api: Api) -> None:
     for _ in range(3):
         await any_api.ok("POST", "/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"}, token=None)

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 from tests.databases import placed
 from watchword.store import schema
 from watchword.store.engine import StoreDown, prepare
-from watchword.store.sqlite import SqliteStore
+from watchword.store.sqlite import SqliteStore, SqliteTx
 
 FAMILY = ("identity/1",)
 PUT, COUNT = prepare(insert(schema.settings)), prepare(select(func.count()).select_from(schema.settings))
@@ -123,3 +123,18 @@ async def test_a_long_wal_is_copied_and_begins_anew_while_units_go_on(sqlite_sto
     async with sqlite_store.read() as tx:
         (count,) = await tx.one(COUNT) or (0,)
     assert (3_000, True) == (count, sqlite_store._others.frames < 2_000)
+
+
+_JSON = prepare(select(func.json(schema.settings.c.value)).order_by(schema.settings.c.key))
+
+
+@pytest.mark.parametrize("ask", [SqliteTx.one, SqliteTx.all])
+async def test_what_fails_at_a_later_row_is_translated_as_what_fails_at_the_first(
+    sqlite_store: SqliteStore, ask: Callable[..., Awaitable[object]]
+) -> None:
+    async with sqlite_store.write() as tx:
+        await tx.many(prepare(insert(schema.settings)), [{"key": "a", "value": "{}"}, {"key": "b", "value": "{"}])
+
+    async with sqlite_store.read() as view:
+        with pytest.raises(StoreDown):
+            await ask(view, _JSON)

@@ -73,6 +73,13 @@ def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Excep
     return error
 
 
+def _rest(cursor: sqlite3.Cursor) -> list[Row]:
+    try:
+        return cursor.fetchall()
+    except sqlite3.Error as error:
+        raise _translate(error) from error
+
+
 class SqliteTx:
     """A unit or a view on one connection."""
 
@@ -106,16 +113,15 @@ class SqliteTx:
 
     async def one(self, statement: Statement, /, **params: Any) -> Row | None:
         cursor = self._execute(statement, params)
-        row: Row | None = cursor.fetchone()
+        try:
+            row: Row | None = cursor.fetchone()
+        except sqlite3.Error as error:  # a fetch looks for the next row, which can fail as the first one can
+            raise _translate(error) from error
         cursor.close()
         return row
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        cursor = self._execute(statement, params)
-        try:
-            return cursor.fetchall()
-        except sqlite3.Error as error:
-            raise _translate(error) from error
+        return _rest(self._execute(statement, params))
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         return self._execute(statement, params).rowcount
@@ -139,7 +145,7 @@ class SqliteTx:
             raise AssertionError("a view cannot write")
         self.counted = True
         cursor = self._execute(statement, params, counts=True)
-        return cursor.fetchall() if cursor.description else ()
+        return _rest(cursor) if cursor.description else ()
 
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if not self.writes:
