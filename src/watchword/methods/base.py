@@ -79,6 +79,10 @@ class Checks:
         """The checks so far."""
         return [Check(*one) for one in self._done]
 
+    def begin_anew(self) -> None:
+        """Forget the checks so far: all are made once more."""
+        self._done.clear()
+
     def require(
         self,
         passed: bool,

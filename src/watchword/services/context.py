@@ -162,6 +162,11 @@ class Ctx:
         self.fresh.forget()
         return True
 
+    def begin_now(self) -> None:
+        """Take the time and the state anew from here on: after something remote was waited for, what was known of them is old."""
+        self.now = self.house.clock()
+        self.fresh.forget()
+
     @asynccontextmanager
     async def view(self) -> AsyncIterator[Tx]:
         """A consistent view for reading."""

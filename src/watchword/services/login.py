@@ -1,7 +1,8 @@
 """THE login flow, for every method: locate, lockout, trusted networks, verify, spend, issue, audit.
 
-Two short looks at the state with the remote question between them, and one journal entry at the end that spends, counts
-and records in a single durable batch. A method cannot skip or forget a step; it only answers its own question.
+A look at the state, the remote question, another look at the state and the clock where the question took time, and one journal
+entry at the end that spends, counts and records in a single durable batch. A method cannot skip or forget a step; it only answers
+its own question.
 """
 
 import hashlib
@@ -22,8 +23,9 @@ from watchword.domain.model.trail import Denial
 from watchword.domain.stories import clipped
 from watchword.domain.tokens import MAX_LENGTH
 from watchword.methods import universal
-from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, OutsideError, Verified
+from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outside, OutsideError, Verified
 from watchword.services import sealed_config
+from watchword.services.asked import Asked
 from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
 from watchword.services.refusals import Kept
@@ -54,6 +56,20 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     made: dict[str, Any] = msgspec.field(default_factory=dict)  # of the rest, and true as long as it is
 
 
+_ROUNDS = 4  # of asking and checking once more, before a configuration that changes all the time refuses
+
+
+class _Attempt:
+    """A login under way: what it is for, as far as that is known, the checks it went through and what was asked for it."""
+
+    __slots__ = ("checks", "found", "outside")
+
+    def __init__(self, outside: Outside) -> None:
+        self.checks = Checks()
+        self.outside = Asked(outside)
+        self.found: Found | None = None
+
+
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request id.
 
@@ -62,33 +78,58 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     """
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
-    checks = Checks()
-    found: Found | None = None
+    attempt = _Attempt(ctx.outside)
+    checks = attempt.checks
     try:
-        found = await find(ctx, method, body)
-        verified = await prove(ctx, method, body, found, checks)
-        return await _issue(ctx, method, body, await _within(ctx, body, present(found), checks), verified, checks)
+        verified = await _proved(ctx, method, body, attempt)
+        return await _issue(ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks)
     except Denied as denial:
-        raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
+        raise told(method, checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found:
     """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
-    checks = Checks()
-    found: Found | None = None
+    attempt = _Attempt(ctx.outside)
+    checks = attempt.checks
     try:
-        found = await find(ctx, method, body)
-        verified = await prove(ctx, method, body, found, checks)
+        verified = await _proved(ctx, method, body, attempt)
         if verified.credential is not None:
-            await require_use_left(ctx, present(found), verified.credential.id, checks)
+            await require_use_left(ctx, present(attempt.found), verified.credential.id, checks)
         proof = spent_by(method, verified)
         if proof is not None and not await ctx.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
-        return present(found)
+        return present(attempt.found)
     except Denied as denial:
-        raise told(method, checks, await _record(ctx, method, body, found, checks, denial)) from None
+        raise told(method, checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+
+
+async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _Attempt) -> Verified:
+    """What the method says of the proof, and what the proof is for, both as of a moment after the last answer from outside.
+
+    Whoever waits for an answer knows the time and the state of before: a revocation, a change, the end of the proof may have come
+    since. So both are taken anew and everything is checked once more, with the answers that are there. Where a changed configuration
+    asks something else, that is asked. Raises Denied.
+    """
+    checks = attempt.checks
+    attempt.found = await find(ctx, method, body)
+    for left in reversed(range(_ROUNDS)):
+        try:
+            verified = await prove(ctx, method, body, attempt.found, checks, attempt.outside)
+        except Denied:
+            if attempt.outside.waited:  # what is recorded is of now, and of what there is now
+                ctx.begin_now()
+                attempt.found = await find(ctx, method, body)
+            raise
+        if not attempt.outside.waited:
+            return verified
+        ctx.begin_now()
+        attempt.found = await find(ctx, method, body)
+        if left:
+            checks.begin_anew()
+            attempt.outside.repeat()
+    raise Denied("configuration_unsettled", "The configuration changes faster than its provider answers: try again")
 
 
 async def require_use_left(ctx: Ctx, found: Found, secret_id: str, checks: Checks) -> None:
@@ -162,8 +203,11 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
     return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
 
 
-async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks) -> Verified:
-    """What the method says of the proof, between the checks that are the same for every method. Raises Denied."""
+async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, outside: Outside) -> Verified:
+    """What the method says of the proof, between the checks that are the same for every method. Raises Denied.
+
+    It does not look once more after an answer from outside; `login` does.
+    """
     if method.verify is None:
         raise Denied("no_login", "This auth method has no login")
     if found is not None and found.secret_networks is not None:
@@ -178,7 +222,7 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
     # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
     credential = await _credential(ctx, method, body, found)
     given = Given(
-        now=ctx.now, identity_id=found.identity.id if found else "", outside=ctx.outside, checks=checks, address=ctx.address,
+        now=ctx.now, identity_id=found.identity.id if found else "", outside=outside, checks=checks, address=ctx.address,
         credential=credential, certificate=ctx.certificate, count_by=count_by,
     )  # fmt: skip
     if found is None:

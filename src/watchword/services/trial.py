@@ -156,7 +156,7 @@ async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, An
         address=around.address,
         certificate=around.certificate,
     )
-    verified = await login.prove(inside, method, proof, found, checks)
+    verified = await login.prove(inside, method, proof, found, checks, inside.outside)
     if verified.credential is not None:
         await login.require_use_left(inside, found, verified.credential.id, checks)
     spent = login.spent_by(method, verified)

@@ -1,0 +1,98 @@
+"""What one login asks of the outside: whether it had to wait for an answer, and the answers, so that they can be judged once more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+from watchword.domain.outside import Admits, Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.secret import Secret
+
+
+class Asked:
+    """`domain.outside.Outside` for one login.
+
+    `waited`: an answer was not at hand, so that what the login knew of the time and the state before is old. The same question is
+    answered at once and as before: some proofs can be shown to a cloud only once. `admits` is not told again then: whoever repeats
+    a login checks the lockout of the entry that it was told.
+    """
+
+    __slots__ = ("_answers", "_outside", "waited")
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._answers: dict[Hashable, Any] = {}
+        self.waited = False
+
+    def repeat(self) -> None:
+        """Watch anew for answers that must be waited for."""
+        self.waited = False
+
+    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
+        """One HTTP request."""
+        found: Answer = await self._told(
+            ("fetch", method, url, tuple(sorted((headers or {}).items())), body, ca),
+            lambda: self._outside.fetch(method, url, headers=headers, body=body, ca=ca),
+        )
+        return found
+
+    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """The keys at `url` that may carry `kid`."""
+        found: Sequence[Mapping[str, Any]] = await self._told(
+            ("jwks", url, kid, ca), lambda: self._outside.jwks(url, kid, ca=ca, max_age=max_age)
+        )
+        return found
+
+    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+        """The JSON object at `url`."""
+        found: Mapping[str, Any] = await self._told(("document", url, ca), lambda: self._outside.document(url, ca=ca))
+        return found
+
+    async def ldap(
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
+        admits: Admits | None = None,
+    ) -> LdapEntry | None:
+        """The entry that the credentials opened."""
+
+        def ask() -> Awaitable[LdapEntry | None]:
+            return self._outside.ldap(
+                url,
+                ca=ca,
+                bind_dn=bind_dn,
+                bind_password=bind_password,
+                base=base,
+                filter_template=filter_template,
+                username=username,
+                password=password,
+                admits=admits,
+            )
+
+        question = ("ldap", url, ca, bind_dn, bind_password.reveal(), base, filter_template, username, password.reveal())
+        found: LdapEntry | None = await self._told(question, ask)
+        return found
+
+    async def _told(self, question: Hashable, ask: Callable[[], Awaitable[Any]]) -> Any:
+        if question not in self._answers:
+            # It runs if the event loop has a turn before the answer is there: then others did as well.
+            turn = asyncio.get_running_loop().call_soon(self._wait)
+            try:
+                self._answers[question] = await ask()
+            except OutsideError as error:
+                self._answers[question] = error
+            finally:
+                turn.cancel()
+        answer = self._answers[question]
+        if isinstance(answer, OutsideError):
+            raise answer
+        return answer
+
+    def _wait(self) -> None:
+        self.waited = True
