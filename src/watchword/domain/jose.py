@@ -4,7 +4,6 @@ What the token says about its own key (`jwk`, `jku`, `x5c`, `x5u`) is never read
 from the issuer, or there is none.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Protocol
@@ -14,7 +13,7 @@ from jwt import InvalidTokenError, PyJWS
 
 from watchword.domain.keys import SIGNATURES, Key, UnusableKeyError, bytes_of, fits, key_from_jwk, strict_json
 
-__all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "verified_payload", "verify"]
+__all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "numeric_date", "verified_payload", "verify"]
 
 MAX_TOKEN = 16_384
 MAX_KID = 1_024
@@ -230,14 +229,18 @@ def _require_time(claims: Mapping[str, Any], now: float, *, leeway: int, require
 
 
 def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | None:
-    """A NumericDate: a number of seconds, not before 1970 and not past the year 9999. A text is none, nor is `true`."""
-    value = claims.get(name)
+    """A time that the token names; None where it names none. A text is no time, nor is `true`."""
     if name not in claims:
         return None
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value < END_OF_TIME
-    checks.require(sound, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(value))
-    assert isinstance(value, int | float)
+    value = numeric_date(claims[name])
+    checks.require(value is not None, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(claims[name]))
     return value
+
+
+def numeric_date(value: Any) -> float | None:
+    """The seconds of a NumericDate (RFC 7519 section 2) from 1970 until the year 9999; None for whatever is none, however large."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < END_OF_TIME else None
 
 
 def _short(value: Any) -> Any:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from watchword.domain.jose import decode_unverified
+from watchword.domain.errors import Denied
+from watchword.domain.jose import decode_unverified, numeric_date
 from watchword.domain.jose import verify as verify_jws
 from watchword.domain.keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.urls import MAX_URL, is_web_url
@@ -116,8 +117,24 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
         checks.require(
             audience in named, "audience_mismatch", "The token is meant for another audience", expected=audience, presented=named[:10]
         )
+    _require_unexpired(token, given)
     user = status.get("user")
     return user.get("username") if isinstance(user, dict) else None
+
+
+def _require_unexpired(token: str, given: Given) -> None:
+    """Check that a token which the cluster accepted has not ended while its answer was on the way.
+
+    Nothing else is read from it, and one that is no JWT, or has no end, is the cluster's to judge alone.
+    """
+    try:
+        exp = numeric_date(decode_unverified(token, Checks()).claims.get("exp"))
+    except Denied:
+        return
+    if exp is not None:
+        given.checks.require(
+            given.now < exp * 1000, "token_expired", "The token has expired", expected={"now": given.now // 1000}, presented=exp
+        )
 
 
 async def _read(config: Config, token: str, given: Given) -> Any:
