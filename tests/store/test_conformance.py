@@ -220,6 +220,7 @@ async def test_writes_together_must_raise_a_family_unless_they_count(store: Stor
 
 
 async def test_families_named_before_and_after_writes_together_are_raised_once(store: Store) -> None:
+    await put(store, "first", "v", "folder/1", "folder/2")  # a family begins anywhere, and then goes on by one
     before = await store.versions(("folder/1", "folder/2"))
 
     async with store.write() as tx:
@@ -295,6 +296,7 @@ async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not
 
 
 async def test_a_family_is_raised_once_in_a_unit_however_often_it_is_named(store: Store) -> None:
+    await put(store, "first", "v", "identity/1")
     (before,) = await store.versions(("identity/1",))
 
     async with store.write() as tx:
@@ -306,16 +308,19 @@ async def test_a_family_is_raised_once_in_a_unit_however_often_it_is_named(store
 
 async def test_families_are_raised_after_everything_else(postgres_store: PostgresStore) -> None:
     """While a unit is open nobody waits for its families: the row's lock is taken just before the commit."""
+    await put(postgres_store, "first", "v", "identity/1")
+    (before,) = await postgres_store.versions(("identity/1",))
     async with postgres_store.write() as tx:
         tx.changed("identity/1")
         await tx.run(SETTING, key="a", value="v")
 
         await asyncio.wait_for(put(postgres_store, "b", "v", "identity/1"), 2)
 
-    assert (2,) == await postgres_store.versions(("identity/1",))
+    assert (before + 2,) == await postgres_store.versions(("identity/1",))
 
 
 async def test_concurrent_units_of_one_family_each_raise_it(store: Store) -> None:
+    await put(store, "first", "v", "identity/1", "org/1")
     (before,) = await store.versions(("identity/1",))
 
     await asyncio.gather(*[put(store, f"{i}", "v", "identity/1", "org/1") for i in range(20)])

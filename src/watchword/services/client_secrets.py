@@ -80,7 +80,7 @@ async def revoke(ctx: Ctx, identity_id: str, secret_id: str) -> ClientSecret:
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
         config = await _config(tx, identity)
-        await credentials.revoke_client_secret(tx, secret_id, config.id, ctx.now)
+        await credentials.revoke_client_secret(tx, (await _secret(tx, identity, secret_id)).id, ctx.now)
         record = await _secret(tx, identity, secret_id)  # from here on nobody uses it, so its last use is known
         await tokens.end_tokens_of_secret(ctx, tx, record, config)
         _audit(ctx, "revoke-identity-universal-auth-client-secret", identity, record.id)

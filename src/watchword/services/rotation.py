@@ -220,7 +220,7 @@ async def _secrets_behind(ctx: Ctx, tx: Tx, version: int) -> int:
     for row in rows:
         config = await credentials.config_by_id(tx, row.config_id)
         if config is not None:
-            await credentials.revoke_client_secret(tx, row.id, row.config_id, ctx.now)
+            await credentials.revoke_client_secret(tx, row.id, ctx.now)
             await tokens.end_tokens_of_secret(ctx, tx, row, config)
     return len(rows)
 

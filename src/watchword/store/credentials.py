@@ -108,9 +108,7 @@ async def end_tokens(tx: Tx, identity_id: str) -> None:
 _SECRET_BY_HASH = prepare(select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
 _SECRET = prepare(select(*SECRETS.columns).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("at")))
 _SECRETS = prepare(select(*SECRETS.columns).where(_s.c.config_id == bindparam("at")).order_by(_s.c.created_at, _s.c.id))
-_REVOKE_SECRET = prepare(
-    update(_s).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("config")).values(is_revoked=1, updated_at=bindparam("at"))
-)
+_REVOKE_SECRET = prepare(update(_s).where(_s.c.id == bindparam("of")).values(is_revoked=1, updated_at=bindparam("at")))
 _USE_SECRET = prepare(
     update(_s)
     .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, or_(_s.c.uses_limit == 0, _s.c.uses < _s.c.uses_limit))
@@ -145,9 +143,9 @@ async def add_client_secret(tx: Tx, record: ClientSecret) -> None:
     await tx.run(SECRETS.INSERT, **SECRETS.values(record))
 
 
-async def revoke_client_secret(tx: Tx, id: str, config_id: str, at: int) -> None:
-    """Mark a client secret of a configuration as revoked."""
-    await tx.run(_REVOKE_SECRET, of=id, config=config_id, at=at)
+async def revoke_client_secret(tx: Tx, id: str, at: int) -> None:
+    """Mark a client secret as revoked."""
+    await tx.run(_REVOKE_SECRET, of=id, at=at)
 
 
 _REHASH = prepare(
