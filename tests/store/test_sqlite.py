@@ -10,8 +10,8 @@ from sqlalchemy import func, insert, select
 
 from tests.databases import placed
 from watchword.store import schema
-from watchword.store.engine import StoreDown, prepare
-from watchword.store.sqlite import SqliteStore, SqliteTx
+from watchword.store.engine import StoreDown, Unstorable, prepare
+from watchword.store.sqlite import SqliteStore, SqliteTx, _translate
 
 FAMILY = ("identity/1",)
 PUT, COUNT = prepare(insert(schema.settings)), prepare(select(func.count()).select_from(schema.settings))
@@ -138,3 +138,22 @@ async def test_what_fails_at_a_later_row_is_translated_as_what_fails_at_the_firs
     async with sqlite_store.read() as view:
         with pytest.raises(StoreDown):
             await ask(view, _JSON)
+
+
+async def test_a_view_that_fails_while_rows_are_fetched_is_a_refusal_and_leaves_the_reader_whole(sqlite_store: SqliteStore) -> None:
+    found = []
+    for error in (sqlite3.OperationalError("disk I/O error"), sqlite3.DatabaseError("x"), sqlite3.InternalError("x")):
+        for is_over in (False, True):
+            with pytest.raises(StoreDown):
+                async with sqlite_store.read() as tx:
+                    if is_over:  # as after a failure of the disk
+                        sqlite_store._reader.execute("ROLLBACK")
+                    raise error
+            async with sqlite_store.read() as tx:
+                found.append((await tx.one(COUNT) or (None,))[0])
+
+    assert [0] * 6 == found
+
+
+def test_a_value_beyond_what_sqlite_holds_cannot_be_stored() -> None:
+    assert isinstance(_translate(sqlite3.DataError("string or blob too big")), Unstorable)

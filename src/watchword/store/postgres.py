@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -33,10 +33,18 @@ from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, READ, raising, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
-_GONE = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
-         asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError, asyncpg.InvalidAuthorizationSpecificationError,
-         asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
-_COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# The connection, the server or who runs it: nothing that a statement of ours could have done right.
+_GONE = (OSError, TimeoutError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
+         asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError,
+         asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError,
+         asyncpg.IdleInTransactionSessionTimeoutError, asyncpg.TransactionTimeoutError, asyncpg.StatementCompletionUnknownError,
+         asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError, asyncpg.InsufficientPrivilegeError,
+         asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.SnapshotTooOldError, asyncpg.ConfigFileError, asyncpg.InternalServerError,
+         asyncpg.FatalPostgresError, asyncpg.UnknownPostgresError)  # fmt: skip
+# Of the unit nothing is written, and the same one may go through at once: also where another node changed the tables meanwhile.
+_COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError,
+             asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)  # fmt: skip
+_UNKNOWN = asyncpg.StatementCompletionUnknownError
 _FAULTS = (*_GONE, asyncpg.PostgresError)
 _REMOVED = re.compile(r'on table "([a-z_]+)" violates')
 _WRITE_NOTHING = "INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = versions.n"
@@ -51,10 +59,12 @@ def _translate(error: BaseException) -> BaseException:
         return AlreadyThere(index, table, constraints.columns_of(index))
     if isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError):
         return _foreign(error)
-    if isinstance(error, _COLLIDED):
+    if isinstance(error, _COLLIDED) and not isinstance(error, _UNKNOWN):
         return Collision()
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):  # noqa: SLF001 - two classes have this name
         return Unstorable()
+    if type(error) is asyncpg.ProgramLimitExceededError:
+        return Unstorable("A value is too long to be stored")  # as part of an index
     if isinstance(error, asyncpg.DiskFullError):
         return StoreFull()
     if isinstance(error, _GONE):
@@ -248,7 +258,8 @@ class PostgresStore:
                 raise
             raise translated from error
         finally:
-            await self._pool.release(connection)
+            with suppress(*_FAULTS):  # what became of the unit is known by now, and the pool throws away what it cannot take back
+                await self._pool.release(connection)
 
     @asynccontextmanager
     async def _transaction(self, begin: str) -> AsyncIterator[Any]:

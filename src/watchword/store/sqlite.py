@@ -68,7 +68,13 @@ def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Excep
         return StoreDown("The database file is damaged: stop the server and restore it from a backup")
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         return StoreDown("The disk of the database fails: see the server's log and the system's")
-    if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError or "closed database" in text:
+    if isinstance(error, sqlite3.DataError):  # longer than the engine takes
+        return Unstorable()
+    if (
+        isinstance(error, sqlite3.OperationalError | sqlite3.InternalError)
+        or type(error) is sqlite3.DatabaseError
+        or "closed database" in text
+    ):
         return StoreDown()
     return error
 
@@ -345,8 +351,17 @@ class SqliteStore:
 
             try:
                 yield SqliteTx(self._reader, versions, writes=False)
+            except sqlite3.Error as error:  # also a row that could not be fetched
+                raise _translate(error) from error
             finally:
+                self._end_view()
+
+    def _end_view(self) -> None:
+        try:
+            if self._reader.in_transaction:  # a failure of the disk may have ended it
                 self._reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _translate(error) from error
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[Tx]:
