@@ -241,3 +241,36 @@ def test_no_number_of_renewals_passes_what_the_first_issue_allowed(ttl: int, max
 
         assert end <= first + min(max_ttl or max_age, max_age) * 1000
         assert not ttl or end <= now + ttl * 1000
+
+
+TIMES = [
+    "1e400",
+    "-1e400",
+    "NaN",
+    "Infinity",
+    "-1",
+    "true",
+    '"9"',
+    '"\\ud800"',
+    "9" * 400,
+    "-" + "9" * 400,
+    "9" * 1000,
+    str(2**63),
+    "[]",
+    "{}",
+]
+
+
+@pytest.mark.parametrize("value", TIMES)
+@pytest.mark.parametrize("name", ["exp", "iat", "expiresMs", "creationMs"])
+@pytest.mark.parametrize("claims", [CLAIMS, PERSON_CLAIMS], ids=["identity", "person"])
+def test_a_time_that_is_none_in_a_token_with_our_signature_is_refused_or_far_away_and_no_fault(claims: Any, name: str, value: str) -> None:
+    payload = json.dumps({**json.loads(msgspec.json.encode(claims)), name: "HERE"}).replace('"HERE"', value)
+    try:
+        found = verified(ours(payload.encode()), KEYS)
+        require_unexpired(found, 1_800_000_000_000)
+    except Unauthorized:
+        return
+
+    is_unknown_there = claims is PERSON_CLAIMS and name.endswith("Ms")
+    assert is_unknown_there or value.lstrip("-").isdigit()

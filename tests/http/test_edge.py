@@ -1,5 +1,6 @@
 """The edge: what it takes of a request, and how it answers."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Sequence
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
+import httpx
 import msgspec
 import pytest
 
 from tests.databases import placed
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
+from tests.loopback import listening
 from watchword.app import Server
 from watchword.domain.errors import BadRequest, Refusal, TooManyRequests, Unavailable
 from watchword.http.edge import Edge, rendered
@@ -268,3 +271,14 @@ async def test_strangers_send_little_and_whoever_signs_in_may_send_more(api: Api
     other = await ask("POST", "/api/v1/identities", [*as_(f"Bearer {api.token}"), FORM], value)
 
     assert [413, 413, 401, 401, 422] == [reply[0] for reply in (login, values, nobody, forged, other)]
+
+
+async def test_options_of_the_whole_server_says_which_methods_there_are(api: Api) -> None:
+    async with listening(Server(api.house)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(b"OPTIONS * HTTP/1.1\r\nHost: watchword.test\r\nConnection: close\r\n\r\n")
+        head = (await reader.read()).split(b"\r\n\r\n")[0].split(b"\r\n")
+        writer.close()
+
+    assert b"204" == head[0].split(b" ")[1]
+    assert b"allow: GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS" in head

@@ -81,7 +81,7 @@ class Edge:
                 # Nearly all requests go this way: the router and its layers would cost as much as all the rest together.
                 await answer.write(*await self.serve(hot[0], scope, receive, hot[1]))
             elif scope["method"] == "OPTIONS":
-                await self._preflight(answer)
+                await self._preflight(scope, answer)
             else:
                 await self._inner(scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
@@ -115,11 +115,13 @@ class Edge:
             scope["path"] = path[:-1]
             scope["raw_path"] = scope["path"].encode()
 
-    async def _preflight(self, answer: "_Answer") -> None:
+    async def _preflight(self, scope: Scope, answer: "_Answer") -> None:
         headers = [(b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"), (b"access-control-max-age", b"600"),
                    (b"access-control-allow-headers", b"authorization,content-type"), (b"vary", b"Origin")]  # fmt: skip
         if self._origin:
             headers += [(b"access-control-allow-origin", self._origin), (b"access-control-allow-credentials", b"true")]
+        if scope["path"] == "*":  # of the server as a whole (RFC 9110 section 9.3.7)
+            headers.append((b"allow", b"GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS"))
         await answer.write(204, b"", headers)
 
     def context(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Ctx:
