@@ -65,3 +65,43 @@ async def test_a_database_that_hangs_restarts_or_hangs_up(tmp_path: Path, privat
     assert 200 == alive.status_code
     assert [503] * 8 == stopped
     assert '"level":"error"' not in server.log
+
+
+async def test_no_answer_is_an_error_of_ours_while_the_database_dies_again_and_again(tmp_path: Path, private_postgres: Postgres) -> None:
+    server: Server
+    async with serving(tmp_path, private_postgres.dsn) as server:
+        api = await server.api()
+        identity, token = await api.bot("member")
+        seen: dict[int, int] = {}
+        ends = asyncio.Event()
+
+        async def load(number: int) -> None:
+            turn = 0
+            while not ends.is_set():
+                turn += 1
+                paths = (f"{IDENTITIES}/{identity['id']}", f"{IDENTITIES}?orgId={api.org_id}")
+                for reply in (
+                    await api.get(paths[turn % 2], token=token),
+                    await api.post(IDENTITIES, {"name": f"i{number}-{turn}", "organizationId": api.org_id, "role": "no-access"}),
+                    await api.post("/api/v1/auth/universal-auth/login", {"clientId": "a", "clientSecret": "b"}, token=None),
+                    await api.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None),
+                ):
+                    seen[reply.status_code] = seen.get(reply.status_code, 0) + 1
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(load(number))
+            for way in ("drop", "immediate", "drop", "fast", "drop", "immediate"):
+                before = seen.get(200, 0)
+                while seen.get(200, 0) < before + 20:  # until it is under load
+                    await asyncio.sleep(0.05)
+                if way == "drop":
+                    await drop_connections(private_postgres.dsn)
+                else:
+                    await asyncio.to_thread(private_postgres.stop, way)
+                    await asyncio.to_thread(private_postgres.start)
+            ends.set()
+
+    assert {200, 503} <= set(seen)
+    assert 500 not in seen, seen
+    assert '"level":"error"' not in server.log

@@ -251,7 +251,7 @@ class PostgresStore:
             if isinstance(translated, StoreFull):
                 self._full.found()
             if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision | StoreFull):
-                connection.terminate()
+                _throw_away(connection)
             else:
                 await _roll_back(connection)
             if translated is error:
@@ -379,4 +379,9 @@ async def _roll_back(connection: Any) -> None:
     try:
         await connection.execute("ROLLBACK")
     except _FAULTS:
+        _throw_away(connection)
+
+
+def _throw_away(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # one that was lost is no longer the pool's, and says so
         connection.terminate()
