@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.house import Api
+from watchword.store import administrators
 
 USERS = "/api/v1/admin/user-management/users"
 
@@ -81,6 +82,18 @@ async def test_an_identity_that_cannot_log_in_does_not_count(api: Api) -> None:
     api.clock.forward(365 * 24 * 3600)
     assert 401 == await deactivate()
     assert 200 == (await api.post("/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"})).status_code
+
+
+async def test_a_live_token_of_somebody_else_is_no_way_in(api: Api) -> None:
+    instance = await Instance.of(api)
+    other = (await api.identity("admin"))["id"]
+    await api.ok("POST", f"/api/v1/auth/token-auth/identities/{other}", {})
+    await api.ok("POST", f"/api/v1/auth/token-auth/identities/{other}/tokens", {"name": "alive"})
+    for token in (await api.ok("GET", f"/api/v1/auth/token-auth/identities/{instance.identity}/tokens"))["tokens"]:
+        await api.ok("POST", f"/api/v1/auth/token-auth/tokens/{token['id']}/revoke")
+
+    async with api.house.store.read() as tx:
+        assert 1 == await administrators.usable(tx, api.house.clock())
 
 
 async def test_two_who_take_each_other_away_at_once_leave_one(any_api: Api) -> None:

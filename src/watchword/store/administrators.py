@@ -1,13 +1,14 @@
 """People and machine identities that administer the instance."""
 
-from sqlalchemy import BigInteger, and_, bindparam, func, or_, select
+from sqlalchemy import BigInteger, and_, bindparam, func, literal_column, or_, select
 
 from watchword.store import schema
 from watchword.store.engine import Tx, prepare
 
 _u, _i, _m, _c, _t = schema.users, schema.identities, schema.memberships, schema.method_configs, schema.access_tokens
+_is_admin = _i.c.is_instance_admin == literal_column("1")  # written out: an index of these alone is found by its condition
 _PEOPLE = prepare(select(_u.c.id).where(_u.c.is_instance_admin == 1).order_by(_u.c.id).with_for_update())
-_IDENTITIES = prepare(select(_i.c.id).where(_i.c.is_instance_admin == 1).order_by(_i.c.id).with_for_update())
+_IDENTITIES = prepare(select(_i.c.id).where(_is_admin).order_by(_i.c.id).with_for_update())
 _ACTIVE_PEOPLE = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1, _u.c.is_active == 1))
 _at_home = (
     select(_m.c.id)
@@ -19,7 +20,10 @@ _at_home = (
 _live_token = (
     select(_t.c.id)
     .where(
-        _t.c.identity_id == _i.c.id, _t.c.method == "token-auth", _t.c.is_revoked == 0, _t.c.expires_at > bindparam("at", type_=BigInteger)
+        _t.c.identity_id == _c.c.identity_id,
+        _t.c.method == "token-auth",
+        _t.c.is_revoked == 0,
+        _t.c.expires_at > bindparam("at", type_=BigInteger),
     )
     .exists()
 )
@@ -29,11 +33,9 @@ _logs_in = (
     .exists()
 )
 _STANDING_IDENTITIES = prepare(
-    select(func.count())
-    .select_from(_i)
-    .where(_i.c.is_instance_admin == 1, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
+    select(func.count()).select_from(_i).where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
 )
-_IN_ORG = prepare(select(func.count()).select_from(_i).where(_i.c.is_instance_admin == 1, _i.c.org_id == bindparam("org")))
+_IN_ORG = prepare(select(func.count()).select_from(_i).where(_is_admin, _i.c.org_id == bindparam("org")))
 _PEOPLE_IN_ORG = prepare(
     select(func.count())
     .select_from(_u.join(_m, _m.c.actor_id == _u.c.id))
@@ -44,7 +46,7 @@ _PERSON_STANDS = prepare(select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.
 _IDENTITY_STANDS = prepare(
     select(_i.c.id).where(
         _i.c.id == bindparam("of"),
-        _i.c.is_instance_admin == 1,
+        _is_admin,
         _i.c.is_disabled == 0,
         or_(_i.c.expires_at.is_(None), _i.c.expires_at > bindparam("at", type_=BigInteger)),
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, literal, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, literal_column, or_, select, update
 
 from watchword.domain.model.people import Organization, Session, User
 from watchword.store import schema, versions
@@ -26,7 +26,9 @@ _USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
 _HELD_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")).with_for_update(key_share=True))
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
 _ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
-_IDENTITY_ADMINS = prepare(select(func.count()).select_from(schema.identities).where(schema.identities.c.is_instance_admin == 1))
+_IDENTITY_ADMINS = prepare(
+    select(func.count()).select_from(schema.identities).where(schema.identities.c.is_instance_admin == literal_column("1"))
+)
 _CLAIM = prepare(insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
 _CLAIMED = prepare(select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
 _BOOTSTRAPPED = "bootstrapped"  # a row of `settings`: its key is unique, so of several bootstraps at once one can write it

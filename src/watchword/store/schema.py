@@ -127,6 +127,9 @@ identities = Table(
     _text("last_login_address", null=True), _whole("token_generation", start=1), _whole("tokens_since", start=0), *_created(),
     Index("ix_identities_org_name", "org_id", "name", "id"),
     Index("ix_identities_project", "project_id"),
+    # A handful of many: whether an administrator of the instance is left is asked without reading all identities.
+    Index("ix_identities_instance_admin", "id",
+          sqlite_where=text("is_instance_admin = 1"), postgresql_where=text("is_instance_admin = 1")),
     # For the reports: a page is read from the index where it begins, however many identities there are.
     Index("ix_identities_org_login", "org_id", "last_login_at", "id",
           sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
