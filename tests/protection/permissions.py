@@ -246,7 +246,9 @@ for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace
     project(f"PATCH {_base}/environments/{{environment_id}}", "edit environments", body={"name": "x"})
     project(f"DELETE {_base}/environments/{{environment_id}}", "delete environments", "delete secrets")  # there is one in it
 project("GET /api/v1/projects/{project_id}/environments/slug/{slug}", "read environments", path={"slug": "environment_slug"})
-project("POST /api/v1/projects/{project_id}/environments/{environment_id}/restore", "create environments")
+project(
+    "POST /api/v1/projects/{project_id}/environments/{environment_id}/restore", "create environments", "create secrets", "readValue secrets"
+)
 project("GET /api/v1/workspace/environments/{environment_id}", "read environments")
 
 for _base, _color in (("/api/v1/projects/{project_id}/tags", {}), ("/api/v1/workspace/{project_id}/tags", {"color": "#000000"})):

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from tests.databases import placed
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from watchword.app import Server
-from watchword.services import passwords
 from watchword.store import schema
 
 LOGIN = "/api/v3/auth/login"
@@ -345,15 +344,16 @@ async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> No
 
 
 async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_session(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    matches = passwords.matches
+    queue = any_api.house.passwords
+    matches = queue.matches
 
-    async def changed_meanwhile(*given: Any) -> bool:
-        monkeypatch.setattr(passwords, "matches", matches)
-        right = await matches(*given)
+    async def changed_meanwhile(*given: Any, **whence: Any) -> bool:
+        monkeypatch.setattr(queue, "matches", matches)
+        right = await matches(*given, **whence)
         await any_api.ok("POST", "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": "another long password"})
         return right
 
-    monkeypatch.setattr(passwords, "matches", changed_meanwhile)
+    monkeypatch.setattr(queue, "matches", changed_meanwhile)
     late = await any_api.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
 
     assert 401 == late.status_code

@@ -297,7 +297,7 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
         await know_keys(ctx)
     text = method.secret_of(body)
     digest = ctx.house.keys.digest(text)
-    secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), _load_secret, digest)
+    secret = await _secret_of(ctx, digest)
     if secret is None:
         secret = await _hashed_before(ctx, text, digest)
     if secret is None or found is None or secret.config_id != found.config.id or not hmac.compare_digest(secret.hash, digest):
@@ -313,12 +313,17 @@ async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | N
     """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now from here on."""
     keys = ctx.house.keys
     for other in keys.other_digests(text).values():
-        secret: ClientSecret | None = await ctx.fresh.get(("secret", other), _load_secret, other)
+        secret = await _secret_of(ctx, other)
         if secret is not None:
             if secret.hash_version < keys.hash_version:
                 await ctx.submit(credentials.Rehashed(secret.id, secret.identity_id, other, digest, keys.hash_version))
             return msgspec.structs.replace(secret, hash=digest)
     return None
+
+
+async def _secret_of(ctx: Ctx, digest: bytes) -> ClientSecret | None:
+    secret: ClientSecret | None = await ctx.fresh.get(("secret", digest), _load_secret, digest)
+    return secret
 
 
 async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tuple[str, ...]]:

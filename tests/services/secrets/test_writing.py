@@ -116,9 +116,9 @@ async def test_bad_input_is_refused_and_never_breaks(any_api: Api) -> None:
     codes = [(await vault.call("POST", "X", **one)).status_code for one in bad]
 
     assert [422] * len(bad) == codes
-    assert 404 == (await vault.call("POST", "X", secretValue="v", tagIds=["\x00"])).status_code
-    assert 404 == (await vault.call("POST", "X", secretValue="v", env="a\x00")).status_code
-    assert 404 == (await any_api.get("/api/v3/secrets/raw", query={"workspaceSlug": "\x00", "environment": "dev"})).status_code
+    assert 422 == (await vault.call("POST", "X", secretValue="v", tagIds=["\x00"])).status_code
+    assert 422 == (await vault.call("POST", "X", secretValue="v", env="a\x00")).status_code
+    assert 422 == (await any_api.get("/api/v3/secrets/raw", query={"workspaceSlug": "\x00", "environment": "dev"})).status_code
     assert [422] * 4 == [(await vault.call("PATCH", "A", newSecretName=name)).status_code for name in ("", "a b", "a/b", "..")]
     for method, path in [("GET", "/api/v3/secrets/raw/id/x"), ("GET", "/api/v1/secret/x/secret-versions?offset=0&limit=1"),
                          ("GET", "/api/v1/secret-imports/x"), ("POST", "/api/v1/secret/x/rollback")]:  # fmt: skip
