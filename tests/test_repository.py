@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).relative_to(ROOT).as_posix()
 MACHINE_PATH = re.compile(rb"(?<![\w.~}/-])/(?:work|root|Users|home/[a-z]\w*)/[\w.]")
+PAPER = re.compile(
+    rb"(?:contract|architecture|clients\.md|issue),? (?:\xc2\xa7 ?|sections? |[Aa]nnex )?(?:\d|[SC]\d|[A-E]\b)", re.IGNORECASE
+)
+LINK = re.compile(rb"\[[^\]]*\]\([^)]*\)")
 MERGE_MARKER = re.compile(rb"^(?:<{7} |>{7} |={7}$|\|{7} )", re.MULTILINE)
 
 
@@ -31,6 +35,20 @@ def lines_with(pattern: re.Pattern[bytes], paths: list[Path]) -> list[str]:
     return found
 
 
+def pointers(paths: list[Path]) -> list[str]:
+    """Where a section is named by number outside of a link to it."""
+    found = []
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        content = path.read_bytes()
+        if name == HERE or b"\0" in content:
+            continue
+        for number, line in enumerate(content.splitlines(), 1):
+            if len(line) < 5000 and PAPER.search(LINK.sub(b"", line) if name.endswith(".md") else line):
+                found.append(f"{name}:{number}")
+    return found
+
+
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
     locks = tracked("requirements/*.txt", "*lock.json", "*.lock")
 
@@ -47,6 +65,24 @@ def test_no_file_names_a_path_of_somebody_s_machine() -> None:
 
 def test_no_merge_marker_is_left() -> None:
     assert lines_with(MERGE_MARKER, tracked()) == []
+
+
+def test_no_file_points_to_a_paper_that_is_not_in_the_repository() -> None:
+    """A comment says the rule in words; a page links to the section of the API contract that has it."""
+    assert pointers(tracked("src/**", "tests/**", "tools/**", "bench/**", "docs/**", "*.md")) == []
+
+
+def test_every_page_that_is_named_exists() -> None:
+    """`somewhere.md`, whether it is a link or a mention in a comment."""
+    pages = {path.name for path in tracked("*.md", "**/*.md")}
+    named = re.compile(rb"[\w-]{2,}\.md\b")
+
+    assert [
+        f"{path.relative_to(ROOT)}: {name.decode()}"
+        for path in tracked("src/**.py", "tests/**.py", "tests/**.json", "tools/**.py", "*.md", "docs/**.md")
+        for name in named.findall(path.read_bytes())
+        if path.relative_to(ROOT).as_posix() != HERE and name.decode() not in pages
+    ] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:
@@ -72,3 +108,20 @@ def test_every_decision_is_in_the_index() -> None:
 )
 def test_a_machine_path_is_recognised(text: bytes, found: bool) -> None:
     assert bool(MACHINE_PATH.search(text)) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"as contract 3.30 says", True),
+        (b"(contract C17)", True),
+        (b"Architecture 7 has it", True),
+        (b"contract section 2.4", True),
+        (b"contract Annex A", True),
+        (b"the import contracts", False),
+        (b"the API contract has 3 rules", False),
+        (b"RFC 7519 section 2", False),
+    ],
+)
+def test_a_pointer_to_an_unnamed_paper_is_recognised(text: bytes, found: bool) -> None:
+    assert bool(PAPER.search(text)) is found

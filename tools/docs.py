@@ -31,8 +31,7 @@ NOTE = "<!-- Written by `make docs` from the code; a change by hand is lost. -->
 def page(title: str, about: str, body: Iterable[str]) -> str:
     """A whole page."""
     text = "\n".join([f"# {title}", "", NOTE, "", about, "", *body]).rstrip() + "\n"
-    # The code names sections of a description of the API that is not among these pages.
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r" \((?:contract|architecture)[^)]*\)", "", text))
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def rows(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:

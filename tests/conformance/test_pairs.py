@@ -1,6 +1,6 @@
 """What a reference server answered, step by step, played against a real one of ours.
 
-The recordings live beside the repository and not in it. Where the contract is newer than a recording, `overrides/` says so,
+The recordings live beside the repository and not in it. Where Watchword's rule is newer than a recording, `overrides/` says so,
 each step with its reason.
 """
 

@@ -1,4 +1,4 @@
-"""From JSON to structs: every fault is named, with its path, and text is trimmed where it says so (contract 2.5)."""
+"""From JSON to structs: every fault is named, with its path, and text is trimmed where it says so."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Access tokens: their format, what is not one, and how long they live (contract 4.1, 4.3)."""
+"""Access tokens: their format, what is not one, and how long they live."""
 
 import base64
 import json
@@ -199,7 +199,7 @@ LIFE = [
     # ttl, max ttl, period, max age, seconds since the first issue -> seconds to live
     (3600, 7200, 0, YEAR, 0, 3600),
     (3600, 7200, 0, YEAR, 3600, 3600),
-    (3600, 7200, 0, YEAR, 5000, 2200),  # shortened, not destroyed (C2)
+    (3600, 7200, 0, YEAR, 5000, 2200),  # shortened, not destroyed
     (3600, 7200, 0, YEAR, 7199, 1),
     (3600, 7200, 0, YEAR, 7200, 0),
     (3600, 7200, 0, YEAR, 9000, -1800),

@@ -51,7 +51,7 @@ async def test_uses_and_the_last_use_are_told(any_api: Api) -> None:
 
 
 async def test_a_secret_that_ended_stays_listed_and_a_revoked_one_does_not(any_api: Api) -> None:
-    """Operators look for what stopped working (contract C4)."""
+    """Operators look for what stopped working."""
     identity, client_id = await attached(any_api)
     spent = await any_api.ok("POST", path(identity), {"numUsesLimit": 1, "description": "spent"})
     await any_api.ok("POST", path(identity), {"ttl": 60, "description": "expired"})
@@ -68,7 +68,7 @@ async def test_a_secret_that_ended_stays_listed_and_a_revoked_one_does_not(any_a
 
 
 async def test_a_secret_is_found_under_its_own_identity_only(any_api: Api) -> None:
-    """Neither by another identity's path nor by another organization's administrator (contract S2)."""
+    """Neither by another identity's path nor by another organization's administrator."""
     mine, client_id = await attached(any_api)
     other, _ = await attached(any_api)
     made = await any_api.ok("POST", path(mine), {})
@@ -118,7 +118,7 @@ async def test_an_identity_without_the_method_has_no_client_secrets(api: Api) ->
 
 
 async def test_nobody_makes_a_credential_of_something_stronger(any_api: Api) -> None:
-    """A member who could make a client secret of an administrator would be one (contract 6.8)."""
+    """A member who could make a client secret of an administrator would be one."""
     strong, _ = await attached(any_api, "admin")
     rules = [{"subject": "identity", "action": ["read", "create", "edit", "delete"]}]
     await any_api.ok("POST", f"/api/v1/organization/{any_api.org_id}/roles", {"slug": "keeper", "name": "Keeper", "permissions": rules})

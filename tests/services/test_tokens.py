@@ -1,4 +1,4 @@
-"""Access tokens of identities over the API: what they say, how long they live, what ends them (contract 4)."""
+"""Access tokens of identities over the API: what they say, how long they live, what ends them."""
 
 import asyncio
 from typing import Any

@@ -126,7 +126,7 @@ def made_up_password() -> str:
 
 
 def answer(made: organizations.Bootstrapped) -> dict[str, Any]:
-    """What the API's bootstrap answers (contract 3.20)."""
+    """What the API's bootstrap answers."""
     person, org, identity = made.user, made.organization, made.identity
     return {
         "message": "Successfully bootstrapped instance",

@@ -1,4 +1,4 @@
-"""What kind of client a User-Agent header tells of (contract 3.33)."""
+"""What kind of client a User-Agent header tells of."""
 
 from typing import Final
 

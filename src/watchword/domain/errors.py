@@ -64,7 +64,7 @@ class Denied(Unauthorized):
     """A login that was refused.
 
     `reason` is a stable code for operators and the audit log; `facts` are what decided (expected and presented values,
-    never a secret). The caller is told `message` only. `status` differs from 401 only where the contract says so.
+    never a secret). The caller is told `message` only. `status` differs from 401 only where clients expect another.
     """
 
     def __init__(self, reason: str, message: str = "", *, status: int = 401, facts: Mapping[str, Any] | None = None) -> None:
@@ -85,13 +85,13 @@ class Forbidden(Refusal):
 
 
 class PermissionDenied(Forbidden):
-    """The roles of the caller do not allow the action (contract 2.4); `details` names what is missing."""
+    """The roles of the caller do not allow the action; `details` names what is missing."""
 
     name = "PermissionDenied"
 
 
 class BoundaryExceeded(Forbidden):
-    """The caller would create, change or impersonate something more privileged than itself (contract 6.8)."""
+    """The caller would create, change or impersonate something more privileged than itself."""
 
     name = "PermissionBoundaryError"
 
@@ -135,7 +135,7 @@ class UnsupportedMediaType(Refusal):
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One fault of the input, in the shape of contract 2.5: `path` leads to the field, `message` says what is accepted."""
+    """One fault of the input: `path` leads to the field, `message` says what is accepted."""
 
     code: str
     path: tuple[str | int, ...]

@@ -1,7 +1,7 @@
 """Glob patterns: whether a text matches one, whether one pattern lies inside another, whether two exclude each other.
 
-The language is the one of contract 6.1.5: `*` and `?` stay inside a segment and skip a leading dot, `**` as a whole segment crosses
-segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything but", a backslash for "literally".
+The language is that of the conditions of rules: `*` and `?` stay inside a segment and skip a leading dot, `**` as a whole
+segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything but", a backslash for "literally".
 
 Patterns come from administrators of one tenant and run in everybody's process, so no backtracking happens here: a pattern becomes a
 nondeterministic automaton of linear size, and its deterministic states are made on demand and kept within a bound. A match costs one

@@ -1,4 +1,4 @@
-"""The failed-login counter (contract 5.1): pure state transitions; the time is an argument.
+"""The failed-login counter: pure state transitions; the time is an argument.
 
     clear ──failure──> counting(n) ──failure, n+1 = threshold──> locked ──duration passes──> clear
                            │  └─────────failure────────> counting(n+1)

@@ -1,4 +1,4 @@
-"""Secret references: `${NAME}` and `${environment.folder.NAME}` in values, parsed, expanded and renamed (contract 7.3).
+"""Secret references: `${NAME}` and `${environment.folder.NAME}` in values, parsed, expanded and renamed.
 
     ${HOST}               the secret HOST of the same folder
     ${prod.HOST}          HOST in the root of the environment prod
@@ -127,7 +127,7 @@ def renamed(value: str, is_meant: Callable[[Reference], bool], key: str) -> str:
 
 
 def one_line(value: str) -> str:
-    """What `skipMultilineEncoding` makes of a value that had references: in quotes, on one line (contract 7.3, 7)."""
+    """What `skipMultilineEncoding` makes of a value that had references: in quotes, on one line."""
     return '"' + value.replace("\n", "\\n") + '"' if "\n" in value else value
 
 

@@ -1,4 +1,4 @@
-"""What a secret's name, value and other texts may be, and how they are tidied before they are stored (contract 3.30)."""
+"""What a secret's name, value and other texts may be, and how they are tidied before they are stored."""
 
 import re
 import unicodedata

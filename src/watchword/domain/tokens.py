@@ -1,4 +1,4 @@
-"""Access tokens: JWTs signed with EdDSA that carry all that is needed to check and renew them (contract 4, architecture 9).
+"""Access tokens: JWTs signed with EdDSA that carry all that is needed to check and renew them.
 
 What may change: claims may be added; none is renamed or given another meaning. A reader ignores claims it does not know.
 Times in claims are whole seconds since the epoch, as RFC 7519 section 2 has them; times to live are seconds.
@@ -22,7 +22,7 @@ MAX_LENGTH = 16_384  # bytes; a longer bearer value is refused unread
 
 
 class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
-    """The claims of a machine identity's access token (contract 4.1), in wire order."""
+    """The claims of a machine identity's access token, in wire order."""
 
     identity_id: str
     client_secret_id: str | None = None
@@ -50,7 +50,7 @@ class IdentityClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class PersonClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """The claims of a person's session token (contract 3.35)."""
+    """The claims of a person's session token."""
 
     auth_token_type: str
     user_id: str
@@ -162,7 +162,7 @@ def require_unexpired(claims: Claims, now: int) -> None:
 
 
 def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
-    """When (ms) a token issued or renewed at `now` (ms) ends (contract 4.3). Not after `now`: it may not be renewed any more.
+    """When (ms) a token issued or renewed at `now` (ms) ends. Not after `now`: it may not be renewed any more.
 
     `first` (ms) is the moment of its first issue. `max_age` caps every token, and is counted afresh at each renewal of a
     periodic one. Times to live are seconds.

@@ -1,4 +1,4 @@
-"""The audit log and the stories of refused logins (contract 3.33)."""
+"""The audit log and the stories of refused logins."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

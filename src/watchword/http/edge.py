@@ -174,7 +174,7 @@ class Edge:
     async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
         if not route.modes and "/v3/auth/" in route.path:
-            return  # a browser or the CLI signs in while it still sends a dead token (contract 2.3)
+            return  # a browser or the CLI signs in while it still sends a dead token
         bearer = heads.bearer_of(headers)
         if bearer:
             ctx.actor = await authenticate(ctx, bearer, self.seen)
@@ -286,7 +286,7 @@ class Edge:
 
 
 class BadUrl(BadRequest):
-    """The path has an escape that means nothing (contract 2.1)."""
+    """The path has an escape that means nothing."""
 
 
 _NOBODY = "Token missing: send the access token as `Authorization: Bearer <token>`"
@@ -332,7 +332,7 @@ def _zipped(body: bytes) -> bytes:
 
 
 def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """An error in the shape of contract 2.4."""
+    """An error as clients read it: `reqId`, `statusCode`, `message`, `error` and, where it helps, `details`."""
     headers = [_JSON, _NO_STORE]
     if isinstance(error, Invalid):
         body: dict[str, Any] = {"reqId": request_id, "statusCode": error.status, "message": error.issues, "error": error.name}

@@ -1,4 +1,4 @@
-"""Environments in both generations of paths (contract 3.23)."""
+"""Environments in both generations of paths."""
 
 import msgspec
 

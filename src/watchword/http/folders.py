@@ -1,4 +1,4 @@
-"""Folders in both generations of paths (contract 3.27)."""
+"""Folders in both generations of paths."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Machine identities (contract 3.1)."""
+"""Machine identities."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

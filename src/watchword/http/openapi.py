@@ -92,7 +92,7 @@ class _Shapes:
             ref = schema.get("$ref")
             if isinstance(ref, str):
                 return {**schema, "$ref": _REF.format(name=self._names[ref.removeprefix(_REF.format(name=""))])}
-            return {key: _plain(value) if key == "description" else self._renamed(value) for key, value in schema.items()}
+            return {key: value if key == "description" else self._renamed(value) for key, value in schema.items()}
         return [self._renamed(item) for item in schema] if isinstance(schema, list) else schema
 
     def of(self, kind: Any) -> dict[str, Any]:
@@ -106,11 +106,6 @@ class _Shapes:
         ref = schema.get("$ref")
         whole: Mapping[str, Any] = self.components[ref.removeprefix(_REF.format(name=""))] if ref else schema
         return whole
-
-
-def _plain(text: Any) -> Any:
-    """A docstring as users read it: without the sections of our own papers."""
-    return re.sub(r" \((?:contract|architecture)[^)]*\)", "", text) if isinstance(text, str) else text
 
 
 def _kinds(route: Route) -> list[Any]:
@@ -133,9 +128,9 @@ def _short(name: str, components: Mapping[str, Any]) -> str:
 
 def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:
     callers = ", ".join(_CALLERS.get(mode, mode) for mode in route.modes)
-    doc = "\n\n".join(part for part in (_plain(route.doc), f"For {callers}." if callers else "Needs no credential.") if part)
+    doc = "\n\n".join(part for part in (route.doc, f"For {callers}." if callers else "Needs no credential.") if part)
     operation: dict[str, Any] = {
-        "operationId": route.operation, "tags": [route.area], "summary": _plain(route.summary.rstrip(".")), "description": doc,
+        "operationId": route.operation, "tags": [route.area], "summary": route.summary.rstrip("."), "description": doc,
         "responses": _responses(route, shapes), "security": [{"bearer": []}] if route.modes else [],
     }  # fmt: skip
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _places(route.path)]

@@ -1,4 +1,4 @@
-"""The people of an organization: memberships and invitations (contract 3.20, issue: people)."""
+"""The people of an organization: memberships and invitations."""
 
 from collections.abc import Sequence
 from typing import Any

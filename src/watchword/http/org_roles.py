@@ -1,4 +1,4 @@
-"""Custom roles of organizations, old routes (packed rules) and new ones (contract 3.21)."""
+"""Custom roles of organizations, old routes (packed rules) and new ones."""
 
 from typing import Any
 

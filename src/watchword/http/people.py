@@ -1,4 +1,4 @@
-"""The first administrator, people's sign-in, their organizations, and who is in them (contract 3.20, 3.35)."""
+"""The first administrator, people's sign-in, their organizations, and who is in them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -154,6 +154,6 @@ async def update_organization(ctx: Ctx, organization_id: str, body: organization
 
 @routes.post("/api/v2/organizations/privilege-system-upgrade", USER)
 async def upgrade_privilege_system(ctx: Ctx) -> OrganizationReply:
-    """Ask only for the named action, instead of comparing privileges, in the caller's organization (contract 6.8)."""
+    """Ask only for the named action, instead of comparing privileges, in the caller's organization."""
     change = organizations.Update(should_use_new_privilege_system=True)
     return OrganizationReply(organization=OrganizationOut.of(await organizations.update(ctx, ctx.actor.org_id or "", change)))

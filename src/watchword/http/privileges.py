@@ -1,4 +1,4 @@
-"""Additional privileges of identities in both generations (contract 3.26)."""
+"""Additional privileges of identities in both generations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Identities that belong to one project (contract 3.3)."""
+"""Identities that belong to one project."""
 
 from collections.abc import Sequence
 from typing import Annotated

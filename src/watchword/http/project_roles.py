@@ -1,4 +1,4 @@
-"""Custom roles of projects in the three generations of their paths (contract 3.24)."""
+"""Custom roles of projects in the three generations of their paths."""
 
 from watchword.http.roles_wire import RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes

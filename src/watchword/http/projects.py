@@ -1,4 +1,4 @@
-"""Projects in both generations of paths, `/workspace` and `/projects` (contract 3.22)."""
+"""Projects in both generations of paths, `/workspace` and `/projects`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ routes = Routes("projects", is_compressed=True)
 
 
 class ProjectOut(Out, frozen=True, kw_only=True):
-    """A project on its own, in the order of contract 3.22."""
+    """A project on its own, without its environments."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""What roles look like on the wire: rule objects, and packed arrays on the oldest organization routes (contract 6.1.3)."""
+"""What roles look like on the wire: rule objects, and packed arrays on the oldest organization routes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

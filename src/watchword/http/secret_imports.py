@@ -1,4 +1,4 @@
-"""Secret imports, versions 1 and 2 of the API: they differ in the name of the project's id only (contract 3.28)."""
+"""Secret imports, versions 1 and 2 of the API: they differ in the name of the project's id only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Secrets on the wire: one shape in both APIs, with every field that some client insists on (contract 3.30, 3.31)."""
+"""Secrets on the wire: one shape in both APIs, with every field that some client insists on."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence

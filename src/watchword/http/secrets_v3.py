@@ -1,4 +1,4 @@
-"""Secrets, API version 3 (contract 3.30), and what both versions lack: history and search."""
+"""Secrets, API version 3, and what both versions lack: history and search."""
 
 from collections.abc import Sequence
 from typing import Annotated

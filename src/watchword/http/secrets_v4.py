@@ -1,4 +1,4 @@
-"""Secrets, API version 4 (contract 3.31): the same secrets, other defaults."""
+"""Secrets, API version 4: the same secrets, other defaults."""
 
 from collections.abc import Sequence
 from typing import Any

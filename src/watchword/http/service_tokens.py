@@ -1,4 +1,4 @@
-"""Service tokens (contract 3.32)."""
+"""Service tokens."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

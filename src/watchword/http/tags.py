@@ -1,4 +1,4 @@
-"""Tags in both generations of paths (contract 3.29)."""
+"""Tags in both generations of paths."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Templates of auth methods (contract 3.18)."""
+"""Templates of auth methods."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What records look like on the wire: camelCase structs made from records, in the shapes of contract 3."""
+"""What records look like on the wire: camelCase structs made from records, with the fields that clients read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -140,7 +140,7 @@ def role_name(scope: str, slug: str) -> str:
 
 
 def ip_out(ip: IpRange) -> dict[str, Any]:
-    """A network in the order and with the keys of contract 1.6: a single address has no prefix."""
+    """A network as clients read it: `type`, `prefix`, `ipAddress`; a single address has no prefix."""
     if ip.prefix is None:
         return {"type": ip.type, "ipAddress": ip.ip_address}
     return {"type": ip.type, "prefix": ip.prefix, "ipAddress": ip.ip_address}
@@ -192,7 +192,7 @@ class ClientSecretOut(Out, frozen=True, kw_only=True):
 
 
 class TokenOut(Out, frozen=True, kw_only=True):
-    """What a login answers (contract 3.4)."""
+    """What a login answers."""
 
     access_token: str
     expires_in: int
@@ -236,7 +236,7 @@ class TokenRowOut(Out, frozen=True, kw_only=True):
 
 
 class OrganizationOut(Out, frozen=True, kw_only=True):
-    """An organization in the order of contract 3.20."""
+    """An organization, in the order of fields that clients read."""
 
     id: str
     name: str

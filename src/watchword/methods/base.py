@@ -240,7 +240,7 @@ def comma_list(text: str) -> tuple[str, ...]:
 
 
 def normal_list(text: str) -> str:
-    """A comma list as it is stored and answered: `a, b` (contract 1.6)."""
+    """A comma list as it is stored and answered: `a, b`."""
     return ", ".join(p.strip() for p in text.split(","))
 
 

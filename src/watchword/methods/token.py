@@ -1,4 +1,4 @@
-"""Token Auth: an operator makes the access token; there is no login (contract 3.6)."""
+"""Token Auth: an operator makes the access token; there is no login."""
 
 from watchword.methods.base import AuthMethod, Schema, no_risks
 

@@ -1,4 +1,4 @@
-"""Universal Auth: a client id and one of its client secrets (contract 3.5, 5.1)."""
+"""Universal Auth: a client id and one of its client secrets."""
 
 from typing import Annotated
 

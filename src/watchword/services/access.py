@@ -47,7 +47,7 @@ def role_rules(scope: Level, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
 
 
 def active_grants(scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int) -> tuple[tuple[Grant, ...], int]:
-    """The grants that hold at `now`, roles first and privileges after them (contract 6.6), and until when that stays so."""
+    """The grants that hold at `now`, roles first and privileges after them, and until when that stays so."""
     grants: list[Grant] = []
     until = _FOR_EVER
     for one in held:
@@ -222,7 +222,7 @@ async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
 
 
 def service_ability(actor: Actor) -> Ability:
-    """What a service token may do: read, and with `write` also change, secrets, folders and imports in its scopes (contract 3.32)."""
+    """What a service token may do: read, and with `write` also change, secrets, folders and imports in its scopes."""
     reading, writing = ("read",), ("create", "edit", "delete")
     rules: list[Rule] = []
     for one in actor.scopes:
@@ -238,8 +238,8 @@ def service_ability(actor: Actor) -> Ability:
 async def require_known(ctx: Ctx, project_id: str) -> None:
     """Raise NotFound for a project id that belongs to nobody.
 
-    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state; contract 3.30
-    for the secrets). Everywhere else an unknown project answers as one of another organization does.
+    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state). Everywhere else
+    an unknown project answers as one of another organization does.
     """
     if await project(ctx, project_id) is None:
         raise NotFound(f"There is no project with id {project_id[:64]!r}")

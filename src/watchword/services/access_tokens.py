@@ -1,4 +1,4 @@
-"""Named tokens of Token Auth: made by an operator, listed, renamed, revoked (contract 3.6)."""
+"""Named tokens of Token Auth: made by an operator, listed, renamed, revoked."""
 
 from typing import Annotated
 
@@ -90,7 +90,7 @@ async def rename(ctx: Ctx, token_id: str, given: Rename) -> AccessToken:
 
 
 async def revoke(ctx: Ctx, token_id: str) -> None:
-    """End a token. A second time there is no such live token (contract 3.6)."""
+    """End a token. A second time there is no such live token."""
     row, identity, scope = await _find(ctx, token_id)
     require_any(ctx, scope, ("edit", "delete-token"), identity)
     async with ctx.unit() as tx:

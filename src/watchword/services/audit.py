@@ -1,4 +1,4 @@
-"""The audit log and the stories of refused logins, for those who may read them (contract 3.33)."""
+"""The audit log and the stories of refused logins, for those who may read them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""From a credential to the Actor behind it, and whether the credential still stands (contract 4.4).
+"""From a credential to the Actor behind it, and whether the credential still stands.
 
 Whether a token was signed here is remembered by digest, as long as the same keys are good. Everything that can change
 (revocation, the identity, its methods and networks, membership, which keys are good) is state behind the barrier.

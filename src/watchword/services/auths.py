@@ -1,4 +1,4 @@
-"""Attach, update, get and remove an auth method on an identity, the same way for every method (contract 3.4)."""
+"""Attach, update, get and remove an auth method on an identity, the same way for every method."""
 
 from collections.abc import Mapping
 from typing import Any

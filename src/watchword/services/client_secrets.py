@@ -1,4 +1,4 @@
-"""Client secrets of Universal Auth: made, listed, shown once, revoked (contract 3.5)."""
+"""Client secrets of Universal Auth: made, listed, shown once, revoked."""
 
 from typing import Annotated
 
@@ -53,7 +53,7 @@ async def create(ctx: Ctx, identity_id: str, given: Create) -> Made:
 
 
 async def every(ctx: Ctx, identity_id: str) -> list[ClientSecret]:
-    """The client secrets that are not revoked; expired and used-up ones stay listed until removed (contract C4)."""
+    """The client secrets that are not revoked; expired and used-up ones stay listed until removed."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:

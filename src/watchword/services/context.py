@@ -1,4 +1,4 @@
-"""Ctx: what one request may use, with the two guards that must not live in anybody's memory (architecture 3).
+"""Ctx: what one request may use, with the two guards that must not live in anybody's memory.
 
 A unit cannot commit unless permission was asked for, and nothing remote may be called while a unit is open: both raise.
 """
@@ -72,7 +72,7 @@ class Ctx:
     def require(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> None:
         """Raise PermissionDenied unless the caller's ability in `scope` allows `action` on `subject` with these facts.
 
-        The body's `details` name the permission that is missing, or the caller's own rule that comes nearest (contract 2.4). They
+        The body's `details` name the permission that is missing, or the caller's own rule that comes nearest. They
         never hold the facts: a caller who may not read a secret must not learn its tags from the refusal.
         """
         self._asked = True

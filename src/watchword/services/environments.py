@@ -1,4 +1,4 @@
-"""Environments of a project: create, order, change, delete and bring back (contract 3.23).
+"""Environments of a project: create, order, change, delete and bring back.
 
 Positions count from 1. A deleted environment keeps its row, its secrets and its position until it is restored or purged:
 

@@ -1,4 +1,4 @@
-"""Folders: create with their parents, list, find, rename, delete (contract 3.27).
+"""Folders: create with their parents, list, find, rename, delete.
 
 Every permission is asked about the folder that holds the one in question: its environment's slug and its path.
 """

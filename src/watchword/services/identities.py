@@ -1,4 +1,4 @@
-"""Machine identities: create, read, update, delete, list, search (contract 3.1)."""
+"""Machine identities: create, read, update, delete, list, search."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -276,6 +276,6 @@ async def details(ctx: Ctx) -> Mapping[str, str]:
 
 
 def require_known_role(role: str) -> None:
-    """Refuse the word `custom`, which is how custom roles are stored and no role (contract C18)."""
+    """Refuse the word `custom`, which is how custom roles are stored and no role."""
     if role == "custom" and built_in("organization", role) is None:
         raise Invalid.of("role", "There is no role with the slug 'custom'")

@@ -1,4 +1,4 @@
-"""The keyring: root key -> organization key -> project key, and the instance's own keys (architecture 6).
+"""The keyring: root key -> organization key -> project key, and the instance's own keys.
 
 Data keys live in the database, each sealed under its parent. They never change once made (a rotation adds a version), so
 an opened key may be kept in memory without asking whether it is still right. That there is a newer version is noticed by

@@ -1,4 +1,4 @@
-"""Members of projects, whether identities, people or groups: join, change roles, leave (contract 3.25).
+"""Members of projects, whether identities, people or groups: join, change roles, leave.
 
 What is the same for all three is here; each kind's own module adds how it is named and shown. Nobody gives a role beyond
 their own rights, and nobody changes or removes a member that holds more than they do.

@@ -43,7 +43,7 @@ class PeriodField(Schema, frozen=True, kw_only=True):
 
 
 class LockoutFields(Schema, frozen=True, kw_only=True):
-    """When failed logins lock the identity out (contract 3.5)."""
+    """When failed logins lock the identity out."""
 
     lockout_enabled: bool = True
     lockout_threshold: Annotated[int, msgspec.Meta(ge=1, le=30)] = 3

@@ -1,4 +1,4 @@
-"""Machine identities as members of organizations (contract 3.2): several roles, identities of a root organization in its parts."""
+"""Machine identities as members of organizations: several roles, identities of a root organization in its parts."""
 
 from collections.abc import Sequence
 from typing import Any

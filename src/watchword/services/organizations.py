@@ -1,4 +1,4 @@
-"""Organizations, and the bootstrap that makes the first one (contract 3.20, 3.35)."""
+"""Organizations, and the bootstrap that makes the first one."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -39,7 +39,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What to change. `privilege_mode` is `subset` or `action` (contract 6.8); single sign-on is not offered, so it cannot be enforced."""
+    """What to change. `privilege_mode` is `subset` (compare the rules) or `action`; single sign-on is not offered, so it cannot be enforced."""
 
     name: OrgName | None = None
     slug: Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})] | None = None

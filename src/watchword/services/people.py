@@ -1,4 +1,4 @@
-"""People: signing in, choosing an organization, signing out (contract 3.35).
+"""People: signing in, choosing an organization, signing out.
 
     password ──> session ──> (second factor, where the person has one) ──> an organization
 

@@ -1,6 +1,6 @@
-"""Additional privileges: rules given to one identity in one project beyond its roles, for good or for a while (contract 3.26).
+"""Additional privileges: rules given to one identity in one project beyond its roles, for good or for a while.
 
-The caller must hold what the identity holds already and what it is about to be given (contract S6).
+The caller must hold what the identity holds already and what it is about to be given.
 """
 
 from collections.abc import Sequence

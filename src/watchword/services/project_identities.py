@@ -1,4 +1,4 @@
-"""Identities that belong to one project and live and die with it (contract 3.3).
+"""Identities that belong to one project and live and die with it.
 
 In the organization they are members with no rights, so that their tokens work as everybody's do; their auth methods,
 credentials and tokens are managed by the routes that all identities have, with the rights of the project.

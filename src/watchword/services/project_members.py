@@ -1,4 +1,4 @@
-"""Machine identities as members of projects (contract 3.25): add, change roles, remove, list, and who could join."""
+"""Machine identities as members of projects: add, change roles, remove, list, and who could join."""
 
 from collections.abc import Sequence
 

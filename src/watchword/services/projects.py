@@ -1,4 +1,4 @@
-"""Projects: create, find, change, delete (contract 3.22)."""
+"""Projects: create, find, change, delete."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal

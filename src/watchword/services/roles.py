@@ -1,6 +1,6 @@
-"""Roles of organizations and projects: the built-in ones are read, custom ones made, changed and deleted (contract 3.21, 3.24).
+"""Roles of organizations and projects: the built-in ones are read, custom ones made, changed and deleted.
 
-Nobody writes a role that allows more than they may themselves: a role that can be edited can be held already (contract S9).
+Nobody writes a role that allows more than they may themselves: a role that can be edited can be held already.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked_slug(scope: Scope, slug: str) -> str:
-    """A slug as it is stored: lower case, no built-in role's and not `custom`, which is how custom roles are held (contract C18)."""
+    """A slug as it is stored: lower case, no built-in role's and not `custom`, which is how custom roles are held."""
     slug = slug.lower()
     if not is_slug(slug):
         raise Invalid.of("slug", "Slug must be a valid slug: lower-case letters, digits and single dashes")

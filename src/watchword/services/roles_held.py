@@ -44,7 +44,7 @@ PERMANENT = Temporary()
 
 
 def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None) -> Temporary:
-    """The window of a temporary grant; its end is start + range, fixed now (contract 6.6). Raises Invalid."""
+    """The window of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
     if not is_temporary:
         return PERMANENT
     if mode not in (None, "relative"):

@@ -1,4 +1,4 @@
-"""Service tokens: the old, project-bound credential that clients of years ago still carry (contract 3.32).
+"""Service tokens: the old, project-bound credential that clients of years ago still carry.
 
 `st.<id>.<secret>`, shown once and kept as a keyed hash of the whole. It outlives what its maker may do, so it is never given
 more than its maker has at that moment.

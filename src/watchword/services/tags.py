@@ -1,4 +1,4 @@
-"""Tags of a project's secrets (contract 3.29)."""
+"""Tags of a project's secrets."""
 
 from typing import Annotated
 

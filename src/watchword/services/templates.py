@@ -1,4 +1,4 @@
-"""Templates of auth methods: settings that several identities share, kept in one place (contract 3.18).
+"""Templates of auth methods: settings that several identities share, kept in one place.
 
 What a template says, its identities' methods say: whoever edits one gains power over all of them, so the boundary of each
 is asked.

@@ -1,4 +1,4 @@
-"""Issuing, renewing and revoking access tokens (contract 4.3-4.6)."""
+"""Issuing, renewing and revoking access tokens."""
 
 import base64
 from collections.abc import Mapping

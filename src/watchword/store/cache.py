@@ -1,7 +1,7 @@
 """The coherent cache: an entry is used only if the versions it was loaded under are the ones the barrier just read.
 
 There is no time to live. A request that begins after a change was answered reads versions after it began, finds the
-entry's stamp old, and loads again (architecture 7). Loads of one key are shared by all who wait for it.
+entry's stamp old, and loads again. Loads of one key are shared by all who wait for it.
 """
 
 import asyncio

@@ -129,7 +129,7 @@ async def client_secret_by_hash(tx: Tx, digest: bytes) -> ClientSecret | None:
 
 
 async def client_secret(tx: Tx, config_id: str, id: str) -> ClientSecret | None:
-    """The client secret of a configuration (never another's: contract S2)."""
+    """The client secret of a configuration, never another's."""
     return SECRETS.first(await tx.one(_SECRET, of=id, at=config_id))
 
 

@@ -322,7 +322,7 @@ class Store(Protocol):
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """The barrier: the version of each family, by a read that began after this call (architecture 7)."""
+        """The barrier: the version of each family, by a read that began after this call."""
         ...
 
     def at_hand(self) -> tuple[dict[str, int], int] | None:

@@ -37,7 +37,7 @@ class Filter(Protocol):
 
 
 def like(text: str) -> str:
-    """A pattern that finds `text` anywhere. `%` and `_` keep their meaning as wildcards (contract 2.7)."""
+    """A pattern that finds `text` anywhere. `%` and `_` keep their meaning as wildcards."""
     return f"%{text}%"
 
 

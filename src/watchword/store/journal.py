@@ -1,4 +1,4 @@
-"""The journal: rows that must be durable before the answer, cheap because many requests share one commit (architecture 8).
+"""The journal: rows that must be durable before the answer, cheap because many requests share one commit.
 
     submit(entry) ──> queue ──> batch (one unit of work) ──> commit ──> every waiter is released with its own answer
     note(entry)   ──> queue, nobody waits; written with the next batch, within `LINGER` seconds at the latest

@@ -1,4 +1,4 @@
-"""The version families behind coherent caching: their names, and which tables belong to them (architecture 7).
+"""The version families behind coherent caching: their names, and which tables belong to them.
 
 A family is raised in the same unit that changes what it stands for. `FAMILIES` says which family a write to a table must
 raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.

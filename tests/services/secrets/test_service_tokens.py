@@ -1,4 +1,4 @@
-"""Service tokens read and write secrets in their scopes (contract 3.32, C26)."""
+"""Service tokens read and write secrets in their scopes."""
 
 from tests.house import Api
 from tests.vault import Vault

@@ -4,7 +4,7 @@ from watchword.domain.model import Record
 
 
 class Organization(Record, frozen=True, kw_only=True):
-    """A tenant. `privilege_mode` is `subset` (contract 6.8 steps 1-9) or `action` (only the named action is asked)."""
+    """A tenant. `privilege_mode` is `subset` (the rules are compared) or `action` (only the named action is asked)."""
 
     id: str
     name: str

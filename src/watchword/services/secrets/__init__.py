@@ -1,4 +1,4 @@
-"""Secrets: what machine identities are for (contract 7).
+"""Secrets: what machine identities are for.
 
 - `sealed`: opening and sealing, each text bound to its place
 - `shelves`: what folders hold, through the cache

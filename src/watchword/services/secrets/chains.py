@@ -1,4 +1,4 @@
-"""Where a secret of a folder may come from: the folder itself, then its imports, the last first, and theirs (contract 7.4)."""
+"""Where a secret of a folder may come from: the folder itself, then its imports, the last first, and theirs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Managing secret imports: a folder shows another place's secrets (contract 3.28, 7.4).
+"""Managing secret imports: a folder shows another place's secrets.
 
 Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A source
 that is not there yet is accepted: it is filled once it is made.

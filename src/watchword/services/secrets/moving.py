@@ -1,4 +1,4 @@
-"""Moving secrets to another folder or environment (contract 3.30): they keep their ids and their history.
+"""Moving secrets to another folder or environment: they keep their ids and their history.
 
 A value is bound to its folder, so it is sealed anew. Where the destination has the name already and may be overwritten,
 the destination's secret gets the value as its next version, and the moved one is gone.

@@ -1,4 +1,4 @@
-"""Reading secrets: one by name or id, or all that a folder shows (contract 3.30, 3.31, 7)."""
+"""Reading secrets: one by name or id, or all that a folder shows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
@@ -297,7 +297,7 @@ async def _of_folder(
         return look_at_all(key, shelf, at) if is_everything else await _look(key, there, at, turns, show=True)
     if not wanted.show:
         return await _look(key, there, at, turns, show=False)
-    # A folder below that one only happens to list is left out rather than shown without values (contract 7.1).
+    # A folder below that one only happens to list is left out rather than shown without values.
     opened = iter(await _look(key, list(compress(there, shows)), at, turns, show=True))
     return [next(opened) if show else look(key, seen, at, show=False) for seen, show in zip(there, shows, strict=True) if show or is_asked]
 

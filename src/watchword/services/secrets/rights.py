@@ -1,4 +1,4 @@
-"""What the caller may see and do with secrets, asked secret by secret (contract 7.1, 7.7)."""
+"""What the caller may see and do with secrets, asked secret by secret."""
 
 from collections.abc import Mapping
 from typing import Any, Final

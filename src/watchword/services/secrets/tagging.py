@@ -1,4 +1,4 @@
-"""Tags on secrets, by slug (contract 3.29)."""
+"""Tags on secrets, by slug."""
 
 from collections.abc import Iterable, Sequence
 

@@ -37,7 +37,7 @@ async def _by_slug(ctx: Ctx, org_id: str, slug: str) -> str:
 def folder(ctx: Ctx, environment: str | None, path: str | None) -> tuple[str, str]:
     """The environment and path, from a service token's only scope where the request is silent. Raises BadRequest.
 
-    What the request says counts: a token with one scope could once read nothing but that scope's folder (contract C26).
+    What the request says counts: a token with one scope could once read nothing but that scope's folder.
     """
     scopes = ctx.actor.scopes
     if len(scopes) == 1 and not _is_glob(scopes[0]["secretPath"]):

@@ -1,4 +1,4 @@
-"""What a secret was: its versions, and the way back to one of them (contract 7.6)."""
+"""What a secret was: its versions, and the way back to one of them."""
 
 from collections.abc import Sequence
 

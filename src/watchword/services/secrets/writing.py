@@ -1,4 +1,4 @@
-"""Writing secrets: create, change and delete, one or many, all or nothing (contract 3.30, 7.1, 7.8).
+"""Writing secrets: create, change and delete, one or many, all or nothing.
 
 Permission is asked twice: for the name alone before anything is looked up, and for the secret with its tags as it was and
 as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
