@@ -1,14 +1,16 @@
 """References: what is one, what it means, and where expansion stops."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchword.domain.errors import BadRequest
 from watchword.domain.references import (
     MAX_DEPTH,
     MAX_EXPANDED,
+    MAX_FOLLOWED,
+    MAX_IN_VALUE,
+    MAX_TOGETHER,
     Address,
     Expander,
     Reference,
@@ -99,20 +101,66 @@ def test_depth_counts_from_the_secret_that_is_asked_for() -> None:
     assert f"end ${{L{MAX_DEPTH}}}" == expanded("${L1} ${X}", X="${L1}", **chain)
 
 
-def test_values_that_double_at_every_level_end_at_the_limit() -> None:
-    bombs = {f"B{i}": f"${{B{i + 1}}}" * 20 for i in range(1, MAX_DEPTH)} | {f"B{MAX_DEPTH}": "x" * 1000}
-
-    assert len(expanded("${B1}", **bombs)) <= MAX_EXPANDED + 1000
+def eightfold(count: int, end: str) -> dict[str, str]:
+    return {f"B{i}": f"${{B{i + 1}}}" * 8 for i in range(1, count)} | {f"B{count}": end}
 
 
-def test_a_tangle_of_circles_ends_soon() -> None:
+def test_values_that_multiply_at_every_level_are_refused_at_the_limit() -> None:
+    with pytest.raises(BadRequest) as refused:
+        expanded("${B1}", **eightfold(MAX_DEPTH, "x" * 1000))
+
+    assert f"B6 in dev:/ has more than {MAX_EXPANDED} characters: there is no room for ${{B7}}" in str(refused.value)
+
+
+def test_each_value_is_filled_in_once_for_all_that_refer_to_it() -> None:
+    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in eightfold(7, "x").items()}
+    expander = Expander(sources)
+    pauses = 0
+
+    for source in sources.values():
+        for _ in expander.in_pieces(source):
+            pauses += 1
+
+    assert 8**6 == len(expander.value(sources[Address("dev", "/", "B1")]))
+    assert pauses <= 8  # of 400,000 references that would be followed one by one; a pause for each fifty thousand characters
+
+
+def test_what_fits_is_filled_in_to_the_last_character() -> None:
+    half = "x" * (MAX_EXPANDED // 2)
+
+    assert 2 * half == expanded("${HALF}${HALF}", HALF=half)
+    with pytest.raises(BadRequest, match=r"START in dev:/ .* no room for \$\{HALF\}"):
+        expanded("${HALF}${HALF}!", HALF=half)
+
+
+def test_all_values_of_an_answer_have_a_limit_together() -> None:
+    big = Address("dev", "/", "BIG")
+    sources = {big: Source(big, "x" * MAX_EXPANDED)}
+    expander = Expander(sources)
+    values = [Source(Address("dev", "/", f"V{i}"), "${BIG}") for i in range(1000)]
+
+    with pytest.raises(BadRequest, match=f"more than {MAX_TOGETHER} characters"):
+        for value in values:
+            expander.value(value)
+
+
+def test_a_value_of_very_many_references_is_not_filled_in() -> None:
+    assert "x" * MAX_IN_VALUE == expanded("${X}" * MAX_IN_VALUE, X="x")
+    with pytest.raises(BadRequest, match=f"START in dev:/ has more than {MAX_IN_VALUE} references"):
+        expanded("${X}" * (MAX_IN_VALUE + 1), X="x")
+
+
+def test_a_tangle_of_circles_is_refused_once_it_takes_too_long() -> None:
     names = [f"N{i}" for i in range(12)]
     tangle = {name: "".join(f"${{{other}}}" for other in names) for name in names}
-    began = time.perf_counter()
+    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in tangle.items()}
+    pauses = 0
 
-    expanded("${N0}", **tangle)
+    with pytest.raises(BadRequest, match=r"the limit is reached at \$\{N\d+\} in the value of N\d+ in dev:/"):
+        for _ in Expander(sources).in_pieces(sources[Address("dev", "/", "N0")]):
+            pauses += 1
 
-    assert time.perf_counter() - began < 10
+    assert pauses > MAX_FOLLOWED // 1000
 
 
 @given(st.dictionaries(st.sampled_from("ABCDE"), st.lists(st.sampled_from(["${A}", "${B}", "${C}", "${D}", "${E}", "x", "$"]), max_size=4)))

@@ -6,18 +6,24 @@
 
 Each reference means what it means in the folder of the secret whose value holds it, also when that value was itself
 brought in by a reference. What cannot be resolved stays as it is written: an unknown name, a reference back to a secret
-that is being expanded, one deeper than MAX_DEPTH, or one whose text would make the value larger than MAX_EXPANDED.
+that is being expanded, or one deeper than MAX_DEPTH. What would become too large, or would take too long, is refused.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from watchword.domain.errors import BadRequest
+
 MAX_DEPTH: Final = 10
-MAX_EXPANDED: Final = 4 * 1024 * 1024  # characters of one expanded value
-MAX_CALLS: Final = 20_000  # values looked into again because of cycles, in one answer
+MAX_NAMED: Final = 1_000  # different secrets that one value may refer to, when it is stored
+MAX_IN_VALUE: Final = 10_000  # references in one value, when they are filled in
+MAX_EXPANDED: Final = 1024 * 1024  # characters of one expanded value
+MAX_TOGETHER: Final = 16 * 1024 * 1024  # characters of all values that are expanded for one answer
+MAX_FOLLOWED: Final = 200_000  # references that are filled in for one answer
+_PIECE: Final = 500  # references, or so many hundred characters, that are filled in between two pauses
 
 _REFERENCE: Final = re.compile(r"\$\{\s*([\w.\-]+)\s*\}")
 _NAME: Final = re.compile(r"[\w\-]+")
@@ -69,7 +75,7 @@ class Source(msgspec.Struct, eq=False):
 
     @property
     def pieces(self) -> Sequence[Piece]:
-        """The references in the value in their order, taken apart once."""
+        """The references in the value in their order, taken apart once. Raises BadRequest where there are too many."""
         if self._pieces is None:
             self._pieces = _taken_apart(self.value, self.address) if "${" in self.value else ()
         return self._pieces
@@ -79,13 +85,23 @@ class Source(msgspec.Struct, eq=False):
         """What the value refers to."""
         return [piece.target for piece in self.pieces if piece.target is not None]
 
+    @property
+    def named(self) -> list[Address]:
+        """What the value refers to, each once, however often it does."""
+        return [one.seen_from(self.address.environment, self.address.path) for one in references(self.value)]
+
 
 def _taken_apart(value: str, at: Address) -> list[Piece]:
-    pieces, position = [], 0
+    pieces, position = list[Piece](), 0
+    targets: dict[str, Address | None] = {}
     for match in _REFERENCE.finditer(value):
-        reference = parse(match[1])
-        target = None if reference is None else reference.seen_from(at.environment, at.path)
-        pieces.append(Piece(value[position : match.start()], match[0], target))
+        if len(pieces) == MAX_IN_VALUE:
+            raise BadRequest(f"The value of {at} has more than {MAX_IN_VALUE} references: it cannot be filled in")
+        inner = match[1]
+        if inner not in targets:
+            reference = parse(inner)
+            targets[inner] = None if reference is None else reference.seen_from(at.environment, at.path)
+        pieces.append(Piece(value[position : match.start()], match[0], targets[inner]))
         position = match.end()
     return pieces
 
@@ -104,7 +120,7 @@ def references(value: str) -> tuple[Reference, ...]:
     """The references in a value, each once, in their order."""
     if "${" not in value:
         return ()
-    found = (parse(match[1]) for match in _REFERENCE.finditer(value))
+    found = (parse(inner) for inner in dict.fromkeys(_REFERENCE.findall(value)))
     return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
@@ -132,48 +148,88 @@ def one_line(value: str) -> str:
 
 
 class Expander:
-    """Expands values of which everything that they refer to is at hand in `sources`."""
+    """Expands values of which everything that they refer to is at hand in `sources`.
 
-    __slots__ = ("_calls", "_done", "_sources")
+    What one answer may take is bounded, over all values that it asks for: MAX_EXPANDED, MAX_TOGETHER and MAX_FOLLOWED.
+    """
+
+    __slots__ = ("_done", "_followed", "_size", "_sources", "_todo")
 
     def __init__(self, sources: Mapping[Address, Source | None]) -> None:
         self._sources = sources
         # Expanded text and how many levels it has below; only of values that met no cycle, which are the same from everywhere.
         self._done: dict[Address, tuple[str, int]] = {}
-        self._calls = MAX_CALLS + MAX_DEPTH * len(sources)
+        self._followed = self._size = 0
+        self._todo = _PIECE  # steps until the next pause
 
     def value(self, source: Source) -> str:
-        """The value of `source` with its references filled in."""
-        return self._expand(source, (source.address,))[0]
+        """The value of `source` with its references filled in. Raises BadRequest beyond a limit, naming the secret and the reference."""
+        work = self.in_pieces(source)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                text: str = end.value
+                return text
 
-    def _expand(self, source: Source, stack: tuple[Address, ...]) -> tuple[str, int | None]:
-        """The text, and its height; None for the height when what is above decided a part of it."""
+    def in_pieces(self, source: Source) -> Generator[None, None, str]:
+        """The same for who lets others go first whenever this yields."""
         known = self._done.get(source.address)
-        if known is not None and len(stack) + known[1] <= MAX_DEPTH + 1:
-            return known
-        self._calls -= 1
+        return known[0] if known is not None else (yield from self._expand(source, (source.address,)))[0]
+
+    def _expand(self, source: Source, stack: tuple[Address, ...]) -> Generator[None, None, tuple[str, int | None]]:
+        """The text, and its height; None for the height when what is above decided a part of it."""
         height: int | None = 0
         parts: list[str] = []
-        size = taken = 0
+        size, taken = len(source.value), 0
+        over: Piece | None = None
         for piece in source.pieces:
-            text, below = self._filled(piece, stack)
-            if size + len(text) > MAX_EXPANDED:
-                text, below = piece.written, None
+            self._followed += 1
+            self._todo -= 1
+            if self._todo <= 0:
+                self._bounded(source, piece)
+                self._todo = _PIECE
+                yield
+            text = piece.written
+            target = None if piece.target is None else self._sources.get(piece.target)
+            if target is not None:
+                known: tuple[str, int | None] | None = self._done.get(target.address)
+                if known is None or len(stack) + (known[1] or 0) > MAX_DEPTH:
+                    is_cut = len(stack) > MAX_DEPTH or target.address in stack
+                    known = (text, None) if is_cut else (yield from self._expand(target, (*stack, target.address)))
+                text, depth = known
+                height = None if height is None or depth is None else max(height, depth + 1)
+            size += len(text) - len(piece.written)
+            if size > MAX_EXPANDED and over is None:
+                over = piece
             parts += (piece.before, text)
-            size += len(piece.before) + len(text)
             taken += len(piece.before) + len(piece.written)
-            height = None if height is None or below is None else max(height, below)
-        parts.append(source.value[taken:])
-        expanded = "".join(parts)
+        if size > MAX_EXPANDED and over is not None:
+            raise BadRequest(
+                f"With its references filled in, the value of {source.address} has more than {MAX_EXPANDED} characters: "
+                f"there is no room for {_said(over)}"
+            )
+        if not parts:
+            expanded = source.value
+        else:
+            parts.append(source.value[taken:])
+            expanded = "".join(parts)
+            self._size += len(expanded)
+            self._todo -= len(expanded) // 100
         if height is not None:
             self._done[source.address] = expanded, height
         return expanded, height
 
-    def _filled(self, piece: Piece, stack: tuple[Address, ...]) -> tuple[str, int | None]:
-        target = None if piece.target is None else self._sources.get(piece.target)
-        if target is None:
-            return piece.written, 0
-        if target.address in stack or len(stack) > MAX_DEPTH or self._calls <= 0:
-            return piece.written, None
-        text, height = self._expand(target, (*stack, target.address))
-        return text, None if height is None else height + 1
+    def _bounded(self, source: Source, piece: Piece) -> None:
+        if self._followed > MAX_FOLLOWED:
+            limit = f"more than {MAX_FOLLOWED} references"
+        elif self._size > MAX_TOGETHER:
+            limit = f"more than {MAX_TOGETHER} characters"
+        else:
+            return
+        where = f"the limit is reached at {_said(piece)} in the value of {source.address}"
+        raise BadRequest(f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {where}")
+
+
+def _said(piece: Piece) -> str:
+    return piece.written[:256]

@@ -282,3 +282,47 @@ async def test_where_a_value_refers_to_is_shown_to_who_may_read_it(api: Api) -> 
 
     assert [True, False] == ["HIDDEN" in one.text for one in seen]
     assert [200, 200] == [one.status_code for one in seen]
+
+
+async def test_values_that_multiply_at_every_level_are_refused_and_say_where(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    for level in range(9):
+        await vault.put(f"B{level}", f"${{B{level + 1}}}" * 8)
+    await vault.put("B9", "x" * 100)
+    where = {"projectId": vault.project_id, "environment": "dev"}
+
+    listed = await vault.call("GET", expandSecretReferences=True)
+    one = await vault.call("GET", "B0", expandSecretReferences=True)
+    tree = await any_api.get("/api/v4/secrets/B0/secret-reference-tree", query=where)
+
+    for refused in (listed, one, tree):
+        assert (400, "BadRequest") == (refused.status_code, refused.json()["error"])
+        assert "B4 in dev:/ has more than 1048576 characters: there is no room for ${B5}" in refused.json()["message"]
+    assert 8**4 * 100 == len(await vault.value("B5", expandSecretReferences=True))
+    assert "${B1}" * 8 == await vault.value("B0")
+
+
+async def test_a_value_refers_to_a_thousand_secrets_at_most(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+
+    many = "".join(f"${{N{i}}}" for i in range(1000))
+    refused = await vault.call("POST", "MORE", secretValue=many + "${ONE_MORE}")
+
+    assert (422, ["secretValue"]) == (refused.status_code, refused.json()["message"][0]["path"])
+    await vault.put("MANY", many + "${N0}" * 2000)
+    assert many + "${N0}" * 2000 == await vault.value("MANY", expandSecretReferences=True)
+
+
+async def test_the_values_of_a_tree_have_a_limit_together(api: Api) -> None:
+    vault = await Vault.new(api)
+    await vault.put("END", "x" * 1_000_000)
+    await vault.put("START", "".join(f"${{dev.F{i}.X}}" for i in range(20)))
+    for i in range(20):
+        await vault.folder(f"/F{i}")
+        await vault.put("X", "${dev.END}", path=f"/F{i}")
+    where = {"projectId": vault.project_id, "environment": "dev"}
+
+    refused = await api.get("/api/v4/secrets/START/secret-reference-tree", query=where)
+
+    assert 400 == refused.status_code
+    assert "16777216 characters: the limit is reached at END in dev:/" in refused.json()["message"]

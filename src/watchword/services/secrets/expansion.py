@@ -1,8 +1,9 @@
 """References in values: everything they lead to is gathered level by level, and the caller must be able to read each of it."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
-from watchword.domain.errors import PermissionDenied
+from watchword.domain.errors import BadRequest, PermissionDenied
 from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, one_line
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
@@ -12,23 +13,28 @@ from watchword.services.secrets import chains, rights, sealed, shelves
 from watchword.services.secrets.shelves import Held
 from watchword.services.turns import Turns
 
+MAX_GATHERED: Final = 20_000  # secrets that are referred to in one answer
+MAX_SOURCES: Final = 64 * 1024 * 1024  # characters of all of them
+_PIECE: Final = 200  # references that are looked up in one piece
 Sources = dict[Address, Source | None]
 
 
 async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[Source]) -> Sources:
-    """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read.
+    """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read, and
+    BadRequest where it is too much.
 
     What is not there is None where the caller could read it, and refused in the same words where not.
     Each level takes at most a handful of queries, however many references it has.
     """
     found: Sources = {}
-    level = list(starts)
+    level, turns, size = list(starts), Turns(), 0
     for _ in range(MAX_DEPTH):
-        asked = _asked(level, found)
+        asked = await _asked(level, found, turns)
         if not asked:
             break
-        resolved = await _resolve(ctx, scope, asked)
-        level, turns = [], Turns()
+        _require_few(len(found) + len(asked), size, asked)
+        resolved = await _resolve(ctx, scope, asked, turns)
+        level = []
         for address, referrer in asked.items():
             hit = resolved.get(address)
             if hit is None:
@@ -42,32 +48,56 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
             source = found.get(here) or Source(here, sealed.value_of(key, held.secret))
             found[address] = source
             level.append(source)
+            size += len(source.value)
             await turns.give()
     return found
 
 
-def _asked(level: Sequence[Source], known: Mapping[Address, Source | None]) -> dict[Address, Address]:
+def _require_few(count: int, size: int, asked: Mapping[Address, Address]) -> None:
+    if count > MAX_GATHERED or size > MAX_SOURCES:
+        limit = f"{MAX_GATHERED} secrets" if count > MAX_GATHERED else f"{MAX_SOURCES} characters"
+        address, referrer = list(asked.items())[-1]
+        raise BadRequest(f"What is asked for refers to more than {limit}: the limit is reached at {address}, which {referrer} refers to")
+
+
+async def _asked(level: Iterable[Source], known: Mapping[Address, Source | None], turns: Turns) -> dict[Address, Address]:
     """What the values of this level refer to and is not known yet, with one that refers to it."""
-    return {address: source.address for source in level for address in source.targets if address not in known}
+    found: dict[Address, Address] = {}
+    for source in level:
+        for address in source.targets:
+            if address not in known:
+                found[address] = source.address
+        await turns.give()
+    return found
 
 
-async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address]) -> dict[Address, tuple[Place, Held]]:
+async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], turns: Turns) -> dict[Address, tuple[Place, Held]]:
     """The secrets at these addresses, own ones first and imported ones after them."""
     project_id = scope.project.id
     places = await chains.places(ctx, project_id, {(one.environment, one.path) for one in asked})
     links = await chains.links(ctx, project_id)
-    ways = {at: _way(scope, chains.chain(links, place)) for at, place in places.items() if place is not None}
+    ways: dict[tuple[str, str], list[Place]] = {}
+    for at, place in places.items():
+        if place is not None:
+            ways[at] = _way(scope, chains.chain(links, place))
+            await turns.give()
     wanted: dict[str, set[str]] = {}
-    for address in asked:
+    for number, address in enumerate(asked):
         for place in ways.get((address.environment, address.path), ()):
             wanted.setdefault(place.folder.id, set()).add(address.key)
+        if not number % _PIECE:
+            await turns.give()
     there = await shelves.picked(ctx, project_id, wanted)
-    return {
-        address: (place, held)
-        for address in asked
-        for place in reversed(ways.get((address.environment, address.path), ()))
-        if (held := there.get((place.folder.id, address.key))) is not None
-    }
+    found: dict[Address, tuple[Place, Held]] = {}
+    for number, address in enumerate(asked):
+        for place in ways.get((address.environment, address.path), ()):
+            held = there.get((place.folder.id, address.key))
+            if held is not None:
+                found[address] = (place, held)
+                break
+        if not number % _PIECE:
+            await turns.give()
+    return found
 
 
 def _way(scope: ProjectScope, chain: list[Place]) -> list[Place]:
@@ -107,11 +137,15 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Sourc
     where the caller could read it whatever its tags and metadata, for otherwise the answer would tell whether it is there; a
     name of the same folder that is nobody's may be anything, such as a shell variable.
     """
-    asked = _asked(starts, {})
+    asked, turns = dict[Address, Address](), Turns()
+    for start in starts:
+        asked.update((address, start.address) for address in start.named)
+        await turns.give()
     if not asked:
         return
-    resolved = await _resolve(ctx, scope, asked)
+    resolved = await _resolve(ctx, scope, asked, turns)
     for address, referrer in asked.items():
+        await turns.give()
         hit = resolved.get(address)
         if hit is not None:
             require_value(scope, hit[0], hit[1], address, referrer)
@@ -119,9 +153,15 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Sourc
             raise _refusal(address, referrer)
 
 
-def filled(expander: Expander, source: Source, *, on_one_line: bool) -> str:
-    """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding."""
-    if not source.targets:
+async def filled(expander: Expander, source: Source, turns: Turns, *, on_one_line: bool) -> str:
+    """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding. Raises BadRequest."""
+    if not source.pieces:
         return source.value
-    value = expander.value(source)
-    return one_line(value) if on_one_line else value
+    work = expander.in_pieces(source)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: str = end.value
+            return one_line(value) if on_one_line else value
+        await turns.give()

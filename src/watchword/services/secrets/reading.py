@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-from watchword.domain.errors import BadRequest, Forbidden, NotFound
+from watchword.domain.errors import Forbidden, NotFound
 from watchword.domain.model.projects import Folder
 from watchword.domain.model.secrets import SecretVersion, StoredSecret
 from watchword.domain.references import Address, Expander, Source
@@ -24,7 +24,6 @@ from watchword.store import secrets, versions
 from watchword.store.engine import Tx
 
 Keeps = Callable[[Held], bool]
-MAX_FILLED: Final = 32 * 1024 * 1024  # characters of all values of one answer that had references: each may become 4 million
 _PIECE = 500  # secrets that are opened in one piece
 _HEAVY = 4_096  # weight of a folder that is opened in pieces: some megabytes
 
@@ -192,15 +191,12 @@ async def _expanded(ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[
     if not any(starts):
         return list(views)
     expander = Expander(await expansion.gather(ctx, scope, key, [start for start in starts if start]))
-    turns, found, size = Turns(), list[SecretView](), 0
+    turns, found = Turns(), list[SecretView]()
     for view, start in zip(views, starts, strict=True):
         if start is None:
             found.append(view)
             continue
-        value = expansion.filled(expander, start, on_one_line=bool(view.secret.skip_multiline_encoding))
-        size += len(value)
-        if size > MAX_FILLED:
-            raise BadRequest(f"With their references filled in, these secrets are more than {MAX_FILLED} characters: read them by name")
+        value = await expansion.filled(expander, start, turns, on_one_line=bool(view.secret.skip_multiline_encoding))
         found.append(msgspec.structs.replace(view, value=value))
         await turns.give()
     return found

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, references
+from watchword.domain.errors import BadRequest
+from watchword.domain.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, Source
 from watchword.services.access import enter_project
 from watchword.services.context import Ctx
 from watchword.services.places import by_folder
 from watchword.services.secrets import expansion, reading, rights, sealed, shelves
 from watchword.services.secrets.reading import One
+from watchword.services.turns import Turns
 from watchword.store import secrets
 
 MAX_NODES = 2_000
@@ -38,28 +40,37 @@ class Ties(msgspec.Struct, frozen=True):
 
 
 async def tree(ctx: Ctx, wanted: One) -> Tree:
-    """Everything a value is made of. Raises PermissionDenied where some of it may not be read."""
+    """Everything a value is made of. Raises PermissionDenied where some of it may not be read, BadRequest where it is too much."""
     view = await reading.one(ctx, wanted)
     scope = await enter_project(ctx, wanted.project_id)
     start = Source(Address(view.environment, view.path, view.secret.key), view.value)
     sources = await expansion.gather(ctx, scope, await sealed.sealer(ctx, scope.project.id), [start])
-    return Tree(_Builder(sources).node(start, ()), Expander(sources).value(start))
+    root = await _Builder(sources).node(start, ())
+    return Tree(root, await expansion.filled(Expander(sources), start, Turns(), on_one_line=False))
 
 
 class _Builder:
     def __init__(self, sources: expansion.Sources) -> None:
         self._sources = sources
-        self._left = MAX_NODES
+        self._left, self._room = MAX_NODES, MAX_TOGETHER
+        self._turns = Turns()
 
-    def node(self, source: Source, above: tuple[Address, ...]) -> Node:
+    async def node(self, source: Source, above: tuple[Address, ...]) -> Node:
         self._left -= 1
+        self._room -= len(source.value)
+        if self._room < 0:
+            raise BadRequest(f"The values of this tree have more than {MAX_TOGETHER} characters: the limit is reached at {source.address}")
+        await self._turns.give()
         if source.address in above or len(above) > MAX_DEPTH or self._left <= 0:
             return Node(source.address, source.value)
         children = []
-        for one in references(source.value):
-            address = one.seen_from(source.address.environment, source.address.path)
+        for address in source.named:
             target = self._sources.get(address)
-            children.append(Node(address, None) if target is None else self.node(target, (*above, source.address)))
+            if target is not None:
+                children.append(await self.node(target, (*above, source.address)))
+            elif self._left > 0:
+                self._left -= 1
+                children.append(Node(address, None))
         return Node(source.address, source.value, children)
 
 
