@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.parent.name not in ("reference", "decisions")),
+    ROOT / "docs" / "reference" / "api-contract.md",
 ]
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 OTHERS = ("/api/docs", "/api/status")
