@@ -9,9 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).relative_to(ROOT).as_posix()
 MACHINE_PATH = re.compile(rb"(?<![\w.~}/-])/(?:work|root|Users|home/[a-z]\w*)/[\w.]")
-PAPER = re.compile(
-    rb"(?:contract|architecture|clients\.md|issue),? (?:\xc2\xa7 ?|sections? |[Aa]nnex )?(?:\d|[SC]\d|[A-E]\b)", re.IGNORECASE
-)
+PAPER = re.compile(rb"(?:contract|architecture|clients\.md),? (?:(?:\xc2\xa7 ?|sections? )?[SC]?\d|annex\b)|\bissues? #?\d", re.IGNORECASE)
 LINK = re.compile(rb"\[[^\]]*\]\([^)]*\)")
 MERGE_MARKER = re.compile(rb"^(?:<{7} |>{7} |={7}$|\|{7} )", re.MULTILINE)
 
@@ -95,11 +93,51 @@ def test_links_between_pages_lead_somewhere() -> None:
     ] == []
 
 
+def anchors(page: Path) -> list[str]:
+    """What a link can lead to inside a page: the anchors that are written out, and those that headings have by themselves."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    written = re.findall(r'<a id="([^"]+)"></a>', text)
+    titles = [re.sub(r"<[^>]*>|\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return written + [re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles]
+
+
+def test_links_to_sections_lead_somewhere() -> None:
+    links = [(page, *link) for page in tracked("*.md") for link in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text())]
+
+    assert [
+        f"{page.relative_to(ROOT)}: {path}#{section}"
+        for page, path, section in links
+        if not path.startswith(("http://", "https://")) and section not in anchors(page.parent / path if path else page)
+    ] == []
+
+
+def test_every_section_of_the_api_contract_has_an_anchor_that_stays() -> None:
+    page = ROOT / "docs" / "reference" / "api-contract.md"
+    numbered = re.findall(r"^(?:#+|\|) (?:<a id=\"([^\"]*)\"></a>)?([SC]?\d[\d.]*?)\.? ", page.read_text(), re.MULTILINE)
+    found = [anchor for anchor, _ in numbered]
+
+    assert [number.lower() for _, number in numbered] == found
+    assert len(set(found)) == len(found) > 100
+
+
 def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
 
     assert [path.name for path in sorted(folder.glob("[0-9]*.md")) if f"({path.name})" not in index] == []
+
+
+def test_every_decision_says_when_it_was_made_and_whether_it_holds() -> None:
+    """Its number and title, then `2026-11-22, accepted.` or `2026-11-22, replaced by [0008](...).`, both ways round."""
+    folder = ROOT / "docs" / "decisions"
+    head = re.compile(r"# (\d{4}): \S[^\n]*\n\n20\d\d-[01]\d-[0-3]\d, (accepted[.;]|replaced by \[(\d{4})\]\(([^)]+)\)\.)")
+    pages = {path.name: path.read_text() for path in folder.glob("[0-9]*.md")}
+    heads = {name: head.match(text) for name, text in pages.items()}
+
+    assert [name for name, found in heads.items() if found is None or found[1] != name[:4]] == []
+    replaced = [(name, found[4]) for name, found in heads.items() if found and found[4]]
+    assert replaced
+    assert [old for old, new in replaced if f"Replaces [{old[:4]}]({old})" not in pages[new]] == []
 
 
 @pytest.mark.parametrize(
@@ -118,8 +156,10 @@ def test_a_machine_path_is_recognised(text: bytes, found: bool) -> None:
         (b"Architecture 7 has it", True),
         (b"contract section 2.4", True),
         (b"contract Annex A", True),
+        (b"as issue 13 asks", True),
         (b"the import contracts", False),
         (b"the API contract has 3 rules", False),
+        (b"from its first issue, a periodic one from its last renewal", False),
         (b"RFC 7519 section 2", False),
     ],
 )

@@ -100,7 +100,7 @@ class Gathered:
     """A transport that hands on what was written during one turn of the event loop in one write.
 
     uvicorn writes the head of an answer and its body one after the other. Each write is a packet of its own and may wake the
-    client: measured, that was more than half of the CPU time of a secret read (docs/decisions/0111). The writes of all
+    client: measured, that was more than half of the CPU time of a secret read (docs/explanation/performance.md). The writes of all
     connections then follow each other, so that a client with several is woken once.
     """
 
@@ -226,7 +226,7 @@ class Whole(RequestResponseCycle):
 
 
 class Connection(HttpToolsProtocol):
-    """HTTP with whole answers in one write, and a short way for the requests that nearly all are (docs/decisions/0116).
+    """HTTP with whole answers in one write, and a short way for the requests that nearly all are (docs/explanation/performance.md).
 
     uvicorn starts a request when its head is here and lets it wait for the body. Here one starts when it is here whole, unless it
     is large. One timer watches over an idle connection instead of a new one after each answer.

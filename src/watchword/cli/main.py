@@ -46,7 +46,7 @@ class Commands(click.RichGroup):
         module, does = COMMANDS[cmd_name]
         if self._only_names:
             return click.Command(cmd_name, help=does)
-        gc.disable()  # what an import makes stays: nothing is gained by looking for garbage in it (docs/decisions/0114)
+        gc.disable()  # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
         try:
             found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_"))
         finally:

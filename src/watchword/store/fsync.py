@@ -1,7 +1,7 @@
 """The durability barrier of a file: an fsync that began after it was asked for, shared by all who wait, away from the event loop.
 
 Linux is asked for it through its own asynchronous interface, which tells the event loop by a file. A thread would need the
-interpreter twice for each fsync, and would get it only after several wake-ups in vain (docs/decisions/0119). It does it elsewhere.
+interpreter twice for each fsync, and would get it only after several wake-ups in vain (docs/explanation/performance.md). It does it elsewhere.
 """
 
 import asyncio
