@@ -28,7 +28,7 @@ $(READY):
 	@tools/venv $(VENV) $(INTERPRETER)
 
 .PHONY: demo
-demo: $(READY) ## the whole story in a minute: identity, login, secret, and three refusals
+demo: $(READY) ## in a minute: an identity, its login, a secret, and three refusals
 	$(BIN)/watchword demo
 
 .PHONY: serve

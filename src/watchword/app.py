@@ -1,4 +1,7 @@
-"""The composition root: settings -> store, world, keyring -> the ASGI app. The one module that knows every layer."""
+"""Composition root: builds the store, the adapters and the keyring from the settings, and the ASGI app from these.
+
+The one module that knows every layer.
+"""
 
 import functools
 import ssl

@@ -1,4 +1,4 @@
-"""`watchword admin`: back in when no administrator can sign in, with the database and the root key at hand."""
+"""`watchword admin`: recover access when no administrator can sign in; needs the database and the root key."""
 
 import asyncio
 import getpass

@@ -1,4 +1,4 @@
-"""`watchword bootstrap`: the first administrator and organization, made in the database itself."""
+"""`watchword bootstrap`: create the first administrator and organization directly in the database."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`watchword demo`: the whole story on a fresh server, over real HTTP, with the official client."""
+"""`watchword demo`: an identity, its login, a secret and three refusals on a fresh server, over real HTTP, with the official client."""
 
 import json
 import os
@@ -137,7 +137,7 @@ def server(folder: Path) -> Iterator[dict[str, Any]]:
 @click.command()
 @output_option
 def demo() -> None:
-    """See the whole story on a fresh server: an identity, a login, a secret, and three refusals.
+    """Show an identity, its login, a secret, and three refusals on a fresh server.
 
     Starts a server of its own on a free port with a database in a temporary folder; both are gone afterwards.
     """

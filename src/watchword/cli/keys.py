@@ -1,4 +1,4 @@
-"""`watchword keys`: how the keys stand, and rotating them while servers run."""
+"""`watchword keys`: show the state of the keys, and rotate them beside running servers."""
 
 import asyncio
 import sys
@@ -124,7 +124,7 @@ def rotate_root(settings: Settings) -> None:
 def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float) -> None:
     """Sign new tokens with a new key.
 
-    Tokens that are out stay good: the old key goes on verifying them until they have ended. With --revoke-old they all end.
+    Tokens issued before stay valid: the old key verifies them until they have ended. With --revoke-old they all end.
     """
 
     async def work(parts: House) -> tuple[int, str]:

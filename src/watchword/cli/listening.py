@@ -1,4 +1,4 @@
-"""One server process: its sockets, an event loop, and an end that drains.
+"""One server process: its sockets, its event loop, and its graceful shutdown.
 
 SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds at
 most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before our own

@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "admin": ("admin", "Get back in when no administrator can sign in."),
     "secrets": ("secrets", "Carry secrets in and out."),
     "move-in": ("move_in", "Bring everything from a running Infisical."),
-    "demo": ("demo", "See the whole story on a fresh server."),
+    "demo": ("demo", "Show an identity, its login and three refusals on a fresh server."),
     "completion": ("completion", "Print the script that completes commands in a shell."),
 }
 

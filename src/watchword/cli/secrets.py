@@ -1,4 +1,4 @@
-"""`watchword secrets`: carry secrets out of a server and into one, as files, with the rights of a token."""
+"""`watchword secrets`: export secrets to files and import them from files, with the rights of an access token."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What must be right before a server can start: `serve` begins with this, and `config check` does the same and ends there."""
+"""Checks before a server starts; `serve` begins with them, and `config check` runs nothing else."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What kind of client a User-Agent header tells of."""
+"""Derive the kind of client from a User-Agent header."""
 
 from typing import Final
 

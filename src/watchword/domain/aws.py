@@ -1,4 +1,4 @@
-"""What names mean at AWS: regions and partitions, the hosts of STS, the ARNs of principals."""
+"""AWS names: regions and partitions, the hosts of STS, and the ARNs of principals."""
 
 import re
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""More privileged than yourself: whether rules someone is about to hand out lie inside their own.
+"""Compare privileges: whether the rules that a caller is about to grant lie inside the caller's own.
 
 The answer errs on one side only. What cannot be proven to lie inside is missing. Deny rules of the target are not looked at: they
 only take away, and leaving them out can make more missing but never less. Every deny rule of the parent counts, wherever it

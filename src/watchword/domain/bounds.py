@@ -1,4 +1,4 @@
-"""The bounds a credential or a caller must keep: claim values, client addresses, durations, slugs."""
+"""Checks of small values: claim values, client addresses, durations, slugs."""
 
 import ipaddress
 import re

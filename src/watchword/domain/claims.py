@@ -1,4 +1,4 @@
-"""What a configuration demands of the claims of a verified token: subject, audiences, claims by path, and what it keeps of them."""
+"""Check the claims of a verified token against a configuration (subject, audiences, claims by path), and select those to keep."""
 
 from collections.abc import Mapping
 from typing import Any

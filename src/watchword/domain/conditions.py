@@ -1,4 +1,4 @@
-"""What a rule's conditions mean: expressions filled in, operands tested against facts, and the logic of two conditions.
+"""Evaluate the conditions of rules: fill in expressions, test operands against facts, compare two conditions.
 
 A condition is `operator -> operand` for one field; a plain value is `$eq`. Expressions are filled in after parsing, inside operands
 only, so a value can neither add a rule nor end a text; in a pattern the value stands for itself alone.

@@ -1,4 +1,4 @@
-"""From JSON values to structs, with every fault named.
+"""Convert JSON values to structs, and report every fault of the input.
 
 The fast way is one `msgspec.convert`. Only when that fails is the value gone through field by field to list all faults.
 Strings annotated `Trimmed` lose surrounding white space before their limits are checked.

@@ -1,4 +1,4 @@
-"""Whose request a proxy handed on: the hops that `X-Forwarded-For` or `Forwarded` name, and which of them is the caller.
+"""Parse `X-Forwarded-For` and `Forwarded`, and find the caller among the hops that they name.
 
 Each proxy adds the address that it was called from at the end of the list, so only what proxies of ours added can be believed:
 the list is read from its end, over the addresses that are trusted, to the first one that is not.

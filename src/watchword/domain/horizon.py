@@ -1,4 +1,4 @@
-"""How far the time has come for whoever removes what is old, whatever a clock says.
+"""The time before which old rows may be removed; a clock that jumps ahead moves it only in steps.
 
 A clock that jumps ahead by a year would let everything kept for ninety days go, and be put right a moment later. So removal
 does not follow the clock but a mark in the database, which follows the clock in small steps.

@@ -1,4 +1,4 @@
-"""Verifying a JWS that somebody else signed: one strict reading, a reason code for every way to fail.
+"""Verify a JWS that another party signed: one strict parser, and a reason code for every failure.
 
 What the token says about its own key (`jwk`, `jku`, `x5c`, `x5u`) is never read: a key comes from the configuration or
 from the issuer, or there is none.

@@ -1,4 +1,4 @@
-"""Public keys of foreign issuers: read from JWK or PEM, refused when weak, matched against an algorithm."""
+"""Public keys of other issuers: read from JWK or PEM, refused when weak, matched with an algorithm."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What the outside is to everybody who asks it: the calls there are, and what they answer. `world/` provides it."""
+"""The interface for outbound calls: which calls there are, and what they return. `world/` implements it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias

@@ -1,4 +1,4 @@
-"""Whether a person's password can be guessed: zxcvbn estimates in how many guesses, and is told the words of this person.
+"""Judge whether a person's password can be guessed: zxcvbn estimates the number of guesses, knowing this person's names.
 
     P@ssw0rd2024!         ->  score 2 of 4: refused
     vanilla otter kayak   ->  score 4 of 4: taken

@@ -1,4 +1,4 @@
-"""The grammar of glob patterns: reads one into a nondeterministic automaton of linear size.
+"""Parse glob patterns into nondeterministic automata of linear size.
 
 `globs.py` says what the language is and runs the automaton.
 """

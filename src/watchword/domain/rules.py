@@ -1,4 +1,4 @@
-"""Permission rules between the wire and the engine: read with all faults listed, answered as objects, packed as arrays."""
+"""Parse permission rules from requests, reporting all faults, and render them as objects or packed arrays."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

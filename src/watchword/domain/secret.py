@@ -1,4 +1,4 @@
-"""Secret: a text that never shows itself by accident."""
+"""Secret: a text whose `repr` does not reveal it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much of a refusal is kept: at most 4 KiB, whatever a caller sends."""
+"""Limit the record of a refused login to 4 KiB, whatever a caller sends."""
 
 from collections.abc import Callable
 from typing import Any, Final

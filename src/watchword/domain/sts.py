@@ -1,4 +1,4 @@
-"""What travels between a workload, us and AWS's STS: the signed request as it is handed in, and the answer."""
+"""Parse the signed request that a workload sends for AWS's STS, and the answer of STS."""
 
 import json
 import re

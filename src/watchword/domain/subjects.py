@@ -1,4 +1,4 @@
-"""What can be permitted: subjects x actions x condition fields as one table, and the built-in roles that follow from it.
+"""The table of permissions (subjects, actions, condition fields), and the built-in roles that follow from it.
 
 A new subject is one row here. The administrator of a scope may do every action of every row.
 """

@@ -1,4 +1,4 @@
-"""The audit log and the stories of refused logins."""
+"""The audit log and the records of refused logins."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

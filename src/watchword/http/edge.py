@@ -1,4 +1,4 @@
-"""The edge: bytes to a Ctx and back. Limits, authentication, decoding, and the one place where refusals are rendered."""
+"""The outermost ASGI application: limits, authentication, decoding, and the one place where refusals are rendered."""
 
 import asyncio
 import hashlib

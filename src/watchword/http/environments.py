@@ -1,4 +1,4 @@
-"""Environments in both generations of paths."""
+"""Environments, under the older and the newer paths."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Folders in both generations of paths."""
+"""Folders, under the older and the newer paths."""
 
 from collections.abc import Sequence
 from typing import Annotated

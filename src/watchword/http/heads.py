@@ -1,4 +1,4 @@
-"""The headers of a request: each name once, the lines of a list put together, and what a request must and must not say."""
+"""Request headers: parse them, join repeated ones, and refuse requests with ambiguous ones."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The life of identities: disable, enable, and the reports on unused and expiring ones."""
+"""Disable and enable identities, and report unused, expiring and risky ones."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Machine identities in projects, every generation of the paths, and in organizations."""
+"""Memberships of machine identities, in projects (older and newer paths) and in organizations."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""OAuth 2 at the standard places, so that any client library gets a token without knowing us.
+"""OAuth 2 endpoints at the standard paths, so that any client library can get a token.
 
 RFC 6749 4.4 (client credentials), 7523 (private_key_jwt), 7662 (introspection), 7009 (revocation), 8414 (metadata).
 """

@@ -1,4 +1,4 @@
-"""What roles look like on the wire: rule objects, and packed arrays on the oldest organization routes."""
+"""Response structs of roles: rule objects, or packed arrays on the oldest organization routes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

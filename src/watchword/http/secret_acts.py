@@ -1,4 +1,4 @@
-"""What both secrets APIs do with a request: they differ in paths and defaults only."""
+"""Handlers shared by both versions of the secrets API, which differ only in paths and defaults."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Secrets in and out as files: dotenv, JSON, YAML, CSV."""
+"""Export and import of secrets as files: dotenv, JSON, YAML, CSV."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Tags in both generations of paths."""
+"""Tags, under the older and the newer paths."""
 
 from collections.abc import Sequence
 

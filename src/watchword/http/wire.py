@@ -1,4 +1,4 @@
-"""What records look like on the wire: camelCase structs made from records, with the fields that clients read."""
+"""Response structs made from records: camelCase, with the fields that clients read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an auth method is: the question it answers, what it is given, and what it may say.
+"""The interface of an auth method: what it is given, what it verifies, and what it may return.
 
 A method is one file with a `Config` (what an administrator stores), a `Login` (what a machine posts), an async
 `verify(config, login, given) -> Verified` that raises `Denied` to refuse, and a `METHOD` that ties them together.

@@ -1,4 +1,4 @@
-"""LDAP Auth: the directory finds the one entry of a user name and opens it with the password; its attributes are compared."""
+"""LDAP Auth: find the entry of a user name in a directory, bind as it with the password, and compare its attributes."""
 
 import re
 from collections.abc import Mapping, Sequence

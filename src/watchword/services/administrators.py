@@ -1,4 +1,4 @@
-"""The instance keeps an administrator: whoever would take the last one away is refused.
+"""Keep at least one usable administrator of the instance: refuse to remove the last one.
 
 One that counts can administer from now on without anybody's help: a person whose account is active, or a machine identity that is a
 member at home, not disabled, with no end set, and with a method that it can log in by, or a live token where that method gives out

@@ -1,4 +1,4 @@
-"""What one login asks of the outside: whether it had to wait for an answer, and the answers, so that they can be judged once more."""
+"""The outbound calls of one login: whether it had to wait, and the answers, so that they can be checked again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence

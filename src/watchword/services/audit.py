@@ -1,4 +1,4 @@
-"""The audit log and the stories of refused logins, for those who may read them."""
+"""Read the audit log and the records of refused logins."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""From a credential to the Actor behind it, and whether the credential still stands.
+"""Authenticate a bearer credential: find its Actor, and check that the credential is still valid.
 
 Whether a token was signed here is remembered by digest, as long as the same keys are good. Everything that can change
 (revocation, the identity, its methods and networks, membership, which keys are good) is state behind the barrier.

@@ -1,4 +1,4 @@
-"""Nobody makes, changes, deletes or obtains a credential of something more privileged than itself.
+"""Enforce that nobody changes, deletes or obtains a credential of something more privileged than itself.
 
 `require_over` is asked by every route through which power over an identity can be gained. An organization chooses between
 the subset comparison (default) and asking only for the named action.

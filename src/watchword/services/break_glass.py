@@ -1,4 +1,4 @@
-"""Break glass: what an operator with the database and the root key may do when no administrator can sign in any more.
+"""Break glass: recover access with the database and the root key when no administrator can sign in.
 
 Who has both can read and change everything anyway; here it is done by the rules, at once for servers that run, and in the audit log.
 """

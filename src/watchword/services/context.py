@@ -1,4 +1,4 @@
-"""Ctx: what one request may use, with the two guards that must not live in anybody's memory.
+"""Ctx: what one request may use, with two guards against steps that a developer could forget.
 
 A unit cannot commit unless permission was asked for, and nothing remote may be called while a unit is open: both raise.
 """

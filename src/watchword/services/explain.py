@@ -1,4 +1,4 @@
-"""Why somebody may or may not do something, asked by an operator without being that somebody."""
+"""Explain a permission decision about another actor to an operator."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The life of an identity between its creation and its end: disabled, enabled, unused, expiring, protected."""
+"""Lifecycle of identities: disable, enable, and find unused, expiring and risky ones."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""How often an address may ask for what costs something: token buckets in this process's memory.
+"""Limits by address for costly requests: token buckets in this process's memory.
 
     full ──take──> … ──take──> empty ──a share of a minute passes──> one more
 

@@ -1,4 +1,4 @@
-"""THE login flow, for every method: locate, lockout, trusted networks, verify, spend, issue, audit.
+"""The login flow of every method: locate, lockout, trusted networks, verify, spend, issue, audit.
 
 A look at the state, the remote question, another look at the state and the clock where the question took time, and one journal
 entry at the end that spends, counts and records in a single durable batch. A method cannot skip or forget a step; it only answers

@@ -1,4 +1,4 @@
-"""Moving in from a live Infisical through its API: projects, environments, tags, folders, secrets, imports, identities.
+"""Import from a running Infisical through its API: projects, environments, tags, folders, secrets, imports, identities.
 
     survey(peer)  ──> Plan      what is there; nothing is changed (the dry run)
     carry_out(…)  ──> Report    one step after the other, each told to `progress`; `done` makes a broken run resume

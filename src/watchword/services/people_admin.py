@@ -1,4 +1,4 @@
-"""The people of an organization: invite, accept, roles, deactivate, remove.
+"""People of an organization: invite, accept, change roles, deactivate, remove.
 
 Nobody gives a role, or touches a person, beyond its own: compared by the rules in both privilege systems, because there is
 no action that stands for it: the subject `member` of an organization has only the four common ones.

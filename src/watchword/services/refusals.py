@@ -1,4 +1,4 @@
-"""Refusals that are alike are one row with a count: strangers do not grow the database.
+"""Count equal refusals in one row, so that strangers cannot grow the database.
 
     the first of a minute      stored with its story, by its request id
     the next ones like it      the count of that row goes up; the audit log says how many there were when the minute is over

@@ -1,4 +1,4 @@
-"""Roles as a request names them, resolved into rows of a membership and the rules they carry."""
+"""Resolve the roles that a request names into rows of a membership and their rules."""
 
 from collections.abc import Sequence
 from typing import Annotated

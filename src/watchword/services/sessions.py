@@ -1,4 +1,4 @@
-"""What a signed-in person sees and changes of its own account: profile, sessions, password."""
+"""A signed-in person's own account: profile, sessions, password."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The one-time setup code: what a caller over the network must know to bootstrap an instance that nobody has bootstrapped yet.
+"""The setup code that a caller over the network must send to bootstrap a new instance.
 
 The code is the text of `WATCHWORD_SETUP_CODE`, none with `off`, and by default derived from the instance's hash key. Every process of
 one database therefore derives the same code, prints it while it is of use, and nothing has to be stored or handed around.

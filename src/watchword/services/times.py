@@ -1,4 +1,4 @@
-"""Times between the wire (ISO 8601) and the house (integer milliseconds UTC)."""
+"""Convert times between ISO 8601 and integer milliseconds UTC."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

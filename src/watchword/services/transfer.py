@@ -1,4 +1,4 @@
-"""Secrets in and out as files: a folder exported, and a file imported after a look at what it would do."""
+"""Export a folder to a file, and import a file, with a plan of what would change."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence

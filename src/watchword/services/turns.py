@@ -1,4 +1,4 @@
-"""Long work on the event loop, in slices: between two of them other requests have their turn.
+"""Run long work on the event loop in slices, so that other requests run in between.
 
 Whoever stores much (roles, patterns, secrets) would hold up everybody else with one request; and with slices alone, a hundred such
 requests would still take a hundred slices between two answers to others. So of all long work one slice is done in a turn of the loop.

@@ -1,4 +1,4 @@
-"""What the house does by itself: sweeping out what is dead, and noticing that keys were rotated.
+"""Background work: remove expired rows, and notice rotated keys.
 
     every KEYS_EVERY seconds   have keys been added or activated elsewhere? then read them again
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch

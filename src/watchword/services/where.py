@@ -1,4 +1,4 @@
-"""Where a request acts: an organization or a project, named in one of the ways that routes have for it."""
+"""The organization or project that a request is for, in any of the ways that routes name it."""
 
 import msgspec
 

@@ -1,1 +1,1 @@
-"""The storage seam: tables, the two engines behind one `Tx`, and named queries for each area."""
+"""Storage: tables, the two engines behind one `Tx`, and named queries for each area."""

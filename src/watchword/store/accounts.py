@@ -1,4 +1,4 @@
-"""What surrounds people's accounts: invitations, one-time tokens, counted failures, and the lists of people."""
+"""Queries around people's accounts: invitations, one-time tokens, counted failures, and lists of people."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Audit events and the stories of refused logins: written by the journal or by the unit they speak of, read by filters."""
+"""Queries of audit events and records of refused logins: written by the journal or in the unit that they record."""
 
 from collections.abc import Sequence
 from typing import Any

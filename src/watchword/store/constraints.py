@@ -1,4 +1,4 @@
-"""What a refusal of the database says: a sentence for every unique index, primary key and foreign key of the schema.
+"""Messages for constraint violations: one for every unique index, primary key and foreign key of the schema.
 
 Services ask first and answer in their own words. These sentences are for what they cannot have seen: another request that was first.
 """

@@ -1,4 +1,4 @@
-"""Store and Tx: what the house may ask of a database, whichever engine answers.
+"""Store and Tx: the interface to the database, the same for both engines.
 
 A unit of work is `async with store.write() as tx:`; it commits when the block ends and is durable when the `async with`
 statement is left. Statements are SQLAlchemy Core, compiled once for each dialect and run on the bare driver (measured:

@@ -1,4 +1,4 @@
-"""Whether the disk of the database is full: said in the log when it becomes so and when it is over, and kept for `/readyz`."""
+"""Track whether the database's disk is full: log when it becomes full and when it is over, and show it in `/readyz`."""
 
 import logging
 

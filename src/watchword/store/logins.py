@@ -1,4 +1,4 @@
-"""What a login leaves behind, as journal entries: one batch settles many logins with a few statements."""
+"""Journal entries of logins: one batch stores many logins with a few statements."""
 
 from collections import Counter
 from collections.abc import Sequence

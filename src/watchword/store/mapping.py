@@ -1,4 +1,4 @@
-"""Between rows and records: one Mapper for each table, made from the record's annotations."""
+"""Convert rows to records and back: one Mapper for each table, made from the record's annotations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, get_args, get_type_hints

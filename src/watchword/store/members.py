@@ -1,4 +1,4 @@
-"""Who is a member of what: the projects of an actor, the people of a project, and who could still join."""
+"""Queries of memberships: the projects of an actor, the people of a project, and who could join."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Bringing a database up to the tables this version needs, with Alembic; and looking at one without changing it.
+"""Migrate a database to this version with Alembic, and inspect one without changing it.
 
 Looking whether there is anything to do takes one query, so a start does not pay for Alembic when there is not.
 """

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core sees them: the readable truth that the migrations must equal.
+"""The tables, as SQLAlchemy Core definitions; the migrations must produce exactly these.
 
 Only types that both drivers take and give alike are used, so statements run on the bare drivers without converters:
 text, 64-bit integers, small integers for flags, bytes; JSON travels as text and is decoded by `store/mapping.py`.

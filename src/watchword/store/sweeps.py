@@ -1,4 +1,4 @@
-"""Removing what can no longer change any answer, a batch at a time.
+"""Delete rows that can no longer change any answer, in batches.
 
 A sweep raises no family: what it removes is already dead by its own dates, so a cached view of it decides the same.
 """

@@ -1,4 +1,4 @@
-"""Reading the trail: audit events and refused logins by filters, newest first.
+"""Read audit events and refused logins by filters, newest first.
 
 Ids grow with time (UUID version 7), so a list walks one index backwards from where the page before ended, and a moment is
 also a place in it. Writing is in `store/audit.py`.

@@ -1,4 +1,4 @@
-"""The data directory: nobody but its owner may look into it, whatever the umask says, and so it is with the files in it.
+"""The data directory: only its owner may read it and the files in it, whatever the umask.
 
 Everything is made with its final mode at once, so that there is no moment at which others could open it. SQLite gives the files beside
 the database (`-wal`, `-shm`) the mode of the database itself.

@@ -1,4 +1,4 @@
-"""Logging in to an LDAP directory: find one entry with a service account, then open it with the presented password.
+"""LDAP client: find one entry with a service account, then bind as it with the presented password.
 
     connect ──(ldaps: TLS)──┐
        └─ ldap ── StartTLS ──┤  (none only for a host that a setting names, as for plain HTTP)

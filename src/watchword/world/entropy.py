@@ -1,4 +1,4 @@
-"""Randomness: the operating system's, fetched a page at a time."""
+"""Random bytes of the operating system, fetched a page at a time."""
 
 import os
 

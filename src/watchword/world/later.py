@@ -1,4 +1,4 @@
-"""The way out, made when it is first used: an HTTP client is slow to import, and many servers never need one."""
+"""Create the outbound client when it is first used: it is slow to import, and many servers never need one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol

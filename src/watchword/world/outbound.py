@@ -1,4 +1,4 @@
-"""The one way out: every request that Watchword makes on the word of a configuration or of a token goes through here.
+"""The guarded HTTP client: every request to a URL from a configuration or a token goes through it.
 
     url -> checked -> host not given up on? -> a place in its queue -> name resolved, every address checked
         -> connected to a checked address -> TLS verified against the name -> answer, up to the size cap

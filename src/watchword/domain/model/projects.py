@@ -1,4 +1,4 @@
-"""Projects and what hangs in them: environments, folders, tags, imports, service tokens."""
+"""Projects and what belongs to them: environments, folders, tags, imports, service tokens."""
 
 from watchword.domain.model import Record
 

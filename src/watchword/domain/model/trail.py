@@ -1,4 +1,4 @@
-"""What happened: audit events and the story of refused logins; and the keys that seal everything."""
+"""Audit events, records of refused logins, and data keys."""
 
 from watchword.domain.model import Record
 

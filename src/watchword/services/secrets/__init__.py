@@ -1,4 +1,4 @@
-"""Secrets: what machine identities are for.
+"""Secrets: read, write, move, import and reference them.
 
 - `sealed`: opening and sealing, each text bound to its place
 - `shelves`: what folders hold, through the cache

@@ -1,4 +1,4 @@
-"""References in values: everything they lead to is gathered level by level, and the caller must be able to read each of it."""
+"""Load what the references in values lead to, level by level, checking that the caller may read each."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""How one secret is tied to others: what it refers to, down to the leaves, and what refers to it."""
+"""References of one secret: the tree of those that it refers to, and those that refer to it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A change of what rules name: rights over all that it moves, under the old name and the new one.
+"""Rights for renames: check them on everything that a rename moves, under the old name and the new one.
 
 Rules name environments, paths, tags, names and metadata by text. Who gives one of these another text moves what is under it from one
 rule to another, so the same is asked as for doing it secret by secret:

@@ -1,4 +1,4 @@
-"""References follow a secret that gets another name: the values that mention it are rewritten in the same unit.
+"""Rename a secret: rewrite the values that refer to it in the same unit.
 
 Each is a change like any other: it asks for the right to edit that secret, makes a version of it, and stands in the audit log.
 """

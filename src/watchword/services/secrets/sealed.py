@@ -1,4 +1,4 @@
-"""A secret's texts, opened and sealed. Each is bound to folder, secret, version and field: elsewhere it does not open."""
+"""Seal and open the texts of a secret. Each is bound to folder, secret, version and field: elsewhere it does not open."""
 
 from collections.abc import Sequence
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Small writes to folders share a unit: what many callers write at one moment is read, decided and stored in one batch.
+"""Batch small writes to folders: the writes of many callers are read, decided and stored in one unit.
 
 Each alone would cost a commit and, on PostgreSQL, eight round trips. They stand in the order they came: who writes to a
 secret that an earlier one of the batch changed decides on what that one made of it. One that is refused leaves no trace.

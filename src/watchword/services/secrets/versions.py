@@ -1,4 +1,4 @@
-"""What a secret was: its versions, and the way back to one of them."""
+"""Versions of a secret: list them, and roll back to one."""
 
 from collections.abc import Sequence
 
