@@ -14,7 +14,7 @@ from bench.faults import BenchError
 from bench.openbao import binary
 from tests.postgres import installed_binaries
 
-_PACKAGES = ("uvicorn", "uvloop", "httptools", "litestar", "msgspec", "sqlalchemy", "asyncpg", "cryptography")
+_PACKAGES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "sqlalchemy", "asyncpg", "cryptography")
 
 
 def described() -> dict[str, str]:

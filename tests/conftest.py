@@ -3,15 +3,10 @@
 from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
-from tests import routers
-from watchword import app
 from watchword.services import passwords
 
 # At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-
-# Servers in separate processes build their own; in this process one is enough.
-app.build = routers.shared  # type: ignore[assignment]
 
 # How long an example takes says how busy the machine is, and nothing about the rule.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

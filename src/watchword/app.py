@@ -7,13 +7,12 @@ import functools
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from watchword.domain.outside import Outside
 from watchword.http.bodies import Receive
 from watchword.http.edge import Edge, Scope, Send
-from watchword.http.litestar_app import build
 from watchword.http.metrics import Measured
+from watchword.http.router import build
 from watchword.http.table import table
 from watchword.methods import registry
 from watchword.services.authentication import Seen
@@ -192,8 +191,7 @@ class Server:
         self.house = parts
         seen = Seen(parts.keys, parts.settings.cache_entries)
         self.routes = table(parts.methods.values(), seen)
-        litestar: Any = build(self.routes, lambda: self.edge)
-        self.edge = Edge(parts, seen, litestar, self.routes)
+        self.edge = Edge(parts, seen, build(self.routes, lambda: self.edge), self.routes)
         self._entry = self.edge if parts.settings.metrics == "off" else Measured(parts, self.edge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

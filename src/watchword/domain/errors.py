@@ -105,10 +105,14 @@ class NotFound(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path exists, the HTTP method does not."""
+    """The path exists, the HTTP method does not. `allowed` are the methods that do, for the header Allow (RFC 9110 section 15.5.6)."""
 
     status = 405
     name = "MethodNotAllowed"
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
 
 
 class Conflict(Refusal):

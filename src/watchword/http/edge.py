@@ -15,7 +15,7 @@ from typing import Any
 from watchword.domain import forwarded
 from watchword.domain.actor import NOBODY
 from watchword.domain.boundary import Unfinished
-from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound, Refusal, TooLarge, Unauthorized
 from watchword.domain.tokens import require_unexpired
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
@@ -346,6 +346,8 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
             body = {"message": error.message, "error": "Not Found", "statusCode": 404, "reqId": request_id}
         if error.retry_after is not None:
             headers.append((b"retry-after", str(error.retry_after).encode()))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", ", ".join(error.allowed).encode()))
     else:
         body = {"reqId": request_id, "statusCode": 500, "message": "Something went wrong", "error": "InternalServerError"}
         return 500, bodies.encode(body), headers

@@ -1,0 +1,93 @@
+"""The route table as a Starlette router: it finds the route of a cold path, and the edge serves it.
+
+Starlette tries its routes one after the other, so they are mounted by the first segments of their paths: a request is compared with
+the mounts and with the routes of one mount. What a handler's signature says is read by `routing.py`, which lists all faults of a body.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Mount, Router
+from starlette.routing import Route as StarletteRoute
+
+from watchword.domain.errors import MethodNotAllowed, NotFound, Refusal
+from watchword.http.edge import App, Edge, Scope, Send
+from watchword.http.routing import Route
+
+EdgeOf = Callable[[], Edge]
+MOUNTED = 3  # segments of a path that name its mount: /api/v1/identities
+
+
+class Operations:
+    """The operations of one path, as an ASGI application: one for each HTTP method."""
+
+    __slots__ = ("_by_method", "_edge")
+
+    def __init__(self, by_method: Mapping[str, Route], edge: EdgeOf) -> None:
+        self._by_method = by_method
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        """Serve the operation of the request's method. Refusals pass to the edge."""
+        route = self._by_method[scope["method"]]
+        status, body, headers = await self._edge().serve(route, scope, receive, scope["path_params"])
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def build(routes: Sequence[Route], edge: EdgeOf) -> App:
+    """An ASGI application over `routes`. It raises NotFound and MethodNotAllowed, and lets every other refusal pass."""
+    router = Router(_mounted(routes, edge), redirect_slashes=False)
+
+    async def find(scope: Scope, receive: Any, send: Any) -> None:
+        scope["app"] = router  # as within a Starlette application: what it cannot route is raised then, not answered in plain text
+        try:
+            await router(scope, receive, send)
+        except HTTPException as error:
+            raise _refusal(routes, scope, error) from None
+
+    return find
+
+
+def _mounted(routes: Sequence[Route], edge: EdgeOf) -> list[BaseRoute]:
+    by_path: dict[str, dict[str, Route]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, {})[route.method] = route
+    mounts: dict[str, list[StarletteRoute]] = {}
+    for path in sorted(by_path, key=_specific_first):
+        by_method = by_path[path]
+        mount = _mount_of(path)
+        inner = StarletteRoute(path.removeprefix(mount), Operations(by_method, edge), methods=list(by_method))
+        mounts.setdefault(mount, []).append(inner)
+    # A mount takes all below it, so the longer one is asked first.
+    return [*(Mount(mount, routes=mounts[mount]) for mount in sorted(mounts, key=len, reverse=True) if mount), *mounts.get("", [])]
+
+
+def _specific_first(path: str) -> list[tuple[bool, str]]:
+    # What is written out comes before a parameter in the same place: /groups/roles before /groups/{id}.
+    return [(part.startswith("{"), part) for part in path.split("/")]
+
+
+def _mount_of(path: str) -> str:
+    """The start of a path that is written out, of at most three segments and never the whole path."""
+    kept = []
+    for part in path.split("/")[1:-1][:MOUNTED]:
+        if part.startswith("{"):
+            break
+        kept.append(part)
+    return "".join(f"/{part}" for part in kept)
+
+
+def _refusal(routes: Iterable[Route], scope: Scope, error: HTTPException) -> Refusal:
+    method, path = scope["method"], scope["path"]
+    if error.status_code == MethodNotAllowed.status:
+        served = sorted({route.method for route in routes if _is_at(route, path)})
+        return MethodNotAllowed(f"{method} is not served at {path}. Accepted: {', '.join(served)}", served)
+    return NotFound(f"Route {method}:{path} not found")
+
+
+def _is_at(route: Route, path: str) -> bool:
+    parts, given = route.path.split("/"), path.split("/")
+    return len(parts) == len(given) and all(part == value or part.startswith("{") for part, value in zip(parts, given, strict=True))
