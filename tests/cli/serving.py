@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Running]:
+def serving(folder: Path, *arguments: str, began: Callable[[int], None] | None = None, **environment: str) -> Iterator[Running]:
+    """A server that is told to end afterwards. `began` is called with its process id before it is up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
     log = folder / "server.log"
     command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json", *arguments]
@@ -44,6 +45,8 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Runni
             command, stdout=subprocess.PIPE, stderr=errors, env={**clean, "WATCHWORD_SETUP_CODE": "off", **environment}
         )
     assert process.stdout
+    if began is not None:
+        began(process.pid)
     try:
         line = process.stdout.readline()
         assert line, log.read_text()

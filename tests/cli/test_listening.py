@@ -1,5 +1,6 @@
 """Where a server listens, and how it ends and reads its settings anew: seen from outside, over real sockets."""
 
+import os
 import shutil
 import signal
 import socket
@@ -91,6 +92,57 @@ def test_the_end_refuses_new_connections_at_once_and_is_not_held_by_halves(tmp_p
 
     assert ([b"408"] * 3, b"", 0) == ([answer[9:12] for answer in answers], heard(silent), code)
     assert (refused < 1, took < 8) == (True, True)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_hangup_before_it_can_be_taken_ends_no_process_and_is_not_lost(
+    workers: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    several = {"WATCHWORD_DATABASE_URL": request.getfixturevalue("postgres_dsn"), "WATCHWORD_ROOT_KEY": ROOT_KEY}
+    hanging_up = threading.Event()
+
+    def hang_up_all_the_time(pid: int) -> None:
+        until = time.monotonic() + 30  # without end, workers that it ends would be replaced without end
+        while not hanging_up.wait(0.02) and time.monotonic() < until:
+            for one in [pid, *children_of(pid)]:
+                if takes_or_holds_hangups(one):
+                    os.kill(one, signal.SIGHUP)
+
+    def begin(pid: int) -> None:
+        threading.Thread(target=hang_up_all_the_time, args=(pid,), daemon=True).start()
+
+    with serving(tmp_path, "--workers", workers, began=begin, **(several if workers == "2" else {})) as server:
+        try:
+            while server.log.count("were read anew") < 5:
+                assert server.process.poll() is None
+        finally:
+            hanging_up.set()
+        code = server.stop()
+
+    assert 0 == code
+    assert "a worker ended" not in server.log
+
+
+def children_of(pid: int) -> list[int]:
+    """Its workers, from the moment that they run Python."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(one) for one in found if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    except OSError:
+        return []
+
+
+def takes_or_holds_hangups(pid: int) -> bool:
+    """Whether it is so far: an interpreter that only starts can do nothing about signals. A worker is from its first moment."""
+    try:
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return True
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in status if line.startswith(("SigBlk", "SigCgt"))]
+    return any(mask >> (signal.SIGHUP - 1) & 1 for mask in masks)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")

@@ -2,7 +2,8 @@
 
 SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds at
 most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before our own
-parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew.
+parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew; one that comes before that is possible
+waits, for left alone it would end the process.
 """
 
 import asyncio
@@ -29,6 +30,16 @@ from watchword.settings import Settings, SettingsError
 BACKLOG = 2048
 _FILES = 256  # that a process opens besides its connections: databases, logs, calls to providers
 _log = logging.getLogger("watchword.serve")
+
+
+def hold_hangups() -> set[signal.Signals | int]:
+    """Let a SIGHUP wait from now on, in this thread and the processes it starts; the signal mask before."""
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP}))
+
+
+def take_hangups() -> None:
+    """Take SIGHUP, one that waited at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def bound(settings: Settings) -> list[socket.socket]:
@@ -243,9 +254,13 @@ async def listen(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.end)
         loop.add_signal_handler(signal.SIGHUP, lambda: reloaded(settings, again or (lambda: settings), config.ssl))
+        take_hangups()
         if orphaned is not None:
             loop.add_reader(orphaned, server.end)
-        await server.serve(list(listeners))
+        try:
+            await server.serve(list(listeners))
+        finally:
+            hold_hangups()  # the handler ends with the loop
         _log.info("drained: every request under way was answered")
 
 

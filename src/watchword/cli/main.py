@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import signal
 from typing import Any
 
 import rich_click as click
@@ -46,6 +47,8 @@ class Commands(click.RichGroup):
         module, does = COMMANDS[cmd_name]
         if self._only_names:
             return click.Command(cmd_name, help=does)
+        if cmd_name == "serve":  # a SIGHUP while it starts is no reason to end: it is taken once the server runs
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         gc.disable()  # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
         try:
             found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_"))

@@ -42,7 +42,11 @@ class Worker:
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings]) -> None:
         self.news, theirs = _spawn.Pipe(duplex=False)
         self.process: Any = _spawn.Process(target=work, args=(settings, listeners, again, theirs), name="watchword worker")
-        self.process.start()
+        mask = listening.hold_hangups()  # the child takes them once it can
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self.began = time.monotonic()
 
@@ -90,6 +94,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
         self._workers = [Worker(self._settings, self._listeners, self._again) for _ in range(self._settings.workers)]
+        listening.take_hangups()
         while not self._stopping:
             wait([worker.process.sentinel for worker in self._workers] + [worker.news for worker in self._workers], timeout=0.5)
             self._hear()
