@@ -16,6 +16,7 @@ from watchword.http.router import build
 from watchword.http.table import table
 from watchword.methods import registry
 from watchword.services.authentication import Seen
+from watchword.services.guesses import Guesses
 from watchword.services.house import House
 from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
@@ -122,7 +123,7 @@ def house(settings: Settings, *, outside: Outside | None = None) -> House:
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
         methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
-        passwords=Queue(),
+        passwords=Queue(), guesses=Guesses(),
     )  # fmt: skip
 
 

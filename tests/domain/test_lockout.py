@@ -5,8 +5,19 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.lockout import after_failure, is_locked
+from watchword.domain.lockout import (
+    BESIEGED,
+    CROWDED,
+    DRAINED,
+    FULL,
+    after_failure,
+    after_wrong,
+    after_wrong_of_strangers,
+    is_locked,
+    waits_until,
+)
 from watchword.domain.model.identities import Lockout, MethodConfig
+from watchword.domain.model.people import PersonFailures
 
 KEY = "identity/universal-auth/client"
 
@@ -83,3 +94,36 @@ def test_a_lock_ends(rules: MethodConfig, gaps: list[int]) -> None:
         state = after_failure(state, rules, KEY, now)
 
     assert not is_locked(state, now + rules.lockout_duration * 1000)
+
+
+def wrong_at(*times: int) -> PersonFailures | None:
+    state = None
+    for time in times:
+        state = after_wrong_of_strangers(state, KEY, time)
+    return state
+
+
+def test_wrong_passwords_of_strangers_drain_and_bound_the_guesses_of_an_hour() -> None:
+    guesses, now, state = 0, 0, None
+    while now < 3_600_000:
+        if waits_until(None, state, now) <= now:
+            state, guesses = after_wrong_of_strangers(state, KEY, now), guesses + 1
+        now += 500
+
+    assert FULL + 480 <= guesses <= FULL + 3_600_000 // DRAINED
+
+
+def test_the_more_strangers_are_wrong_the_longer_waits_who_was_wrong_and_nobody_else() -> None:
+    own = after_wrong(None, KEY, 0)
+    levels = [wrong_at(*[0] * count) for count in (CROWDED - 1, CROWDED + 1, BESIEGED - 1, BESIEGED + 1, FULL - 1)]
+
+    assert [0, 300_000, 300_000, 3_600_000, 3_600_000] == [waits_until(own, level, 1) for level in levels]
+    assert [0] * 5 == [waits_until(None, level, 1) for level in levels]
+
+
+def test_at_the_last_level_a_stranger_waits_until_one_has_drained() -> None:
+    state = wrong_at(*[0] * FULL)
+    until = waits_until(None, state, 0)
+
+    assert DRAINED == until
+    assert waits_until(None, state, until) <= until

@@ -9,7 +9,7 @@ import pytest
 from watchword.domain.errors import TooManyRequests
 from watchword.domain.secret import Secret
 from watchword.services import passwords
-from watchword.services.passwords import EACH, THREADS, WAITING, Queue
+from watchword.services.passwords import EACH, THREADS, UNKNOWN, WAITING, Queue, Standing
 
 WORD = Secret("a word")
 
@@ -36,8 +36,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         found.open.release()
 
 
-def asks(queue: Queue, whence: str | None, count: int, name: str = "") -> list[asyncio.Task[bool]]:
-    return [asyncio.create_task(queue.matches(WORD, name or whence, whence=whence)) for _ in range(count)]
+def asks(queue: Queue, whence: str | None, count: int, name: str = "", tried: Standing = UNKNOWN) -> list[asyncio.Task[bool]]:
+    return [asyncio.create_task(queue.matches(WORD, name or whence, whence=whence, tried=tried)) for _ in range(count)]
 
 
 async def settle() -> None:
@@ -120,3 +120,50 @@ async def test_who_goes_away_gives_the_place_back(gate: Gate) -> None:
         while queue._running:
             await asyncio.sleep(0.01)
     assert 0 == queue._running
+
+
+async def test_an_address_that_was_never_refused_comes_before_a_flood_of_those_that_were(gate: Gate) -> None:
+    queue = Queue()
+    flood = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(wrong=1 + i % 3))]
+    await settle()
+    before = len(await refusals(flood))
+    fresh = asks(queue, "192.0.2.7", 1, "fresh")
+    await settle()
+
+    assert before + 1 == len(await refusals(flood))
+    assert not fresh[0].done()
+    for _ in range(60):
+        gate.open.release()
+    assert await fresh[0]
+    assert gate.order.index("fresh") <= THREADS
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert {} == queue._strangers == queue._tried == queue._inside
+
+
+async def test_nobody_takes_the_place_of_one_that_was_refused_no_more_often(gate: Gate) -> None:
+    queue = Queue()
+    waiting = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(2, 1))]
+    await settle()
+    before = len(await refusals(waiting))
+    late = asks(queue, "192.0.2.7", 1, tried=Standing(2, 1)) + asks(queue, "192.0.2.8", 1, tried=Standing(3, 0))
+    await settle()
+
+    assert 2 == len(await refusals(late))
+    assert before == len(await refusals(waiting))
+    for _ in range(60):
+        gate.open.release()
+    await asyncio.gather(*waiting, *late, return_exceptions=True)
+
+
+async def test_who_waits_as_told_comes_before_who_tries_without_a_pause(gate: Gate) -> None:
+    queue = Queue()
+    hasty = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(0, 50))]
+    await settle()
+    patient = asks(queue, "192.0.2.7", 1, "patient", tried=Standing(0, 1))
+    await settle()
+
+    assert not patient[0].done()
+    for _ in range(60):
+        gate.open.release()
+    assert await patient[0]
+    await asyncio.gather(*hasty, return_exceptions=True)

@@ -6,11 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.databases import placed
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from watchword.app import Server
+from watchword.domain.lockout import BESIEGED, CROWDED, DRAINED, FULL
 from watchword.store import schema
 
 LOGIN = "/api/v3/auth/login"
@@ -286,6 +287,84 @@ async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api:
         events = await tx.all(select(schema.audit_events.c.id).where(schema.audit_events.c.event == "login-user-failed"))
     assert [("password", 60)] == [tuple(row) for row in kept]
     assert [] == list(events)
+
+
+async def kept(api: Api) -> int:
+    async with api.house.store.read() as tx:
+        return len(await tx.all(select(schema.person_failures.c.key)))
+
+
+async def test_sign_ins_with_addresses_that_nobody_has_are_counted_and_leave_no_rows(any_api: Api) -> None:
+    answers: dict[str, list[tuple[int, str | None]]] = {}
+    for email in ("nobody@example.com", EMAIL):
+        async with elsewhere(any_api, "192.0.2.66") as stranger:
+            replies = [await stranger.post(LOGIN, json={**WRONG, "email": email}) for _ in range(12)]
+        answers[email] = [(one.status_code, one.headers.get("retry-after")) for one in replies]
+        if email != EMAIL:
+            assert 0 == await kept(any_api)
+
+    assert answers[EMAIL] == answers["nobody@example.com"]
+    assert [(401, None)] * 10 + [(401, "300")] * 2 == answers[EMAIL]
+    assert 2 == await kept(any_api)  # the address with this person, and all strangers with this person
+
+
+async def test_what_only_another_server_saw_is_not_told_but_holds(tmp_path: Path, migrated_file: Path) -> None:
+    settings = sqlite_settings(placed(migrated_file, tmp_path))
+    async with running(settings) as one, running(settings, fresh=False) as other:
+        async with elsewhere(one, "192.0.2.66") as stranger:
+            for _ in range(10):
+                await stranger.post(LOGIN, json=WRONG)
+        async with elsewhere(other, "192.0.2.66") as stranger:
+            known = await stranger.post(LOGIN, json=RIGHT)
+            unknown = await stranger.post(LOGIN, json={**WRONG, "email": "nobody@example.com"})
+
+    assert [401, 401] == [known.status_code, unknown.status_code]
+    assert known.json()["message"] == unknown.json()["message"]
+    assert "retry-after" not in {*known.headers, *unknown.headers}
+
+
+async def level(api: Api, failures: int) -> None:
+    """As if so many strangers had been wrong by now."""
+    async with api.house.store.write() as tx:
+        row = schema.person_failures
+        begin = (await tx.all(select(row.c.key).where(row.c.key.like("%/strangers"))))[0][0]
+        empty_at = api.clock() + failures * DRAINED
+        await tx.run(update(row).where(row.c.key == begin).values(window_ends_at=empty_at, expires_at=empty_at))
+
+
+async def test_while_many_addresses_guess_a_wrong_one_waits_at_once_and_a_new_one_not_at_all(any_api: Api) -> None:
+    async with elsewhere(any_api, "192.0.2.66") as guesser, elsewhere(any_api, "192.0.2.7") as fresh:
+        assert 401 == (await guesser.post(LOGIN, json=WRONG)).status_code
+        assert 200 == (await guesser.post(LOGIN, json=RIGHT)).status_code
+        guesser.cookies.clear()
+        assert 401 == (await guesser.post(LOGIN, json=WRONG)).status_code
+        await level(any_api, CROWDED)
+        crowded = [(await guesser.post(LOGIN, json=RIGHT)).status_code, (await fresh.post(LOGIN, json=RIGHT)).status_code]
+        fresh.cookies.clear()
+        any_api.clock.forward(301)
+        await level(any_api, BESIEGED + 5)
+        besieged = [(await guesser.post(LOGIN, json=RIGHT)).status_code, (await fresh.post(LOGIN, json=RIGHT)).status_code]
+        any_api.clock.forward(3_301)
+        later = (await guesser.post(LOGIN, json=RIGHT)).status_code
+
+    assert [401, 200] == crowded
+    assert [401, 200] == besieged
+    assert 200 == later
+
+
+async def test_guesses_from_no_matter_how_many_addresses_are_bounded_and_known_devices_do_not_wait(any_api: Api) -> None:
+    async with elsewhere(any_api, "192.0.2.7") as known, elsewhere(any_api, "192.0.2.66") as fresh:
+        assert 200 == (await known.post(LOGIN, json=RIGHT)).status_code
+        assert 401 == (await fresh.post(LOGIN, json=WRONG)).status_code
+        await level(any_api, FULL + 5)
+        full = [(await one.post(LOGIN, json=RIGHT)).status_code for one in (fresh, known)]
+    async with elsewhere(any_api, "192.0.2.99") as never_wrong:
+        waits = (await never_wrong.post(LOGIN, json=RIGHT)).status_code
+        any_api.clock.forward(7 * DRAINED / 1000)
+        drained = (await never_wrong.post(LOGIN, json=RIGHT)).status_code
+
+    assert [401, 200] == full
+    assert [401, 200] == [waits, drained]
 
 
 # --- cookies

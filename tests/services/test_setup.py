@@ -102,6 +102,21 @@ async def test_no_password_is_hashed_before_the_code_is_right(empty: Api, monkey
     assert [] == hashed
 
 
+async def test_who_guesses_codes_waits_with_the_right_one_too(empty: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, now = setup.setup_code(empty.house), [1.0]
+    monkeypatch.setattr(empty.house.limits.setup_codes, "_clock", lambda: now[0])
+    assert code is not None
+    right = {**BOOT, "setupCode": code.reveal()}
+
+    guesses = [await empty.post(PATH, {**BOOT, "setupCode": f"guess number {i}"}, token=None) for i in range(15)]
+    waiting = await empty.post(PATH, right, token=None)
+    now[0] += int(waiting.headers["retry-after"])
+    later = await empty.post(PATH, right, token=None)
+
+    assert [403] * 10 + [429] * 5 == [one.status_code for one in guesses]
+    assert (429, 200) == (waiting.status_code, later.status_code)
+
+
 async def test_an_instance_that_lost_its_administrators_is_not_claimed_anew(any_api: Api) -> None:
     async with any_api.house.store.write() as tx:
         await people.change_user(tx, (await people.user_by_email(tx, EMAIL)).id, is_instance_admin=False)  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from watchword.methods.base import AuthMethod, Outside
+from watchword.services.guesses import Guesses
 from watchword.services.keys import Keyring
 from watchword.services.limits import Limits
 from watchword.services.passwords import Queue
@@ -48,6 +49,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     refusals: Refusals
     passwords: Queue
+    guesses: Guesses
 
     def new_id(self) -> str:
         """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""

@@ -15,6 +15,7 @@ from watchword.domain.errors import TooManyRequests
 from watchword.settings import Settings
 
 CAPACITY = 20_000  # addresses remembered
+SETUP_CODES = 10  # wrong ones that an address may send in a minute; no setting changes that
 
 
 class Buckets:
@@ -78,3 +79,4 @@ class Limits:
         exempt = AddressSet([ipaddress.ip_network(text) for text in settings.unlimited_networks])
         self.refused_logins = Buckets(settings.refused_logins_per_minute, "refused logins", exempt)
         self.failed_sign_ins = Buckets(settings.failed_sign_ins_per_minute, "failed sign-ins", exempt)
+        self.setup_codes = Buckets(SETUP_CODES, "wrong setup codes", AddressSet([]))

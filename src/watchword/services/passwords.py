@@ -1,9 +1,12 @@
 """Human passwords: argon2id, off the event loop, a few at a time, and a short queue before it.
 
-known devices ─────────────┐
-strangers, by address ─────┼──> turn ──> two threads
-a few of each, in turn   │
-too many ──> 429           └── known devices first
+known devices ──────────────────────────────────────────────────┐
+strangers, a few of each address ──> a short queue ─────────────┴──> two threads
+                                       └── too many ──> 429
+
+Known devices come first, then the addresses that were wrong least often, and of those, who was sent away least often: where the queue
+is full, such a one takes the place of another. So a flood from many addresses keeps nobody out who comes from a new one: each of its
+addresses is wrong once, and then stands behind.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -64,6 +67,16 @@ def _matches(password: str, stored: str | None) -> bool:
         return False
 
 
+class Standing(NamedTuple):
+    """How often sign-ins of an address were wrong, and how often it was sent away: the lesser of two comes first."""
+
+    wrong: int = 0
+    sent_away: int = 0
+
+
+UNKNOWN = Standing()
+
+
 class Queue:
     """Whose password is looked at next. What does not fit is refused at once, so that nobody waits for long behind strangers."""
 
@@ -71,6 +84,7 @@ class Queue:
         self._running = 0
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: dict[str, deque[asyncio.Future[None]]] = {}  # by address, the next one first
+        self._tried: dict[str, Standing] = {}  # of the addresses in the queue
         self._inside: dict[str, int] = {}  # strangers who wait or are under way, by address
         self._took = 0.3  # seconds that one takes, of late
 
@@ -78,20 +92,21 @@ class Queue:
         """The argon2id hash to store, for somebody who has proved something already."""
         return await self._in_turn(_hasher.hash, password.reveal(), whence=None)
 
-    async def matches(self, password: Secret, stored: str | None, *, whence: str | None) -> bool:
+    async def matches(self, password: Secret, stored: str | None, *, whence: str | None, tried: Standing = UNKNOWN) -> bool:
         """Whether the password is the stored one; None takes as long and is never right.
 
-        `whence` is the address that a stranger is counted by, None for a known device. Raises TooManyRequests.
+        `whence` is the address that a stranger is counted by, None for a known device; `tried`, how that address stands.
+        Raises TooManyRequests.
         """
-        return await self._in_turn(_matches, password.reveal(), stored, whence=whence)
+        return await self._in_turn(_matches, password.reveal(), stored, whence=whence, tried=tried)
 
-    async def _in_turn(self, work: Callable[..., T], *given: object, whence: str | None) -> T:
-        self._require_room(whence)
+    async def _in_turn(self, work: Callable[..., T], *given: object, whence: str | None, tried: Standing = UNKNOWN) -> T:
+        self._require_room(whence, tried)
         loop = asyncio.get_running_loop()
         if whence is not None:
             self._inside[whence] = self._inside.get(whence, 0) + 1
         try:
-            await self._turn(loop, whence)
+            await self._turn(loop, whence, tried)
             began = loop.time()
             job = loop.run_in_executor(_threads, work, *given)
             job.add_done_callback(lambda _: self._done(loop.time() - began))  # also when nobody waits for it any more
@@ -102,38 +117,61 @@ class Queue:
                 if not self._inside[whence]:
                     del self._inside[whence]
 
-    def _require_room(self, whence: str | None) -> None:
+    def _require_room(self, whence: str | None, tried: Standing) -> None:
         strangers = sum(map(len, self._strangers.values()))
         if whence is None:
             is_full = len(self._known) >= KNOWN_WAITING
+        elif self._inside.get(whence, 0) >= EACH:
+            is_full = True
         else:
             is_long = strangers >= ALWAYS and self._wait > PATIENCE
-            is_full = strangers >= WAITING or is_long or self._inside.get(whence, 0) >= EACH
+            is_full = (strangers >= WAITING or is_long) and not self._made_room(tried)
         if is_full:
-            wait = max(1, math.ceil(self._wait))
-            raise TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
+            raise self._refusal()
+
+    def _refusal(self) -> TooManyRequests:
+        wait = max(1, math.ceil(self._wait))
+        return TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
+
+    def _made_room(self, tried: Standing) -> bool:
+        """Send away one of the address that stands worst, if it stands worse than `tried`."""
+        most = max(self._tried, key=self._tried.__getitem__, default=None)
+        if most is None or self._tried[most] <= tried:
+            return False
+        turn = self._strangers[most].pop()
+        self._drop_if_empty(most)
+        if not turn.done():
+            turn.set_exception(self._refusal())
+        return True
+
+    def _drop_if_empty(self, whence: str) -> None:
+        if not self._strangers[whence]:
+            del self._strangers[whence], self._tried[whence]
 
     @property
     def _wait(self) -> float:
         """Seconds until all who are in the queue now have had their turn."""
         return (sum(map(len, self._strangers.values())) + len(self._known) + self._running) * self._took / THREADS
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop, whence: str | None) -> None:
+    async def _turn(self, loop: asyncio.AbstractEventLoop, whence: str | None, tried: Standing) -> None:
         if self._running < THREADS:
             self._running += 1
             return
         turn: asyncio.Future[None] = loop.create_future()
         line = self._known if whence is None else self._strangers.setdefault(whence, deque())
         line.append(turn)
+        if whence is not None:
+            self._tried[whence] = tried
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._done(None)  # the turn came, and nobody takes it
+                if turn.exception() is None:
+                    self._done(None)  # the turn came, and nobody takes it
             elif turn in line:
                 line.remove(turn)
-                if whence is not None and not line:
-                    self._strangers.pop(whence, None)
+                if whence is not None:
+                    self._drop_if_empty(whence)
             raise
 
     def _done(self, took: float | None) -> None:
@@ -151,11 +189,11 @@ class Queue:
             if not turn.done():
                 return turn
         while self._strangers:
-            address = next(iter(self._strangers))
+            address = min(self._strangers, key=self._tried.__getitem__)
             line = self._strangers.pop(address)
             turn = line.popleft()
-            if line:
-                self._strangers[address] = line  # at the end: the other addresses come first
+            self._strangers[address] = line  # at the end: the others of its kind come first
+            self._drop_if_empty(address)
             if not turn.done():
                 return turn
         return None

@@ -3,8 +3,8 @@
     password ──> session ──> (second factor, where the person has one) ──> an organization
 
 Wrong passwords are counted by person and address of the caller, whether there is such a person or not, and every refusal reads
-the same, so that a login does not tell who exists. A device on which the person has signed in before is counted by itself: so
-strangers lock nobody out.
+the same, so that a login does not tell who exists. Nothing is stored about a person that there is not. A device on which the person
+has signed in before is counted by itself, and an address that was never wrong comes before those that were: so strangers lock nobody out.
 """
 
 import base64
@@ -17,7 +17,7 @@ from watchword.domain.actor import Actor
 from watchword.domain.bounds import address_prefix
 from watchword.domain.decode import Trimmed
 from watchword.domain.emails import normalised
-from watchword.domain.errors import BadRequest, Forbidden, Unauthorized
+from watchword.domain.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from watchword.domain.model.people import Session, User
 from watchword.domain.model.trail import Denial
 from watchword.domain.secret import Secret
@@ -107,17 +107,36 @@ async def login(ctx: Ctx, given: Login) -> SignedIn:
 async def prove_password(ctx: Ctx, email: str, person: User | None, password: Secret) -> User:
     """The person, whose password it is. Raises Unauthorized, and counts the failure; TooManyRequests when too many try."""
     key = password_failures(ctx, email)
-    whence = None if known_device(ctx, email) or ctx.actor.kind == "user" else address_prefix(ctx.address)
-    if whence is not None:
+    is_stranger = not known_device(ctx, email) and ctx.actor.kind != "user"
+    strangers = f"{password_failures_of(ctx, email)}strangers" if is_stranger else ""
+    if is_stranger:
         ctx.house.limits.failed_sign_ins.require(ctx.address)
     async with ctx.view() as tx:
-        until = await accounts.locked_until(tx, key)
-    # What waits is not weighed: that tells nothing, for addresses that nobody has are counted the same.
-    right = until <= ctx.now and await ctx.house.passwords.matches(password, person.password_hash if person else None, whence=whence)
+        until = await accounts.waits_until(tx, key, strangers, ctx.now)
+    # Only what this process saw is shown, for it sees addresses that nobody has as well. Then nothing is weighed.
+    seen = ctx.house.guesses.waits_until(key, strangers, ctx.now)
+    until, shown = (until, min(until, seen)) if person is not None else (seen, seen)
+    may = person is not None and until <= ctx.now
+    right = shown <= ctx.now and await _matches(ctx, password, person.password_hash if person and may else None, is_stranger)
     if person is None or not right or not person.is_active:
-        await note_failure(ctx, key, person, "locked_out" if until > ctx.now else "wrong_password")
-        raise refused(REFUSED, ctx.now, until)
+        ctx.house.guesses.count(key, strangers, ctx.now)
+        # What was not weighed does not count: who waits only because of others has done nothing wrong.
+        reason = "wrong_password" if person is None or may else "locked_out"
+        await note_failure(ctx, key if may else "", person, reason, strangers=strangers if may else "")
+        raise refused(REFUSED, ctx.now, shown)
     return person
+
+
+async def _matches(ctx: Ctx, password: Secret, stored: str | None, is_stranger: bool) -> bool:
+    """Whether the password is the stored one. Raises TooManyRequests, which counts against a stranger's address."""
+    if not is_stranger:
+        return await ctx.house.passwords.matches(password, stored, whence=None)
+    tried = ctx.house.guesses.of_address(ctx.address, ctx.now)
+    try:
+        return await ctx.house.passwords.matches(password, stored, whence=address_prefix(ctx.address), tried=tried)
+    except TooManyRequests:
+        ctx.house.guesses.count_address(ctx.address, ctx.now, sent_away=1)
+        raise
 
 
 def refused(message: str, now: int, until: int) -> Unauthorized:
@@ -128,9 +147,10 @@ def refused(message: str, now: int, until: int) -> Unauthorized:
     return refusal
 
 
-async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password") -> None:
+async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password", strangers: str = "") -> None:
     """Count a wrong proof durably, charge it to the address, and keep it in the trail: alike within a minute as one."""
     ctx.house.limits.failed_sign_ins.take(ctx.address)
+    ctx.house.guesses.count_address(ctx.address, ctx.now, wrong=1)
     actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
     facts = {"userId": person.id if person else None, "reasonCode": reason}
     event = ctx.event("login-user-failed", facts, actor=actor) if person else None
@@ -140,7 +160,8 @@ async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, 
     )  # fmt: skip
     kept = ctx.house.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
     try:
-        await ctx.submit(accounts.ProofFailed(key=key, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again))
+        failed = accounts.ProofFailed(key=key, strangers=strangers, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again)
+        await ctx.submit(failed)
     except BaseException:
         ctx.house.refusals.forget(kept)
         raise
@@ -163,6 +184,7 @@ async def open_session(ctx: Ctx, person: User) -> SignedIn:
     if until > ctx.now:
         await note_failure(ctx, key, person, "locked_out")
         raise refused(REFUSED, ctx.now, until)
+    ctx.house.guesses.forget(key)
     device = None if person.mfa_method else device_of(ctx, person.email)
     return SignedIn(session=session, token=sign(ctx, session, None), mfa_method=person.mfa_method, device=device)
 

@@ -133,7 +133,9 @@ def own_words(person: User) -> tuple[str, ...]:
 async def _set_password(ctx: Ctx, tx: Tx, person: User, password_hash: str, *, keep: str = "") -> None:
     await people.change_user(tx, person.id, password_hash=password_hash, updated_at=ctx.now)
     await people.remove_sessions(tx, person.id, but=keep)
-    await accounts.clear_failures(tx, sign_in.password_failures(ctx, person.email))
+    key = sign_in.password_failures(ctx, person.email)
+    await accounts.clear_failures(tx, key)
+    ctx.house.guesses.forget(key)
 
 
 async def ask_reset(ctx: Ctx, given: AskReset) -> None:

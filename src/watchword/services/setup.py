@@ -60,7 +60,8 @@ async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootst
     """Bootstrap the instance for a caller over the network.
 
     The code is compared first, so a caller without it costs a hash and a read: no argon2, no row.
-    Raises AlreadyBootstrapped, WrongSetupCode, Invalid.
+    Wrong codes are charged to their address, which waits when it was too much, with the right one too.
+    Raises AlreadyBootstrapped, TooManyRequests, WrongSetupCode, Invalid.
     """
     ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
     async with ctx.view() as tx:
@@ -68,7 +69,10 @@ async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootst
             raise organizations.AlreadyBootstrapped
     wanted = setup_code(ctx.house)
     presented = given.setup_code.reveal() if given.setup_code is not None else header
+    if wanted is not None:
+        ctx.house.limits.setup_codes.require(ctx.address)
     if wanted is not None and not hmac.compare_digest(_hash(wanted.reveal()), _hash(presented)):
+        ctx.house.limits.setup_codes.take(ctx.address)
         raise WrongSetupCode
     return await organizations.bootstrap(ctx, given)
 

@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
-from watchword.domain.lockout import DELAYS, FREE, REMEMBERED
+from watchword.domain import lockout
+from watchword.domain.lockout import DELAYS, DRAINED, FREE, REMEMBERED
 from watchword.domain.model.access import Membership
 from watchword.domain.model.people import Invitation, OneTimeToken, PersonFailures, User
 from watchword.domain.model.trail import AuditEvent, Denial
@@ -133,9 +134,10 @@ async def recovery_codes(tx: Tx) -> list[tuple[str, str]]:
 #   clear ──failure──> counting(n) ──n = FREE──> waits ──> counting ──failure──> waits longer ──> … never longer than the last delay
 #
 # Failures are counted by person and address, or by person and known device, and forgotten some time after the last one. While it
-# waits, the right proof is refused too, and nothing is counted.
+# waits, the right proof is refused too, and nothing is counted. Those of all strangers with one person are a level that drains.
 
 _FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
+_SEVERAL_FAILURES = prepare(select(*FAILURES.columns).where(any_of(_f.c.key, "of")))
 _CLEAR_FAILURES = prepare(delete(_f).where(_f.c.key == bindparam("of")))
 _CLEAR_FAILURES_BELOW = prepare(delete(_f).where(_f.c.key.like(bindparam("begin"))))
 _SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
@@ -155,6 +157,18 @@ _FAILED = prepare(
         },
     )
 )
+_empty_at = case((_f.c.window_ends_at > _at, _f.c.window_ends_at), else_=_at) + DRAINED
+_STRANGERS_FAILED = prepare(
+    Insert(_f)
+    .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
+    .on_conflict_do_update(index_elements=["key"], set_={"failures": _next, "window_ends_at": _empty_at, "expires_at": _empty_at})
+)
+
+
+async def waits_until(tx: Tx, key: str, strangers: str, now: int) -> int:
+    """Until when passwords under `key` are refused, right ones too (ms); `strangers` is empty for who is none."""
+    found = {one.key: one for one in FAILURES.every(await tx.all(_SEVERAL_FAILURES, of=[key, strangers]))}
+    return lockout.waits_until(found.get(key), found.get(strangers), now)
 
 
 async def locked_until(tx: Tx, key: str) -> int:
@@ -174,10 +188,14 @@ async def clear_failures_below(tx: Tx, begin: str) -> None:
 
 
 class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal entry: a person's proof was wrong, or came while locked. The same one row whether the person exists or not."""
+    """A journal entry: a person's proof was wrong, or came while locked.
+
+    `key` is empty where there is no such person: then nothing is counted here. `strangers` is the key of all of them, where it counts.
+    """
 
     key: str
     at: int
+    strangers: str = ""
     event: AuditEvent | None = None
     denial: Denial | None = None
     again: audit.Again | None = None
@@ -185,8 +203,10 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
         """Count each under its key, and forget counts that are over."""
-        for entry in sorted(entries, key=lambda one: one.key):
-            await tx.run(_FAILED, of=entry.key, at=entry.at, window=entry.at + REMEMBERED)
+        own = [(entry.key, _FAILED, entry.at, REMEMBERED) for entry in entries if entry.key]
+        all_of_them = [(entry.strangers, _STRANGERS_FAILED, entry.at, DRAINED) for entry in entries if entry.strangers]
+        for key, statement, at, lasts in sorted(own + all_of_them, key=lambda one: one[0]):
+            await tx.run(statement, of=key, at=at, window=at + lasts)
         await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - DELAYS[-1])
         await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries if entry.denial])
         await audit.Again.apply(tx, [entry.again for entry in entries if entry.again])

@@ -98,7 +98,7 @@ one_time_tokens = Table(
     Index("uq_one_time_tokens_token", "token_hash", unique=True), Index("ix_one_time_tokens_user", "user_id"),
 )  # fmt: skip
 
-# No foreign key: wrong passwords are counted for addresses that nobody has, too, so that both answer and take the same.
+# No foreign key: the key is a hash of person and address or device. Addresses that nobody has leave no row.
 person_failures = Table(
     "person_failures", metadata, Column("key", Text, primary_key=True), _whole("failures"), _whole("window_ends_at"), _whole("locked_until"),
     _whole("expires_at"), Index("ix_person_failures_expiry", "expires_at"),
