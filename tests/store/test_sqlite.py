@@ -1,5 +1,6 @@
 """What only the embedded engine does: notice other writers of the file without asking the database."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -9,8 +10,9 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from tests.databases import placed
+from watchword.domain.errors import Refusal
 from watchword.store import schema
-from watchword.store.engine import StoreDown, Unstorable, prepare
+from watchword.store.engine import Refused, StoreDown, StoreFull, Unstorable, prepare
 from watchword.store.sqlite import SqliteStore, SqliteTx, _translate
 
 FAMILY = ("identity/1",)
@@ -157,3 +159,104 @@ async def test_a_view_that_fails_while_rows_are_fetched_is_a_refusal_and_leaves_
 
 def test_a_value_beyond_what_sqlite_holds_cannot_be_stored() -> None:
     assert isinstance(_translate(sqlite3.DataError("string or blob too big")), Unstorable)
+
+
+# --- every error of the driver
+
+CODES = ("ABORT", "AUTH", "BUSY", "CANTOPEN", "CONSTRAINT", "CORRUPT", "EMPTY", "ERROR", "FORMAT", "FULL", "INTERNAL", "INTERRUPT", "IOERR",
+         "LOCKED", "MISMATCH", "MISUSE", "NOLFS", "NOMEM", "NOTADB", "NOTFOUND", "PERM", "PROTOCOL", "RANGE", "READONLY", "SCHEMA",
+         "TOOBIG")  # fmt: skip
+# What the driver makes of a code (CPython, Modules/_sqlite/util.c); of all others a DatabaseError.
+CLASSES: dict[type[Exception], tuple[str, ...]] = {
+    sqlite3.InternalError: ("INTERNAL", "NOTFOUND"),
+    sqlite3.OperationalError: ("ERROR", "PERM", "ABORT", "BUSY", "LOCKED", "READONLY", "INTERRUPT", "IOERR", "FULL", "CANTOPEN", "PROTOCOL",
+                               "EMPTY", "SCHEMA"),
+    sqlite3.DataError: ("TOOBIG",),
+    sqlite3.IntegrityError: ("CONSTRAINT", "MISMATCH"),
+    sqlite3.InterfaceError: ("MISUSE", "RANGE"),
+    MemoryError: ("NOMEM",),
+}  # fmt: skip
+# A statement that is wrong, or a row that we should not have made.
+OURS = {"MISUSE", "RANGE", "MISMATCH", "CONSTRAINT", *(f"CONSTRAINT_{name}" for name in (
+    "CHECK", "COMMITHOOK", "FUNCTION", "NOTNULL", "PINNED", "ROWID", "TRIGGER", "VTAB", "PRIMARYKEY"))}  # fmt: skip
+SAYS = {"CONSTRAINT_UNIQUE": "UNIQUE constraint failed: users.email", "CONSTRAINT_FOREIGNKEY": "FOREIGN KEY constraint failed"}
+
+
+def raised(name: str) -> Exception:
+    """What the driver raises for a result code, plain or extended."""
+    primary = name if name in CODES else next(code for code in CODES if name.startswith(f"{code}_"))
+    kind = next((one for one, names in CLASSES.items() if primary in names), sqlite3.DatabaseError)
+    error = kind(SAYS.get(name, "x"))
+    if isinstance(error, sqlite3.Error):
+        error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, f"SQLITE_{name}"), f"SQLITE_{name}"
+    return error
+
+
+def test_every_result_code_of_the_engine_becomes_a_refusal_or_is_ours() -> None:
+    known = [name.removeprefix("SQLITE_") for name in dir(sqlite3) if name.startswith("SQLITE_")]
+    names = [name for name in known if name in CODES or any(name.startswith(f"{code}_") for code in CODES)]
+    told = {name: _translate(raised(name)) for name in names}
+
+    assert len(names) > 90
+    assert OURS & {*names} == {name for name, error in told.items() if not isinstance(error, Refusal | Refused)}
+    full = {name for name, error in told.items() if isinstance(error, StoreFull)}
+    assert {"FULL", "IOERR_WRITE", "IOERR_SHMSIZE"} == full
+    assert {503, 400, 404} >= {error.status for error in told.values() if isinstance(error, Refusal)}
+
+
+def test_every_class_of_the_driver_that_is_not_about_our_statements_becomes_a_refusal() -> None:
+    kinds = [one for one in vars(sqlite3).values() if isinstance(one, type) and issubclass(one, sqlite3.Error) and one is not sqlite3.Error]
+    left = {kind for kind in kinds if not isinstance(_translate(kind("x")), Refusal | Refused)}
+
+    assert {sqlite3.ProgrammingError, sqlite3.NotSupportedError, sqlite3.InterfaceError, sqlite3.IntegrityError} == left
+    assert isinstance(_translate(sqlite3.ProgrammingError("Cannot operate on a closed database.")), StoreDown)
+
+
+def interrupted(store: SqliteStore, connection: sqlite3.Connection) -> None:
+    connection.set_progress_handler(lambda: 1, 1)
+
+
+def of_one_page(store: SqliteStore, connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA max_page_count=1")  # no fewer than there are
+
+
+def read_only(store: SqliteStore, connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+def short(store: SqliteStore, connection: sqlite3.Connection) -> None:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000)
+
+
+_BIG = {"key": "big", "value": json.dumps("x" * 3_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "answers"), [(interrupted, StoreDown), (of_one_page, StoreFull), (read_only, StoreDown), (short, Unstorable)]
+)
+async def test_a_real_fault_in_a_unit_is_a_refusal_and_leaves_the_writer_whole(
+    sqlite_store: SqliteStore, fault: Callable[[SqliteStore, sqlite3.Connection], None], answers: type[Exception]
+) -> None:
+    writer = sqlite_store._writer
+    with pytest.raises(answers):
+        async with sqlite_store.write() as tx:
+            fault(sqlite_store, writer)
+            await tx.many(prepare(insert(schema.settings)), [_BIG])
+    writer.set_progress_handler(None, 0)
+    writer.execute("PRAGMA query_only=OFF")
+    writer.execute("PRAGMA max_page_count=4294967294")
+    writer.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000_000)
+
+    async with sqlite_store.write() as tx:
+        await tx.many(prepare(insert(schema.settings)), [{"key": "small", "value": "{}"}])
+
+
+@pytest.mark.parametrize("place", ["read", "survey"])
+async def test_a_transaction_that_the_engine_ended_is_not_ended_again(sqlite_store: SqliteStore, place: str) -> None:
+    for _ in range(2):
+        with pytest.raises(StoreDown):
+            async with getattr(sqlite_store, place)():
+                (sqlite_store._reader if place == "read" else sqlite_store._surveyor).execute("ROLLBACK")
+                raise sqlite3.OperationalError("disk I/O error")
+        async with getattr(sqlite_store, place)() as tx:
+            assert await tx.one(COUNT) is not None

@@ -52,7 +52,13 @@ _FRAMES = struct.Struct("=16xI")
 _LONG = 1_000  # pages of 4 KiB
 
 
-def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Exception:
+_FAULTS = (sqlite3.Error, MemoryError)  # the driver raises the second for SQLITE_NOMEM
+_NOT_WRITABLE = "The database file cannot be opened for writing: see whose it and its folder are, and the server's log"
+
+
+def _translate(error: Exception, statement: Compiled | None = None) -> Exception:
+    if isinstance(error, MemoryError):
+        return StoreDown()
     text = str(error)
     if "UNIQUE constraint failed" in text:
         named = [part.partition(".") for part in text.partition(": ")[2].split(", ")]  # table.column, ...
@@ -68,6 +74,8 @@ def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Excep
         return StoreDown("The database file is damaged: stop the server and restore it from a backup")
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         return StoreDown("The disk of the database fails: see the server's log and the system's")
+    if code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreDown(_NOT_WRITABLE)
     if isinstance(error, sqlite3.DataError):  # longer than the engine takes
         return Unstorable()
     if (
@@ -79,10 +87,19 @@ def _translate(error: sqlite3.Error, statement: Compiled | None = None) -> Excep
     return error
 
 
+def _rolled_back(connection: sqlite3.Connection) -> None:
+    """End a transaction without a trace, if there is one: a failure of the disk may have ended it. Raises StoreDown."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except _FAULTS as error:
+        raise _translate(error) from error
+
+
 def _rest(cursor: sqlite3.Cursor) -> list[Row]:
     try:
         return cursor.fetchall()
-    except sqlite3.Error as error:
+    except _FAULTS as error:
         raise _translate(error) from error
 
 
@@ -106,7 +123,7 @@ class SqliteTx:
         values = [_encode(v).decode() if type(v) is list or type(v) is tuple else v for v in ready.values(params)]
         try:
             return self._connection.execute(ready.text, values)
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise _translate(error, ready) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise Unstorable from error
@@ -121,7 +138,7 @@ class SqliteTx:
         cursor = self._execute(statement, params)
         try:
             row: Row | None = cursor.fetchone()
-        except sqlite3.Error as error:  # a fetch looks for the next row, which can fail as the first one can
+        except _FAULTS as error:  # a fetch looks for the next row, which can fail as the first one can
             raise _translate(error) from error
         cursor.close()
         return row
@@ -141,7 +158,7 @@ class SqliteTx:
     def _execute_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
         try:
             self._connection.executemany(ready.text, [ready.values(row) for row in rows])
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise _translate(error, ready) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise Unstorable from error
@@ -259,7 +276,7 @@ class _Checkpoints:
             await loop.run_in_executor(self._thread, self._checkpoint)
             async with self._lock:
                 await loop.run_in_executor(self._thread, self._checkpoint)
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             _log.warning("the WAL could not be copied into the database; it is tried again when it has grown", exc_info=error)
         finally:
             self._task = None
@@ -319,7 +336,7 @@ class SqliteStore:
             self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
             self._checkpoints = _Checkpoints(self._connect(), self._lock)
             self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()
-        except (sqlite3.Error, OSError) as error:
+        except (*_FAULTS, OSError) as error:
             for name in ("_writer", "_reader", "_surveyor"):
                 if hasattr(self, name):
                     getattr(self, name).close()
@@ -331,9 +348,8 @@ class SqliteStore:
         try:
             self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n + ?", (more,))
             self._writer.execute("COMMIT")
-        except sqlite3.Error:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+        except _FAULTS:
+            _rolled_back(self._writer)
             raise
 
     @asynccontextmanager
@@ -342,7 +358,7 @@ class SqliteStore:
             self._notice_others()
             try:
                 self._reader.execute("BEGIN")
-            except sqlite3.Error as error:
+            except _FAULTS as error:
                 raise _translate(error) from error
             known, absent = self._known, self._epoch  # what this view loads is never stamped as newer than its beginning
 
@@ -351,17 +367,10 @@ class SqliteStore:
 
             try:
                 yield SqliteTx(self._reader, versions, writes=False)
-            except sqlite3.Error as error:  # also a row that could not be fetched
+            except _FAULTS as error:  # also a row that could not be fetched
                 raise _translate(error) from error
             finally:
-                self._end_view()
-
-    def _end_view(self) -> None:
-        try:
-            if self._reader.in_transaction:  # a failure of the disk may have ended it
-                self._reader.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise _translate(error) from error
+                _rolled_back(self._reader)
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[Tx]:
@@ -370,12 +379,14 @@ class SqliteStore:
                 raise StoreDown
             try:
                 self._surveyor.execute("BEGIN")
-            except sqlite3.Error as error:
+            except _FAULTS as error:
                 raise _translate(error) from error
             try:
                 yield _Survey(self._surveyor, _no_versions, writes=False)
+            except _FAULTS as error:
+                raise _translate(error) from error
             finally:
-                self._surveyor.execute("ROLLBACK")
+                _rolled_back(self._surveyor)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
@@ -383,7 +394,7 @@ class SqliteStore:
             self._durable.require_sound()
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
+            except _FAULTS as error:
                 raise _translate(error) from error
             self._notice_others()  # from here until the commit nobody else can write
             tx = SqliteTx(self._writer, self._versions_now, writes=True)
@@ -394,9 +405,8 @@ class SqliteStore:
                     await tx.run(RAISE, **raising(key))
                 self._writer.execute("COMMIT")
             except BaseException as error:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                told = _translate(error) if isinstance(error, sqlite3.Error) else error
+                _rolled_back(self._writer)
+                told = _translate(error) if isinstance(error, _FAULTS) else error
                 if isinstance(told, StoreFull):
                     self._full.found()
                 if told is not error:
@@ -456,7 +466,7 @@ class SqliteStore:
                     self._notice_others()
                 self._full.over()
                 await self._durable()
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise _translate(error) from error
 
     async def close(self) -> None:
