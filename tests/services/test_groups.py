@@ -158,3 +158,25 @@ async def test_a_project_identity_joins_no_group_and_no_other_project(any_api: A
     ]
 
     assert [400] * 4 == [reply.status_code for reply in replies]
+
+
+async def test_what_administers_the_instance_is_put_into_no_group_and_into_a_project_only_by_its_like(any_api: Api) -> None:
+    """A group or a role that denies would take from it what only an administrator of the instance may take."""
+    listed = (await any_api.ok("GET", f"/api/v1/identities?orgId={any_api.org_id}"))["identities"]
+    instance = listed[0]["identityId"]
+    _, org_admin = await any_api.bot("admin")
+    group = (await any_api.ok("POST", "/api/v1/groups", {"name": "ops"}))["id"]
+    project = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "P"}, token=org_admin))["project"]["id"]
+    into_group, into_project = (
+        f"/api/v1/groups/{group}/machine-identities/{instance}",
+        f"/api/v1/projects/{project}/memberships/identities/{instance}",
+    )
+
+    refused = [
+        (await any_api.post(path, {"role": "viewer"} if path == into_project else None, token=token)).status_code
+        for path, token in ((into_group, org_admin), (into_group, ""), (into_group, any_api.instance_token), (into_project, org_admin))
+    ]
+
+    assert [403] * 4 == refused
+    own = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "Q"}))["project"]["id"]
+    assert 200 == (await any_api.post(f"/api/v1/projects/{own}/memberships/identities/{instance}", {"role": "viewer"})).status_code

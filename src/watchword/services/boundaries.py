@@ -56,6 +56,16 @@ async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> No
         raise Forbidden("Only an instance administrator may change what another one holds")
 
 
+async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
+    """Raise Forbidden when an identity that administers the instance is made a member by somebody who does not.
+
+    Roles that deny would take from it what only an instance administrator may take.
+    """
+    identity = await identities.by_id(tx, identity_id)
+    if identity is not None and identity.is_instance_admin and not ctx.actor.is_instance_admin:
+        raise Forbidden("Only an instance administrator may make an identity that administers the instance a member")
+
+
 async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str) -> None:
     """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller does not hold there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):

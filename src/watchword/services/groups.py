@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.bounds import is_slug, slugify
-from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, PermissionDenied
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.people import Group, GroupMember, User
 from watchword.domain.model.projects import Project
@@ -180,6 +180,10 @@ async def add_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
             raise NotFound("There is no such identity in the organization")
         if identity.project_id is not None:
             raise BadRequest("The identity belongs to a project and cannot join a group of the organization")
+        if identity.is_instance_admin:
+            raise Forbidden(
+                "An identity that administers the instance belongs to no group: whoever changes the group would change what it may do"
+            )
         await _add(ctx, tx, scope, group, "identity", identity_id)
     return identity_id
 

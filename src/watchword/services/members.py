@@ -12,7 +12,7 @@ import msgspec
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.access import Membership, MembershipRole
 from watchword.services.access import ProjectScope
-from watchword.services.boundaries import require_over_holder, require_roles
+from watchword.services.boundaries import require_may_admit, require_over_holder, require_roles
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import Resolved, RoleEntry, RoleName, resolve
 from watchword.services.where import kind_of
@@ -69,6 +69,8 @@ async def resolved_within(
 
 async def join(ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry]) -> Membership:
     """Make an actor a member of the scope's organization or project in the open unit. The caller checks whose actor it is."""
+    if kind == IDENTITY:
+        await require_may_admit(ctx, tx, actor_id)
     membership = Membership(
         id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, actor_kind=kind.name, actor_id=actor_id, created_at=ctx.now,
         updated_at=ctx.now,
