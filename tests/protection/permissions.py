@@ -114,7 +114,7 @@ own("GET /api/v2/users/me/sessions")
 own("DELETE /api/v2/users/me/sessions")
 own("DELETE /api/v2/users/me/sessions/{session_id}")
 own("GET /api/v1/user/me/totp")
-own("POST /api/v1/user/me/totp/register")
+own("POST /api/v1/user/me/totp/register", body={"password": PASSWORD})
 own("POST /api/v1/user/me/totp/recovery-codes", body={"password": PASSWORD})
 
 # --- administration of the instance -------------------------------------------------------------------------------------------

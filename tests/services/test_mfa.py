@@ -29,7 +29,7 @@ class Authenticator:
 
 
 async def enrolled(api: Api) -> tuple[Authenticator, list[str]]:
-    made = await api.ok("POST", f"{TOTP_PATH}/register")
+    made = await api.ok("POST", f"{TOTP_PATH}/register", {"password": PASSWORD})
     authenticator = Authenticator(api, made["otpUrl"])
     await api.ok("POST", f"{TOTP_PATH}/verify", {"totp": authenticator.code()})
     return authenticator, made["recoveryCodes"]
@@ -109,7 +109,7 @@ async def test_setting_it_up_ends_the_other_sessions_and_not_this_one(any_api: A
 
 
 async def test_an_authenticator_that_was_never_confirmed_asks_nothing(api: Api) -> None:
-    await api.ok("POST", f"{TOTP_PATH}/register")
+    await api.ok("POST", f"{TOTP_PATH}/register", {"password": PASSWORD})
 
     person = (await api.ok("POST", LOGIN, RIGHT, token=None))["accessToken"]
     chosen = await api.ok("POST", "/api/v3/auth/select-organization", {"organizationId": api.org_id}, token=person)
@@ -145,7 +145,7 @@ async def test_an_organization_may_require_it(api: Api) -> None:
 
 
 async def test_the_secret_is_sealed_in_the_database(api: Api) -> None:
-    made = await api.ok("POST", f"{TOTP_PATH}/register")
+    made = await api.ok("POST", f"{TOTP_PATH}/register", {"password": PASSWORD})
     secret = base64.b32decode(parse_qs(urlsplit(made["otpUrl"]).query)["secret"][0])
     await api.ok("POST", f"{TOTP_PATH}/verify", {"totp": Authenticator(api, made["otpUrl"]).code()})
 
@@ -193,3 +193,19 @@ async def test_the_password_alone_makes_no_known_device_of_a_person_with_a_secon
 
     assert [] == before
     assert 1 == len([name for name in api.client.cookies if name.startswith("wwd-")])
+
+
+async def test_a_second_factor_is_set_up_only_with_the_password(any_api: Api) -> None:
+    bodies: list[dict[str, str] | None] = [None, {}, {"password": ""}, {"password": "wrong password"}, {"password": PASSWORD}]
+    replies = [await any_api.post(f"{TOTP_PATH}/register", body) for body in bodies]
+
+    assert [422, 422, 401, 401, 200] == [reply.status_code for reply in replies]
+    assert ["password"] == replies[1].json()["message"][0]["path"]
+    assert "otpauth" not in "".join(reply.text for reply in replies[:4])
+
+
+async def test_guesses_of_the_password_by_a_stolen_session_are_counted_where_a_second_factor_is_set_up(any_api: Api) -> None:
+    for _ in range(10):
+        await any_api.post(f"{TOTP_PATH}/register", {"password": "wrong password"})
+
+    assert 401 == (await any_api.post(f"{TOTP_PATH}/register", {"password": PASSWORD})).status_code

@@ -156,9 +156,9 @@ async def get_totp(ctx: Ctx) -> MfaCheck:
 
 
 @routes.post("/api/v1/user/me/totp/register", USER)
-async def register_totp(ctx: Ctx) -> TotpReply:
-    """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified."""
-    made = await mfa.register(ctx)
+async def register_totp(ctx: Ctx, body: mfa.Again) -> TotpReply:
+    """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified. Asks for the password."""
+    made = await mfa.register(ctx, body)
     return TotpReply(otp_url=made.url.reveal(), recovery_codes=[code.reveal() for code in made.recovery_codes])
 
 

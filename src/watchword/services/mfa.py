@@ -40,7 +40,7 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """The password again: who has a stolen session must not make a way in that outlives it."""
+    """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its owner out."""
 
     password: Secret
 
@@ -107,10 +107,13 @@ async def state(ctx: Ctx) -> State:
     )
 
 
-async def register(ctx: Ctx) -> Enrolment:
+async def register(ctx: Ctx, given: Again) -> Enrolment:
     """A new secret for the caller's authenticator; it counts only once a code of it was verified. Raises BadRequest when there is one."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, given.password)
     secret, codes = ctx.house.entropy(20), _new_codes(ctx)
     async with ctx.unit() as tx:
         person = await _person(ctx, tx)
