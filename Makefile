@@ -37,11 +37,15 @@ serve: $(READY) ## a server on this machine, left running, and the login to it; 
 
 .PHONY: test
 test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is handed on
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## the long races and models that `make test` runs a short form of, and properties with many more examples
+	$(PY) -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile soak $(ARGS)
 
 .PHONY: coverage
 coverage: $(READY) ## the same, and which lines and branches were never run; takes half as long again
-	$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
 
 .PHONY: check
 check: $(READY) ## lint, format, types, layers, freshness of generated pages

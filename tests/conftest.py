@@ -1,15 +1,25 @@
 """Fixtures for all tests."""
 
+import functools
+
 from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
+from tests import routes
+from watchword import app
+from watchword.http import auths
 from watchword.services import passwords
 
 # At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
+# Hundreds of tests have a server of their own; what is the same for all of them is made once.
+app.registry = functools.cache(app.registry)
+auths.method_routes = routes.once
+
 # How long an example takes says how busy the machine is, and nothing about the rule.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile("soak", settings.get_profile("house"), max_examples=2_000)
 settings.load_profile("house")
 
 pytest_plugins = ["tests.skips", "tests.postgres", "tests.databases", "tests.house"]

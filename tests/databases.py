@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
@@ -18,11 +18,13 @@ from tests.postgres import Server, with_database
 from watchword.store.migrate import upgrade
 from watchword.store.schema import metadata
 
+T = TypeVar("T")
 
-def elsewhere(work: Coroutine[Any, Any, Any]) -> None:
+
+def elsewhere(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, also where a loop is running already: a session's fixture cannot await."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()
+        return pool.submit(asyncio.run, work).result()
 
 
 async def administer(dsn: str, statement: str) -> None:
@@ -44,17 +46,33 @@ def migrated(postgres: Server) -> Iterator[str]:
     elsewhere(administer(postgres.dsn, f"drop database {name} with (force)"))
 
 
-async def emptied(dsn: str) -> str:
-    """The same address, when no row is left in any table and nobody else is connected."""
+async def emptied(dsn: str, then: str = "") -> str:
+    """The same address, when no row is left in any table but those that the statements `then` make, and nobody else is connected."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        await connection.execute("; ".join(f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables)))
+        emptying = "; ".join(f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables))
+        await connection.execute(f"{emptying}; {then}")
     finally:
         await connection.close()
     return dsn
+
+
+async def refilling(dsn: str) -> str:
+    """Statements that make all rows that there are now anew, for `emptied`."""
+    statements = []
+    connection = await asyncpg.connect(dsn)
+    try:
+        for table in metadata.sorted_tables:
+            rows = await connection.fetchval(f'SELECT jsonb_agg(one) FROM "{table.name}" one')
+            if rows is not None:
+                literal = await connection.fetchval("SELECT quote_literal($1::text)", rows)
+                statements.append(f'INSERT INTO "{table.name}" SELECT * FROM jsonb_populate_recordset(NULL::"{table.name}", {literal})')
+    finally:
+        await connection.close()
+    return "; ".join(statements)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ async def test_a_rule(api: Api) -> None:            # runs on SQLite; on Postgre
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.databases import emptied, placed
+from tests.databases import elsewhere, emptied, placed, refilling
 from watchword.app import Server, house, opened
 from watchword.domain.secret import Secret
 from watchword.methods.base import Outside
@@ -143,11 +144,56 @@ def postgres_settings(dsn: str, **fields: Any) -> Settings:
     return Settings(**{**given, **fields})
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What a bootstrapped database knows its administrator by."""
+
+    org_id: str
+    instance_token: str
+    person: str
+    token: str
+
+    @classmethod
+    def of(cls, api: Api) -> "Begun":
+        return cls(api.org_id, api.instance_token, api.person, api.token)
+
+    def hand_to(self, api: Api) -> Api:
+        """The same client, signed in."""
+        api.org_id, api.instance_token, api.person, api.token = self.org_id, self.instance_token, self.person, self.token
+        return api
+
+
+async def _begun(settings: Settings) -> Begun:
+    async with running(settings) as api:
+        return Begun.of(api)
+
+
+@pytest.fixture(scope="session")
+def begun_file(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> tuple[Path, Begun]:
+    """A SQLite file that was bootstrapped once for all tests, to be copied, and how to sign in."""
+    folder = placed(migrated_file, tmp_path_factory.mktemp("begun"))
+    known = elsewhere(_begun(sqlite_settings(folder)))
+    assert ["watchword.db"] == [path.name for path in folder.glob("watchword.db*")]
+    return folder / "watchword.db", known
+
+
+@pytest.fixture(scope="session")
+def begun_rows(migrated: str) -> tuple[str, Begun]:
+    """The statements that fill an empty PostgreSQL database with the rows of one that was bootstrapped, and how to sign in."""
+
+    async def begin() -> tuple[str, Begun]:
+        known = await _begun(postgres_settings(await emptied(migrated)))
+        return await refilling(migrated), known
+
+    return elsewhere(begin())
+
+
 @pytest.fixture
-async def api(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Api]:
+async def api(tmp_path: Path, begun_file: tuple[Path, Begun]) -> AsyncIterator[Api]:
     """A server on SQLite."""
-    async with running(sqlite_settings(placed(migrated_file, tmp_path))) as found:
-        yield found
+    file, known = begun_file
+    async with running(sqlite_settings(placed(file, tmp_path)), fresh=False) as found:
+        yield known.hand_to(found)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -159,8 +205,14 @@ async def any_settings(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         yield postgres_settings(await emptied(request.getfixturevalue("migrated")))
 
 
-@pytest.fixture
-async def any_api(any_settings: Settings) -> AsyncIterator[Api]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
     """A server on each engine in turn."""
-    async with running(any_settings) as found:
-        yield found
+    if request.param == "sqlite":
+        file, known = request.getfixturevalue("begun_file")
+        settings = sqlite_settings(placed(file, tmp_path))
+    else:
+        statements, known = request.getfixturevalue("begun_rows")
+        settings = postgres_settings(await emptied(request.getfixturevalue("migrated"), statements))
+    async with running(settings, fresh=False) as found:
+        yield known.hand_to(found)

@@ -171,7 +171,7 @@ def shared_server() -> Iterator[Server]:
         with _locked(_lock_path(f"{run}.start"), fcntl.LOCK_EX) as start:
             lock = stack.enter_context(_held(_lock_path(run)))
             text = Path(lock.name).read_text()
-            server = Server(**json.loads(text)) if text else start_server()
+            server = Server(**json.loads(text)) if text else start_server(fsync=False)  # nobody ends it before it is done with
             if not text:
                 _remember(lock, server)
                 _spawn_guard(lock.name, start.name)

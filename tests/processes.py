@@ -11,13 +11,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 
+from tests import forks
 from tests.house import ROOT_KEY, Api
 
 # The server closes a connection that is idle for five seconds; on a busy machine that happens just as it is used again.
@@ -51,15 +51,15 @@ class Server:
         }  # fmt: skip
         if dsn is not None:
             self._environment["WATCHWORD_DATABASE_URL"] = dsn
-        self.process: subprocess.Popen[bytes]
+        self.process: forks.Forked
         self.url = ""
         self._clients: list[httpx.AsyncClient] = []
 
     def start(self, *, port: int = 0) -> None:
         """Start, and wait until it answers."""
-        command = [sys.executable, "-c", _SKEWED, str(self.offset_file), "serve", "--port", str(port), "--output", "json"]
+        command = [str(self.offset_file), "serve", "--port", str(port), "--output", "json"]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self._environment)
+            self.process = forks.started(command, self._environment, stderr=log, code=_SKEWED)
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, self.log_file.read_text()[-4000:]

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import forks
+
 
 def watchword(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
-    command = [sys.executable, "-m", "watchword", *arguments]
-    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, timeout=120, check=False)
+    return forks.run(arguments, {**clean, **environment})
 
 
 class Running:
     """A server that answers at `url`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", said: dict[str, object], log: Path) -> None:
+    def __init__(self, process: "forks.Forked | subprocess.Popen[bytes]", said: dict[str, object], log: Path) -> None:
         self.process = process
         self.url = str(said["address"])
         self.said = said
@@ -39,11 +40,14 @@ def serving(folder: Path, *arguments: str, began: Callable[[int], None] | None =
     """A server that is told to end afterwards. `began` is called with its process id before it is up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
     log = folder / "server.log"
-    command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json", *arguments]
+    command = ["serve", "--port", "0", "--data-dir", str(folder), "--output", "json", *arguments]
+    variables = {**clean, "WATCHWORD_SETUP_CODE": "off", **environment}
+    process: forks.Forked | subprocess.Popen[bytes]
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, env={**clean, "WATCHWORD_SETUP_CODE": "off", **environment}
-        )
+        if "--workers" in arguments:
+            process = subprocess.Popen([sys.executable, "-m", "watchword", *command], stdout=subprocess.PIPE, stderr=errors, env=variables)
+        else:
+            process = forks.started(command, variables, stderr=errors)
     assert process.stdout
     if began is not None:
         began(process.pid)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.cli.serving import Running, serving, watchword
-from tests.cli.test_serve import BOOT, ROOT_KEY, pair, write
+from tests.cli.test_serve import BOOT, ROOT_KEY, boot, pair, write
 
 STATUS = b"GET /api/status HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -250,42 +250,46 @@ def test_a_certificate_is_read_anew_and_a_bad_one_is_not_taken(tmp_path: Path) -
     assert kept == first != second
 
 
-@pytest.mark.parametrize("way", ["plain", "close", "expects", "escape", "chunked", "old", "large"])
-def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(tmp_path: Path, way: str) -> None:
-    with serving(tmp_path, WATCHWORD_SETUP_CODE="off") as server:
-        made = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()
-        token, org = made["identity"]["credentials"]["token"], made["organization"]["id"]
-        headers = {"authorization": f"Bearer {token}"}
-        identity = httpx.post(
-            f"{server.url}/api/v1/identities", json={"name": "bot", "organizationId": org, "role": "admin"}, headers=headers
-        ).json()
-        id = identity["identity"]["id"]
-        base = f"{server.url}/api/v1/auth/token-auth/identities/{id}"
-        httpx.post(base, json={}, headers=headers)
-        other = httpx.post(f"{base}/tokens", json={}, headers=headers).json()["accessToken"]
-        body = b'{"name": "late", "organizationId": "%s"%s}' % (org.encode(), b" " * (200_000 if way == "large" else 0))
-        path = "/api/v1/identitie%73" if way == "escape" else "/api/v1/identities"
-        lines = {"close": ["Connection: close"], "expects": ["Expect: 100-continue"]}.get(way, [])
-        head = post(path, other, len(body), *lines)
-        if way == "chunked":
-            head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
-            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-        if way == "old":
-            head = head.replace(b"HTTP/1.1", b"HTTP/1.0")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, str, str]]:
+    """A server, its administrator's token and organization, for tests that leave nothing behind."""
+    with serving(tmp_path_factory.mktemp("served"), WATCHWORD_SETUP_CODE="off") as server:
+        yield server, *boot(server.url)
 
-        late = dialled(server, head)
-        if way == "expects":
-            assert b"100 Continue" in heard(late, b"\r\n\r\n")
-        half = 150_000 if way == "large" else 20
-        late.sendall(body[:half])
-        assert 200 == httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers={"authorization": f"Bearer {other}"}).status_code
-        revoked = httpx.post(f"{server.url}/api/v1/auth/token/revoke", json={"accessToken": other})
-        late.sendall(body[half:])
-        answer = heard(late, b"}")
-        names = [
-            one["identity"]["name"]
-            for one in httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers=headers).json()["identities"]
-        ]
+
+@pytest.mark.parametrize("way", ["plain", "close", "expects", "escape", "chunked", "old", "large"])
+def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(served: tuple[Running, str, str], way: str) -> None:
+    server, token, org = served
+    headers = {"authorization": f"Bearer {token}"}
+    identity = httpx.post(
+        f"{server.url}/api/v1/identities", json={"name": "bot", "organizationId": org, "role": "admin"}, headers=headers
+    ).json()
+    id = identity["identity"]["id"]
+    base = f"{server.url}/api/v1/auth/token-auth/identities/{id}"
+    httpx.post(base, json={}, headers=headers)
+    other = httpx.post(f"{base}/tokens", json={}, headers=headers).json()["accessToken"]
+    body = b'{"name": "late", "organizationId": "%s"%s}' % (org.encode(), b" " * (200_000 if way == "large" else 0))
+    path = "/api/v1/identitie%73" if way == "escape" else "/api/v1/identities"
+    lines = {"close": ["Connection: close"], "expects": ["Expect: 100-continue"]}.get(way, [])
+    head = post(path, other, len(body), *lines)
+    if way == "chunked":
+        head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    if way == "old":
+        head = head.replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    late = dialled(server, head)
+    if way == "expects":
+        assert b"100 Continue" in heard(late, b"\r\n\r\n")
+    half = 150_000 if way == "large" else 20
+    late.sendall(body[:half])
+    assert 200 == httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers={"authorization": f"Bearer {other}"}).status_code
+    revoked = httpx.post(f"{server.url}/api/v1/auth/token/revoke", json={"accessToken": other})
+    late.sendall(body[half:])
+    answer = heard(late, b"}")
+    names = [
+        one["identity"]["name"] for one in httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers=headers).json()["identities"]
+    ]
 
     assert 200 == revoked.status_code
     assert b"401" == answer[9:12], answer

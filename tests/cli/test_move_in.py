@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.cli.serving import watchword
 from tests.processes import serving
 from watchword.cli.move_in import Kept
 
@@ -17,12 +16,12 @@ async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_rep
         place = {"workspaceId": source["project"]["id"], "environment": "dev"}
         await api.ok("POST", "/api/v3/secrets/raw/KEY", {**place, "secretValue": "value"})
         org_id, token = await api.organization("There")
-        command = [sys.executable, "-m", "watchword", "move-in", "--from-url", server.url, "--from-token", api.token, "--from-org", api.org_id,
+        command = ["move-in", "--from-url", server.url, "--from-token", api.token, "--from-org", api.org_id,
                    "--url", server.url, "--token", token, "--org", org_id, "--resume", str(tmp_path / "done.json"), "--output", "json"]  # fmt: skip
 
         async def run(*more: str) -> dict[str, object]:
-            done = await asyncio.to_thread(subprocess.run, [*command, *more], capture_output=True, check=False, timeout=60)
-            assert done.returncode == 0, done.stderr.decode()
+            done = await asyncio.to_thread(watchword, *command, *more)
+            assert done.returncode == 0, done.stderr
             return json.loads(done.stdout)
 
         planned = await run("--dry-run")

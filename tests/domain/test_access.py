@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.domain.access import BUILT_IN, Grant, Rule, built_in, compile_rules, denial, expand, why
@@ -266,7 +266,6 @@ def naive(rules, action, subject, facts):
     return answer
 
 
-@settings(max_examples=400, deadline=None)
 @given(rule_lists, questions)
 def test_compiled_rules_answer_as_a_plain_reading_does(rules, question):
     ability = compile_rules(rules)

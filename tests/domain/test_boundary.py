@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.domain import boundary
@@ -160,7 +160,6 @@ rule_lists = st.lists(rules, max_size=4)
 facts = st.fixed_dictionaries({"environment": environments, "secretPath": paths})
 
 
-@settings(max_examples=300, deadline=None)
 @given(rule_lists)
 def test_grants_lie_within_themselves(given_rules):
     grants = [rule for rule in given_rules if not rule.inverted]
@@ -168,7 +167,6 @@ def test_grants_lie_within_themselves(given_rules):
     assert missing(grants, grants) == ()
 
 
-@settings(max_examples=400, deadline=None)
 @given(rule_lists, rule_lists, subjects, st.sampled_from(["read", "edit", "readValue", "describeSecret"]), facts)
 def test_what_lies_within_is_never_allowed_more(parent, target, subject, action, asked):
     if missing(parent, target) == () and compile_rules(target).allows(action, subject, asked):
@@ -177,7 +175,6 @@ def test_what_lies_within_is_never_allowed_more(parent, target, subject, action,
         assert all(compile_rules(parent).allows(one, subject, asked) for one in wanted)
 
 
-@settings(max_examples=300, deadline=None)
 @given(rule_lists, rule_lists, rule_lists)
 def test_lying_within_passes_on(outer, middle, inner):
     middle = [rule for rule in middle if not rule.inverted]
@@ -185,7 +182,6 @@ def test_lying_within_passes_on(outer, middle, inner):
         assert missing(outer, inner) == ()
 
 
-@settings(max_examples=200, deadline=None)
 @given(rule_lists, rule_lists, rules)
 def test_a_denial_in_the_target_makes_nothing_pass(parent, target, extra):
     denial = Rule(extra.subject, extra.actions, extra.conditions, inverted=True)
