@@ -10,6 +10,7 @@ import urllib.parse
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from watchword.domain import forwarded
@@ -54,6 +55,7 @@ class Edge:
         self._logs = house.settings.log_requests
         self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies if text != UNIX)
         self._trusts_socket = UNIX in house.settings.trusted_proxies
+        self._is_behind = bool(self._proxies) or self._trusts_socket
         self._trusts = lru_cache(1024)(self._is_proxy)
         self._forwarded = house.settings.forwarded_header
         self._forwarded_name = self._forwarded.encode()
@@ -63,6 +65,7 @@ class Edge:
         self._most = house.settings.max_body
         self._small = min(bodies.SMALL, self._most)
         self._origin = house.settings.site_url.rstrip("/").encode()
+        self._is_at_https = self._origin.startswith(b"https:")
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,14 +93,15 @@ class Edge:
             self._note(scope, request_id, answer.status, time.perf_counter() - began)
 
     def _prepare(self, scope: Scope) -> None:
-        size = 0
-        for name, value in scope["headers"]:
-            size += len(name) + len(value)
-        if size > MAX_HEADERS:
-            raise TooLarge("The headers are too large")
         pairs = scope["headers"]
-        headers = scope["state"]["headers"] = heads.by_name(pairs, (self._certificate_header,))
-        if headers.get(b"host") not in self._hosts or len(headers) != len(pairs):
+        if sum(map(len, chain.from_iterable(pairs))) > MAX_HEADERS:
+            raise TooLarge("The headers are too large")
+        headers: Mapping[bytes, bytes] = dict(pairs)
+        is_unique = len(headers) == len(pairs)
+        if not is_unique:
+            headers = heads.by_name(pairs, (self._certificate_header,))
+        scope["state"]["headers"] = headers
+        if not is_unique or headers.get(b"host") not in self._hosts:
             heads.require_host(pairs, headers, scope["http_version"])
             if len(self._hosts) < _HOSTS:
                 self._hosts.add(headers.get(b"host", b""))
@@ -127,17 +131,23 @@ class Edge:
     def context(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Ctx:
         """The Ctx of a request, nobody signed in yet. What it knows of the time and of changes begins here."""
         address, trusted = self._client(scope, headers)
+        agent, cookies = headers.get(b"user-agent"), headers.get(b"cookie")
+        is_tls = self._is_at_https or scope.get("scheme") == "https"
         return Ctx(
-            self.house, request_id=scope["state"]["request_id"], address=address, user_agent=headers.get(b"user-agent", b"")[:MAX_USER_AGENT].decode("latin-1"),
-            certificate=self._certificate(scope, headers, trusted=trusted), cookies=headers.get(b"cookie", b"").decode("latin-1"),
-            is_secure=self._is_secure(scope, headers, trusted=trusted),
-        )  # fmt: skip
+            self.house,
+            request_id=scope["state"]["request_id"],
+            address=address,
+            user_agent=agent[:MAX_USER_AGENT].decode("latin-1") if agent else "",
+            certificate=self._certificate(scope, headers, trusted=trusted) if trusted or scope.get("extensions") else None,
+            cookies=cookies.decode("latin-1") if cookies else "",
+            is_secure=is_tls or (trusted and self._said_secure(headers)),
+        )
 
     def _client(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
         """The caller's address, None where nobody knows it, and whether the peer is a trusted proxy."""
         client = scope.get("client")
         peer = client[0] if client else None
-        if not (self._proxies or self._trusts_socket) or not self._trusts(peer):
+        if not self._is_behind or not self._trusts(peer):
             return peer, False
         said = headers.get(self._forwarded_name, b"").decode("latin-1")
         if not said.strip():
@@ -152,12 +162,8 @@ class Edge:
         address = forwarded.address_of(peer)
         return address is not None and forwarded.trusts(address, self._proxies)
 
-    def _is_secure(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> bool:
-        """Whether the caller speaks TLS: with us, with a proxy that we trust, or with whatever stands at the site's address."""
-        if scope.get("scheme") == "https" or self._origin.startswith(b"https:"):
-            return True
-        if not trusted:
-            return False
+    def _said_secure(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a proxy that we trust says that the caller speaks TLS with it. Otherwise the caller does with us, or with the site."""
         if self._forwarded_name == b"forwarded":
             return b"proto=https" in headers.get(b"forwarded", b"").lower().replace(b'"', b"")
         return b"https" in headers.get(b"x-forwarded-proto", b"").lower().replace(b",", b" ").split()
@@ -210,11 +216,7 @@ class Edge:
         state = scope["state"]
         state["route"] = route.path
         headers: Mapping[bytes, bytes] = state["headers"]
-        given: dict[str, Any] = {}
-        for name in route.names:
-            given[name] = text = params[name]
-            if "\x00" in text:
-                raise Invalid.of(name, bodies.NO_NUL)
+        given = _named(route, params) if route.names else {}
         data, body = b"", None
         if route.body is not None:
             message = await receive()
@@ -256,7 +258,13 @@ class Edge:
                 body.close()
         if alike is not None:
             self._hints.learn(alike, ctx)
-        return await _answered(route, headers, reply)
+        status, extra = 200, [_JSON, _NO_STORE]
+        if isinstance(reply, Reply):
+            status, extra, reply = reply.status, _said(reply), reply.body
+        data = reply if isinstance(reply, bytes) else bodies.encode(reply)
+        about = route, headers, status, data, extra
+        # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
+        return _answered(*about) if len(data) < _ELSEWHERE else await asyncio.to_thread(_answered, *about)
 
     async def _read(self, route: Route, scope: Scope, receive: bodies.Receive, message: bodies.Message) -> bodies.Body:
         """A body that is not small, or not here yet, of which `message` is the beginning."""
@@ -297,23 +305,33 @@ def etag(body: bytes) -> bytes:
     return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
-async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """What a handler gave as status, body and headers."""
-    extra, status = [_JSON, _NO_STORE], 200
-    if isinstance(reply, Reply):
-        status = reply.status
-        extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
-        extra += [(b"set-cookie", text.encode("latin-1")) for text in reply.cookies]
-        extra += [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
-        reply = reply.body
-    body = reply if isinstance(reply, bytes) else bodies.encode(reply)
-    is_large = len(body) >= _ZIPPED_FROM and route.is_compressed
+def _named(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
+    """What the path holds, by name. Raises Invalid for a zero character."""
+    given: dict[str, Any] = {}
+    for name in route.names:
+        given[name] = text = params[name]
+        if "\x00" in text:
+            raise Invalid.of(name, bodies.NO_NUL)
+    return given
+
+
+def _said(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """The headers of a reply that has some of its own, and those of every answer that it does not replace."""
+    extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
+    extra += [(b"set-cookie", text.encode("latin-1")) for text in reply.cookies]
+    return extra + [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
+
+
+def _answered(
+    route: Route, headers: Mapping[bytes, bytes], status: int, body: bytes, extra: list[tuple[bytes, bytes]]
+) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """An answer with its tag, compressed where that may be; or that the client has it already."""
+    is_large = route.is_compressed and len(body) >= _ZIPPED_FROM
     is_zipped = is_large and heads.takes_gzip(headers)
     if is_large:
         extra.append((b"vary", b"Accept-Encoding"))
     if route.method == "GET" and status == 200:
-        # Hashing lets other threads run, so that the event loop goes on meanwhile.
-        tag = etag(body) if len(body) < _ELSEWHERE else await asyncio.to_thread(etag, body)
+        tag = etag(body)
         if is_zipped:
             tag = tag[:-1] + b'-gzip"'  # other bytes, another tag (RFC 9110 section 8.8.3.3)
         condition = headers.get(b"if-none-match")
@@ -322,8 +340,7 @@ async def _answered(route: Route, headers: Mapping[bytes, bytes], reply: Any) ->
         extra.append((b"etag", tag))
     if is_zipped:
         extra.append((b"content-encoding", b"gzip"))
-        # It lets other threads run, so that the event loop goes on meanwhile.
-        body = _zipped(body) if len(body) < _ELSEWHERE else await asyncio.to_thread(_zipped, body)
+        body = _zipped(body)
     return status, body, extra
 
 
