@@ -259,3 +259,32 @@ def test_bootstrapping_on_the_machine_asks_for_no_code_and_a_running_server_sees
         late = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json={**BOOT, "setupCode": server.said["setupCode"]}, timeout=60)
 
     assert (0, 400) == (made.returncode, late.status_code)
+
+
+async def test_a_scrape_answers_for_all_workers_and_for_those_that_ended(tmp_path: Path, postgres_dsn: str) -> None:
+    route = 'watchword_requests_total{method="GET",route="/api/status",status="200"} '
+
+    async def scraped(url: str) -> dict[str, float]:
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            text = (await client.get("/metrics")).text
+        return {line.rpartition(" ")[0] + " ": float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+
+    with serving(
+        tmp_path, "--workers", "2", "--metrics", "loopback", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
+    ) as server:
+        for _ in range(30):  # each on a connection of its own, so that the kernel spreads them
+            async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+                assert (await client.get("/api/status")).status_code == 200
+        before = await asyncio.to_thread(children, server.process.pid)
+        first = await scraped(server.url)
+        for pid in before:  # both, so that whichever answered has ended
+            os.kill(pid, signal.SIGKILL)
+            assert await asyncio.to_thread(until, lambda gone=pid: gone not in children(server.process.pid))
+        replaced = await asyncio.to_thread(until, lambda: len(set(children(server.process.pid)) - set(before)) == 2)
+        await asyncio.to_thread(until, lambda: httpx.get(f"{server.url}/readyz", timeout=10).status_code == 200)
+        last = await scraped(server.url)
+
+    assert replaced
+    assert first[route] == last[route] == 30
+    assert first["watchword_processes "] == 2
+    assert last["watchword_processes "] in {1, 2}  # the second may still start

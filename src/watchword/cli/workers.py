@@ -9,6 +9,7 @@
 uvicorn's own supervisor loads the application inside its server, and ours has parts to open before and close after.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from typing import Any
 from watchword.app import start_logs
 from watchword.cli import listening
 from watchword.cli.output import MISUSED, NO_DATABASE, WRONG_KEY
+from watchword.http import metrics
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.settings import Settings, SettingsError
@@ -90,6 +92,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Keep the children running until told to stop; the exit code."""
+        with metrics.shared_directory() if self._settings.metrics != "off" else contextlib.nullcontext():
+            return self._run()
+
+    def _run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
@@ -137,6 +143,7 @@ class Supervisor:
             if worker.is_young:
                 time.sleep(1)
             worker.news.close()
+            metrics.forget_process(worker.process.pid)
             self._workers[place] = Worker(self._settings, self._listeners, self._again)
         return None
 

@@ -1,14 +1,16 @@
 """Prometheus metrics at /metrics, where the settings allow it; a layer around the edge that is not there otherwise.
 
-A label is a route's template, a method or a status, never a path or anything a caller sent. Several server processes
-count each for itself: `process` tells them apart.
+A label is a route's template, a method or a status, never a path or anything a caller sent. Where one command runs several
+processes, they count into files of one directory (`shared_directory`), so that a scrape answers for all of them, whichever it meets.
 """
 
-import bisect
+import asyncio
 import ipaddress
 import os
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from watchword import __version__
@@ -20,20 +22,70 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/metrics"
-EDGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
 _UNROUTED = "(none)"
+_REFRESH = 1.0  # seconds from a request to the gauges that show what it left waiting
+
+
+@contextmanager
+def shared_directory() -> Iterator[None]:
+    """A directory for what the processes of one command count, in their environment; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="watchword-metrics-") as folder:
+        os.environ[_DIRECTORY] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_DIRECTORY]
+
+
+def forget_process(pid: int) -> None:
+    """Take the gauges of a process that ended out of what the others tell; its counters stay."""
+    if _DIRECTORY in os.environ:
+        from prometheus_client import multiprocess  # noqa: PLC0415 - only where metrics are on
+
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Measured:
     """An application that counts and times its requests, and tells at `/metrics`."""
 
     def __init__(self, house: House, inner: App) -> None:
+        # Imported here: where metrics are off, nobody waits for it, and it looks at the environment once.
+        from prometheus_client import (  # noqa: PLC0415
+            CollectorRegistry,
+            Counter,
+            Gauge,
+            Histogram,
+            disable_created_metrics,
+        )
+
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series, of which several processes tell nothing
+
         self._house = house
         self._inner = inner
         self._local_only = house.settings.metrics == "loopback"
-        self._count: dict[tuple[str, str, int], int] = {}
-        self._times: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+        self._registry = CollectorRegistry()
+        self._requests = Counter("watchword_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry)
+        self._seconds = Histogram("watchword_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS, registry=self._registry)
+        self._backlog = Gauge(
+            "watchword_journal_backlog", "Entries that wait for the journal.", registry=self._registry, multiprocess_mode="livesum"
+        )
+        self._writing = Gauge(
+            "watchword_journal_writing",
+            "Whether the last batch of the journal could be written, in every process.",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        self._entries = Gauge("watchword_cache_entries", "Entries in the caches.", registry=self._registry, multiprocess_mode="livesum")
+        self._processes = Gauge("watchword_processes", "Processes that serve.", registry=self._registry, multiprocess_mode="livesum")
+        info = Gauge(
+            "watchword_info", "The version that runs.", ("version", "engine"), registry=self._registry, multiprocess_mode="livemax"
+        )
+        info.labels(__version__, house.store.name).set(1)
+        self._processes.set(1)
+        self._is_due = False
+        self._refresh()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,54 +108,46 @@ class Measured:
         try:
             await self._inner(scope, receive, seen)
         finally:
-            state = scope.get("state") or {}
-            self._note(state.get("route") or _UNROUTED, scope["method"], status, time.perf_counter() - began)
+            route = (scope.get("state") or {}).get("route") or _UNROUTED
+            method = scope["method"] if route != _UNROUTED else ""
+            self._requests.labels(route, method, str(status)).inc()
+            self._seconds.labels(route).observe(time.perf_counter() - began)
+            if not self._is_due:
+                self._is_due = True
+                asyncio.get_running_loop().call_later(_REFRESH, self._refresh)
 
-    def _note(self, route: str, method: str, status: int, took: float) -> None:
-        key = (route, method if route != _UNROUTED else "", status)
-        self._count[key] = self._count.get(key, 0) + 1
-        times = self._times.get(route)
-        if times is None:
-            times = self._times[route] = [0] * (len(EDGES) + 1)
-        times[bisect.bisect_left(EDGES, took)] += 1
-        self._sums[route] = self._sums.get(route, 0.0) + took
+    def _refresh(self) -> None:
+        """Set the gauges. Others read them from the files of this process, so they are not computed when asked for."""
+        journal, writes = self._house.journal, self._house.writes
+        waiting = journal.backlog + writes.backlog
+        self._backlog.set(waiting)
+        self._writing.set(int(journal.is_writing and writes.is_writing))
+        self._entries.set(len(self._house.cache))
+        self._is_due = False
+        if waiting:  # look again, or an idle process would tell of them for ever
+            self._is_due = True
+            asyncio.get_running_loop().call_later(_REFRESH, self._refresh)
 
     async def _tell(self, scope: Scope, send: Send) -> None:
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415 - as above
+
         allowed = not self._local_only or _is_local(scope)
-        status, body = (200, self.text().encode()) if allowed else (403, b"metrics are for this machine only\n")
-        kind = b"text/plain; version=0.0.4; charset=utf-8"
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        status, body = (200, self.text()) if allowed else (403, b"metrics are for this machine only\n")
+        headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"cache-control", b"no-store")]})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def text(self) -> str:
-        """Everything counted, in Prometheus' text format."""
-        process = f'process="{os.getpid()}"'
-        lines = ["# HELP watchword_requests_total Requests answered.", "# TYPE watchword_requests_total counter"]
-        for (route, method, status), count in sorted(self._count.items()):
-            lines.append(f'watchword_requests_total{{route="{route}",method="{method}",status="{status}",{process}}} {count}')
-        lines += ["# HELP watchword_request_seconds Time to answer.", "# TYPE watchword_request_seconds histogram"]
-        for route, times in sorted(self._times.items()):
-            total = 0
-            for edge, count in zip((*EDGES, "+Inf"), times, strict=True):
-                total += count
-                lines.append(f'watchword_request_seconds_bucket{{route="{route}",le="{edge}",{process}}} {total}')
-            lines.append(f'watchword_request_seconds_sum{{route="{route}",{process}}} {self._sums[route]:.6f}')
-            lines.append(f'watchword_request_seconds_count{{route="{route}",{process}}} {total}')
-        for name, meaning, value in self._gauges():
-            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", f"{name}{{{process}}} {value}"]
-        lines += ["# HELP watchword_info The version that runs.", "# TYPE watchword_info gauge"]
-        lines.append(f'watchword_info{{version="{__version__}",engine="{self._house.store.name}",{process}}} 1')
-        return "\n".join(lines) + "\n"
+    def text(self) -> bytes:
+        """Everything counted by the processes of this command, in Prometheus' text format."""
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - as above
+        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
-    def _gauges(self) -> tuple[tuple[str, str, int], ...]:
-        journal, writes = self._house.journal, self._house.writes
-        is_writing = journal.is_writing and writes.is_writing
-        return (
-            ("watchword_journal_backlog", "Entries that wait for the journal.", journal.backlog + writes.backlog),
-            ("watchword_journal_writing", "Whether the last batch of the journal could be written.", int(is_writing)),
-            ("watchword_cache_entries", "Entries in the cache.", len(self._house.cache)),
-        )
+        if _DIRECTORY not in os.environ:
+            self._refresh()
+            return generate_latest(self._registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
 
 
 def _is_local(scope: Scope) -> bool:
