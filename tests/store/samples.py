@@ -22,8 +22,9 @@ SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.a
 
 def modules() -> list[ModuleType]:
     """The modules of queries."""
-    names = [found.name for found in pkgutil.iter_modules(watchword.store.__path__) if not found.ispkg and found.name not in ENGINE]
-    return [importlib.import_module(f"watchword.store.{name}") for name in names]
+    found = pkgutil.walk_packages(watchword.store.__path__, "watchword.store.")
+    names = [module.name for module in found if not module.ispkg and ".migrations." not in module.name]
+    return [importlib.import_module(name) for name in names if name.rpartition(".")[2] not in ENGINE]
 
 
 def mappers() -> dict[str, Mapper[Any]]:
