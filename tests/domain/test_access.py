@@ -1,7 +1,8 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from watchword.domain import access
 from watchword.domain.access import BUILT_IN, Grant, Rule, built_in, compile_rules, denial, expand, why
 from watchword.domain.globs import glob_matches
 
@@ -266,8 +267,15 @@ def naive(rules, action, subject, facts):
     return answer
 
 
+@pytest.fixture(params=[access.INDEXED, 1], ids=["one by one", "indexed"])
+def indexed(request, monkeypatch):
+    """Few rules are asked one by one, and many through an index: here both do the same."""
+    monkeypatch.setattr(access, "INDEXED", request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rule_lists, questions)
-def test_compiled_rules_answer_as_a_plain_reading_does(rules, question):
+def test_compiled_rules_answer_as_a_plain_reading_does(indexed, rules, question):
     ability = compile_rules(rules)
 
     assert ability.allows(*question) == naive(rules, *question)
@@ -281,8 +289,9 @@ def test_a_denial_more_never_widens(rules, extra, at, question):
     assert compile_rules(narrower).allows(*question) <= compile_rules(rules).allows(*question)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rule_lists, questions)
-def test_the_order_in_which_facts_become_known_changes_no_answer(rules, question):
+def test_the_order_in_which_facts_become_known_changes_no_answer(indexed, rules, question):
     ability = compile_rules(rules)
     action, subject, facts = question
     for known in ([], ["environment"], ["secretPath"], ["environment", "secretPath"]):
@@ -294,7 +303,46 @@ def test_the_order_in_which_facts_become_known_changes_no_answer(rules, question
         assert left.answer in (None, left.allows(late))
 
 
-def test_what_known_facts_decide_is_decided():
+names = st.sampled_from(["A", "AB", "B"])
+tags = st.sampled_from(["x", "y"])
+texts = names | st.fixed_dictionaries(
+    {}, optional={"$eq": names, "$ne": names, "$in": st.lists(names, min_size=1), "$glob": st.sampled_from(["A*", "*", "!A", "?", "!(A)"])}
+)
+wide = st.fixed_dictionaries(
+    {},
+    optional={
+        "environment": texts, "secretPath": paths | st.fixed_dictionaries({"$glob": globs}), "secretName": texts,
+        "secretTags": st.fixed_dictionaries({}, optional={"$in": st.lists(tags, min_size=1), "$all": st.lists(tags, min_size=1)}),
+        "metadata": st.fixed_dictionaries({"$elemMatch": st.fixed_dictionaries({}, optional={"key": names, "value": texts})}),
+    },
+)  # fmt: skip
+wide_rules = st.lists(st.builds(Rule, st.just("secrets"), st.just(("edit",)), wide.map(lambda c: c or None), st.booleans()), max_size=8)
+everything = st.fixed_dictionaries(
+    {"environment": names, "secretPath": paths, "secretName": names},
+    optional={
+        "secretTags": st.lists(tags), "metadata": st.lists(st.fixed_dictionaries({"key": names, "value": names})) | st.none(),
+    },
+)  # fmt: skip
+
+
+@given(wide_rules, everything, st.sets(st.sampled_from(["environment", "secretPath", "secretName", "secretTags", "metadata"])))
+def test_an_index_answers_as_rules_asked_one_by_one_do(rules, facts, known):
+    one_by_one = compile_rules(rules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(access, "INDEXED", 1)
+        indexed = compile_rules(rules)
+    early = {field: value for field, value in facts.items() if field in known}
+    late = {field: value for field, value in facts.items() if field not in known}
+
+    for _ in range(2):  # made, and kept
+        assert one_by_one.allows("edit", "secrets", facts) == indexed.allows("edit", "secrets", facts)
+        assert one_by_one.allows("edit", "secrets", early) == indexed.allows("edit", "secrets", early)
+        assert one_by_one.could("edit", "secrets", early) == indexed.could("edit", "secrets", early)
+        one, other = one_by_one.narrowed("edit", "secrets", early), indexed.narrowed("edit", "secrets", early)
+        assert (one.answer, one.allows(late)) == (other.answer, other.allows(late))
+
+
+def test_what_known_facts_decide_is_decided(indexed):
     ability = compile_rules([
         Rule("secrets", ("read",), {"environment": {"$eq": "dev"}}),
         Rule("secrets", ("read",), {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/hidden/**"}}, inverted=True),

@@ -244,3 +244,16 @@ def test_what_is_not_compared_in_the_most_steps_counts_as_missing(monkeypatch):
     parent = child = patterns(50, lambda i: f"/a{i}/**")
 
     assert missing(parent, child)
+
+
+def test_long_lists_of_values_count_as_the_work_that_they_are():
+    def rules(start):
+        return [Rule("secrets", ("read",), {"secretName": {"$in": [f"N{start + i}_{k}" for k in range(200)]}}) for i in range(50)]
+
+    comparison = boundary.Comparison(rules(0), rules(25))
+    pieces = 1
+    while not comparison.go_on(boundary.AT_ONCE):
+        pieces += 1
+
+    assert 50 == len(comparison.gaps)  # 25 for each of the two actions that the old one stands for
+    assert pieces >= 2 * 50 * 200 // boundary.AT_ONCE

@@ -1,7 +1,7 @@
 import pytest
 
 from watchword.domain.errors import Invalid
-from watchword.domain.rules import MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
+from watchword.domain.rules import MAX_DENIALS, MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
 from watchword.domain.subjects import BUILT_IN, SUBJECTS, Rule, built_in
 
 
@@ -147,3 +147,13 @@ def test_a_role_has_at_most_some_patterns_and_characters_in_its_conditions():
     with pytest.raises(Invalid, match="characters in all conditions"):
         new_rules("project", lists)
     assert len(parse_rules("project", named(900, "A{}*"))) == 900  # what is stored already is read
+
+
+def test_patterns_with_a_negated_group_are_few():
+    def rules(count):
+        return [{"subject": "secrets", "action": "read", "conditions": {"secretName": {"$glob": f"!(A{i})*"}}} for i in range(count)]
+
+    assert MAX_DENIALS == len(new_rules("project", rules(MAX_DENIALS)))
+    with pytest.raises(Invalid) as refused:
+        new_rules("project", rules(MAX_DENIALS + 1))
+    assert [("permissions",), MAX_DENIALS] == [refused.value.issues[0].path, refused.value.issues[0].maximum]

@@ -146,3 +146,18 @@ async def test_work_that_was_cancelled_takes_no_turn() -> None:
         await turns.Turns().pause()
 
     assert lost.cancelled()
+
+
+async def test_a_list_under_rules_that_must_be_asked_one_by_one_is_judged_beside_the_loop(api: Api) -> None:
+    vault = await Vault.new(api)
+    await filled(vault, 60)
+    matches = [{"$elemMatch": {"key": "team", "value": {"$glob": f"a*{i}"}}} for i in range(20)]
+    token = await vault.bot(
+        *[rule("read", environment="dev", metadata=one) for one in matches],
+        rule("read", environment="dev", secretName={"$glob": "!(SECRET_1*)"}),
+    )
+    await vault.put("OWN", "mine", secretMetadata=[{"key": "team", "value": "abc7"}])
+
+    found = await vault.values(token=token)
+
+    assert sorted(["OWN", *[f"SECRET_{i}" for i in range(60) if not str(i).startswith("1")]]) == sorted(found)

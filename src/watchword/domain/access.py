@@ -11,6 +11,7 @@ import msgspec
 
 from watchword.domain.conditions import Test, compile_operand, is_open, rendered
 from watchword.domain.errors import PermissionDenied
+from watchword.domain.ruleindex import Left, RuleIndex
 from watchword.domain.rules import pack, parse_rules, to_object, to_objects
 from watchword.domain.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, Scope, Subject, built_in
 
@@ -26,6 +27,8 @@ FALLBACK: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     for subject in ("secret-folders", "secret-imports")
 }
 FALLBACK_SUBJECT: Final = "secrets"
+INDEXED: Final = 12  # rules on one question from which on an index is worth its making
+SLOW: Final = 8  # tests that an index does not make quicker, from which on asking is long work
 _FALLBACK_FACTS: Final = ("environment", "secretPath")
 
 
@@ -52,10 +55,11 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 class _Compiled:
     """A rule ready to be asked."""
 
-    __slots__ = ("grants", "index", "is_dead", "tests")
+    __slots__ = ("conditions", "grants", "index", "is_dead", "tests")
 
     def __init__(self, rule: Rule, index: int) -> None:
         self.index = index
+        self.conditions: Mapping[str, Any] = rule.conditions or {}
         self.grants = not rule.inverted
         self.tests: tuple[tuple[str, Test], ...] = tuple((f, compile_operand(f, o)) for f, o in (rule.conditions or {}).items())
         # A grant to "{{identity.metadata.team}}" gives nothing to an identity without a team, whatever the operator.
@@ -77,21 +81,36 @@ _Entry: TypeAlias = bool | tuple[_Compiled, ...]
 class Narrowed:
     """A question of which some facts are known, to be asked about the others many times. `answer` is set where they do not matter."""
 
-    __slots__ = ("_rules", "answer")
+    __slots__ = ("_index", "_left", "_rules", "answer")
 
-    def __init__(self, answer: bool | None, rules: Sequence[tuple[Sequence[tuple[str, Test]], bool]] = ()) -> None:
+    def __init__(
+        self,
+        answer: bool | None,
+        rules: Sequence[tuple[Sequence[tuple[str, Test]], bool]] = (),
+        index: RuleIndex | None = None,
+        left: Left | None = None,
+    ) -> None:
         self.answer = answer
         self._rules = rules
+        self._index = index
+        self._left = left
 
     @property
     def between(self) -> int:
-        """How often it may be asked in one piece: with few rules that takes next to nothing, with very many a millisecond each time."""
-        return max(1, 512 // (len(self._rules) + 1))
+        """How often it may be asked in one piece: with few rules that takes next to nothing, with very many a tenth of a millisecond."""
+        return 512 // (len(self._rules) + 1) if self._index is None else 1
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether many of the rules must be asked one by one, each time anew: too long for one piece."""
+        return self._index is not None and self._index.slow > SLOW
 
     def allows(self, facts: Mapping[str, Any]) -> bool:
         """Whether the action is allowed on the subject with these facts beside the known ones."""
         if self.answer is not None:
             return self.answer
+        if self._index is not None:
+            return self._index.decided(facts, self._left)
         for tests, grants in self._rules:
             for field, test in tests:
                 value = facts.get(field)
@@ -105,7 +124,7 @@ class Narrowed:
 class Ability:
     """What a caller may do; made by `compile_rules`."""
 
-    __slots__ = ("_by_question", "_subjects", "_table", "rules", "sources")
+    __slots__ = ("_by_question", "_indices", "_subjects", "_table", "rules", "sources")
 
     def __init__(self, grants: Sequence[Grant]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rule for grant in grants for rule in grant.rules)
@@ -117,6 +136,12 @@ class Ability:
             for action in expand(rule):
                 self._by_question.setdefault((action, rule.subject), []).append(compiled)
         self._table: dict[tuple[str, str], _Entry] = {question: _entry(rules) for question, rules in self._by_question.items()}
+        self._indices = _indices(self._table)
+
+    def prepare(self) -> None:
+        """Make now what the first questions would need: with hundreds of patterns that takes long."""
+        for index in self._indices.values():
+            index.prepare()
 
     def allows(self, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> bool:
         """Whether the action is allowed on the subject with these facts; without facts, on some such subject at all."""
@@ -125,6 +150,8 @@ class Ability:
             return entry
         if entry is None:
             return subject in FALLBACK and self._falls_back(action, subject, facts)
+        if self._indices and facts is not None and (index := self._indices.get((action, subject))) is not None:
+            return index.decided(facts)
         for rule in entry:
             if rule.fits(facts):
                 return rule.grants
@@ -139,6 +166,8 @@ class Ability:
         entry = self._table.get((action, subject), False)
         if isinstance(entry, bool):
             return entry
+        if self._indices and (index := self._indices.get((action, subject))) is not None:
+            return index.possible(facts)
         for rule in entry:
             if all(test(facts[field]) for field, test in rule.tests if field in facts):
                 if rule.grants:
@@ -157,6 +186,9 @@ class Ability:
         entry = self._table.get((action, subject), False)
         if isinstance(entry, bool):
             return Narrowed(entry)
+        if self._indices and (index := self._indices.get((action, subject))) is not None:
+            what = index.narrowed(known)
+            return Narrowed(what.answer, index=index, left=what)
         left: list[tuple[Sequence[tuple[str, Test]], bool]] = []
         for rule in entry:
             if all(known[field] is not None and test(known[field]) for field, test in rule.tests if field in known):
@@ -202,6 +234,17 @@ def _entry(rules: Sequence[_Compiled]) -> _Entry:
     if not deciding[0].tests:
         return deciding[0].grants
     return tuple(deciding)
+
+
+def _indices(table: Mapping[tuple[str, str], _Entry]) -> dict[tuple[str, str], RuleIndex]:
+    """The indices of entries with many rules; the same one for questions that the same rules answer."""
+    made: dict[tuple[int, ...], RuleIndex] = {}
+    found: dict[tuple[str, str], RuleIndex] = {}
+    for question, rules in table.items():
+        if not isinstance(rules, bool) and len(rules) >= INDEXED:
+            key = tuple(map(id, rules))
+            found[question] = made[key] = made.get(key) or RuleIndex(rules)
+    return found
 
 
 def fallback_facts(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

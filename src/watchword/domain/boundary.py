@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access import FALLBACK, FALLBACK_SUBJECT, Ability, expand
-from watchword.domain.conditions import excludes, implies
+from watchword.domain.conditions import Ready, excludes, implies, ready
 from watchword.domain.errors import BoundaryExceeded
 from watchword.domain.globs import Effort
 from watchword.domain.rules import to_object
@@ -49,6 +49,7 @@ class Comparison:
         self._named = {rule.subject for rule in _rules(parent)}
         self._todo = [(rule, action) for rule in _with_implied(_rules(target)) for action in _actions(rule)][::-1]
         self._pairs: dict[tuple[str, int, int], bool] = {}  # rules ask the same of each other for every action they share
+        self._ready: dict[int, dict[str, Ready]] = {}  # conditions, taken apart once
         self._steps = self._until = 0
         self.gaps: dict[str, Missing] = {}
 
@@ -80,16 +81,24 @@ class Comparison:
         granted = any(not p.inverted and self._asked(_takes_in, p, rule) for p in parents)
         return granted and all(self._asked(_apart, rule, p) for p in parents if p.inverted)
 
-    def _asked(self, question: Callable[[Mapping[str, Any], Mapping[str, Any]], bool], one: Rule, other: Rule) -> bool:
+    def _asked(self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], one: Rule, other: Rule) -> bool:
         key = (question.__name__, id(one.conditions), id(other.conditions))
         answer = self._pairs.get(key)
         if answer is None:
             if self._steps >= self._until:
                 raise _Pause
             before = Effort.steps
-            answer = self._pairs[key] = question(one.conditions or {}, other.conditions or {})
+            answer = self._pairs[key] = question(self._taken_apart(one), self._taken_apart(other))
             self._steps += _A_PAIR + Effort.steps - before
         return answer
+
+    def _taken_apart(self, rule: Rule) -> Mapping[str, Ready]:
+        known = self._ready.get(id(rule.conditions))
+        if known is None:
+            known = {field: ready(field, operand) for field, operand in (rule.conditions or {}).items()}
+            self._ready[id(rule.conditions)] = known
+            self._steps += sum(one.size for one in known.values())
+        return known
 
 
 def missing(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
@@ -200,9 +209,9 @@ def _is_about_places(rule: Rule) -> bool:
     return set(rule.conditions or ()) <= {"environment", "secretPath"}
 
 
-def _takes_in(parent: Mapping[str, Any], child: Mapping[str, Any]) -> bool:
+def _takes_in(parent: Mapping[str, Ready], child: Mapping[str, Ready]) -> bool:
     return all(field in child and implies(field, child[field], operand) for field, operand in parent.items())
 
 
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _apart(one: Mapping[str, Ready], other: Mapping[str, Ready]) -> bool:
     return any(field in other and excludes(field, operand, other[field]) for field, operand in one.items())

@@ -5,11 +5,11 @@ only, so a value can neither add a rule nor end a text; in a pattern the value s
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from watchword.domain.bounds import claim_text, dig
-from watchword.domain.globs import escape_glob, glob_matches, glob_test, glob_within, globs_disjoint
+from watchword.domain.globs import Effort, escape_glob, glob_matches, glob_test, glob_within, globs_disjoint
 from watchword.domain.rules import TEMPLATE
 from watchword.domain.subjects import LIST_FIELDS, PATH_FIELD, Rule
 
@@ -125,25 +125,40 @@ def _texts(value: Any) -> Iterator[str]:
 # --- logic ------------------------------------------------------------------------------------------------------------------
 
 
-def implies(field: str, child: Any, parent: Any) -> bool:
+class Ready(NamedTuple):
+    """The operand of a field, ready to be compared with others many times."""
+
+    operators: dict[str, Any]
+    open: frozenset[str]  # the operators in whose operand an expression is left
+    size: int  # how many values it names
+    test: Test
+
+
+def ready(field: str, operand: Any) -> Ready:
+    """The operand, taken apart."""
+    operators = operators_of(field, operand)
+    left_open = frozenset(op for op, one in operators.items() if is_open(tuple(one) if isinstance(one, frozenset) else one))
+    size = sum(len(one) if isinstance(one, frozenset) else 1 for one in operators.values())
+    return Ready(operators, left_open, size, compile_operand(field, operand))
+
+
+def implies(field: str, child: Ready, parent: Ready) -> bool:
     """Whether every value that passes `child` is proven to pass `parent`: each operator of the parent follows from one of the child."""
-    mine, theirs = operators_of(field, child), operators_of(field, parent)
+    if parent.open:
+        return False
+    Effort.steps += (child.size + parent.size) // 16
     return all(
-        any(_implies(field, op, operand, wanted, limit) for op, operand in mine.items() if not is_open_set(operand))
-        for wanted, limit in theirs.items()
-        if not is_open_set(limit)
-    ) and not any(is_open_set(limit) for limit in theirs.values())
-
-
-def is_open_set(operand: Any) -> bool:
-    """`is_open` for operands that became sets."""
-    return is_open(tuple(operand) if isinstance(operand, frozenset) else operand)
+        any(_implies(field, op, operand, wanted, limit) for op, operand in child.operators.items() if op not in child.open)
+        for wanted, limit in parent.operators.items()
+    )
 
 
 def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool:
     many = field in LIST_FIELDS
     if op == "$elemMatch" or wanted == "$elemMatch":
-        return op == wanted and all(inner in operand and implies(inner, operand[inner], limit[inner]) for inner in limit)
+        return op == wanted and all(
+            inner in operand and implies(inner, ready(inner, operand[inner]), ready(inner, limit[inner])) for inner in limit
+        )
     values = frozenset({operand}) if op == "$eq" else operand if op == "$in" else None
     match wanted:
         case "$eq":
@@ -158,23 +173,39 @@ def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool
         case "$all":
             return (op == "$all" and limit <= operand) or (values is not None and len(values) == 1 and limit == values)
         case "$glob" if values is not None:
-            return all(glob_matches(limit, value) for value in values)
+            return _all_match(limit, values)
         case "$glob":
             return op == "$glob" and glob_within(operand, limit)
     return False
 
 
-def excludes(field: str, one: Any, other: Any) -> bool:
+def _all_match(pattern: str, values: Collection[str]) -> bool:
+    matches = glob_test(pattern)
+    for value in values:
+        Effort.steps += 1
+        if not matches(value):
+            return False
+    return True
+
+
+def excludes(field: str, one: Ready, other: Ready) -> bool:
     """Whether no value is proven to pass both; never for fields that hold several values."""
-    if field in LIST_FIELDS or is_open(one) or is_open(other):
+    if field in LIST_FIELDS or one.open or other.open:
         return False
-    left, right = operators_of(field, one), operators_of(field, other)
+    left, right = one.operators, other.operators
     for mine, theirs in ((left, other), (right, one)):
-        test = compile_operand(field, theirs)
         for op in ("$eq", "$in"):
-            if op in mine and not any(test(value) for value in ([mine[op]] if op == "$eq" else mine[op])):
+            if op in mine and not _any_passes(theirs.test, [mine[op]] if op == "$eq" else mine[op]):
                 return True
     return "$glob" in left and "$glob" in right and globs_disjoint(left["$glob"], right["$glob"])
+
+
+def _any_passes(test: Test, values: Collection[str]) -> bool:
+    for value in values:
+        Effort.steps += 1
+        if test(value):
+            return True
+    return False
 
 
 def rendered(rule: Rule, context: Mapping[str, Any] | None) -> Rule:

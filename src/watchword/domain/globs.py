@@ -155,13 +155,13 @@ class _BitMachine(_Machine):
     """
 
     def __init__(self, machine: _Machine) -> None:
-        self.negated, self.graph, self.end = machine.negated, machine.graph, machine.end
+        self.negated, self.graph, self.first, self.end = machine.negated, machine.graph, machine.first, machine.end
         self._kinds: dict[Chars, list[tuple[int, int]]] = {}  # (from, to) of the steps that take these characters
         for node, steps in enumerate(self.graph.steps):
             for chars, to in steps:
                 self._kinds.setdefault(chars, []).append((node, to))
-        self._single = {chars.ranges[0][0]: moves for chars, moves in self._kinds.items() if _is_single(chars)}
-        self._others = [(chars, moves) for chars, moves in self._kinds.items() if not _is_single(chars)]
+        self._single = {chars.ranges[0][0]: moves for chars, moves in self._kinds.items() if is_single(chars)}
+        self._others = [(chars, moves) for chars, moves in self._kinds.items() if not is_single(chars)]
         self._moves: dict[str, tuple[int, int, list[tuple[int, int]]]] = {}
         self._reached: dict[int, tuple[int, dict[int, int]]] = {}  # by the guards that hold: who jumps, and where to in the end
         self.known = {}
@@ -233,7 +233,8 @@ class _BitMachine(_Machine):
         return found
 
 
-def _is_single(chars: Chars) -> bool:
+def is_single(chars: Chars) -> bool:
+    """Whether these are one character."""
     return not chars.negated and not chars.never and len(chars.ranges) == 1 and chars.ranges[0][0] == chars.ranges[0][1]
 
 
@@ -252,6 +253,12 @@ def _machine(pattern: str, separators: str) -> _Machine | str | None:
     if not any(machine.graph.denials):
         return _BitMachine(machine)
     return machine if len(pattern) <= MAX_DENIAL else f"a pattern with `!( )` has at most {MAX_DENIAL} characters"
+
+
+def linear_machine(pattern: str) -> _Machine | None:
+    """The machine of a pattern without `!( )`; None for one with it, for a plain text and for a faulty pattern."""
+    machine = _machine(pattern, PATH)
+    return machine if isinstance(machine, _BitMachine) else None
 
 
 def glob_fault(pattern: str) -> str | None:

@@ -12,6 +12,7 @@ MAX_RULES: Final = 1_000
 MAX_OPERANDS: Final = 500
 MAX_OPERAND: Final = 512
 MAX_PATTERNS: Final = 300  # `$glob` conditions of one role or privilege: each is held against each secret of a list
+MAX_DENIALS: Final = 20  # those of them with `!( )`, which cost up to a hundred times as much
 MAX_CONDITIONS: Final = 256 * 1024  # characters of all conditions of one role or privilege
 
 TEMPLATE: Final = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
@@ -39,15 +40,19 @@ def new_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple[R
     Real roles have less than two hundred rules and a handful of patterns.
     """
     rules = parse_rules(scope, raw, path)
-    patterns = size = 0
+    patterns = denials = size = 0
     for rule in rules:
         for operator, operand in _operands(rule.conditions or {}):
             patterns += operator == "$glob"
+            denials += operator == "$glob" and "!(" in operand
             size += len(operand)
     issues = []
     if patterns > MAX_PATTERNS:
         message = f"At most {MAX_PATTERNS} patterns ($glob) in all conditions together, not {patterns}"
         issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_PATTERNS))
+    if denials > MAX_DENIALS:
+        message = f"At most {MAX_DENIALS} patterns with a negated group, !( ), in all conditions together, not {denials}"
+        issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_DENIALS))
     if size > MAX_CONDITIONS:
         message = f"At most {MAX_CONDITIONS} characters in all conditions together, not {size}"
         issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_CONDITIONS))

@@ -18,7 +18,7 @@ from watchword.domain.model.access import Privilege
 from watchword.domain.model.people import Organization
 from watchword.domain.model.projects import Project
 from watchword.services.context import Ctx, Scope
-from watchword.services.turns import beside
+from watchword.services.turns import beside, weight
 from watchword.store import access, identities, people, projects, versions
 from watchword.store.access import HeldRole
 from watchword.store.engine import Tx
@@ -91,16 +91,18 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
 
 
 def rule_count(held: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
-    """How many rules of custom roles and privileges these are."""
+    """How much there is to read and compile in custom roles and privileges: rules, and conditions, which take as long."""
     custom = [one.custom.permissions for one in held if one.custom is not None]
-    return sum(len(rules) for rules in [*custom, *[one.permissions for one in privileges]])
+    return sum(map(weight, [*custom, *[one.permissions for one in privileges]]))
 
 
 def _compiled(
     scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, context: Mapping[str, Any]
 ) -> tuple[tuple[Grant, ...], int, Ability]:
     grants, until = active_grants(scope, held, privileges, now)
-    return grants, until, compile_rules(grants, context)
+    ability = compile_rules(grants, context)
+    ability.prepare()
+    return grants, until, ability
 
 
 async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from watchword.services.boundaries import require_over_holder, require_privilege
 from watchword.services.context import Ctx, Scope
 from watchword.services.members import IDENTITY
 from watchword.services.roles_held import Temporary, temporary
-from watchword.services.turns import beside
+from watchword.services.turns import beside, weight
 from watchword.services.where import Where, enter
 from watchword.store import access
 from watchword.store.engine import AlreadyThere, Tx
@@ -85,7 +85,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Given:
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
     slug = _slug(given.slug) if given.slug else ctx.house.entropy(32).hex()[: given.random_length]
-    rules, window = await beside(len(given.permissions), new_rules, "project", given.permissions), given.window.checked()
+    rules, window = await beside(weight(given.permissions), new_rules, "project", given.permissions), given.window.checked()
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, given.identity_id)
         await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
@@ -127,7 +127,7 @@ async def update_by_id(ctx: Ctx, privilege_id: str, given: Update) -> Given:
 
 
 async def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
-    rules = None if given.permissions is None else await beside(len(given.permissions), new_rules, "project", given.permissions)
+    rules = None if given.permissions is None else await beside(weight(given.permissions), new_rules, "project", given.permissions)
     changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
     if given.slug is not None:
         changes["slug"] = _slug(given.slug)

@@ -16,7 +16,7 @@ from watchword.domain.rules import new_rules
 from watchword.services.access import ProjectScope, enter_org, enter_project, organization, require_actor
 from watchword.services.boundaries import require_within
 from watchword.services.context import Ctx, Scope
-from watchword.services.turns import beside
+from watchword.services.turns import beside, weight
 from watchword.services.where import Where, enter, kind_of
 from watchword.store import access, people
 from watchword.store.engine import AlreadyThere, StillNeeded, Tx
@@ -60,7 +60,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Role:
     scope = await enter(ctx, where)
     ctx.require(scope, "create", "role")
     slug = checked_slug(scope, given.slug)
-    rules = await beside(len(given.permissions), new_rules, kind_of(scope), given.permissions)
+    rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
     role = Role(
         id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, slug=slug, name=given.name, description=given.description,
         permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now,
@@ -86,7 +86,7 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
         changes["description"] = given.description
     rules = None
     if given.permissions is not None:
-        rules = await beside(len(given.permissions), new_rules, kind_of(scope), given.permissions)
+        rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
     if rules is not None:
         changes["permissions"] = tuple(to_objects(rules))
     async with ctx.unit() as tx:

@@ -12,7 +12,7 @@ from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.model.access import MembershipRole
 from watchword.services.context import Ctx
 from watchword.services.times import read_time
-from watchword.services.turns import beside
+from watchword.services.turns import beside, weight
 from watchword.store import access
 from watchword.store.engine import Tx
 
@@ -100,4 +100,4 @@ async def find_role(tx: Tx, scope: Scope, slug: str, *, org_id: str, project_id:
     custom = await (access.project_role(tx, project_id, slug) if project_id else access.org_role(tx, org_id, slug))
     if custom is None:
         raise NotFound(f"There is no role {slug!r} here")
-    return "custom", custom.id, await beside(len(custom.permissions), parse_rules, scope, custom.permissions)
+    return "custom", custom.id, await beside(weight(custom.permissions), parse_rules, scope, custom.permissions)

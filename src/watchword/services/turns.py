@@ -6,16 +6,30 @@ requests would still take a hundred slices between two answers to others. So of 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 SLICE = 0.004  # seconds
+_CHARACTERS = 64  # of a rule, which take as long to read as its frame does
 MANY = 50  # rules, or other things that take about a tenth of a millisecond each, from which on a thread is worth its start
+
+
+def weight(rules: Sequence[Any]) -> int:
+    """How many things these rules, as they are stored or sent, are for `beside`: each, and what its conditions are long."""
+    return len(rules) + sum(map(_length, rules)) // _CHARACTERS
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_length, value.values()))
+    return sum(map(_length, value)) + len(value) if isinstance(value, Sequence) else 0
 
 
 async def beside(count: int, work: Callable[P, T], /, *args: P.args, **more: P.kwargs) -> T:

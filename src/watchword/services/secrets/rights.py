@@ -20,13 +20,14 @@ def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str,
 class Rights:
     """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
 
-    __slots__ = ("_left", "action", "all", "between", "none")
+    __slots__ = ("_left", "action", "all", "between", "is_slow", "none")
 
     def __init__(self, scope: Scope, action: str, environment: str, path: str) -> None:
         self.action = action
         self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
         self.none = self._left.answer is False  # no secret there passes, whatever it is called
         self.between = self._left.between  # secrets that may be looked at in one piece
+        self.is_slow = self._left.is_slow  # whether even one secret may take too long for that
         self.all = self._left.answer is True  # every one does
 
     def __call__(self, held: Held) -> bool:
