@@ -1,5 +1,6 @@
 """What only the embedded engine does: notice other writers of the file without asking the database."""
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -7,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
 from tests.databases import placed
 from watchword.domain.errors import Refusal
@@ -260,3 +261,80 @@ async def test_a_transaction_that_the_engine_ended_is_not_ended_again(sqlite_sto
                 raise sqlite3.OperationalError("disk I/O error")
         async with getattr(sqlite_store, place)() as tx:
             assert await tx.one(COUNT) is not None
+
+
+ROWS = [{"key": f"row {i}", "value": "x" * 1000} for i in range(2_000)]
+ENDLESS = text(
+    "INSERT INTO settings (key, value) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT 'many ' || n, 'x' FROM c"
+)
+
+
+async def test_a_large_unit_lets_others_go_first_and_nobody_sees_a_part_of_it(sqlite_store: SqliteStore) -> None:
+    seen: list[int] = []
+    turns = 0
+
+    async def write() -> None:
+        async with sqlite_store.write() as tx:
+            await tx.count_many(PUT, ROWS)
+
+    async def look() -> None:
+        async with sqlite_store.read() as tx:
+            row = await tx.one(COUNT)
+        assert row is not None
+        seen.append(row[0])
+
+    writing = asyncio.create_task(write())
+    looking = [asyncio.create_task(look()) for _ in range(3)]
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+        looking.append(asyncio.create_task(look())) if turns % 20 == 0 else None
+    await asyncio.gather(writing, *looking)
+
+    assert turns > len(ROWS) // 100
+    assert {0, len(ROWS)} >= set(seen)
+    assert len(ROWS) in seen
+
+
+async def test_a_long_statement_that_is_cancelled_ends_and_leaves_nothing(sqlite_store: SqliteStore) -> None:
+    started = asyncio.Event()
+
+    async def write() -> None:
+        async with sqlite_store.write() as tx:
+            await tx.count_many(PUT, ROWS[:10])
+            started.set()
+            await tx.run_long(prepare(ENDLESS))
+
+    writing = asyncio.create_task(write())
+    await started.wait()
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    async with sqlite_store.write() as tx:
+        row = await tx.one(COUNT)
+        await tx.count_many(PUT, ROWS[:1])
+    assert row is not None and 0 == row[0]
+
+
+async def test_a_large_unit_that_is_cancelled_while_it_commits_is_whole(sqlite_store: SqliteStore) -> None:
+    written = asyncio.Event()
+
+    async def write() -> None:
+        async with sqlite_store.write() as tx:
+            await tx.count_many(PUT, ROWS)
+            tx.changed(*FAMILY)
+            written.set()
+
+    before = await sqlite_store.versions(FAMILY)
+    writing = asyncio.create_task(write())
+    await written.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    async with sqlite_store.read() as tx:
+        row = await tx.one(COUNT)
+    assert row is not None and len(ROWS) == row[0]
+    assert before != await sqlite_store.versions(FAMILY)

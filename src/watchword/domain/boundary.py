@@ -23,6 +23,7 @@ _MAX_NAMED = 5
 _A_PAIR = 10  # steps: two conditions held against each other, beside what their patterns take
 AT_ONCE = 5_000  # steps in one piece: about a hundredth of a second
 MOST_STEPS = 1_000_000  # of one comparison
+_MANY = 400  # rules, from which on it is first looked whether the outcome is known
 _KEPT = 256
 
 
@@ -39,36 +40,54 @@ class _Pause(Exception):
 
 
 class Comparison:
-    """What of a target lies outside a parent, found in pieces: comparing two large roles takes longer than others may be held up.
+    """What of targets lies outside a parent, found in pieces: comparing large roles takes longer than others may be held up.
 
     Expressions must be filled in before, each side's with its own context; one left open stands for any value.
     """
 
-    def __init__(self, parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> None:
-        self._mine = _by_question(_rules(parent))
-        self._named = {rule.subject for rule in _rules(parent)}
-        self._todo = [(rule, action) for rule in _with_implied(_rules(target)) for action in _actions(rule)][::-1]
+    def __init__(self, parent: Ability | Sequence[Rule], *targets: Ability | Sequence[Rule]) -> None:
+        self._parent = _rules(parent)
+        self._mine = _by_question(self._parent)
+        self._named = {rule.subject for rule in self._parent}
+        self._targets = [_rules(target) for target in targets][::-1]
+        self._todo: list[tuple[Rule, str]] = []
         self._pairs: dict[tuple[str, int, int], bool] = {}  # rules ask the same of each other for every action they share
         self._ready: dict[int, dict[str, Ready]] = {}  # conditions, taken apart once
-        self._steps = self._until = 0
+        self._steps = self._until = self._most = 0
         self.gaps: dict[str, Missing] = {}
+        self.size = len(self._parent) + sum(map(len, self._targets))
+        self._sides = (self._parent, *map(_rules, targets))
+
+    def key(self) -> bytes:
+        """What is compared, in short."""
+        told = [[to_object(rule) for rule in rules] for rules in self._sides]
+        return hashlib.sha256(msgspec.json.encode(told)).digest()
 
     def go_on(self, steps: int) -> bool:
-        """Take about that many steps; whether the end was reached. Beyond MOST_STEPS in all, what is left counts as missing."""
+        """Take about that many steps; whether the end was reached. Beyond MOST_STEPS, what is left of a target counts as missing."""
         self._until = self._steps + steps
         try:
-            while self._todo:
+            while self._todo or self._targets:
                 if self._steps >= self._until:
                     return False
+                if not self._todo:
+                    self._begin(self._targets.pop())
+                    continue
                 self._steps += 2
                 rule, action = self._todo[-1]
-                if self._steps >= MOST_STEPS or not self._covered(rule, action):
+                if self._steps >= self._most or not self._covered(rule, action):
                     gap = Missing(action, rule.subject, rule.conditions)
                     self.gaps.setdefault(repr(gap), gap)
                 self._todo.pop()
         except _Pause:
             return False
         return True
+
+    def _begin(self, target: Sequence[Rule]) -> None:
+        """Turn to the next target: each is compared for itself."""
+        self._steps += 1 + 2 * len(target)
+        self._most = self._steps + MOST_STEPS
+        self._todo = [(rule, action) for rule in _with_implied(target) for action in _actions(rule)][::-1]
 
     def _covered(self, rule: Rule, action: str) -> bool:
         if rule.subject in FALLBACK and rule.subject not in self._named:
@@ -131,16 +150,16 @@ def finished(unfinished: Unfinished) -> None:
         _FINISHED.popitem(last=False)
 
 
-def _found(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
-    """As `missing`; raises Unfinished when that would take long and is not known from before."""
-    comparison = Comparison(parent, target)
-    if comparison.go_on(AT_ONCE):
-        return tuple(comparison.gaps.values())
-    key = hashlib.sha256(msgspec.json.encode([[to_object(rule) for rule in _rules(one)] for one in (parent, target)])).digest()
-    known = _FINISHED.get(key)
-    if known is None:
-        raise Unfinished(key, comparison)
-    return known
+def _found(comparison: Comparison) -> Sequence[Missing]:
+    """Its outcome; raises Unfinished when that would take long and is not known from before."""
+    key = comparison.key() if comparison.size > _MANY and _FINISHED else None
+    if key is None or key not in _FINISHED:
+        if comparison.go_on(AT_ONCE):
+            return tuple(comparison.gaps.values())
+        key = key or comparison.key()
+        if key not in _FINISHED:
+            raise Unfinished(key, comparison)
+    return _FINISHED[key]
 
 
 def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability | Sequence[Rule]]) -> None:
@@ -148,10 +167,10 @@ def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability |
 
     Raises Unfinished for rules that take long to compare.
     """
-    gaps = {repr(gap): gap for target in targets for gap in _found(parent, target)}
+    gaps = _found(Comparison(parent, *targets))
     if gaps:
-        details = [_wire(gap) for gap in gaps.values()]
-        names = list(dict.fromkeys(f"{gap.action} on {gap.subject}" for gap in gaps.values()))
+        details = [_wire(gap) for gap in gaps]
+        names = list(dict.fromkeys(f"{gap.action} on {gap.subject}" for gap in gaps))
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         message = f"This needs permissions that you do not have yourself: {', '.join(names[:_MAX_NAMED])}{more}"
         raise BoundaryExceeded(message, details={"missingPermissions": details})

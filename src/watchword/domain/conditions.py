@@ -131,7 +131,6 @@ class Ready(NamedTuple):
     operators: dict[str, Any]
     open: frozenset[str]  # the operators in whose operand an expression is left
     size: int  # how many values it names
-    test: Test
 
 
 def ready(field: str, operand: Any) -> Ready:
@@ -139,7 +138,7 @@ def ready(field: str, operand: Any) -> Ready:
     operators = operators_of(field, operand)
     left_open = frozenset(op for op, one in operators.items() if is_open(tuple(one) if isinstance(one, frozenset) else one))
     size = sum(len(one) if isinstance(one, frozenset) else 1 for one in operators.values())
-    return Ready(operators, left_open, size, compile_operand(field, operand))
+    return Ready(operators, left_open, size)
 
 
 def implies(field: str, child: Ready, parent: Ready) -> bool:
@@ -193,11 +192,16 @@ def excludes(field: str, one: Ready, other: Ready) -> bool:
     if field in LIST_FIELDS or one.open or other.open:
         return False
     left, right = one.operators, other.operators
-    for mine, theirs in ((left, other), (right, one)):
+    for mine, theirs in ((left, right), (right, left)):
         for op in ("$eq", "$in"):
-            if op in mine and not _any_passes(theirs.test, [mine[op]] if op == "$eq" else mine[op]):
+            if op in mine and not _any_passes(_passes(theirs), [mine[op]] if op == "$eq" else mine[op]):
                 return True
     return "$glob" in left and "$glob" in right and globs_disjoint(left["$glob"], right["$glob"])
+
+
+def _passes(operators: Mapping[str, Any]) -> Test:
+    tests = [_test(operator, value) for operator, value in operators.items()]
+    return lambda value: all(test(value) for test in tests)
 
 
 def _any_passes(test: Test, values: Collection[str]) -> bool:

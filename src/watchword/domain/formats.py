@@ -214,7 +214,9 @@ _HEADS: Final = {"name": "key", "secretkey": "key", "secretvalue": "value", "sec
 def _write_csv(items: Sequence[Item]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([_HEAD, *[tuple(map(_as_text, (item.key, item.value, item.comment))) for item in items]])
+    writer.writerow(_HEAD)
+    for item in items:  # one by one: a thread that writes many at once gives way to nobody
+        writer.writerow(tuple(map(_as_text, (item.key, item.value, item.comment))))
     return out.getvalue()
 
 

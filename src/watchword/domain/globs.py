@@ -9,6 +9,7 @@ table look-up per character when warm and at most (text x pattern) steps when co
 answer the two set questions exactly, instead of by comparing texts.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -22,6 +23,7 @@ MAX_STATES: Final = 512  # deterministic states kept per pattern
 MAX_WORK: Final = 10_000  # steps of one set question before the answer is "not proven": some hundredths of a second
 
 _SPECIAL: Final = frozenset("*?[]{}()!+@|\\")
+_FIRST_SPECIAL: Final = re.compile("[" + re.escape("".join(sorted(_SPECIAL))) + "]")
 
 
 class Effort:
@@ -270,7 +272,8 @@ def glob_fault(pattern: str) -> str | None:
 @lru_cache(maxsize=4_096)
 def literal_prefix(pattern: str) -> str:
     """What every text that matches begins with; a slash at its end is left out, for `/a/**` matches `/a`."""
-    end = next((i for i, char in enumerate(pattern) if char in _SPECIAL), len(pattern))
+    special = _FIRST_SPECIAL.search(pattern)
+    end = len(pattern) if special is None else special.start()
     # A quantifier may make the character before it optional in some dialects; here none does. `./` at the beginning means nothing.
     return pattern[:end].removeprefix("./").rstrip("/")
 

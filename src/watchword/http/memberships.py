@@ -9,7 +9,7 @@ from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.identities import Identity
 from watchword.domain.model.projects import Project
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out
+from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out, in_pieces
 from watchword.services import org_members, project_members
 from watchword.services.context import Ctx
 from watchword.services.identities import Found, Query
@@ -221,7 +221,8 @@ async def list_identity_members(ctx: Ctx, project_id: str, query: Paged) -> Memb
     """List the identities of a project, a page at a time."""
     wanted = Query(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
     page, project = await project_members.find(ctx, project_id, wanted)
-    return MembersReply(identity_memberships=[_member(one, project) for one in page.items], total_count=page.total)
+    members = await in_pieces(page.items, lambda one: _member(one, project))
+    return MembersReply(identity_memberships=members, total_count=page.total)
 
 
 @routes.get(_NEW, USER, IDENTITY)

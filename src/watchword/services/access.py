@@ -18,7 +18,7 @@ from watchword.domain.model.access import Privilege
 from watchword.domain.model.people import Organization
 from watchword.domain.model.projects import Project
 from watchword.services.context import Ctx, Scope
-from watchword.services.turns import beside, weight
+from watchword.services.turns import Turns, beside, weight
 from watchword.store import access, identities, people, projects, versions
 from watchword.store.access import HeldRole
 from watchword.store.engine import Tx
@@ -36,17 +36,26 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-def role_rules(scope: Level, held: HeldRole) -> tuple[str, tuple[Rule, ...]]:
+Known = dict[str, tuple[Rule, ...]]  # the rules of custom roles that were read already, by id
+
+
+def role_rules(scope: Level, held: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
     """The name and the rules of a role on a membership. A custom role that is gone grants nothing."""
     if held.held is None:
         return "", ()
     if held.custom is not None:
-        return held.custom.slug, parse_rules(scope, held.custom.permissions)
+        if known is None:
+            return held.custom.slug, parse_rules(scope, held.custom.permissions)
+        if held.custom.id not in known:
+            known[held.custom.id] = parse_rules(scope, held.custom.permissions)
+        return held.custom.slug, known[held.custom.id]
     found = built_in(scope, held.held.role)
     return held.held.role, found.rules if found else ()
 
 
-def active_grants(scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int) -> tuple[tuple[Grant, ...], int]:
+def active_grants(
+    scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, known: Known | None = None
+) -> tuple[tuple[Grant, ...], int]:
     """The grants that hold at `now`, roles first and privileges after them, and until when that stays so."""
     grants: list[Grant] = []
     until = _FOR_EVER
@@ -55,7 +64,7 @@ def active_grants(scope: Level, held: Sequence[HeldRole], privileges: Sequence[P
             continue
         until = _next_change(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now, until)
         if boundary.is_active(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now):
-            name, rules = role_rules(scope, one)
+            name, rules = role_rules(scope, one, known)
             grants.append(Grant(f"role {name}", rules))
     for extra in privileges:
         until = _next_change(extra.is_temporary, extra.starts_at, extra.ends_at, now, until)
@@ -74,10 +83,11 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
     """What an actor holds in a place, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
     scope: Level
+    turns = Turns()
     if project_id is None:
-        held, scope = await access.held_in_org(tx, kind, id, org_id), "organization"
+        held, scope = await access.held_in_org(tx, kind, id, org_id, turns), "organization"
     else:
-        held, scope = await access.held_in_project(tx, kind, id, project_id), "project"
+        held, scope = await access.held_in_project(tx, kind, id, project_id, turns), "project"
         privileges = await access.privileges_of(tx, kind, id, project_id)
     context = await template_context(tx, kind, id, auth)
     grants, until, ability = await beside(rule_count(held, privileges), _compiled, scope, held, privileges, now, context)

@@ -20,6 +20,7 @@ from watchword.services.context import Ctx, Scope
 from watchword.services.members import GROUP, change_roles, join
 from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry, RoleName
+from watchword.services.turns import Turns
 from watchword.store import access, groups, identities, people
 from watchword.store import members as lists
 from watchword.store.engine import AlreadyThere, Tx
@@ -120,7 +121,7 @@ async def every(ctx: Ctx) -> list[Found]:
 
 async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[Found]:
     """Groups and their memberships with the roles on these."""
-    roles = await access.roles_on(tx, [membership.id for _, membership in rows])
+    roles = await access.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
     return [Found(group, membership, roles[membership.id]) for group, membership in rows]
 
 

@@ -17,8 +17,11 @@ from watchword.services.context import Ctx, Scope
 from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry, resolve
 from watchword.services.times import read_time
+from watchword.services.turns import Turns
 from watchword.store import access, credentials, identities, identity_lists, versions
 from watchword.store.engine import Tx
+
+_PIECE = 500  # identities whose roles, methods and metadata are read at once
 
 
 class MetadataItem(msgspec.Struct, frozen=True):
@@ -218,7 +221,7 @@ async def shown(ctx: Ctx, identity_id: str) -> Found:
         if identity is None:
             raise NotFound("The identity was deleted meanwhile")
         membership = await access.org_membership(tx, "identity", identity.id, identity.org_id)
-        roles = (await access.roles_on(tx, [membership.id]))[membership.id] if membership else ()
+        roles = (await access.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
         locked = [one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until]
         return Found(
@@ -249,21 +252,35 @@ async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
 
 
 async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
-    rows, total = await identity_lists.in_org(tx, org_id, query)
-    return Page(await assembled(tx, rows), total)
+    turns = Turns()
+    rows, total = await identity_lists.in_org(tx, org_id, query, turns)
+    return Page(await assembled(tx, rows, turns, with_rules=True), total)
 
 
-async def assembled(tx: Tx, rows: Sequence[tuple[Identity, Membership]]) -> list[Found]:
+async def assembled(
+    tx: Tx, rows: Sequence[tuple[Identity, Membership]], turns: Turns | None = None, *, with_rules: bool = False
+) -> list[Found]:
     """Identities and their memberships with what is shown beside them, in as many queries for many as for one."""
-    ids = [identity.id for identity, _ in rows]
-    roles = await access.roles_on(tx, [membership.id for _, membership in rows])
-    methods = await credentials.methods_of(tx, ids)
-    metadata = await identities.metadata_of_many(tx, "identity", ids)
-    return [
-        Found(identity=identity, membership=membership, roles=roles[membership.id], methods=methods.get(identity.id, ()),
-              metadata=metadata.get(identity.id, ()))
-        for identity, membership in rows
-    ]  # fmt: skip
+    turns = turns or Turns()
+    found: list[Found] = []
+    for start in range(0, len(rows), _PIECE):
+        some = rows[start : start + _PIECE]
+        ids = [identity.id for identity, _ in some]
+        roles = await access.roles_on(tx, [membership.id for _, membership in some], turns, with_rules=with_rules)
+        methods = await credentials.methods_of(tx, ids)
+        metadata = await identities.metadata_of_many(tx, "identity", ids)
+        found += [
+            Found(
+                identity=identity,
+                membership=membership,
+                roles=roles[membership.id],
+                methods=methods.get(identity.id, ()),
+                metadata=metadata.get(identity.id, ()),
+            )
+            for identity, membership in some
+        ]
+        await turns.give()
+    return found
 
 
 async def details(ctx: Ctx) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from watchword.services.context import Ctx, Scope
 from watchword.services.identities import Found, Query, assembled, require_unprotected
 from watchword.services.members import IDENTITY, Add, Change, audit_roles, change_roles, join
 from watchword.services.paging import Page
+from watchword.services.turns import Turns
 from watchword.store import access, accounts, credentials, identities, identity_lists
 from watchword.store import members as lists
 from watchword.store.engine import Tx
@@ -82,8 +83,9 @@ async def find(ctx: Ctx, query: Query) -> Page[Found]:
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
-        rows, total = await identity_lists.in_org(tx, scope.org_id, query)
-        return Page(await assembled(tx, rows), total)
+        turns = Turns()
+        rows, total = await identity_lists.in_org(tx, scope.org_id, query, turns)
+        return Page(await assembled(tx, rows, turns), total)
 
 
 async def available(ctx: Ctx, query: Query) -> Page[Identity]:

@@ -14,6 +14,7 @@ from watchword.services.context import Ctx
 from watchword.services.identities import Found, Query, assembled
 from watchword.services.members import IDENTITY, Add, Change, audit_roles, change_roles, join, leave, of_project
 from watchword.services.paging import Page
+from watchword.services.turns import Turns
 from watchword.store import access, identities, identity_lists
 from watchword.store import members as lists
 from watchword.store.engine import Tx
@@ -115,17 +116,22 @@ async def find(ctx: Ctx, project_id: str, query: Query, *, own: bool = False) ->
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
-        rows, total = await _readable(tx, scope, query, own=own)
-        return Page(await assembled(tx, rows), total), scope.project
+        turns = Turns()
+        rows, total = await _readable(tx, scope, query, turns, own=own)
+        return Page(await assembled(tx, rows, turns), total), scope.project
 
 
-async def _readable(tx: Tx, scope: ProjectScope, query: Query, *, own: bool) -> tuple[list[tuple[Identity, Membership]], int]:
+async def _readable(tx: Tx, scope: ProjectScope, query: Query, turns: Turns, *, own: bool) -> tuple[list[tuple[Identity, Membership]], int]:
     """The page of those identities that the caller may read: some rules name single ones."""
     if not scope.ability.looks_at("read", "identity"):
-        return await identity_lists.in_project(tx, scope.project.id, query, own=own)
+        return await identity_lists.in_project(tx, scope.project.id, query, turns, own=own)
     everything = msgspec.structs.replace(query, offset=0, limit=None)
-    rows, _ = await identity_lists.in_project(tx, scope.project.id, everything, own=own)
-    seen = [row for row in rows if scope.ability.allows("read", "identity", {"identityId": row[0].id})]
+    rows, _ = await identity_lists.in_project(tx, scope.project.id, everything, turns, own=own)
+    seen: list[tuple[Identity, Membership]] = []
+    for row in rows:
+        if scope.ability.allows("read", "identity", {"identityId": row[0].id}):
+            seen.append(row)
+        await turns.give()
     return seen[query.offset : None if query.limit is None else query.offset + query.limit], len(seen)
 
 

@@ -17,6 +17,7 @@ from watchword.services import identities, places
 from watchword.services.access import ProjectScope, enter_org, enter_project, own_org, require_actor, require_known
 from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope, project_scope
+from watchword.services.turns import Turns
 from watchword.store import access, projects, versions
 from watchword.store import places as tree
 from watchword.store.engine import AlreadyThere, Tx
@@ -276,7 +277,9 @@ async def remove(ctx: Ctx, project_id: str) -> Project:
             boundary.require_within(scope.ability, [administrator.rules])
         if project.has_delete_protection:
             raise BadRequest("The project has delete protection: switch hasDeleteProtection off first")
+        turns = Turns()
         for identity in await projects.identities_of(tx, project_id):
+            await turns.give()
             identities.require_unprotected(identity)
             if identity.is_instance_admin and not ctx.actor.is_instance_admin:
                 raise Forbidden("Only an instance administrator may delete an identity that administers the instance")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -16,10 +17,12 @@ from watchword.services.secrets import reading, rights, sealed, shelves, writing
 from watchword.services.secrets.reading import Every
 from watchword.services.secrets.views import SecretView
 from watchword.services.secrets.writing import Change, Target
+from watchword.services.turns import Turns
 
 OnConflict = Literal["fail", "skip", "overwrite"]
 _TOLD = 20
 _SMALL_FILE = 32 * 1024  # characters; a larger file is written and read beside the event loop
+_PIECE = 500  # secrets that are looked at in one piece
 _FILES = ThreadPoolExecutor(1, "secret-files")
 
 
@@ -37,12 +40,20 @@ async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
     """The secrets that the caller may read, as the text of a file. Imported ones are in it: own win, then the last import."""
     listed = await reading.every(ctx, wanted)
     merged: dict[str, SecretView] = {}
-    for view in [*(view for group in listed.imports for view in group.secrets), *listed.secrets]:
+    turns = Turns()
+    for number, view in enumerate(chain(*(group.secrets for group in listed.imports), listed.secrets)):
         merged[view.secret.key] = view
+        if not number % _PIECE:
+            await turns.give()
     hidden = [view.secret.key for view in merged.values() if view.is_hidden]
     if hidden:
         raise BadRequest(f"You may not read the values of {_some(hidden)}, so the file would not be whole")
-    items = [Item(key, merged[key].value, merged[key].comment) for key in sorted(merged)]
+    await turns.give()
+    items: list[Item] = []
+    for number, key in enumerate(sorted(merged)):
+        items.append(Item(key, merged[key].value, merged[key].comment))
+        if not number % _PIECE:
+            await turns.give()
     try:
         if sum(len(item.value) for item in items) + 64 * len(items) <= _SMALL_FILE:
             return dump(format, items)
@@ -67,10 +78,11 @@ async def read(format: Format, text: str) -> tuple[Item, ...]:
         raise Invalid.of("content", str(error)) from None
     if len(found) > MAX_IN_FOLDER:
         raise Invalid.of("content", f"At most {MAX_IN_FOLDER} secrets")
-    tidy = {
-        (name := checked_name(item.key, "content", item.key)): Item(name, checked_value(item.value, "content", item.key), item.comment)
-        for item in found
-    }
+    tidy, turns = dict[str, Item](), Turns()
+    for item in found:
+        name = checked_name(item.key, "content", item.key)
+        tidy[name] = Item(name, checked_value(item.value, "content", item.key), item.comment)
+        await turns.give()
     return tuple(tidy.values())
 
 
@@ -84,7 +96,7 @@ async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_confli
     at = await writing.desk(ctx, scope, target.environment, path)
     there = (await shelves.everything(ctx, scope.project.id, [at.place.folder.id]))[at.place.folder.id].shared
     before = {key: held.secret for key, held in there.items()}
-    outcome = _compare(at, items, before, on_conflict)
+    outcome = await _compare(at, items, before, on_conflict)
     if on_conflict == "fail" and outcome.updated:
         if dry_run:
             return msgspec.structs.replace(outcome, updated=(), conflicting=outcome.updated)
@@ -94,9 +106,11 @@ async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_confli
     return outcome
 
 
-def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
+async def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
     created, updated, unchanged, skipped = list[str](), list[str](), list[str](), list[str]()
+    turns = Turns()
     for item in items:
+        await turns.give()
         row = before.get(item.key)
         if row is None:
             created.append(item.key)

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.access import compile_rules
-from watchword.services.access import active_grants, enter_project, rule_count
+from watchword.domain.access import Grant, compile_rules
+from watchword.domain.conditions import is_open
+from watchword.services.access import Known, active_grants, enter_project, rule_count
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.turns import Turns, beside
 from watchword.store import who
+from watchword.store.access import HeldRole
 from watchword.store.who import Holdings, Somebody
 
 ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
@@ -49,16 +51,40 @@ async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str =
     ctx.require(scope, "read", "identity")
     async with ctx.survey() as tx:
         found, total = await who.page(tx, scope.org_id, scope.project.id, now=ctx.now, contains=contains, offset=offset, limit=limit)
-        held = await who.holdings(tx, scope.project.id, found)
-    turns, entries = Turns(), list[Entry]()
+        turns = Turns()
+        held = await who.holdings(tx, scope.project.id, found, turns)
+    entries, known = list[Entry](), Answers()
     for one in found:
         rules = rule_count([role for role, _ in held.roles[one.kind, one.id]], held.privileges[one.kind, one.id])
-        entries.append(await beside(rules, _entry, one, held, place.facts, ctx.now))
+        entries.append(await beside(rules, _entry, one, held, place.facts, ctx.now, known))
         await turns.give()
     return Page(entries, total)
 
 
-def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int) -> Entry:
+class Answers:
+    """What was found out about roles that several hold: their rules, and what these allow there."""
+
+    def __init__(self) -> None:
+        self.rules: Known = {}
+        self._allowed: dict[tuple[str, str], frozenset[str]] = {}
+
+    def allowed(self, grant: Grant, role: HeldRole | None, facts: Mapping[str, Any], context: Mapping[str, Any]) -> frozenset[str]:
+        """The actions that a grant allows there by itself. Where its rules have no expressions that is the same for everybody."""
+        key = None if role is None or role.custom is None or _has_expressions(grant) else ("role", role.custom.id)
+        known = None if key is None else self._allowed.get(key)
+        if known is None:
+            ability = compile_rules([grant], context)
+            known = frozenset(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
+            if key is not None:
+                self._allowed[key] = known
+        return known
+
+
+def _has_expressions(grant: Grant) -> bool:
+    return any(is_open(rule.conditions) for rule in grant.rules if rule.conditions)
+
+
+def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int, known: Answers) -> Entry:
     key = (one.kind, one.id)
     roles, privileges = held.roles[key], held.privileges[key]
     metadata = {item.key: item.value for item in held.metadata.get(key, ())}
@@ -66,14 +92,19 @@ def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int) ->
     own = [role for role, _ in roles if role.membership.actor_kind == one.kind]
     if not one.is_usable or (own and not own[0].membership.is_active):
         return Entry(somebody=one, actions=(), sources=())
-    grants, _ = active_grants("project", [role for role, _ in roles], privileges, now)
-    ability = compile_rules(grants, context)
+    grants, _ = active_grants("project", [role for role, _ in roles], privileges, now, known.rules)
+    ability = compile_rules([_about(grant) for grant in grants], context)
     actions = tuple(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
     sources: list[str] = []
     for role, group in roles:
-        alone, _ = active_grants("project", [role], (), now)
-        if any(compile_rules(alone, context).could(action, _SUBJECT, facts) for action in actions):
+        alone, _ = active_grants("project", [role], (), now, known.rules)
+        if any(known.allowed(grant, role, facts, context) & set(actions) for grant in alone):
             sources += [f"{grant.source} through group {group}" if group else grant.source for grant in alone]
     alone, _ = active_grants("project", (), privileges, now)
-    sources += [grant.source for grant in alone if any(compile_rules([grant], context).could(a, _SUBJECT, facts) for a in actions)]
+    sources += [grant.source for grant in alone if known.allowed(grant, None, facts, context) & set(actions)]
     return Entry(somebody=one, actions=actions, sources=tuple(dict.fromkeys(sources)))
+
+
+def _about(grant: Grant) -> Grant:
+    """What of it is about secrets."""
+    return Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject == _SUBJECT))

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, func, literal, select, update
 
 from watchword.domain.model.access import Membership, MembershipRole, Privilege, Role
 from watchword.domain.model.people import Group, GroupMember
 from watchword.store import schema, versions
-from watchword.store.engine import Tx, any_of, prepare
-from watchword.store.mapping import Mapper
+from watchword.store.engine import Row, Tx, any_of, prepare
+from watchword.store.mapping import Mapper, Pauses, in_pieces
 
 MEMBERSHIPS = Mapper(Membership, schema.memberships)
 HELD = Mapper(MembershipRole, schema.membership_roles)
@@ -50,26 +50,26 @@ _IN_PROJECT = prepare(_holding(_m.c.project_id == bindparam("project")))
 _WIDTHS = (len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns))
 
 
-def _held(rows: Sequence[Any]) -> list[HeldRole]:
+async def _held(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRole]:
     first, second = _WIDTHS
-    return [
-        HeldRole(
-            MEMBERSHIPS.read(row),
-            HELD.read(row, first) if row[first] is not None else None,
-            ROLES.read(row, second) if row[second] is not None else None,
-        )
-        for row in rows
-    ]
+    found: list[HeldRole] = []
+    for row in rows:
+        held = HELD.read(row, first) if row[first] is not None else None
+        custom = ROLES.read(row, second) if row[second] is not None else None
+        found.append(HeldRole(MEMBERSHIPS.read(row), held, custom))
+        if custom is not None and pauses is not None:
+            await pauses.give()  # its rules may be long
+    return found
 
 
-async def held_in_org(tx: Tx, kind: str, id: str, org_id: str) -> list[HeldRole]:
+async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
     """What an actor holds in an organization, itself and through groups. Empty: no member. A membership without roles has one entry."""
-    return _held(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id))
+    return await _held(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id), pauses)
 
 
-async def held_in_project(tx: Tx, kind: str, id: str, project_id: str) -> list[HeldRole]:
+async def held_in_project(tx: Tx, kind: str, id: str, project_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
     """What an actor holds in a project, itself and through groups."""
-    return _held(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id))
+    return await _held(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id), pauses)
 
 
 _MEMBERSHIP = prepare(
@@ -89,8 +89,9 @@ _MEMBERSHIP_BY_ID = prepare(select(*MEMBERSHIPS.columns).where(_m.c.id == bindpa
 _MEMBERSHIPS_OF = prepare(
     select(*MEMBERSHIPS.columns).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).order_by(_m.c.created_at)
 )
+_RULES = next(i for i, column in enumerate(ROLES.columns) if column.name == "permissions")
 _ROLES_OF_MANY = prepare(
-    select(*HELD.columns, *ROLES.columns)
+    select(*HELD.columns, *[literal("[]") if i == _RULES else column for i, column in enumerate(ROLES.columns)])
     .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
     .where(any_of(_h.c.membership_id, "of"))
     .order_by(_h.c.membership_id, _h.c.position)
@@ -119,14 +120,41 @@ async def memberships_of(tx: Tx, kind: str, id: str) -> list[Membership]:
     return MEMBERSHIPS.every(await tx.all(_MEMBERSHIPS_OF, kind=kind, actor=id))
 
 
-async def roles_on(tx: Tx, membership_ids: Sequence[str]) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
-    """The roles on several memberships, in order."""
+_RULES_OF_MANY = prepare(select(_r.c.id, _r.c.permissions).where(any_of(_r.c.id, "of")))
+
+
+async def roles_on(
+    tx: Tx, membership_ids: Sequence[str], pauses: Pauses | None = None, *, with_rules: bool = False
+) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
+    """The roles on several memberships, in order: custom ones without their rules, which may be long, unless these are asked for."""
     width = len(HELD.columns)
     found: dict[str, list[tuple[MembershipRole, Role | None]]] = {id: [] for id in membership_ids}
-    for row in await tx.all(_ROLES_OF_MANY, of=list(membership_ids)):
-        held = HELD.read(row)
-        found[held.membership_id].append((held, ROLES.read(row, width) if row[width] is not None else None))
-    return found
+
+    def read(row: Row) -> tuple[MembershipRole, Role | None]:
+        return HELD.read(row), ROLES.read(row, width) if row[width] is not None else None
+
+    for held, custom in await in_pieces(await tx.all(_ROLES_OF_MANY, of=list(membership_ids)), read, pauses):
+        found[held.membership_id].append((held, custom))
+    return await _with_rules(tx, found, pauses) if with_rules else found
+
+
+async def _with_rules(
+    tx: Tx, found: dict[str, list[tuple[MembershipRole, Role | None]]], pauses: Pauses | None
+) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
+    ids = sorted({custom.id for some in found.values() for _, custom in some if custom is not None})
+    if not ids:
+        return found
+    texts = {row[0]: row[1] for row in await tx.all(_RULES_OF_MANY, of=ids)}
+    rules = {}
+    for id, text in texts.items():
+        rules[id] = ROLES.decoded("permissions", text)
+        if pauses is not None:
+            await pauses.give()
+
+    def whole(custom: Role | None) -> Role | None:
+        return None if custom is None else msgspec.structs.replace(custom, permissions=rules.get(custom.id, ()))
+
+    return {id: [(held, whole(custom)) for held, custom in some] for id, some in found.items()}
 
 
 def _raise(tx: Tx, record: Membership) -> None:

@@ -271,6 +271,10 @@ class Tx(Protocol):
         """Carry out a write; how many rows it touched. Raises AlreadyThere, StillNeeded."""
         ...
 
+    async def run_long(self, statement: Statement, /, **params: Any) -> int:
+        """As `run`, for a statement that may touch very many rows, such as one that cascades: only who needs the database waits for it."""
+        ...
+
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         """Carry out one write for each of `rows`; several as one statement, where the engine gains by it and it may be so."""
         ...

@@ -11,6 +11,7 @@ from watchword.store import schema
 from watchword.store.access import MEMBERSHIPS
 from watchword.store.engine import Tx
 from watchword.store.identities import IDENTITIES
+from watchword.store.mapping import Pauses, in_pieces
 
 _i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles, schema.roles
 
@@ -60,18 +61,20 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     return found
 
 
-async def in_org(tx: Tx, org_id: str, wanted: Filter) -> tuple[list[tuple[Identity, Membership]], int]:
+async def in_org(tx: Tx, org_id: str, wanted: Filter, pauses: Pauses | None = None) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of an organization, and how many match."""
-    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), wanted)
+    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), wanted, pauses)
 
 
-async def in_project(tx: Tx, project_id: str, wanted: Filter, *, own: bool = False) -> tuple[list[tuple[Identity, Membership]], int]:
+async def in_project(
+    tx: Tx, project_id: str, wanted: Filter, pauses: Pauses | None = None, *, own: bool = False
+) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of a project, and how many match. `own`: only those that belong to it."""
     place = _m.c.project_id == project_id
-    return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, wanted)
+    return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, wanted, pauses)
 
 
-async def _page(tx: Tx, place: ColumnElement[bool], wanted: Filter) -> tuple[list[tuple[Identity, Membership]], int]:
+async def _page(tx: Tx, place: ColumnElement[bool], wanted: Filter, pauses: Pauses | None) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
     where = and_(place, _m.c.actor_kind == "identity", *_conditions(wanted))
     count = await tx.one(select(func.count()).select_from(source).where(where))
@@ -85,4 +88,5 @@ async def _page(tx: Tx, place: ColumnElement[bool], wanted: Filter) -> tuple[lis
         page = page.limit(wanted.limit)
     width = len(IDENTITIES.columns)
     rows = await tx.all(page)
-    return [(IDENTITIES.read(row), MEMBERSHIPS.read(row, width)) for row in rows], int(count[0]) if count else 0
+    found = await in_pieces(rows, lambda row: (IDENTITIES.read(row), MEMBERSHIPS.read(row, width)), pauses)
+    return found, int(count[0]) if count else 0

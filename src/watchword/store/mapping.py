@@ -1,7 +1,7 @@
 """Convert rows to records and back: one Mapper for each table, made from the record's annotations."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 
 import msgspec
 from sqlalchemy import ColumnElement, Table, bindparam, insert
@@ -10,6 +10,8 @@ from watchword.domain.model import Record
 from watchword.store.engine import Row, prepare
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+_PIECE = 100  # rows
 _encode = msgspec.json.Encoder().encode
 
 
@@ -23,6 +25,24 @@ def _decoder(annotation: Any, *, is_json: bool) -> Callable[[Any], Any] | None:
     if bytes in get_args(annotation) or annotation is bytes:
         return lambda value: None if value is None else bytes(value)
     return None
+
+
+class Pauses(Protocol):
+    """Whoever reads many rows lets others go first now and then."""
+
+    async def give(self) -> None:
+        """Let others go first, if this work has taken long."""
+
+
+async def in_pieces(rows: Sequence[Row], read: Callable[[Row], T], pauses: Pauses | None) -> list[T]:
+    """What is read from each row; between some of them others may go first."""
+    if pauses is None or len(rows) <= _PIECE:
+        return [read(row) for row in rows]
+    found: list[T] = []
+    for start in range(0, len(rows), _PIECE):
+        found += [read(row) for row in rows[start : start + _PIECE]]
+        await pauses.give()
+    return found
 
 
 class Mapper(Generic[R]):
@@ -47,6 +67,10 @@ class Mapper(Generic[R]):
         for _, name, decode in self._converted:
             fields[name] = decode(fields[name])
         return self.record(**fields)
+
+    def decoded(self, name: str, value: Any) -> Any:
+        """What a record has in a field whose column holds this value."""
+        return next((decode(value) for _, one, decode in self._converted if one == name), value)
 
     def first(self, row: Row | None) -> R | None:
         """The record of an optional row."""

@@ -92,7 +92,7 @@ async def remove_organization(tx: Tx, id: str) -> None:
         delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)),
     ):  # fmt: skip
         await tx.count(part)
-    await tx.run(delete(_o).where(_o.c.id == id))
+    await tx.run_long(delete(_o).where(_o.c.id == id))
     tx.changed(versions.org(id))
 
 

@@ -90,7 +90,7 @@ async def change_environment(tx: Tx, record: Environment, **fields: Any) -> None
 
 async def remove_environment(tx: Tx, record: Environment) -> None:
     """Delete an environment for good, with its folders, secrets, and the imports from and into it."""
-    await tx.run(delete(_e).where(_e.c.id == record.id))
+    await tx.run_long(delete(_e).where(_e.c.id == record.id))
     tx.changed(versions.tree(record.project_id))
 
 
@@ -250,7 +250,7 @@ async def move_below(tx: Tx, record: Folder, path: str) -> None:
 async def remove_folder(tx: Tx, record: Folder) -> None:
     """Delete a folder with all below it: folders, secrets and imports."""
     gone = [record.id, *(one.id for one in await descendants(tx, record))]
-    await tx.run(delete(_f).where(_f.c.id == record.id))
+    await tx.run_long(delete(_f).where(_f.c.id == record.id))
     tx.changed(versions.tree(record.project_id), *map(versions.folder, gone))
 
 

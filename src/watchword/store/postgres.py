@@ -132,6 +132,9 @@ class PostgresTx:
             raise _translate(error) from error
         return int(status.rpartition(" ")[2] or 0)
 
+    async def run_long(self, statement: Statement, /, **params: Any) -> int:
+        return await self.run(statement, **params)
+
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if rows:
             await self._send_many(self._ready(statement), statement, rows)

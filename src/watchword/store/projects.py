@@ -78,5 +78,5 @@ async def remove(tx: Tx, id: str) -> None:
     held, of = schema.membership_roles, schema.memberships
     await tx.count(delete(held).where(held.c.membership_id.in_(select(of.c.id).where(of.c.project_id == id))))
     await tx.count(delete(schema.data_keys).where(schema.data_keys.c.scope == f"project/{id}"))
-    await tx.run(delete(_p).where(_p.c.id == id))
+    await tx.run_long(delete(_p).where(_p.c.id == id))
     tx.changed(versions.project(id), versions.tree(id))

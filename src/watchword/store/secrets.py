@@ -11,7 +11,7 @@ from watchword.domain.model.secrets import SecretMetadata, SecretVersion, Stored
 from watchword.domain.model.trail import AuditEvent
 from watchword.store import audit, schema, versions
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
-from watchword.store.mapping import Mapper
+from watchword.store.mapping import Mapper, Pauses, in_pieces
 from watchword.store.places import ENVIRONMENTS, FOLDERS, touched
 
 SECRETS = Mapper(StoredSecret, schema.secrets)
@@ -73,15 +73,16 @@ class Weight(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-async def in_folders(tx: Tx, folder_ids: Collection[str]) -> list[StoredSecret]:
+async def in_folders(tx: Tx, folder_ids: Collection[str], pauses: Pauses | None = None) -> list[StoredSecret]:
     """Everything in these folders, shared and personal, by key."""
-    return SECRETS.every(await tx.all(_IN_FOLDERS, of=list(folder_ids)))
+    return await in_pieces(await tx.all(_IN_FOLDERS, of=list(folder_ids)), SECRETS.read, pauses)
 
 
-async def in_folder_after(tx: Tx, folder_id: str, last: StoredSecret | None, most: int) -> list[StoredSecret]:
+async def in_folder_after(tx: Tx, folder_id: str, last: StoredSecret | None, most: int, pauses: Pauses | None = None) -> list[StoredSecret]:
     """The next ones in a folder after `last`, shared and personal, by key."""
     key, id = ("", "") if last is None else (last.key, last.id)
-    return SECRETS.every(await tx.all(_IN_FOLDER_AFTER, of=folder_id, key=key, id=id, most=most))
+    rows = await tx.all(_IN_FOLDER_AFTER, of=folder_id, key=key, id=id, most=most)
+    return await in_pieces(rows, SECRETS.read, pauses)
 
 
 async def weights(tx: Tx, folder_ids: Collection[str]) -> dict[str, Weight]:

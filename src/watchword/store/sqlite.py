@@ -1,7 +1,8 @@
 """SQLite: the embedded default, run inline on the event loop, with a durability barrier.
 
-Two connections to one WAL file: one writes, one reads, so a reader never sees a unit that is not committed. A unit never
-waits for anything but the database, so units do not interleave; a lock makes that certain.
+Two connections to one WAL file: one writes, one reads, so a reader never sees a unit that is not committed. Units do not
+interleave: a lock makes that certain. A large one lets the event loop turn between its pieces, runs what may take long in a
+thread, and is committed there; whoever needs the database waits for it meanwhile, all others do not.
 
 **Durability.** `synchronous=NORMAL` writes the WAL at commit and does not fsync. A unit counts as done only after an fsync
 of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (`store/fsync.py`).
@@ -17,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy.dialects import sqlite
@@ -42,6 +43,7 @@ from watchword.store.fullness import Fullness
 from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, raising, verify_raised
 
+T = TypeVar("T")
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("watchword.sqlite")
@@ -50,6 +52,8 @@ _HEADER = 48  # bytes; a second copy follows
 _CHANGES = struct.Struct("=8xI")
 _FRAMES = struct.Struct("=16xI")
 _LONG = 1_000  # pages of 4 KiB
+_PIECE = 50  # rows that are written in one piece
+_LARGE = 100  # rows, from which on a unit is committed in a thread
 
 
 _FAULTS = (sqlite3.Error, MemoryError)  # the driver raises the second for SQLITE_NOMEM
@@ -103,16 +107,29 @@ def _rest(cursor: sqlite3.Cursor) -> list[Row]:
         raise _translate(error) from error
 
 
+async def _beside(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """What a statement answers, carried out in a thread. When this returns or raises, it has ended: whoever is cancelled interrupts it."""
+    done = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        while not done.done():  # again and again: one that has not begun yet cannot be interrupted
+            connection.interrupt()
+            await asyncio.wait([done], timeout=0.01)
+        raise
+
+
 class SqliteTx:
     """A unit or a view on one connection."""
 
-    __slots__ = ("_connection", "_known", "counted", "keys", "tables", "writes")
+    __slots__ = ("_connection", "_known", "counted", "keys", "rows", "tables", "writes")
 
     def __init__(self, connection: sqlite3.Connection, known: Callable[[tuple[str, ...]], tuple[int, ...]], *, writes: bool) -> None:
         self._connection = connection
         self._known = known
         self.writes = writes
         self.counted = False
+        self.rows = 0  # that were written many at once
         self.keys: set[str] = set()
         self.tables: set[str] = set()
 
@@ -149,11 +166,23 @@ class SqliteTx:
     async def run(self, statement: Statement, /, **params: Any) -> int:
         return self._execute(statement, params).rowcount
 
+    async def run_long(self, statement: Statement, /, **params: Any) -> int:
+        self.rows += _LARGE
+        return (await _beside(self._connection, lambda: self._execute(statement, params))).rowcount
+
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if rows:
             ready = compiled(statement, _DIALECT)
             self._note(ready)
-            self._execute_many(ready, rows)
+            await self._in_pieces(ready, rows)
+
+    async def _in_pieces(self, ready: Compiled, rows: Sequence[Params]) -> None:
+        """Write the rows; between two pieces others have their turn, but for the database, which they wait for until the unit ends."""
+        self.rows += len(rows)
+        for start in range(0, len(rows), _PIECE):
+            if start:
+                await asyncio.sleep(0)
+            self._execute_many(ready, rows[start : start + _PIECE])
 
     def _execute_many(self, ready: Compiled, rows: Sequence[Params]) -> None:
         try:
@@ -175,7 +204,7 @@ class SqliteTx:
             raise AssertionError("a view cannot write")
         if rows:
             self.counted = True
-            self._execute_many(compiled(statement, _DIALECT), rows)
+            await self._in_pieces(compiled(statement, _DIALECT), rows)
 
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         del is_last  # there is no way to save
@@ -199,13 +228,7 @@ class _Survey(SqliteTx):
         return rows[0] if rows else None
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        done = asyncio.ensure_future(asyncio.to_thread(self._fetched, statement, params))
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            self._connection.interrupt()
-            await asyncio.wait([done])
-            raise
+        return await _beside(self._connection, lambda: self._fetched(statement, params))
 
     def _fetched(self, statement: Statement, params: Params) -> list[Row]:
         return self._execute(statement, params).fetchall()
@@ -403,7 +426,7 @@ class SqliteStore:
                 verify_raised(tx.tables, tx.keys)
                 for key in sorted(tx.keys):
                     await tx.run(RAISE, **raising(key))
-                self._writer.execute("COMMIT")
+                gone = await self._commit(tx)
             except BaseException as error:
                 _rolled_back(self._writer)
                 told = _translate(error) if isinstance(error, _FAULTS) else error
@@ -416,10 +439,29 @@ class SqliteStore:
                 self._forget()
             self._checkpoints.consider(self._others.frames)
             self._raised(tx.keys)
+            if gone is not None:
+                raise gone
         if tx.tables or tx.counted:
             if self._full.is_so:
                 self._full.over()
             await self._durable()
+
+    async def _commit(self, tx: SqliteTx) -> asyncio.CancelledError | None:
+        """Commit, in a thread where it is much. Whoever is cancelled meanwhile waits for it, for it cannot be undone: then that is answered."""
+        if tx.rows < _LARGE:
+            self._writer.execute("COMMIT")
+            return None
+        done = asyncio.ensure_future(asyncio.to_thread(self._writer.execute, "COMMIT"))
+        gone: asyncio.CancelledError | None = None
+        while not done.done():
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError as error:
+                gone = error
+            except sqlite3.Error:
+                break
+        done.result()
+        return gone
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         async with self.write() as tx:

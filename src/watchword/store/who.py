@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union
 
-from watchword.domain.model.access import Membership, Privilege
+from watchword.domain.model.access import Membership, Privilege, Role
 from watchword.domain.model.identities import Metadata
 from watchword.store import schema
 from watchword.store.access import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.identities import metadata_of_many
 from watchword.store.identity_lists import like
+from watchword.store.mapping import Pauses
 
 _m, _h, _r, _p, _gm, _g, _i, _u = (
     schema.memberships, schema.membership_roles, schema.roles, schema.privileges, schema.group_members, schema.groups, schema.identities,
@@ -67,7 +68,7 @@ async def page(tx: Tx, org_id: str, project_id: str, *, now: int, contains: str,
 
 
 _HELD = prepare(
-    select(*MEMBERSHIPS.columns, *HELD.columns, *ROLES.columns, _gm.c.actor_kind, _gm.c.actor_id, _g.c.name)
+    select(*MEMBERSHIPS.columns, *HELD.columns, _r.c.id, _gm.c.actor_kind, _gm.c.actor_id, _g.c.name)
     .select_from(
         _m.outerjoin(_h, _h.c.membership_id == _m.c.id)
         .outerjoin(_r, _r.c.id == _h.c.custom_role_id)
@@ -80,6 +81,7 @@ _HELD = prepare(
     )
     .order_by(_m.c.created_at, _m.c.id, _h.c.position)
 )
+_ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), any_of(_r.c.id, "of")))
 _PRIVILEGES = prepare(
     select(*PRIVILEGES.columns)
     .where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors"))
@@ -95,21 +97,35 @@ class Holdings(msgspec.Struct, frozen=True):
     metadata: dict[tuple[str, str], Sequence[Metadata]]
 
 
-async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody]) -> Holdings:
+async def _customs(tx: Tx, project_id: str, ids: Sequence[str], pauses: Pauses) -> dict[str, Role]:
+    """Roles of a project by id: each is read once, however many hold it."""
+    found: dict[str, Role] = {}
+    for id in ids:
+        found |= {role.id: role for role in ROLES.every(await tx.all(_ROLES, project=project_id, of=[id]))}
+        await pauses.give()
+    return found
+
+
+async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody], pauses: Pauses) -> Holdings:
     """All that these actors hold in a project."""
     ids = [one.id for one in actors]
     roles: dict[tuple[str, str], list[tuple[HeldRole, str | None]]] = {(one.kind, one.id): [] for one in actors}
     first, second = len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns)
-    for row in await tx.all(_HELD, project=project_id, actors=ids):
+    rows = await tx.all(_HELD, project=project_id, actors=ids)
+    customs = await _customs(tx, project_id, sorted({row[second] for row in rows if row[second] is not None}), pauses)
+    for row in rows:
+        await pauses.give()
         membership: Membership = MEMBERSHIPS.read(row)
         held = HELD.read(row, first) if row[first] is not None else None
-        custom = ROLES.read(row, second) if row[second] is not None else None
+        custom = customs.get(row[second])
         through = membership.actor_kind == "group"
         who = (row[-3], row[-2]) if through else (membership.actor_kind, membership.actor_id)
         if who in roles:
             roles[who].append((HeldRole(membership, held, custom), row[-1] if through else None))
     privileges: dict[tuple[str, str], list[Privilege]] = {who: [] for who in roles}
-    for one in PRIVILEGES.every(await tx.all(_PRIVILEGES, project=project_id, actors=ids)):
+    for row in await tx.all(_PRIVILEGES, project=project_id, actors=ids):
+        one = PRIVILEGES.read(row)
+        await pauses.give()
         privileges.get((one.actor_kind, one.actor_id), []).append(one)
     metadata: dict[tuple[str, str], Sequence[Metadata]] = {}
     for kind in KINDS:

@@ -243,10 +243,10 @@ async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(an
         await vault.put(name, name.lower(), tagIds=[tag])
     reads, in_folders = 0, secrets.in_folders
 
-    async def counted(tx: Any, folder_ids: Any) -> Any:
+    async def counted(tx: Any, folder_ids: Any, pauses: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await in_folders(tx, folder_ids)
+        return await in_folders(tx, folder_ids, pauses)
 
     monkeypatch.setattr(secrets, "in_folders", counted)
 

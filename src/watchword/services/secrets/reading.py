@@ -26,7 +26,7 @@ from watchword.store.engine import Tx
 
 Keeps = Callable[[Held], bool]
 _PIECE = 500  # secrets that are opened in one piece
-_HEAVY = 4_096  # weight of a folder that is opened in pieces: some megabytes
+_HEAVY = 512  # weight of a folder that is opened in pieces: a thousand secrets, or a megabyte
 
 
 class One(msgspec.Struct, frozen=True, kw_only=True):

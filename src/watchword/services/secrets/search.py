@@ -39,7 +39,7 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
     if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:
         return Page((), 0)
     query = secrets.Query(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         matches = await secrets.search(tx, query, MOST)
     turns, found = Turns(), list[secrets.Match]()
     for one in matches:

@@ -4,7 +4,7 @@ Each alone would cost a commit and, on PostgreSQL, eight round trips. They stand
 secret that an earlier one of the batch changed decides on what that one made of it. One that is refused leaves no trace.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class Decided(msgspec.Struct, frozen=True):
     answer: Any
 
 
-Decide = Callable[[There], Decided]  # or raises Refusal. May be asked again, and then about another state
+Decide = Callable[[There], Decided | Awaitable[Decided]]  # or raises Refusal. May be asked again, and then about another state
 
 
 @contextmanager
@@ -71,6 +71,8 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
             folder = folders[entry.folder_id]
             try:
                 decided = entry.decide(folder.about(entry.keys))
+                if not isinstance(decided, Decided):  # one with a unit of its own, which others may go first of
+                    decided = await decided
             except Refusal as refusal:
                 answers.append(refusal)
                 continue

@@ -25,7 +25,7 @@ WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request load
 LISTED_BYTES: Final = 16 * 1024 * 1024  # the same of those that are too large for that: more is read from the database for each list
 KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
 MAX_LISTED: Final = 256 * 1024 * 1024
-PIECE_COUNT: Final = 1_000  # secrets that are read in one piece; between two of them others have their turn
+PIECE_COUNT: Final = 400  # secrets that are read in one piece; between two of them others have their turn
 PIECE_BYTES: Final = 4 * 1024 * 1024
 _PIECE_FOLDERS: Final = 32  # folders that are weighed in one piece
 
@@ -154,7 +154,7 @@ async def _weights(tx: Tx, folder_ids: Sequence[str]) -> dict[str, secrets.Weigh
 async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> list[StoredSecret]:
     """All that is in these folders: small ones together, a large one in pieces."""
     if sum(weight.count for weight in weights.values()) <= PIECE_COUNT and sum(weight.size for weight in weights.values()) <= PIECE_BYTES:
-        return await secrets.in_folders(tx, list(weights))
+        return await secrets.in_folders(tx, list(weights), turns)
     rows: list[StoredSecret] = []
     for folder_id, weight in weights.items():
         if not weight.count:
@@ -162,7 +162,7 @@ async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> 
         most = max(1, min(PIECE_COUNT, PIECE_BYTES * weight.count // max(1, weight.size)))
         last: StoredSecret | None = None
         while True:
-            some = await secrets.in_folder_after(tx, folder_id, last, most)
+            some = await secrets.in_folder_after(tx, folder_id, last, most, turns)
             rows += some
             await turns.give()
             if len(some) < most:

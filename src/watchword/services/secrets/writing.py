@@ -26,6 +26,7 @@ from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shared import Decided, FolderWrite, Name, There, told
 from watchword.services.secrets.shelves import Held, facts_of, held
 from watchword.services.secrets.views import SecretView, look, of_plain
+from watchword.services.turns import Turns
 from watchword.store import audit, places, secrets
 from watchword.store.engine import Tx
 from watchword.store.secrets import Written
@@ -100,8 +101,10 @@ async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> 
     """The caller's scope and the normal path, once it is clear that the caller may do this to secrets of these names."""
     scope = await enter_project(ctx, target.project_id)
     path = normal_path(target.path)
+    turns = Turns()
     for name in names:
         rights.require_some(ctx, scope, action, target.environment, path, secretName=name)
+        await turns.give()
     return scope, path
 
 
@@ -156,13 +159,17 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
     """New secrets in one folder: all of them, or none."""
     scope, path = await enter(ctx, target, rights.CREATE, [item.name for item in items])
     owners = [owner(ctx, item.kind) for item in items]
-    labels = await shelves.tags(ctx, scope.project.id)
+    labels, turns = await shelves.tags(ctx, scope.project.id), Turns()
     for item in items:
         facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
         rights.require(ctx, scope, rights.CREATE, target.environment, path, facts)
+        await turns.give()
     at = await desk(ctx, scope, target.environment, path)
     await _require_readable(ctx, at, [(item.name, item.value) for item in items])
-    rows = [_row(ctx, at, item, user_id) for item, user_id in zip(items, owners, strict=True)]
+    rows: list[StoredSecret] = []
+    for item, user_id in zip(items, owners, strict=True):
+        rows.append(_row(ctx, at, item, user_id))
+        await turns.give()
 
     def decide(there: There) -> Decided:
         _require_new(there, rows)
@@ -172,7 +179,11 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
 
     entry = FolderWrite(folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide)
     await (_alone(ctx, entry) if is_batch else ctx.join(entry))
-    return [_written(at, row, _plain(item)) for row, item in zip(rows, items, strict=True)]
+    views: list[SecretView] = []
+    for row, item in zip(rows, items, strict=True):
+        views.append(_written(at, row, _plain(item)))
+        await turns.give()
+    return views
 
 
 def _plain(item: New) -> Plain:
@@ -246,15 +257,26 @@ async def change(
             work.add(one, user_id, mode)
         return Decided(work.written(is_batch=is_batch), work)
 
+    async def decide_many(there: There) -> Decided:
+        work, turns = _Work(ctx, at, there), Turns()
+        for one, user_id in zip(changes, owners, strict=True):
+            work.add(one, user_id, mode)
+            await turns.give()
+        return Decided(work.written(is_batch=is_batch), work)
+
     async def follow(tx: Tx, work: _Work) -> None:
         await renaming.follow(ctx, tx, at.key, scope, at.place, work.names)
 
     renames = {one.new_name for one in changes if isinstance(one.new_name, str)}
     keys = frozenset(one.name for one in changes) | renames
-    entry = FolderWrite(folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide)
+    entry = FolderWrite(folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide_many if is_batch else decide)
     work: _Work = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
     written = {row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]}
-    return [_written(at, *written[id]) for id in work.order]
+    views, turns = list[SecretView](), Turns()
+    for id in work.order:
+        views.append(_written(at, *written[id]))
+        await turns.give()
+    return views
 
 
 class _Work:
