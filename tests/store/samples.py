@@ -14,7 +14,7 @@ import msgspec
 import watchword.store
 from watchword.domain.model import Record
 from watchword.store.engine import Tx
-from watchword.store.mapping import Mapper
+from watchword.store.mapping import Mapper, Pauses
 
 ENGINE = {"engine", "sqlite", "postgres", "journal", "cache", "migrate", "mapping", "schema", "versions"}
 SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable, tuple, list, frozenset, set)
@@ -67,6 +67,13 @@ def sample(annotation: Any, text: str = "1", *, empty: bool = False) -> Any:
     return _plain(annotation, text, empty=empty)
 
 
+class _Pauses:
+    """Nobody waits in these tests."""
+
+    async def give(self) -> None:
+        return
+
+
 def _plain(annotation: Any, text: str, *, empty: bool) -> Any:
     if annotation is bool:
         return not empty
@@ -79,6 +86,8 @@ def _plain(annotation: Any, text: str, *, empty: bool) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         hints = get_type_hints(annotation, include_extras=True)
         return annotation(**{name: sample(hints[name], text, empty=empty) for name in annotation.__struct_fields__})
+    if annotation is Pauses:
+        return _Pauses()
     if getattr(annotation, "_is_protocol", False):
         return _asked(annotation, text, empty=empty)
     raise TypeError(f"no sample for {annotation}")
