@@ -54,3 +54,14 @@ def test_every_command_in_a_page_is_one(page: Path) -> None:
     named = re.findall(r"(?:^|`)watchword ([a-z-]+)", page.read_text(), re.MULTILINE)
 
     assert [] == [name for name in named if name not in COMMANDS]
+
+
+MAPS = [*sorted((ROOT / "docs" / "explanation").glob("*.md")), *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", MAPS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    """`services/secrets/reading.py` is below the package, `tests/...` and `tools/...` below the repository."""
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text()))
+
+    assert [] == [name for name in named if not ((ROOT / "src" / "watchword" / name).is_file() or (ROOT / name).is_file())]
