@@ -1,10 +1,13 @@
 """What no file of this repository may hold, and what its pages must agree on."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from watchword.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).relative_to(ROOT).as_posix()
@@ -165,3 +168,30 @@ def test_a_machine_path_is_recognised(text: bytes, found: bool) -> None:
 )
 def test_a_pointer_to_an_unnamed_paper_is_recognised(text: bytes, found: bool) -> None:
     assert bool(PAPER.search(text)) is found
+
+
+def test_no_auth_method_is_named_in_the_core() -> None:
+    """Neither its slug nor one of its settings: what the core does for a method is declared by it (`methods/base.py`).
+
+    An import contract in pyproject.toml keeps the modules of methods out of the same layers.
+    """
+    core = [
+        path
+        for path in tracked("src/watchword/**.py")
+        if path.relative_to(ROOT / "src/watchword").parts[0] in {"services", "http", "store"}
+    ]
+    named = {text for method in METHODS for text in (method.slug, method.wrapper, *method.managed, *method.networks)}
+    found = []
+    for path in core:
+        if "migrations" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                found += [
+                    f"{path.relative_to(ROOT)}:{node.lineno}: {text}"
+                    for text in named
+                    if re.search(rf"(?<![\w-]){text}(?![\w-])", node.value)
+                ]
+
+    assert len(core) > 50
+    assert [] == found

@@ -5,8 +5,9 @@ The one module that knows every layer.
 
 import functools
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from watchword.domain.outside import Outside
 from watchword.http.bodies import Receive
@@ -14,7 +15,8 @@ from watchword.http.edge import Edge, Scope, Send
 from watchword.http.metrics import Measured
 from watchword.http.router import build
 from watchword.http.table import table
-from watchword.methods import registry
+from watchword.methods import UnusableMethodError, registry
+from watchword.methods.base import AuthMethod
 from watchword.services.authentication import Seen
 from watchword.services.guesses import Guesses
 from watchword.services.house import House
@@ -116,15 +118,33 @@ def open_store(settings: Settings) -> Store:
 
 def house(settings: Settings, *, outside: Outside | None = None) -> House:
     """All long-lived parts, not opened yet. Makes the data directory and the root key of a new instance. Raises SettingsError."""
+    methods = _methods()
     prepare(settings)
     key = found_root_key(settings) or _new_root_key(settings)
     store, entropy = open_store(settings), Entropy()
     return House(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
-        methods=registry(), mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
+        methods=methods, mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
         passwords=Queue(), guesses=Guesses(),
     )  # fmt: skip
+
+
+def method_faults() -> list[str]:
+    """What is wrong with the auth methods of installed packages."""
+    try:
+        _methods()
+    except SettingsError as error:
+        return error.faults
+    return []
+
+
+def _methods() -> Mapping[str, AuthMethod[Any, Any]]:
+    """Every auth method by slug. Raises SettingsError where an installed package brings one that cannot be used."""
+    try:
+        return registry()
+    except UnusableMethodError as error:
+        raise SettingsError([str(error)]) from error
 
 
 def _new_root_key(settings: Settings) -> bytes:

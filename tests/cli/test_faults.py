@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +196,27 @@ def an_address_of_postgresql_that_means_nothing(folder: Path) -> Fault:
     return [], {"WATCHWORD_DATABASE_URL": dsn, "WATCHWORD_ROOT_KEY": KEY}, 4, ("expected postgresql://",)
 
 
+def a_package_with_a_method(folder: Path, code: str) -> Fault:
+    """A package beside ours that brings an auth method."""
+    (folder / "toy-1.0.dist-info").mkdir()
+    (folder / "toy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: watchword-toy\nVersion: 1.0\n")
+    (folder / "toy-1.0.dist-info" / "entry_points.txt").write_text("[watchword.methods]\ntoy = toy_of_tests:METHOD\n")
+    (folder / "toy_of_tests.py").write_text(code)
+    sys.modules.pop("toy_of_tests", None)
+    sys.path.insert(0, str(folder))
+    return ["--data-dir", str(folder / "data")], {}, 2, ("The package watchword-toy brings the auth method toy, which cannot be ",)
+
+
+def a_package_that_cannot_be_imported(folder: Path) -> Fault:
+    *fault, words = a_package_with_a_method(folder, "import nothing_of_that_name\n")
+    return *fault, (*words, "imported: ModuleNotFoundError: No module named 'nothing_of_that_name'")  # type: ignore[return-value]
+
+
+def a_package_with_a_method_that_there_is(folder: Path) -> Fault:
+    *fault, words = a_package_with_a_method(folder, "from watchword.methods.oidc import METHOD\n")
+    return *fault, (*words, "used: there is one with the slug 'oidc-auth' already")  # type: ignore[return-value]
+
+
 FAULTS: list[Callable[[Path], Fault]] = [
     a_file_in_the_place_of_the_directory, a_file_above_the_directory, a_directory_in_the_place_of_the_database, a_database_that_is_none,
     a_database_of_another_program, a_database_with_a_hole, a_database_that_was_cut_off, a_database_of_a_later_version,
@@ -202,7 +224,7 @@ FAULTS: list[Callable[[Path], Fault]] = [
     a_root_key_file_that_is_not_there, a_root_key_file_that_is_a_directory, a_root_key_file_that_others_can_read, a_certificate_that_is_none,
     a_certificate_that_is_not_there, a_key_of_another_certificate, a_key_with_a_passphrase, authorities_that_are_none,
     a_host_that_nobody_knows, an_address_of_another_machine, two_faults_at_once, postgresql_that_does_not_run,
-    an_address_of_postgresql_that_means_nothing,
+    an_address_of_postgresql_that_means_nothing, a_package_that_cannot_be_imported, a_package_with_a_method_that_there_is,
 ]  # fmt: skip
 
 
@@ -224,7 +246,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_fault_at_the_start_is_told_by_serve_and_by_config_check_alike(tmp_path: Path, fault: Callable[[Path], Fault]) -> None:
+def test_a_fault_at_the_start_is_told_by_serve_and_by_config_check_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path], Fault]
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     options, variables, code, words = fault(tmp_path)
     before = contents(tmp_path)
 

@@ -1,6 +1,8 @@
 """What is true of every auth method in the registry, and that a new one takes one file and its name in the list."""
 
+import base64
 import inspect
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,12 @@ def test_no_secret_hides_inside_another_setting(method: Any) -> None:
         ]
 
 
+def decoded(token: str) -> dict[str, Any]:
+    """The claims of an access token."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
 class Config(Schema, frozen=True, kw_only=True):
     """The word of the house."""
 
@@ -179,13 +187,13 @@ class Login(Schema, frozen=True, kw_only=True):
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The word is the house's."""
-    given.checks.require(config.word == login.word, "word_wrong", "This is not the word")
-    given.checks.require(login.town in config.allowed_towns.split(","), "town_not_allowed", f"{login.town} is not allowed")
+    given.checks.prove(config.word == login.word, "word_wrong", "This is not the word")
+    given.checks.compare(login.town in config.allowed_towns.split(","), "town_not_allowed", f"{login.town} is not allowed")
     return Verified(claims={"toy": {"town": login.town}})
 
 
 TOY = AuthMethod(
-    slug="toy-auth", wrapper="identityToyAuth", title="Toy Auth", config=Config, login=Login, verify=verify, proof=("word_wrong",)
+    slug="toy-auth", wrapper="identityToyAuth", title="Toy Auth", config=Config, login=Login, verify=verify, claims_under="toy"
 )
 
 
@@ -209,21 +217,25 @@ async def test_a_method_is_there_once_its_name_is_in_the_list(toy: Api) -> None:
     assert ("", True, "oslo,rome", 2_592_000) == (made["word"], made["wordIsSet"], made["allowedTowns"], made["accessTokenTTL"])
     assert (200, 401, 401) == (reply.status_code, wrong.status_code, abroad.status_code)
     assert "bonn is not allowed" == abroad.json()["message"]
+    assert {"toy": {"town": "rome"}} == decoded(reply.json()["accessToken"])["identityAuth"]
     assert {"add-identity-toy-auth", "login-identity-toy-auth", "login-identity-toy-auth-failed"} <= events
     assert 200 == (await toy.get(f"/api/v1/identities/{identity['id']}", token=reply.json()["accessToken"])).status_code
 
 
-async def test_a_method_of_a_package_may_not_take_the_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        dist = "evil 1.0"
+async def test_everything_about_a_method_follows_from_its_declaration(toy: Api) -> None:
+    """Routes, documented bodies, checks of bodies, the dry run and what is told of a fault: nothing of it is written for the method."""
+    await test_a_method_has_all_its_routes_documented_with_their_bodies(toy, TOY)
+    identity = await toy.identity("member")
+    path = f"/api/v1/auth/toy-auth/identities/{identity['id']}"
+    wrong_body = await toy.post(path, {"word": 7})
+    await toy.ok("POST", path, {"word": "swordfish", "allowedTowns": "rome"})
+    tried = await toy.ok("POST", f"{path}/test-login", {"word": "swordfish", "town": "bonn", "address": "192.0.2.1"})
+    wrong_login = await toy.post("/api/v1/auth/toy-auth/login", {"identityId": identity["id"]}, token=None)
 
-        def load(self) -> Any:
-            return msgspec.structs.replace(TOY, slug="oidc-auth")
-
-    monkeypatch.setattr("watchword.methods.entry_points", lambda **_: [Point()])
-
-    with pytest.raises(ValueError, match=r"evil 1\.0 brings an auth method named oidc-auth"):
-        registry()
+    assert (422, 422) == (wrong_body.status_code, wrong_login.status_code)
+    assert {"word", "town"} <= {name for fault in wrong_login.json()["message"] for name in fault["path"]}
+    assert (True, "town_not_allowed") == (tried["isProved"], tried["reason"])
+    assert ["word_wrong", "town_not_allowed"] == [check["name"] for check in tried["checks"]][:2]
 
 
 async def test_the_routes_of_all_methods_are_in_the_table(api: Api) -> None:

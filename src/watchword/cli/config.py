@@ -7,11 +7,12 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from watchword.app import method_faults
 from watchword.cli.options import is_secret, with_settings
 from watchword.cli.output import output_option, say
 from watchword.cli.starting import ready_to_start
 from watchword.services import setup
-from watchword.settings import OPTIONS, Option, Settings, from_file
+from watchword.settings import OPTIONS, Option, Settings, SettingsError, from_file
 
 
 @click.group()
@@ -25,11 +26,13 @@ def config() -> None:
 def check(settings: Settings) -> None:
     """Print the settings in force, secrets masked, or what would keep a server from starting with them.
 
-    Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, and whether the
-    address can be listened on (beside a running server that is a fault, too). Nothing is made or changed.
+    Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, the auth
+    methods of packages, and whether the address can be listened on (beside a running server that is a fault, too). Nothing is made or changed.
     """
     with ready_to_start(settings):
-        pass
+        unusable = method_faults()
+    if unusable:
+        raise SettingsError(unusable)
     rows = [(option, shown(option, settings), source(option, settings)) for option in OPTIONS]
     data = {"settings": {option.name: {"value": value, "from": origin, "variable": option.variable} for option, value, origin in rows}}
     say(data, lambda console: _table(console, rows))

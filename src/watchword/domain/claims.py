@@ -21,8 +21,8 @@ def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) ->
     if not pattern:
         return
     subject = claims.get("sub")
-    checks.require(isinstance(subject, str) and bool(subject), "subject_missing", "The token names no subject", expected=pattern)
-    checks.require(
+    checks.form(isinstance(subject, str) and bool(subject), "subject_missing", "The token names no subject", expected=pattern)
+    checks.compare(
         claim_matches(subject, (pattern,)),
         "subject_mismatch",
         "The token's subject is not allowed",
@@ -38,7 +38,7 @@ def require_audiences(claims: Mapping[str, Any], patterns: str, checks: Verdict)
     if not wanted:
         return
     named = audiences_of(claims, checks)
-    checks.require(
+    checks.compare(
         any(claim_matches(audience, wanted) for audience in named),
         "audience_mismatch",
         "The token is meant for another audience",
@@ -51,8 +51,8 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
     """Every claim in `bound` (a dotted path) is there and matches one of its globs."""
     for path, patterns in bound.items():
         value = dig(claims, path)
-        checks.require(value is not None, "claim_missing", f"The token has no claim {path}", expected={path: patterns})
-        checks.require(
+        checks.compare(value is not None, "claim_missing", f"The token has no claim {path}", expected={path: patterns})
+        checks.compare(
             claim_matches(value, split_patterns(patterns)),
             "claim_mismatch",
             f"The token's claim {path} is not allowed",

@@ -6,7 +6,7 @@ from the issuer, or there is none.
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 import msgspec
 from jwt import InvalidTokenError, PyJWS
@@ -24,21 +24,29 @@ END_OF_TIME = 253_402_300_800  # the year 10000, in seconds
 class Verdict(Protocol):
     """Where checks are recorded; the first that fails ends the login (`methods.base.Checks`)."""
 
-    def require(
+    def prove(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether the signature is genuine; raise unless it is."""
+        ...
+
+    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether the token says what is demanded; raise unless it does, except in a dry run."""
+        ...
+
+    def form(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether the token and its key can be used at all; raise unless they can."""
+        ...
+
+    def fail(
         self,
-        passed: bool,
+        kind: Literal["prove", "compare", "reach", "form"],
         reason: str,
         message: str,
         *,
         expected: Any = None,
         presented: Any = None,
         status: int = 401,
-    ) -> None:
-        """Record the check; raise unless it passed."""
-        ...  # fmt: skip
-
-    def fail(self, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
-        """Refuse."""
+    ) -> NoReturn:
+        """Record a failed check of a kind, and refuse."""
         ...
 
 
@@ -74,7 +82,7 @@ def verified_payload(
 ) -> bytes:
     """What was signed, by one of `keys`; not a word on what it says."""
     presented = _opened(token, checks)
-    checks.require(
+    checks.form(
         presented.alg in algorithms & SIGNATURES,
         "algorithm_refused",
         "The token's signature algorithm is not accepted",
@@ -109,10 +117,10 @@ def verify(
     _require_time(claims, now / 1000, leeway=leeway, require_exp=require_exp, max_life=max_life, checks=checks)
     if issuer is not None:
         actual = claims.get("iss")
-        checks.require(actual == issuer, "issuer_mismatch", "The token is from another issuer", expected=issuer, presented=_short(actual))
+        checks.compare(actual == issuer, "issuer_mismatch", "The token is from another issuer", expected=issuer, presented=_short(actual))
     if audiences is not None:
         named = audiences_of(claims, checks)
-        checks.require(
+        checks.compare(
             any(a in audiences for a in named),
             "audience_mismatch",
             "The token is meant for another audience",
@@ -127,27 +135,27 @@ def audiences_of(claims: Mapping[str, Any], checks: Verdict) -> tuple[str, ...]:
     named = claims.get("aud")
     listed = [named] if isinstance(named, str) else named
     sound = isinstance(listed, list) and bool(listed) and all(isinstance(a, str) and a for a in listed)
-    checks.require(sound, "audience_missing", "The token names no audience", presented=_short(named))
+    checks.form(sound, "audience_missing", "The token names no audience", presented=_short(named))
     return tuple(listed or ())
 
 
 def _opened(token: str, checks: Verdict) -> _Opened:
-    checks.require(len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token))
+    checks.form(len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token))
     parts = token.split(".")
-    checks.require(len(parts) != 5, "token_encrypted", "The token is encrypted (JWE): present a signed one (JWS)")
-    checks.require(len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts))
+    checks.form(len(parts) != 5, "token_encrypted", "The token is encrypted (JWE): present a signed one (JWS)")
+    checks.form(len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts))
     try:
         head, payload, _ = (bytes_of(part) for part in parts)
     except ValueError as error:
-        checks.fail("token_malformed", "The token is not a JWT", presented=_reason(error))
+        checks.fail("form", "token_malformed", "The token is not a JWT", presented=_reason(error))
     header = _object(head, checks)
     alg, kid = header.get("alg"), header.get("kid")
     if not isinstance(alg, str):
-        checks.fail("token_malformed", "The token names no algorithm")
+        checks.fail("form", "token_malformed", "The token names no algorithm")
     if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_KID):
-        checks.fail("token_malformed", "The token's key id is not a text")
+        checks.fail("form", "token_malformed", "The token's key id is not a text")
     # RFC 7515 4.1.11: what we do not understand and must understand, we refuse; we understand no extension.
-    checks.require("crit" not in header and "b64" not in header, "header_critical", "The token demands an extension that is not supported")
+    checks.form("crit" not in header and "b64" not in header, "header_critical", "The token demands an extension that is not supported")
     return _Opened(header, payload, alg, kid)
 
 
@@ -155,16 +163,16 @@ def _object(raw: bytes, checks: Verdict) -> Mapping[str, Any]:
     try:
         parsed = strict_json(raw.decode())
     except ValueError as error:
-        checks.fail("token_malformed", "The token is not a JWT", presented=_reason(error))
+        checks.fail("form", "token_malformed", "The token is not a JWT", presented=_reason(error))
     if not isinstance(parsed, dict):
-        checks.fail("token_malformed", "The token is not a JWT", expected="a JSON object")
+        checks.fail("form", "token_malformed", "The token is not a JWT", expected="a JSON object")
     return parsed
 
 
 def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: Sequence[str | None], checks: Verdict) -> list[Key]:
     """The keys that may have signed the token; at most one for a token that names its key."""
     named = _named(keys, presented.kid)
-    checks.require(bool(named), "key_unknown", "The token is signed with a key that its issuer does not publish", presented=presented.kid)
+    checks.form(bool(named), "key_unknown", "The token is signed with a key that its issuer does not publish", presented=presented.kid)
     found: dict[bytes, Key] = {}
     faults: list[str] = []
     for each in named:
@@ -178,12 +186,12 @@ def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: 
             faults.append(fault)
         else:
             found[key.thumbprint] = key
-    checks.require(
+    checks.form(
         bool(found), "key_unfit", "The issuer's key must not be used for this token", expected=presented.alg, presented=faults[:MAX_TRIED]
     )
     # Two different keys under one name: one of them may have been put there. RFC 7517 4.5 asks for distinct names.
     if any(key.kid is not None and key.kid == presented.kid for key in found.values()):
-        checks.require(len(found) == 1, "key_ambiguous", "The issuer publishes several keys under this key id", presented=presented.kid)
+        checks.form(len(found) == 1, "key_ambiguous", "The issuer publishes several keys under this key id", presented=presented.kid)
     return list(found.values())[:MAX_TRIED]
 
 
@@ -208,24 +216,24 @@ def _require_signature(token: str, presented: _Opened, keys: Sequence[Key], chec
             continue
         except (ValueError, TypeError):  # PyJWT on numbers that are no signature at all
             continue
-        checks.require(True, "signature_invalid", "", expected=presented.alg, presented=presented.kid)
+        checks.prove(True, "signature_invalid", "", expected=presented.alg, presented=presented.kid)
         return
-    checks.fail("signature_invalid", "The token's signature is not valid", expected=presented.alg, presented=presented.kid)
+    checks.fail("prove", "signature_invalid", "The token's signature is not valid", expected=presented.alg, presented=presented.kid)
 
 
 def _require_time(claims: Mapping[str, Any], now: float, *, leeway: int, require_exp: bool, max_life: int | None, checks: Verdict) -> None:
     exp, nbf, iat = (_moment(claims, name, checks) for name in ("exp", "nbf", "iat"))
-    checks.require(exp is not None or not (require_exp or max_life), "expiry_missing", "The token has no expiry (exp)")
+    checks.form(exp is not None or not (require_exp or max_life), "expiry_missing", "The token has no expiry (exp)")
     facts = {"now": int(now)}
     if exp is not None:
-        checks.require(now < exp, "token_expired", "The token has expired", expected=facts, presented=exp)
+        checks.compare(now < exp, "token_expired", "The token has expired", expected=facts, presented=exp)
     if nbf is not None:
-        checks.require(nbf <= now + leeway, "token_not_yet_valid", "The token is not valid yet", expected=facts, presented=nbf)
+        checks.compare(nbf <= now + leeway, "token_not_yet_valid", "The token is not valid yet", expected=facts, presented=nbf)
     if iat is not None:
-        checks.require(iat <= now + leeway, "token_from_the_future", "The token was issued in the future", expected=facts, presented=iat)
+        checks.compare(iat <= now + leeway, "token_from_the_future", "The token was issued in the future", expected=facts, presented=iat)
     if exp is not None and max_life is not None:
         life = exp - (now if iat is None else min(iat, now))
-        checks.require(life <= max_life, "life_too_long", "The token lives too long", expected=max_life, presented=int(life))
+        checks.compare(life <= max_life, "life_too_long", "The token lives too long", expected=max_life, presented=int(life))
 
 
 def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | None:
@@ -233,7 +241,7 @@ def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | No
     if name not in claims:
         return None
     value = numeric_date(claims[name])
-    checks.require(value is not None, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(claims[name]))
+    checks.form(value is not None, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(claims[name]))
     return value
 
 

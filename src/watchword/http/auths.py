@@ -48,7 +48,6 @@ def _add(routes: Routes, method: Method) -> None:
 
     attach.__doc__, update.__doc__ = f"Attach {method.title} to an identity.", f"Change the {method.title} of an identity."
     get.__doc__, remove.__doc__ = f"Read the {method.title} of an identity.", f"Remove {method.title} from an identity."
-    refresh.__doc__ = f"Fetch the trust bundle of the {method.title} of an identity anew."
     clear.__doc__ = f"Forget failed {method.title} logins of an identity."
     routes.add("POST", path, USER, IDENTITY, handler=attach, body_for=shape)
     routes.add("PATCH", path, USER, IDENTITY, handler=update, body_for=shape)
@@ -57,7 +56,8 @@ def _add(routes: Routes, method: Method) -> None:
     if method.has_lockout:
         routes.add("POST", f"{path}/clear-lockouts", USER, IDENTITY, handler=clear)
     if method.refresh is not None:
-        routes.add("POST", f"{path}/refresh-bundle", USER, IDENTITY, handler=refresh)
+        refresh.__doc__ = f"Fetch the {method.refresh.title} of the {method.title} of an identity anew."
+        routes.add("POST", f"{path}/refresh-{method.refresh.what}", USER, IDENTITY, handler=refresh)
     if method.login is not None:
         routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=trial.body(method))
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True, most=method.max_login)
@@ -100,10 +100,6 @@ def _trial(method: Method) -> Any:
     return try_login
 
 
-routes = Routes("credentials")
-_UNIVERSAL = "/api/v1/auth/universal-auth/identities/{identity_id}/client-secrets"
-
-
 class MadeReply(Out, frozen=True, kw_only=True):
     client_secret: str
     client_secret_data: ClientSecretOut
@@ -115,34 +111,6 @@ class SecretReply(Out, frozen=True, kw_only=True):
 
 class SecretsReply(Out, frozen=True, kw_only=True):
     client_secret_data: list[ClientSecretOut]
-
-
-@routes.post(_UNIVERSAL, USER, IDENTITY)
-async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.Create) -> MadeReply:
-    """Make a client secret; it is shown this once."""
-    made = await client_secrets.create(ctx, identity_id, body)
-    return MadeReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
-
-
-@routes.get(_UNIVERSAL, USER, IDENTITY)
-async def list_client_secrets(ctx: Ctx, identity_id: str) -> SecretsReply:
-    """List the client secrets that are not revoked."""
-    return SecretsReply(client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, identity_id)])
-
-
-@routes.get(_UNIVERSAL + "/{client_secret_id}", USER, IDENTITY)
-async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
-    """Read a client secret's data."""
-    return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, identity_id, client_secret_id)))
-
-
-@routes.post(_UNIVERSAL + "/{client_secret_id}/revoke", USER, IDENTITY)
-async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
-    """Revoke a client secret and the tokens issued for it."""
-    return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, identity_id, client_secret_id)))
-
-
-_TOKENS = "/api/v1/auth/token-auth/identities/{identity_id}/tokens"
 
 
 class TokenMadeReply(TokenOut, frozen=True, kw_only=True):
@@ -161,38 +129,73 @@ class MessageReply(Out, frozen=True, kw_only=True):
     message: str
 
 
-@routes.post(_TOKENS, USER, IDENTITY)
-async def create_token(ctx: Ctx, identity_id: str, body: access_tokens.Create) -> TokenMadeReply:
-    """Make an access token for an identity; it is shown this once."""
-    issued, row = await access_tokens.create(ctx, identity_id, body)
-    return TokenMadeReply(
-        access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl, token_data=TokenRowOut.of(row)
-    )
+def credential_routes(methods: Iterable[Method]) -> Routes:
+    """The routes of what operators make for identities: client secrets and named tokens, under the slug of the method that has them."""
+    routes = Routes("credentials")
+    for method in methods:
+        if method.has_client_secrets:
+            _add_client_secrets(routes, method)
+        if method.has_named_tokens:
+            _add_named_tokens(routes, method)
+    return routes
 
 
-@routes.get(_TOKENS, USER, IDENTITY)
-async def list_tokens(ctx: Ctx, identity_id: str, query: access_tokens.Listed) -> TokensReply:
-    """List the tokens of an identity, newest-updated first."""
-    return TokensReply(tokens=[TokenRowOut.of(row) for row in await access_tokens.every(ctx, identity_id, query)])
+def _add_client_secrets(routes: Routes, method: Method) -> None:
+    path = f"/api/v1/auth/{method.slug}/identities/{{identity_id}}/client-secrets"
+
+    @routes.post(path, USER, IDENTITY)
+    async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.Create) -> MadeReply:
+        """Make a client secret; it is shown this once."""
+        made = await client_secrets.create(ctx, method, identity_id, body)
+        return MadeReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
+
+    @routes.get(path, USER, IDENTITY)
+    async def list_client_secrets(ctx: Ctx, identity_id: str) -> SecretsReply:
+        """List the client secrets that are not revoked."""
+        return SecretsReply(client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, method, identity_id)])
+
+    @routes.get(path + "/{client_secret_id}", USER, IDENTITY)
+    async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+        """Read a client secret's data."""
+        return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, method, identity_id, client_secret_id)))
+
+    @routes.post(path + "/{client_secret_id}/revoke", USER, IDENTITY)
+    async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+        """Revoke a client secret and the tokens issued for it."""
+        return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, method, identity_id, client_secret_id)))
 
 
-@routes.get("/api/v1/auth/token-auth/tokens/{token_id}", USER, IDENTITY)
-async def get_token(ctx: Ctx, token_id: str) -> TokenReply:
-    """Read a token's data."""
-    return TokenReply(token=TokenRowOut.of(await access_tokens.get(ctx, token_id)))
+def _add_named_tokens(routes: Routes, method: Method) -> None:
+    path = f"/api/v1/auth/{method.slug}"
 
+    @routes.post(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
+    async def create_token(ctx: Ctx, identity_id: str, body: access_tokens.Create) -> TokenMadeReply:
+        """Make an access token for an identity; it is shown this once."""
+        issued, row = await access_tokens.create(ctx, method, identity_id, body)
+        return TokenMadeReply(
+            access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl, token_data=TokenRowOut.of(row)
+        )
 
-@routes.patch("/api/v1/auth/token-auth/tokens/{token_id}", USER, IDENTITY)
-async def rename_token(ctx: Ctx, token_id: str, body: access_tokens.Rename) -> TokenReply:
-    """Rename a token."""
-    return TokenReply(token=TokenRowOut.of(await access_tokens.rename(ctx, token_id, body)))
+    @routes.get(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
+    async def list_tokens(ctx: Ctx, identity_id: str, query: access_tokens.Listed) -> TokensReply:
+        """List the tokens of an identity, newest-updated first."""
+        return TokensReply(tokens=[TokenRowOut.of(row) for row in await access_tokens.every(ctx, method, identity_id, query)])
 
+    @routes.get(path + "/tokens/{token_id}", USER, IDENTITY)
+    async def get_token(ctx: Ctx, token_id: str) -> TokenReply:
+        """Read a token's data."""
+        return TokenReply(token=TokenRowOut.of(await access_tokens.get(ctx, method, token_id)))
 
-@routes.post("/api/v1/auth/token-auth/tokens/{token_id}/revoke", USER, IDENTITY)
-async def revoke_named_token(ctx: Ctx, token_id: str) -> MessageReply:
-    """Revoke a token."""
-    await access_tokens.revoke(ctx, token_id)
-    return MessageReply(message="Successfully revoked access token")
+    @routes.patch(path + "/tokens/{token_id}", USER, IDENTITY)
+    async def rename_token(ctx: Ctx, token_id: str, body: access_tokens.Rename) -> TokenReply:
+        """Rename a token."""
+        return TokenReply(token=TokenRowOut.of(await access_tokens.rename(ctx, method, token_id, body)))
+
+    @routes.post(path + "/tokens/{token_id}/revoke", USER, IDENTITY)
+    async def revoke_named_token(ctx: Ctx, token_id: str) -> MessageReply:
+        """Revoke a token."""
+        await access_tokens.revoke(ctx, method, token_id)
+        return MessageReply(message="Successfully revoked access token")
 
 
 class Presented(msgspec.Struct, frozen=True, rename="camel"):

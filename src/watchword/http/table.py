@@ -47,7 +47,6 @@ AREAS: tuple[Routes, ...] = (
     identities.routes,
     lifecycle.routes,
     explain.routes,
-    auths.routes,
     templates.routes,
     projects.routes,
     environments.routes,
@@ -71,6 +70,7 @@ AREAS: tuple[Routes, ...] = (
 
 def table(methods: Iterable[AuthMethod[Any, Any]], seen: Seen) -> tuple[Route, ...]:
     """All routes of a server with these auth methods."""
-    areas = (*AREAS, auths.method_routes(methods), auths.token_routes(seen), oauth.routes(seen))
+    of_methods = tuple(methods)
+    areas = (*AREAS, auths.credential_routes(of_methods), auths.method_routes(of_methods), auths.token_routes(seen), oauth.routes(seen))
     routes = tuple(route for area in areas for route in area.all)
     return (*routes, *documentation(routes).all)

@@ -71,10 +71,10 @@ def check(config: Config) -> Config:
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to Alibaba's STS and holds the answer against the configuration."""
-    require = given.checks.require
+    checks = given.checks
     when = _milliseconds(login.timestamp)
     fresh = when is not None and abs(given.now - when) <= SKEW
-    require(
+    checks.form(
         fresh,
         "request_time",
         "The request was signed too long ago, or a clock is wrong",
@@ -85,14 +85,16 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     try:
         answer = await given.outside.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
     except OutsideError as error:
-        given.checks.fail("alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
-    require(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)
+        given.checks.fail("reach", "alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
+    checks.prove(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)
     try:
         caller = msgspec.json.decode(answer.body, type=Caller)
     except msgspec.MsgspecError:
-        given.checks.fail("alicloud_answer", "Alibaba did not answer as expected", expected="a GetCallerIdentity answer in JSON")
+        given.checks.fail("form", "alicloud_answer", "Alibaba did not answer as expected", expected="a GetCallerIdentity answer in JSON")
     told = _account(caller.arn, given.checks)
-    require(told == caller.account_id, "alicloud_answer", "Alibaba did not answer as expected", expected=caller.account_id, presented=told)
+    checks.form(
+        told == caller.account_id, "alicloud_answer", "Alibaba did not answer as expected", expected=caller.account_id, presented=told
+    )
     admit(config, caller.arn, given.checks)
     # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
     spent = Spent(key=f"alicloud:{login.access_key_id}:{login.signature_nonce}", expires_at=(when or 0) + SKEW)
@@ -105,12 +107,12 @@ def admit(config: Config, arn: str, checks: Checks) -> None:
     """The principal is one of those that the configuration names."""
     _account(arn, checks)
     arns = comma_list(config.allowed_arns)
-    checks.require(not arns or arn in arns, "arn", "The principal is not allowed", expected=arns, presented=arn)
+    checks.compare(not arns or arn in arns, "arn", "The principal is not allowed", expected=arns, presented=arn)
 
 
 def _account(arn: str, checks: Checks) -> str:
     principal = _ARN.fullmatch(arn)  # the root of an account has no such ARN and never logs in
-    checks.require(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=arn)
+    checks.form(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=arn)
     return principal[1] if principal else ""
 
 
@@ -123,6 +125,6 @@ def _milliseconds(text: str) -> int | None:
 
 METHOD = AuthMethod(
     slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
-    config=Config, login=Login, verify=verify, check=check, has_period=False, proof=("alicloud_refused",), admit=admit,
+    config=Config, login=Login, verify=verify, check=check, has_period=False, claims_under="alicloud", admit=admit,
     risks=open_unless("allowedArns", whom="every user and role of every Alibaba Cloud account"),
 )  # fmt: skip

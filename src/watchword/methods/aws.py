@@ -79,36 +79,36 @@ def check(config: Config) -> Config:
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to STS and holds the answer against the configuration."""
-    require = given.checks.require
+    checks = given.checks
     method, unread = login.iam_http_request_method, "The headers of the signed request cannot be read"
-    require(method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method)
+    checks.form(method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method)
     asks = decoded(login.iam_request_body) == BODY
-    require(asks, "request_body", "The signed request must ask for GetCallerIdentity and nothing else", expected=BODY.decode())
+    checks.form(asks, "request_body", "The signed request must ask for GetCallerIdentity and nothing else", expected=BODY.decode())
     found = headers_of(login.iam_request_headers)
-    require(found is not None, "request_headers", unread, expected="base64 of a JSON object, each header once")
+    checks.form(found is not None, "request_headers", unread, expected="base64 of a JSON object, each header once")
     headers = found or {}
     strange = sorted(headers.keys() - SENT - MADE - DROPPED)
-    require(not strange, "header_not_allowed", "The signed request has a header that is not sent on", presented=strange or None)
+    checks.form(not strange, "header_not_allowed", "The signed request has a header that is not sent on", presented=strange or None)
     is_whole = headers.get("content-length", str(len(BODY))) == str(len(BODY))
-    require(is_whole, "content_length", "The signed request has another length than its body")
+    checks.form(is_whole, "content_length", "The signed request has another length than its body")
     is_form = bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded")))
-    require(is_form, "content_type", "The signed request must be form-encoded")
+    checks.form(is_form, "content_type", "The signed request must be form-encoded")
 
     proof = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     date, region, names = proof.groups() if proof else ("", "", "")
     signed = set(names.split(";"))
     is_signed = {"host", "x-amz-date"} <= signed <= SENT | MADE
-    require(is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names)
-    require(region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region)
+    checks.form(is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names)
+    checks.form(region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region)
     endpoint, host = config.sts_endpoint, headers.get("host")
     url = sts_url(endpoint, region, host)
-    require(
+    checks.form(
         url is not None, "host", "The request is signed for another host than the STS endpoint", expected=endpoint, presented=host or region
     )
     told = headers.get("x-amz-date", "")
     when = milliseconds(told)
     is_fresh = when is not None and abs(given.now - when) <= SKEW and told.startswith(date)
-    require(
+    checks.form(
         is_fresh, "request_time", "The request was signed too long ago, or a clock is wrong", expected="within 15 minutes", presented=told
     )
 
@@ -116,14 +116,14 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     try:
         answer = await given.outside.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
     except OutsideError as error:
-        given.checks.fail("sts_unavailable", "STS could not be asked", presented=str(error))
-    require(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
+        given.checks.fail("reach", "sts_unavailable", "STS could not be asked", presented=str(error))
+    checks.prove(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
     caller = caller_of(answer.headers.get("content-type", ""), answer.body)
     if caller is None:
-        given.checks.fail("sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
+        given.checks.fail("form", "sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
     principal = _principal(caller.arn, given.checks)
     known, named = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
-    require(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
+    checks.form(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
 
     admit(config, caller.arn, given.checks)
     facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
@@ -136,19 +136,20 @@ def admit(config: Config, arn: str, checks: Checks) -> None:
     principal = _principal(arn, checks)
     accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
     is_known = not accounts or principal.account in accounts
-    checks.require(is_known, "account_id", "The account is not allowed", expected=accounts, presented=principal.account)
+    checks.compare(is_known, "account_id", "The account is not allowed", expected=accounts, presented=principal.account)
     is_known = not patterns or any(allows(pattern, principal) for pattern in patterns)
-    checks.require(is_known, "principal_arn", "The principal is not allowed", expected=patterns, presented=arn)
+    checks.compare(is_known, "principal_arn", "The principal is not allowed", expected=patterns, presented=arn)
 
 
 def _principal(arn: str, checks: Checks) -> Principal:
     principal = Principal.of(arn)
     if principal is None:
-        checks.fail("principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=arn)
+        checks.fail("form", "principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=arn)
     return principal
 
 
 METHOD = AuthMethod(
-    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, proof=("sts_refused",), admit=admit,
+    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, claims_under="aws",
+    admit=admit,
     risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),
 )  # fmt: skip

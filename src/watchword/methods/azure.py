@@ -42,13 +42,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The token is from the tenant, for the resource, and of an allowed service principal."""
     token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id
     # The reference stores an empty tenant or resource; nothing can be proved against either.
-    checks.require(bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64])
-    checks.require(bool(config.resource), "resource_unset", "The configuration names no resource")
+    checks.reach(bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64])
+    checks.reach(bool(config.resource), "resource_unset", "The configuration names no resource")
     presented = decode_unverified(token, checks)
     try:
         keys = await given.outside.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
     except OutsideError as error:
-        checks.fail("keys_unavailable", "The tenant's keys are not available", presented=str(error))
+        checks.fail("reach", "keys_unavailable", "The tenant's keys are not available", presented=str(error))
     # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell the
     # tenant, so that a token of another tenant, signed with the same keys, is from another issuer.
     issuers = (f"https://sts.windows.net/{tenant}/", f"https://login.microsoftonline.com/{tenant}/v2.0")
@@ -58,10 +58,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         issuer=issuer if issuer in issuers else issuers[0], audiences=(config.resource, config.resource.removesuffix("/")),
     )  # fmt: skip
     tid, oid = claims.get("tid"), claims.get("oid")
-    checks.require(tid == tenant, "tenant_mismatch", "The token is from another tenant", expected=tenant, presented=str(tid)[:300])
+    checks.compare(tid == tenant, "tenant_mismatch", "The token is from another tenant", expected=tenant, presented=str(tid)[:300])
     allowed = comma_list(config.allowed_service_principal_ids)
     if allowed:
-        checks.require(
+        checks.compare(
             isinstance(oid, str) and oid in allowed, "service_principal_not_allowed",
             f"The service principal {str(oid)[:64]} is not allowed", expected=list(allowed), presented=str(oid)[:300],
         )  # fmt: skip

@@ -1,23 +1,26 @@
 """The interface of an auth method: what it is given, what it verifies, and what it may return.
 
 A method is one file with a `Config` (what an administrator stores), a `Login` (what a machine posts), an async
-`verify(config, login, given) -> Verified` that raises `Denied` to refuse, and a `METHOD` that ties them together.
-It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`.
+`verify(config, login, given) -> Verified` that refuses by a check of `given.checks`, and a `METHOD` that ties them together.
+It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`. What `verify`
+returns is checked there before it is believed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
-from watchword.domain.bounds import split_patterns
+from watchword.domain.bounds import IpRange, split_patterns
 from watchword.domain.errors import Denied, Invalid, Issue
 from watchword.domain.outside import Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 
 __all__ = [
-    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "LdapEntry", "Outside", "OutsideError", "Risk", "Schema",
-    "Secret", "Spent", "Text", "Trial", "Verified", "comma_list", "issue", "no_risks", "normal_list", "open_unless", "risks_of",
+    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "Kind", "LdapEntry", "Outside", "OutsideError", "Refresh", "Risk",
+    "Schema", "Secret", "Settings", "Spent", "Text", "Verified", "comma_list", "issue", "no_risks", "normal_list", "open_unless",
+    "refusal", "risks_of",
 ]  # fmt: skip
 
 
@@ -48,8 +51,9 @@ class Spent(msgspec.Struct, frozen=True):
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was proved.
 
-    `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission templates.
-    `audit` are facts for the login's audit event. `credential` is the stored one that was used.
+    `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission templates: all of
+    them stand under `AuthMethod.claims_under`. `audit` are facts for the login's audit event. `credential` is the stored one that
+    was used, as it was given. Claims and facts are plain JSON: texts, numbers, booleans, null, lists and objects of these.
     """
 
     claims: Mapping[str, Any] = {}
@@ -67,72 +71,90 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     presented: Any = None
 
 
+Kind = Literal["prove", "compare", "reach", "form"]
+STATUSES = frozenset({400, 401, 403, 404, 429})  # what a refusal of a login may be answered with
+
+
 class Checks:
-    """The checks a proof went through, in order; the first that fails ends the login."""
+    """The checks a proof went through, in order; the first that fails ends the login.
+
+    Each check says of which kind it is, and its kind says what its failure means:
+
+        prove    the proof is genuine: a credential or a signature that could be guessed. Counts towards a lockout. Until one has
+                 passed, a refusal is told to the caller like that of an unknown identity, and nobody is logged in without one.
+        compare  what is presented is what the configuration, the identity or the time demands. A dry run goes on after it fails.
+        reach    whoever must answer for the proof did, as far as the configuration says whom to ask: never a fault of the caller's.
+        form     what is presented or answered can be judged at all: it can be read, and names the key that is needed.
+    """
 
     def __init__(self) -> None:
-        self._done: list[tuple[str, bool, Any, Any]] = []
+        self._done: list[tuple[Kind, str, bool, Any, Any]] = []
         self.counted_by: str | None = None  # what the method found out to count failed logins by
 
     @property
     def done(self) -> list[Check]:
         """The checks so far."""
-        return [Check(*one) for one in self._done]
+        return [Check(shown_text(name), passed, shown(expected), shown(presented)) for _, name, passed, expected, presented in self._done]
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether a proof was found genuine, and none was found wrong."""
+        found = [passed for kind, _, passed, _, _ in self._done if kind == "prove"]
+        return bool(found) and all(found)
+
+    @property
+    def failed(self) -> Kind | None:
+        """Of which kind the last check was, if it failed."""
+        return self._done[-1][0] if self._done and not self._done[-1][2] else None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a check failed that ends the login."""
+        return any(not passed for _, _, passed, _, _ in self._done)
+
+    def refused(self, denial: Denied) -> None:
+        """Record a refusal that was made without a check: as a wrong proof until one was found genuine, for it may be one."""
+        if not self.is_refused:
+            self._done.append(("form" if self.is_proved else "prove", denial.reason, False, None, None))
 
     def begin_anew(self) -> None:
         """Forget the checks so far: all are made once more."""
         self._done.clear()
 
-    def require(
-        self,
-        passed: bool,
-        reason: str,
-        message: str,
-        *,
-        expected: Any = None,
-        presented: Any = None,
-        status: int = 401,
-    ) -> None:
-        """Record the check named `reason`; raise `Denied(reason, message)` unless it passed."""
-        self._done.append((reason, bool(passed), expected, presented))
+    def prove(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether the proof is genuine as the check `reason`; raise `Denied(reason, message)` unless it is."""
+        self._done.append(("prove", reason, bool(passed), expected, presented))
         if not passed:
-            facts = {k: v for k, v in (("expected", expected), ("presented", presented)) if v is not None}
-            raise Denied(reason, message, status=status, facts=facts)  # fmt: skip
+            raise refusal(reason, message, expected, presented, status)
 
-    def fail(self, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
-        """Refuse."""
-        Checks.require(self, False, reason, message, expected=expected, presented=presented, status=status)
-        raise AssertionError("unreachable")
+    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether what was presented is what is demanded; raise `Denied(reason, message)` unless it is, except in a dry run."""
+        self._done.append(("compare", reason, bool(passed), expected, presented))
+        if not passed:
+            raise refusal(reason, message, expected, presented, status)
+
+    def reach(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether whoever must answer for the proof did; raise `Denied(reason, message)` otherwise."""
+        self._done.append(("reach", reason, bool(passed), expected, presented))
+        if not passed:
+            raise refusal(reason, message, expected, presented, status)
+
+    def form(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether what was presented or answered can be judged; raise `Denied(reason, message)` otherwise."""
+        self._done.append(("form", reason, bool(passed), expected, presented))
+        if not passed:
+            raise refusal(reason, message, expected, presented, status)
+
+    def fail(self, kind: Kind, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
+        """Record a failed check of a kind, and raise `Denied(reason, message)`, in a dry run too."""
+        self._done.append((kind, reason, False, expected, presented))
+        raise refusal(reason, message, expected, presented, status)
 
 
-class Trial(Checks):
-    """Checks that go on after one which only compares, so that whoever tries a login sees all that is wrong with it.
-
-    Whether the proof is genuine is never passed over: what follows would judge things that nobody proved.
-    """
-
-    COMPARISONS = frozenset({
-        "account_id", "address_not_trusted", "allowed_field", "arn", "audience_mismatch", "certificate_expired", "certificate_not_yet_valid",
-        "claim_mismatch", "claim_missing", "client_id_unknown", "client_secret_expired", "client_secret_revoked", "common_name",
-        "identity_disabled", "identity_expired", "issuer_mismatch", "life_too_long", "locked_out", "name_not_allowed",
-        "namespace_not_allowed", "not_a_member", "principal_arn", "project_not_allowed", "service_account_not_allowed",
-        "service_principal_not_allowed", "spiffe_id_not_allowed", "subject_alt_name", "subject_mismatch", "tenant_mismatch",
-        "token_expired", "token_from_the_future", "token_not_yet_valid", "trust_domain_mismatch", "user_state", "username",
-        "zone_not_allowed",
-    })  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first: Denied | None = None  # what the login would have been refused for
-
-    def require(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
-        """Record the check; raise only where nothing sensible could follow."""
-        try:
-            super().require(passed, reason, message, expected=expected, presented=presented, status=status)
-        except Denied as denial:
-            self.first = self.first or denial
-            if reason not in self.COMPARISONS:
-                raise
+def refusal(reason: str, message: str, expected: Any, presented: Any, status: int) -> Denied:
+    """The refusal of a failed check. Nothing that a method of a package says makes it an answer that cannot be sent or stored."""
+    facts = {name: shown(value) for name, value in (("expected", expected), ("presented", presented)) if value is not None}
+    return Denied(shown_text(reason), shown_text(message), status=status if status in STATUSES else 401, facts=facts)
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +221,15 @@ def _unchanged(config: Any) -> Any:
     return config
 
 
+class Refresh(msgspec.Struct, frozen=True, kw_only=True):
+    """What a method keeps of the outside, and how it is fetched anew."""
+
+    what: str  # "bundle": of the route `refresh-bundle` and of the audit event
+    title: str  # "trust bundle": in the documentation
+    fetch: Callable[[Any, Outside], Awaitable[None]]  # raises OutsideError, BadRequest
+    at: str  # the wire name of the managed setting that says when somebody last asked for it
+
+
 class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     """A method as the core sees it. Everything else (routes, OpenAPI, forms, flags, audit names) follows from these."""
 
@@ -206,27 +237,43 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     wrapper: str  # "identityOidcAuth": the key that wraps the configuration in replies
     title: str  # "OIDC Auth"
     config: type[C]
-    login: type[L] | None  # None: tokens are made by an operator (Token Auth)
+    login: type[L] | None  # None: there is no login, and operators make named tokens (Token Auth)
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None
     check: Callable[[C], C] = _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
-    secret_of: Callable[[L], str] | None = None  # the presented credential that is looked up by keyed hash
+    locator: str = ""  # the wire name of the managed setting that holds the locator, which is made when the method is attached
+    secret_of: Callable[[L], str] | None = None  # the presented client secret; then its routes are there, and it is looked up by keyed hash
+    claims_under: str = ""  # "oidc": the only key of `Verified.claims`, no other method's; empty: there are none
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
     max_login: int = 64 * 1024  # bytes of a login body; a method that needs more says so, up to 256 KiB
     lockout_key: Callable[[L], str] = lambda _login: ""  # within (identity, method): LDAP counts per user name
     has_period: bool = True
-    # The checks any of which, passed, shows that the proof is genuine. A refusal before that is told like an unknown identity.
-    proof: tuple[str, ...] = ("signature_invalid",)
     form: Callable[[L, Given], Any] | None = None  # what is refused of a login, with status 400, whomever it is for
     networks: tuple[str, ...] = ()  # wire names of settings that are lists of networks, answered as they are stored
+    networks_of: Callable[[Settings], Sequence[IpRange]] | None = None  # the networks from which logins are accepted
     managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
-    refresh: Callable[[C, Outside], Awaitable[None]] | None = None  # fetches anew what is kept of the outside; then its route is there
+    refresh: Refresh | None = None  # then its route is there
+    # The body of the login of an OAuth client: with a client id and secret (RFC 6749 section 2.3.1), or with an identity and the
+    # assertion that it signed (RFC 7523 section 2.2). Of several methods that have one, it is the first in the list.
+    oauth_secret: Callable[[str, str], Mapping[str, str]] | None = None
+    oauth_assertion: Callable[[str, str], Mapping[str, str]] | None = None
+    by_hand: str = ""  # "its bind password": what nobody can read out of it, so that it is issued or entered again after a move
     admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
     sends_secrets_to: tuple[str, ...] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
     # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages that do not.
     risks: Judge | None = None
+
+    @property
+    def has_client_secrets(self) -> bool:
+        """Whether operators make client secrets, one of which a login presents."""
+        return self.secret_of is not None
+
+    @property
+    def has_named_tokens(self) -> bool:
+        """Whether operators make access tokens and name them; there is no login then."""
+        return self.login is None
 
 
 def risks_of(method: AuthMethod[Any, Any], settings: Settings) -> tuple[Risk, ...]:

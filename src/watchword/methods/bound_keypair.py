@@ -59,15 +59,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )  # fmt: skip
     # Whoever else it is meant for could send it here in the machine's name: RFC 7523, as its update has it, allows one audience.
     named = audiences_of(claims, checks)
-    checks.require(
-        len(named) == 1, "audience_several", "The token names several audiences: name one, this server", presented=list(named)[:10]
-    )
+    checks.form(len(named) == 1, "audience_several", "The token names several audiences: name one, this server", presented=list(named)[:10])
     subject, jti = claims.get("sub"), claims.get("jti")
-    checks.require(
+    checks.compare(
         subject == identity, "subject_mismatch", "The token's subject is not the identity", expected=identity, presented=str(subject)[:300]
     )
     sound = isinstance(jti, str) and 0 < len(jti) <= 255
-    checks.require(sound, "jti_missing", "The token has no id (jti) of 1 to 255 characters: each must be usable once")
+    checks.form(sound, "jti_missing", "The token has no id (jti) of 1 to 255 characters: each must be usable once")
     return Verified(audit={"jti": str(jti)}, spent=Spent(f"{identity}:{jti}", int(claims["exp"] * 1000) + 1000))
 
 
@@ -81,5 +79,6 @@ def _key(each: str | Mapping[str, Any]) -> Key:
 METHOD = AuthMethod(
     slug="bound-keypair", wrapper="identityBoundKeypair", title="Bound Keypair",
     config=Config, login=Login, verify=verify, check=check,
+    oauth_assertion=lambda identity, assertion: {"identityId": identity, "jwt": assertion},
     risks=no_risks,
 )  # fmt: skip

@@ -70,7 +70,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         _require_machine(config, claims, given)
     allowed = comma_list(config.allowed_service_accounts)
     if allowed:
-        checks.require(
+        checks.compare(
             account in allowed, "service_account_not_allowed", "The service account is not allowed",
             expected=list(allowed), presented=account,
         )  # fmt: skip
@@ -83,17 +83,15 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
     try:
         keys = await given.outside.jwks(GOOGLE_KEYS, presented.kid)
     except OutsideError as error:
-        checks.fail("keys_unavailable", "Google's keys are not available", presented=str(error))
+        checks.fail("reach", "keys_unavailable", "Google's keys are not available", presented=str(error))
     claims = verify_jws(
         token, keys, checks=checks, now=given.now, algorithms=_RS256, leeway=_SKEW,
         issuer=ISSUER, audiences=(given.identity_id,), max_life=_DAY + _SKEW,
     )  # fmt: skip
-    checks.require("iat" in claims, "issue_time_missing", "The token does not say when it was issued")
+    checks.form("iat" in claims, "issue_time_missing", "The token does not say when it was issued")
     email = claims.get("email")
-    checks.require(
-        isinstance(email, str) and bool(email), "email_missing", "The token names no service account: ask for it with format=full"
-    )
-    checks.require(claims.get("email_verified", True) is True, "email_unverified", "The token's service account is not verified")
+    checks.form(isinstance(email, str) and bool(email), "email_missing", "The token names no service account: ask for it with format=full")
+    checks.form(claims.get("email_verified", True) is True, "email_unverified", "The token's service account is not verified")
     return claims
 
 
@@ -105,11 +103,11 @@ def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) ->
         return
     # A token in the standard format says nothing of its machine: with a list to compare, nothing is not enough.
     if not isinstance(machine, dict):
-        given.checks.fail("compute_engine_details_missing", "The token says nothing of its machine: ask for it with format=full")
+        given.checks.fail("form", "compute_engine_details_missing", "The token says nothing of its machine: ask for it with format=full")
     for allowed, name, what in ((projects, "project_id", "project"), (zones, "zone", "zone")):
         if allowed:
             value = machine.get(name)
-            given.checks.require(
+            given.checks.compare(
                 isinstance(value, str) and value in allowed, f"{what}_not_allowed", f"The machine's {what} is not allowed",
                 expected=list(allowed), presented=str(value)[:300],
             )  # fmt: skip
@@ -121,17 +119,17 @@ async def _signed_by_account(token: str, given: Given) -> str:
     presented = decode_unverified(token, checks)
     account = presented.claims.get("sub")
     if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-        checks.fail("not_a_service_account", "The token's subject is not a service account", presented=str(account)[:300])
-    checks.require(presented.kid is not None, "key_unnamed", "The token does not name its key")
+        checks.fail("form", "not_a_service_account", "The token's subject is not a service account", presented=str(account)[:300])
+    checks.form(presented.kid is not None, "key_unnamed", "The token does not name its key")
     try:
         certificates = await given.outside.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
     except OutsideError as error:
-        checks.fail("keys_unavailable", "The service account's keys are not available", presented=str(error))
+        checks.fail("reach", "keys_unavailable", "The service account's keys are not available", presented=str(error))
     claims = verify_jws(
         token, _named(certificates, presented.kid), checks=checks, now=given.now, algorithms=_RS256, audiences=(given.identity_id,)
     )
     issuer = claims.get("iss", account)  # our clients send none; one that is sent must be the signer
-    checks.require(issuer == account, "issuer_mismatch", "The token is from another issuer", expected=account, presented=str(issuer)[:300])
+    checks.compare(issuer == account, "issuer_mismatch", "The token is from another issuer", expected=account, presented=str(issuer)[:300])
     return account
 
 

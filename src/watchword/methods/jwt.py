@@ -74,7 +74,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     claims = verify_jws(token, await _keys(config, presented.kid, given), checks=checks, now=given.now)
     if config.bound_issuer:
         issuer = claims.get("iss")
-        checks.require(
+        checks.compare(
             issuer == config.bound_issuer, "issuer_mismatch", "The token is from another issuer",
             expected=config.bound_issuer, presented=str(issuer)[:300], status=403,
         )  # fmt: skip
@@ -93,11 +93,11 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     try:
         return await given.outside.jwks(config.jwks_url, kid, ca=config.jwks_ca_cert)
     except OutsideError as error:
-        given.checks.fail("keys_unavailable", "The issuer's keys are not available", presented=str(error))
+        given.checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 
 METHOD = AuthMethod(
     slug="jwt-auth", wrapper="identityJwtAuth", title="JWT Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    config=Config, login=Login, verify=verify, check=check, claims_under="jwt",
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"),
 )  # fmt: skip

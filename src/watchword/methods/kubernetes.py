@@ -68,11 +68,11 @@ def check(config: Config) -> Config:
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The namespace and name that the cluster answered are allowed."""
     token, checks = login.jwt.strip(), given.checks
-    checks.require(bool(_TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
+    checks.form(bool(_TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
     username = await (_read if _verified_here(config) else _reviewed)(config, token, given)
     account = _ACCOUNT.fullmatch(username) if isinstance(username, str) else None
     if account is None:
-        checks.fail("not_a_service_account", "The token is not of a service account", presented=str(username)[:300])
+        checks.fail("form", "not_a_service_account", "The token is not of a service account", presented=str(username)[:300])
     namespace, name = account.groups()
     _require_listed(config.allowed_namespaces, namespace, "namespace", checks)
     _require_listed(config.allowed_names, name, "name", checks)
@@ -94,27 +94,27 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     try:
         answer = await given.outside.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
     except OutsideError as error:
-        checks.fail("cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
+        checks.fail("reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
     try:
         parsed = strict_json(answer.body)
     except ValueError:
         parsed = None
     parsed = parsed if isinstance(parsed, dict) else {}
     said = str(parsed.get("message", ""))[:300].replace(token, "***")
-    checks.require(
+    checks.form(
         answer.status in (200, 201), "review_refused", "The Kubernetes API server refused to review the token",
         expected=201, presented={"status": answer.status, "message": said},
     )  # fmt: skip
     status = parsed.get("status")
     status = status if isinstance(status, dict) else {}
     fault = str(status.get("error") or "")[:300].replace(token, "***")
-    checks.require(not fault, "review_error", "The Kubernetes API server could not review the token", presented=fault or None)
-    checks.require(status.get("authenticated") is True, "not_authenticated", "The Kubernetes API server does not accept the token")
+    checks.form(not fault, "review_error", "The Kubernetes API server could not review the token", presented=fault or None)
+    checks.prove(status.get("authenticated") is True, "not_authenticated", "The Kubernetes API server does not accept the token")
     if audience:
         # An API server that does not know audiences answers none, and then it has not looked at ours.
         named = status.get("audiences")
         named = named if isinstance(named, list) else []
-        checks.require(
+        checks.compare(
             audience in named, "audience_mismatch", "The token is meant for another audience", expected=audience, presented=named[:10]
         )
     _require_unexpired(token, given)
@@ -132,7 +132,7 @@ def _require_unexpired(token: str, given: Given) -> None:
     except Denied:
         return
     if exp is not None:
-        given.checks.require(
+        given.checks.compare(
             given.now < exp * 1000, "token_expired", "The token has expired", expected={"now": given.now // 1000}, presented=exp
         )
 
@@ -146,13 +146,13 @@ async def _read(config: Config, token: str, given: Given) -> Any:
             keys = public_keys(config.jwks)
         else:
             found = await given.outside.document(f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert)
-            checks.require(
+            checks.compare(
                 found.get("issuer") == config.jwks_issuer, "issuer_mismatch", "The cluster publishes another issuer",
                 expected=config.jwks_issuer, presented=str(found.get("issuer"))[:300],
             )  # fmt: skip
             keys = tuple(await given.outside.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
     except (OutsideError, UnusableKeyError) as error:
-        checks.fail("keys_unavailable", "The cluster's keys are not available", presented=str(error))
+        checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
     claims = verify_jws(
         token, keys, checks=checks, now=given.now, issuer=config.jwks_issuer, audiences=(config.allowed_audience.strip(),),
     )  # fmt: skip
@@ -169,14 +169,14 @@ def _url(config: Config) -> str:
 def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None:
     names = comma_list(allowed)
     if names:
-        checks.require(
+        checks.compare(
             value in names, f"{what}_not_allowed", f"The service account's {what} is not allowed", expected=list(names), presented=value
         )
 
 
 METHOD = AuthMethod(
     slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
-    config=Config, login=Login, verify=verify, check=check, proof=("not_authenticated", "signature_invalid"),
+    config=Config, login=Login, verify=verify, check=check, claims_under="kubernetes", by_hand="its token reviewer JWT",
     template=("kubernetesHost", "caCert", "tokenReviewerJwt"), sends_secrets_to=("kubernetesHost", "caCert"),
     risks=open_unless("allowedNamespaces", "allowedNames", whom="every service account of the cluster"),
 )  # fmt: skip

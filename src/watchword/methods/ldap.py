@@ -89,8 +89,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     Failed logins are counted by the entry as soon as the directory says which one it is, before the password is tried: many
     spellings are one entry, and which ones is the directory's to say.
     """
-    require = given.checks.require
-    require(bool(login.password), "password_empty", "User name or password is wrong")
+    checks = given.checks
+    checks.form(bool(login.password), "password_empty", "User name or password is wrong")
     try:
         entry = await given.outside.ldap(
             config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
@@ -98,14 +98,14 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             admits=given.count_by,
         )  # fmt: skip
     except OutsideError as error:
-        given.checks.fail("directory_unavailable", "The directory could not be asked", presented=str(error))
-    require(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255])
+        given.checks.fail("reach", "directory_unavailable", "The directory could not be asked", presented=str(error))
+    checks.prove(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255])
     assert entry is not None
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
         values = attributes.get(field.key.lower(), ())
         allowed = comma_list(field.value)
-        require(
+        checks.compare(
             not set(values).isdisjoint(allowed),
             "allowed_field",
             "An attribute of the user is not allowed",
@@ -161,7 +161,7 @@ def risks(settings: Settings) -> Sequence[Risk]:
 
 METHOD = AuthMethod(
     slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
-    has_lockout=True, locks=True, lockout_key=name_for_lockout, proof=("username_or_password",),
+    has_lockout=True, locks=True, lockout_key=name_for_lockout, claims_under="ldap", by_hand="its bind password",
     template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"), sends_secrets_to=("url", "ldapCaCertificate"),
     risks=risks,
 )  # fmt: skip

@@ -56,17 +56,17 @@ def check(config: Config) -> Config:
 
 def form(login: Login, given: Given) -> Mapping[str, str]:
     """The headers by name in lower case, for one of Oracle's own hosts."""
-    require = given.checks.require
+    checks = given.checks
     headers = {name.lower(): value.strip() for name, value in login.headers.items()}
     plain = all(value.isascii() and value.isprintable() for value in headers.values())
-    require(
+    checks.form(
         plain and len(headers) == len(login.headers),
         "request_headers",
         "The headers of the signed request cannot be read",
         expected="each header once",
     )
     host = headers.get("host", "")
-    require(
+    checks.form(
         bool(_HOST.fullmatch(host)),
         "host",
         "The request must be signed for Oracle's identity service",
@@ -79,15 +79,15 @@ def form(login: Login, given: Given) -> Mapping[str, str]:
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to Oracle and holds the answer against the configuration."""
-    require, headers, user = given.checks.require, form(login, given), login.user_ocid.strip()
+    checks, headers, user = given.checks, form(login, given), login.user_ocid.strip()
     host = headers["host"]
-    require(bool(_USER.fullmatch(user)), "user_ocid", "The user OCID is malformed", expected="ocid1.user.oc1..<id>", presented=user)
+    checks.form(bool(_USER.fullmatch(user)), "user_ocid", "The user OCID is malformed", expected="ocid1.user.oc1..<id>", presented=user)
 
     proof = _signature(headers.get("authorization", ""))
     signed = proof.get("headers", "").split()
     dates = {"date", "x-date"} & set(signed)
     whole = {"(request-target)", "host"} | dates == set(signed) and len(signed) == len(set(signed)) and bool(dates)
-    require(
+    checks.form(
         whole,
         "authorization",
         "The request is not signed over its target, host and date",
@@ -96,7 +96,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
     # Whoever may read the tenancy's users could sign a request for somebody else's record: the key must be the user's own.
     signer = proof.get("keyId", "").rpartition("/")[0]
-    require(
+    checks.form(
         signer == f"{config.tenancy_ocid}/{user}",
         "signer",
         "The request is not signed by this user of the tenancy",
@@ -105,7 +105,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
     skews = [abs(given.now - when) if (when := _milliseconds(headers.get(date, ""))) is not None else SKEW + 1 for date in dates]
     fresh = all(skew <= SKEW for skew in skews)
-    require(
+    checks.form(
         fresh,
         "request_time",
         "The request was signed too long ago, or a clock is wrong",
@@ -117,23 +117,25 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     try:
         answer = await given.outside.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
     except OutsideError as error:
-        given.checks.fail("oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
-    require(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)
+        given.checks.fail("reach", "oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
+    checks.prove(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)
     try:
         found = msgspec.json.decode(answer.body, type=User)
     except msgspec.MsgspecError:
-        given.checks.fail("oci_answer", "Oracle did not answer as expected", expected="a user record")
-    require(found.id == user, "user", "Oracle answered for another user", expected=user, presented=found.id)
-    require(
+        given.checks.fail("form", "oci_answer", "Oracle did not answer as expected", expected="a user record")
+    checks.form(found.id == user, "user", "Oracle answered for another user", expected=user, presented=found.id)
+    checks.compare(
         found.compartment_id == config.tenancy_ocid,
         "tenancy",
         "The user is of another tenancy",
         expected=config.tenancy_ocid,
         presented=found.compartment_id,
     )
-    require(found.lifecycle_state == "ACTIVE", "user_state", "The user is not active", expected="ACTIVE", presented=found.lifecycle_state)
+    checks.compare(
+        found.lifecycle_state == "ACTIVE", "user_state", "The user is not active", expected="ACTIVE", presented=found.lifecycle_state
+    )
     names = comma_list(config.allowed_usernames or "")
-    require(not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name)
+    checks.compare(not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name)
     return Verified(claims={"oci": {"tenancyOcid": found.compartment_id, "userOcid": found.id, "username": found.name}})
 
 
@@ -153,6 +155,6 @@ def _milliseconds(text: str) -> int | None:
 
 METHOD = AuthMethod(
     slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check, form=form,
-    proof=("oci_refused",),
+    claims_under="oci",
     risks=open_unless("allowedUsernames", whom="every user of the tenancy"),
 )  # fmt: skip

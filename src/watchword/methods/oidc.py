@@ -68,19 +68,19 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     try:
         found = await given.outside.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
         # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
-        checks.require(
+        checks.form(
             found.get("issuer") == config.bound_issuer, "discovery_issuer_mismatch", "The discovery document is of another issuer",
             expected=config.bound_issuer, presented=str(found.get("issuer"))[:300],
         )  # fmt: skip
         where = found.get("jwks_uri")
         return await given.outside.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
     except OutsideError as error:
-        checks.fail("keys_unavailable", "The issuer's keys are not available", presented=str(error))
+        checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 
 METHOD = AuthMethod(
     slug="oidc-auth", wrapper="identityOidcAuth", title="OIDC Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    config=Config, login=Login, verify=verify, check=check, claims_under="oidc",
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from watchword.methods.base import (
     Given,
     Outside,
     OutsideError,
+    Refresh,
     Risk,
     Schema,
     Settings,
@@ -33,6 +34,7 @@ from watchword.methods.base import (
 ALGORITHMS = SIGNATURES - {"EdDSA"}
 # Keys of X.509-SVIDs stand in the same bundle and must not sign tokens; SPIRE's discovery provider says `sig` or nothing.
 USES = ("jwt-svid", "sig", None)
+REFRESHED = "cachedBundleLastRefreshedAt"
 _DOMAIN = re.compile(r"[a-z0-9._-]{1,255}", re.ASCII)
 _ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
 
@@ -95,9 +97,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     kind = presented.header.get("typ", "JWT")
-    checks.require(
-        kind in ("JWT", "JOSE"), "type_refused", "The token is not a JWT-SVID", expected=["JWT", "JOSE"], presented=str(kind)[:64]
-    )
+    checks.form(kind in ("JWT", "JOSE"), "type_refused", "The token is not a JWT-SVID", expected=["JWT", "JOSE"], presented=str(kind)[:64])
     keys = await _keys(config, presented.kid, given)
     claims = verify_jws(
         token, keys, checks=checks, now=given.now, algorithms=ALGORITHMS, uses=USES, audiences=comma_list(config.allowed_audiences)
@@ -105,13 +105,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     subject = claims.get("sub")
     parts = _ID.fullmatch(subject) if isinstance(subject, str) and len(subject) <= 2048 else None
     if parts is None or any(segment in (".", "..") for segment in parts[2].split("/")):
-        checks.fail("spiffe_id_malformed", "The token's subject is not a SPIFFE ID", presented=str(subject)[:300])
-    checks.require(
+        checks.fail("form", "spiffe_id_malformed", "The token's subject is not a SPIFFE ID", presented=str(subject)[:300])
+    checks.compare(
         parts[1] == config.trust_domain, "trust_domain_mismatch", "The token is from another trust domain",
         expected=config.trust_domain, presented=parts[1],
     )  # fmt: skip
     allowed = split_patterns(config.allowed_spiffe_ids)
-    checks.require(
+    checks.compare(
         claim_matches(subject, allowed), "spiffe_id_not_allowed", "The SPIFFE ID is not allowed", expected=list(allowed), presented=subject
     )
     return Verified(audit={"spiffeId": subject})
@@ -124,7 +124,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
             return public_keys(bundle.bundle)
         return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
     except (OutsideError, UnusableKeyError) as error:
-        given.checks.fail("keys_unavailable", "The trust bundle is not available", presented=str(error))
+        given.checks.fail("reach", "keys_unavailable", "The trust bundle is not available", presented=str(error))
 
 
 def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
@@ -151,6 +151,7 @@ def risks(settings: Settings) -> Sequence[Risk]:
 
 METHOD = AuthMethod(
     slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
-    config=Config, login=Login, verify=verify, check=check, refresh=refresh, managed=("cachedBundleLastRefreshedAt",),
+    config=Config, login=Login, verify=verify, check=check, managed=(REFRESHED,),
+    refresh=Refresh(what="bundle", title="trust bundle", fetch=refresh, at=REFRESHED),
     risks=risks,
 )  # fmt: skip

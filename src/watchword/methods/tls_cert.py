@@ -55,23 +55,23 @@ def check(config: Config) -> Config:
 
 def form(_login: Login, given: Given) -> list[Certificate]:
     """The certificates that came with the connection, the client's own first."""
-    given.checks.require(bool(given.certificate), "certificate_missing", "A client certificate is needed", status=400)
+    given.checks.form(bool(given.certificate), "certificate_missing", "A client certificate is needed", status=400)
     chain = chain_of(given.certificate or "")
-    given.checks.require(bool(chain), "certificate_malformed", "The client certificate cannot be read", status=400)
+    given.checks.form(bool(chain), "certificate_malformed", "The client certificate cannot be read", status=400)
     return chain
 
 
 async def verify(config: Config, _login: Login, given: Given) -> Verified:
     """Builds the chain to the configured CA, then compares the names."""
-    require = given.checks.require
+    checks = given.checks
     leaf, *others = form(_login, given)
     now = datetime.fromtimestamp(given.now / 1000, UTC)
     start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     time, text = now.isoformat(), "The client certificate is not valid at this time"
-    require(now >= start, "certificate_not_yet_valid", text, expected=start.isoformat(), presented=time)
-    require(now <= end, "certificate_expired", text, expected=end.isoformat(), presented=time)
+    checks.compare(now >= start, "certificate_not_yet_valid", text, expected=start.isoformat(), presented=time)
+    checks.compare(now <= end, "certificate_expired", text, expected=end.isoformat(), presented=time)
     found = fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
-    require(
+    checks.prove(
         found is None, "certificate_chain", "The client certificate was not issued for this by the configured authority", presented=found
     )
 
@@ -79,10 +79,10 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     common = comma_list(config.allowed_common_names or "")
     # A subject with two common names is read differently by different software, so neither of them is believed.
     is_named = not common or (len(names) == 1 and names[0] in common)
-    require(is_named, "common_name", "The common name is not allowed", expected=common, presented=names)
+    checks.compare(is_named, "common_name", "The common name is not allowed", expected=common, presented=names)
     alternative, presented = config.allowed_subject_alt_names or (), alternative_names(leaf)
     is_named = not alternative or not set(alternative).isdisjoint(presented)
-    require(is_named, "subject_alt_name", "The subject alternative name is not allowed", expected=alternative, presented=presented)
+    checks.compare(is_named, "subject_alt_name", "The subject alternative name is not allowed", expected=alternative, presented=presented)
     fingerprint = leaf.fingerprint(SHA256()).hex()
     facts = {"commonName": names[0] if len(names) == 1 else "", "subjectAltNames": presented, "fingerprint": fingerprint}
     return Verified(claims={"tlsCert": facts}, audit={"fingerprint": fingerprint, "serialNumber": f"{leaf.serial_number:x}"})
@@ -100,6 +100,6 @@ def _normal_name(text: str) -> str:
 
 METHOD = AuthMethod(
     slug="tls-cert-auth", wrapper="identityTlsCertAuth", title="TLS Certificate Auth",
-    config=Config, login=Login, verify=verify, check=check, form=form, proof=("certificate_chain",),
+    config=Config, login=Login, verify=verify, check=check, form=form, claims_under="tlsCert",
     risks=open_unless("allowedCommonNames", "allowedSubjectAltNames", whom="everybody with a certificate of the authority"),
 )  # fmt: skip

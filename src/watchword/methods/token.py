@@ -16,5 +16,6 @@ METHOD: AuthMethod[Config, Schema] = AuthMethod(
     config=Config,
     login=None,
     verify=None,
+    by_hand="access tokens",
     risks=no_risks,
 )

@@ -49,12 +49,12 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The client secret must be a live one of this client id. The core found it by keyed hash, or did not."""
     del config, login
     checks, found = given.checks, given.credential
-    checks.require(found is not None, "client_secret_unknown", "Invalid credentials")
+    checks.prove(found is not None, "client_secret_unknown", "Invalid credentials")
     assert found is not None
-    checks.require(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
-    checks.require(found.expires_at is None or given.now < found.expires_at, "client_secret_expired", "Access denied: the client secret has expired",
+    checks.compare(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
+    checks.compare(found.expires_at is None or given.now < found.expires_at, "client_secret_expired", "Access denied: the client secret has expired",
                    expected=f"before {found.expires_at}", presented=given.now)  # fmt: skip
-    checks.require(found.uses_limit == 0 or found.uses < found.uses_limit, "client_secret_used_up",
+    checks.compare(found.uses_limit == 0 or found.uses < found.uses_limit, "client_secret_used_up",
                    "Access denied: the client secret has no uses left", expected=found.uses_limit, presented=found.uses)  # fmt: skip
     return Verified(credential=found, audit={"clientSecretId": found.id})
 
@@ -62,6 +62,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 METHOD = AuthMethod(
     slug=SLUG, wrapper="identityUniversalAuth", title="Universal Auth", config=Config, login=Login, verify=verify, check=check,
     locate=lambda login: ("locator", login.client_id), secret_of=lambda login: login.client_secret, has_lockout=True,
-    proof=("client_secret_unknown",), networks=("clientSecretTrustedIps",), managed=("clientId",),
+    locator="clientId", managed=("clientId",), networks=("clientSecretTrustedIps",),
+    networks_of=lambda settings: ranges(msgspec.convert(settings, Config)), by_hand="client secrets",
+    oauth_secret=lambda name, secret: {"clientId": name, "clientSecret": secret},
     risks=no_risks,
 )  # fmt: skip

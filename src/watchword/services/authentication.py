@@ -17,7 +17,6 @@ from watchword.domain.model.identities import Identity, Revocation
 from watchword.domain.model.people import Session, User
 from watchword.domain.model.projects import ServiceToken
 from watchword.domain.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
-from watchword.methods import token as token_method
 from watchword.services.context import Ctx
 from watchword.services.keys import Keyring
 from watchword.store import access, credentials, identities, logins, people, service_tokens, versions
@@ -184,9 +183,9 @@ async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
     identity = await require_standing(ctx, claims)
     if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:  # asked here too: nearly always there is nothing to wait for
         await require_signed(ctx, bearer, seen)
-    if claims.auth_method == token_method.SLUG and seen.is_due(identity.id, ctx.now):
+    if claims.auth_method in ctx.house.named_tokens and seen.is_due(identity.id, ctx.now):
         # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
-        used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=token_method.SLUG, at=ctx.now, address=ctx.address)
+        used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address)
         ctx.house.journal.coalesce(identity.id, used)
     return Actor(
         kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,

@@ -9,7 +9,6 @@ from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDen
 from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
 from watchword.domain.outside import OutsideError
 from watchword.domain.tokens import longest_life
-from watchword.methods import universal
 from watchword.services import administrators, method_bodies, sealed_config
 from watchword.services.access import enter_org
 from watchword.services.boundaries import require_over
@@ -59,9 +58,9 @@ async def attach(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
 async def _add(ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: method_bodies.Read, sealer: Sealer) -> MethodConfig:
     id, locator = ctx.new_id(), None
     config = _stored(method, read, sealer, id)
-    if method.slug == universal.SLUG:
+    if method.locator:
         locator = ctx.new_id()
-        config["clientId"] = locator
+        config[method.locator] = locator
     record = MethodConfig(
         id=id, identity_id=identity.id, method=method.slug, locator=locator, config=config, created_at=ctx.now, updated_at=ctx.now, **read.columns
     )  # fmt: skip
@@ -209,15 +208,20 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
         record = await config_of(tx, method, identity)
     assert method.refresh is not None
     try:
-        await method.refresh(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
+        await method.refresh.fetch(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
     except OutsideError as error:
         raise BadRequest(f"Nothing could be fetched: {error}") from None
     async with ctx.unit() as tx:
         record = await config_of(tx, method, identity)
-        config = {**record.config, "cachedBundleLastRefreshedAt": iso(ctx.now)}
+        config = {**record.config, method.refresh.at: iso(ctx.now)}
         await credentials.change_config(tx, record.id, config=config)
         tx.changed(versions.identity(identity.id))
-        ctx.audit(f"refresh-identity-{method.slug}-bundle", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+        ctx.audit(
+            f"refresh-identity-{method.slug}-{method.refresh.what}",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+        )
         record = await config_of(tx, method, identity)
     return shown(method, record, None)
 

@@ -1,13 +1,13 @@
-"""Client secrets of Universal Auth: made, listed, shown once, revoked."""
+"""Client secrets of a method that logs in by them (Universal Auth): made, listed, shown once, revoked."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.model.identities import ClientSecret, Identity, MethodConfig
 from watchword.domain.secret import Secret
-from watchword.methods import universal
+from watchword.methods.base import AuthMethod
 from watchword.services import tokens
 from watchword.services.auths import require_any
 from watchword.services.boundaries import require_over
@@ -16,6 +16,8 @@ from watchword.services.identities import locate
 from watchword.services.method_bodies import MAX_TTL
 from watchword.store import credentials, versions
 from watchword.store.engine import Tx
+
+Method = AuthMethod[Any, Any]
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -33,14 +35,14 @@ class Made(msgspec.Struct, frozen=True):
     record: ClientSecret
 
 
-async def create(ctx: Ctx, identity_id: str, given: Create) -> Made:
+async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> Made:
     """A new credential for an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "create-token"), identity)
     secret = ctx.house.entropy(32).hex()
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
-        config = await _config(tx, identity)
+        config = await _config(tx, method, identity)
         record = ClientSecret(
             id=ctx.new_id(), identity_id=identity.id, config_id=config.id, description=given.description, prefix=secret[:4],
             hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
@@ -48,54 +50,54 @@ async def create(ctx: Ctx, identity_id: str, given: Create) -> Made:
         )  # fmt: skip
         await credentials.add_client_secret(tx, record)
         tx.changed(versions.identity(identity.id))
-        _audit(ctx, "create-identity-universal-auth-client-secret", identity, record.id)
+        _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
     return Made(Secret(secret), record)
 
 
-async def every(ctx: Ctx, identity_id: str) -> list[ClientSecret]:
+async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:
     """The client secrets that are not revoked; expired and used-up ones stay listed until removed."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "get-token")
-        config = await _config(tx, identity)
+        config = await _config(tx, method, identity)
         found = [secret for secret in await credentials.client_secrets(tx, config.id) if not secret.is_revoked]
-    await ctx.audit_read("get-identity-universal-auth-client-secret", org_id=identity.org_id, identityId=identity.id)
+    await ctx.audit_read(f"get-identity-{method.slug}-client-secret", org_id=identity.org_id, identityId=identity.id)
     return found
 
 
-async def get(ctx: Ctx, identity_id: str, secret_id: str) -> ClientSecret:
+async def get(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
     """One client secret of this identity, revoked or not."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "get-token")
-        return await _secret(tx, identity, secret_id)
+        return await _secret(tx, method, identity, secret_id)
 
 
-async def revoke(ctx: Ctx, identity_id: str, secret_id: str) -> ClientSecret:
+async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
     """End a client secret and every token that was issued for it."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("delete", "delete-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
-        config = await _config(tx, identity)
-        await credentials.revoke_client_secret(tx, (await _secret(tx, identity, secret_id)).id, ctx.now)
-        record = await _secret(tx, identity, secret_id)  # from here on nobody uses it, so its last use is known
+        config = await _config(tx, method, identity)
+        await credentials.revoke_client_secret(tx, (await _secret(tx, method, identity, secret_id)).id, ctx.now)
+        record = await _secret(tx, method, identity, secret_id)  # from here on nobody uses it, so its last use is known
         await tokens.end_tokens_of_secret(ctx, tx, record, config)
-        _audit(ctx, "revoke-identity-universal-auth-client-secret", identity, record.id)
-        return await _secret(tx, identity, secret_id)
+        _audit(ctx, f"revoke-identity-{method.slug}-client-secret", identity, record.id)
+        return await _secret(tx, method, identity, secret_id)
 
 
-async def _config(tx: Tx, identity: Identity) -> MethodConfig:
-    config = await credentials.config(tx, identity.id, universal.SLUG)
+async def _config(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
+    config = await credentials.config(tx, identity.id, method.slug)
     if config is None:
-        raise BadRequest("The identity does not have Universal Auth")
+        raise BadRequest(f"The identity does not have {method.title}")
     return config
 
 
-async def _secret(tx: Tx, identity: Identity, secret_id: str) -> ClientSecret:
-    config = await _config(tx, identity)
+async def _secret(tx: Tx, method: Method, identity: Identity, secret_id: str) -> ClientSecret:
+    config = await _config(tx, method, identity)
     record = await credentials.client_secret(tx, config.id, secret_id)
     if record is None:
         raise NotFound("There is no such client secret on this identity")

@@ -22,12 +22,12 @@ from watchword.domain.model.people import Organization
 from watchword.domain.model.trail import Denial
 from watchword.domain.stories import clipped
 from watchword.domain.tokens import MAX_LENGTH
-from watchword.methods import universal
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outside, OutsideError, Verified
 from watchword.services import sealed_config
 from watchword.services.asked import Asked
 from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
+from watchword.services.method_answers import require_believable
 from watchword.services.refusals import Kept
 from watchword.services.tokens import Issued, new_token, row_of
 from watchword.store import access, credentials, identities, logins, people, templates, versions
@@ -52,7 +52,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     org: Organization
     template: MethodTemplate | None = None
     is_member: bool
-    secret_networks: AddressSet | None  # Universal Auth: networks from which client secrets are accepted
+    login_networks: AddressSet | None  # from which the method accepts logins; None: from everywhere
     made: dict[str, Any] = msgspec.field(default_factory=dict)  # of the rest, and true as long as it is
 
 
@@ -84,7 +84,7 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
         verified = await _proved(ctx, method, body, attempt)
         return await _issue(ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks)
     except Denied as denial:
-        raise told(method, checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise told(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found:
@@ -102,7 +102,7 @@ async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Fou
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
         return present(attempt.found)
     except Denied as denial:
-        raise told(method, checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise told(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _Attempt) -> Verified:
@@ -138,16 +138,12 @@ async def require_use_left(ctx: Ctx, found: Found, secret_id: str, checks: Check
         secret = await credentials.client_secret(tx, found.config.id, secret_id)
     uses, limit = (secret.uses, secret.uses_limit) if secret else (0, 0)
     is_left = secret is not None and (limit == 0 or uses < limit)
-    checks.require(is_left, "client_secret_used_up", _TEXTS["client_secret_used_up"], expected=f"fewer than {limit}", presented=uses)
+    checks.compare(is_left, "client_secret_used_up", _TEXTS["client_secret_used_up"], expected=f"fewer than {limit}", presented=uses)
 
 
-def told(method: AuthMethod[Any, Any], checks: Checks, denial: Denied) -> Denied:
+def told(checks: Checks, denial: Denied) -> Denied:
     """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an unknown identity."""
-    return denial if _is_proved(method, checks) or denial.status != 401 else Denied(denial.reason, UNPROVED)
-
-
-def _is_proved(method: AuthMethod[Any, Any], checks: Checks) -> bool:
-    return any(check.passed and check.name in method.proof for check in checks.done)
+    return denial if denial.status != 401 or checks.is_proved else Denied(denial.reason, UNPROVED)
 
 
 def present(found: Found | None) -> Found:
@@ -166,9 +162,9 @@ async def _within(ctx: Ctx, body: Any, found: Found, checks: Checks) -> Found:
         org = await people.organization_by_slug(tx, slug) if is_name(slug) else None
         member = await access.org_membership(tx, "identity", found.identity.id, org.id) if org else None
     if org is None:
-        checks.fail("organization_unknown", f"There is no organization {slug[:64]!r}", expected=found.org.slug, status=404)
+        checks.fail("compare", "organization_unknown", f"There is no organization {slug[:64]!r}", expected=found.org.slug, status=404)
     is_member = member is not None and member.is_active
-    checks.require(is_member, "organization_not_allowed", "The identity is not a member of this organization", expected=found.org.slug)
+    checks.compare(is_member, "organization_not_allowed", "The identity is not a member of this organization", expected=found.org.slug)
     return msgspec.structs.replace(found, org=org)
 
 
@@ -194,13 +190,17 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
         return None, ()
     member = await access.org_membership(tx, "identity", identity.id, org.id)
     template = await templates.by_id(tx, config.template_id) if config.template_id else None
-    networks = None
-    if method.slug == universal.SLUG:
-        networks = compile_ranges(universal.ranges(msgspec.convert(config.config, universal.Config)))
     is_member = member is not None and member.is_active
-    found = Found(config=config, identity=identity, org=org, template=template, is_member=is_member, secret_networks=networks)
+    found = Found(
+        config=config, identity=identity, org=org, template=template, is_member=is_member, login_networks=login_networks(method, config)
+    )
     # The families of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
     return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
+
+
+def login_networks(method: AuthMethod[Any, Any], config: MethodConfig) -> AddressSet | None:
+    """The networks from which a configuration accepts logins; None where its method knows no such restriction."""
+    return compile_ranges(method.networks_of(config.config)) if method.networks_of is not None else None
 
 
 async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, outside: Outside) -> Verified:
@@ -210,9 +210,9 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
     """
     if method.verify is None:
         raise Denied("no_login", "This auth method has no login")
-    if found is not None and found.secret_networks is not None:
-        checks.require(
-            found.secret_networks.is_open or found.secret_networks.admits(ctx.address), "address_not_trusted",
+    if found is not None and found.login_networks is not None:
+        checks.compare(
+            found.login_networks.is_open or found.login_networks.admits(ctx.address), "address_not_trusted",
             "You are not allowed to access this resource from the current IP address", presented=ctx.address, status=403,
         )  # fmt: skip
     count_by = None
@@ -228,12 +228,18 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
     if found is None:
         if method.form is not None:
             method.form(body, given)
-        checks.fail("not_configured" if method.secret_of is None else "client_id_unknown", UNPROVED)
+        if method.secret_of is None:
+            checks.fail("form", "not_configured", UNPROVED)
+        checks.fail("compare", "client_id_unknown", UNPROVED)
     config = await config_of(ctx, method, found)
     try:
         verified: Verified = await method.verify(config, body, given)
     except OutsideError as error:
-        checks.fail("provider_unreachable", f"The identity provider did not answer as expected: {error}")
+        checks.fail("reach", "provider_unreachable", f"The identity provider did not answer as expected: {error}")
+    except Denied as denial:
+        checks.refused(denial)
+        raise
+    require_believable(method, verified, given)
     require_in_order(ctx, found, checks)
     return verified
 
@@ -250,9 +256,9 @@ async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: Found) -> Any
 def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
     """Check that the identity may log in at all."""
     identity = found.identity
-    checks.require(not identity.is_disabled, "identity_disabled", "Invalid credentials")
-    checks.require(identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials")
-    checks.require(found.is_member, "not_a_member", "The identity is not a member of the organization")
+    checks.compare(not identity.is_disabled, "identity_disabled", "Invalid credentials")
+    checks.compare(identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials")
+    checks.compare(found.is_member, "not_a_member", "The identity is not a member of the organization")
 
 
 def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig, checks: Checks) -> str:
@@ -278,7 +284,7 @@ def _counting(ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, chec
 
 async def _require_unlocked(ctx: Ctx, key: str, config: MethodConfig, checks: Checks) -> None:
     locked = is_locked(await _lockout(ctx, key, config.identity_id), ctx.now)
-    checks.require(not locked, "locked_out", _TEXTS["locked_out"])
+    checks.compare(not locked, "locked_out", _TEXTS["locked_out"])
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
@@ -379,8 +385,8 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
     address was refused too often: then only a count in memory is kept, which is written now and then.
     """
     config = found.config if found else None
-    counts = config is not None and method.locks and config.lockout_enabled and _is_wrong_proof(method, checks, denial.reason)
-    wait = 0.0 if _is_unanswered(denial.reason) else ctx.house.limits.refused_logins.take(ctx.address)
+    counts = config is not None and method.locks and config.lockout_enabled and checks.failed == "prove"
+    wait = 0.0 if checks.failed == "reach" else ctx.house.limits.refused_logins.take(ctx.address)
     event = None
     if found is not None:
         facts = {
@@ -437,14 +443,3 @@ async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
     else:
         await _written(ctx, kept, logins.LoginFailed(at=ctx.now, denial=kept.denial))
     raise refusal
-
-
-def _is_unanswered(reason: str) -> bool:
-    """Whether nobody could say if the proof is right: no fault of the caller's."""
-    return reason.endswith(("_unavailable", "_unreachable", "_unusable", "_unset"))
-
-
-def _is_wrong_proof(method: AuthMethod[Any, Any], checks: Checks, reason: str) -> bool:
-    """Whether a refusal counts towards a lockout: not when the proof was right, nor when nobody judged it."""
-    is_judged = reason not in {"address_not_trusted", "locked_out"} and not _is_unanswered(reason)
-    return is_judged and not _is_proved(method, checks)

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from watchword.domain.secret_text import MAX_BATCH
+from watchword.methods import METHODS
+from watchword.services.sealed_config import secret_fields
 
 Json = dict[str, Any]
 _MOST_SENT: Final = 2 * 1024 * 1024  # bytes of secrets in one request; servers take 4 MiB
@@ -49,7 +51,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine identity over there, with the configurations of its methods (`universal-auth` -> settings)."""
+    """A machine identity over there, with the configurations of its methods by slug."""
 
     id: str
     name: str
@@ -161,13 +163,7 @@ async def carry_out(
     return Report(len(plan.projects), mover.secrets, len(plan.identities), mover.by_hand)
 
 
-_NOT_SENT: Final = frozenset(
-    ("id", "createdAt", "updatedAt", "identityId", "clientId", "orgId", "activeLockouts", "tokenReviewerJwt", "bindPass", "bindPassword")
-)
-_WRITE_ONLY: Final = {
-    "kubernetes-auth": "its token reviewer JWT", "ldap-auth": "its bind password", "universal-auth": "client secrets",
-    "token-auth": "access tokens",
-}  # fmt: skip
+_NOT_SENT: Final = frozenset(("id", "createdAt", "updatedAt", "identityId", "orgId", "activeLockouts", "bindPassword"))
 
 
 class _Mover:
@@ -176,6 +172,7 @@ class _Mover:
     def __init__(self, peer: Server, here: Server, org_id: str, done: set[str], progress: Progress, by_hand: list[str]) -> None:
         self._peer, self._here, self._org_id, self._done, self._progress = peer, here, org_id, done, progress
         self.by_hand = by_hand
+        self._methods = {method.slug: method for method in METHODS}
         self.secrets = 0
 
     def leave(self, what: str) -> None:
@@ -208,15 +205,17 @@ class _Mover:
             await self._attach(one.name, id, method, settings)
 
     async def _attach(self, name: str, id: str, method: str, settings: Json) -> None:
-        body = {key: _as_sent(value) for key, value in settings.items() if key not in _NOT_SENT and value is not None}
+        known = self._methods.get(method)
+        own = {*known.managed, *secret_fields(known)} if known else set[str]()
+        body = {key: _as_sent(value) for key, value in settings.items() if key not in _NOT_SENT | own and value is not None}
         try:
             await self._here.call("POST", f"/api/v1/auth/{method}/identities/{id}", body=body)
         except ApiRefused as error:
             if error.status != 400:
                 self.leave(f"identity {name}: set up {method} ({error})")
                 return
-        if method in _WRITE_ONLY:
-            self.leave(f"identity {name}: {method} needs {_WRITE_ONLY[method]} issued or entered again")
+        if known is not None and known.by_hand:
+            self.leave(f"identity {name}: {method} needs {known.by_hand} issued or entered again")
 
     async def project(self, one: Project) -> None:
         """A project with all that is in it; folders before imports, because an import may show any of them."""

@@ -1,4 +1,4 @@
-"""OAuth 2 for machines: a client is a client id of Universal Auth, or an identity that signs its own assertion (Bound Keypair).
+"""OAuth 2 for machines: a client is a client id with its secret, or an identity that signs its own assertion.
 
 Nothing here is a second way in: tokens come from the same login as everywhere else, with its lockout, networks and story.
 """
@@ -12,7 +12,6 @@ from watchword.domain.errors import Denied, Unauthorized
 from watchword.domain.jose import decode_unverified
 from watchword.domain.model.identities import Identity
 from watchword.domain.tokens import IdentityClaims
-from watchword.methods import bound_keypair, universal
 from watchword.methods.base import AuthMethod, Checks
 from watchword.services import login, method_bodies, tokens
 from watchword.services.authentication import Seen, require_live, require_signed
@@ -48,13 +47,15 @@ async def authenticated(ctx: Ctx, client: Client) -> Identity:
 
 
 def _login(ctx: Ctx, client: Client) -> tuple[Method, Any]:
-    if client.assertion:
-        method = ctx.house.methods[bound_keypair.METHOD.slug]
-        wire = {"identityId": client.id or _subject(client.assertion), "jwt": client.assertion}
-    else:
-        method = ctx.house.methods[universal.SLUG]
-        wire = {"clientId": client.id, "clientSecret": client.secret}
-    return method, decode(method_bodies.login_body(method), wire)
+    for method in ctx.house.methods.values():
+        if client.assertion and method.oauth_assertion is not None:
+            wire = method.oauth_assertion(client.id or _subject(client.assertion), client.assertion)
+        elif not client.assertion and method.oauth_secret is not None:
+            wire = method.oauth_secret(client.id, client.secret)
+        else:
+            continue
+        return method, decode(method_bodies.login_body(method), wire)
+    raise Denied("no_login", "No auth method takes what the client presents")
 
 
 def _subject(assertion: str) -> str:

@@ -16,7 +16,6 @@ from watchword.domain.model.access import Membership, MembershipRole
 from watchword.domain.model.identities import Identity, MethodConfig
 from watchword.domain.model.people import Organization, User
 from watchword.domain.secret import Secret
-from watchword.methods import token as token_method
 from watchword.services import administrators, passwords, tokens
 from watchword.services.access import enter_org, organization, require_actor
 from watchword.services.context import Ctx, Scope
@@ -222,7 +221,7 @@ async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity
     await identities.add(tx, identity)
     await add_member(ctx, tx, org.id, "identity", identity.id, "admin")
     config = MethodConfig(
-        id=ctx.new_id(), identity_id=identity.id, method=token_method.SLUG, config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
+        id=ctx.new_id(), identity_id=identity.id, method=ctx.house.named_tokens[0], config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
         trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")), created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip
     config = await credentials.add_config(tx, config)

@@ -99,7 +99,7 @@ async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
         raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
     await _require_uses(ctx, claims)
     renewed = msgspec.structs.replace(claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx))
-    if claims.num_uses_limit or claims.auth_method == "token-auth":
+    if claims.num_uses_limit or claims.auth_method in ctx.house.named_tokens:
         await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
     return _issued(ctx, renewed)
 

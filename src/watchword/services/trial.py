@@ -11,8 +11,7 @@ from watchword.domain.bounds import compile_ranges
 from watchword.domain.decode import decode
 from watchword.domain.errors import BadRequest, Denied, Invalid, NotFound
 from watchword.domain.model.identities import Identity, MethodConfig
-from watchword.methods import universal
-from watchword.methods.base import Check, Schema, Trial, Verified
+from watchword.methods.base import Check, Checks, Schema, Verified
 from watchword.services import auths, login, method_bodies
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
@@ -46,6 +45,29 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     claims: Mapping[str, Any]
 
 
+class DryRunChecks(Checks):
+    """Checks that go on after one which only compares, so that whoever tries a login sees all that is wrong with it.
+
+    Whether the proof is genuine is never passed over: what follows would judge things that nobody proved.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: Denied | None = None  # what the login would have been refused for
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a check failed after which nothing sensible follows."""
+        return any(not passed and kind != "compare" for kind, _, passed, _, _ in self._done)
+
+    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+        """Record whether what was presented is what is demanded."""
+        try:
+            super().compare(passed, reason, message, expected=expected, presented=presented, status=status)
+        except Denied as denial:
+            self.first = self.first or denial
+
+
 @cache
 def body(method: Method) -> type[Schema]:
     """What OpenAPI shows: the login's body, where nothing is required, and the circumstances."""
@@ -74,16 +96,13 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str
         record, template = _unsaved(ctx, method, identity, around.configuration, record), None
     if record is None or org is None:
         raise NotFound(f"The identity does not have {method.title}: send a configuration to try")
-    networks = None
-    if around.address and method.slug == universal.SLUG:
-        networks = compile_ranges(universal.ranges(msgspec.convert(record.config, universal.Config)))
     found = Found(
         config=record,
         identity=identity,
         org=org,
         template=template,
         is_member=member is not None and member.is_active,
-        secret_networks=networks,
+        login_networks=login.login_networks(method, record) if around.address else None,
     )
     tried = await _tried(ctx, method, found, given, around)
     await ctx.audit_read(
@@ -109,7 +128,7 @@ def _unsaved(ctx: Ctx, method: Method, identity: Identity, wire: Mapping[str, An
 
 
 async def _tried(ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any], around: Circumstances) -> Tried:
-    checks = Trial()
+    checks = DryRunChecks()
     verified = Verified()
     try:
         if around.arn is not None:
@@ -121,16 +140,16 @@ async def _tried(ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any
     if around.address:
         is_trusted = compile_ranges(found.config.trusted_ips).admits(around.address)
         text = "The token could not be used from this address"
-        checks.require(is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=around.address)
+        checks.compare(is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=around.address)
     first = checks.first
     return Tried(
-        passed=first is None, is_proved=any(check.passed and check.name in method.proof for check in checks.done),
+        passed=first is None, is_proved=checks.is_proved,
         reason=first.reason if first else None, message=first.message if first else None, checks=tuple(checks.done),
         claims=verified.claims if first is None else {},
     )  # fmt: skip
 
 
-async def _judged(ctx: Ctx, method: Method, found: Found, arn: str, checks: Trial) -> Verified:
+async def _judged(ctx: Ctx, method: Method, found: Found, arn: str, checks: DryRunChecks) -> Verified:
     if method.admit is None:
         raise BadRequest(f"{method.title} names nobody by an ARN: send a proof")
     config = await login.config_of(ctx, method, found)
@@ -139,7 +158,9 @@ async def _judged(ctx: Ctx, method: Method, found: Found, arn: str, checks: Tria
     return Verified()
 
 
-async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any], around: Circumstances, checks: Trial) -> Verified:
+async def _proved(
+    ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any], around: Circumstances, checks: DryRunChecks
+) -> Verified:
     assert method.login is not None
     names = {field.encode_name for field in msgspec.structs.fields(method.login)}
     wire = {name: value for name, value in given.items() if name in names}
@@ -147,7 +168,7 @@ async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, An
     how, what = method.locate(proof)
     if how == "locator":
         is_its = what == found.config.locator
-        checks.require(is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64])
+        checks.compare(is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64])
     inside = Ctx(
         ctx.house,
         actor=Actor(kind="nobody"),
@@ -162,5 +183,5 @@ async def _proved(ctx: Ctx, method: Method, found: Found, given: Mapping[str, An
     spent = login.spent_by(method, verified)
     if spent is not None:
         async with inside.view() as tx:
-            checks.require(not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before")
+            checks.compare(not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before")
     return verified

@@ -1,6 +1,6 @@
 """People and machine identities that administer the instance."""
 
-from sqlalchemy import BigInteger, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import BigInteger, bindparam, func, literal_column, or_, select
 
 from watchword.store import schema
 from watchword.store.engine import Tx, prepare
@@ -21,17 +21,13 @@ _live_token = (
     select(_t.c.id)
     .where(
         _t.c.identity_id == _c.c.identity_id,
-        _t.c.method == "token-auth",
+        _t.c.method == bindparam("named"),
         _t.c.is_revoked == 0,
         _t.c.expires_at > bindparam("at", type_=BigInteger),
     )
     .exists()
 )
-_logs_in = (
-    select(_c.c.id)
-    .where(_c.c.identity_id == _i.c.id, or_(_c.c.method != "token-auth", and_(_c.c.method == "token-auth", _live_token)))
-    .exists()
-)
+_logs_in = select(_c.c.id).where(_c.c.identity_id == _i.c.id, or_(_c.c.method != bindparam("named"), _live_token)).exists()
 _STANDING_IDENTITIES = prepare(
     select(func.count()).select_from(_i).where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
 )
@@ -59,9 +55,12 @@ async def hold(tx: Tx) -> None:
     await tx.all(_IDENTITIES)
 
 
-async def usable(tx: Tx, at: int) -> int:
-    """How many people and identities can administer the instance at `at` (ms), as this unit leaves them."""
-    active, standing = await tx.one(_ACTIVE_PEOPLE), await tx.one(_STANDING_IDENTITIES, at=at)
+async def usable(tx: Tx, at: int, *, named: str) -> int:
+    """How many people and identities can administer the instance at `at` (ms), as this unit leaves them.
+
+    `named`: the method by which nobody logs in, for its tokens are made and named by operators.
+    """
+    active, standing = await tx.one(_ACTIVE_PEOPLE), await tx.one(_STANDING_IDENTITIES, at=at, named=named)
     return int(active[0] if active else 0) + int(standing[0] if standing else 0)
 
 

@@ -1,0 +1,189 @@
+"""Load the auth methods of installed packages, check what they declare, and contain what their functions do."""
+
+import inspect
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import wraps
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
+
+import msgspec
+
+from watchword.domain.bounds import IpRange
+from watchword.domain.errors import BadRequest, Denied, Refusal
+from watchword.methods.base import AuthMethod, Given, OutsideError, Risk, Schema, refusal
+
+GROUP: Final = "watchword.methods"
+FAILED: Final = "method_failed"
+_SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
+_WORD: Final = re.compile(r"[a-z][A-Za-z0-9]*", re.ASCII)
+_MOST: Final = 64  # characters of a name
+_MOST_TEXT: Final = 300
+_log = logging.getLogger(__name__)
+Method = AuthMethod[Any, Any]
+
+
+class UnusableMethodError(Exception):
+    """An installed package brings an auth method that cannot be used; the message is a sentence that names both."""
+
+
+def with_packages(own: Iterable[Method]) -> Mapping[str, Method]:
+    """Every method by slug: `own` first, then those of packages, each as the first of its names. Raises UnusableMethodError."""
+    found = {method.slug: method for method in own}
+    for point in entry_points(group=GROUP):
+        whose = f"The package {point.dist.name if point.dist else '?'} brings the auth method {point.name}"
+        try:
+            method = point.load()
+        except (Exception, SystemExit) as error:  # whatever the code of a package raises when it is imported
+            text = " ".join(str(error).split())[:_MOST_TEXT]
+            raise UnusableMethodError(f"{whose}, which cannot be imported: {type(error).__name__}: {text}") from error
+        fault = _fault(method, found.values())
+        if fault is not None:
+            raise UnusableMethodError(f"{whose}, which cannot be used: {fault}")
+        found[method.slug] = contained(method)
+    return found
+
+
+def _fault(method: Any, others: Iterable[Method]) -> str | None:
+    """Why a method cannot stand beside others."""
+    if not isinstance(method, AuthMethod):
+        return f"it is no AuthMethod but of the type {type(method).__name__}"
+    names: tuple[tuple[str, re.Pattern[str]], ...] = (("slug", _SLUG), ("wrapper", _WORD))
+    for name, form in names:
+        value = getattr(method, name)
+        if not isinstance(value, str) or len(value) > _MOST or not form.fullmatch(value):
+            return f"its {name} {str(value)[:_MOST]!r} is not of the form {form.pattern}"
+    if not isinstance(method.title, str) or not 0 < len(method.title) <= _MOST or not method.title.isprintable():
+        return "its title is no text of 1 to 64 printable characters"
+    if not isinstance(method.claims_under, str) or (method.claims_under and not _WORD.fullmatch(method.claims_under)):
+        return f"its claims_under {str(method.claims_under)[:_MOST]!r} is not of the form {_WORD.pattern}"
+    for name in ("slug", "wrapper", "title", "claims_under"):
+        value = getattr(method, name)
+        if value and any(value == getattr(other, name) for other in others):
+            return f"there is one with the {name} {value!r} already"
+    return _fault_of_parts(method)
+
+
+def _fault_of_parts(method: Method) -> str | None:
+    if not _is_schema(method.config) or not (method.login is None or _is_schema(method.login)):
+        return "its config and its login must be subclasses of Schema"
+    if (method.login is None) != (method.verify is None):
+        return "a login and a verify belong together"
+    if method.verify is not None and not inspect.iscoroutinefunction(method.verify):
+        return "its verify must be an async function"
+    settings = {field.encode_name for field in msgspec.structs.fields(method.config)}
+    if method.locator and not (method.locator in settings and method.locator in method.managed):
+        return f"its locator {method.locator!r} is not among its managed settings"
+    refreshed = (method.refresh.at,) if method.refresh is not None else ()
+    named = (*refreshed, *method.networks, *method.managed, *method.sends_secrets_to, *method.template)
+    unknown = sorted(set(named) - settings)
+    return f"it has no setting {unknown[0]!r}" if unknown else None
+
+
+def _is_schema(struct: Any) -> bool:
+    return isinstance(struct, type) and issubclass(struct, Schema)
+
+
+def contained(method: Method) -> Method:
+    """The method, a fault in whose code, or an answer of another type than it should have, refuses what was asked of it."""
+
+    def part(name: str, is_sound: Callable[[Any], bool]) -> Any:
+        function = getattr(method, name)
+        return function and _contained(function, method.slug, is_sound, lambda: Denied(FAILED, "The auth method failed"))
+
+    def asked(function: Any, is_sound: Callable[[Any], bool]) -> Any:
+        message = f"{method.title} failed: the log of the server says why"
+        return function and _contained(function, method.slug, is_sound, lambda: BadRequest(message))
+
+    return msgspec.structs.replace(
+        method,
+        verify=method.verify and _contained_verify(method.verify, method.slug),
+        locate=part("locate", _is_place),
+        secret_of=part("secret_of", _is_text),
+        lockout_key=part("lockout_key", _is_text),
+        form=part("form", _is_anything),
+        networks_of=part("networks_of", _are(IpRange)),
+        oauth_secret=part("oauth_secret", _is_wire),
+        oauth_assertion=part("oauth_assertion", _is_wire),
+        check=asked(method.check, lambda config: type(config) is method.config),
+        admit=asked(method.admit, _is_anything),
+        risks=asked(method.risks, _are(Risk)),
+    )
+
+
+def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., Any]:
+    @wraps(verify)
+    async def contained(config: Any, login: Any, given: Given) -> Any:
+        ours: list[Exception] = []  # what counting raised is the core's to answer for
+
+        async def count_by(what: str) -> None:
+            try:
+                await cast("Callable[[str], Awaitable[None]]", given.count_by)(what)
+            except Exception as error:
+                ours.append(error)
+                raise
+
+        try:
+            return await verify(config, login, msgspec.structs.replace(given, count_by=count_by if given.count_by else None))
+        except Exception as error:
+            if any(error is one for one in ours):
+                raise
+            translated = _translated(error)
+            if translated is not None:
+                raise translated from error
+            _tell(error, slug)
+            given.checks.fail("reach", FAILED, "The auth method failed", presented=type(error).__name__)
+
+    return contained
+
+
+def _contained(
+    function: Callable[..., Any], slug: str, is_sound: Callable[[Any], bool], failed: Callable[[], Refusal]
+) -> Callable[..., Any]:
+    @wraps(function)
+    def contained(*args: Any) -> Any:
+        try:
+            found = function(*args)
+            if is_sound(found):
+                return found
+            raise TypeError(f"{function.__name__} answered {type(found).__name__}")
+        except Exception as error:
+            translated = _translated(error)
+            if translated is not None:
+                raise translated from error
+            _tell(error, slug)
+            raise failed() from error
+
+    return contained
+
+
+def _translated(error: Exception) -> Exception | None:
+    """A refusal as it is, if it can be answered and stored; None for what is none."""
+    if isinstance(error, Denied):
+        return refusal(error.reason, error.message, error.facts.get("expected"), error.facts.get("presented"), error.status)
+    return error if isinstance(error, OutsideError | Refusal) else None
+
+
+def _tell(error: Exception, slug: str) -> None:
+    _log.error("an auth method of a package failed", exc_info=error, extra={"method": slug})
+
+
+def _is_anything(_found: Any) -> bool:
+    return True
+
+
+def _is_text(found: Any) -> bool:
+    return type(found) is str
+
+
+def _is_place(found: Any) -> bool:
+    return type(found) is tuple and len(found) == 2 and found[0] in ("identity", "locator") and type(found[1]) is str
+
+
+def _is_wire(found: Any) -> bool:
+    return isinstance(found, Mapping) and all(type(text) is str for pair in found.items() for text in pair)
+
+
+def _are(kind: type) -> Callable[[Any], bool]:
+    return lambda found: isinstance(found, list | tuple) and all(type(one) is kind for one in found)
