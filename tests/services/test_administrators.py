@@ -93,7 +93,7 @@ async def test_a_live_token_of_somebody_else_is_no_way_in(api: Api) -> None:
         await api.ok("POST", f"/api/v1/auth/token-auth/tokens/{token['id']}/revoke")
 
     async with api.house.store.read() as tx:
-        assert 1 == await administrators.usable(tx, api.house.clock())
+        assert 1 == await administrators.usable(tx, api.house.clock(), named="token-auth")
 
 
 async def test_two_who_take_each_other_away_at_once_leave_one(any_api: Api) -> None:
