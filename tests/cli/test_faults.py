@@ -19,7 +19,9 @@ from click.testing import CliRunner
 from tests.cli.serving import serving, watchword
 from tests.cli.test_serve import pair, write
 from tests.databases import elsewhere
+from watchword import app
 from watchword.cli.main import main
+from watchword.methods import registry
 from watchword.store.migrate import HEAD, upgrade
 
 KEY = "ab" * 32
@@ -251,6 +253,7 @@ def test_a_fault_at_the_start_is_told_by_serve_and_by_config_check_alike(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(app, "registry", registry)  # else all tests share the methods that are always there
     options, variables, code, words = fault(tmp_path)
     before = contents(tmp_path)
 

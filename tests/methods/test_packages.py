@@ -11,6 +11,7 @@ import pytest
 
 from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
+from watchword import app
 from watchword.domain.errors import Denied
 from watchword.methods import METHODS, UnusableMethodError, registry
 from watchword.methods.base import AuthMethod, Credential, Given, Refresh, Risk, Schema, Spent, Verified
@@ -146,6 +147,7 @@ def point(method: Any) -> Any:
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def installed(*methods: Any) -> None:
+        monkeypatch.setattr(app, "registry", registry)  # else all tests share the methods that are always there
         monkeypatch.setattr("watchword.methods.packages.entry_points", lambda **_: [point(method) for method in methods])
 
     return installed
