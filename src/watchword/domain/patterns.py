@@ -92,7 +92,6 @@ class Parser:
         self.at = 0
         self.graph = Graph()
         self.before = "start"
-        self.earlier = "start"  # what stood before `before`
         self.depth = 0
         self.loops = 0
         self.segment = Chars(tuple((c, c) for c in separators), negated=True)
@@ -115,7 +114,7 @@ class Parser:
 
     def _read(self, kind: str, count: int = 1) -> None:
         self.at += count
-        self.earlier, self.before = self.before, kind
+        self.before = kind
 
     def _peek(self, ahead: int = 1) -> str:
         return self.text[self.at + ahead : self.at + ahead + 1]
@@ -170,7 +169,7 @@ class Parser:
             self._globstar(self.graph.jump(slash, guard=NOT_DOT), inner)
             self.graph.step(inner, Chars((("/", "/"),)), end)
             self.at = len(self.text) - len(rest) + 3
-            self.earlier, self.before = "globstar", "slash"
+            self.before = "slash"
             return end
         at = self.graph.literal(at, "/")
         self._read("slash")

@@ -1,6 +1,5 @@
 """Secret: a text whose `repr` does not reveal it."""
 
-from collections.abc import Callable
 from typing import Any
 
 
@@ -43,6 +42,3 @@ def encode_masked(value: Any) -> Any:
     if isinstance(value, Secret):
         return "***" if value else ""
     raise TypeError(f"cannot encode {type(value).__name__}")
-
-
-SecretHook = Callable[[type, Any], Any]

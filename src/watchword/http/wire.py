@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from watchword.domain.access import built_in
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.model.access import MembershipRole, Role
 from watchword.domain.model.identities import AccessToken, ClientSecret, Metadata
@@ -147,12 +146,6 @@ class HeldRoleOut(Out, frozen=True, kw_only=True):
             temporary_range=held.temporary_range, temporary_access_start_time=iso_or_none(held.starts_at),
             temporary_access_end_time=iso_or_none(held.ends_at),
         )  # fmt: skip
-
-
-def role_name(scope: str, slug: str) -> str:
-    """The name of a built-in role."""
-    found = built_in(scope, slug)  # type: ignore[arg-type]
-    return found.name if found else slug
 
 
 def ip_out(ip: IpRange) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.access import built_in
 from watchword.domain.decode import Name, Trimmed, checked
-from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
+from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.model.access import Membership, MembershipRole, Role
 from watchword.domain.model.identities import Identity, Metadata
 from watchword.services import administrators
@@ -290,9 +289,3 @@ async def details(ctx: Ctx) -> Mapping[str, str]:
     scope = await own_org(ctx)
     org = await organization(ctx, scope.org_id)
     return {"id": org.id, "name": org.name, "slug": org.slug}
-
-
-def require_known_role(role: str) -> None:
-    """Refuse the word `custom`, which is how custom roles are stored and no role."""
-    if role == "custom" and built_in("organization", role) is None:
-        raise Invalid.of("role", "There is no role with the slug 'custom'")

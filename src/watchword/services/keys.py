@@ -16,26 +16,20 @@ import msgspec
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.signing import VerifyKey
-from sqlalchemy import bindparam, select
 
 from watchword.domain.errors import Unavailable
 from watchword.domain.model.trail import DataKey
 from watchword.domain.sealing import CannotOpen, Envelope, key_version, seal, unseal
 from watchword.domain.tokens import Signer, jwk_point
-from watchword.store import schema, versions
-from watchword.store.engine import AlreadyThere, Store, Tx, prepare
-from watchword.store.mapping import Mapper
+from watchword.store import data_keys, versions
+from watchword.store.engine import AlreadyThere, Store, Tx
 
-_KEYS = Mapper(DataKey, schema.data_keys)
-_t = schema.data_keys
-_ALL_OF = prepare(select(*_KEYS.columns).where(_t.c.scope == bindparam("of")).order_by(_t.c.version))
 _KEPT = 20_000
 
 HMAC = "instance/hmac"
 SIGNING = "instance/signing"
 PEOPLE = "instance/people"  # seals what belongs to a person and no organization: the second factor
-# By name: a prefix would be looked for among the keys of all organizations and projects.
-_BELOW = prepare(select(*_KEYS.columns).where(_t.c.scope.in_((HMAC, SIGNING, PEOPLE))).order_by(_t.c.scope, _t.c.version))
+_OF_THE_INSTANCE = (HMAC, SIGNING, PEOPLE)
 
 
 class WrongRootKey(Exception):
@@ -149,7 +143,7 @@ class Keyring:
     async def open(self, store: Store) -> None:
         """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""
         async with store.read() as tx:
-            found = _KEYS.every(await tx.all(_BELOW))
+            found = await data_keys.of_scopes(tx, _OF_THE_INSTANCE)
             (self._seen,) = await tx.versions((versions.keys(),))
         self.checked = self._seen
         for key in found:
@@ -162,10 +156,10 @@ class Keyring:
         # Two servers may start on an empty database at once: the first makes the keys, the other takes them.
         with contextlib.suppress(AlreadyThere):
             async with store.write() as tx:
-                made = [self._instance_key(scope) for scope in _lacking(_KEYS.every(await tx.all(_BELOW)))]
-                await tx.many(_KEYS.INSERT, [_KEYS.values(key) for key in made])
+                made = [self._instance_key(scope) for scope in _lacking(await data_keys.of_scopes(tx, _OF_THE_INSTANCE))]
+                await data_keys.add_first(tx, made)
         async with store.read() as tx:
-            return _KEYS.every(await tx.all(_BELOW))
+            return await data_keys.of_scopes(tx, _OF_THE_INSTANCE)
 
     async def refresh(self, store: Store) -> bool:
         """Read the keys again if a rotation changed some; whether it did. Raises WrongRootKey, and keeps what is open."""
@@ -174,7 +168,7 @@ class Keyring:
             self.checked = now
             return False
         async with store.read() as tx:
-            found = _KEYS.every(await tx.all(_BELOW))
+            found = await data_keys.of_scopes(tx, _OF_THE_INSTANCE)
             (seen,) = await tx.versions((versions.keys(),))
         self._let_go(found)
         self.checked = seen
@@ -298,7 +292,7 @@ class Keyring:
         else:
             above = await self.sealer(tx, parent)
             key = self.new_key(scope, 1, above)
-        await tx.run(_KEYS.INSERT, **_KEYS.values(key))
+        await data_keys.add_first(tx, [key])
         return await self._load(tx, scope)
 
     async def sealer(self, tx: Tx, scope: str) -> Sealer:
@@ -316,7 +310,7 @@ class Keyring:
         return self._sealers.get(scope)
 
     async def _load(self, tx: Tx, scope: str) -> Sealer:
-        rows = _KEYS.every(await tx.all(_ALL_OF, of=scope))
+        rows = await data_keys.of_scopes(tx, (scope,))
         if not rows:
             raise CannotOpen(f"there is no key for {scope}")
         keys: dict[int, AESGCM] = {}

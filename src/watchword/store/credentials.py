@@ -463,12 +463,3 @@ _IS_SPENT = prepare(select(_p.c.key).where(_p.c.key == bindparam("of")))
 async def is_spent(tx: Tx, key: str) -> bool:
     """Whether a proof was used already."""
     return await tx.one(_IS_SPENT, of=key) is not None
-
-
-_COUNT_SECRETS = prepare(select(func.count()).select_from(_s).where(_s.c.config_id == bindparam("at")))
-
-
-async def count_client_secrets(tx: Tx, config_id: str) -> int:
-    """How many client secrets a configuration has, revoked ones included."""
-    row = await tx.one(_COUNT_SECRETS, at=config_id)
-    return int(row[0]) if row else 0

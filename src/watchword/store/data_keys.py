@@ -16,7 +16,7 @@ from watchword.domain.model.secrets import SecretVersion, StoredSecret
 from watchword.domain.model.trail import DataKey
 from watchword.store import schema, versions
 from watchword.store.credentials import CONFIGS
-from watchword.store.engine import Tx, prepare
+from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
 
 KEYS = Mapper(DataKey, schema.data_keys)
@@ -28,6 +28,8 @@ _k, _c, _i, _s, _v, _u = (
 BATCH = 100
 
 _OF = prepare(select(*KEYS.columns).where(_k.c.scope == bindparam("of")).order_by(_k.c.version).with_for_update())
+# By name: a prefix would be looked for among the keys of all organizations and projects.
+_OF_SCOPES = prepare(select(*KEYS.columns).where(any_of(_k.c.scope, "scopes")).order_by(_k.c.scope, _k.c.version))
 _ALL = prepare(select(_k.c.scope, _k.c.version, _k.c.parent, _k.c.parent_version, _k.c.is_active).order_by(_k.c.scope, _k.c.version))
 _SET = prepare(
     update(_k)
@@ -41,6 +43,16 @@ _UNDER = prepare(
 _COUNT_UNDER = prepare(
     select(func.count()).select_from(_k).where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
 )
+
+
+async def of_scopes(tx: Tx, scopes: Sequence[str]) -> list[DataKey]:
+    """All versions of the keys of these scopes, by scope, oldest first."""
+    return KEYS.every(await tx.all(_OF_SCOPES, scopes=list(scopes)))
+
+
+async def add_first(tx: Tx, keys: Sequence[DataKey]) -> None:
+    """Store the first keys of their scopes. Nobody can hold keys of a scope that had none, so no version is raised."""
+    await tx.many(KEYS.INSERT, [KEYS.values(key) for key in keys])
 
 
 async def of(tx: Tx, scope: str) -> list[DataKey]:

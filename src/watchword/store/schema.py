@@ -213,7 +213,7 @@ membership_roles = Table(
 
 privileges = Table(
     "privileges", metadata, _id(), _of("projects", "project_id"), _text("actor_kind"), _text("actor_id"), _text("slug"),
-    _json("permissions"), _text("folder_id", null=True), _text("folder_tier", null=True), *_temporary(), *_created(),
+    _json("permissions"), _text("folder_id", null=True), *_temporary(), *_created(),
     Index("uq_privileges_actor_slug", "project_id", "actor_kind", "actor_id", "slug", unique=True),
     Index("ix_privileges_actor", "actor_kind", "actor_id"),
 )  # fmt: skip

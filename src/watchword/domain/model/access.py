@@ -59,7 +59,6 @@ class Privilege(Record, frozen=True, kw_only=True):
     slug: str
     permissions: tuple[dict[str, object], ...]
     folder_id: str | None = None
-    folder_tier: str | None = None
     is_temporary: bool = False
     temporary_mode: str | None = None
     temporary_range: str | None = None
