@@ -14,8 +14,20 @@ def fault_of(value: object) -> str | None:
 
     Plain are exact texts, 64-bit integers, finite numbers, booleans, None, and lists, tuples and mappings with texts as names.
     """
-    if type(value) is dict and not value:
-        return None
+    return None if _is_small(value) else _searched(value)
+
+
+def _is_small(value: object) -> bool:
+    """Whether it is an object of short ASCII texts: so are nearly all, and this is asked at every login."""
+    if type(value) is not dict:
+        return False
+    for name, one in value.items():
+        if not (type(name) is type(one) is str and len(one) < 1_000 and one.isascii() and len(name) < 100 and name.isascii()):
+            return False
+    return len(value) < 10
+
+
+def _searched(value: object) -> str | None:
     size = 0
     todo: list[tuple[Any, int]] = [(value, 0)]
     while todo:

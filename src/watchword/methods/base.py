@@ -89,6 +89,8 @@ class Checks:
 
     def __init__(self) -> None:
         self._done: list[tuple[Kind, str, bool, Any, Any]] = []
+        self._has_genuine = self._has_wrong = False  # whether a proof was found so
+        self.is_refused = False  # whether a check failed that ends the login
         self.counted_by: str | None = None  # what the method found out to count failed logins by
 
     @property
@@ -99,56 +101,64 @@ class Checks:
     @property
     def is_proved(self) -> bool:
         """Whether a proof was found genuine, and none was found wrong."""
-        found = [passed for kind, _, passed, _, _ in self._done if kind == "prove"]
-        return bool(found) and all(found)
+        return self._has_genuine and not self._has_wrong
 
     @property
     def failed(self) -> Kind | None:
         """Of which kind the last check was, if it failed."""
         return self._done[-1][0] if self._done and not self._done[-1][2] else None
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether a check failed that ends the login."""
-        return any(not passed for _, _, passed, _, _ in self._done)
-
     def refused(self, denial: Denied) -> None:
         """Record a refusal that was made without a check: as a wrong proof until one was found genuine, for it may be one."""
         if not self.is_refused:
-            self._done.append(("form" if self.is_proved else "prove", denial.reason, False, None, None))
+            kind: Kind = "form" if self.is_proved else "prove"
+            self._done.append((kind, denial.reason, False, None, None))
+            self._refuse(kind)
 
     def begin_anew(self) -> None:
         """Forget the checks so far: all are made once more."""
         self._done.clear()
+        self._has_genuine = self._has_wrong = self.is_refused = False
 
     def prove(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record whether the proof is genuine as the check `reason`; raise `Denied(reason, message)` unless it is."""
         self._done.append(("prove", reason, bool(passed), expected, presented))
         if not passed:
+            self._refuse("prove")
             raise refusal(reason, message, expected, presented, status)
+        self._has_genuine = True
 
     def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record whether what was presented is what is demanded; raise `Denied(reason, message)` unless it is, except in a dry run."""
         self._done.append(("compare", reason, bool(passed), expected, presented))
         if not passed:
+            self._refuse("compare")
             raise refusal(reason, message, expected, presented, status)
 
     def reach(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record whether whoever must answer for the proof did; raise `Denied(reason, message)` otherwise."""
         self._done.append(("reach", reason, bool(passed), expected, presented))
         if not passed:
+            self._refuse("reach")
             raise refusal(reason, message, expected, presented, status)
 
     def form(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record whether what was presented or answered can be judged; raise `Denied(reason, message)` otherwise."""
         self._done.append(("form", reason, bool(passed), expected, presented))
         if not passed:
+            self._refuse("form")
             raise refusal(reason, message, expected, presented, status)
 
     def fail(self, kind: Kind, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
         """Record a failed check of a kind, and raise `Denied(reason, message)`, in a dry run too."""
         self._done.append((kind, reason, False, expected, presented))
+        self._refuse(kind)
         raise refusal(reason, message, expected, presented, status)
+
+    def _refuse(self, kind: Kind) -> None:
+        self.is_refused = True
+        if kind == "prove":
+            self._has_wrong = True
 
 
 def refusal(reason: str, message: str, expected: Any, presented: Any, status: int) -> Denied:

@@ -9,6 +9,7 @@ import msgspec
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.directory_names import directory_name
+from watchword.domain.outside import Admits
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
@@ -95,7 +96,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         entry = await given.outside.ldap(
             config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
             base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
-            admits=given.count_by,
+            admits=_counted_by_entry(given),
         )  # fmt: skip
     except OutsideError as error:
         given.checks.fail("reach", "directory_unavailable", "The directory could not be asked", presented=str(error))
@@ -127,6 +128,18 @@ def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence
     values = [value for name in compared for value in sorted(attributes.get(name, ()))]
     same = [value for value in values if directory_name(value) == directory_name(typed)]
     return next(iter(same or values), dn)
+
+
+def _counted_by_entry(given: Given) -> Admits | None:
+    """What is told the DN of the entry, and counts failed logins by it as directories compare names (RFC 4518)."""
+    count_by = given.count_by
+    if count_by is None:
+        return None
+
+    async def admits(dn: str) -> None:
+        await count_by(directory_name(dn))
+
+    return admits
 
 
 def name_for_lockout(login: Login) -> str:

@@ -14,7 +14,6 @@ import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.bounds import AddressSet, compile_ranges
-from watchword.domain.directory_names import directory_name
 from watchword.domain.errors import Denied
 from watchword.domain.lockout import is_locked
 from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
@@ -276,7 +275,7 @@ def _counting(ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, chec
     """What lets a method say by what failed logins are counted, once it knows better than the body."""
 
     async def count_by(what: str) -> None:
-        checks.counted_by = directory_name(what)
+        checks.counted_by = what
         await _require_unlocked(ctx, lockout_key(method, None, config, checks), config, checks)
 
     return count_by

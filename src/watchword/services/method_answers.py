@@ -35,7 +35,7 @@ def _fault(method: AuthMethod[Any, Any], verified: object, given: Given) -> str 
     if verified.spent is not None and not _is_spent(verified.spent):
         return "spent: a key of 1 to 65536 characters and a time in milliseconds are expected"
     claims, audit = verified.claims, verified.audit
-    if not isinstance(claims, Mapping) or any(name != method.claims_under for name in claims):
+    if not isinstance(claims, Mapping) or (claims and tuple(claims) != (method.claims_under,)):
         return (
             f"claims: an object under the name {method.claims_under!r} alone is expected"
             if method.claims_under
@@ -43,7 +43,7 @@ def _fault(method: AuthMethod[Any, Any], verified: object, given: Given) -> str 
         )
     if not isinstance(audit, Mapping) or not audit.keys().isdisjoint(own_facts(method)):
         return f"audit: facts beside {', '.join(own_facts(method))} are expected"
-    fault = fault_of(claims)
+    fault = fault_of(claims) if claims else None
     if fault is not None:
         return f"claims: {fault}"
     fault = fault_of(audit)

@@ -55,17 +55,14 @@ class DryRunChecks(Checks):
         super().__init__()
         self.first: Denied | None = None  # what the login would have been refused for
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether a check failed after which nothing sensible follows."""
-        return any(not passed and kind != "compare" for kind, _, passed, _, _ in self._done)
-
     def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
         """Record whether what was presented is what is demanded."""
+        was_refused = self.is_refused
         try:
             super().compare(passed, reason, message, expected=expected, presented=presented, status=status)
         except Denied as denial:
             self.first = self.first or denial
+            self.is_refused = was_refused
 
 
 @cache
