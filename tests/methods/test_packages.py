@@ -206,15 +206,52 @@ async def test_a_fault_in_any_part_of_a_method_refuses_the_login(
             assert 401 == reply.status_code
 
 
-@pytest.mark.parametrize("part", ["check", "risks"])
 @pytest.mark.parametrize("function", [bad, lambda _: 7], ids=["raises", "answers a number"])
 async def test_a_fault_in_what_judges_settings_is_told_to_who_sends_them(
-    tmp_path: Path, migrated_file: Path, install: Callable[..., None], part: str, function: Any
+    tmp_path: Path, migrated_file: Path, install: Callable[..., None], function: Any
 ) -> None:
-    install(msgspec.structs.replace(METHOD, **{part: function}))
+    install(changed(check=function))
     async with running(sqlite_settings(placed(migrated_file, tmp_path))) as api:
         identity = await api.identity("member")
         reply = await api.post(f"/api/v1/auth/toy-auth/identities/{identity['id']}", {})
+
+    assert (400, "Toy Auth failed: the log of the server says why") == (reply.status_code, reply.json()["message"])
+
+
+@pytest.mark.parametrize(
+    "function", [bad, lambda _: 7, lambda _: ["x"], lambda _: [Risk(1, "", "")]], ids=["raises", "7", "text", "number"]
+)  # type: ignore[arg-type]
+async def test_a_judge_that_fails_is_a_warning_and_hides_nobody_from_the_report(
+    tmp_path: Path, migrated_file: Path, install: Callable[..., None], function: Any
+) -> None:
+    install(changed(risks=function))
+    async with running(sqlite_settings(placed(migrated_file, tmp_path))) as api:
+        identity = await api.identity("member")
+        made = await api.ok("POST", f"/api/v1/auth/toy-auth/identities/{identity['id']}", {})
+        report = await api.ok("GET", "/api/v1/organization/identity-reports/risky")
+
+    assert ["not_judged"] == [risk["code"] for risk in made["warnings"]]
+    assert [identity["id"]] == [one["id"] for one in report["identities"]]
+
+
+async def failing_fetch(_config: Any, _outside: Any) -> None:
+    raise ZeroDivisionError
+
+
+class Kept(Config, frozen=True, kw_only=True):
+    """With a moment that the server writes."""
+
+    fetched_at: str | None = None
+
+
+async def test_a_fault_in_a_refresh_is_told_to_who_asks_for_it(tmp_path: Path, migrated_file: Path, install: Callable[..., None]) -> None:
+    refresh = Refresh(what="list", title="list of towns", fetch=failing_fetch, at="fetchedAt")
+    install(changed(config=Kept, refresh=refresh, managed=("fetchedAt",)))
+    async with running(sqlite_settings(placed(migrated_file, tmp_path))) as api:
+        identity = await api.identity("member")
+        path = f"/api/v1/auth/toy-auth/identities/{identity['id']}"
+        await api.ok("POST", path, {})
+        reply = await api.post(f"{path}/refresh-list", {})
 
     assert (400, "Toy Auth failed: the log of the server says why") == (reply.status_code, reply.json()["message"])
 

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from importlib.metadata import entry_points
 from typing import Any, Final, cast
@@ -12,7 +12,8 @@ import msgspec
 
 from watchword.domain.bounds import IpRange
 from watchword.domain.errors import BadRequest, Denied, Refusal
-from watchword.methods.base import AuthMethod, Given, OutsideError, Risk, Schema, refusal
+from watchword.domain.plain_json import shown_text
+from watchword.methods.base import AuthMethod, Given, Judge, Outside, OutsideError, Risk, Schema, Settings, refusal
 
 GROUP: Final = "watchword.methods"
 FAILED: Final = "method_failed"
@@ -108,8 +109,40 @@ def contained(method: Method) -> Method:
         oauth_assertion=part("oauth_assertion", _is_wire),
         check=asked(method.check, lambda config: type(config) is method.config),
         admit=asked(method.admit, _is_anything),
-        risks=asked(method.risks, _are(Risk)),
+        risks=method.risks and _contained_judge(method.risks, method.slug),
+        refresh=method.refresh and msgspec.structs.replace(method.refresh, fetch=_contained_fetch(method.refresh.fetch, method)),
     )
+
+
+def _contained_judge(judge: Judge, slug: str) -> Judge:
+    """A judge that fails says that: the configuration is stored already, and others are in the same report."""
+
+    @wraps(judge)
+    def contained(settings: Settings) -> Sequence[Risk]:
+        try:
+            found = tuple(judge(settings))
+            if all(type(one) is Risk and all(type(text) is str for text in msgspec.structs.astuple(one)) for one in found):
+                return tuple(Risk(shown_text(one.code), shown_text(one.field), shown_text(one.message)) for one in found)
+            raise TypeError("risks are expected")
+        except Exception as error:  # noqa: BLE001 - whatever the code of a package raises
+            _tell(error, slug)
+            return (Risk("not_judged", "", "The auth method failed to say which settings let anybody in: the log of the server says why"),)
+
+    return contained
+
+
+def _contained_fetch(fetch: Callable[..., Awaitable[None]], method: Method) -> Callable[..., Awaitable[None]]:
+    @wraps(fetch)
+    async def contained(config: Any, outside: Outside) -> None:
+        try:
+            await fetch(config, outside)
+        except (OutsideError, Refusal):
+            raise
+        except Exception as error:
+            _tell(error, method.slug)
+            raise BadRequest(f"{method.title} failed: the log of the server says why") from error
+
+    return contained
 
 
 def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., Any]:
