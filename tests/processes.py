@@ -29,7 +29,7 @@ _SKEWED = """
 import sys
 from pathlib import Path
 import watchword.app
-from watchword.world.clock import now_ms
+from watchword.adapters.clock import now_ms
 offset = Path(sys.argv.pop(1))
 watchword.app.now_ms = lambda: now_ms() + int(offset.read_text())
 from watchword.cli.main import main

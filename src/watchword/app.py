@@ -9,6 +9,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from watchword.adapters import data_directory
+from watchword.adapters.clock import now_ms
+from watchword.adapters.entropy import Entropy
+from watchword.adapters.lazy_outbound import Closable, Later
+from watchword.adapters.logs import configure
+from watchword.adapters.mail import SmtpMailer
+from watchword.adapters.root_key import found_root_key, made_root_key
+from watchword.adapters.tls import verifying
 from watchword.domain.outside import Outside
 from watchword.http.bodies import Receive
 from watchword.http.edge import Edge, Scope, Send
@@ -31,14 +39,6 @@ from watchword.store.cache import Cache
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
 from watchword.store.migrate import Found
-from watchword.world import datadir
-from watchword.world.clock import now_ms
-from watchword.world.entropy import Entropy
-from watchword.world.later import Closable, Later
-from watchword.world.logs import configure
-from watchword.world.mail import SmtpMailer
-from watchword.world.rootkey import found_root_key, made_root_key
-from watchword.world.tls import verifying
 
 
 def start_logs(settings: Settings) -> None:
@@ -55,14 +55,14 @@ def address_of(settings: Settings) -> str:
     """Where the database of the settings is, as the migrations take it."""
     if settings.database_url is not None:
         return settings.database_url.reveal()
-    return f"sqlite:///{datadir.database_of(settings)}"
+    return f"sqlite:///{data_directory.database_of(settings)}"
 
 
 def setting_faults(settings: Settings) -> list[str]:
     """What is wrong with the data directory and the root key of the settings. Nothing is made or changed."""
     faults = []
     if settings.database_url is None:
-        fault = datadir.fault(settings.data_dir)
+        fault = data_directory.fault(settings.data_dir)
         if fault is not None:
             return [fault]
     try:
@@ -98,7 +98,7 @@ _KEY_LOST = (
 def prepare(settings: Settings) -> None:
     """Make the data directory and its files for their owner alone, where the embedded database is used. Raises SettingsError."""
     if settings.database_url is None:
-        datadir.prepare(settings.data_dir)
+        data_directory.prepare(settings.data_dir)
 
 
 def _previous(settings: Settings) -> bytes | None:
@@ -113,7 +113,7 @@ def open_store(settings: Settings) -> Store:
         return PostgresStore(settings.database_url.reveal(), pool_size=settings.database_pool)
     from watchword.store.sqlite import SqliteStore  # noqa: PLC0415
 
-    return SqliteStore(datadir.database_of(settings))
+    return SqliteStore(data_directory.database_of(settings))
 
 
 def house(settings: Settings, *, outside: Outside | None = None) -> House:
@@ -149,7 +149,7 @@ def _methods() -> Mapping[str, AuthMethod[Any, Any]]:
 
 def _new_root_key(settings: Settings) -> bytes:
     """A root key for a database that holds no keys yet: it is empty, or was only migrated."""
-    if migrate.has_keys(datadir.database_of(settings)) and found_root_key(settings) is None:
+    if migrate.has_keys(data_directory.database_of(settings)) and found_root_key(settings) is None:
         raise SettingsError([_KEY_LOST.format(settings.data_dir)])
     return made_root_key(settings)
 
@@ -169,9 +169,9 @@ def outbound(settings: Settings) -> Later:
     """The guarded way out, HTTP and LDAP behind one guard; close it at the end."""
 
     def make() -> Closable:
-        from watchword.world.addresses import Guard  # noqa: PLC0415 - an HTTP client and an LDAP codec are slow to import
-        from watchword.world.directory import opened_entry  # noqa: PLC0415
-        from watchword.world.outbound import Outbound  # noqa: PLC0415
+        from watchword.adapters.addresses import Guard  # noqa: PLC0415 - an HTTP client and an LDAP codec are slow to import
+        from watchword.adapters.ldap import opened_entry  # noqa: PLC0415
+        from watchword.adapters.outbound import Outbound  # noqa: PLC0415
 
         guard = Guard(settings.allowed_private_hosts)
         return Outbound(

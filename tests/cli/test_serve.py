@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.cli.serving import serving, watchword
-from watchword.world.tls import verifying
+from watchword.adapters.tls import verifying
 
 BOOT = {"email": "admin@example.com", "password": "correct horse battery", "organization": "Acme"}
 ROOT_KEY = "ab" * 32

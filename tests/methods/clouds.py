@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
+from watchword.adapters.outbound import Outbound
 from watchword.methods.base import Checks, Given
-from watchword.world.outbound import Outbound
 
 UTC = dt.UTC
 

@@ -5,10 +5,10 @@ import pytest
 
 from tests.methods.doubles.web import CA, Site
 from tests.minting import NOW, Recorded
+from watchword.adapters.outbound import Outbound
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import decode_secret
 from watchword.methods.base import Given
-from watchword.world.outbound import Outbound
 
 IDENTITY = "6f1a3c7e-0b52-4f6e-9a55-2f6f3a1d9b10"
 

@@ -6,12 +6,12 @@ import pytest
 
 from tests.methods.clouds import Trust, authority, given, milliseconds, pem
 from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
+from watchword.adapters.addresses import Guard
+from watchword.adapters.ldap import opened_entry
+from watchword.adapters.outbound import Outbound
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import Secret, decode_secret
 from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, name_of_entry, verify
-from watchword.world.addresses import Guard
-from watchword.world.directory import opened_entry
-from watchword.world.outbound import Outbound
 
 
 @pytest.fixture(scope="module")

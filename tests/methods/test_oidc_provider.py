@@ -15,12 +15,12 @@ from jwt import get_algorithm_by_name
 
 from tests.methods.doubles.web import CA, certificate
 from tests.minting import ALG, Recorded, private
+from watchword.adapters.outbound import Outbound
+from watchword.adapters.tls import verifying
 from watchword.domain.errors import Denied
 from watchword.domain.secret import decode_secret
 from watchword.methods.base import Given
 from watchword.methods.oidc import METHOD
-from watchword.world.outbound import Outbound
-from watchword.world.tls import verifying
 
 HERE = pathlib.Path(__file__).parent / "node"
 KEYS = {"rsa": "RS256", "p256": "ES256", "ed25519": "EdDSA"}

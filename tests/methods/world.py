@@ -18,11 +18,11 @@ from tests.methods.clouds import Sts, milliseconds, pem, serving
 from tests.methods.doubles.web import CA, Site, json_reply, server_context
 from tests.minting import jwk, mint, public_pem
 from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
+from watchword.adapters.addresses import Guard
+from watchword.adapters.ldap import opened_entry
+from watchword.adapters.outbound import Outbound
 from watchword.methods.aws import BODY
 from watchword.methods.kubernetes import REVIEWS
-from watchword.world.addresses import Guard
-from watchword.world.directory import opened_entry
-from watchword.world.outbound import Outbound
 
 NOW = int(time.time())
 STS, OCI, ALIBABA = "sts.eu-west-1.amazonaws.com", test_oci.HOST, "sts.aliyuncs.com"

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from tests.house import ROOT_KEY, Api, running
 from tests.store import samples
+from watchword.adapters.root_key import found_root_key, made_root_key
 from watchword.app import house, opened
 from watchword.domain.sealing import CannotOpen
 from watchword.domain.secret import Secret
@@ -19,7 +20,6 @@ from watchword.services.keys import HMAC, Keyring, WrongRootKey, org_scope, proj
 from watchword.settings import Settings, SettingsError
 from watchword.store import schema
 from watchword.store.engine import Store
-from watchword.world.rootkey import found_root_key, made_root_key
 
 OTHER_ROOT = "22" * 32
 KEYS = select(schema.data_keys).order_by(schema.data_keys.c.scope, schema.data_keys.c.version)

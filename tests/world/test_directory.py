@@ -9,10 +9,10 @@ import sansldap
 
 from tests.methods.clouds import Trust
 from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
+from watchword.adapters.addresses import Guard
+from watchword.adapters.ldap import Limits, filled, opened_entry
 from watchword.domain.secret import Secret
 from watchword.methods.base import OutsideError
-from watchword.world.addresses import Guard
-from watchword.world.directory import Limits, filled, opened_entry
 
 ADA, BOB = f"uid=ada,ou=people,{BASE}", f"uid=bob,ou=people,{BASE}"
 QUICK = Limits(connect=0.5, total=1.0)

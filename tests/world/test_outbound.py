@@ -4,9 +4,9 @@ import gzip
 import pytest
 
 from tests.methods.doubles.web import CA, Reply, Site, certificate, json_reply
+from watchword.adapters.addresses import Guard
+from watchword.adapters.outbound import Outbound, Refused, Unreachable
 from watchword.methods.base import OutsideError
-from watchword.world.addresses import Guard
-from watchword.world.outbound import Outbound, Refused, Unreachable
 
 LOOPBACK = ("127.0.0.1",)
 
@@ -485,8 +485,8 @@ async def test_a_document_is_kept_for_a_minute(outbound, clock, site):
 
 
 async def test_caches_are_bounded(outbound, clock, site, monkeypatch):
-    monkeypatch.setattr("watchword.world.outbound.HOSTS", 4)
-    monkeypatch.setattr("watchword.world.outbound.DOORS", 2)
+    monkeypatch.setattr("watchword.adapters.outbound.HOSTS", 4)
+    monkeypatch.setattr("watchword.adapters.outbound.DOORS", 2)
     out = outbound()
     site.routes |= {f"/d{n}": json_reply({}) for n in range(9)}
     for n in range(9):

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.methods.doubles.web import CA, Site, json_reply, server_context
 from tests.minting import private
+from watchword.adapters.mail import SmtpMailer
+from watchword.adapters.tls import verifying
 from watchword.app import https
 from watchword.domain.outside import OutsideError
 from watchword.domain.secret import Secret
-from watchword.world.mail import SmtpMailer
-from watchword.world.tls import verifying
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
 NOW = dt.datetime.now(dt.UTC)

@@ -31,7 +31,7 @@ class LdapEntry(msgspec.Struct, frozen=True):
 
 
 class Outside(Protocol):
-    """The guarded way out (`world/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
+    """The guarded way out (`adapters/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
 
     async def fetch(
         self,

@@ -1,4 +1,4 @@
-"""Whether a text is a URL that a configuration may hold. Whether it may be fetched is decided when it is: `world/outbound.py`."""
+"""Whether a text is a URL that a configuration may hold. Whether it may be fetched is decided when it is: `adapters/outbound.py`."""
 
 from urllib.parse import urlsplit
 

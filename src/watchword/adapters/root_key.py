@@ -7,8 +7,8 @@ import secrets
 import stat
 from pathlib import Path
 
+from watchword.adapters import data_directory
 from watchword.settings import Settings, SettingsError, decode_root_key
-from watchword.world import datadir
 
 _log = logging.getLogger("watchword.keys")
 _MOST = 4096  # bytes: no root key is longer
@@ -20,7 +20,7 @@ def found_root_key(settings: Settings) -> bytes | None:
         return decode_root_key(settings.root_key.reveal())
     if settings.root_key_file is not None:
         return _read(settings.root_key_file, "WATCHWORD_ROOT_KEY_FILE: ")
-    path = settings.data_dir / datadir.ROOT_KEY
+    path = settings.data_dir / data_directory.ROOT_KEY
     try:
         return _read(path)
     except FileNotFoundError:
@@ -29,9 +29,9 @@ def found_root_key(settings: Settings) -> bytes | None:
 
 def made_root_key(settings: Settings) -> bytes:
     """A new root key in the data directory, or the one that another process of ours has just made. Raises SettingsError."""
-    path = settings.data_dir / datadir.ROOT_KEY
+    path = settings.data_dir / data_directory.ROOT_KEY
     key = secrets.token_bytes(32)
-    draft = path.with_name(f".{datadir.ROOT_KEY}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{data_directory.ROOT_KEY}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

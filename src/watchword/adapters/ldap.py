@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 import msgspec
 import sansldap
 
+from watchword.adapters.tls import verifying
 from watchword.domain.outside import Admits, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
-from watchword.world.tls import verifying
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """The guard: the IP addresses and ports of a host and port that may be connected to; raises OutsideError for none."""

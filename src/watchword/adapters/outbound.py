@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
+from watchword.adapters.addresses import Guard, Refused, Resolve, Unreachable
+from watchword.adapters.tls import verifying
+from watchword.adapters.ttl_cache import Shelf
 from watchword.domain.outside import Admits, Answer, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
-from watchword.world.addresses import Guard, Refused, Resolve, Unreachable
-from watchword.world.shelf import Shelf
-from watchword.world.tls import verifying
 
 __all__ = ["Directory", "Outbound", "Refused", "Unreachable"]
 
@@ -46,7 +46,7 @@ _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connec
 
 
 class Directory(Protocol):
-    """`Outside.ldap`, as `world/directory.py` provides it."""
+    """`Outside.ldap`, as `adapters/ldap.py` provides it."""
 
     async def __call__(
         self,

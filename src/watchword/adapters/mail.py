@@ -5,9 +5,9 @@ import smtplib
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
+from watchword.adapters.tls import verifying
 from watchword.domain.outside import OutsideError
 from watchword.domain.secret import Secret
-from watchword.world.tls import verifying
 
 
 class SmtpMailer:
