@@ -11,12 +11,13 @@ import msgspec
 from sqlalchemy import bindparam, insert
 
 from watchword.cli.bootstrap import make
-from watchword.domain.model import Record
-from watchword.domain.model.access import Membership, MembershipRole
-from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, MethodConfig, Revocation
-from watchword.domain.model.projects import Environment, Folder, Project
-from watchword.domain.model.secrets import SecretVersion, StoredSecret
-from watchword.domain.model.trail import AuditEvent
+from watchword.domain.access.records import Membership, MembershipRole
+from watchword.domain.audit.records import AuditEvent
+from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig, Revocation
+from watchword.domain.identities.records import Identity
+from watchword.domain.projects.records import Environment, Folder, Project
+from watchword.domain.record import Record
+from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.methods import universal
 from watchword.services.house import House
 from watchword.services.keys import Sealer, org_scope, project_scope

@@ -15,7 +15,7 @@ import msgspec
 from watchword.cli.main import main as command
 from watchword.cli.options import is_secret
 from watchword.domain import errors
-from watchword.domain.access import BUILT_IN, SUBJECTS
+from watchword.domain.access.abilities import BUILT_IN, SUBJECTS
 from watchword.domain.secret import Secret
 from watchword.http.routing import Route
 from watchword.http.table import table

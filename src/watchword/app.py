@@ -17,7 +17,7 @@ from watchword.adapters.logs import configure
 from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.root_key import found_root_key, made_root_key
 from watchword.adapters.tls import verifying
-from watchword.domain.outside import Outside
+from watchword.domain.outbound import Outside
 from watchword.http.bodies import Receive
 from watchword.http.edge import Edge, Scope, Send
 from watchword.http.metrics import Measured

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watchword.domain import access
-from watchword.domain.access import BUILT_IN, Grant, Rule, built_in, compile_rules, denial, expand, why
+from watchword.domain.access import abilities
+from watchword.domain.access.abilities import BUILT_IN, Grant, Rule, built_in, compile_rules, denial, expand, why
 from watchword.domain.globs import glob_matches
 
 CRUD = {"read", "create", "edit", "delete"}
@@ -267,10 +267,10 @@ def naive(rules, action, subject, facts):
     return answer
 
 
-@pytest.fixture(params=[access.INDEXED, 1], ids=["one by one", "indexed"])
+@pytest.fixture(params=[abilities.INDEXED, 1], ids=["one by one", "indexed"])
 def indexed(request, monkeypatch):
     """Few rules are asked one by one, and many through an index: here both do the same."""
-    monkeypatch.setattr(access, "INDEXED", request.param)
+    monkeypatch.setattr(abilities, "INDEXED", request.param)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -329,7 +329,7 @@ everything = st.fixed_dictionaries(
 def test_an_index_answers_as_rules_asked_one_by_one_do(rules, facts, known):
     one_by_one = compile_rules(rules)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access, "INDEXED", 1)
+        patch.setattr(abilities, "INDEXED", 1)
         indexed = compile_rules(rules)
     early = {field: value for field, value in facts.items() if field in known}
     late = {field: value for field, value in facts.items() if field not in known}

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain import boundary
-from watchword.domain.access import BUILT_IN, Rule, compile_rules
-from watchword.domain.boundary import is_active, missing, require_within
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import BUILT_IN, Rule, compile_rules
+from watchword.domain.access.boundary import is_active, missing, require_within
 from watchword.domain.errors import BoundaryExceeded
 from watchword.domain.globs import MAX_WORK, Effort
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.directory_names import directory_name
+from watchword.domain.authentication.ldap_names import directory_name
 
 SPELLINGS = [
     "ada", "ADA", "Ada", " ada", "ada  ", "ａda", "ＡＤＡ", "𝐚da", "𝕒da", "𝖆𝖉𝖆", "ⓐⓓⓐ", "ªda", "a\u00adda", "ad\u200ba", "\ufeffada", "a\u034fda", "ada\ufe0f",

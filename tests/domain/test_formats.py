@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.formats import BadFile, Format, Item, dump, load
+from watchword.domain.secrets.formats import BadFile, Format, Item, dump, load
 
 FORMATS: tuple[Format, ...] = ("dotenv", "json", "yaml", "csv")
 _names = st.text("ABCabc_.-09äÜ", min_size=1, max_size=8)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.minting import NOW, Recorded, b64, claims, jwk, mint, private, public_pem
+from watchword.domain.authentication.jose import decode_unverified, verified_payload, verify
+from watchword.domain.authentication.public_keys import UnusableKeyError, bytes_of, key_from_jwk, key_from_pem, public_keys
 from watchword.domain.errors import Denied
-from watchword.domain.jose import decode_unverified, verified_payload, verify
-from watchword.domain.keys import UnusableKeyError, bytes_of, key_from_jwk, key_from_pem, public_keys
 
 VECTORS = pathlib.Path(__file__).parents[3] / "shared" / "vectors"
 RSA = [jwk("rsa", "k1")]

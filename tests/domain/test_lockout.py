@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.lockout import (
+from watchword.domain.authentication.lockout import (
     BESIEGED,
     CROWDED,
     DRAINED,
@@ -16,8 +16,8 @@ from watchword.domain.lockout import (
     is_locked,
     waits_until,
 )
-from watchword.domain.model.identities import Lockout, MethodConfig
-from watchword.domain.model.people import PersonFailures
+from watchword.domain.authentication.records import Lockout, MethodConfig
+from watchword.domain.people.records import PersonFailures
 
 KEY = "identity/universal-auth/client"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.passwords import weakness
+from watchword.domain.people.passwords import weakness
 
 WEAK = [
     "password", "Password1", "P@ssw0rd", "P@ssw0rd2024!", "passwordpassword", "12345678", "123456789", "1234567890", "87654321", "11111111", "aaaaaaaaaaaa",

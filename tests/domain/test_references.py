@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.domain.errors import BadRequest
-from watchword.domain.references import (
+from watchword.domain.secrets.references import (
     MAX_DEPTH,
     MAX_EXPANDED,
     MAX_FOLLOWED,

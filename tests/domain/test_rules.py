@@ -1,8 +1,8 @@
 import pytest
 
+from watchword.domain.access.rules import MAX_DENIALS, MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
+from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, Rule, built_in
 from watchword.domain.errors import Invalid
-from watchword.domain.rules import MAX_DENIALS, MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
-from watchword.domain.subjects import BUILT_IN, SUBJECTS, Rule, built_in
 
 
 def parse(*rules, scope="project"):

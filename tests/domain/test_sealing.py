@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.sealing import CannotOpen, key_version, seal, unseal
+from watchword.domain.keys.sealing import CannotOpen, key_version, seal, unseal
 
 KEY = AESGCM(bytes(range(32)))
 NONCE = bytes(range(12))

@@ -3,7 +3,7 @@
 import pytest
 
 from watchword.domain.errors import Invalid
-from watchword.domain.secret_text import MAX_VALUE, checked_name, checked_value, tidy_value
+from watchword.domain.secrets.texts import MAX_VALUE, checked_name, checked_value, tidy_value
 
 
 @pytest.mark.parametrize(

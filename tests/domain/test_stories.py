@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.domain.model.trail import Denial
-from watchword.domain.stories import MOST, fitted, size
+from watchword.domain.audit.records import Denial
+from watchword.domain.authentication.refusal_details import MOST, fitted, size
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=2_000),

@@ -11,8 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchword.domain.authentication.tokens import (
+    IDENTITY,
+    MAX_LENGTH,
+    PERSON,
+    IdentityClaims,
+    PersonClaims,
+    Signer,
+    ends_at,
+    require_unexpired,
+    verified,
+)
 from watchword.domain.errors import BadToken, Unauthorized
-from watchword.domain.tokens import IDENTITY, MAX_LENGTH, PERSON, IdentityClaims, PersonClaims, Signer, ends_at, require_unexpired, verified
 
 # The key of RFC 8037, appendix A, so that anybody can check the vectors below.
 SEED = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from moto.server import DomainDispatcherApplication, create_backend_app
 
 from tests.methods.clouds import Sts, Trust, given, milliseconds, serving, way_out
-from watchword.domain.aws import HOSTS, PARTITION_OF
+from watchword.domain.authentication.aws_names import HOSTS, PARTITION_OF
+from watchword.domain.authentication.aws_sts import caller_of
 from watchword.domain.errors import Denied, Invalid
-from watchword.domain.sts import caller_of
 from watchword.methods.aws import BODY, METHOD, Config, Login, check, verify
 
 ACCOUNT, OTHER = "123456789012", "999999999999"

@@ -12,7 +12,7 @@ import pytest
 from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from watchword import app
-from watchword.domain import claims, jose
+from watchword.domain.authentication import claims, jose
 from watchword.methods import METHODS
 from watchword.methods.base import AuthMethod, Checks, Given, Schema, Verified
 from watchword.services import login, trial

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.protection.power_routes import HARMLESS, OVER_INSTANCE, POWER, Attempt
 from tests.protection.test_routes import ROUTES, filled, operation
-from watchword.domain.model.people import GroupMember
+from watchword.domain.people.records import GroupMember
 from watchword.store import groups
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.house import Api
 from tests.vault import Vault, rule
-from watchword.domain import boundary
+from watchword.domain.access import boundary
 from watchword.domain.globs import MAX_WORK, Effort
 from watchword.services import turns
 from watchword.services.secrets import shelves

@@ -12,11 +12,12 @@ from argon2 import PasswordHasher
 from tests.house import EMAIL, PASSWORD, Api, Clock, sqlite_settings
 from tests.protection.permissions import TABLE, Asks
 from watchword.app import Server, house, opened
-from watchword.domain.access import BUILT_IN, Ability, Rule, compile_rules
+from watchword.domain.access.abilities import BUILT_IN, Ability, Rule, compile_rules
+from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import parse_ip_range
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.identities import Identity, MethodConfig
-from watchword.domain.model.people import Session, User
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Session, User
 from watchword.services import people as sign_in
 from watchword.services import tokens
 from watchword.services.context import Ctx

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
-from watchword.domain.access import Rule, compile_rules
+from watchword.domain.access.abilities import Rule, compile_rules
 from watchword.domain.errors import PermissionDenied
 from watchword.services.context import Ctx, PermissionNotAsked, RemoteInsideUnit, Scope
 from watchword.store import people, schema

@@ -13,7 +13,7 @@ from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from tests.methods.clouds import Trust
 from tests.world.directories import BASE, PEOPLE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
-from watchword.domain.directory_names import directory_name
+from watchword.domain.authentication.ldap_names import directory_name
 
 LOGIN = "/api/v1/auth/ldap-auth/login"
 SPELLINGS = ["ADA", "Ada", " ada", "ａda", "𝐚da", "𝕒da", "ＡＤＡ"]

@@ -14,7 +14,7 @@ from tests.house import ROOT_KEY, Api, running
 from tests.store import samples
 from watchword.adapters.root_key import found_root_key, made_root_key
 from watchword.app import house, opened
-from watchword.domain.sealing import CannotOpen
+from watchword.domain.keys.sealing import CannotOpen
 from watchword.domain.secret import Secret
 from watchword.services.keys import HMAC, Keyring, WrongRootKey, org_scope, project_scope
 from watchword.settings import Settings, SettingsError

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
+from watchword.domain.audit.records import Denial
 from watchword.domain.bounds import AddressSet, address_prefix
-from watchword.domain.model.trail import Denial
 from watchword.services import limits, refusals
 from watchword.services.limits import Buckets
 from watchword.services.refusals import Refusals

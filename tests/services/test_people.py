@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from tests.databases import placed
 from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from watchword.app import Server
-from watchword.domain.lockout import BESIEGED, CROWDED, DRAINED, FULL
+from watchword.domain.authentication.lockout import BESIEGED, CROWDED, DRAINED, FULL
 from watchword.store import schema
 
 LOGIN = "/api/v3/auth/login"

@@ -8,9 +8,9 @@ import pytest
 
 from tests.house import EMAIL, PASSWORD, ROOT_KEY, Api, running
 from watchword.app import house, opened
+from watchword.domain.authentication.tokens import verified
 from watchword.domain.errors import BadRequest
 from watchword.domain.secret import Secret
-from watchword.domain.tokens import verified
 from watchword.services import rotation
 from watchword.services.keys import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
 from watchword.settings import Settings

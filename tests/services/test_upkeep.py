@@ -3,8 +3,8 @@
 from sqlalchemy import select
 
 from tests.house import EMAIL, PASSWORD, Api
+from watchword.domain.authentication.records import Lockout
 from watchword.domain.horizon import STEP
-from watchword.domain.model.identities import Lockout
 from watchword.services.upkeep import _move_on, horizon, sweep
 from watchword.store import credentials, schema
 

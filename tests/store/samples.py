@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 import watchword.store
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 from watchword.store.engine import Tx
 from watchword.store.mapping import Mapper, Pauses
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 from bench import seed
 from bench.servers import analyzed
 from watchword.app import Server, house, opened
-from watchword.domain.model.identities import AccessToken
+from watchword.domain.authentication.records import AccessToken
 from watchword.services.house import House
 from watchword.settings import Settings
 from watchword.store import credentials, schema, versions

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tests.house import Api
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.store import identity_reports
 from watchword.store.identities import IDENTITIES
 

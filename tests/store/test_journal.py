@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import bindparam, insert, select, update
 
 from tests.store import samples
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig
 from watchword.domain.errors import BadRequest
-from watchword.domain.model.identities import AccessToken, ClientSecret, MethodConfig
-from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.store import credentials, journal, logins, schema
 from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalFull

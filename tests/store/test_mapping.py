@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import BigInteger, LargeBinary, SmallInteger, Text, select
 
 from tests.store import samples
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 from watchword.store import schema
 from watchword.store.engine import AlreadyThere, Store
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.store import samples
-from watchword.domain.model.secrets import SecretVersion, StoredSecret
+from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.store import secrets
 from watchword.store.engine import Store
 from watchword.store.secrets import Written, _versions_of

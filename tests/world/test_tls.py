@@ -20,7 +20,7 @@ from tests.minting import private
 from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.tls import verifying
 from watchword.app import https
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
 from watchword.domain.secret import Secret
 
 SOURCE = Path(__file__).parent.parent.parent / "src"

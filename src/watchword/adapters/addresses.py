@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
 
 __all__ = ["Guard", "Refused", "Resolve", "Unreachable"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from watchword.domain.outside import Admits, Answer, LdapEntry, Outside
+from watchword.domain.outbound import Admits, Answer, LdapEntry, Outside
 from watchword.domain.secret import Secret
 
 

@@ -26,7 +26,7 @@ import msgspec
 import sansldap
 
 from watchword.adapters.tls import verifying
-from watchword.domain.outside import Admits, LdapEntry, OutsideError
+from watchword.domain.outbound import Admits, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]

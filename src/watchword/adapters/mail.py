@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from watchword.adapters.tls import verifying
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
 from watchword.domain.secret import Secret
 
 

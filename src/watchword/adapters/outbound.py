@@ -22,7 +22,7 @@ import msgspec
 from watchword.adapters.addresses import Guard, Refused, Resolve, Unreachable
 from watchword.adapters.tls import verifying
 from watchword.adapters.ttl_cache import Shelf
-from watchword.domain.outside import Admits, Answer, LdapEntry, OutsideError
+from watchword.domain.outbound import Admits, Answer, LdapEntry, OutsideError
 from watchword.domain.secret import Secret
 
 __all__ = ["Directory", "Outbound", "Refused", "Unreachable"]

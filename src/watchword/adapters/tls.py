@@ -2,7 +2,7 @@
 
 import ssl
 
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
 
 __all__ = ["verifying"]
 

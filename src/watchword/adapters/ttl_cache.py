@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
 
 __all__ = ["Shelf"]
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from watchword.domain.tokens import IdentityClaims
+from watchword.domain.authentication.tokens import IdentityClaims
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):

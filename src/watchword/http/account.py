@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.model.people import Session, User
+from watchword.domain.people.records import Session, User
 from watchword.http.org_people import PersonOut
 from watchword.http.people import TokenReply, device_cookies
 from watchword.http.routing import IDENTITY, PENDING, USER, Reply, Routes

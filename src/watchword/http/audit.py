@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.agents import agent_kind
-from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.audit.user_agents import agent_kind
 from watchword.http import bodies
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
 from watchword.http.wire import Out

@@ -14,10 +14,10 @@ from itertools import chain
 from typing import Any
 
 from watchword.domain import forwarded
+from watchword.domain.access.boundary import Unfinished
 from watchword.domain.actor import NOBODY
-from watchword.domain.boundary import Unfinished
+from watchword.domain.authentication.tokens import require_unexpired
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound, Refusal, TooLarge, Unauthorized
-from watchword.domain.tokens import require_unexpired
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication import Seen, authenticate, count_use

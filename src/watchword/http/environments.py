@@ -2,7 +2,7 @@
 
 import msgspec
 
-from watchword.domain.model.projects import Environment
+from watchword.domain.projects.records import Environment
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services import environments

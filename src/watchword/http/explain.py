@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watchword.domain.access import Decision
+from watchword.domain.access.abilities import Decision
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services import explain

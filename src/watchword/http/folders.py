@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.decode import Trimmed
-from watchword.domain.model.projects import Folder
+from watchword.domain.projects.records import Folder
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import Out
 from watchword.services import folders, projects

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.model.people import User
+from watchword.domain.people.records import User
 from watchword.http.memberships import RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.http.identities import IdentityReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityOut, Out

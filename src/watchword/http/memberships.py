@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.identities import Identity
-from watchword.domain.model.projects import Project
+from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.identities.records import Identity
+from watchword.domain.projects.records import Project
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out, in_pieces
 from watchword.services import org_members, project_members

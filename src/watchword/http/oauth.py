@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
+from watchword.domain.authentication.jose import SIGNATURES
 from watchword.domain.errors import Denied, Refusal, Unauthorized
-from watchword.domain.jose import SIGNATURES
 from watchword.http.bodies import FORM
 from watchword.http.routing import Incoming, Reply, Routes
 from watchword.services import oauth

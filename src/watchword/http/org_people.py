@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from watchword.domain.model.people import Invitation, User
+from watchword.domain.people.records import Invitation, User
 from watchword.http.people import signed_in
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
 from watchword.http.wire import HeldRoleOut, OrganizationOut, Out

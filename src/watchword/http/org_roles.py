@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchword.domain.access import pack
+from watchword.domain.access.abilities import pack
 from watchword.http.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.services import roles

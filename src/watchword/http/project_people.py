@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.model.access import Membership
-from watchword.domain.model.people import User
+from watchword.domain.access.records import Membership
+from watchword.domain.people.records import User
 from watchword.http.memberships import ProjectName, RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out

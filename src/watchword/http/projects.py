@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.model.projects import Environment, Project
+from watchword.domain.projects.records import Environment, Project
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out
 from watchword.services import projects

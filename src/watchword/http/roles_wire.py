@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchword.domain.access import pack, parse_rules
-from watchword.domain.model.access import Role
+from watchword.domain.access.abilities import pack, parse_rules
+from watchword.domain.access.records import Role
 from watchword.http.wire import Out
 from watchword.services.times import iso
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from watchword.domain.errors import Invalid
-from watchword.domain.secret_text import checked_name, tidy_name
+from watchword.domain.secrets.texts import checked_name, tidy_name
 from watchword.http import secret_wire as wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.formats import MAX_TEXT, Format
+from watchword.domain.secrets.formats import MAX_TEXT, Format
 from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Reply, Routes
 from watchword.http.wire import Out

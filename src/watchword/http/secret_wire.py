@@ -8,9 +8,9 @@ import msgspec
 
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
-from watchword.domain.model.projects import Tag
-from watchword.domain.model.secrets import SecretMetadata
-from watchword.domain.secret_text import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
+from watchword.domain.projects.records import Tag
+from watchword.domain.secrets.records import SecretMetadata
+from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
 from watchword.http.bodies import encode
 from watchword.http.wire import Out
 from watchword.services.context import Ctx

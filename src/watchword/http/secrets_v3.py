@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.secret_text import tidy_name
+from watchword.domain.secrets.texts import tidy_name
 from watchword.http import secret_acts as acts
 from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes

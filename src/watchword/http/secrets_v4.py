@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from watchword.domain.references import Address
+from watchword.domain.secrets.references import Address
 from watchword.http import secret_acts as acts
 from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchword.domain.model.projects import ServiceToken
+from watchword.domain.projects.records import ServiceToken
 from watchword.http.routing import SERVICE, USER, Routes
 from watchword.http.wire import Out
 from watchword.services import service_tokens

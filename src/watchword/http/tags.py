@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watchword.domain.model.projects import Tag
+from watchword.domain.projects.records import Tag
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services import tags

@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from watchword.domain.access.records import MembershipRole, Role
+from watchword.domain.authentication.records import AccessToken, ClientSecret
 from watchword.domain.bounds import IpRange, parse_ip_range
-from watchword.domain.model.access import MembershipRole, Role
-from watchword.domain.model.identities import AccessToken, ClientSecret, Metadata
-from watchword.domain.model.people import Organization
+from watchword.domain.identities.records import Metadata
+from watchword.domain.people.records import Organization
 from watchword.http.bodies import encode
 from watchword.services.auths import Attached
 from watchword.services.identities import Found

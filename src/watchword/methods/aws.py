@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from watchword.domain.aws import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
-from watchword.domain.sts import caller_of, decoded, headers_of, milliseconds
+from watchword.domain.authentication.aws_names import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
+from watchword.domain.authentication.aws_sts import caller_of, decoded, headers_of, milliseconds
 from watchword.methods.base import (
     AuthMethod,
     Checks,

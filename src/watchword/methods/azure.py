@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.domain.jose import decode_unverified
-from watchword.domain.jose import verify as verify_jws
+from watchword.domain.authentication.jose import decode_unverified
+from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list, open_unless
 
 KEYS = "https://login.microsoftonline.com/{tenant}/discovery/keys"

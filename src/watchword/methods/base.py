@@ -13,7 +13,7 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, split_patterns
 from watchword.domain.errors import Denied, Invalid, Issue
-from watchword.domain.outside import Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.outbound import Answer, LdapEntry, Outside, OutsideError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 

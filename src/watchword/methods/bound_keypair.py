@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.jose import audiences_of
-from watchword.domain.jose import verify as verify_jws
-from watchword.domain.keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
+from watchword.domain.authentication.jose import audiences_of
+from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, no_risks, normal_list
 
 MAX_KEYS = 10

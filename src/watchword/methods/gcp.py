@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.domain.jose import decode_unverified
-from watchword.domain.jose import verify as verify_jws
-from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
+from watchword.domain.authentication.jose import decode_unverified
+from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
     AuthMethod,
     Given,

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
-from watchword.domain.jose import decode_unverified
-from watchword.domain.jose import verify as verify_jws
-from watchword.domain.keys import Key, UnusableKeyError, key_from_pem
+from watchword.domain.authentication.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
+from watchword.domain.authentication.jose import decode_unverified
+from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
 

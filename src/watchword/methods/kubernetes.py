@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from watchword.domain.authentication.jose import decode_unverified, numeric_date
+from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
-from watchword.domain.jose import decode_unverified, numeric_date
-from watchword.domain.jose import verify as verify_jws
-from watchword.domain.keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, open_unless
 

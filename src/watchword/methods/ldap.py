@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
-from watchword.domain.directory_names import directory_name
-from watchword.domain.outside import Admits
+from watchword.domain.authentication.ldap_names import directory_name
+from watchword.domain.outbound import Admits
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,

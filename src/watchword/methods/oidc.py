@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
-from watchword.domain.jose import SIGNATURES, decode_unverified
-from watchword.domain.jose import verify as verify_jws
+from watchword.domain.authentication.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
+from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
+from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
 

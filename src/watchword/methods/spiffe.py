@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.claims import normal_patterns
+from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
+from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys
 from watchword.domain.bounds import claim_matches, split_patterns
-from watchword.domain.claims import normal_patterns
 from watchword.domain.errors import BadRequest
-from watchword.domain.jose import SIGNATURES, decode_unverified
-from watchword.domain.jose import verify as verify_jws
-from watchword.domain.keys import UnusableKeyError, public_keys
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,

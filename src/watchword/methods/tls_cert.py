@@ -12,7 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
-from watchword.domain.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
+from watchword.domain.authentication.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
 from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain import boundary
-from watchword.domain.access import Ability, Grant, Rule, built_in, compile_rules, parse_rules
-from watchword.domain.access import Scope as Level
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Ability, Grant, Rule, built_in, compile_rules, parse_rules
+from watchword.domain.access.abilities import Scope as Level
+from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
-from watchword.domain.model.access import Privilege
-from watchword.domain.model.people import Organization
-from watchword.domain.model.projects import Project
+from watchword.domain.people.records import Organization
+from watchword.domain.projects.records import Project
 from watchword.services.context import Ctx, Scope
 from watchword.services.turns import Turns, beside, weight
 from watchword.store import access, identities, people, projects, versions

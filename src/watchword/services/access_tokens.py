@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.records import AccessToken
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.identities import AccessToken, Identity
+from watchword.domain.identities.records import Identity
 from watchword.methods.base import AuthMethod
 from watchword.services import tokens
 from watchword.services.auths import require_any

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from watchword.domain.outside import Admits, Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.outbound import Admits, Answer, LdapEntry, Outside, OutsideError
 from watchword.domain.secret import Secret
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import Invalid, NotFound
-from watchword.domain.model.trail import AuditEvent, Denial
 from watchword.services.access import ProjectScope, enter_project, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.times import read_time

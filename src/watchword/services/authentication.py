@@ -11,12 +11,13 @@ from collections.abc import Mapping
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.authentication.records import Revocation
+from watchword.domain.authentication.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
 from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import BadToken, Forbidden, Unauthorized
-from watchword.domain.model.identities import Identity, Revocation
-from watchword.domain.model.people import Session, User
-from watchword.domain.model.projects import ServiceToken
-from watchword.domain.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Session, User
+from watchword.domain.projects.records import ServiceToken
 from watchword.services.context import Ctx
 from watchword.services.keys import Keyring
 from watchword.store import access, credentials, identities, logins, people, service_tokens, versions

@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
+from watchword.domain.authentication.records import MethodConfig, MethodTemplate
+from watchword.domain.authentication.tokens import longest_life
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
-from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
-from watchword.domain.outside import OutsideError
-from watchword.domain.tokens import longest_life
+from watchword.domain.identities.records import Identity
+from watchword.domain.outbound import OutsideError
 from watchword.services import administrators, method_bodies, sealed_config
 from watchword.services.access import enter_org
 from watchword.services.boundaries import require_over

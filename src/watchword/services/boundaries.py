@@ -6,10 +6,10 @@ the subset comparison (default) and asking only for the named action.
 
 from collections.abc import Mapping, Sequence
 
-from watchword.domain import boundary
-from watchword.domain.access import Rule
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule
 from watchword.domain.errors import BoundaryExceeded, Forbidden
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.services.access import holding
 from watchword.services.context import Ctx, Scope
 from watchword.store import identities, members, people

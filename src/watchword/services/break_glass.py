@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from watchword.domain.actor import OPERATOR
-from watchword.domain.emails import normalised
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.people import User
+from watchword.domain.people.emails import normalised
+from watchword.domain.people.records import User
 from watchword.domain.secret import Secret
 from watchword.services import mfa, organizations, passwords
 from watchword.services import people as sign_in

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.records import ClientSecret, MethodConfig
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.identities import ClientSecret, Identity, MethodConfig
+from watchword.domain.identities.records import Identity
 from watchword.domain.secret import Secret
 from watchword.methods.base import AuthMethod
 from watchword.services import tokens

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.access import Ability, denial
+from watchword.domain.access.abilities import Ability, denial
+from watchword.domain.access.boundary import AT_ONCE, Unfinished, finished
 from watchword.domain.actor import NOBODY, Actor
-from watchword.domain.boundary import AT_ONCE, Unfinished, finished
+from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BoundaryExceeded, Refusal
-from watchword.domain.model.trail import AuditEvent
-from watchword.domain.outside import Outside
+from watchword.domain.outbound import Outside
 from watchword.services.house import House
 from watchword.services.turns import Turns
 from watchword.store import audit

@@ -14,7 +14,7 @@ import msgspec
 
 from watchword.domain.decode import Name
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.projects import Environment
+from watchword.domain.projects.records import Environment
 from watchword.services import places
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from watchword.domain.access import SUBJECTS, Decision, Grant, compile_rules, why
-from watchword.domain.access import Scope as Kind
+from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, compile_rules, why
+from watchword.domain.access.abilities import Scope as Kind
+from watchword.domain.access.subjects import ENTRIES, SET, Subject
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid, Issue, NotFound
-from watchword.domain.subjects import ENTRIES, SET, Subject
 from watchword.services.access import Holding, enter_project, holding, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import find_role

@@ -10,7 +10,7 @@ import msgspec
 
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.projects import Folder
+from watchword.domain.projects.records import Folder
 from watchword.services import places
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, PermissionDenied
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.people import Group, GroupMember, User
-from watchword.domain.model.projects import Project
+from watchword.domain.people.records import Group, GroupMember, User
+from watchword.domain.projects.records import Project
 from watchword.services.access import own_org
 from watchword.services.boundaries import require_over_holder
 from watchword.services.context import Ctx, Scope

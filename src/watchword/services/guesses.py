@@ -7,9 +7,9 @@ there is such a person. Whether a right password is taken, the database says.
 from collections import OrderedDict
 from typing import TypeVar
 
+from watchword.domain.authentication.lockout import after_wrong, after_wrong_of_strangers, waits_until
 from watchword.domain.bounds import address_prefix
-from watchword.domain.lockout import after_wrong, after_wrong_of_strangers, waits_until
-from watchword.domain.model.people import PersonFailures
+from watchword.domain.people.records import PersonFailures
 from watchword.services.passwords import UNKNOWN, Standing
 
 CAPACITY = 50_000  # counts remembered; the one that was not touched for longest goes first

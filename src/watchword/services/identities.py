@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, NotFound
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.identities import Identity, Metadata
+from watchword.domain.identities.records import Identity, Metadata
 from watchword.services import administrators
 from watchword.services.access import enter_org, enter_project, organization, own_org
 from watchword.services.boundaries import require_over, require_within

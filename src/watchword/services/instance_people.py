@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.errors import BadRequest, Forbidden, NotFound
-from watchword.domain.model.people import User
+from watchword.domain.people.records import User
 from watchword.services import administrators, mfa, sessions
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.signing import VerifyKey
 
+from watchword.domain.authentication.tokens import Signer, jwk_point
 from watchword.domain.errors import Unavailable
-from watchword.domain.model.trail import DataKey
-from watchword.domain.sealing import CannotOpen, Envelope, key_version, seal, unseal
-from watchword.domain.tokens import Signer, jwk_point
+from watchword.domain.keys.records import DataKey
+from watchword.domain.keys.sealing import CannotOpen, Envelope, key_version, seal, unseal
 from watchword.store import data_keys, versions
 from watchword.store.engine import AlreadyThere, Store, Tx
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from watchword.domain.errors import BadRequest, Invalid
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.methods.base import Risk, risks_of
 from watchword.services import administrators, identities
 from watchword.services.access import own_org

@@ -13,14 +13,15 @@ from typing import Any
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.audit.records import Denial
+from watchword.domain.authentication.lockout import is_locked
+from watchword.domain.authentication.records import ClientSecret, Lockout, MethodConfig, MethodTemplate
+from watchword.domain.authentication.refusal_details import clipped
+from watchword.domain.authentication.tokens import MAX_LENGTH
 from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import Denied
-from watchword.domain.lockout import is_locked
-from watchword.domain.model.identities import ClientSecret, Identity, Lockout, MethodConfig, MethodTemplate
-from watchword.domain.model.people import Organization
-from watchword.domain.model.trail import Denial
-from watchword.domain.stories import clipped
-from watchword.domain.tokens import MAX_LENGTH
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Organization
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outside, OutsideError, Verified
 from watchword.services import sealed_config
 from watchword.services.asked import Asked

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.access import Membership, MembershipRole
 from watchword.services.access import ProjectScope
 from watchword.services.boundaries import require_may_admit, require_over_holder, require_roles
 from watchword.services.context import Ctx, Scope

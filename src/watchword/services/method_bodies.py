@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked, decode
 from watchword.domain.errors import BadRequest
-from watchword.domain.model.identities import MethodConfig
 from watchword.methods.base import AuthMethod, Schema
 
 Method = AuthMethod[Any, Any]

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.people import Session, User
+from watchword.domain.people.records import Session, User
 from watchword.domain.secret import Secret
 from watchword.services import people as sign_in
 from watchword.services.access import require_actor

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from watchword.domain.secret_text import MAX_BATCH
+from watchword.domain.secrets.texts import MAX_BATCH
 from watchword.methods import METHODS
 from watchword.services.sealed_config import secret_fields
 

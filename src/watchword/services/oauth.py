@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from watchword.domain.authentication.jose import decode_unverified
+from watchword.domain.authentication.tokens import IdentityClaims
 from watchword.domain.decode import decode
 from watchword.domain.errors import Denied, Unauthorized
-from watchword.domain.jose import decode_unverified
-from watchword.domain.model.identities import Identity
-from watchword.domain.tokens import IdentityClaims
+from watchword.domain.identities.records import Identity
 from watchword.methods.base import AuthMethod, Checks
 from watchword.services import login, method_bodies, tokens
 from watchword.services.authentication import Seen, require_live, require_signed

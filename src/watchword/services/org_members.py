@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.access import Membership, MembershipRole
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.services import administrators
 from watchword.services.access import organization, own_org
 from watchword.services.boundaries import require_over_holder

@@ -5,16 +5,17 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain import boundary
-from watchword.domain.access import Rule, built_in
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule, built_in
+from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.actor import Actor
+from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import parse_ip_range, slugify
 from watchword.domain.decode import Trimmed
-from watchword.domain.emails import normalised
 from watchword.domain.errors import BadRequest, Forbidden, Invalid
-from watchword.domain.model.access import Membership, MembershipRole
-from watchword.domain.model.identities import Identity, MethodConfig
-from watchword.domain.model.people import Organization, User
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.emails import normalised
+from watchword.domain.people.records import Organization, User
 from watchword.domain.secret import Secret
 from watchword.services import administrators, passwords, tokens
 from watchword.services.access import enter_org, organization, require_actor

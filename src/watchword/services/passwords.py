@@ -21,7 +21,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from watchword.domain.errors import Invalid, TooManyRequests
-from watchword.domain.passwords import MAX_LENGTH, MIN_LENGTH, weakness
+from watchword.domain.people.passwords import MAX_LENGTH, MIN_LENGTH, weakness
 from watchword.domain.secret import Secret
 
 __all__ = ["MAX_LENGTH", "MIN_LENGTH", "Queue", "hashed", "matches", "require_usable"]

@@ -14,14 +14,14 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.audit.records import Denial
+from watchword.domain.authentication.tokens import PERSON, PersonClaims
 from watchword.domain.bounds import address_prefix
 from watchword.domain.decode import Trimmed
-from watchword.domain.emails import normalised
 from watchword.domain.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
-from watchword.domain.model.people import Session, User
-from watchword.domain.model.trail import Denial
+from watchword.domain.people.emails import normalised
+from watchword.domain.people.records import Session, User
 from watchword.domain.secret import Secret
-from watchword.domain.tokens import PERSON, PersonClaims
 from watchword.services.access import organization, require_actor
 from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx

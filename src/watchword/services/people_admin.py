@@ -9,14 +9,14 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain import boundary
-from watchword.domain.access import Rule
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.decode import Trimmed, checked
-from watchword.domain.emails import read_email
 from watchword.domain.errors import BadRequest, BoundaryExceeded, Forbidden, Invalid, NotFound, Unauthorized
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.people import Invitation, Organization, User
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
+from watchword.domain.people.emails import read_email
+from watchword.domain.people.records import Invitation, Organization, User
 from watchword.domain.secret import Secret
 from watchword.services import passwords
 from watchword.services import people as sign_in

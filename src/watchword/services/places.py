@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from watchword.domain.errors import Invalid, NotFound
-from watchword.domain.model.projects import Environment, Folder
+from watchword.domain.projects.records import Environment, Folder
 from watchword.services.context import Ctx
 from watchword.store import places, versions
 from watchword.store.engine import Tx

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.access import Rule, parse_rules, to_objects
+from watchword.domain.access.abilities import Rule, parse_rules, to_objects
+from watchword.domain.access.records import Membership, Privilege
+from watchword.domain.access.rules import new_rules
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound
-from watchword.domain.model.access import Membership, Privilege
-from watchword.domain.rules import new_rules
 from watchword.services.access import enter_project, project, require_actor
 from watchword.services.boundaries import require_over_holder, require_privilege
 from watchword.services.context import Ctx, Scope

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from watchword.domain.access.records import MembershipRole
 from watchword.domain.errors import NotFound
-from watchword.domain.model.access import MembershipRole
-from watchword.domain.model.people import Group
+from watchword.domain.people.records import Group
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.groups import Found, with_roles

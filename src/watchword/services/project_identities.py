@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.errors import NotFound
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.services import identities as any_identities
 from watchword.services import project_members
 from watchword.services.access import enter_project

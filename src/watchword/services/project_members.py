@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.identities import Identity
-from watchword.domain.model.projects import Project
+from watchword.domain.identities.records import Identity
+from watchword.domain.projects.records import Project
 from watchword.services import identities as org_identities
 from watchword.services.access import ProjectScope, enter_project, require_actor
 from watchword.services.context import Ctx

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import msgspec
 
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.errors import BadRequest, Invalid, NotFound
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.people import User
-from watchword.domain.model.projects import Project
+from watchword.domain.people.records import User
+from watchword.domain.projects.records import Project
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.members import PERSON, Change, audit_roles, change_roles, join, leave

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain import boundary
-from watchword.domain.access import built_in, pack
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import built_in, pack
+from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFound
-from watchword.domain.model.access import Membership, MembershipRole, Role
-from watchword.domain.model.projects import Environment, Project
+from watchword.domain.projects.records import Environment, Project
 from watchword.services import access as scopes
 from watchword.services import identities, places
 from watchword.services.access import ProjectScope, enter_org, enter_project, own_org, require_actor, require_known

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.authentication.refusal_details import fitted
 from watchword.domain.bounds import address_prefix
-from watchword.domain.model.trail import AuditEvent, Denial
-from watchword.domain.stories import fitted
 from watchword.store.audit import Again
 
 WINDOW = 60.0  # seconds

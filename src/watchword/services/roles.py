@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.access import BUILT_IN, BuiltInRole, Rule, built_in, parse_rules, to_objects
+from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, parse_rules, to_objects
+from watchword.domain.access.records import Membership, Role
+from watchword.domain.access.rules import new_rules
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
-from watchword.domain.model.access import Membership, Role
-from watchword.domain.rules import new_rules
 from watchword.services.access import ProjectScope, enter_org, enter_project, organization, require_actor
 from watchword.services.boundaries import require_within
 from watchword.services.context import Ctx, Scope

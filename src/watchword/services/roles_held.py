@@ -5,11 +5,11 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.access import Rule, Scope, built_in, parse_rules
+from watchword.domain.access.abilities import Rule, Scope, built_in, parse_rules
+from watchword.domain.access.records import MembershipRole
 from watchword.domain.bounds import duration_ms
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, Invalid, NotFound
-from watchword.domain.model.access import MembershipRole
 from watchword.services.context import Ctx
 from watchword.services.times import read_time
 from watchword.services.turns import beside, weight

@@ -14,7 +14,7 @@ import msgspec
 
 from watchword.domain.actor import PLATFORM
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.trail import DataKey
+from watchword.domain.keys.records import DataKey
 from watchword.services import mfa, templates, tokens
 from watchword.services.context import Ctx
 from watchword.services.house import House

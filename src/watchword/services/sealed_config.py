@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import msgspec
 
+from watchword.domain.authentication.records import MethodConfig, MethodTemplate
 from watchword.domain.decode import decode
-from watchword.domain.model.identities import MethodConfig, MethodTemplate
 from watchword.domain.secret import Secret
 from watchword.methods.base import AuthMethod
 from watchword.services.context import Ctx

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from watchword.domain import boundary
-from watchword.domain.access import Rule
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import NotFound
-from watchword.domain.model.people import User
-from watchword.domain.model.projects import ServiceToken
+from watchword.domain.people.records import User
+from watchword.domain.projects.records import ServiceToken
 from watchword.domain.secret import Secret
 from watchword.services import places
 from watchword.services.access import enter_project

@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.decode import Trimmed
-from watchword.domain.emails import normalised
 from watchword.domain.errors import BadRequest, NotFound, Unauthorized
-from watchword.domain.model.people import OneTimeToken, Session, User
-from watchword.domain.outside import OutsideError
+from watchword.domain.outbound import OutsideError
+from watchword.domain.people.emails import normalised
+from watchword.domain.people.records import OneTimeToken, Session, User
 from watchword.domain.secret import Secret
 from watchword.services import passwords
 from watchword.services import people as sign_in

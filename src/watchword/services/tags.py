@@ -6,7 +6,7 @@ import msgspec
 
 from watchword.domain.decode import Name
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.projects import Tag
+from watchword.domain.projects.records import Tag
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import require_slug

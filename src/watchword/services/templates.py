@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.records import MethodConfig, MethodTemplate
 from watchword.domain.decode import Trimmed, decode
 from watchword.domain.errors import BadRequest, Invalid, NotFound
-from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
+from watchword.domain.identities.records import Identity
 from watchword.services import auths, method_bodies, sealed_config
 from watchword.services.access import enter_org, enter_project, own_org
 from watchword.services.auths import TEMPLATE_SUBJECT

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig, Revocation
+from watchword.domain.authentication.tokens import IDENTITY, IdentityClaims, ends_at, last_end
 from watchword.domain.bounds import compile_ranges
 from watchword.domain.errors import BadRequest, Unauthorized
-from watchword.domain.model.identities import AccessToken, ClientSecret, Identity, MethodConfig, Revocation
-from watchword.domain.model.people import Organization
-from watchword.domain.tokens import IDENTITY, IdentityClaims, ends_at, last_end
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Organization
 from watchword.services.authentication import Seen, require_signed, require_standing
 from watchword.services.context import Ctx
 from watchword.store import credentials

@@ -9,9 +9,9 @@ from typing import Literal
 import msgspec
 
 from watchword.domain.errors import BadRequest, Invalid
-from watchword.domain.formats import BadFile, Format, Item, dump, load
-from watchword.domain.model.secrets import StoredSecret
-from watchword.domain.secret_text import MAX_BATCH, MAX_IN_FOLDER, checked_name, checked_value
+from watchword.domain.secrets.formats import BadFile, Format, Item, dump, load
+from watchword.domain.secrets.records import StoredSecret
+from watchword.domain.secrets.texts import MAX_BATCH, MAX_IN_FOLDER, checked_name, checked_value
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading, rights, sealed, shelves, writing
 from watchword.services.secrets.reading import Every

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import compile_ranges
 from watchword.domain.decode import decode
 from watchword.domain.errors import BadRequest, Denied, Invalid, NotFound
-from watchword.domain.model.identities import Identity, MethodConfig
+from watchword.domain.identities.records import Identity
 from watchword.methods.base import Check, Checks, Schema, Verified
 from watchword.services import auths, login, method_bodies
 from watchword.services.boundaries import require_over

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from watchword.domain.access import Scope as Kind
+from watchword.domain.access.abilities import Scope as Kind
 from watchword.services import projects
 from watchword.services.access import enter_org, enter_project, own_org
 from watchword.services.context import Ctx, Scope

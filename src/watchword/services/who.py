@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.access import Grant, compile_rules
-from watchword.domain.conditions import is_open
+from watchword.domain.access.abilities import Grant, compile_rules
+from watchword.domain.access.conditions import is_open
 from watchword.services.access import Known, active_grants, enter_project, rule_count
 from watchword.services.context import Ctx
 from watchword.services.paging import Page

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, bindparam, delete, func, literal, select, update
 
-from watchword.domain.model.access import Membership, MembershipRole, Privilege, Role
-from watchword.domain.model.people import Group, GroupMember
+from watchword.domain.access.records import Membership, MembershipRole, Privilege, Role
+from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
 from watchword.store.engine import Row, Tx, any_of, prepare
 from watchword.store.mapping import Mapper, Pauses, in_pieces

@@ -7,11 +7,11 @@ import msgspec
 from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
-from watchword.domain import lockout
-from watchword.domain.lockout import DELAYS, DRAINED, FREE, REMEMBERED
-from watchword.domain.model.access import Membership
-from watchword.domain.model.people import Invitation, OneTimeToken, PersonFailures, User
-from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.access.records import Membership
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.authentication import lockout
+from watchword.domain.authentication.lockout import DELAYS, DRAINED, FREE, REMEMBERED
+from watchword.domain.people.records import Invitation, OneTimeToken, PersonFailures, User
 from watchword.store import audit, schema, versions
 from watchword.store.access import MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare

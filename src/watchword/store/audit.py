@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, update
 
-from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.store import schema
 from watchword.store.engine import Tx, prepare
 from watchword.store.mapping import Mapper

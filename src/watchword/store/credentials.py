@@ -7,8 +7,8 @@ import msgspec
 from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
-from watchword.domain.model.identities import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
-from watchword.domain.tokens import longest_life
+from watchword.domain.authentication.records import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
+from watchword.domain.authentication.tokens import longest_life
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 
-from watchword.domain.model.identities import MethodConfig
-from watchword.domain.model.secrets import SecretVersion, StoredSecret
-from watchword.domain.model.trail import DataKey
+from watchword.domain.authentication.records import MethodConfig
+from watchword.domain.keys.records import DataKey
+from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.store import schema, versions
 from watchword.store.credentials import CONFIGS
 from watchword.store.engine import Tx, any_of, prepare

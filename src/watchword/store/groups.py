@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, bindparam, delete, func, literal, or_, select, update
 
-from watchword.domain.model.access import Membership
-from watchword.domain.model.people import Group, GroupMember
+from watchword.domain.access.records import Membership
+from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
 from watchword.store.access import GROUP_MEMBERS, GROUPS, MEMBERSHIPS
 from watchword.store.engine import Tx, prepare

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from watchword.domain.model.identities import Identity, Metadata
+from watchword.domain.identities.records import Identity, Metadata
 from watchword.store import schema
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper

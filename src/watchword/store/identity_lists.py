@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from watchword.domain.model.access import Membership
-from watchword.domain.model.identities import Identity
+from watchword.domain.access.records import Membership
+from watchword.domain.identities.records import Identity
 from watchword.store import schema
 from watchword.store.access import MEMBERSHIPS
 from watchword.store.engine import Tx

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, func, select, tuple_
 
-from watchword.domain.model.identities import Identity
+from watchword.domain.identities.records import Identity
 from watchword.store import schema
 from watchword.store.engine import Tx
 from watchword.store.identities import IDENTITIES

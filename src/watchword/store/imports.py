@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, bindparam, delete, select, update
 
-from watchword.domain.model.projects import Environment, Folder, SecretImport
+from watchword.domain.projects.records import Environment, Folder
+from watchword.domain.secrets.records import SecretImport
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper

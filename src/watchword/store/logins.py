@@ -7,9 +7,9 @@ from typing import ClassVar
 import msgspec
 from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, insert, or_, select, update
 
-from watchword.domain.lockout import after_failure, is_locked
-from watchword.domain.model.identities import AccessToken, MethodConfig
-from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.authentication.lockout import after_failure, is_locked
+from watchword.domain.authentication.records import AccessToken, MethodConfig
 from watchword.store import audit, credentials, identities, schema
 from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 import msgspec
 from sqlalchemy import ColumnElement, Table, bindparam, insert
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 from watchword.store.engine import Row, prepare
 
 R = TypeVar("R", bound=Record)

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select
 
-from watchword.domain.model.access import Membership
-from watchword.domain.model.identities import Identity
-from watchword.domain.model.people import User
-from watchword.domain.model.projects import Project
+from watchword.domain.access.records import Membership
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import User
+from watchword.domain.projects.records import Project
 from watchword.store import schema
 from watchword.store.access import MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare

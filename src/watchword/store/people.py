@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, literal, literal_column, or_, select, update
 
-from watchword.domain.model.people import Organization, Session, User
+from watchword.domain.people.records import Organization, Session, User
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
@@ -107,7 +107,7 @@ async def held_user(tx: Tx, id: str) -> User | None:
 
 
 async def user_by_email(tx: Tx, email: str) -> User | None:
-    """A person by e-mail address in its one spelling (`domain/emails.py`)."""
+    """A person by e-mail address in its one spelling (`domain/people/emails.py`)."""
     return USERS.first(await tx.one(_USER_BY_EMAIL, email=email))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, select, update
 
-from watchword.domain.model.projects import Environment, Folder
+from watchword.domain.projects.records import Environment, Folder
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, Write, any_of, prepare
 from watchword.store.mapping import Mapper

@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from watchword.domain.model.identities import Identity
-from watchword.domain.model.projects import Project
+from watchword.domain.identities.records import Identity
+from watchword.domain.projects.records import Project
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
 from watchword.store.identities import IDENTITIES

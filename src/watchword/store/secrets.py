@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, tuple_, update
 
-from watchword.domain.model.projects import Environment, Folder, Tag
-from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
-from watchword.domain.model.trail import AuditEvent
+from watchword.domain.audit.records import AuditEvent
+from watchword.domain.projects.records import Environment, Folder, Tag
+from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.store import audit, schema, versions
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper, Pauses, in_pieces

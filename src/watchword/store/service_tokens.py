@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
-from watchword.domain.model.projects import ServiceToken
+from watchword.domain.projects.records import ServiceToken
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
 from watchword.store.mapping import Mapper

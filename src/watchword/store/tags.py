@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from watchword.domain.model.projects import Tag
+from watchword.domain.projects.records import Tag
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
 from watchword.store.mapping import Mapper

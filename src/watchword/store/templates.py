@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from watchword.domain.model.identities import Identity, MethodConfig, MethodTemplate
+from watchword.domain.authentication.records import MethodConfig, MethodTemplate
+from watchword.domain.identities.records import Identity
 from watchword.store import schema, versions
 from watchword.store.credentials import CONFIGS
 from watchword.store.engine import Tx, prepare

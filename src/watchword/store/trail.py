@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import Text
 
-from watchword.domain import agents
-from watchword.domain.model.trail import AuditEvent, Denial
+from watchword.domain.audit import user_agents
+from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.store import schema
 from watchword.store.audit import DENIALS, EVENTS
 from watchword.store.engine import Tx, any_of, prepare
@@ -50,9 +50,9 @@ def _agent_kind() -> ColumnElement[str]:
     """`domain.agents.agent_kind`, asked of the database."""
     agent = func.coalesce(_e.c.user_agent, "")
     return case(
-        (agent.in_(agents.EXACT), agent),
-        (func.lower(agent).like(f"%{agents.BROWSER}%"), "web"),
-        *[(agent.like(f"%{name}%"), name) for name in agents.INSIDE],
+        (agent.in_(user_agents.EXACT), agent),
+        (func.lower(agent).like(f"%{user_agents.BROWSER}%"), "web"),
+        *[(agent.like(f"%{name}%"), name) for name in user_agents.INSIDE],
         else_="other",
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union
 
-from watchword.domain.model.access import Membership, Privilege, Role
-from watchword.domain.model.identities import Metadata
+from watchword.domain.access.records import Membership, Privilege, Role
+from watchword.domain.identities.records import Metadata
 from watchword.store import schema
 from watchword.store.access import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
 from watchword.store.engine import Tx, any_of, prepare

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tests.house import Api
 from tests.vault import Vault, rule
-from watchword.domain.secret_text import HIDDEN
+from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.secrets import shelves
 from watchword.store import schema, secrets
 from watchword.store.cache import Fresh

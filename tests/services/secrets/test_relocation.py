@@ -8,7 +8,7 @@ import pytest
 
 from tests.house import Api
 from tests.vault import Vault, rule
-from watchword.domain.access import compile_rules, parse_rules
+from watchword.domain.access.abilities import compile_rules, parse_rules
 from watchword.domain.errors import PermissionDenied
 from watchword.services import access, places
 from watchword.services.access import ProjectScope

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from watchword.domain.errors import BadRequest, PermissionDenied
-from watchword.domain.references import MAX_DEPTH, Address, Expander, Source, one_line
+from watchword.domain.secrets.references import MAX_DEPTH, Address, Expander, Source, one_line
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer

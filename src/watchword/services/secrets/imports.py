@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.projects import SecretImport
+from watchword.domain.secrets.records import SecretImport
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.places import Place, by_folder, environment, find, normal_path

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.model.secrets import StoredSecret
-from watchword.domain.references import Address, Source
-from watchword.domain.secret_text import MAX_IN_FOLDER
+from watchword.domain.secrets.records import StoredSecret
+from watchword.domain.secrets.references import Address, Source
+from watchword.domain.secrets.texts import MAX_IN_FOLDER
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.places import normal_path

@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from watchword.domain.errors import Forbidden, NotFound
-from watchword.domain.model.projects import Folder
-from watchword.domain.model.secrets import SecretVersion, StoredSecret
-from watchword.domain.references import Address, Expander, Source
-from watchword.domain.secret_text import tidy_name
+from watchword.domain.projects.records import Folder
+from watchword.domain.secrets.records import SecretVersion, StoredSecret
+from watchword.domain.secrets.references import Address, Expander, Source
+from watchword.domain.secrets.texts import tidy_name
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from watchword.domain.errors import BadRequest
-from watchword.domain.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, Source
+from watchword.domain.secrets.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, Source
 from watchword.services.access import enter_project
 from watchword.services.context import Ctx
 from watchword.services.places import by_folder

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import msgspec
 
-from watchword.domain.access import Ability
+from watchword.domain.access.abilities import Ability
 from watchword.domain.errors import PermissionDenied
-from watchword.domain.model.projects import Tag
+from watchword.domain.projects.records import Tag
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.places import parent_path

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import PermissionDenied
-from watchword.domain.model.secrets import StoredSecret
-from watchword.domain.model.trail import AuditEvent
-from watchword.domain.references import Reference, can_be_referenced, references, renamed
+from watchword.domain.secrets.records import StoredSecret
+from watchword.domain.secrets.references import Reference, can_be_referenced, references, renamed
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from watchword.domain.model.secrets import SecretMetadata, SecretVersion, StoredSecret
-from watchword.domain.sealing import Envelope
+from watchword.domain.keys.sealing import Envelope
+from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer, project_scope
 from watchword.services.secrets.shelves import Held, Shelf

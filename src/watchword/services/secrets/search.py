@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from watchword.domain.model.projects import Tag
+from watchword.domain.projects.records import Tag
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.paging import Page

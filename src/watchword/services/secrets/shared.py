@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound, Refusal
-from watchword.domain.model.secrets import StoredSecret
+from watchword.domain.secrets.records import StoredSecret
 from watchword.store import secrets
 from watchword.store.engine import AlreadyThere, Collision, StillNeeded, Tx
 from watchword.store.secrets import Written

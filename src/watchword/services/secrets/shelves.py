@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from watchword.domain.errors import BadRequest
-from watchword.domain.model.projects import Tag
-from watchword.domain.model.secrets import SecretMetadata, StoredSecret
+from watchword.domain.projects.records import Tag
+from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.places import Place
 from watchword.services.turns import Turns

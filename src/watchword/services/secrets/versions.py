@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from watchword.domain.errors import PermissionDenied
-from watchword.domain.model.secrets import SecretVersion
-from watchword.domain.references import Address, Source
+from watchword.domain.secrets.records import SecretVersion
+from watchword.domain.secrets.references import Address, Source
 from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.model.projects import Tag
-from watchword.domain.model.secrets import SecretMetadata, StoredSecret
-from watchword.domain.secret_text import HIDDEN
+from watchword.domain.projects.records import Tag
+from watchword.domain.secrets.records import SecretMetadata, StoredSecret
+from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.keys import Sealer
 from watchword.services.places import Place
 from watchword.services.secrets import sealed

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BadRequest, NotFound, Refusal
-from watchword.domain.model.projects import Tag
-from watchword.domain.model.secrets import SecretMetadata, StoredSecret
-from watchword.domain.model.trail import AuditEvent
-from watchword.domain.references import Address, Source, references
-from watchword.domain.secret_text import MAX_IN_FOLDER
+from watchword.domain.projects.records import Tag
+from watchword.domain.secrets.records import SecretMetadata, StoredSecret
+from watchword.domain.secrets.references import Address, Source, references
+from watchword.domain.secrets.texts import MAX_IN_FOLDER
 from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys import Sealer

@@ -8,7 +8,7 @@ kept, for the same folders and names come again with every question and every re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from watchword.domain.conditions import Test, compile_operand, operators_of
+from watchword.domain.access.conditions import Test, compile_operand, operators_of
 from watchword.domain.globsets import GlobSet, bits
 
 _MAX_KEPT: Final = 4_096  # values of a field whose answer is kept

@@ -1,6 +1,6 @@
 """Organizations, people and their sessions."""
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 
 
 class Organization(Record, frozen=True, kw_only=True):

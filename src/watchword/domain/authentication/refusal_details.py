@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from watchword.domain.model.trail import Denial
+from watchword.domain.audit.records import Denial
 
 MOST: Final = 4_096  # bytes of one stored refusal, all columns together
 _encode: Final = msgspec.json.encode

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from watchword.domain.authentication.jose import Verdict, audiences_of
 from watchword.domain.bounds import claim_matches, claim_text, dig, split_patterns
-from watchword.domain.jose import Verdict, audiences_of
 
 __all__ = ["kept", "normal_patterns", "require_audiences", "require_claims", "require_subject"]
 

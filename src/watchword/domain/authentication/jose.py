@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, Protocol
 import msgspec
 from jwt import InvalidTokenError, PyJWS
 
-from watchword.domain.keys import SIGNATURES, Key, UnusableKeyError, bytes_of, fits, key_from_jwk, strict_json
+from watchword.domain.authentication.public_keys import SIGNATURES, Key, UnusableKeyError, bytes_of, fits, key_from_jwk, strict_json
 
 __all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "numeric_date", "verified_payload", "verify"]
 

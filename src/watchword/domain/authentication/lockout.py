@@ -9,8 +9,8 @@ While locked, the right secret is refused too, and further failures do not lengt
 
 from typing import Final
 
-from watchword.domain.model.identities import Lockout, MethodConfig
-from watchword.domain.model.people import PersonFailures
+from watchword.domain.authentication.records import Lockout, MethodConfig
+from watchword.domain.people.records import PersonFailures
 
 # Wrong proofs of a person: how many are free, how long a count lives, and how long each one from the last free one on makes wait (ms).
 FREE: Final = 10

@@ -1,6 +1,6 @@
 """Audit events, records of refused logins, and data keys."""
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 
 
 class AuditEvent(Record, frozen=True, kw_only=True):
@@ -40,15 +40,3 @@ class Denial(Record, frozen=True, kw_only=True):
     user_agent: str | None = None
     times: int = 1
     last_at: int | None = None
-
-
-class DataKey(Record, frozen=True, kw_only=True):
-    """A key sealed under its parent: the root key for `instance/…` and `org/…`, the organization's key for `project/…`."""
-
-    scope: str
-    version: int
-    parent: str
-    parent_version: int
-    sealed: bytes
-    is_active: bool = True
-    created_at: int

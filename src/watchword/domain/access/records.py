@@ -1,6 +1,6 @@
 """Memberships, roles and privileges: who holds what, where."""
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 
 
 class Role(Record, frozen=True, kw_only=True):

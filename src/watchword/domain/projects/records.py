@@ -1,6 +1,6 @@
 """Projects and what belongs to them: environments, folders, tags, imports, service tokens."""
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 
 
 class Project(Record, frozen=True, kw_only=True):
@@ -59,21 +59,6 @@ class Tag(Record, frozen=True, kw_only=True):
     color: str
     created_by: str | None = None
     created_by_kind: str = "user"
-    created_at: int
-    updated_at: int
-
-
-class SecretImport(Record, frozen=True, kw_only=True):
-    """A folder shows the secrets of another place as its own; later positions win."""
-
-    id: str
-    folder_id: str
-    project_id: str
-    source_environment_id: str
-    source_path: str
-    position: int
-    is_replication: bool = False
-    version: int = 1
     created_at: int
     updated_at: int
 

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from watchword.domain.conditions import Test, compile_operand, is_open, rendered
+from watchword.domain.access.conditions import Test, compile_operand, is_open, rendered
+from watchword.domain.access.rule_index import Left, RuleIndex
+from watchword.domain.access.rules import pack, parse_rules, to_object, to_objects
+from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, Scope, Subject, built_in
 from watchword.domain.errors import PermissionDenied
-from watchword.domain.ruleindex import Left, RuleIndex
-from watchword.domain.rules import pack, parse_rules, to_object, to_objects
-from watchword.domain.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, Scope, Subject, built_in
 
 __all__ = [
     "BUILT_IN", "SUBJECTS", "Ability", "BuiltInRole", "Decision", "Grant", "Rule", "Scope", "Subject", "built_in", "compile_rules",

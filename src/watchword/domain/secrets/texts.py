@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 from watchword.domain.errors import Invalid, Issue
-from watchword.domain.references import MAX_NAMED, references
+from watchword.domain.secrets.references import MAX_NAMED, references
 
 MAX_VALUE: Final = 1024 * 1024  # bytes of UTF-8
 MAX_COMMENT: Final = 64 * 1024  # characters

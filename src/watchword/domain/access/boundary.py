@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from watchword.domain.access import FALLBACK, FALLBACK_SUBJECT, Ability, expand
-from watchword.domain.conditions import Ready, excludes, implies, ready
+from watchword.domain.access.abilities import FALLBACK, FALLBACK_SUBJECT, Ability, expand
+from watchword.domain.access.conditions import Ready, excludes, implies, ready
+from watchword.domain.access.rules import to_object
+from watchword.domain.access.subjects import Rule
 from watchword.domain.errors import BoundaryExceeded
 from watchword.domain.globs import Effort
-from watchword.domain.rules import to_object
-from watchword.domain.subjects import Rule
 
 _MAX_NAMED = 5
 _A_PAIR = 10  # steps: two conditions held against each other, beside what their patterns take

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from watchword.domain.access.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, TEXT, Rule, Scope, Subject
 from watchword.domain.errors import Invalid, Issue
 from watchword.domain.globs import glob_fault
-from watchword.domain.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, TEXT, Rule, Scope, Subject
 
 MAX_RULES: Final = 1_000
 MAX_OPERANDS: Final = 500

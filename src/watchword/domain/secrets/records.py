@@ -1,6 +1,6 @@
 """Secrets and their versions, sealed."""
 
-from watchword.domain.model import Record
+from watchword.domain.record import Record
 
 
 class SecretMetadata(Record, frozen=True, kw_only=True):
@@ -54,3 +54,18 @@ class SecretVersion(Record, frozen=True, kw_only=True):
     actor_kind: str | None = None
     actor_id: str | None = None
     created_at: int
+
+
+class SecretImport(Record, frozen=True, kw_only=True):
+    """A folder shows the secrets of another place as its own; later positions win."""
+
+    id: str
+    folder_id: str
+    project_id: str
+    source_environment_id: str
+    source_path: str
+    position: int
+    is_replication: bool = False
+    version: int = 1
+    created_at: int
+    updated_at: int

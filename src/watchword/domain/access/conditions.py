@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from watchword.domain.access.rules import TEMPLATE
+from watchword.domain.access.subjects import LIST_FIELDS, PATH_FIELD, Rule
 from watchword.domain.bounds import claim_text, dig
 from watchword.domain.globs import Effort, escape_glob, glob_matches, glob_test, glob_within, globs_disjoint
-from watchword.domain.rules import TEMPLATE
-from watchword.domain.subjects import LIST_FIELDS, PATH_FIELD, Rule
 
 Conditions: TypeAlias = dict[str, str | dict[str, object]]
 Test: TypeAlias = Callable[[Any], bool]

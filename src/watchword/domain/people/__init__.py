@@ -1,0 +1,1 @@
+"""People: the records, and the rules of e-mail addresses and passwords."""

@@ -1,0 +1,1 @@
+"""Projects: the records of projects, environments, folders, tags and service tokens."""
