@@ -22,10 +22,16 @@ from watchword.methods import universal
 from watchword.services.house import House
 from watchword.services.keys import Sealer, org_scope, project_scope
 from watchword.services.secrets.sealed import Plain, sealed
-from watchword.store import audit, credentials, identities, places, projects, schema, secrets, versions
-from watchword.store.access import HELD, MEMBERSHIPS
+from watchword.store import schema, versions
+from watchword.store.access.grants import HELD, MEMBERSHIPS
+from watchword.store.audit import events as audit
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx, prepare
+from watchword.store.identities import identities
 from watchword.store.mapping import Mapper
+from watchword.store.projects import folders as places
+from watchword.store.projects import projects
+from watchword.store.secrets import secrets
 
 ENVIRONMENT = "bench"
 SOME = 500  # things that requests rotate over

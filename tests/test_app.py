@@ -11,7 +11,7 @@ from watchword.domain.secret import Secret
 from watchword.services.context import Ctx
 from watchword.services.keys import WrongRootKey
 from watchword.settings import Settings
-from watchword.store.trail import EventFilter, events
+from watchword.store.audit.queries import EventFilter, events
 
 
 def test_the_engine_follows_from_the_settings(tmp_path: Path) -> None:

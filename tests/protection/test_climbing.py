@@ -11,7 +11,7 @@ from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.protection.power_routes import HARMLESS, OVER_INSTANCE, POWER, Attempt
 from tests.protection.test_routes import ROUTES, filled, operation
 from watchword.domain.people.records import GroupMember
-from watchword.store import groups
+from watchword.store.people import groups
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -21,10 +21,14 @@ from watchword.domain.people.records import Session, User
 from watchword.services import people as sign_in
 from watchword.services import tokens
 from watchword.services.context import Ctx
-from watchword.store import access, credentials, identities, people, versions
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials
 from watchword.store.cache import Cache
 from watchword.store.engine import Store, Tx
+from watchword.store.identities import identities
 from watchword.store.journal import Journal
+from watchword.store.people import people
 
 EVERYWHERE = (parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0"))
 
@@ -320,13 +324,13 @@ class World:
                 created_at=ctx.now,
                 updated_at=ctx.now,
             )
-            await access.add_role(tx, role)
+            await grants.add_role(tx, role)
             custom = role.id
         held = MembershipRole(
             id=ctx.new_id(), membership_id=membership.id, role=kept.slug if kept else "custom", custom_role_id=custom, created_at=ctx.now,
             updated_at=ctx.now,
         )  # fmt: skip
-        await access.add_membership(tx, membership, [held])
+        await grants.add_membership(tx, membership, [held])
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.house import Api
-from watchword.store import administrators
+from watchword.store.people import administrators
 
 USERS = "/api/v1/admin/user-management/users"
 

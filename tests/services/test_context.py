@@ -11,8 +11,9 @@ from tests.house import Api, running, sqlite_settings
 from watchword.domain.access.abilities import Rule, compile_rules
 from watchword.domain.errors import PermissionDenied
 from watchword.services.context import Ctx, PermissionNotAsked, RemoteInsideUnit, Scope
-from watchword.store import people, schema
-from watchword.store.audit import Audited
+from watchword.store import schema
+from watchword.store.audit.events import Audited
+from watchword.store.people import people
 
 COUNT = select(func.count()).select_from(schema.audit_events)
 

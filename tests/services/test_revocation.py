@@ -20,7 +20,8 @@ from watchword.domain.authentication.records import Revocation
 from watchword.services.authentication import Seen, authenticate
 from watchword.services.context import Ctx
 from watchword.settings import Settings
-from watchword.store import credentials, schema
+from watchword.store import schema
+from watchword.store.authentication import credentials
 
 HOUR, DAY = 3600, 86_400
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"

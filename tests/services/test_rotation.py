@@ -14,7 +14,7 @@ from watchword.domain.secret import Secret
 from watchword.services import rotation
 from watchword.services.keys import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
 from watchword.settings import Settings
-from watchword.store import accounts
+from watchword.store.people import accounts
 
 NEW_ROOT = "22" * 32
 

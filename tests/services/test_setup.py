@@ -14,7 +14,8 @@ from tests.processes import Server, serving
 from watchword.domain.secret import Secret
 from watchword.services import passwords, setup
 from watchword.settings import Settings, SettingsError, load
-from watchword.store import people, schema
+from watchword.store import schema
+from watchword.store.people import people
 
 BOOT = {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}
 PATH = "/api/v1/admin/bootstrap"

@@ -6,7 +6,8 @@ from tests.house import EMAIL, PASSWORD, Api
 from watchword.domain.authentication.records import Lockout
 from watchword.domain.horizon import STEP
 from watchword.services.upkeep import _move_on, horizon, sweep
-from watchword.store import credentials, schema
+from watchword.store import schema
+from watchword.store.authentication import credentials
 
 DAY = 86_400
 

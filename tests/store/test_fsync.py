@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from watchword.store import fsync
+from watchword.store import group_fsync
 from watchword.store.engine import StoreDown
-from watchword.store.fsync import Barrier, Disk, Done, KernelDisk, ThreadDisk
+from watchword.store.group_fsync import Barrier, Disk, Done, KernelDisk, ThreadDisk
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_where_the_kernel_refuses_a_thread_does_it(file: Path, refusal: ty
     def refused(file: int, done: Done) -> Disk:
         raise refusal
 
-    monkeypatch.setattr(fsync, "KernelDisk", refused)
+    monkeypatch.setattr(group_fsync, "KernelDisk", refused)
     barrier = Barrier(file)
 
     await barrier()
@@ -162,7 +162,7 @@ async def test_the_event_loop_goes_on_while_a_disk_is_slow(file: Path, monkeypat
         del number
         os.read(reading, 1)
 
-    monkeypatch.setattr(fsync, "_fsync", stuck)
+    monkeypatch.setattr(group_fsync, "_fsync", stuck)
     barrier = Barrier(file, ThreadDisk)
     waiting = asyncio.create_task(barrier())
     await settled()

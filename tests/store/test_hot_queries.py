@@ -27,7 +27,8 @@ from watchword.app import Server, house, opened
 from watchword.domain.authentication.records import AccessToken
 from watchword.services.house import House
 from watchword.settings import Settings
-from watchword.store import credentials, schema, versions
+from watchword.store import schema, versions
+from watchword.store.authentication import credentials
 from watchword.store.cache import Cache
 from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, Write, compiled
 from watchword.store.journal import Journal

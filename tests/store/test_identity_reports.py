@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tests.house import Api
 from watchword.domain.identities.records import Identity
-from watchword.store import identity_reports
-from watchword.store.identities import IDENTITIES
+from watchword.store.identities import reports
+from watchword.store.identities.identities import IDENTITIES
 
 MANY, DAY = 50_000, 24 * 3600 * 1000
 
@@ -52,9 +52,9 @@ class _Plans:
 
 
 REPORTS = {
-    "unused": (identity_reports.unused, {"before"}, "ix_identities_org_login"),
-    "never-used": (identity_reports.never_used, {"before"}, "ix_identities_org_login"),
-    "expiring": (identity_reports.expiring, {"since", "before"}, "ix_identities_org_expiry"),
+    "unused": (reports.unused, {"before"}, "ix_identities_org_login"),
+    "never-used": (reports.never_used, {"before"}, "ix_identities_org_login"),
+    "expiring": (reports.expiring, {"since", "before"}, "ix_identities_org_expiry"),
 }
 
 

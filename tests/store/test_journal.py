@@ -13,7 +13,8 @@ from tests.store import samples
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig
 from watchword.domain.errors import BadRequest
-from watchword.store import credentials, journal, logins, schema
+from watchword.store import journal, schema
+from watchword.store.authentication import credentials, logins
 from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalFull
 

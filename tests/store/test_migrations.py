@@ -20,7 +20,9 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.postgres import Server, fresh_database
-from watchword.store import credentials, identities, migrate
+from watchword.store import migrate
+from watchword.store.authentication import credentials
+from watchword.store.identities import identities
 from watchword.store.postgres import PostgresStore
 from watchword.store.schema import metadata
 from watchword.store.sqlite import SqliteStore

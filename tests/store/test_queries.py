@@ -14,7 +14,7 @@ from watchword.store import schema
 from watchword.store.engine import AlreadyThere, Prepared, StillNeeded, Store
 from watchword.store.postgres import _DIALECT as POSTGRES
 from watchword.store.postgres import PostgresStore
-from watchword.store.secrets import Conflict
+from watchword.store.secrets.secrets import Conflict
 from watchword.store.sqlite import _DIALECT as SQLITE
 from watchword.store.sqlite import SqliteStore
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.store import samples
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
-from watchword.store import secrets
 from watchword.store.engine import Store
-from watchword.store.secrets import Written, _versions_of
+from watchword.store.secrets import secrets
+from watchword.store.secrets.secrets import Written, _versions_of
 
 
 def of(keep: int, *versions: tuple[str, int]) -> tuple[list[SecretVersion], int]:

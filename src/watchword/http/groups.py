@@ -14,7 +14,7 @@ from watchword.services.context import Ctx
 from watchword.services.groups import Found
 from watchword.services.members import Add, Change
 from watchword.services.times import iso, iso_or_none
-from watchword.store.groups import Listed, Page
+from watchword.store.people.groups import Listed, Page
 
 routes = Routes("groups", is_compressed=True)
 _ORG = "/api/v1/groups"

@@ -19,9 +19,13 @@ from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
 from watchword.services.context import Ctx, Scope
 from watchword.services.turns import Turns, beside, weight
-from watchword.store import access, identities, people, projects, versions
-from watchword.store.access import HeldRole
+from watchword.store import versions
+from watchword.store.access import grants as access
+from watchword.store.access.grants import HeldRole
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+from watchword.store.projects import projects
 
 _FOR_EVER = 1 << 62
 

@@ -15,7 +15,10 @@ from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx, Scope
 from watchword.services.identities import locate
 from watchword.services.tokens import Issued
-from watchword.store import credentials, identities, people, versions
+from watchword.store import versions
+from watchword.store.authentication import credentials
+from watchword.store.identities import identities
+from watchword.store.people import people
 
 Method = AuthMethod[Any, Any]
 

@@ -7,8 +7,8 @@ tokens only. Ending a token or a client secret is never refused: one that leaked
 
 from watchword.domain.errors import BadRequest
 from watchword.services.context import Ctx
-from watchword.store import administrators
 from watchword.store.engine import Tx
+from watchword.store.people import administrators
 
 
 async def hold(tx: Tx) -> None:

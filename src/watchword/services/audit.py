@@ -12,7 +12,7 @@ from watchword.services.access import ProjectScope, enter_project, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.times import read_time
 from watchword.services.turns import Turns
-from watchword.store import trail
+from watchword.store.audit import queries
 from watchword.store.engine import Tx
 
 ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
@@ -97,10 +97,10 @@ def _pairs(text: str | None) -> list[tuple[str, str]]:
     return pairs
 
 
-def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> trail.EventFilter:
+def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> queries.EventFilter:
     named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
     kind = wanted.actor_type
-    return trail.EventFilter(
+    return queries.EventFilter(
         org_id=scope.org_id, project_id=scope.project_id, actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
         actor_id=wanted.actor or None, events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
         agent_kind=wanted.user_agent_type, metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
@@ -125,13 +125,13 @@ async def find(ctx: Ctx, wanted: Wanted) -> Sequence[Logged]:
         return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
 
 
-async def _in_pieces(tx: Tx, wanted: trail.EventFilter) -> list[AuditEvent]:
+async def _in_pieces(tx: Tx, wanted: queries.EventFilter) -> list[AuditEvent]:
     """All that is wanted, read in pieces that each take a short time."""
     turns, found = Turns(), list[AuditEvent]()
     while True:
         most = min(_PIECE, wanted.limit - len(found))
         after = {"before_id": found[-1].id, "offset": 0} if found else {}
-        some = await trail.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
+        some = await queries.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
         found += some
         if len(some) < most or len(found) >= wanted.limit:
             return found
@@ -139,7 +139,7 @@ async def _in_pieces(tx: Tx, wanted: trail.EventFilter) -> list[AuditEvent]:
 
 
 async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged]:
-    names = await trail.project_names(tx, sorted({event.project_id for event in events if event.project_id}))
+    names = await queries.project_names(tx, sorted({event.project_id for event in events if event.project_id}))
     return [
         Logged(event=event, project=names.get(event.project_id or ""), expires_at=event.expires_at or event.at + kept) for event in events
     ]  # fmt: skip
@@ -149,19 +149,19 @@ async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
     """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
     scope = await _scope(ctx, project_id)
     async with ctx.survey() as tx:
-        return [f"{kind}-{id}" for kind, id in await trail.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
+        return [f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
 
 
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
     """Refused logins of the organization's identities, newest first. An instance administrator sees those of nobody's, too."""
     scope = await _scope(ctx, None)
-    chosen = trail.DenialFilter(
+    chosen = queries.DenialFilter(
         org_id=scope.org_id, unknown=ctx.actor.is_instance_admin, identity_id=wanted.identity_id or None, method=wanted.method or None,
         reason=wanted.reason or None, since=_moment("startDate", wanted.start_date), until=_moment("endDate", wanted.end_date),
         offset=wanted.offset, limit=wanted.limit,
     )  # fmt: skip
     async with ctx.survey() as tx:
-        return await trail.denials(tx, chosen)
+        return await queries.denials(tx, chosen)
 
 
 async def denial(ctx: Ctx, request_id: str) -> Denial:
@@ -169,7 +169,7 @@ async def denial(ctx: Ctx, request_id: str) -> Denial:
     scope = await _scope(ctx, None)
     async with ctx.view() as tx:
         kept_as = ctx.house.refusals.kept_as(request_id)
-        found = await trail.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
+        found = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
     if found is None:
         raise NotFound(
             f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address within a minute, are "

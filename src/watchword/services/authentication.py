@@ -20,8 +20,13 @@ from watchword.domain.people.records import Session, User
 from watchword.domain.projects.records import ServiceToken
 from watchword.services.context import Ctx
 from watchword.services.keys import Keyring
-from watchword.store import access, credentials, identities, logins, people, service_tokens, versions
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials, logins
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+from watchword.store.projects import service_tokens
 
 _KEYS = versions.keys()
 _MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
@@ -104,7 +109,7 @@ async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Stan
 async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> tuple[Standing, tuple[str, ...]]:
     identity = await identities.by_id(tx, identity_id)
     config = await credentials.config(tx, identity_id, method)
-    member = await access.org_membership(tx, "identity", identity_id, org_id)
+    member = await grants.org_membership(tx, "identity", identity_id, org_id)
     marks = await credentials.few_marks(tx, identity_id, most=_MARKS_AT_HAND)
     value = Standing(
         identity=identity, is_member=member is not None and member.is_active,

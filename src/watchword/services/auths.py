@@ -18,7 +18,8 @@ from watchword.services.identities import facts, locate
 from watchword.services.keys import Sealer, org_scope
 from watchword.services.method_bodies import Method
 from watchword.services.times import iso
-from watchword.store import credentials, templates, versions
+from watchword.store import versions
+from watchword.store.authentication import credentials, templates
 from watchword.store.engine import AlreadyThere, Tx
 
 TEMPLATE_SUBJECT = "machine-identity-auth-template"

@@ -12,8 +12,10 @@ from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.identities.records import Identity
 from watchword.services.access import holding
 from watchword.services.context import Ctx, Scope
-from watchword.store import identities, members, people
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+from watchword.store.projects import members
 
 _OF_TOKENS = ("create-token", "get-token", "delete-token")
 

@@ -18,8 +18,11 @@ from watchword.services import people as sign_in
 from watchword.services.context import Ctx
 from watchword.services.house import House
 from watchword.services.roles_held import RoleEntry, resolve
-from watchword.store import access, accounts, credentials, identities, people
+from watchword.store.access import grants
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import accounts, people
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,12 +117,12 @@ async def _make_org_admin(ctx: Ctx, tx: Tx, person: User, organization_id: str) 
     if await people.organization(tx, organization_id) is None:
         raise NotFound(f"There is no organization {organization_id}")
     await accounts.hold_organization(tx, organization_id)
-    member = await access.org_membership(tx, "user", person.id, organization_id)
+    member = await grants.org_membership(tx, "user", person.id, organization_id)
     if member is None:
         await organizations.add_member(ctx, tx, organization_id, "user", person.id, "admin")
         return
     resolved = await resolve(
         ctx, tx, "organization", [RoleEntry(role="admin")], membership_id=member.id, org_id=organization_id, project_id=None
     )
-    await access.replace_roles(tx, member, resolved.rows, ctx.now)
-    await access.change_membership(tx, member, is_active=True, updated_at=ctx.now)
+    await grants.replace_roles(tx, member, resolved.rows, ctx.now)
+    await grants.change_membership(tx, member, is_active=True, updated_at=ctx.now)

@@ -15,7 +15,8 @@ from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
 from watchword.services.identities import locate
 from watchword.services.method_bodies import MAX_TTL
-from watchword.store import credentials, versions
+from watchword.store import versions
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
 
 Method = AuthMethod[Any, Any]

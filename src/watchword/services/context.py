@@ -17,7 +17,7 @@ from watchword.domain.errors import BoundaryExceeded, Refusal
 from watchword.domain.outbound import Outside
 from watchword.services.house import House
 from watchword.services.turns import Turns
-from watchword.store import audit
+from watchword.store.audit import events
 from watchword.store.cache import Fresh
 from watchword.store.engine import Tx
 from watchword.store.journal import Entry
@@ -107,7 +107,7 @@ class Ctx:
                 if not self._asked:
                     raise PermissionNotAsked("a unit cannot commit before permission was asked for")
                 if self._events:
-                    await audit.add(tx, self._events)
+                    await events.add(tx, self._events)
         finally:
             self._open = False
             self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
@@ -214,7 +214,7 @@ class Ctx:
 
     async def audit_read(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
         """Store an audit event of something that was only read: through the journal, waiting for it where settings say `strict`."""
-        entry = audit.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
+        entry = events.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
         if self.house.settings.audit_reads == "strict":
             await self.house.journal.submit(entry)
         else:

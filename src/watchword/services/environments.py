@@ -21,8 +21,8 @@ from watchword.services.context import Ctx
 from watchword.services.projects import require_slug
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
-from watchword.store import places as tree
 from watchword.store.engine import AlreadyThere, Tx
+from watchword.store.projects import folders as tree
 
 _PURGED_AT_ONCE = 20
 SLUG_TAKEN = "The project has an environment with this slug already"

@@ -13,8 +13,10 @@ from watchword.domain.errors import Invalid, Issue, NotFound
 from watchword.services.access import Holding, enter_project, holding, own_org
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import find_role
-from watchword.store import access, identities, people
+from watchword.store.access import grants as access
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
 
 ActorType = Literal["identity", "user"]
 Fact = str | list[Any]  # what is in the list is checked against the fields of the subject

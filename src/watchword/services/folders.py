@@ -18,8 +18,8 @@ from watchword.services.places import Place, child_path, folder_name, normal_pat
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.services.times import read_time
-from watchword.store import places as tree
 from watchword.store.engine import Tx
+from watchword.store.projects import folders as tree
 
 SUBJECT = "secret-folders"
 NAME_TAKEN = "There is a folder with this name already"

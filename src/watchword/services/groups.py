@@ -21,11 +21,13 @@ from watchword.services.members import GROUP, change_roles, join
 from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry, RoleName
 from watchword.services.turns import Turns
-from watchword.store import access, groups, identities, people
-from watchword.store import members as lists
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
-from watchword.store.groups import Listed
-from watchword.store.groups import Page as Wanted
+from watchword.store.identities import identities
+from watchword.store.people import groups, people
+from watchword.store.people.groups import Listed
+from watchword.store.people.groups import Page as Wanted
+from watchword.store.projects import members as lists
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -121,7 +123,7 @@ async def every(ctx: Ctx) -> list[Found]:
 
 async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[Found]:
     """Groups and their memberships with the roles on these."""
-    roles = await access.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
+    roles = await grants.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
     return [Found(group, membership, roles[membership.id]) for group, membership in rows]
 
 
@@ -177,7 +179,7 @@ async def add_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
         identity = await identities.by_id(tx, identity_id)
-        if identity is None or await access.org_membership(tx, "identity", identity_id, scope.org_id) is None:
+        if identity is None or await grants.org_membership(tx, "identity", identity_id, scope.org_id) is None:
             raise NotFound("There is no such identity in the organization")
         if identity.project_id is not None:
             raise BadRequest("The identity belongs to a project and cannot join a group of the organization")
@@ -235,13 +237,13 @@ async def _group(tx: Tx, scope: Scope, group_id: str) -> Group:
 
 async def _person(tx: Tx, scope: Scope, username: str) -> User:
     person = await people.user_by_email(tx, username.strip())
-    if person is None or await access.org_membership(tx, "user", person.id, scope.org_id) is None:
+    if person is None or await grants.org_membership(tx, "user", person.id, scope.org_id) is None:
         raise NotFound("There is no such person in the organization")
     return person
 
 
 async def _found(tx: Tx, group: Group) -> Found:
-    membership = await access.org_membership(tx, "group", group.id, group.org_id)
+    membership = await grants.org_membership(tx, "group", group.id, group.org_id)
     if membership is None:
         raise NotFound("The group is no member of the organization any more")
     return (await with_roles(tx, [(group, membership)]))[0]

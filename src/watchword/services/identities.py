@@ -17,8 +17,11 @@ from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry, resolve
 from watchword.services.times import read_time
 from watchword.services.turns import Turns
-from watchword.store import access, credentials, identities, identity_lists, versions
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.identities import identities, lists
 
 _PIECE = 500  # identities whose roles, methods and metadata are read at once
 
@@ -114,7 +117,7 @@ async def add(
     resolved = await resolve(ctx, tx, "organization", roles, membership_id=membership.id, org_id=identity.org_id, project_id=None)
     await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
     await identities.add(tx, identity)
-    await access.add_membership(tx, membership, resolved.rows)
+    await grants.add_membership(tx, membership, resolved.rows)
     await identities.replace_metadata(tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, metadata))
     tx.changed(versions.identity(identity.id))
     return membership
@@ -162,14 +165,14 @@ def _life(given: Update) -> dict[str, Any]:
 async def _change_role(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, role: str) -> None:
     if identity.project_id is not None:
         raise BadRequest("A project's identity has no organization role: change its roles in the project")
-    membership = await access.org_membership(tx, "identity", identity.id, identity.org_id)
+    membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
     if membership is None:
         raise NotFound("The identity is not a member of the organization")
     resolved = await resolve(
         ctx, tx, "organization", [RoleEntry(role=role)], membership_id=membership.id, org_id=identity.org_id, project_id=None
     )
     await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
-    await access.replace_roles(tx, membership, resolved.rows, ctx.now)
+    await grants.replace_roles(tx, membership, resolved.rows, ctx.now)
 
 
 async def remove(ctx: Ctx, identity_id: str) -> Found:
@@ -200,7 +203,7 @@ async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
         await administrators.hold(tx)
     # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
     await identities.remove(tx, identity.id)
-    await access.remove_actor(tx, "identity", identity.id)
+    await grants.remove_actor(tx, "identity", identity.id)
     await credentials.forget_revocations(tx, identity.id)
     if identity.is_instance_admin:
         await administrators.require_one(ctx, tx)
@@ -219,8 +222,8 @@ async def shown(ctx: Ctx, identity_id: str) -> Found:
         identity = await identities.by_id(tx, identity_id)
         if identity is None:
             raise NotFound("The identity was deleted meanwhile")
-        membership = await access.org_membership(tx, "identity", identity.id, identity.org_id)
-        roles = (await access.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
+        membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
+        roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
         locked = [one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until]
         return Found(
@@ -252,7 +255,7 @@ async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
 
 async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
     turns = Turns()
-    rows, total = await identity_lists.in_org(tx, org_id, query, turns)
+    rows, total = await lists.in_org(tx, org_id, query, turns)
     return Page(await assembled(tx, rows, turns, with_rules=True), total)
 
 
@@ -265,7 +268,7 @@ async def assembled(
     for start in range(0, len(rows), _PIECE):
         some = rows[start : start + _PIECE]
         ids = [identity.id for identity, _ in some]
-        roles = await access.roles_on(tx, [membership.id for _, membership in some], turns, with_rules=with_rules)
+        roles = await grants.roles_on(tx, [membership.id for _, membership in some], turns, with_rules=with_rules)
         methods = await credentials.methods_of(tx, ids)
         metadata = await identities.metadata_of_many(tx, "identity", ids)
         found += [

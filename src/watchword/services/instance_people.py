@@ -10,8 +10,9 @@ from watchword.services import administrators, mfa, sessions
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
-from watchword.store import access, accounts, people
+from watchword.store.access import grants
 from watchword.store.engine import Tx
+from watchword.store.people import accounts, people
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -77,10 +78,10 @@ async def remove(ctx: Ctx, user_id: str) -> User:
         found = await _user(tx, user_id)
         if found.is_instance_admin:
             await administrators.hold(tx)
-        for membership in await access.memberships_of(tx, "user", user_id):
+        for membership in await grants.memberships_of(tx, "user", user_id):
             if membership.project_id is None:
                 await _require_another_admin(tx, membership.org_id, membership.id)
-        await access.remove_actor(tx, "user", user_id)
+        await grants.remove_actor(tx, "user", user_id)
         await accounts.remove_user(tx, user_id)
         if found.is_instance_admin:
             await administrators.require_one(ctx, tx)
@@ -90,7 +91,7 @@ async def remove(ctx: Ctx, user_id: str) -> User:
 
 async def _require_another_admin(tx: Tx, org_id: str, membership_id: str) -> None:
     await accounts.hold_organization(tx, org_id)
-    roles = (await access.roles_on(tx, [membership_id]))[membership_id]
+    roles = (await grants.roles_on(tx, [membership_id]))[membership_id]
     if any(held.role == "admin" for held, _ in roles) and await accounts.other_admins(tx, org_id, membership_id) == 0:
         raise BadRequest(f"The organization {org_id} would be left without an administrator")
 

@@ -21,8 +21,9 @@ from watchword.domain.authentication.tokens import Signer, jwk_point
 from watchword.domain.errors import Unavailable
 from watchword.domain.keys.records import DataKey
 from watchword.domain.keys.sealing import CannotOpen, Envelope, key_version, seal, unseal
-from watchword.store import data_keys, versions
+from watchword.store import versions
 from watchword.store.engine import AlreadyThere, Store, Tx
+from watchword.store.keys import data_keys
 
 _KEPT = 20_000
 

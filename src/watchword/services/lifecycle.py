@@ -15,9 +15,11 @@ from watchword.services import administrators, identities
 from watchword.services.access import own_org
 from watchword.services.boundaries import require_over
 from watchword.services.context import Ctx
-from watchword.store import credentials, identity_reports, versions
-from watchword.store import identities as stored
+from watchword.store import versions
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.identities import identities as stored
+from watchword.store.identities import reports
 
 Report = Literal["unused", "never-used", "expiring", "risky"]
 DAY = 24 * 3600 * 1000  # milliseconds
@@ -102,11 +104,11 @@ async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
     span, most = given.days * DAY, given.limit + 1
     async with ctx.view() as tx:
         if kind == "unused":
-            found = await identity_reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
+            found = await reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
         elif kind == "never-used":
-            found = await identity_reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
+            found = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         else:
-            found = await identity_reports.expiring(tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most)
+            found = await reports.expiring(tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most)
         page = found[: given.limit]
         methods = await credentials.methods_of(tx, [one.id for one in page])
     return ReportPage(identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None)
@@ -114,13 +116,13 @@ async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
 
 async def _risky(ctx: Ctx, org_id: str, given: Asked) -> ReportPage:
     """Identities with a method whose settings admit more than their author may mean, by name. A page may be short and not the last."""
-    after = _read_cursor(given.cursor, identity_reports.NameCursor) if given.cursor else None
+    after = _read_cursor(given.cursor, reports.NameCursor) if given.cursor else None
     found: list[Identity] = []
     risks: dict[str, list[MethodRisk]] = {}
     methods: dict[str, list[str]] = {}
     for _ in range(_CHUNKS):
         async with ctx.view() as tx:
-            some = await identity_reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+            some = await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
             configs = await credentials.configs_of(tx, [one.id for one in some])
         for identity in some:
             after = (identity.name, identity.id)
@@ -151,7 +153,7 @@ def _written(cursor: Any) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode()
 
 
-def _read_cursor(text: str, kind: Any = identity_reports.Cursor) -> Any:
+def _read_cursor(text: str, kind: Any = reports.Cursor) -> Any:
     try:
         found = msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
     except (binascii.Error, ValueError):
@@ -161,6 +163,6 @@ def _read_cursor(text: str, kind: Any = identity_reports.Cursor) -> Any:
 
 async def require_none_protected(tx: Tx, *, org_id: str) -> None:
     """Raise BadRequest while an identity or project of the organization has delete protection: asked before all of it is deleted."""
-    count = await identity_reports.protected(tx, org_id)
+    count = await reports.protected(tx, org_id)
     if count:
         raise BadRequest(f"{count} identities or projects of the organization have delete protection: switch hasDeleteProtection off first")

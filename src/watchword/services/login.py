@@ -30,8 +30,12 @@ from watchword.services.context import Ctx
 from watchword.services.method_answers import require_believable
 from watchword.services.refusals import Kept
 from watchword.services.tokens import Issued, new_token, row_of
-from watchword.store import access, credentials, identities, logins, people, templates, versions
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials, logins, templates
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
 
 UNPROVED = (
     "Invalid credentials. If they are right, the identity may be locked out or its provider not reachable: "
@@ -160,7 +164,7 @@ async def _within(ctx: Ctx, body: Any, found: Found, checks: Checks) -> Found:
         return found
     async with ctx.view() as tx:
         org = await people.organization_by_slug(tx, slug) if is_name(slug) else None
-        member = await access.org_membership(tx, "identity", found.identity.id, org.id) if org else None
+        member = await grants.org_membership(tx, "identity", found.identity.id, org.id) if org else None
     if org is None:
         checks.fail("compare", "organization_unknown", f"There is no organization {slug[:64]!r}", expected=found.org.slug, status=404)
     is_member = member is not None and member.is_active
@@ -188,7 +192,7 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
     org = await people.organization(tx, identity.org_id) if identity else None
     if config is None or identity is None or org is None or config.method != method.slug:
         return None, ()
-    member = await access.org_membership(tx, "identity", identity.id, org.id)
+    member = await grants.org_membership(tx, "identity", identity.id, org.id)
     template = await templates.by_id(tx, config.template_id) if config.template_id else None
     is_member = member is not None and member.is_active
     found = Found(

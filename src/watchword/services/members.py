@@ -16,7 +16,7 @@ from watchword.services.boundaries import require_may_admit, require_over_holder
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import Resolved, RoleEntry, RoleName, resolve
 from watchword.services.where import kind_of
-from watchword.store import access
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 
 MOST_ROLES = 100
@@ -77,7 +77,7 @@ async def join(ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entrie
     )  # fmt: skip
     found = await resolved_within(ctx, tx, scope, kind, actor_id, entries, membership.id)
     try:
-        await access.add_membership(tx, membership, found.rows)
+        await grants.add_membership(tx, membership, found.rows)
     except AlreadyThere:
         raise BadRequest("It is a member already: change its roles instead") from None
     return membership
@@ -89,7 +89,7 @@ async def change_roles(
     """Put these roles in the place of those a member has, in the open unit."""
     await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
     found = await resolved_within(ctx, tx, scope, kind, membership.actor_id, entries, membership.id)
-    await access.replace_roles(tx, membership, found.rows, ctx.now)
+    await grants.replace_roles(tx, membership, found.rows, ctx.now)
     return found.rows
 
 
@@ -98,12 +98,12 @@ async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: Kind, membership: M
     if (membership.actor_kind, membership.actor_id) == (ctx.actor.kind, ctx.actor.id):
         raise BadRequest("You cannot remove your own membership: somebody else has to")
     await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
-    await access.remove_membership(tx, membership)
+    await grants.remove_membership(tx, membership)
 
 
 async def of_project(tx: Tx, scope: ProjectScope, kind: Kind, actor_id: str) -> Membership:
     """An actor's own membership of the project. Raises NotFound."""
-    membership = await access.project_membership(tx, kind.name, actor_id, scope.project.id)
+    membership = await grants.project_membership(tx, kind.name, actor_id, scope.project.id)
     if membership is None:
         raise NotFound("There is no such member in this project")
     return membership

@@ -17,8 +17,9 @@ from watchword.services import people as sign_in
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx
 from watchword.services.keys import PEOPLE
-from watchword.store import accounts, credentials, people
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.people import accounts, people
 
 STEP = 30  # seconds, RFC 6238 section 4
 RECOVERY_CODES = 10

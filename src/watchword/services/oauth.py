@@ -17,7 +17,7 @@ from watchword.services import login, method_bodies, tokens
 from watchword.services.authentication import Seen, require_live, require_signed
 from watchword.services.context import Ctx
 from watchword.services.tokens import Issued
-from watchword.store import credentials
+from watchword.store.authentication import credentials
 
 Method = AuthMethod[Any, Any]
 SCOPE = "api"  # every token is for the API, and what it may do there is its identity's roles

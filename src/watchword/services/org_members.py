@@ -14,9 +14,13 @@ from watchword.services.identities import Found, Query, assembled, require_unpro
 from watchword.services.members import IDENTITY, Add, Change, audit_roles, change_roles, join
 from watchword.services.paging import Page
 from watchword.services.turns import Turns
-from watchword.store import access, accounts, credentials, identities, identity_lists
-from watchword.store import members as lists
+from watchword.store.access import grants
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.identities import lists as identity_lists
+from watchword.store.people import accounts
+from watchword.store.projects import members as lists
 
 
 async def add(ctx: Ctx, identity_id: str, given: Add) -> Membership:
@@ -99,7 +103,7 @@ async def available(ctx: Ctx, query: Query) -> Page[Identity]:
 
 async def _member(tx: Tx, scope: Scope, identity_id: str) -> tuple[Identity, Membership]:
     identity = await identities.by_id(tx, identity_id)
-    membership = await access.org_membership(tx, "identity", identity_id, scope.org_id)
+    membership = await grants.org_membership(tx, "identity", identity_id, scope.org_id)
     if identity is None or membership is None:
         raise NotFound("There is no such identity in the organization")
     return identity, membership

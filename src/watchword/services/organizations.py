@@ -25,9 +25,14 @@ from watchword.services.lifecycle import require_none_protected
 from watchword.services.method_bodies import DEFAULT_TTL
 from watchword.services.people import Email
 from watchword.services.roles_held import RoleName, find_role
-from watchword.store import access, audit, credentials, identities, people, versions
-from watchword.store import administrators as stored_administrators
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.audit import events
+from watchword.store.authentication import credentials
 from watchword.store.engine import AlreadyThere, Tx
+from watchword.store.identities import identities
+from watchword.store.people import administrators as stored_administrators
+from watchword.store.people import people
 
 OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 
@@ -97,7 +102,7 @@ async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: str, id: str, role: st
         raise BadRequest(f"There is no built-in role {role!r}")
     membership = Membership(id=ctx.new_id(), org_id=org_id, actor_kind=kind, actor_id=id, created_at=ctx.now, updated_at=ctx.now)
     held = MembershipRole(id=ctx.new_id(), membership_id=membership.id, role=role, created_at=ctx.now, updated_at=ctx.now)
-    await access.add_membership(tx, membership, [held])
+    await grants.add_membership(tx, membership, [held])
     return membership
 
 
@@ -211,7 +216,7 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
         await add_member(ctx, tx, org.id, "user", person.id, "admin")
         identity, issued = await _admin_identity(ctx, tx, org)
         actor = Actor(kind="user", id=person.id, email=person.email)
-        await audit.add(tx, [ctx.event("bootstrap-instance", {"organizationId": org.id}, org_id=org.id, actor=actor)])
+        await events.add(tx, [ctx.event("bootstrap-instance", {"organizationId": org.id}, org_id=org.id, actor=actor)])
     return Bootstrapped(user=person, organization=org, identity=identity, token=Secret(issued.token))
 
 

@@ -25,8 +25,10 @@ from watchword.domain.secret import Secret
 from watchword.services.access import organization, require_actor
 from watchword.services.authentication import know_keys
 from watchword.services.context import Ctx
-from watchword.store import access, accounts, audit, people
+from watchword.store.access import grants
+from watchword.store.audit import events
 from watchword.store.engine import Tx
+from watchword.store.people import accounts, people
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=255, pattern=r"^\s*[^@\s]+@[^@\s]+\s*$", extra={"trim": True})]
 REFUSED = "Invalid email or password, or too many failed attempts: check them and try again in a few minutes"
@@ -197,7 +199,7 @@ async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = No
     )  # fmt: skip
     await people.add_session(tx, session)
     actor = Actor(kind="user", id=person.id, email=person.email)
-    await audit.add(tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, org_id=org_id, actor=actor)])
+    await events.add(tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, org_id=org_id, actor=actor)])
     return session
 
 
@@ -227,7 +229,7 @@ async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
     actor = require_actor(ctx, "user", "pending")
     ctx.public("a person may enter where it is a member")
     async with ctx.view() as tx:
-        member = await access.org_membership(tx, "user", actor.id, given.organization_id)
+        member = await grants.org_membership(tx, "user", actor.id, given.organization_id)
     if member is None or not member.is_active:
         raise Forbidden("You are not a member of this organization")
     pending = actor.kind == "pending"

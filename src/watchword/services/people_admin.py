@@ -24,8 +24,10 @@ from watchword.services.access import enter_org, holding, organization
 from watchword.services.boundaries import require_over_in_projects
 from watchword.services.context import Ctx, Scope
 from watchword.services.roles_held import RoleEntry, RoleName, find_role, resolve
-from watchword.store import access, accounts, identities, people
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
+from watchword.store.identities import identities
+from watchword.store.people import accounts, people
 
 INVITATION_TTL = 7 * 24 * 3600  # seconds
 
@@ -109,7 +111,7 @@ async def invite(ctx: Ctx, given: Invite) -> list[Invited]:
 
 async def _invitation(ctx: Ctx, tx: Tx, scope: Scope, org: Organization, email: str, role: str) -> Invited:
     person = await people.user_by_email(tx, email)
-    if person is not None and await access.org_membership(tx, "user", person.id, org.id) is not None:
+    if person is not None and await grants.org_membership(tx, "user", person.id, org.id) is not None:
         raise BadRequest(f"{email} is a member already")
     for earlier in await accounts.invitations(tx, org.id):
         if earlier.email == email and earlier.expires_at > ctx.now:
@@ -222,7 +224,7 @@ async def _join(ctx: Ctx, found: Invitation, person: User | None, given: Accept,
         resolved = await resolve(
             ctx, tx, "organization", [RoleEntry(role=found.role)], membership_id=membership.id, org_id=found.org_id, project_id=None
         )
-        await access.add_membership(tx, membership, resolved.rows)
+        await grants.add_membership(tx, membership, resolved.rows)
         ctx.audit("accept-organization-invitation", org_id=found.org_id, userId=person.id, role=found.role)
     return person
 
@@ -255,7 +257,7 @@ async def members(ctx: Ctx, org_id: str) -> list[Member]:
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
         found = await accounts.people_of(tx, scope.org_id)
-        roles = await access.roles_on(tx, [membership.id for membership, _ in found])
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in found])
     return [Member(membership=membership, user=user, roles=roles[membership.id]) for membership, user in found]
 
 
@@ -269,13 +271,13 @@ async def member(ctx: Ctx, org_id: str, membership_id: str) -> Member:
 
 async def _member(tx: Tx, scope: Scope, membership_id: str) -> Member:
     """A membership of this organization, never another's. Raises NotFound."""
-    found = await access.membership(tx, membership_id)
+    found = await grants.membership(tx, membership_id)
     if found is None or found.org_id != scope.org_id or found.project_id is not None or found.actor_kind != "user":
         raise NotFound("There is no such membership in this organization")
     user = await people.user(tx, found.actor_id)
     if user is None:
         raise NotFound("There is no such membership in this organization")
-    return Member(membership=found, user=user, roles=(await access.roles_on(tx, [found.id]))[found.id])
+    return Member(membership=found, user=user, roles=(await grants.roles_on(tx, [found.id]))[found.id])
 
 
 async def change(ctx: Ctx, org_id: str, membership_id: str, given: Change) -> Member:
@@ -299,11 +301,11 @@ async def change(ctx: Ctx, org_id: str, membership_id: str, given: Change) -> Me
             require_within(scope, resolved.rules)
             if given.role != "admin":
                 await _require_other_admin(tx, scope, found)
-            await access.replace_roles(tx, found.membership, resolved.rows, ctx.now)
+            await grants.replace_roles(tx, found.membership, resolved.rows, ctx.now)
         if given.is_active is not None:
             if not given.is_active:
                 await _require_other_admin(tx, scope, found)
-            await access.change_membership(tx, found.membership, is_active=given.is_active, updated_at=ctx.now)
+            await grants.change_membership(tx, found.membership, is_active=given.is_active, updated_at=ctx.now)
         ctx.audit(
             "update-organization-member", org_id=scope.org_id, userId=found.user.id, membershipId=found.membership.id, role=given.role,
             isActive=given.is_active,

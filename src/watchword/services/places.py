@@ -12,9 +12,10 @@ import msgspec
 from watchword.domain.errors import Invalid, NotFound
 from watchword.domain.projects.records import Environment, Folder
 from watchword.services.context import Ctx
-from watchword.store import places, versions
+from watchword.store import versions
 from watchword.store.engine import Tx
-from watchword.store.places import descendants
+from watchword.store.projects import folders
+from watchword.store.projects.folders import descendants
 
 __all__ = [
     "Place", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_folder",
@@ -76,7 +77,7 @@ async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> P
 
 
 async def _load_place(tx: Tx, project_id: str, environment_slug: str, path: str) -> tuple[Place | None, tuple[str, ...]]:
-    found = await places.at(tx, project_id, environment_slug, path)
+    found = await folders.at(tx, project_id, environment_slug, path)
     if found is None:
         return None, ()
     return Place(environment=found[0], folder=found[1]), (versions.tree(project_id),)
@@ -86,7 +87,7 @@ async def by_folder(ctx: Ctx, folder_id: str) -> Place | None:
     """The place of a folder's id, through the cache; None for an unknown one and for one of a deleted environment."""
 
     async def load(tx: Tx) -> tuple[Place | None, tuple[str, ...]]:
-        found = await places.of_folder(tx, folder_id)
+        found = await folders.of_folder(tx, folder_id)
         if found is None:
             return None, ()
         return Place(environment=found[0], folder=found[1]), (versions.tree(found[0].project_id),)
@@ -99,7 +100,7 @@ async def environments(ctx: Ctx, project_id: str) -> tuple[Environment, ...]:
     """The environments of a project in their order, through the cache."""
 
     async def load(tx: Tx) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
-        return tuple(await places.environments(tx, project_id)), (versions.tree(project_id),)
+        return tuple(await folders.environments(tx, project_id)), (versions.tree(project_id),)
 
     found: tuple[Environment, ...] = await ctx.fresh.get(("environments", project_id), load)
     return found
@@ -141,9 +142,9 @@ def new_folder(ctx: Ctx, parent: Folder, name: str, description: str | None = No
 
 async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path") -> Folder:
     """The folder at a normal path, in the open unit; it and its parents are made where they are missing."""
-    await places.lock(tx, project_id)
+    await folders.lock(tx, project_id)
     wanted = _ancestors(path)
-    there = {folder.path: folder for folder in await places.at_paths(tx, environment.id, wanted)}
+    there = {folder.path: folder for folder in await folders.at_paths(tx, environment.id, wanted)}
     if "/" not in there:
         raise NotFound("The environment was deleted meanwhile")
     parent, missing = there["/"], []
@@ -154,5 +155,5 @@ async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment,
             missing.append(found)
         parent = found
     if missing:
-        await places.add_folders(tx, missing)
+        await folders.add_folders(tx, missing)
     return parent

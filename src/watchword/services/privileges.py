@@ -20,7 +20,7 @@ from watchword.services.members import IDENTITY
 from watchword.services.roles_held import Temporary, temporary
 from watchword.services.turns import beside, weight
 from watchword.services.where import Where, enter
-from watchword.store import access
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=60, extra={"trim": True})]
@@ -95,7 +95,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Given:
             permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now, **_columns(window),
         )  # fmt: skip
         try:
-            await access.add_privilege(tx, privilege)
+            await grants.add_privilege(tx, privilege)
         except AlreadyThere:
             raise BadRequest(f"The identity has a privilege with the slug {slug} already") from None
         _audit(ctx, "create", scope, privilege)
@@ -146,7 +146,7 @@ async def _change(
     rules = parse_rules("project", privilege.permissions) if rules is None else rules
     await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
     try:
-        await access.change_privilege(tx, privilege, updated_at=ctx.now, **changes)
+        await grants.change_privilege(tx, privilege, updated_at=ctx.now, **changes)
     except AlreadyThere:
         raise BadRequest(f"The identity has a privilege with the slug {changes['slug']} already") from None
     changed = msgspec.structs.replace(privilege, updated_at=ctx.now, **changes)
@@ -163,7 +163,7 @@ async def remove(ctx: Ctx, where: Where, identity_id: str, slug: str) -> Given:
         privilege = await _by_slug(tx, scope, identity_id, slug)
         # Also taking away can widen: a privilege may consist of denials.
         await require_over_holder(ctx, tx, scope, "identity", identity_id, "grant-privileges")
-        await access.remove_privilege(tx, privilege)
+        await grants.remove_privilege(tx, privilege)
         _audit(ctx, "delete", scope, privilege)
     return Given(privilege, membership.id)
 
@@ -195,7 +195,7 @@ async def every(ctx: Ctx, where: Where, identity_id: str, *, action: str = "read
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await _membership(tx, scope, identity_id)
-        found = await access.privileges_of(tx, "identity", identity_id, _place(scope))
+        found = await grants.privileges_of(tx, "identity", identity_id, _place(scope))
     return [Given(one, membership.id) for one in found if one.folder_id is None]
 
 
@@ -203,7 +203,7 @@ async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
     """A privilege and the scope of its project. One of another organization answers as one that does not exist."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
-        privilege = await access.privilege(tx, privilege_id)
+        privilege = await grants.privilege(tx, privilege_id)
     place = await project(ctx, privilege.project_id) if privilege else None
     if (
         privilege is None
@@ -217,14 +217,14 @@ async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
 
 
 async def _membership(tx: Tx, scope: Scope, identity_id: str) -> Membership:
-    found = await access.project_membership(tx, "identity", identity_id, _place(scope))
+    found = await grants.project_membership(tx, "identity", identity_id, _place(scope))
     if found is None:
         raise NotFound("There is no such identity in this project")
     return found
 
 
 async def _by_slug(tx: Tx, scope: Scope, identity_id: str, slug: str) -> Privilege:
-    for one in await access.privileges_of(tx, "identity", identity_id, _place(scope)):
+    for one in await grants.privileges_of(tx, "identity", identity_id, _place(scope)):
         if one.slug == slug and one.folder_id is None:
             return one
     raise NotFound(f"The identity has no privilege with the slug {slug[:64]!r}")

@@ -10,8 +10,8 @@ from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.groups import Found, with_roles
 from watchword.services.members import GROUP, Add, Change, audit_roles, change_roles, join, leave, of_project
-from watchword.store import groups
 from watchword.store.engine import Tx
+from watchword.store.people import groups
 
 
 async def add(ctx: Ctx, project_id: str, id_or_name: str, given: Add) -> Found:

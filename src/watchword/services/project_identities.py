@@ -19,7 +19,8 @@ from watchword.services.members import IDENTITY, Entries, audit_roles, join
 from watchword.services.organizations import add_member
 from watchword.services.paging import Page
 from watchword.services.roles_held import RoleEntry
-from watchword.store import identities, versions
+from watchword.store import versions
+from watchword.store.identities import identities
 
 IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=200)]

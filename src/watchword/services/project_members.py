@@ -15,9 +15,11 @@ from watchword.services.identities import Found, Query, assembled
 from watchword.services.members import IDENTITY, Add, Change, audit_roles, change_roles, join, leave, of_project
 from watchword.services.paging import Page
 from watchword.services.turns import Turns
-from watchword.store import access, identities, identity_lists
-from watchword.store import members as lists
+from watchword.store.access import grants
 from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.identities import lists as identity_lists
+from watchword.store.projects import members as lists
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ async def add(ctx: Ctx, project_id: str, identity_id: str, given: Add) -> Member
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity", identityId=identity_id)
     async with ctx.unit() as tx:
-        if await access.project_membership(tx, "identity", identity_id, scope.project.id):
+        if await grants.project_membership(tx, "identity", identity_id, scope.project.id):
             raise BadRequest("The identity is a member of this project already: change its roles instead")
         await _joinable(tx, scope, identity_id)
         membership = await join(ctx, tx, scope, IDENTITY, identity_id, given.entries)
@@ -52,7 +54,7 @@ async def add(ctx: Ctx, project_id: str, identity_id: str, given: Add) -> Member
 async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
     """An identity of another organization answers as one that does not exist."""
     identity = await identities.by_id(tx, identity_id)
-    if identity is None or await access.org_membership(tx, "identity", identity_id, scope.org_id) is None:
+    if identity is None or await grants.org_membership(tx, "identity", identity_id, scope.org_id) is None:
         raise NotFound("There is no such identity in the organization")
     if identity.project_id not in (None, scope.project.id):
         raise BadRequest("The identity belongs to another project and cannot join this one")
@@ -97,7 +99,7 @@ async def by_membership(ctx: Ctx, membership_id: str) -> Member:
     """One member by the id of its membership. One in another organization answers as one that does not exist."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
-        membership = await access.membership(tx, membership_id)
+        membership = await grants.membership(tx, membership_id)
     if membership is None or membership.project_id is None or membership.actor_kind != "identity" or membership.org_id != actor.org_id:
         raise NotFound("There is no such identity membership")
     return await get(ctx, membership.project_id, membership.actor_id)
@@ -148,5 +150,5 @@ async def of_identity(ctx: Ctx, identity_id: str) -> tuple[Found, list[Elsewhere
     found = await org_identities.get(ctx, identity_id)
     async with ctx.view() as tx:
         rows = await lists.with_projects(tx, "identity", identity_id, found.identity.org_id)
-        roles = await access.roles_on(tx, [membership.id for membership, _ in rows])
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
         return found, [Elsewhere(membership, roles[membership.id], project) for membership, project in rows]

@@ -13,9 +13,10 @@ from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.members import PERSON, Change, audit_roles, change_roles, join, leave
 from watchword.services.roles_held import RoleEntry, RoleName
-from watchword.store import access, people
-from watchword.store import members as lists
+from watchword.store.access import grants
 from watchword.store.engine import Tx
+from watchword.store.people import people
+from watchword.store.projects import members as lists
 
 MOST = 500
 Addresses = Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=MOST)]
@@ -122,7 +123,7 @@ async def every(ctx: Ctx, project_id: str) -> list[Member]:
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
         rows = await lists.people_in_project(tx, scope.project.id)
-        roles = await access.roles_on(tx, [membership.id for membership, _ in rows])
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
     return [Member(membership, user, roles[membership.id], scope.project) for membership, user in rows]
 
 
@@ -140,7 +141,7 @@ async def by_name(ctx: Ctx, project_id: str, username: str) -> Member:
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
         person = await people.user_by_email(tx, username)
-        membership = await access.project_membership(tx, "user", person.id, scope.project.id) if person else None
+        membership = await grants.project_membership(tx, "user", person.id, scope.project.id) if person else None
         if membership is None:
             raise NotFound("There is no such person in this project")
         return await _member(tx, scope, membership)
@@ -150,11 +151,11 @@ async def _member(tx: Tx, scope: ProjectScope, membership: Membership) -> Member
     user = await people.user(tx, membership.actor_id)
     if user is None:
         raise NotFound("There is no such person in this project")
-    return Member(membership, user, (await access.roles_on(tx, [membership.id]))[membership.id], scope.project)
+    return Member(membership, user, (await grants.roles_on(tx, [membership.id]))[membership.id], scope.project)
 
 
 async def _membership(tx: Tx, scope: ProjectScope, membership_id: str) -> Membership:
-    found = await access.membership(tx, membership_id)
+    found = await grants.membership(tx, membership_id)
     if found is None or found.project_id != scope.project.id or found.actor_kind != "user":
         raise NotFound("There is no such person in this project")
     return found

@@ -18,9 +18,11 @@ from watchword.services.access import ProjectScope, enter_org, enter_project, ow
 from watchword.services.context import Ctx, Scope
 from watchword.services.keys import org_scope, project_scope
 from watchword.services.turns import Turns
-from watchword.store import access, projects, versions
-from watchword.store import places as tree
+from watchword.store import versions
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
+from watchword.store.projects import folders as tree
+from watchword.store.projects import projects
 
 Kind = Literal["secret-manager", "cert-manager", "kms", "ssh", "secret-scanning", "pam", "ai"]
 DEFAULT_ENVIRONMENTS = (("Development", "dev"), ("Staging", "staging"), ("Production", "prod"))
@@ -122,7 +124,7 @@ async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Enviro
         created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip
     admin = MembershipRole(id=ctx.new_id(), membership_id=membership.id, role="admin", created_at=ctx.now, updated_at=ctx.now)
-    await access.add_membership(tx, membership, [admin])
+    await grants.add_membership(tx, membership, [admin])
 
 
 async def id_of(ctx: Ctx, slug: str) -> str:
@@ -178,8 +180,8 @@ async def _mine(ctx: Ctx, scope: Scope, *, kind: str | None, with_roles: bool) -
 
 
 async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:
-    memberships = [one for one in await access.memberships_of(tx, kind, id) if one.project_id]
-    held = await access.roles_on(tx, [one.id for one in memberships])
+    memberships = [one for one in await grants.memberships_of(tx, kind, id) if one.project_id]
+    held = await grants.roles_on(tx, [one.id for one in memberships])
     return {one.project_id: held[one.id] for one in memberships if one.project_id}
 
 
@@ -187,8 +189,8 @@ async def permissions(ctx: Ctx, project_id: str) -> tuple[str | None, Sequence[t
     """The caller's own membership (its id; None when it comes through groups), the roles on it, and all its rules, packed."""
     scope = await enter_project(ctx, project_id)
     async with ctx.view() as tx:
-        own = await access.project_membership(tx, ctx.actor.kind, ctx.actor.id, project_id)
-        roles = (await access.roles_on(tx, [own.id]))[own.id] if own else ()
+        own = await grants.project_membership(tx, ctx.actor.kind, ctx.actor.id, project_id)
+        roles = (await grants.roles_on(tx, [own.id]))[own.id] if own else ()
     return own.id if own else None, roles, pack(scope.ability.rules)
 
 

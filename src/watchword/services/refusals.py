@@ -17,7 +17,7 @@ import msgspec
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.refusal_details import fitted
 from watchword.domain.bounds import address_prefix
-from watchword.store.audit import Again
+from watchword.store.audit.events import Again
 
 WINDOW = 60.0  # seconds
 ADDRESSES = 64

@@ -18,8 +18,9 @@ from watchword.services.boundaries import require_within
 from watchword.services.context import Ctx, Scope
 from watchword.services.turns import beside, weight
 from watchword.services.where import Where, enter, kind_of
-from watchword.store import access, people
+from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, StillNeeded, Tx
+from watchword.store.people import people
 
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
@@ -68,7 +69,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Role:
     async with ctx.unit() as tx:
         await require_within(ctx, tx, scope, [rules], "create", "role")
         try:
-            await access.add_role(tx, role)
+            await grants.add_role(tx, role)
         except AlreadyThere:
             raise BadRequest(f"There is a role with the slug {slug} already") from None
         _audit(ctx, "create", role)
@@ -97,7 +98,7 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
             await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
             _require_assignable(scope, role.slug, changes.get("slug"))
         try:
-            await access.change_role(tx, role, updated_at=ctx.now, **changes)
+            await grants.change_role(tx, role, updated_at=ctx.now, **changes)
         except AlreadyThere:
             raise BadRequest(f"There is a role with the slug {changes.get('slug')} already") from None
         await _keep_default(tx, role, changes.get("slug"))
@@ -134,10 +135,10 @@ async def remove(ctx: Ctx, where: Where, role_id: str) -> Role:
         org = await people.organization(tx, scope.org_id)
         if role.project_id is None and org is not None and org.default_role == role.slug:
             raise BadRequest("This is the role that new members get: choose another default role first")
-        if holders := await access.holders(tx, role.id):
+        if holders := await grants.holders(tx, role.id):
             raise BadRequest(f"{holders} memberships hold this role: give them another one first")
         try:
-            await access.remove_role(tx, role)
+            await grants.remove_role(tx, role)
         except StillNeeded:
             raise BadRequest("A membership holds this role: give it another one first") from None
         _audit(ctx, "delete", role)
@@ -150,7 +151,7 @@ async def every(ctx: Ctx, where: Where) -> list[Role]:
     ctx.require(scope, "read", "role")
     fixed = [await _fixed(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
     async with ctx.view() as tx:
-        custom = await (access.project_roles(tx, scope.project_id) if scope.project_id else access.org_roles(tx, scope.org_id))
+        custom = await (grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id))
     return [*fixed, *custom]
 
 
@@ -173,7 +174,7 @@ async def by_slug(ctx: Ctx, where: Where, slug: str) -> Role:
     if found is not None and found.slug == slug:
         return await _fixed(ctx, scope, found)
     async with ctx.view() as tx:
-        role = await (access.project_role(tx, scope.project_id, slug) if scope.project_id else access.org_role(tx, scope.org_id, slug))
+        role = await (grants.project_role(tx, scope.project_id, slug) if scope.project_id else grants.org_role(tx, scope.org_id, slug))
     if role is None:
         raise NotFound(f"There is no role with the slug {slug[:64]!r} here")
     return role
@@ -183,7 +184,7 @@ async def of_any_project(ctx: Ctx, role_id: str) -> Role:
     """A custom project role by its id alone."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
-        role = await access.role(tx, role_id)
+        role = await grants.role(tx, role_id)
     if role is None or role.project_id is None or role.org_id != actor.org_id:
         raise NotFound("There is no such project role")
     scope = await enter_project(ctx, role.project_id)
@@ -196,13 +197,13 @@ async def own_permissions(ctx: Ctx, org_id: str) -> tuple[Membership | None, str
     scope = await enter_org(ctx, org_id)
     ctx.public("everybody may know their own rights")
     async with ctx.view() as tx:
-        own = await access.org_membership(tx, ctx.actor.kind, ctx.actor.id, org_id)
-        held = (await access.roles_on(tx, [own.id]))[own.id] if own else []
+        own = await grants.org_membership(tx, ctx.actor.kind, ctx.actor.id, org_id)
+        held = (await grants.roles_on(tx, [own.id]))[own.id] if own else []
     return own, held[0][0].role if held else "no-access", scope.ability.rules
 
 
 async def _custom(tx: Tx, scope: Scope, role_id: str) -> Role:
-    role = await access.role(tx, role_id)
+    role = await grants.role(tx, role_id)
     if role is None or role.org_id != scope.org_id or role.project_id != scope.project_id:
         raise NotFound("There is no such role here")
     return role

@@ -13,7 +13,7 @@ from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.services.context import Ctx
 from watchword.services.times import read_time
 from watchword.services.turns import beside, weight
-from watchword.store import access
+from watchword.store.access import grants
 from watchword.store.engine import Tx
 
 _LAST = 253_402_300_799_999  # ms: the end of the year 9999, the last that an ISO date-time can name
@@ -97,7 +97,7 @@ async def find_role(tx: Tx, scope: Scope, slug: str, *, org_id: str, project_id:
     found = built_in(scope, slug)
     if found is not None and found.slug == slug:
         return slug, None, found.rules
-    custom = await (access.project_role(tx, project_id, slug) if project_id else access.org_role(tx, org_id, slug))
+    custom = await (grants.project_role(tx, project_id, slug) if project_id else grants.org_role(tx, org_id, slug))
     if custom is None:
         raise NotFound(f"There is no role {slug!r} here")
     return "custom", custom.id, await beside(weight(custom.permissions), parse_rules, scope, custom.permissions)

@@ -21,8 +21,12 @@ from watchword.services.house import House
 from watchword.services.keys import HMAC, PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.sealed_config import resealed_config
 from watchword.services.secrets.sealed import resealed
-from watchword.store import accounts, credentials, data_keys, people, service_tokens, sweeps, versions
+from watchword.store import sweeps, versions
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
+from watchword.store.keys import data_keys
+from watchword.store.people import accounts, people
+from watchword.store.projects import service_tokens
 
 GRACE = 15.0  # seconds: three times what a server takes at most to notice new keys
 _DAY = 86_400_000  # ms

@@ -19,7 +19,8 @@ from watchword.domain.secret import Secret
 from watchword.services import places
 from watchword.services.access import enter_project
 from watchword.services.context import Ctx
-from watchword.store import people, service_tokens
+from watchword.store.people import people
+from watchword.store.projects import service_tokens
 
 _PLACES = 1_000
 

@@ -16,8 +16,8 @@ from watchword.services import passwords
 from watchword.services import people as sign_in
 from watchword.services.access import require_actor
 from watchword.services.context import Ctx
-from watchword.store import accounts, administrators, people
 from watchword.store.engine import Tx
+from watchword.store.people import accounts, administrators, people
 
 RESET = "password-reset"
 RESET_TTL = 3600  # seconds

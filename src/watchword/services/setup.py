@@ -15,7 +15,7 @@ from watchword.domain.secret import Secret
 from watchword.services import organizations
 from watchword.services.context import Ctx
 from watchword.services.house import House
-from watchword.store import people
+from watchword.store.people import people
 
 OFF = "off"
 HEADER = "x-setup-code"

@@ -11,8 +11,9 @@ from watchword.services.access import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import require_slug
 from watchword.services.secrets import relocation
-from watchword.store import tags, versions
+from watchword.store import versions
 from watchword.store.engine import AlreadyThere, Tx
+from watchword.store.projects import tags
 
 SLUG_TAKEN = "The project has a tag with this slug already"
 

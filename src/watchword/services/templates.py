@@ -21,7 +21,7 @@ from watchword.services.context import Ctx, Scope
 from watchword.services.keys import Sealer, org_scope
 from watchword.services.method_bodies import Method
 from watchword.services.paging import Page
-from watchword.store import templates
+from watchword.store.authentication import templates
 from watchword.store.engine import StillNeeded, Tx
 
 TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]

@@ -14,7 +14,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.services.authentication import Seen, require_signed, require_standing
 from watchword.services.context import Ctx
-from watchword.store import credentials
+from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
 
 

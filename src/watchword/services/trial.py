@@ -19,7 +19,9 @@ from watchword.services.context import Ctx
 from watchword.services.identities import locate
 from watchword.services.login import Found
 from watchword.services.method_bodies import Method
-from watchword.store import access, credentials, people, templates
+from watchword.store.access import grants
+from watchword.store.authentication import credentials, templates
+from watchword.store.people import people
 
 
 class Circumstances(Schema, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str
         await require_over(ctx, tx, scope, identity, "edit-auth")
         record = await credentials.config(tx, identity.id, method.slug)
         org = await people.organization(tx, identity.org_id)
-        member = await access.org_membership(tx, "identity", identity.id, identity.org_id)
+        member = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         template = await templates.by_id(tx, record.template_id) if record and record.template_id else None
     if around.configuration is not None:
         record, template = _unsaved(ctx, method, identity, around.configuration, record), None

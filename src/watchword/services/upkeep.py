@@ -22,8 +22,9 @@ from watchword.services import environments
 from watchword.services.house import House
 from watchword.services.keys import WrongRootKey
 from watchword.services.rotation import retire_signing_keys
-from watchword.store import credentials, sweeps
-from watchword.store.audit import Audited
+from watchword.store import sweeps
+from watchword.store.audit.events import Audited
+from watchword.store.authentication import credentials
 
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms

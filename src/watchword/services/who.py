@@ -14,9 +14,9 @@ from watchword.services.access import Known, active_grants, enter_project, rule_
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.turns import Turns, beside
-from watchword.store import who
-from watchword.store.access import HeldRole
-from watchword.store.who import Holdings, Somebody
+from watchword.store.access import access_report
+from watchword.store.access.access_report import Holdings, Somebody
+from watchword.store.access.grants import HeldRole
 
 ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
 _SUBJECT = "secrets"
@@ -50,9 +50,11 @@ async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str =
     ctx.require(scope, "read", "member")
     ctx.require(scope, "read", "identity")
     async with ctx.survey() as tx:
-        found, total = await who.page(tx, scope.org_id, scope.project.id, now=ctx.now, contains=contains, offset=offset, limit=limit)
+        found, total = await access_report.page(
+            tx, scope.org_id, scope.project.id, now=ctx.now, contains=contains, offset=offset, limit=limit
+        )
         turns = Turns()
-        held = await who.holdings(tx, scope.project.id, found, turns)
+        held = await access_report.holdings(tx, scope.project.id, found, turns)
     entries, known = list[Entry](), Answers()
     for one in found:
         rules = rule_count([role for role, _ in held.roles[one.kind, one.id]], held.privileges[one.kind, one.id])

@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from watchword.store import constraints
+from watchword.store.disk_space import Fullness
 from watchword.store.engine import (
     AlreadyThere,
     Collision,
@@ -28,7 +29,6 @@ from watchword.store.engine import (
     Write,
     compiled,
 )
-from watchword.store.fullness import Fullness
 from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, READ, raising, verify_raised
 

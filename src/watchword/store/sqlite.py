@@ -5,7 +5,7 @@ interleave: a lock makes that certain. A large one lets the event loop turn betw
 thread, and is committed there; whoever needs the database waits for it meanwhile, all others do not.
 
 **Durability.** `synchronous=NORMAL` writes the WAL at commit and does not fsync. A unit counts as done only after an fsync
-of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (`store/fsync.py`).
+of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (`store/group_fsync.py`).
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy.dialects import sqlite
 
+from watchword.store.disk_space import Fullness
 from watchword.store.engine import (
     AlreadyThere,
     Compiled,
@@ -38,8 +39,7 @@ from watchword.store.engine import (
     Write,
     compiled,
 )
-from watchword.store.fsync import Barrier
-from watchword.store.fullness import Fullness
+from watchword.store.group_fsync import Barrier
 from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, raising, verify_raised
 

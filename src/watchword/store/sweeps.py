@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.store import schema
+from watchword.store.audit.queries import id_at, moment_of
 from watchword.store.engine import Prepared, Tx, any_of, prepare
-from watchword.store.trail import id_at, moment_of
 
 BATCH = 500
 Sweep = Callable[[Tx, int, int], Awaitable[int]]

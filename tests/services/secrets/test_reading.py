@@ -10,8 +10,9 @@ from tests.house import Api
 from tests.vault import Vault, rule
 from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.secrets import shelves
-from watchword.store import schema, secrets
+from watchword.store import schema
 from watchword.store.cache import Fresh
+from watchword.store.secrets import secrets
 
 V4 = "/api/v4/secrets"
 

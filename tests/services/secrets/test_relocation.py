@@ -15,9 +15,9 @@ from watchword.services.access import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
-from watchword.store import secrets as stored
 from watchword.store.engine import Tx
-from watchword.store.secrets import Written
+from watchword.store.secrets import secrets as stored
+from watchword.store.secrets.secrets import Written
 
 ALL = ("describeSecret", "readValue", "create", "edit", "delete")
 PLACES = (

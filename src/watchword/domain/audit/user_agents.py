@@ -8,7 +8,7 @@ BROWSER: Final = "mozilla"
 
 
 def agent_kind(agent: str | None) -> str:
-    """One of `EXACT`, `web`, one of `INSIDE`, or `other`. `store/trail.py` asks a database the same."""
+    """One of `EXACT`, `web`, one of `INSIDE`, or `other`. `store/audit/queries.py` asks a database the same."""
     text = agent or ""
     if text in EXACT:
         return text

@@ -76,7 +76,7 @@ class OneTimeToken(Record, frozen=True, kw_only=True):
 
 
 class PersonFailures(Record, frozen=True, kw_only=True):
-    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see `store/accounts.py`."""
+    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see `store/people/accounts.py`."""
 
     key: str
     failures: int

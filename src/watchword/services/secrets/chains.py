@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from watchword.services.context import Ctx
 from watchword.services.places import Place
-from watchword.store import imports, secrets, versions
+from watchword.store import versions
 from watchword.store.engine import Tx
-from watchword.store.imports import Link
+from watchword.store.secrets import imports, secrets
+from watchword.store.secrets.imports import Link
 
 MAX_DEPTH: Final = 10
 Links = Mapping[str, Sequence[Link]]  # by the id of the folder that shows, in position order

@@ -15,9 +15,10 @@ from watchword.services.context import Ctx
 from watchword.services.places import Place, by_folder, environment, find, normal_path
 from watchword.services.secrets import chains, rights
 from watchword.services.secrets.writing import Target
-from watchword.store import imports, places, secrets
 from watchword.store.engine import StillNeeded, Tx
-from watchword.store.imports import Link
+from watchword.store.projects import folders
+from watchword.store.secrets import imports, secrets
+from watchword.store.secrets.imports import Link
 
 SUBJECT = "secret-imports"
 
@@ -75,7 +76,7 @@ async def create(ctx: Ctx, target: Target, source: Source, *, is_replication: bo
     )  # fmt: skip
     try:
         async with ctx.unit() as tx:
-            await places.lock(tx, scope.project.id)
+            await folders.lock(tx, scope.project.id)
             links = await _links(tx, scope.project.id)
             own = links.get(place.folder.id, [])
             await _require_sound(tx, links, place, record)
@@ -154,7 +155,7 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: Source, posit
     shown = await environment(ctx, scope.project.id, source.environment) if source.environment else None
     source_path = None if source.path is None else normal_path(source.path, "import.path")
     async with ctx.unit() as tx:
-        await places.lock(tx, scope.project.id)
+        await folders.lock(tx, scope.project.id)
         links = await _links(tx, scope.project.id)
         link = _own(links, place, import_id)
         after = msgspec.structs.replace(
@@ -191,7 +192,7 @@ async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
     scope, path = await _enter(ctx, target, "delete")
     place = await _place(ctx, target, path)
     async with ctx.unit() as tx:
-        await places.lock(tx, scope.project.id)
+        await folders.lock(tx, scope.project.id)
         links = await _links(tx, scope.project.id)
         link = _own(links, place, import_id)
         await imports.remove(tx, link.record)

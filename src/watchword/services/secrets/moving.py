@@ -19,8 +19,9 @@ from watchword.services.places import normal_path
 from watchword.services.secrets import expansion, relocation, rights, sealed
 from watchword.services.secrets.shelves import held
 from watchword.services.secrets.writing import Desk, Target, desk, enter, unit
-from watchword.store import places, secrets
 from watchword.store.engine import Tx
+from watchword.store.projects import folders
+from watchword.store.secrets import secrets
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
         for row in others:
             if row.folder_id == start.place.folder.id:
                 await _carry(ctx, tx, goal, row, there.get((row.key, row.user_id)))
-        await places.touch(tx, [start.place.folder.id, goal_id], ctx.now)
+        await folders.touch(tx, [start.place.folder.id, goal_id], ctx.now)
         _audit(ctx, scope, start, goal, rows)
     return Moved(len(rows))
 

@@ -21,8 +21,9 @@ from watchword.services.secrets.rights import Rights
 from watchword.services.secrets.shelves import Held, Shelf
 from watchword.services.secrets.views import OpenShelf, SecretView, look, look_at_all, look_at_every
 from watchword.services.turns import Turns
-from watchword.store import secrets, versions
+from watchword.store import versions
 from watchword.store.engine import Tx
+from watchword.store.secrets import secrets
 
 Keeps = Callable[[Held], bool]
 _PIECE = 500  # secrets that are opened in one piece

@@ -12,7 +12,7 @@ from watchword.services.places import by_folder
 from watchword.services.secrets import expansion, reading, rights, sealed, shelves
 from watchword.services.secrets.reading import One
 from watchword.services.turns import Turns
-from watchword.store import secrets
+from watchword.store.secrets import secrets
 
 MAX_NODES = 2_000
 

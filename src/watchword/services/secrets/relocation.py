@@ -29,9 +29,11 @@ from watchword.services.secrets import rights
 from watchword.services.secrets.rights import CREATE, DELETE, DESCRIBE, EDIT, READ, Rights, in_place
 from watchword.services.secrets.shelves import facts_of
 from watchword.services.turns import Turns
-from watchword.store import imports, places, secrets, versions
+from watchword.store import versions
 from watchword.store.engine import Tx
-from watchword.store.secrets import Labelled
+from watchword.store.projects import folders as places
+from watchword.store.secrets import imports, secrets
+from watchword.store.secrets.secrets import Labelled
 
 FOLDERS: Final = "secret-folders"
 IMPORTS: Final = "secret-imports"

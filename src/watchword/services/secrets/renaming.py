@@ -16,8 +16,10 @@ from watchword.services.context import Ctx
 from watchword.services.keys import Sealer
 from watchword.services.places import Place
 from watchword.services.secrets import rights, sealed, shelves
-from watchword.store import audit, places, secrets
+from watchword.store.audit import events
 from watchword.store.engine import Tx
+from watchword.store.projects import folders
+from watchword.store.secrets import secrets
 
 _MOST_NAMED = 10
 
@@ -61,15 +63,15 @@ async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Plac
             f"Secrets that you may not edit refer to this one by its name and would lose it{which}",
             details=[{"action": rights.EDIT, "subject": rights.SUBJECT}],
         )
-    await places.touch(tx, {row.folder_id for row, _ in touched}, ctx.now)
-    await audit.add(tx, [_event(ctx, scope, row, at) for row, at in touched])
+    await folders.touch(tx, {row.folder_id for row, _ in touched}, ctx.now)
+    await events.add(tx, [_event(ctx, scope, row, at) for row, at in touched])
     return len(touched)
 
 
 async def _place(tx: Tx, row: StoredSecret) -> tuple[str, str]:
     """The environment slug and path of a secret, in a deleted environment too."""
     folder = (await secrets.folders(tx, [row.folder_id]))[0]
-    environment = await places.environment(tx, folder.environment_id)
+    environment = await folders.environment(tx, folder.environment_id)
     return environment.slug if environment else "", folder.path
 
 

@@ -12,7 +12,7 @@ from watchword.services.places import environment, normal_path
 from watchword.services.secrets import chains, rights, sealed, shelves
 from watchword.services.secrets.views import SecretView, look
 from watchword.services.turns import Turns
-from watchword.store import secrets
+from watchword.store.secrets import secrets
 
 MOST = 10_000
 

@@ -12,9 +12,9 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.secrets.records import StoredSecret
-from watchword.store import secrets
 from watchword.store.engine import AlreadyThere, Collision, StillNeeded, Tx
-from watchword.store.secrets import Written
+from watchword.store.secrets import secrets
+from watchword.store.secrets.secrets import Written
 
 Name = tuple[str, str | None]  # key, and whose it is where it is personal
 

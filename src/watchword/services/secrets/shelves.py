@@ -15,9 +15,10 @@ from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.places import Place
 from watchword.services.turns import Turns
-from watchword.store import secrets, versions
+from watchword.store import versions
 from watchword.store.cache import LoadEach
 from watchword.store.engine import Tx
+from watchword.store.secrets import secrets
 
 WHOLE_COUNT: Final = 2_000
 WHOLE_BYTES: Final = 1024 * 1024

@@ -3,8 +3,9 @@
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.services.access import require_known
 from watchword.services.context import Ctx
-from watchword.store import projects, versions
+from watchword.store import versions
 from watchword.store.engine import Tx
+from watchword.store.projects import projects
 
 
 async def project_id(ctx: Ctx, id: str, slug: str) -> str:

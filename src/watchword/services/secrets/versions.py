@@ -15,7 +15,7 @@ from watchword.services.secrets.reading import as_of, locate, then_of
 from watchword.services.secrets.shelves import held
 from watchword.services.secrets.views import SecretView, look
 from watchword.services.secrets.writing import Change, Target, change
-from watchword.store import secrets
+from watchword.store.secrets import secrets
 
 
 class Was(msgspec.Struct, frozen=True):

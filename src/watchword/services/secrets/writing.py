@@ -27,9 +27,11 @@ from watchword.services.secrets.shared import Decided, FolderWrite, Name, There,
 from watchword.services.secrets.shelves import Held, facts_of, held
 from watchword.services.secrets.views import SecretView, look, of_plain
 from watchword.services.turns import Turns
-from watchword.store import audit, places, secrets
+from watchword.store.audit import events as audit
 from watchword.store.engine import Tx
-from watchword.store.secrets import Written
+from watchword.store.projects import folders
+from watchword.store.secrets import secrets
+from watchword.store.secrets.secrets import Written
 
 Unset = msgspec.UnsetType
 UNSET = msgspec.UNSET
@@ -400,7 +402,7 @@ async def remove(ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, 
             gone[row.id] = row
         names = {row.key for row in gone.values() if row.user_id is None}
         await secrets.remove(tx, [row for row in there if row.id in gone or row.key in names])
-        await places.touch(tx, [at.place.folder.id], ctx.now)
+        await folders.touch(tx, [at.place.folder.id], ctx.now)
         await audit.add(tx, _events(ctx, at, "delete", list(gone.values()), is_batch=is_batch))
     items_gone = [held(row, at.labels) for row in gone.values()]
     return [look(at.key, item, at.place, show=at.shows(item)) for item in items_gone]

@@ -9,10 +9,11 @@ from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func,
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.projects.records import Environment, Folder, Tag
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
-from watchword.store import audit, schema, versions
+from watchword.store import schema, versions
+from watchword.store.audit import events as audit
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper, Pauses, in_pieces
-from watchword.store.places import ENVIRONMENTS, FOLDERS, touched
+from watchword.store.projects.folders import ENVIRONMENTS, FOLDERS, touched
 
 SECRETS = Mapper(StoredSecret, schema.secrets)
 VERSIONS = Mapper(SecretVersion, schema.secret_versions)

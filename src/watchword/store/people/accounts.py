@@ -12,11 +12,12 @@ from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication import lockout
 from watchword.domain.authentication.lockout import DELAYS, DRAINED, FREE, REMEMBERED
 from watchword.domain.people.records import Invitation, OneTimeToken, PersonFailures, User
-from watchword.store import audit, schema, versions
-from watchword.store.access import MEMBERSHIPS
+from watchword.store import schema, versions
+from watchword.store.access.grants import MEMBERSHIPS
+from watchword.store.audit import events
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
-from watchword.store.people import USERS
+from watchword.store.people.people import USERS
 
 INVITATIONS = Mapper(Invitation, schema.invitations)
 ONE_TIME = Mapper(OneTimeToken, schema.one_time_tokens)
@@ -198,7 +199,7 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
     strangers: str = ""
     event: AuditEvent | None = None
     denial: Denial | None = None
-    again: audit.Again | None = None
+    again: events.Again | None = None
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
@@ -208,9 +209,9 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
         for key, statement, at, lasts in sorted(own + all_of_them, key=lambda one: one[0]):
             await tx.run(statement, of=key, at=at, window=at + lasts)
         await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - DELAYS[-1])
-        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries if entry.denial])
-        await audit.Again.apply(tx, [entry.again for entry in entries if entry.again])
-        await audit.add(tx, [entry.event for entry in entries if entry.event])
+        await events.Refused.apply(tx, [events.Refused(entry.denial) for entry in entries if entry.denial])
+        await events.Again.apply(tx, [entry.again for entry in entries if entry.again])
+        await events.add(tx, [entry.event for entry in entries if entry.event])
         return [None] * len(entries)
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import and_, bindparam, delete, func, literal, or_, select, upda
 from watchword.domain.access.records import Membership
 from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
-from watchword.store.access import GROUP_MEMBERS, GROUPS, MEMBERSHIPS
+from watchword.store.access.grants import GROUP_MEMBERS, GROUPS, MEMBERSHIPS
 from watchword.store.engine import Tx, prepare
-from watchword.store.identity_lists import like
-from watchword.store.members import projects_of
+from watchword.store.identities.lists import like
+from watchword.store.projects.members import projects_of
 
 _g, _gm, _i, _m, _u = schema.groups, schema.group_members, schema.identities, schema.memberships, schema.users
 

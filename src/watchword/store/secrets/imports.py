@@ -11,7 +11,7 @@ from watchword.domain.secrets.records import SecretImport
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
-from watchword.store.places import ENVIRONMENTS, FOLDERS
+from watchword.store.projects.folders import ENVIRONMENTS, FOLDERS
 
 IMPORTS = Mapper(SecretImport, schema.secret_imports)
 _i, _e, _f = schema.secret_imports, schema.environments, schema.folders

@@ -10,8 +10,11 @@ from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, insert, or_,
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.lockout import after_failure, is_locked
 from watchword.domain.authentication.records import AccessToken, MethodConfig
-from watchword.store import audit, credentials, identities, schema
+from watchword.store import schema
+from watchword.store.audit import events as audit
+from watchword.store.authentication import credentials
 from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
+from watchword.store.identities import identities
 
 _m = schema.memberships
 _l = schema.lockouts

@@ -1,7 +1,7 @@
 """Read audit events and refused logins by filters, newest first.
 
 Ids grow with time (UUID version 7), so a list walks one index backwards from where the page before ended, and a moment is
-also a place in it. Writing is in `store/audit.py`.
+also a place in it. Writing is in `store/audit/events.py`.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sqlalchemy.types import Text
 from watchword.domain.audit import user_agents
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.store import schema
-from watchword.store.audit import DENIALS, EVENTS
+from watchword.store.audit.events import DENIALS, EVENTS
 from watchword.store.engine import Tx, any_of, prepare
 
 _e, _d, _p = schema.audit_events, schema.denials, schema.projects

@@ -10,12 +10,12 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import Project
 from watchword.store import schema
-from watchword.store.access import MEMBERSHIPS
+from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare
-from watchword.store.identities import IDENTITIES
-from watchword.store.identity_lists import like
-from watchword.store.people import USERS
-from watchword.store.projects import PROJECTS
+from watchword.store.identities.identities import IDENTITIES
+from watchword.store.identities.lists import like
+from watchword.store.people.people import USERS
+from watchword.store.projects.projects import PROJECTS
 
 _m, _gm, _i, _p, _u = schema.memberships, schema.group_members, schema.identities, schema.projects, schema.users
 

@@ -8,7 +8,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.projects.records import Project
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
-from watchword.store.identities import IDENTITIES
+from watchword.store.identities.identities import IDENTITIES
 from watchword.store.mapping import Mapper
 
 PROJECTS = Mapper(Project, schema.projects)

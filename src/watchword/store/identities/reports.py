@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, func, select, tuple_
 from watchword.domain.identities.records import Identity
 from watchword.store import schema
 from watchword.store.engine import Tx
-from watchword.store.identities import IDENTITIES
+from watchword.store.identities.identities import IDENTITIES
 
 _i, _p = schema.identities, schema.projects
 Cursor = tuple[int, str]

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, 
 from watchword.domain.access.records import Membership, Privilege, Role
 from watchword.domain.identities.records import Metadata
 from watchword.store import schema
-from watchword.store.access import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
+from watchword.store.access.grants import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
 from watchword.store.engine import Tx, any_of, prepare
-from watchword.store.identities import metadata_of_many
-from watchword.store.identity_lists import like
+from watchword.store.identities.identities import metadata_of_many
+from watchword.store.identities.lists import like
 from watchword.store.mapping import Pauses
 
 _m, _h, _r, _p, _gm, _g, _i, _u = (

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from watchword.domain.access.records import Membership
 from watchword.domain.identities.records import Identity
 from watchword.store import schema
-from watchword.store.access import MEMBERSHIPS
+from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.engine import Tx
-from watchword.store.identities import IDENTITIES
+from watchword.store.identities.identities import IDENTITIES
 from watchword.store.mapping import Pauses, in_pieces
 
 _i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles, schema.roles

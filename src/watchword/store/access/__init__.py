@@ -1,0 +1,1 @@
+"""Access in the database: memberships with their roles and privileges, custom roles, and who holds what in a project."""
