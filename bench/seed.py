@@ -19,8 +19,8 @@ from watchword.domain.projects.records import Environment, Folder, Project
 from watchword.domain.record import Record
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.methods import universal
-from watchword.services.house import House
-from watchword.services.keys import Sealer, org_scope, project_scope
+from watchword.services.keys.keyring import Sealer, org_scope, project_scope
+from watchword.services.runtime import House
 from watchword.services.secrets.sealed import Plain, sealed
 from watchword.store import schema, versions
 from watchword.store.access.grants import HELD, MEMBERSHIPS

@@ -21,7 +21,7 @@ from bench.processes import Child, free_port
 from tests.postgres import Server as Postgres
 from tests.postgres import private_server, with_database
 from watchword.app import house, opened
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.settings import load
 
 LOGIN, CHECK, READ, LIST, WRITE, RENEW, BATCH_LOGIN = "login", "check", "read", "list", "write", "renew", "batch-login"

@@ -24,7 +24,7 @@ from sqlalchemy import bindparam, update
 from bench import seed
 from bench.load import Request, json_request
 from bench.servers import Caller, Watchword, opened_house, sqlite_environment
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.store import schema, versions
 from watchword.store.engine import prepare
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from tests import routes
 from watchword import app
 from watchword.http import auths
-from watchword.services import passwords
+from watchword.services.people import passwords
 
 # At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)

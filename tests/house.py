@@ -20,7 +20,7 @@ from tests.databases import elsewhere, emptied, placed, refilling
 from watchword.app import Server, house, opened
 from watchword.domain.secret import Secret
 from watchword.methods.base import Outside
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.settings import Settings
 
 EMAIL, PASSWORD = "admin@example.com", "correct horse battery"

@@ -9,7 +9,7 @@ from tests.house import postgres_settings, sqlite_settings
 from watchword.app import Server, address_of, house, open_store, opened
 from watchword.domain.secret import Secret
 from watchword.services.context import Ctx
-from watchword.services.keys import WrongRootKey
+from watchword.services.keys.keyring import WrongRootKey
 from watchword.settings import Settings
 from watchword.store.audit.queries import EventFilter, events
 

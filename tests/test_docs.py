@@ -9,7 +9,7 @@ import pytest
 from watchword.cli.main import COMMANDS
 from watchword.http.table import table
 from watchword.methods import METHODS
-from watchword.services.authentication import Seen
+from watchword.services.authentication.bearer import Seen
 from watchword.settings import NOT_SETTINGS, OPTIONS
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ from watchword.domain.secret import Secret
 from watchword.http.routing import Route
 from watchword.http.table import table
 from watchword.methods import METHODS
-from watchword.services.authentication import Seen
+from watchword.services.authentication.bearer import Seen
 from watchword.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parent.parent

@@ -25,13 +25,13 @@ from watchword.http.router import build
 from watchword.http.table import table
 from watchword.methods import UnusableMethodError, registry
 from watchword.methods.base import AuthMethod
-from watchword.services.authentication import Seen
-from watchword.services.guesses import Guesses
-from watchword.services.house import House
-from watchword.services.keys import Keyring
+from watchword.services.authentication.bearer import Seen
+from watchword.services.authentication.refusals import Refusals
+from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import Limits
-from watchword.services.passwords import Queue
-from watchword.services.refusals import Refusals
+from watchword.services.people.guesses import Guesses
+from watchword.services.people.passwords import Queue
+from watchword.services.runtime import House
 from watchword.services.upkeep import Upkeep, note_refusals, remember
 from watchword.settings import Settings, SettingsError, decode_root_key
 from watchword.store import migrate

@@ -82,7 +82,7 @@ def test_two_who_choose_at_once_are_each_judged_by_their_own_names() -> None:
 
 
 def test_the_lists_of_words_are_read_only_when_a_password_is_judged() -> None:
-    code = "import sys, watchword.app, watchword.services.passwords; sys.exit('zxcvbn' in sys.modules)"
+    code = "import sys, watchword.app, watchword.services.people.passwords; sys.exit('zxcvbn' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 

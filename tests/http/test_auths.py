@@ -15,7 +15,7 @@ from tests.house import Api, running, sqlite_settings
 from tests.methods.world import NOW, PROXY, SLUGS, Case, World, the_world
 from tests.minting import mint
 from watchword.methods import METHODS
-from watchword.services.login import UNPROVED
+from watchword.services.authentication.login import UNPROVED
 from watchword.store import schema
 
 STRANGER = "01a203ee-9dba-7b90-b424-1f20aa43038b"

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from tests.databases import emptied
 from tests.house import Api, postgres_settings, running
-from watchword.services import identities
 from watchword.services.context import Ctx
+from watchword.services.identities import identities
 from watchword.store import schema
 from watchword.store.engine import Collision
 

@@ -15,7 +15,7 @@ from watchword import app
 from watchword.domain.authentication import claims, jose
 from watchword.methods import METHODS
 from watchword.methods.base import AuthMethod, Checks, Given, Schema, Verified
-from watchword.services import login, trial
+from watchword.services.authentication import dry_run_login, login
 
 KINDS = ("prove", "compare", "reach", "form")
 PROVE = {
@@ -112,14 +112,16 @@ def modules_of(method: AuthMethod[Any, Any]) -> list[Any]:
 
 WITH_LOGIN = [method for method in METHODS if method.login is not None]
 EVERYWHERE = {
-    found for module in (jose, claims, login, trial, *(inspect.getmodule(one.config) for one in METHODS)) for found in checks_in(module)
+    found
+    for module in (jose, claims, login, dry_run_login, *(inspect.getmodule(one.config) for one in METHODS))
+    for found in checks_in(module)
 }
 
 
 @pytest.mark.parametrize("method", WITH_LOGIN, ids=lambda method: method.slug)
 def test_each_reason_of_a_method_has_one_kind_and_one_of_them_proves(method: AuthMethod[Any, Any]) -> None:
     kinds = defaultdict[str, set[str]](set)
-    for module in (*modules_of(method), login, trial):
+    for module in (*modules_of(method), login, dry_run_login):
         for kind, reason in checks_in(module):
             kinds[reason].add(kind)
 

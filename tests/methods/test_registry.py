@@ -18,7 +18,7 @@ from watchword.app import Server
 from watchword.domain.secret import Secret
 from watchword.methods import METHODS, registry
 from watchword.methods.base import AuthMethod, Given, Schema, Verified, no_risks, risks_of
-from watchword.services import lifecycle
+from watchword.services.identities import lifecycle
 
 MOST_LINES = 190
 

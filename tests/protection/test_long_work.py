@@ -14,7 +14,7 @@ from tests.vault import Vault, rule
 from watchword.domain.access import boundary
 from watchword.domain.globs import MAX_WORK, Effort
 from watchword.services import turns
-from watchword.services.secrets import shelves
+from watchword.services.secrets import folder_cache
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_a_large_list_goes_on_in_pieces_and_is_answered_as_a_small_one(
     await vault.folder("/deep")
     await filled(vault, 700)
     await filled(vault, 700, secretPath="/deep")
-    monkeypatch.setattr(shelves, "PIECE_COUNT", 100)
+    monkeypatch.setattr(folder_cache, "PIECE_COUNT", 100)
     del pieces[1:]
 
     found = (await vault.every(recursive=True))["secrets"]

@@ -18,9 +18,9 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import parse_ip_range
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Session, User
-from watchword.services import people as sign_in
-from watchword.services import tokens
+from watchword.services.authentication import tokens
 from watchword.services.context import Ctx
+from watchword.services.people import sign_in
 from watchword.store import versions
 from watchword.store.access import grants
 from watchword.store.authentication import credentials

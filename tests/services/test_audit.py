@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.house import EMAIL, PASSWORD, Api, running
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 from watchword.services.upkeep import sweep
 from watchword.settings import Settings
 

@@ -7,7 +7,7 @@ import pytest
 from tests.house import EMAIL, PASSWORD, Api, running
 from watchword.domain.errors import Invalid, NotFound
 from watchword.domain.secret import Secret
-from watchword.services import break_glass
+from watchword.services.people import break_glass
 from watchword.settings import Settings
 
 NEW = "a new and long password"

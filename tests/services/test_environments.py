@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.building import folder, member, names, project
 from tests.house import Api
-from watchword.services import environments
+from watchword.services.projects import environments
 
 
 async def order(api: Api, project_id: str) -> list[str]:

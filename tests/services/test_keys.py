@@ -16,7 +16,7 @@ from watchword.adapters.root_key import found_root_key, made_root_key
 from watchword.app import house, opened
 from watchword.domain.keys.sealing import CannotOpen
 from watchword.domain.secret import Secret
-from watchword.services.keys import HMAC, Keyring, WrongRootKey, org_scope, project_scope
+from watchword.services.keys.keyring import HMAC, Keyring, WrongRootKey, org_scope, project_scope
 from watchword.settings import Settings, SettingsError
 from watchword.store import schema
 from watchword.store.engine import Store

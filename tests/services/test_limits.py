@@ -6,9 +6,10 @@ import pytest
 
 from watchword.domain.audit.records import Denial
 from watchword.domain.bounds import AddressSet, address_prefix
-from watchword.services import limits, refusals
+from watchword.services import limits
+from watchword.services.authentication import refusals
+from watchword.services.authentication.refusals import Refusals
 from watchword.services.limits import Buckets
-from watchword.services.refusals import Refusals
 
 
 class Monotonic:

@@ -2,7 +2,7 @@
 
 from tests.house import EMAIL, Api
 from tests.services.test_roles import READ_DEV, member, project, role
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 
 def path(project_id: str, identity_id: str = "") -> str:

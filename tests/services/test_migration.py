@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.house import Api
 from tests.vault import Vault
-from watchword.services.migration import ApiRefused, Plan, carry_out, survey
+from watchword.services.projects.move_in import ApiRefused, Plan, carry_out, survey
 
 
 class Side:

@@ -8,8 +8,8 @@ import pytest
 
 from watchword.domain.errors import TooManyRequests
 from watchword.domain.secret import Secret
-from watchword.services import passwords
-from watchword.services.passwords import EACH, THREADS, UNKNOWN, WAITING, Queue, Standing
+from watchword.services.people import passwords
+from watchword.services.people.passwords import EACH, THREADS, UNKNOWN, WAITING, Queue, Standing
 
 WORD = Secret("a word")
 

@@ -5,8 +5,8 @@ import pytest
 from tests.building import folder, project
 from tests.house import Api
 from watchword.domain.errors import Invalid
-from watchword.services import places
 from watchword.services.context import Ctx
+from watchword.services.projects import locations
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from watchword.services.context import Ctx
     ],
 )
 def test_a_path_has_one_form(given: str, normal: str) -> None:
-    assert normal == places.normal_path(given)
+    assert normal == locations.normal_path(given)
 
 
 @pytest.mark.parametrize(
@@ -35,25 +35,25 @@ def test_a_path_has_one_form(given: str, normal: str) -> None:
 )  # fmt: skip
 def test_what_could_mean_another_place_is_refused_and_named(odd: str) -> None:
     with pytest.raises(Invalid) as refused:
-        places.normal_path(odd, "path")
+        locations.normal_path(odd, "path")
 
     assert [("path",)] == [issue.path for issue in refused.value.issues]
 
 
 def test_parents_and_children_of_paths() -> None:
-    assert ("/", "/", "/a") == (places.parent_path("/"), places.parent_path("/a"), places.parent_path("/a/b"))
-    assert ("/a", "/a/b") == (places.child_path("/", "a"), places.child_path("/a", "b"))
+    assert ("/", "/", "/a") == (locations.parent_path("/"), locations.parent_path("/a"), locations.parent_path("/a/b"))
+    assert ("/a", "/a/b") == (locations.child_path("/", "a"), locations.child_path("/a", "b"))
 
 
 async def test_a_place_is_found_as_it_is_when_the_request_began(any_api: Api) -> None:
     made = await project(any_api)
-    missing = await places.find(Ctx(any_api.house), made["id"], "dev", "/app")
+    missing = await locations.find(Ctx(any_api.house), made["id"], "dev", "/app")
     inner = await folder(any_api, made["id"], "app")
 
-    found = await places.find(Ctx(any_api.house), made["id"], "dev", "/app")
-    again = await places.by_folder(Ctx(any_api.house), inner["id"])
+    found = await locations.find(Ctx(any_api.house), made["id"], "dev", "/app")
+    again = await locations.by_folder(Ctx(any_api.house), inner["id"])
     await any_api.ok("DELETE", f"/api/v2/folders/{inner['id']}", {"projectId": made["id"], "environment": "dev", "path": "/"})
-    gone = [await places.find(Ctx(any_api.house), made["id"], "dev", "/app"), await places.by_folder(Ctx(any_api.house), inner["id"])]
+    gone = [await locations.find(Ctx(any_api.house), made["id"], "dev", "/app"), await locations.by_folder(Ctx(any_api.house), inner["id"])]
 
     assert found is not None
     assert (None, inner["id"], "dev", found, [None, None]) == (missing, found.folder.id, found.environment.slug, again, gone)
@@ -61,16 +61,16 @@ async def test_a_place_is_found_as_it_is_when_the_request_began(any_api: Api) ->
 
 async def test_a_path_is_made_once_with_all_its_parents(any_api: Api) -> None:
     made = await project(any_api)
-    environment = await places.environment(Ctx(any_api.house), made["id"], "dev")
+    environment = await locations.environment(Ctx(any_api.house), made["id"], "dev")
 
     async def make(path: str) -> str:
         ctx = Ctx(any_api.house)
         ctx.public("a test")
         async with ctx.unit() as tx:
-            return (await places.make_path(ctx, tx, made["id"], environment, path)).id
+            return (await locations.make_path(ctx, tx, made["id"], environment, path)).id
 
     deep, again, parent, root = [await make(path) for path in ("/a/b/c", "/a/b/c", "/a/b", "/")]
-    place = await places.find(Ctx(any_api.house), made["id"], "dev", "/a/b/c")
+    place = await locations.find(Ctx(any_api.house), made["id"], "dev", "/a/b/c")
 
     assert place is not None
     assert (deep, parent) == (again, place.folder.parent_id)

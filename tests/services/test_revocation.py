@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from tests.house import Api, running
 from tests.services.test_upkeep import time_passes
 from watchword.domain.authentication.records import Revocation
-from watchword.services.authentication import Seen, authenticate
+from watchword.services.authentication.bearer import Seen, authenticate
 from watchword.services.context import Ctx
 from watchword.settings import Settings
 from watchword.store import schema

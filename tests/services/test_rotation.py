@@ -11,8 +11,8 @@ from watchword.app import house, opened
 from watchword.domain.authentication.tokens import verified
 from watchword.domain.errors import BadRequest
 from watchword.domain.secret import Secret
-from watchword.services import rotation
-from watchword.services.keys import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
+from watchword.services.keys import rotation
+from watchword.services.keys.keyring import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
 from watchword.settings import Settings
 from watchword.store.people import accounts
 

@@ -12,7 +12,7 @@ from tests.databases import emptied
 from tests.house import EMAIL, PASSWORD, Api, postgres_settings, running, sqlite_settings
 from tests.processes import Server, serving
 from watchword.domain.secret import Secret
-from watchword.services import passwords, setup
+from watchword.services.people import passwords, setup
 from watchword.settings import Settings, SettingsError, load
 from watchword.store import schema
 from watchword.store.people import people

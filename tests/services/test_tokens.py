@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from tests.house import Api
-from watchword.services.authentication import _MARKS_AT_HAND
+from watchword.services.authentication.bearer import _MARKS_AT_HAND
 
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"
 ANY_TIME = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}

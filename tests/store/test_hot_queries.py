@@ -25,7 +25,7 @@ from bench import seed
 from bench.servers import analyzed
 from watchword.app import Server, house, opened
 from watchword.domain.authentication.records import AccessToken
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.settings import Settings
 from watchword.store import schema, versions
 from watchword.store.authentication import credentials

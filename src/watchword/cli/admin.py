@@ -14,8 +14,8 @@ from watchword.cli.bootstrap import made_up_password
 from watchword.cli.options import with_settings
 from watchword.cli.output import output_option, say
 from watchword.domain.secret import Secret
-from watchword.services import break_glass
-from watchword.services.house import House
+from watchword.services.people import break_glass
+from watchword.services.runtime import House
 from watchword.settings import Settings
 
 T = TypeVar("T")

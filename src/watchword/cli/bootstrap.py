@@ -18,9 +18,9 @@ from watchword.cli.options import with_settings
 from watchword.cli.output import FAILED, fail, output_option, say
 from watchword.domain.actor import PLATFORM
 from watchword.domain.decode import decode
-from watchword.services import organizations
 from watchword.services.context import Ctx
-from watchword.services.house import House
+from watchword.services.people import organizations
+from watchword.services.runtime import House
 from watchword.settings import Settings
 
 

@@ -11,7 +11,7 @@ from watchword.app import method_faults
 from watchword.cli.options import is_secret, with_settings
 from watchword.cli.output import output_option, say
 from watchword.cli.starting import ready_to_start
-from watchword.services import setup
+from watchword.services.people import setup
 from watchword.settings import OPTIONS, Option, Settings, SettingsError, from_file
 
 

@@ -14,9 +14,9 @@ from watchword.app import existing, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import err, is_json, note, output_option, say
 from watchword.domain.errors import BadRequest
-from watchword.services import rotation
-from watchword.services.house import House
-from watchword.services.keys import HMAC, SIGNING
+from watchword.services.keys import rotation
+from watchword.services.keys.keyring import HMAC, SIGNING
+from watchword.services.runtime import House
 from watchword.settings import Settings
 
 wait_option = click.option(

@@ -24,7 +24,7 @@ import uvicorn
 
 from watchword.app import Server, house, opened, start_logs
 from watchword.cli.connection import Connection, Limits, WithCertificate
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.settings import Settings, SettingsError
 
 BACKLOG = 2048

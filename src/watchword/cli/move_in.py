@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from watchword.cli.output import FAILED, err, fail, is_json, output_option, say
-from watchword.services.migration import ApiRefused, Plan, Report, carry_out, survey
+from watchword.services.projects.move_in import ApiRefused, Plan, Report, carry_out, survey
 
 
 class Remote:

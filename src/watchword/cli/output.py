@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from watchword.domain.errors import Refusal
-from watchword.services.keys import WrongRootKey
+from watchword.services.keys.keyring import WrongRootKey
 from watchword.settings import SettingsError
 from watchword.store.engine import StoreDown, Unusable
 

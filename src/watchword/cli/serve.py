@@ -24,9 +24,9 @@ from watchword.cli.options import settings_of, texts_of, with_settings
 from watchword.cli.output import is_json, output_option
 from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
-from watchword.services import setup
-from watchword.services.house import House
-from watchword.services.organizations import AlreadyBootstrapped
+from watchword.services.people import setup
+from watchword.services.people.organizations import AlreadyBootstrapped
+from watchword.services.runtime import House
 from watchword.settings import Settings
 
 ADMIN, ORGANIZATION = "admin@example.com", "Example"

@@ -25,8 +25,8 @@ from watchword.app import start_logs
 from watchword.cli import listening
 from watchword.cli.output import MISUSED, NO_DATABASE, WRONG_KEY
 from watchword.http import metrics
-from watchword.services.house import House
-from watchword.services.keys import WrongRootKey
+from watchword.services.keys.keyring import WrongRootKey
+from watchword.services.runtime import House
 from watchword.settings import Settings, SettingsError
 from watchword.store.engine import StoreDown, Unusable
 

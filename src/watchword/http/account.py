@@ -10,9 +10,9 @@ from watchword.http.org_people import PersonOut
 from watchword.http.people import TokenReply, device_cookies
 from watchword.http.routing import IDENTITY, PENDING, USER, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
-from watchword.services import instance_people, mfa, organizations, sessions
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.people import account, instance_people, mfa, organizations
+from watchword.services.timestamps import iso
 
 routes = Routes("account")
 
@@ -86,19 +86,19 @@ class MfaCheck(Out, frozen=True, kw_only=True):
 @routes.get("/api/v1/user", USER)
 async def get_user(ctx: Ctx) -> AccountReply:
     """Read the caller's account."""
-    return AccountReply(user=AccountOut.of(await sessions.myself(ctx)))
+    return AccountReply(user=AccountOut.of(await account.myself(ctx)))
 
 
 @routes.get("/api/v2/users/me", USER)
 async def get_me(ctx: Ctx) -> AccountReply:
     """Read the caller's account."""
-    return AccountReply(user=AccountOut.of(await sessions.myself(ctx)))
+    return AccountReply(user=AccountOut.of(await account.myself(ctx)))
 
 
 @routes.patch("/api/v2/users/me/name", USER)
-async def rename_me(ctx: Ctx, body: sessions.Profile) -> AccountReply:
+async def rename_me(ctx: Ctx, body: account.Profile) -> AccountReply:
     """Change the caller's name."""
-    return AccountReply(user=AccountOut.of(await sessions.rename(ctx, body)))
+    return AccountReply(user=AccountOut.of(await account.rename(ctx, body)))
 
 
 @routes.get("/api/v2/users/me/organizations", USER)
@@ -110,41 +110,41 @@ async def list_my_organizations(ctx: Ctx) -> dict[str, Any]:
 @routes.get("/api/v2/users/me/sessions", USER)
 async def list_sessions(ctx: Ctx) -> list[SessionOut]:
     """List the caller's live sessions, newest first."""
-    return [SessionOut.of(one, ctx.actor.session_id) for one in await sessions.sessions(ctx)]
+    return [SessionOut.of(one, ctx.actor.session_id) for one in await account.sessions(ctx)]
 
 
 @routes.delete("/api/v2/users/me/sessions", USER)
 async def end_sessions(ctx: Ctx, query: Keep) -> dict[str, Any]:
     """End all sessions of the caller; with keepCurrent all but this one."""
-    ended = await sessions.end_all(ctx, but_this=query.keep_current)
+    ended = await account.end_all(ctx, but_this=query.keep_current)
     return {"message": "Successfully revoked all sessions", "count": ended}
 
 
 @routes.delete("/api/v2/users/me/sessions/{session_id}", USER)
 async def end_session(ctx: Ctx, session_id: str) -> dict[str, str]:
     """End one session of the caller."""
-    await sessions.end(ctx, session_id)
+    await account.end(ctx, session_id)
     return {"message": "Successfully revoked session"}
 
 
 @routes.post("/api/v2/password/user/password-reset", USER)
-async def change_password(ctx: Ctx, body: sessions.ChangePassword) -> dict[str, str]:
+async def change_password(ctx: Ctx, body: account.ChangePassword) -> dict[str, str]:
     """Change the caller's password; all other sessions end."""
-    await sessions.change_password(ctx, body)
+    await account.change_password(ctx, body)
     return {"message": "Successfully changed password"}
 
 
 @routes.post("/api/v1/password/email/password-reset")
-async def ask_password_reset(ctx: Ctx, body: sessions.AskReset) -> dict[str, str]:
+async def ask_password_reset(ctx: Ctx, body: account.AskReset) -> dict[str, str]:
     """Ask for a reset link by mail. The answer is the same for an address that has no account."""
-    await sessions.ask_reset(ctx, body)
+    await account.ask_reset(ctx, body)
     return {"message": "If an account exists with this email, a password reset link has been sent"}
 
 
 @routes.post("/api/v1/password/reset")
-async def reset_password(ctx: Ctx, body: sessions.Reset) -> dict[str, str]:
+async def reset_password(ctx: Ctx, body: account.Reset) -> dict[str, str]:
     """Set a new password with the token of a reset link; all sessions end."""
-    await sessions.reset(ctx, body)
+    await account.reset(ctx, body)
     return {"message": "Successfully reset password"}
 
 

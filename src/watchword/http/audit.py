@@ -10,9 +10,9 @@ from watchword.domain.audit.user_agents import agent_kind
 from watchword.http import bodies
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
 from watchword.http.wire import Out
-from watchword.services import audit
+from watchword.services.audit import events
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
 routes = Routes("audit log", is_compressed=True)
@@ -59,7 +59,7 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
     request_id: str
 
     @classmethod
-    def of(cls, one: audit.Logged) -> "AuditLogOut":
+    def of(cls, one: events.Logged) -> "AuditLogOut":
         event = one.event
         name, slug = one.project or (None, None)
         project = ProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
@@ -134,23 +134,23 @@ class LoginDenialReply(Out, frozen=True, kw_only=True):
     login_denial: LoginDenialOut
 
 
-async def _page(ctx: Ctx, wanted: audit.Wanted) -> AuditLogsReply:
-    return AuditLogsReply(audit_logs=[AuditLogOut.of(one) for one in await audit.find(ctx, wanted)])
+async def _page(ctx: Ctx, wanted: events.Wanted) -> AuditLogsReply:
+    return AuditLogsReply(audit_logs=[AuditLogOut.of(one) for one in await events.find(ctx, wanted)])
 
 
 @routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
-async def list_audit_logs(ctx: Ctx, query: audit.Wanted) -> AuditLogsReply:
+async def list_audit_logs(ctx: Ctx, query: events.Wanted) -> AuditLogsReply:
     """Read the audit log of the organization, or with `projectId` of a project, newest first."""
     return await _page(ctx, query)
 
 
 @routes.get("/api/v1/organization/audit-logs/export", USER, IDENTITY)
-async def export_audit_logs(ctx: Ctx, query: audit.ExportWanted) -> Reply:
+async def export_audit_logs(ctx: Ctx, query: events.ExportWanted) -> Reply:
     """Export the audit log as JSON lines, newest first.
 
     At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
     """
-    found = await audit.find(ctx, query)
+    found = await events.find(ctx, query)
     turns, lines = Turns(), list[bytes]()
     for one in found:
         lines.append(bodies.encode(AuditLogOut.of(one)))
@@ -162,18 +162,18 @@ async def export_audit_logs(ctx: Ctx, query: audit.ExportWanted) -> Reply:
     return Reply(body, headers=headers)
 
 
-async def _of_project(ctx: Ctx, project_id: str, query: audit.Wanted) -> AuditLogsReply:
+async def _of_project(ctx: Ctx, project_id: str, query: events.Wanted) -> AuditLogsReply:
     return await _page(ctx, msgspec.structs.replace(query, project_id=project_id))
 
 
 @routes.get("/api/v1/workspace/{workspace_id}/audit-logs", USER, IDENTITY)
-async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: audit.Wanted) -> AuditLogsReply:
+async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: events.Wanted) -> AuditLogsReply:
     """Read the audit log of a project (older path)."""
     return await _of_project(ctx, workspace_id, query)
 
 
 @routes.get("/api/v1/projects/{project_id}/audit-logs", USER, IDENTITY)
-async def list_project_audit_logs(ctx: Ctx, project_id: str, query: audit.Wanted) -> AuditLogsReply:
+async def list_project_audit_logs(ctx: Ctx, project_id: str, query: events.Wanted) -> AuditLogsReply:
     """Read the audit log of a project, newest first."""
     return await _of_project(ctx, project_id, query)
 
@@ -181,22 +181,22 @@ async def list_project_audit_logs(ctx: Ctx, project_id: str, query: audit.Wanted
 @routes.get("/api/v1/workspace/{workspace_id}/audit-logs/filters/actors", USER, IDENTITY)
 async def list_workspace_actors(ctx: Ctx, workspace_id: str) -> ActorsReply:
     """List everybody who did something in a project (older path)."""
-    return ActorsReply(actors=await audit.actors(ctx, workspace_id))
+    return ActorsReply(actors=await events.actors(ctx, workspace_id))
 
 
 @routes.get("/api/v1/projects/{project_id}/audit-logs/filters/actors", USER, IDENTITY)
 async def list_project_actors(ctx: Ctx, project_id: str) -> ActorsReply:
     """List everybody who did something in a project, as `<kind>-<id>`."""
-    return ActorsReply(actors=await audit.actors(ctx, project_id))
+    return ActorsReply(actors=await events.actors(ctx, project_id))
 
 
 @routes.get("/api/v1/organization/login-denials", USER, IDENTITY)
-async def list_login_denials(ctx: Ctx, query: audit.DenialsWanted) -> LoginDenialsReply:
+async def list_login_denials(ctx: Ctx, query: events.DenialsWanted) -> LoginDenialsReply:
     """List refused logins, newest first: which check failed, and what was expected and presented."""
-    return LoginDenialsReply(login_denials=[LoginDenialOut.of(one) for one in await audit.denials(ctx, query)])
+    return LoginDenialsReply(login_denials=[LoginDenialOut.of(one) for one in await events.denials(ctx, query)])
 
 
 @routes.get("/api/v1/organization/login-denials/{request_id}", USER, IDENTITY)
 async def get_login_denial(ctx: Ctx, request_id: str) -> LoginDenialReply:
     """Read why one login was refused, by the request id in the refusal."""
-    return LoginDenialReply(login_denial=LoginDenialOut.of(await audit.denial(ctx, request_id)))
+    return LoginDenialReply(login_denial=LoginDenialOut.of(await events.denial(ctx, request_id)))

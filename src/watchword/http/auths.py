@@ -9,8 +9,8 @@ from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
 from watchword.methods.base import AuthMethod, Check, risks_of
-from watchword.services import access_tokens, auths, client_secrets, login, method_bodies, tokens, trial
-from watchword.services.authentication import Seen
+from watchword.services.authentication import auth_methods, client_secrets, dry_run_login, login, method_bodies, named_tokens, tokens
+from watchword.services.authentication.bearer import Seen
 from watchword.services.context import Ctx
 
 Method = AuthMethod[Any, Any]
@@ -29,22 +29,22 @@ def _add(routes: Routes, method: Method) -> None:
     shape = method_bodies.body(method)
 
     async def attach(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
-        return _with_warnings(method, await auths.attach(ctx, method, identity_id, body))
+        return _with_warnings(method, await auth_methods.attach(ctx, method, identity_id, body))
 
     async def update(ctx: Ctx, identity_id: str, body: Raw) -> dict[str, Any]:
-        return _with_warnings(method, await auths.update(ctx, method, identity_id, body))
+        return _with_warnings(method, await auth_methods.update(ctx, method, identity_id, body))
 
     async def get(ctx: Ctx, identity_id: str) -> dict[str, Any]:
-        return _with_warnings(method, await auths.get(ctx, method, identity_id))
+        return _with_warnings(method, await auth_methods.get(ctx, method, identity_id))
 
     async def remove(ctx: Ctx, identity_id: str) -> dict[str, Any]:
-        return {method.wrapper: config_out(await auths.remove(ctx, method, identity_id))}
+        return {method.wrapper: config_out(await auth_methods.remove(ctx, method, identity_id))}
 
     async def clear(ctx: Ctx, identity_id: str) -> dict[str, int]:
-        return {"deleted": await auths.clear_lockouts(ctx, method, identity_id)}
+        return {"deleted": await auth_methods.clear_lockouts(ctx, method, identity_id)}
 
     async def refresh(ctx: Ctx, identity_id: str) -> dict[str, Any]:
-        return {method.wrapper: config_out(await auths.refresh(ctx, method, identity_id))}
+        return {method.wrapper: config_out(await auth_methods.refresh(ctx, method, identity_id))}
 
     attach.__doc__, update.__doc__ = f"Attach {method.title} to an identity.", f"Change the {method.title} of an identity."
     get.__doc__, remove.__doc__ = f"Read the {method.title} of an identity.", f"Remove {method.title} from an identity."
@@ -59,11 +59,11 @@ def _add(routes: Routes, method: Method) -> None:
         refresh.__doc__ = f"Fetch the {method.refresh.title} of the {method.title} of an identity anew."
         routes.add("POST", f"{path}/refresh-{method.refresh.what}", USER, IDENTITY, handler=refresh)
     if method.login is not None:
-        routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=trial.body(method))
+        routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=dry_run_login.body(method))
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True, most=method.max_login)
 
 
-def _with_warnings(method: Method, attached: auths.Attached) -> dict[str, Any]:
+def _with_warnings(method: Method, attached: auth_methods.Attached) -> dict[str, Any]:
     """A configuration, and what it lets in that its author may not mean. Clients that know of no warnings pass them over."""
     return {method.wrapper: config_out(attached), "warnings": risks_of(method, attached.settings)}
 
@@ -90,7 +90,7 @@ class TriedReply(Out, frozen=True, kw_only=True):
 
 def _trial(method: Method) -> Any:
     async def try_login(ctx: Ctx, identity_id: str, body: Raw) -> TriedReply:
-        tried = await trial.attempt(ctx, method, identity_id, body)
+        tried = await dry_run_login.attempt(ctx, method, identity_id, body)
         return TriedReply(
             passed=tried.passed, is_proved=tried.is_proved, reason=tried.reason, message=tried.message, checks=tried.checks,
             identity_auth=tried.claims,
@@ -169,32 +169,32 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
     path = f"/api/v1/auth/{method.slug}"
 
     @routes.post(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
-    async def create_token(ctx: Ctx, identity_id: str, body: access_tokens.Create) -> TokenMadeReply:
+    async def create_token(ctx: Ctx, identity_id: str, body: named_tokens.Create) -> TokenMadeReply:
         """Make an access token for an identity; it is shown this once."""
-        issued, row = await access_tokens.create(ctx, method, identity_id, body)
+        issued, row = await named_tokens.create(ctx, method, identity_id, body)
         return TokenMadeReply(
             access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl, token_data=TokenRowOut.of(row)
         )
 
     @routes.get(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
-    async def list_tokens(ctx: Ctx, identity_id: str, query: access_tokens.Listed) -> TokensReply:
+    async def list_tokens(ctx: Ctx, identity_id: str, query: named_tokens.Listed) -> TokensReply:
         """List the tokens of an identity, newest-updated first."""
-        return TokensReply(tokens=[TokenRowOut.of(row) for row in await access_tokens.every(ctx, method, identity_id, query)])
+        return TokensReply(tokens=[TokenRowOut.of(row) for row in await named_tokens.every(ctx, method, identity_id, query)])
 
     @routes.get(path + "/tokens/{token_id}", USER, IDENTITY)
     async def get_token(ctx: Ctx, token_id: str) -> TokenReply:
         """Read a token's data."""
-        return TokenReply(token=TokenRowOut.of(await access_tokens.get(ctx, method, token_id)))
+        return TokenReply(token=TokenRowOut.of(await named_tokens.get(ctx, method, token_id)))
 
     @routes.patch(path + "/tokens/{token_id}", USER, IDENTITY)
-    async def rename_token(ctx: Ctx, token_id: str, body: access_tokens.Rename) -> TokenReply:
+    async def rename_token(ctx: Ctx, token_id: str, body: named_tokens.Rename) -> TokenReply:
         """Rename a token."""
-        return TokenReply(token=TokenRowOut.of(await access_tokens.rename(ctx, method, token_id, body)))
+        return TokenReply(token=TokenRowOut.of(await named_tokens.rename(ctx, method, token_id, body)))
 
     @routes.post(path + "/tokens/{token_id}/revoke", USER, IDENTITY)
     async def revoke_named_token(ctx: Ctx, token_id: str) -> MessageReply:
         """Revoke a token."""
-        await access_tokens.revoke(ctx, method, token_id)
+        await named_tokens.revoke(ctx, method, token_id)
         return MessageReply(message="Successfully revoked access token")
 
 

@@ -20,9 +20,9 @@ from watchword.domain.authentication.tokens import require_unexpired
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound, Refusal, TooLarge, Unauthorized
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
-from watchword.services.authentication import Seen, authenticate, count_use
+from watchword.services.authentication.bearer import Seen, authenticate, count_use
 from watchword.services.context import Ctx
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.settings import UNIX
 from watchword.store.engine import Collision, Refused
 

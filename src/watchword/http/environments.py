@@ -5,9 +5,9 @@ import msgspec
 from watchword.domain.projects.records import Environment
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import environments
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.projects import environments
+from watchword.services.timestamps import iso
 
 routes = Routes("environments", is_compressed=True)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from watchword.domain.access.abilities import Decision
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import explain
+from watchword.services.access import explain
 from watchword.services.context import Ctx
 
 routes = Routes("explanations", is_compressed=True)

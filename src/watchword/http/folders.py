@@ -9,10 +9,10 @@ from watchword.domain.decode import Trimmed
 from watchword.domain.projects.records import Folder
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import folders, projects
 from watchword.services.context import Ctx
-from watchword.services.places import Place
-from watchword.services.times import iso, iso_or_none
+from watchword.services.projects import folders, projects
+from watchword.services.projects.locations import Place
+from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("folders", is_compressed=True)
 

@@ -9,11 +9,11 @@ from watchword.domain.people.records import User
 from watchword.http.memberships import RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out
-from watchword.services import groups, project_groups
 from watchword.services.context import Ctx
-from watchword.services.groups import Found
-from watchword.services.members import Add, Change
-from watchword.services.times import iso, iso_or_none
+from watchword.services.people import groups, project_groups
+from watchword.services.people.groups import Found
+from watchword.services.projects.members import Add, Change
+from watchword.services.timestamps import iso, iso_or_none
 from watchword.store.people.groups import Listed, Page
 
 routes = Routes("groups", is_compressed=True)

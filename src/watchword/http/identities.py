@@ -8,8 +8,8 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out
-from watchword.services import identities
 from watchword.services.context import Ctx
+from watchword.services.identities import identities
 
 routes = Routes("identities", is_compressed=True)
 

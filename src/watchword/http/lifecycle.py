@@ -6,9 +6,9 @@ from watchword.domain.identities.records import Identity
 from watchword.http.identities import IdentityReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityOut, Out
-from watchword.services import lifecycle
 from watchword.services.context import Ctx
-from watchword.services.times import iso, iso_or_none
+from watchword.services.identities import lifecycle
+from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("lifecycle", is_compressed=True)
 

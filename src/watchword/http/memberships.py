@@ -10,12 +10,12 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.projects.records import Project
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out, in_pieces
-from watchword.services import org_members, project_members
 from watchword.services.context import Ctx
-from watchword.services.identities import Found, Query
-from watchword.services.members import Add, Change
+from watchword.services.identities import organization_members, project_members
+from watchword.services.identities.identities import Found, Query
 from watchword.services.paging import Page
-from watchword.services.times import iso, iso_or_none
+from watchword.services.projects.members import Add, Change
+from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("memberships", is_compressed=True)
 _V2 = "/api/v2/workspace/{project_id}/identity-memberships"
@@ -252,36 +252,36 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
 @routes.get("/api/v1/organization/identities/available", USER, IDENTITY)
 async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any]:
     """List the identities of the root organization that are not members of the caller's organization."""
-    return _candidates(await org_members.available(ctx, query_of(query)))
+    return _candidates(await organization_members.available(ctx, query_of(query)))
 
 
 @routes.post(_ORG + "/{identity_id}", USER, IDENTITY)
 async def add_to_organization(ctx: Ctx, identity_id: str, body: Change) -> JoinedReply:
     """Make an identity a member of the caller's organization."""
-    return JoinedReply(identity_membership=JoinedOut.of(await org_members.add(ctx, identity_id, Add(roles=body.roles))))
+    return JoinedReply(identity_membership=JoinedOut.of(await organization_members.add(ctx, identity_id, Add(roles=body.roles))))
 
 
 @routes.patch(_ORG + "/{identity_id}", USER, IDENTITY)
 async def change_organization_roles(ctx: Ctx, identity_id: str, body: Change) -> RolesReply:
     """Replace the organization roles of an identity."""
-    _, rows = await org_members.change(ctx, identity_id, body)
+    _, rows = await organization_members.change(ctx, identity_id, body)
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
 
 
 @routes.delete(_ORG + "/{identity_id}", USER, IDENTITY)
 async def remove_from_organization(ctx: Ctx, identity_id: str) -> JoinedReply:
     """Take an identity out of the caller's organization."""
-    return JoinedReply(identity_membership=JoinedOut.of(await org_members.remove(ctx, identity_id)))
+    return JoinedReply(identity_membership=JoinedOut.of(await organization_members.remove(ctx, identity_id)))
 
 
 @routes.get(_ORG + "/{identity_id}", USER, IDENTITY)
 async def get_organization_member(ctx: Ctx, identity_id: str) -> MemberReply:
     """Read an identity's membership of the caller's organization."""
-    return MemberReply(identity_membership=_member(await org_members.get(ctx, identity_id), None))
+    return MemberReply(identity_membership=_member(await organization_members.get(ctx, identity_id), None))
 
 
 @routes.get(_ORG, USER, IDENTITY)
 async def list_organization_members(ctx: Ctx, query: SmallPage) -> MembersReply:
     """List the identities of the caller's organization, a page at a time."""
-    page = await org_members.find(ctx, query_of(query))
+    page = await organization_members.find(ctx, query_of(query))
     return MembersReply(identity_memberships=[_member(one, None) for one in page.items], total_count=page.total)

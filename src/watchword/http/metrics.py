@@ -15,7 +15,7 @@ from typing import Any
 
 from watchword import __version__
 from watchword.http.bodies import Receive
-from watchword.services.house import House
+from watchword.services.runtime import House
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -15,10 +15,10 @@ from watchword.domain.authentication.jose import SIGNATURES
 from watchword.domain.errors import Denied, Refusal, Unauthorized
 from watchword.http.bodies import FORM
 from watchword.http.routing import Incoming, Reply, Routes
-from watchword.services import oauth
-from watchword.services.authentication import Seen, authenticate, count_use
+from watchword.services.authentication import oauth
+from watchword.services.authentication.bearer import Seen, authenticate, count_use
+from watchword.services.authentication.oauth import SCOPE, Client
 from watchword.services.context import Ctx
-from watchword.services.oauth import SCOPE, Client
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]

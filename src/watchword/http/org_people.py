@@ -7,9 +7,9 @@ from watchword.domain.people.records import Invitation, User
 from watchword.http.people import signed_in
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
 from watchword.http.wire import HeldRoleOut, OrganizationOut, Out
-from watchword.services import people_admin
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.people import organization_people
+from watchword.services.timestamps import iso
 
 routes = Routes("people of an organization", is_compressed=True)
 
@@ -50,7 +50,7 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     user: PersonOut | None
 
     @classmethod
-    def of(cls, one: people_admin.Member) -> "MemberOut":
+    def of(cls, one: organization_people.Member) -> "MemberOut":
         held, custom = one.roles[0] if one.roles else (None, None)
         return cls(
             id=one.membership.id, org_id=one.membership.org_id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
@@ -105,49 +105,49 @@ class InvitationReply(Out, frozen=True, kw_only=True):
 @routes.get("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
 async def list_people(ctx: Ctx, organization_id: str) -> MembersReply:
     """List the people of an organization, those who are invited at the end."""
-    there = [MemberOut.of(one) for one in await people_admin.members(ctx, organization_id)]
-    invited = [MemberOut.invited(one) for one in await people_admin.invitations(ctx, organization_id) if one.expires_at > ctx.now]
+    there = [MemberOut.of(one) for one in await organization_people.members(ctx, organization_id)]
+    invited = [MemberOut.invited(one) for one in await organization_people.invitations(ctx, organization_id) if one.expires_at > ctx.now]
     return MembersReply(users=[*there, *invited])
 
 
 @routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
 async def get_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
     """Read one person of an organization."""
-    return MembershipReply(membership=MemberOut.of(await people_admin.member(ctx, organization_id, membership_id)))
+    return MembershipReply(membership=MemberOut.of(await organization_people.member(ctx, organization_id, membership_id)))
 
 
 @routes.patch("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
-async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: people_admin.Change) -> MembershipReply:
+async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: organization_people.Change) -> MembershipReply:
     """Change a person's role, suspend it (`isActive: false`) or readmit it."""
-    return MembershipReply(membership=MemberOut.of(await people_admin.change(ctx, organization_id, membership_id, body)))
+    return MembershipReply(membership=MemberOut.of(await organization_people.change(ctx, organization_id, membership_id, body)))
 
 
 @routes.delete("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
 async def remove_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
     """Remove a person from an organization with all that it holds there."""
-    removed = await people_admin.remove(ctx, organization_id, [membership_id])
+    removed = await organization_people.remove(ctx, organization_id, [membership_id])
     return MembershipReply(membership=MemberOut.of(removed[0]))
 
 
 @routes.delete("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
-async def remove_people(ctx: Ctx, organization_id: str, body: people_admin.RemoveMany) -> MembershipsReply:
+async def remove_people(ctx: Ctx, organization_id: str, body: organization_people.RemoveMany) -> MembershipsReply:
     """Remove several people from an organization, all or none."""
-    removed = await people_admin.remove(ctx, organization_id, body.membership_ids)
+    removed = await organization_people.remove(ctx, organization_id, body.membership_ids)
     return MembershipsReply(memberships=[MemberOut.of(one) for one in removed])
 
 
 @routes.post("/api/v1/invite-org/signup", USER, IDENTITY)
-async def invite_people(ctx: Ctx, body: people_admin.Invite) -> dict[str, Any]:
+async def invite_people(ctx: Ctx, body: organization_people.Invite) -> dict[str, Any]:
     """Invite people. The links are answered, so inviting works without a mail server; with one they are mailed too."""
-    made = await people_admin.invite(ctx, body)
+    made = await organization_people.invite(ctx, body)
     links = [{"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id} for one in made]
     return {"message": "Invited" if all(one.mailed for one in made) else "Invited: pass the links on", "completeInviteLinks": links}
 
 
 @routes.post("/api/v1/invite-org/accept")
-async def accept_invitation(ctx: Ctx, body: people_admin.Accept) -> Reply:
+async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply:
     """Accept an invitation with the token of its link. The answer has a session, unless the caller is signed in as who was invited."""
-    joined = await people_admin.accept(ctx, body)
+    joined = await organization_people.accept(ctx, body)
     answer: dict[str, Any] = {"user": PersonOut.of(joined.user), "organization": OrganizationOut.of(joined.organization)}
     if joined.signed_in is None:
         return Reply(answer)
@@ -159,4 +159,4 @@ async def accept_invitation(ctx: Ctx, body: people_admin.Accept) -> Reply:
 @routes.delete("/api/v1/invite-org/{organization_id}/{invitation_id}", USER, IDENTITY)
 async def withdraw_invitation(ctx: Ctx, organization_id: str, invitation_id: str) -> InvitationReply:
     """Take an invitation back."""
-    return InvitationReply(invitation=InvitationOut.of(await people_admin.withdraw(ctx, organization_id, invitation_id)))
+    return InvitationReply(invitation=InvitationOut.of(await organization_people.withdraw(ctx, organization_id, invitation_id)))

@@ -5,10 +5,10 @@ from typing import Any
 from watchword.domain.access.abilities import pack
 from watchword.http.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.services import roles
+from watchword.services.access import roles
 from watchword.services.context import Ctx
-from watchword.services.times import iso
-from watchword.services.where import OWN_ORG, Where
+from watchword.services.scope_refs import OWN_ORG, Where
+from watchword.services.timestamps import iso
 
 routes = Routes("organization roles", is_compressed=True)
 _NEW = "/api/v1/organization/roles"

@@ -6,8 +6,8 @@ from typing import Any
 from watchword.http import bodies
 from watchword.http.routing import PENDING, USER, Incoming, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
-from watchword.services import organizations, people, setup
 from watchword.services.context import Ctx
+from watchword.services.people import organizations, setup, sign_in
 
 routes = Routes("people and organizations")
 
@@ -64,29 +64,29 @@ def cookie(ctx: Ctx, name: str, value: str, *, path: str, seconds: int) -> str:
     return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
 
 
-def signed_in(ctx: Ctx, body: Any, found: people.SignedIn) -> Reply:
+def signed_in(ctx: Ctx, body: Any, found: sign_in.SignedIn) -> Reply:
     """An answer that also sets the refresh cookie, and the one by which the device is known."""
-    value = people.refresh_value(ctx, found.session.id)
-    refresh = cookie(ctx, people.REFRESH_COOKIE, value, path="/api", seconds=ctx.house.settings.session_ttl)
+    value = sign_in.refresh_value(ctx, found.session.id)
+    refresh = cookie(ctx, sign_in.REFRESH_COOKIE, value, path="/api", seconds=ctx.house.settings.session_ttl)
     return Reply(body, cookies=(refresh, *device_cookies(ctx, found)))
 
 
-def device_cookies(ctx: Ctx, found: people.SignedIn) -> tuple[str, ...]:
+def device_cookies(ctx: Ctx, found: sign_in.SignedIn) -> tuple[str, ...]:
     """The cookie by which the device is known the next time, if it may be."""
     return (cookie(ctx, *found.device, path="/", seconds=DEVICE_KNOWN),) if found.device else ()
 
 
 @routes.post("/api/v3/auth/login")
-async def login(ctx: Ctx, body: people.Login) -> Reply:
+async def login(ctx: Ctx, body: sign_in.Login) -> Reply:
     """Sign a person in. Who has a second factor verifies it next, and chooses an organization."""
-    found = await people.login(ctx, body)
+    found = await sign_in.login(ctx, body)
     return signed_in(ctx, AccessTokenReply(access_token=found.token), found)
 
 
 async def _no_srp(ctx: Ctx) -> Reply:
     """The old sign-in by SRP: answers that it is not supported."""
     del ctx
-    people.refuse_srp()
+    sign_in.refuse_srp()
     raise AssertionError
 
 
@@ -95,16 +95,16 @@ for _path in ("/api/v1/auth/login1", "/api/v1/auth/login2", "/api/v3/auth/login1
 
 
 @routes.post("/api/v3/auth/select-organization", USER, PENDING)
-async def select_organization(ctx: Ctx, body: people.SelectOrganization) -> SelectedReply:
+async def select_organization(ctx: Ctx, body: sign_in.SelectOrganization) -> SelectedReply:
     """Enter an organization: a token for it. With `isMfaEnabled` it is good for nothing but verifying the second factor."""
-    found = await people.select_organization(ctx, body)
+    found = await sign_in.select_organization(ctx, body)
     return SelectedReply(token=found.token, is_mfa_enabled=found.mfa_method is not None, mfa_method=found.mfa_method)
 
 
 @routes.post("/api/v1/auth/token")
 async def refresh_token(ctx: Ctx) -> TokenReply:
     """A new token for the session of the refresh cookie."""
-    return TokenReply(token=(await people.refresh(ctx)).token)
+    return TokenReply(token=(await sign_in.refresh(ctx)).token)
 
 
 @routes.post("/api/v1/auth/checkAuth", USER)
@@ -117,8 +117,8 @@ async def check_auth(ctx: Ctx) -> dict[str, str]:
 @routes.post("/api/v1/auth/logout", USER, PENDING)
 async def logout(ctx: Ctx) -> Reply:
     """End the session."""
-    await people.logout(ctx)
-    return Reply({"message": "Logged out"}, cookies=(cookie(ctx, people.REFRESH_COOKIE, "", path="/api", seconds=0),))
+    await sign_in.logout(ctx)
+    return Reply({"message": "Logged out"}, cookies=(cookie(ctx, sign_in.REFRESH_COOKIE, "", path="/api", seconds=0),))
 
 
 @routes.post("/api/v2/organizations", USER)

@@ -9,11 +9,11 @@ from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import privileges
+from watchword.services.access import privileges
+from watchword.services.access.privileges import PERMANENT, Given, Slug, Window
 from watchword.services.context import Ctx
-from watchword.services.privileges import PERMANENT, Given, Slug, Window
-from watchword.services.times import iso, iso_or_none
-from watchword.services.where import Where
+from watchword.services.scope_refs import Where
+from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("additional privileges", is_compressed=True)
 _V1 = "/api/v1/additional-privilege/identity"

@@ -8,9 +8,9 @@ import msgspec
 from watchword.http.memberships import NewerPage, query_of
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityOut, Out
-from watchword.services import project_identities
 from watchword.services.context import Ctx
-from watchword.services.project_identities import Create, Update
+from watchword.services.identities import project_owned
+from watchword.services.identities.project_owned import Create, Update
 
 routes = Routes("identities of projects", is_compressed=True)
 _PATH = "/api/v1/projects/{project_id}/identities"
@@ -34,29 +34,29 @@ class Paged(NewerPage, frozen=True, kw_only=True, rename="camel"):
 @routes.post(_PATH, USER, IDENTITY)
 async def create_project_identity(ctx: Ctx, project_id: str, body: Create) -> IdentityReply:
     """Create an identity that belongs to a project."""
-    return IdentityReply(identity=IdentityOut.of(await project_identities.create(ctx, project_id, body)))
+    return IdentityReply(identity=IdentityOut.of(await project_owned.create(ctx, project_id, body)))
 
 
 @routes.get(_PATH, USER, IDENTITY)
 async def list_project_identities(ctx: Ctx, project_id: str, query: Paged) -> IdentitiesReply:
     """List the identities that belong to a project."""
-    page = await project_identities.find(ctx, project_id, query_of(query))
+    page = await project_owned.find(ctx, project_id, query_of(query))
     return IdentitiesReply(identities=[IdentityOut.of(one) for one in page.items], total_count=page.total)
 
 
 @routes.get(_PATH + "/{identity_id}", USER, IDENTITY)
 async def get_project_identity(ctx: Ctx, project_id: str, identity_id: str) -> IdentityReply:
     """Read an identity of a project."""
-    return IdentityReply(identity=IdentityOut.of(await project_identities.get(ctx, project_id, identity_id)))
+    return IdentityReply(identity=IdentityOut.of(await project_owned.get(ctx, project_id, identity_id)))
 
 
 @routes.patch(_PATH + "/{identity_id}", USER, IDENTITY)
 async def update_project_identity(ctx: Ctx, project_id: str, identity_id: str, body: Update) -> IdentityReply:
     """Change an identity of a project."""
-    return IdentityReply(identity=IdentityOut.of(await project_identities.update(ctx, project_id, identity_id, body)))
+    return IdentityReply(identity=IdentityOut.of(await project_owned.update(ctx, project_id, identity_id, body)))
 
 
 @routes.delete(_PATH + "/{identity_id}", USER, IDENTITY)
 async def delete_project_identity(ctx: Ctx, project_id: str, identity_id: str) -> IdentityReply:
     """Delete an identity of a project."""
-    return IdentityReply(identity=IdentityOut.of(await project_identities.remove(ctx, project_id, identity_id)))
+    return IdentityReply(identity=IdentityOut.of(await project_owned.remove(ctx, project_id, identity_id)))

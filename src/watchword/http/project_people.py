@@ -10,11 +10,11 @@ from watchword.domain.people.records import User
 from watchword.http.memberships import ProjectName, RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out
-from watchword.services import project_people
 from watchword.services.context import Ctx
-from watchword.services.members import Change
-from watchword.services.project_people import Invite, Member, Named
-from watchword.services.times import iso
+from watchword.services.people import project_people
+from watchword.services.people.project_people import Invite, Member, Named
+from watchword.services.projects.members import Change
+from watchword.services.timestamps import iso
 
 routes = Routes("people in projects", is_compressed=True)
 _V1 = "/api/v1/workspace/{project_id}/memberships"

@@ -2,9 +2,9 @@
 
 from watchword.http.roles_wire import RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.services import roles
+from watchword.services.access import roles
 from watchword.services.context import Ctx
-from watchword.services.where import Where
+from watchword.services.scope_refs import Where
 
 routes = Routes("project roles", is_compressed=True)
 _V1 = "/api/v1/workspace/{project_slug}/roles"

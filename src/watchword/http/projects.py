@@ -8,9 +8,9 @@ import msgspec
 from watchword.domain.projects.records import Environment, Project
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out
-from watchword.services import projects
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.projects import projects
+from watchword.services.timestamps import iso
 
 routes = Routes("projects", is_compressed=True)
 

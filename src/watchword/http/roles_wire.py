@@ -6,7 +6,7 @@ from typing import Any
 from watchword.domain.access.abilities import pack, parse_rules
 from watchword.domain.access.records import Role
 from watchword.http.wire import Out
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 
 class RoleInList(Out, frozen=True, kw_only=True, omit_defaults=True):

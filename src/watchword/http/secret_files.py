@@ -9,8 +9,8 @@ from watchword.domain.secrets.formats import MAX_TEXT, Format
 from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Reply, Routes
 from watchword.http.wire import Out
-from watchword.services import transfer
 from watchword.services.context import Ctx
+from watchword.services.secrets import files
 from watchword.services.secrets.reading import Every
 
 routes = Routes("secrets")
@@ -38,14 +38,14 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
         tag_slugs=wire.split(query.tag_slugs),
         must_exist=True,
     )
-    text = await transfer.export(ctx, wanted, query.format)
+    text = await files.export(ctx, wanted, query.format)
     return Reply(text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"})
 
 
 class ImportBody(wire.Where, frozen=True, kw_only=True, rename="camel"):
     format: Format
     content: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-    on_conflict: transfer.OnConflict = "fail"
+    on_conflict: files.OnConflict = "fail"
     dry_run: bool = False
 
 
@@ -62,8 +62,8 @@ class ImportReply(Out, frozen=True, kw_only=True):
 async def import_secrets(ctx: Ctx, project_id: str, body: ImportBody) -> ImportReply:
     """Import the secrets of a file into a folder; with `dryRun`, only say what that would change."""
     target = await wire.target_of(ctx, msgspec.structs.replace(body, project_id=project_id))
-    items = await transfer.read(body.format, body.content)
-    done = await transfer.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
+    items = await files.read(body.format, body.content)
+    done = await files.bring_in(ctx, target, items, on_conflict=body.on_conflict, dry_run=body.dry_run)
     return ImportReply(
         created=done.created,
         updated=done.updated,

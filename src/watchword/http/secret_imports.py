@@ -13,7 +13,7 @@ from watchword.services.context import Ctx
 from watchword.services.secrets import imports, reading, targets
 from watchword.services.secrets.imports import Import, Source
 from watchword.services.secrets.writing import Target
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 routes = Routes("secret imports")
 ALL = (USER, IDENTITY, SERVICE)

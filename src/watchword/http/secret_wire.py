@@ -14,12 +14,12 @@ from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name,
 from watchword.http.bodies import encode
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
-from watchword.services.places import normal_path
+from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import targets
 from watchword.services.secrets.reading import Group
 from watchword.services.secrets.views import OpenShelf, SecretView
 from watchword.services.secrets.writing import UNSET, Change, New, Target, Unset
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
 Kind = Literal["shared", "personal"]

@@ -12,7 +12,7 @@ from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading, search, tagging, versions
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 routes = Routes("secrets")
 ALL = (USER, IDENTITY, SERVICE)

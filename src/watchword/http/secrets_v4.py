@@ -8,7 +8,7 @@ from watchword.http import secret_acts as acts
 from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import Out
-from watchword.services.access import enter_project
+from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading, relations
 from watchword.services.secrets.relations import Node

@@ -6,9 +6,9 @@ from typing import Any
 from watchword.domain.projects.records import ServiceToken
 from watchword.http.routing import SERVICE, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import service_tokens
 from watchword.services.context import Ctx
-from watchword.services.times import iso, iso_or_none
+from watchword.services.projects import service_tokens
+from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("service tokens")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from watchword.domain.errors import Refusal
 from watchword.http.routing import Reply, Routes
-from watchword.services.authentication import know_keys
+from watchword.services.authentication.bearer import know_keys
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 routes = Routes("system")
 

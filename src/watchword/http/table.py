@@ -36,7 +36,7 @@ from watchword.http import (
 from watchword.http.openapi import documentation
 from watchword.http.routing import Route, Routes
 from watchword.methods.base import AuthMethod
-from watchword.services.authentication import Seen
+from watchword.services.authentication.bearer import Seen
 
 AREAS: tuple[Routes, ...] = (
     system.routes,

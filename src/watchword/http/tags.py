@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from watchword.domain.projects.records import Tag
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import tags
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.projects import tags
+from watchword.services.timestamps import iso
 
 routes = Routes("tags", is_compressed=True)
 

@@ -6,9 +6,9 @@ from typing import Any
 from watchword.domain.identities.records import Identity
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import templates
+from watchword.services.authentication import templates
 from watchword.services.context import Ctx
-from watchword.services.times import iso
+from watchword.services.timestamps import iso
 
 routes = Routes("auth templates")
 _ALL = "/api/v1/identity-templates"

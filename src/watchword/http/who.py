@@ -8,9 +8,9 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
-from watchword.services import who
+from watchword.services.access import access_report
+from watchword.services.access.access_report import Entry, Place
 from watchword.services.context import Ctx
-from watchword.services.who import Entry, Place
 
 routes = Routes("who has access", is_compressed=True)
 
@@ -55,5 +55,5 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def who_has_access(ctx: Ctx, project_id: str, query: Asked) -> AccessReply:
     """List everybody in a project with the actions they hold on secrets, of an environment, a path or one secret."""
     place = Place(environment=query.environment, secret_path=query.secret_path, secret_name=query.secret_name)
-    page = await who.has_access(ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit)
+    page = await access_report.has_access(ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit)
     return AccessReply(access=[EntryOut.of(one) for one in page.items], total_count=page.total)

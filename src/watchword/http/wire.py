@@ -11,10 +11,10 @@ from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.identities.records import Metadata
 from watchword.domain.people.records import Organization
 from watchword.http.bodies import encode
-from watchword.services.auths import Attached
-from watchword.services.identities import Found
-from watchword.services.times import iso, iso_or_none
-from watchword.services.tokens import Issued
+from watchword.services.authentication.auth_methods import Attached
+from watchword.services.authentication.tokens import Issued
+from watchword.services.identities.identities import Found
+from watchword.services.timestamps import iso, iso_or_none
 from watchword.services.turns import Turns
 
 T = TypeVar("T")

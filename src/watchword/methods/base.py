@@ -2,7 +2,7 @@
 
 A method is one file with a `Config` (what an administrator stores), a `Login` (what a machine posts), an async
 `verify(config, login, given) -> Verified` that refuses by a check of `given.checks`, and a `METHOD` that ties them together.
-It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/login.py`. What `verify`
+It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/authentication/login.py`. What `verify`
 returns is checked there before it is believed.
 """
 

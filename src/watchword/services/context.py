@@ -15,7 +15,7 @@ from watchword.domain.actor import NOBODY, Actor
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BoundaryExceeded, Refusal
 from watchword.domain.outbound import Outside
-from watchword.services.house import House
+from watchword.services.runtime import House
 from watchword.services.turns import Turns
 from watchword.store.audit import events
 from watchword.store.cache import Fresh

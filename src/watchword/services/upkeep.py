@@ -18,10 +18,10 @@ import msgspec
 
 from watchword.domain import horizon as horizons
 from watchword.domain.errors import Refusal
-from watchword.services import environments
-from watchword.services.house import House
-from watchword.services.keys import WrongRootKey
-from watchword.services.rotation import retire_signing_keys
+from watchword.services.keys.keyring import WrongRootKey
+from watchword.services.keys.rotation import retire_signing_keys
+from watchword.services.projects import environments
+from watchword.services.runtime import House
 from watchword.store import sweeps
 from watchword.store.audit.events import Audited
 from watchword.store.authentication import credentials

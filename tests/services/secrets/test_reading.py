@@ -9,7 +9,7 @@ from sqlalchemy import select
 from tests.house import Api
 from tests.vault import Vault, rule
 from watchword.domain.secrets.texts import HIDDEN
-from watchword.services.secrets import shelves
+from watchword.services.secrets import folder_cache
 from watchword.store import schema
 from watchword.store.cache import Fresh
 from watchword.store.secrets import secrets
@@ -216,7 +216,7 @@ async def test_a_change_is_seen_by_the_next_read(any_api: Api) -> None:
 @pytest.fixture
 def small_shelves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders of more than three secrets are too large to keep."""
-    monkeypatch.setattr(shelves, "WHOLE_COUNT", 3)
+    monkeypatch.setattr(folder_cache, "WHOLE_COUNT", 3)
 
 
 async def test_a_large_folder_answers_as_a_small_one_does(any_api: Api, small_shelves: Any) -> None:
@@ -260,7 +260,7 @@ async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(an
 
 
 async def test_a_folder_too_large_to_keep_is_read_for_each_list(any_api: Api, small_shelves: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(shelves, "LISTED_BYTES", 100)
+    monkeypatch.setattr(folder_cache, "LISTED_BYTES", 100)
     vault = await Vault.new(any_api)
     for name in ("A", "B", "C", "D"):
         await vault.put(name, name.lower())

@@ -10,9 +10,10 @@ from tests.house import Api
 from tests.vault import Vault, rule
 from watchword.domain.access.abilities import compile_rules, parse_rules
 from watchword.domain.errors import PermissionDenied
-from watchword.services import access, places
-from watchword.services.access import ProjectScope
+from watchword.services.access import scopes
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
+from watchword.services.projects import locations
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.store.engine import Tx
@@ -314,10 +315,10 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
     rules = parse_rules("project", [rule(*ALL), no_closed])
     ctx = Ctx(any_api.house)
     ctx.public("arranging a test")
-    project = await access.project(ctx, vault.project_id)
+    project = await scopes.project(ctx, vault.project_id)
     assert project is not None
     scope = ProjectScope(org_id=project.org_id, project_id=project.id, ability=compile_rules(rules), project=project)
-    place = await places.find(ctx, project.id, "dev", "/app")
+    place = await locations.find(ctx, project.id, "dev", "/app")
     assert place is not None
     shifts = [Shift(folder_id=place.folder.id, old=("dev", "/app"), new=("dev", "/other"))]
 

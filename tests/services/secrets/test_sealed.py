@@ -9,7 +9,7 @@ from sqlalchemy import update
 from tests.house import Api, running, sqlite_settings
 from tests.vault import Vault
 from watchword.domain.keys.sealing import CannotOpen
-from watchword.services.authentication import Seen, authenticate
+from watchword.services.authentication.bearer import Seen, authenticate
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading
 from watchword.store import schema, versions

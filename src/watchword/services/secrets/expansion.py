@@ -5,12 +5,12 @@ from typing import Final
 
 from watchword.domain.errors import BadRequest, PermissionDenied
 from watchword.domain.secrets.references import MAX_DEPTH, Address, Expander, Source, one_line
-from watchword.services.access import ProjectScope
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
-from watchword.services.keys import Sealer
-from watchword.services.places import Place
-from watchword.services.secrets import chains, rights, sealed, shelves
-from watchword.services.secrets.shelves import Held
+from watchword.services.keys.keyring import Sealer
+from watchword.services.projects.locations import Place
+from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
+from watchword.services.secrets.folder_cache import Held
 from watchword.services.turns import Turns
 
 MAX_GATHERED: Final = 20_000  # secrets that are referred to in one answer
@@ -74,12 +74,12 @@ async def _asked(level: Iterable[Source], known: Mapping[Address, Source | None]
 async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], turns: Turns) -> dict[Address, tuple[Place, Held]]:
     """The secrets at these addresses, own ones first and imported ones after them."""
     project_id = scope.project.id
-    places = await chains.places(ctx, project_id, {(one.environment, one.path) for one in asked})
-    links = await chains.links(ctx, project_id)
+    places = await import_resolution.places(ctx, project_id, {(one.environment, one.path) for one in asked})
+    links = await import_resolution.links(ctx, project_id)
     ways: dict[tuple[str, str], list[Place]] = {}
     for at, place in places.items():
         if place is not None:
-            ways[at] = _way(scope, chains.chain(links, place))
+            ways[at] = _way(scope, import_resolution.chain(links, place))
             await turns.give()
     wanted: dict[str, set[str]] = {}
     for number, address in enumerate(asked):
@@ -87,7 +87,7 @@ async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], tu
             wanted.setdefault(place.folder.id, set()).add(address.key)
         if not number % _PIECE:
             await turns.give()
-    there = await shelves.picked(ctx, project_id, wanted)
+    there = await folder_cache.picked(ctx, project_id, wanted)
     found: dict[Address, tuple[Place, Held]] = {}
     for number, address in enumerate(asked):
         for place in ways.get((address.environment, address.path), ()):

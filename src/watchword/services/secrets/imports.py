@@ -10,10 +10,10 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.secrets.records import SecretImport
-from watchword.services.access import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.places import Place, by_folder, environment, find, normal_path
-from watchword.services.secrets import chains, rights
+from watchword.services.projects.locations import Place, by_folder, environment, find, normal_path
+from watchword.services.secrets import import_resolution, rights
 from watchword.services.secrets.writing import Target
 from watchword.store.engine import StillNeeded, Tx
 from watchword.store.projects import folders
@@ -105,7 +105,7 @@ async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: Place, rec
         raise BadRequest("The folder imports this place already")
     showing = {folder.id: (folder.environment_id, folder.path) for folder in await secrets.folders(tx, links)}
     without = {id: [link for link in some if link.record.id != record.id] for id, some in links.items()}
-    if chains.reaches(without, there, here, showing):
+    if import_resolution.reaches(without, there, here, showing):
         raise BadRequest("This import would close a circle: the source shows this folder's secrets already")
 
 
@@ -121,7 +121,7 @@ async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
     """The imports of a folder in their order."""
     scope, path = await _enter(ctx, target, "read")
     place = await _place(ctx, target, path)
-    links = await chains.links(ctx, scope.project.id)
+    links = await import_resolution.links(ctx, scope.project.id)
     own = links.get(place.folder.id, ())
     await ctx.audit_read(
         "get-secret-imports", org_id=scope.org_id, project_id=scope.project.id, environment=target.environment, secretPath=path,

@@ -13,11 +13,11 @@ from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.secrets.records import StoredSecret
 from watchword.domain.secrets.references import Address, Source
 from watchword.domain.secrets.texts import MAX_IN_FOLDER
-from watchword.services.access import ProjectScope
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
-from watchword.services.places import normal_path
+from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import expansion, relocation, rights, sealed
-from watchword.services.secrets.shelves import held
+from watchword.services.secrets.folder_cache import held
 from watchword.services.secrets.writing import Desk, Target, desk, enter, unit
 from watchword.store.engine import Tx
 from watchword.store.projects import folders

@@ -12,13 +12,13 @@ from watchword.domain.projects.records import Folder
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.domain.secrets.references import Address, Expander, Source
 from watchword.domain.secrets.texts import tidy_name
-from watchword.services.access import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.keys import Sealer
-from watchword.services.places import Place, by_folder, descendants, find, normal_path
-from watchword.services.secrets import chains, expansion, rights, sealed, shelves
+from watchword.services.keys.keyring import Sealer
+from watchword.services.projects.locations import Place, by_folder, descendants, find, normal_path
+from watchword.services.secrets import expansion, folder_cache, import_resolution, rights, sealed
+from watchword.services.secrets.folder_cache import Held, Shelf
 from watchword.services.secrets.rights import Rights
-from watchword.services.secrets.shelves import Held, Shelf
 from watchword.services.secrets.views import OpenShelf, SecretView, look, look_at_all, look_at_every
 from watchword.services.turns import Turns
 from watchword.store import versions
@@ -89,7 +89,7 @@ async def one(ctx: Ctx, wanted: One) -> SecretView:
     imported = False
     if place is not None and (wanted.kind == "shared" or user_id):
         asked = place
-        held = await shelves.one(ctx, place, name, user_id)
+        held = await folder_cache.one(ctx, place, name, user_id)
         if held is None and wanted.with_imports and user_id is None:
             hit = await _imported(ctx, scope, asked, name, show=wanted.show)
             if hit is not None:
@@ -104,9 +104,9 @@ async def one(ctx: Ctx, wanted: One) -> SecretView:
 
 
 async def _imported(ctx: Ctx, scope: ProjectScope, place: Place, name: str, *, show: bool) -> tuple[Place, Held] | None:
-    links = await chains.links(ctx, scope.project.id)
-    way = chains.chain(links, place)[1:]
-    there = await shelves.picked(ctx, scope.project.id, {at.folder.id: {name} for at in way})
+    links = await import_resolution.links(ctx, scope.project.id)
+    way = import_resolution.chain(links, place)[1:]
+    there = await folder_cache.picked(ctx, scope.project.id, {at.folder.id: {name} for at in way})
     for at in way:
         held = there.get((at.folder.id, name))
         if held is not None and _imports(scope, at, show=show)(held):
@@ -143,12 +143,12 @@ async def _shown(
 
 async def as_of(ctx: Ctx, held: Held, n: int) -> Held:
     """The secret as it was at version `n`, judged by what it is now. Raises NotFound."""
-    labels = await shelves.tags(ctx, held.secret.project_id)
+    labels = await folder_cache.tags(ctx, held.secret.project_id)
     async with ctx.view() as tx:
         found = await secrets.version(tx, held.secret.id, n)
     if found is None:
         raise NotFound(f"There is no version {n} of this secret, or it is not kept any more")
-    then = shelves.held(then_of(held.secret, found), labels)
+    then = folder_cache.held(then_of(held.secret, found), labels)
     return Held(then.secret, then.tags, held.facts)
 
 
@@ -177,7 +177,7 @@ async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, Place, Held]:
     place = await by_folder(ctx, rows[0].folder_id)
     if place is None:
         raise gone
-    return scope, place, shelves.held(rows[0], await shelves.tags(ctx, scope.project.id))
+    return scope, place, folder_cache.held(rows[0], await folder_cache.tags(ctx, scope.project.id))
 
 
 async def by_id(ctx: Ctx, secret_id: str, *, show: bool = True) -> SecretView:
@@ -221,7 +221,7 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
         return Listed(())
     there = [place, *await _below(ctx, place)] if wanted.recursive else [place]
     there = await _admitted(scope, there)
-    held = await shelves.everything(ctx, scope.project.id, [at.folder.id for at in there])
+    held = await folder_cache.everything(ctx, scope.project.id, [at.folder.id for at in there])
     key = await sealed.sealer(ctx, scope.project.id)
     turns = Turns()
     seen = [await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there]
@@ -330,14 +330,14 @@ def _filter(wanted: Every) -> Keeps | None:
 
 async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Place], wanted: Every) -> list[Group]:
     """What the imports of these folders bring in, each import a group in its order; nested imports belong to the outer one."""
-    links = await chains.links(ctx, scope.project.id)
+    links = await import_resolution.links(ctx, scope.project.id)
     ways = [
-        (shown, chains.chain(links, shown, without=at.folder.id))
+        (shown, import_resolution.chain(links, shown, without=at.folder.id))
         for at in there
         for link in links.get(at.folder.id, ())
-        if (shown := chains.source(link)) is not None and not link.record.is_replication and shown.folder.id != at.folder.id
+        if (shown := import_resolution.source(link)) is not None and not link.record.is_replication and shown.folder.id != at.folder.id
     ]
-    held = await shelves.everything(ctx, scope.project.id, {at.folder.id for _, way in ways for at in way})
+    held = await folder_cache.everything(ctx, scope.project.id, {at.folder.id for _, way in ways for at in way})
     groups, action = [], rights.READ if wanted.show else rights.DESCRIBE
     for shown, way in ways:
         views = await _through(scope, key, way, held, wanted)

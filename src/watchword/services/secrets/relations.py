@@ -6,10 +6,10 @@ import msgspec
 
 from watchword.domain.errors import BadRequest
 from watchword.domain.secrets.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, Source
-from watchword.services.access import enter_project
+from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
-from watchword.services.places import by_folder
-from watchword.services.secrets import expansion, reading, rights, sealed, shelves
+from watchword.services.projects.locations import by_folder
+from watchword.services.secrets import expansion, folder_cache, reading, rights, sealed
 from watchword.services.secrets.reading import One
 from watchword.services.turns import Turns
 from watchword.store.secrets import secrets
@@ -81,7 +81,7 @@ async def ties(ctx: Ctx, wanted: One) -> Ties:
     here = Address(view.environment, view.path, view.secret.key)
     async with ctx.view() as tx:
         rows = [row for row in await secrets.referring_to(tx, scope.project.id, here.key, to_change=False) if row.user_id is None]
-    labels = await shelves.tags(ctx, scope.project.id)
+    labels = await folder_cache.tags(ctx, scope.project.id)
     found = []
     for row in rows:
         place = await by_folder(ctx, row.folder_id)
@@ -89,10 +89,10 @@ async def ties(ctx: Ctx, wanted: One) -> Ties:
             continue
         at = (place.environment.slug, place.folder.path)
         means = any(Address(*at_of(env, path, at), key) == here for env, path, key in row.references)
-        facts = rights.in_place(*at, shelves.held(row, labels).facts)
+        facts = rights.in_place(*at, folder_cache.held(row, labels).facts)
         if means and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts):
             found.append(Address(*at, row.key))
-    facts = rights.in_place(here.environment, here.path, shelves.held(view.secret, labels).facts)
+    facts = rights.in_place(here.environment, here.path, folder_cache.held(view.secret, labels).facts)
     own = view.secret.references if scope.ability.allows(rights.READ, rights.SUBJECT, facts) else ()
     return Ties([Address(*at_of(env, path, (here.environment, here.path)), key) for env, path, key in own], found)
 

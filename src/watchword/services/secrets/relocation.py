@@ -22,12 +22,12 @@ import msgspec
 from watchword.domain.access.abilities import Ability
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.projects.records import Tag
-from watchword.services.access import ProjectScope
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
-from watchword.services.places import parent_path
+from watchword.services.projects.locations import parent_path
 from watchword.services.secrets import rights
+from watchword.services.secrets.folder_cache import facts_of
 from watchword.services.secrets.rights import CREATE, DELETE, DESCRIBE, EDIT, READ, Rights, in_place
-from watchword.services.secrets.shelves import facts_of
 from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.engine import Tx

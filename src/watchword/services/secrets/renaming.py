@@ -11,11 +11,11 @@ from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.secrets.records import StoredSecret
 from watchword.domain.secrets.references import Reference, can_be_referenced, references, renamed
-from watchword.services.access import ProjectScope
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
-from watchword.services.keys import Sealer
-from watchword.services.places import Place
-from watchword.services.secrets import rights, sealed, shelves
+from watchword.services.keys.keyring import Sealer
+from watchword.services.projects.locations import Place
+from watchword.services.secrets import folder_cache, rights, sealed
 from watchword.store.audit import events
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
@@ -43,7 +43,7 @@ async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Plac
             if value == plain.value:
                 continue
             at = await _place(tx, row)
-            facts = rights.in_place(*at, shelves.held(row, labels).facts)
+            facts = rights.in_place(*at, folder_cache.held(row, labels).facts)
             if not scope.ability.allows(rights.EDIT, rights.SUBJECT, facts):
                 known = row.user_id is None and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts)
                 refused.append(f"{row.key} in {at[0]}:{at[1]}" if known else "")

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from watchword.domain.errors import PermissionDenied
 from watchword.services.context import Ctx, Scope
-from watchword.services.places import Place
-from watchword.services.secrets.shelves import Held
+from watchword.services.projects.locations import Place
+from watchword.services.secrets.folder_cache import Held
 
 SUBJECT: Final = "secrets"
 DESCRIBE, READ, CREATE, EDIT, DELETE = "describeSecret", "readValue", "create", "edit", "delete"

@@ -8,8 +8,8 @@ import msgspec
 from watchword.domain.keys.sealing import Envelope
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.services.context import Ctx
-from watchword.services.keys import Sealer, project_scope
-from watchword.services.secrets.shelves import Held, Shelf
+from watchword.services.keys.keyring import Sealer, project_scope
+from watchword.services.secrets.folder_cache import Held, Shelf
 
 _SMALL = 4096  # bytes; a larger value is not worth keeping twice
 Row = TypeVar("Row", StoredSecret, SecretVersion)

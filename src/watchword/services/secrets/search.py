@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import msgspec
 
 from watchword.domain.projects.records import Tag
-from watchword.services.access import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
-from watchword.services.places import environment, normal_path
-from watchword.services.secrets import chains, rights, sealed, shelves
+from watchword.services.projects.locations import environment, normal_path
+from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
 from watchword.services.secrets.views import SecretView, look
 from watchword.services.turns import Turns
 from watchword.store.secrets import secrets
@@ -34,7 +34,7 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
     where = await environment(ctx, scope.project.id, wanted.environment)
-    labels = await shelves.tags(ctx, scope.project.id)
+    labels = await folder_cache.tags(ctx, scope.project.id)
     tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
     if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:
         return Page((), 0)
@@ -49,10 +49,10 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
     async with ctx.view() as tx:
         page = found[wanted.offset : wanted.offset + wanted.limit]
         rows = {row.id: row for row in await secrets.by_ids(tx, [one.id for one in page])}
-    at = await chains.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})
+    at = await import_resolution.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})
     key = await sealed.sealer(ctx, scope.project.id)
     views = [
-        look(key, shelves.held(rows[one.id], labels), place, show=False)
+        look(key, folder_cache.held(rows[one.id], labels), place, show=False)
         for one in page
         if one.id in rows and (place := at[where.slug, one.path]) is not None
     ]
@@ -64,5 +64,5 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
 
 
 def _may_know(scope: ProjectScope, environment_slug: str, one: secrets.Match, labels: Mapping[str, Tag]) -> bool:
-    facts = shelves.facts_of(one.key, [labels[id] for id in one.tag_ids if id in labels], one.metadata)
+    facts = folder_cache.facts_of(one.key, [labels[id] for id in one.tag_ids if id in labels], one.metadata)
     return scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, rights.in_place(environment_slug, one.path, facts))

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from watchword.domain.errors import NotFound
-from watchword.services.access import enter_project
+from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
-from watchword.services.secrets import rights, shelves
+from watchword.services.secrets import folder_cache, rights
 from watchword.services.secrets.views import SecretView
 from watchword.services.secrets.writing import Change, Target, change, enter
 
@@ -25,7 +25,7 @@ async def detach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence
 async def _ids(ctx: Ctx, target: Target, name: str, slugs: Iterable[str]) -> tuple[str, ...]:
     await enter(ctx, target, rights.EDIT, [name])
     scope = await enter_project(ctx, target.project_id)
-    known = {tag.slug: tag.id for tag in (await shelves.tags(ctx, scope.project.id)).values()}
+    known = {tag.slug: tag.id for tag in (await folder_cache.tags(ctx, scope.project.id)).values()}
     unknown = [slug for slug in slugs if slug not in known]
     if unknown:
         raise NotFound(f"There is no tag with slug {unknown[0][:64]!r} in this project")

@@ -1,7 +1,7 @@
 """Which project, environment and folder a request means: ids and slugs under several names, and a service token's own scope."""
 
 from watchword.domain.errors import BadRequest, NotFound
-from watchword.services.access import require_known
+from watchword.services.access.scopes import require_known
 from watchword.services.context import Ctx
 from watchword.store import versions
 from watchword.store.engine import Tx

@@ -7,12 +7,12 @@ import msgspec
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.secrets.records import SecretVersion
 from watchword.domain.secrets.references import Address, Source
-from watchword.services.access import ProjectScope
+from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
-from watchword.services.secrets import expansion, rights, sealed, shelves
+from watchword.services.secrets import expansion, folder_cache, rights, sealed
+from watchword.services.secrets.folder_cache import held
 from watchword.services.secrets.reading import as_of, locate, then_of
-from watchword.services.secrets.shelves import held
 from watchword.services.secrets.views import SecretView, look
 from watchword.services.secrets.writing import Change, Target, change
 from watchword.store.secrets import secrets
@@ -42,7 +42,7 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Was]:
     async with ctx.view() as tx:
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
         total = await secrets.how_many_versions(tx, secret_id)
-    key, labels = await sealed.sealer(ctx, scope.project.id), await shelves.tags(ctx, scope.project.id)
+    key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     found: Sequence[Was] = [Was(row, look(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows]
     await ctx.audit_read(
         "get-secret-versions", org_id=scope.org_id, project_id=scope.project.id, environment=at[0], secretPath=at[1], secretId=secret_id,
@@ -59,7 +59,7 @@ async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
     for action in (rights.EDIT, rights.READ):
         rights.require(ctx, scope, action, environment, path, now.facts, is_named=False)
     was = await as_of(ctx, now, n)
-    key, labels = await sealed.sealer(ctx, scope.project.id), await shelves.tags(ctx, scope.project.id)
+    key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)
     await expansion.require_readable(ctx, scope, [Source(Address(environment, path, now.secret.key), plain.value)])
     written = await change(

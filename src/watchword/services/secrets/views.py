@@ -8,11 +8,11 @@ import msgspec
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.domain.secrets.texts import HIDDEN
-from watchword.services.keys import Sealer
-from watchword.services.places import Place
+from watchword.services.keys.keyring import Sealer
+from watchword.services.projects.locations import Place
 from watchword.services.secrets import sealed
+from watchword.services.secrets.folder_cache import Held, Shelf
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shelves import Held, Shelf
 
 
 class SecretView(msgspec.Struct, frozen=True, gc=False):

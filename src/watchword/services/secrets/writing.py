@@ -16,15 +16,15 @@ from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.domain.secrets.references import Address, Source, references
 from watchword.domain.secrets.texts import MAX_IN_FOLDER
-from watchword.services.access import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.keys import Sealer
-from watchword.services.places import Place, find, normal_path
-from watchword.services.secrets import expansion, relocation, renaming, rights, sealed, shelves
+from watchword.services.keys.keyring import Sealer
+from watchword.services.projects.locations import Place, find, normal_path
+from watchword.services.secrets import expansion, folder_cache, relocation, renaming, rights, sealed
+from watchword.services.secrets.folder_cache import Held, facts_of, held
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shared import Decided, FolderWrite, Name, There, told
-from watchword.services.secrets.shelves import Held, facts_of, held
+from watchword.services.secrets.shared_writes import Decided, FolderWrite, Name, There, told
 from watchword.services.secrets.views import SecretView, look, of_plain
 from watchword.services.turns import Turns
 from watchword.store.audit import events as audit
@@ -115,7 +115,7 @@ async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> De
     place = await find(ctx, scope.project.id, environment, path)
     if place is None:
         raise NotFound(f"There is no folder {path[:256]!r} in environment {environment[:64]!r}")
-    labels = await shelves.tags(ctx, scope.project.id)
+    labels = await folder_cache.tags(ctx, scope.project.id)
     return Desk(scope=scope, place=place, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
 
 
@@ -161,7 +161,7 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
     """New secrets in one folder: all of them, or none."""
     scope, path = await enter(ctx, target, rights.CREATE, [item.name for item in items])
     owners = [owner(ctx, item.kind) for item in items]
-    labels, turns = await shelves.tags(ctx, scope.project.id), Turns()
+    labels, turns = await folder_cache.tags(ctx, scope.project.id), Turns()
     for item in items:
         facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
         rights.require(ctx, scope, rights.CREATE, target.environment, path, facts)

@@ -1,0 +1,126 @@
+"""Enforce that nobody changes, deletes or obtains a credential of something more privileged than itself.
+
+`require_over` is asked by every route through which power over an identity can be gained. An organization chooses between
+the subset comparison (default) and asking only for the named action.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule
+from watchword.domain.errors import BoundaryExceeded, Forbidden
+from watchword.domain.identities.records import Identity
+from watchword.services.access.scopes import holding
+from watchword.services.context import Ctx, Scope
+from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+from watchword.store.projects import members
+
+_OF_TOKENS = ("create-token", "get-token", "delete-token")
+
+
+async def require_over(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, action: str) -> None:
+    """Raise BoundaryExceeded when `identity` holds, in this scope, anything that the caller does not.
+
+    An instance administrator may be touched only by another one.
+    """
+    if identity.is_instance_admin and not ctx.actor.is_instance_admin:
+        raise Forbidden("Only an instance administrator may change an identity that administers the instance")
+    await require_over_holder(ctx, tx, scope, "identity", identity.id, action)
+
+
+async def require_over_holder(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str, action: str, subject: str = "identity") -> None:
+    """The same for what an actor of any kind (`identity`, `user`, `group`) holds in this scope.
+
+    Who acts as somebody in an organization acts as it in the projects too, so there the caller must not hold less either.
+    """
+    if action in _OF_TOKENS and (kind, id) == (ctx.actor.kind, ctx.actor.id):
+        # Another credential for oneself gives nothing new. Own roles, metadata and methods do not pass: rules that deny, and
+        # rules that are filled from metadata or claims, make them ways to climb.
+        return
+    if scope.project_id is None:
+        await _require_no_instance_admin(ctx, tx, kind, id)
+    held = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
+    facts = {"identityId": id} if kind == "identity" and scope.project_id else None
+    await require_within(ctx, tx, scope, [grant.rules for grant in held.grants], action, subject, facts)
+    if scope.project_id is None and not await _asks_for_action(tx, scope):
+        await require_over_in_projects(ctx, tx, scope, kind, id)
+
+
+async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> None:
+    """Who administers the instance is over every organization, whatever it holds there."""
+    if ctx.actor.is_instance_admin:
+        return
+    identity = await identities.by_id(tx, id) if kind == "identity" else None
+    person = await people.user(tx, id) if kind == "user" else None
+    if (identity is not None and identity.is_instance_admin) or (person is not None and person.is_instance_admin):
+        raise Forbidden("Only an instance administrator may change what another one holds")
+
+
+async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
+    """Raise Forbidden when an identity that administers the instance is made a member by somebody who does not.
+
+    Roles that deny would take from it what only an instance administrator may take.
+    """
+    identity = await identities.by_id(tx, identity_id)
+    if identity is not None and identity.is_instance_admin and not ctx.actor.is_instance_admin:
+        raise Forbidden("Only an instance administrator may make an identity that administers the instance a member")
+
+
+async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str) -> None:
+    """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller does not hold there."""
+    if ctx.may(scope, "access-all-projects", "organization-admin-console"):
+        return
+    actor = ctx.actor
+    auth = actor.claims.identity_auth if actor.claims else None
+    for project_id in await members.projects_of(tx, kind, id, scope.org_id):
+        theirs = await holding(tx, kind, id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None)
+        mine = await holding(tx, actor.kind, actor.id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=auth)
+        boundary.require_within(mine.ability, [grant.rules for grant in theirs.grants])
+
+
+async def require_within(
+    ctx: Ctx, tx: Tx, scope: Scope, targets: Sequence[Sequence[Rule]], action: str, subject: str = "identity",
+    facts: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Raise BoundaryExceeded when one of the rule sets goes beyond what the caller may itself."""
+    if await _asks_for_action(tx, scope):
+        _require_one(ctx, scope, (action,), subject, facts or {})
+    else:
+        boundary.require_within(scope.ability, targets)
+
+
+async def require_roles(
+    ctx: Ctx, tx: Tx, scope: Scope, roles: Mapping[str, Sequence[Rule]], subject: str = "identity", facts: Mapping[str, str] | None = None
+) -> None:
+    """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller; a role that grants nothing is given freely.
+
+    Where only the action is asked: `grant-privileges`, or `assign-role` for this very role.
+    """
+    granting = {slug: rules for slug, rules in roles.items() if rules}
+    if not await _asks_for_action(tx, scope):
+        boundary.require_within(scope.ability, list(granting.values()))
+        return
+    for slug in granting:
+        _require_one(ctx, scope, ("grant-privileges", "assign-role"), subject, {**(facts or {}), "assignableRole": slug})
+
+
+async def require_privilege(ctx: Ctx, tx: Tx, scope: Scope, rules: Sequence[Rule], facts: Mapping[str, str]) -> None:
+    """The same for rules given to one identity directly."""
+    if await _asks_for_action(tx, scope):
+        _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
+    else:
+        boundary.require_within(scope.ability, [rules])
+
+
+async def _asks_for_action(tx: Tx, scope: Scope) -> bool:
+    org = await people.organization(tx, scope.org_id)
+    return org is not None and org.privilege_mode == "action"
+
+
+def _require_one(ctx: Ctx, scope: Scope, actions: Sequence[str], subject: str, facts: Mapping[str, str]) -> None:
+    # With no facts a conditional grant would count as one on everything, so what is known is always said.
+    if not any(ctx.may(scope, action, subject, **facts) for action in actions):
+        missing = [{"action": action, "subject": subject} for action in actions[:1]]
+        raise BoundaryExceeded(f"You are not allowed to {actions[0]} on {subject}", details={"missingPermissions": missing})

@@ -1,0 +1,145 @@
+"""Explain a permission decision about another actor to an operator."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, compile_rules, why
+from watchword.domain.access.abilities import Scope as Kind
+from watchword.domain.access.subjects import ENTRIES, SET, Subject
+from watchword.domain.decode import Trimmed
+from watchword.domain.errors import Invalid, Issue, NotFound
+from watchword.services.access.role_refs import find_role
+from watchword.services.access.scopes import Holding, enter_project, holding, own_org
+from watchword.services.context import Ctx, Scope
+from watchword.store.access import grants as access
+from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+
+ActorType = Literal["identity", "user"]
+Fact = str | list[Any]  # what is in the list is checked against the fields of the subject
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether an actor, or anybody with a role, may do `action` on `subject` with these facts; without facts, on some such subject."""
+
+    actor_type: ActorType | None = None
+    actor_id: Trimmed | None = None
+    role: Trimmed | None = None
+    action: Trimmed
+    subject: Trimmed
+    facts: dict[str, Fact] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision with the rule that made it, what the actor holds there, and what stops it before any rule is asked."""
+
+    decision: Decision
+    sources: Sequence[str]
+    blocked_by: str | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the act would go through."""
+        return self.decision.allowed and self.blocked_by is None
+
+
+async def in_organization(ctx: Ctx, question: Question) -> Answer:
+    """Explain a decision in the caller's organization."""
+    scope = await own_org(ctx)
+    _require_may_ask(ctx, scope, question)
+    _require_sense("organization", question)
+    return await _explained(ctx, scope, "organization", question)
+
+
+async def in_project(ctx: Ctx, project_id: str, question: Question) -> Answer:
+    """Explain a decision in a project."""
+    scope = await enter_project(ctx, project_id)
+    _require_may_ask(ctx, scope, question)
+    _require_sense("project", question)
+    return await _explained(ctx, scope, "project", question)
+
+
+def _require_may_ask(ctx: Ctx, scope: Scope, question: Question) -> None:
+    """What is explained are roles, and who holds them: both must be the caller's to read."""
+    ctx.require(scope, "read", "role")
+    if question.role is None:
+        if question.actor_type == "user":
+            ctx.require(scope, "read", "member")
+        else:
+            facts = {"identityId": question.actor_id} if scope.project_id and question.actor_id else {}
+            ctx.require(scope, "read", "identity", **facts)
+
+
+def _require_sense(kind: Kind, question: Question) -> None:
+    """Raise Invalid with every fault of the question."""
+    issues: list[Issue] = []
+    if (question.role is None) == (question.actor_id is None):
+        issues.append(Issue(code="custom", path=("actorId",), message="Ask about an actor (actorType and actorId) or about a role"))
+    if question.actor_id is not None and question.actor_type is None:
+        issues.append(Issue(code="invalid_enum_value", path=("actorType",), message="One of identity, user", options=("identity", "user")))
+    subject = SUBJECTS[kind].get(question.subject)
+    if subject is None:
+        issues.append(
+            Issue(code="invalid_enum_value", path=("subject",), message="There is no such subject", options=tuple(SUBJECTS[kind]))
+        )
+    elif question.action not in subject.actions:
+        issues.append(Issue(code="invalid_enum_value", path=("action",), message="There is no such action on it", options=subject.actions))
+    else:
+        issues += [issue for name, value in (question.facts or {}).items() if (issue := _fault(subject, name, value))]
+    if issues:
+        raise Invalid(issues)
+
+
+def _fault(subject: Subject, name: str, value: Fact) -> Issue | None:
+    operators = subject.fields.get(name)
+    if operators is None:
+        return Issue(code="custom", path=("facts", name), message="No rule can look at this fact", options=tuple(subject.fields))
+    wanted = "a list of texts" if operators == SET else "a list of {key, value}" if operators == ENTRIES else "a text"
+    kinds: dict[str, type] = {"a list of texts": str, "a list of {key, value}": dict}
+    right = (
+        isinstance(value, str) if wanted == "a text" else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
+    )
+    return None if right else Issue(code="invalid_type", path=("facts", name), message=f"Must be {wanted}")
+
+
+async def _explained(ctx: Ctx, scope: Scope, kind: Kind, question: Question) -> Answer:
+    async with ctx.view() as tx:
+        if question.role is not None:
+            _, _, rules = await find_role(tx, kind, question.role, org_id=scope.org_id, project_id=scope.project_id)
+            grants: Sequence[Grant] = [Grant(f"role {question.role}", rules)]
+            ability, blocked = compile_rules(grants, None), None
+        else:
+            held, blocked = await _held(ctx, tx, scope, question.actor_type or "identity", question.actor_id or "")
+            grants, ability = held.grants, held.ability
+    facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
+    decision = why(ability, question.action, question.subject, facts)
+    return Answer(decision=decision, sources=[grant.source for grant in grants], blocked_by=blocked)
+
+
+async def _held(ctx: Ctx, tx: Tx, scope: Scope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
+    """What an actor of this organization holds here, and what stops it anyway. Raises NotFound for an actor of another organization."""
+    member = await access.org_membership(tx, kind, id, scope.org_id)
+    found = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
+    if member is None and not found.is_member:
+        raise NotFound(f"There is no such {kind} here")
+    blocked = await _stopped(ctx, tx, kind, id)
+    if blocked is None and not found.is_member:
+        blocked = f"The {kind} is not a member here"
+    if blocked is None and not found.is_active:
+        blocked = "The membership is suspended"
+    return found, blocked
+
+
+async def _stopped(ctx: Ctx, tx: Tx, kind: ActorType, id: str) -> str | None:
+    if kind == "user":
+        person = await people.user(tx, id)
+        return None if person is not None and person.is_active else "The account is deactivated"
+    identity = await identities.by_id(tx, id)
+    if identity is None or identity.is_disabled:
+        return "The identity is disabled"
+    if identity.expires_at is not None and identity.expires_at <= ctx.now:
+        return "The identity has expired"
+    return None

@@ -1,0 +1,243 @@
+"""Additional privileges: rules given to one identity in one project beyond its roles, for good or for a while.
+
+The caller must hold what the identity holds already and what it is about to be given.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.access.abilities import Rule, parse_rules, to_objects
+from watchword.domain.access.records import Membership, Privilege
+from watchword.domain.access.rules import new_rules
+from watchword.domain.bounds import is_slug
+from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.services.access.boundaries import require_over_holder, require_privilege
+from watchword.services.access.role_refs import Temporary, temporary
+from watchword.services.access.scopes import enter_project, project, require_actor
+from watchword.services.context import Ctx, Scope
+from watchword.services.projects.members import IDENTITY
+from watchword.services.scope_refs import Where, enter
+from watchword.services.turns import beside, weight
+from watchword.store.access import grants
+from watchword.store.engine import AlreadyThere, Tx
+
+Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=60, extra={"trim": True})]
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """For good, or from a start for a while. The temporary fields are read only when `isTemporary` is true."""
+
+    is_temporary: bool = False
+    temporary_mode: str | None = None
+    temporary_range: str | None = None
+    temporary_access_start_time: str | None = None
+
+    def checked(self) -> Temporary:
+        """The window in milliseconds. Raises Invalid."""
+        return temporary(
+            "type",
+            is_temporary=self.is_temporary,
+            mode=self.temporary_mode,
+            range=self.temporary_range,
+            start=self.temporary_access_start_time,
+        )
+
+
+PERMANENT = Window()
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """A new privilege; without a slug it gets a random one of `random_length` characters."""
+
+    identity_id: str
+    slug: str | None = None
+    permissions: Sequence[Any]
+    window: Window = PERMANENT
+    random_length: int = 8
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change of a privilege."""
+
+    slug: str | None = None
+    permissions: Sequence[Any] | None = None
+    window: Window | None = None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A privilege and the membership it goes with."""
+
+    privilege: Privilege
+    membership_id: str
+
+
+def _slug(text: str) -> str:
+    text = text.lower()
+    if not is_slug(text):
+        raise Invalid.of("slug", "Slug must be a valid slug: lower-case letters, digits and single dashes")
+    return text
+
+
+async def create(ctx: Ctx, where: Where, given: Create) -> Given:
+    """Give an identity of a project more than its roles."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "edit", "identity", identityId=given.identity_id)
+    slug = _slug(given.slug) if given.slug else ctx.house.entropy(32).hex()[: given.random_length]
+    rules, window = await beside(weight(given.permissions), new_rules, "project", given.permissions), given.window.checked()
+    async with ctx.unit() as tx:
+        membership = await _membership(tx, scope, given.identity_id)
+        await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
+        await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(given.identity_id))
+        privilege = Privilege(
+            id=ctx.new_id(), project_id=_place(scope), actor_kind="identity", actor_id=given.identity_id, slug=slug,
+            permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now, **_columns(window),
+        )  # fmt: skip
+        try:
+            await grants.add_privilege(tx, privilege)
+        except AlreadyThere:
+            raise BadRequest(f"The identity has a privilege with the slug {slug} already") from None
+        _audit(ctx, "create", scope, privilege)
+    return Given(privilege, membership.id)
+
+
+def _columns(window: Temporary) -> dict[str, Any]:
+    return {
+        "is_temporary": window.is_temporary, "temporary_mode": window.mode, "temporary_range": window.range, "starts_at": window.starts_at,
+        "ends_at": window.ends_at,
+    }  # fmt: skip
+
+
+async def update(ctx: Ctx, where: Where, identity_id: str, slug: str, given: Update) -> Given:
+    """Change a privilege that is named by its slug."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "edit", "identity", identityId=identity_id)
+    rules, changes = await _changes(given)
+    async with ctx.unit() as tx:
+        membership = await _membership(tx, scope, identity_id)
+        privilege = await _by_slug(tx, scope, identity_id, slug)
+        return Given(await _change(ctx, tx, scope, privilege, rules, changes), membership.id)
+
+
+async def update_by_id(ctx: Ctx, privilege_id: str, given: Update) -> Given:
+    """Change a privilege that is named by its id."""
+    privilege, scope = await _locate(ctx, privilege_id)
+    return await update(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug, given)
+
+
+async def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
+    rules = None if given.permissions is None else await beside(weight(given.permissions), new_rules, "project", given.permissions)
+    changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
+    if given.slug is not None:
+        changes["slug"] = _slug(given.slug)
+    if rules is not None:
+        changes["permissions"] = tuple(to_objects(rules))
+    if not changes:
+        raise Invalid.of((), "Nothing to change: send a slug, permissions or a type")
+    return rules, changes
+
+
+async def _change(
+    ctx: Ctx, tx: Tx, scope: Scope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
+) -> Privilege:
+    await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
+    # A longer window gives the old rules anew, so they are compared too when no new ones are sent.
+    rules = parse_rules("project", privilege.permissions) if rules is None else rules
+    await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
+    try:
+        await grants.change_privilege(tx, privilege, updated_at=ctx.now, **changes)
+    except AlreadyThere:
+        raise BadRequest(f"The identity has a privilege with the slug {changes['slug']} already") from None
+    changed = msgspec.structs.replace(privilege, updated_at=ctx.now, **changes)
+    _audit(ctx, "update", scope, changed)
+    return changed
+
+
+async def remove(ctx: Ctx, where: Where, identity_id: str, slug: str) -> Given:
+    """Take a privilege away."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "edit", "identity", identityId=identity_id)
+    async with ctx.unit() as tx:
+        membership = await _membership(tx, scope, identity_id)
+        privilege = await _by_slug(tx, scope, identity_id, slug)
+        # Also taking away can widen: a privilege may consist of denials.
+        await require_over_holder(ctx, tx, scope, "identity", identity_id, "grant-privileges")
+        await grants.remove_privilege(tx, privilege)
+        _audit(ctx, "delete", scope, privilege)
+    return Given(privilege, membership.id)
+
+
+async def remove_by_id(ctx: Ctx, privilege_id: str) -> Given:
+    """Take a privilege away that is named by its id."""
+    privilege, scope = await _locate(ctx, privilege_id)
+    return await remove(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+
+
+async def get(ctx: Ctx, where: Where, identity_id: str, slug: str, *, action: str = "read") -> Given:
+    """One privilege by slug. The old routes ask for `edit` even here."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, action, "identity", identityId=identity_id)
+    async with ctx.view() as tx:
+        membership = await _membership(tx, scope, identity_id)
+        return Given(await _by_slug(tx, scope, identity_id, slug), membership.id)
+
+
+async def get_by_id(ctx: Ctx, privilege_id: str) -> Given:
+    """One privilege by id."""
+    privilege, scope = await _locate(ctx, privilege_id)
+    return await get(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+
+
+async def every(ctx: Ctx, where: Where, identity_id: str, *, action: str = "read") -> list[Given]:
+    """All privileges of an identity in a project, the ended ones too."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, action, "identity", identityId=identity_id)
+    async with ctx.view() as tx:
+        membership = await _membership(tx, scope, identity_id)
+        found = await grants.privileges_of(tx, "identity", identity_id, _place(scope))
+    return [Given(one, membership.id) for one in found if one.folder_id is None]
+
+
+async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
+    """A privilege and the scope of its project. One of another organization answers as one that does not exist."""
+    actor = require_actor(ctx)
+    async with ctx.view() as tx:
+        privilege = await grants.privilege(tx, privilege_id)
+    place = await project(ctx, privilege.project_id) if privilege else None
+    if (
+        privilege is None
+        or privilege.folder_id is not None
+        or privilege.actor_kind != "identity"
+        or place is None
+        or place.org_id != actor.org_id
+    ):
+        raise NotFound("There is no such privilege")
+    return privilege, await enter_project(ctx, place.id)
+
+
+async def _membership(tx: Tx, scope: Scope, identity_id: str) -> Membership:
+    found = await grants.project_membership(tx, "identity", identity_id, _place(scope))
+    if found is None:
+        raise NotFound("There is no such identity in this project")
+    return found
+
+
+async def _by_slug(tx: Tx, scope: Scope, identity_id: str, slug: str) -> Privilege:
+    for one in await grants.privileges_of(tx, "identity", identity_id, _place(scope)):
+        if one.slug == slug and one.folder_id is None:
+            return one
+    raise NotFound(f"The identity has no privilege with the slug {slug[:64]!r}")
+
+
+def _place(scope: Scope) -> str:
+    if scope.project_id is None:
+        raise NotFound("Privileges are given in projects")
+    return scope.project_id
+
+
+def _audit(ctx: Ctx, verb: str, scope: Scope, privilege: Privilege) -> None:
+    ctx.audit(
+        f"{verb}-identity-project-additional-privilege", org_id=scope.org_id, project_id=privilege.project_id, identityId=privilege.actor_id,
+        privilegeId=privilege.id, slug=privilege.slug, isTemporary=privilege.is_temporary, permissions=list(privilege.permissions),
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""Resolve the roles that a request names into rows of a membership and their rules."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.access.abilities import Rule, Scope, built_in, parse_rules
+from watchword.domain.access.records import MembershipRole
+from watchword.domain.bounds import duration_ms
+from watchword.domain.decode import Trimmed, checked
+from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.services.context import Ctx
+from watchword.services.timestamps import read_time
+from watchword.services.turns import beside, weight
+from watchword.store.access import grants
+from watchword.store.engine import Tx
+
+_LAST = 253_402_300_799_999  # ms: the end of the year 9999, the last that an ISO date-time can name
+RoleName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+
+
+class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One role asked for. The temporary fields are read only when `isTemporary` is true (clients send junk otherwise)."""
+
+    role: RoleName
+    is_temporary: bool = False
+    temporary_mode: str | None = None
+    temporary_range: Trimmed | None = None
+    temporary_access_start_time: str | None = None
+
+
+class Temporary(msgspec.Struct, frozen=True):
+    """When something temporary holds: from `starts_at` until just before `ends_at` (ms)."""
+
+    is_temporary: bool = False
+    mode: str | None = None
+    range: str | None = None
+    starts_at: int | None = None
+    ends_at: int | None = None
+
+
+PERMANENT = Temporary()
+
+
+def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None) -> Temporary:
+    """The window of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
+    if not is_temporary:
+        return PERMANENT
+    if mode not in (None, "relative"):
+        raise Invalid.of((path, "temporaryMode"), "Must be 'relative'", code="invalid_enum_value")
+    if not range or not start:
+        raise Invalid.of((path, "temporaryRange"), "A temporary grant needs temporaryRange (like 1h) and temporaryAccessStartTime")
+    length = checked("temporaryRange", duration_ms, range)
+    starts_at = checked("temporaryAccessStartTime", read_time, start)
+    if not 0 <= starts_at <= _LAST - length:
+        raise Invalid.of((path, "temporaryAccessStartTime"), "The window must lie between the years 1970 and 9999")
+    return Temporary(is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length)
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`, also by the role's slug."""
+
+    rows: tuple[MembershipRole, ...]
+    rules: tuple[tuple[Rule, ...], ...]
+    by_slug: dict[str, tuple[Rule, ...]]
+
+
+async def resolve(
+    ctx: Ctx, tx: Tx, scope: Scope, entries: Sequence[RoleEntry], *, membership_id: str, org_id: str, project_id: str | None
+) -> Resolved:
+    """Find every role. Raises NotFound for an unknown one, BadRequest unless at least one is permanent."""
+    if not any(not entry.is_temporary for entry in entries):
+        raise BadRequest("At least one role must be permanent")
+    rows: list[MembershipRole] = []
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for position, entry in enumerate(entries):
+        window = temporary(
+            "roles", is_temporary=entry.is_temporary, mode=entry.temporary_mode, range=entry.temporary_range,
+            start=entry.temporary_access_start_time,
+        )  # fmt: skip
+        slug, custom_id, granted = await find_role(tx, scope, entry.role, org_id=org_id, project_id=project_id)
+        if granted:
+            rules[entry.role] = granted
+        rows.append(
+            MembershipRole(
+                id=ctx.new_id(), membership_id=membership_id, role=slug, custom_role_id=custom_id, is_temporary=window.is_temporary,
+                temporary_mode=window.mode, temporary_range=window.range, starts_at=window.starts_at, ends_at=window.ends_at,
+                position=position, created_at=ctx.now, updated_at=ctx.now,
+            )
+        )  # fmt: skip
+    return Resolved(tuple(rows), tuple(rules.values()), rules)
+
+
+async def find_role(tx: Tx, scope: Scope, slug: str, *, org_id: str, project_id: str | None) -> tuple[str, str | None, tuple[Rule, ...]]:
+    """A role by slug: what a membership stores (`custom` and its id for a custom one) and its rules. Raises NotFound."""
+    found = built_in(scope, slug)
+    if found is not None and found.slug == slug:
+        return slug, None, found.rules
+    custom = await (grants.project_role(tx, project_id, slug) if project_id else grants.org_role(tx, org_id, slug))
+    if custom is None:
+        raise NotFound(f"There is no role {slug!r} here")
+    return "custom", custom.id, await beside(weight(custom.permissions), parse_rules, scope, custom.permissions)

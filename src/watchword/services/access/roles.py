@@ -1,0 +1,226 @@
+"""Roles of organizations and projects: the built-in ones are read, custom ones made, changed and deleted.
+
+Nobody writes a role that allows more than they may themselves: a role that can be edited can be held already.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, parse_rules, to_objects
+from watchword.domain.access.records import Membership, Role
+from watchword.domain.access.rules import new_rules
+from watchword.domain.bounds import is_slug
+from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
+from watchword.services.access.boundaries import require_within
+from watchword.services.access.scopes import ProjectScope, enter_org, enter_project, organization, require_actor
+from watchword.services.context import Ctx, Scope
+from watchword.services.scope_refs import Where, enter, kind_of
+from watchword.services.turns import beside, weight
+from watchword.store.access import grants
+from watchword.store.engine import AlreadyThere, StillNeeded, Tx
+from watchword.store.people import people
+
+Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+Description = Annotated[str, msgspec.Meta(max_length=1000, extra={"trim": True})]
+Rules = Annotated[list[Any], msgspec.Meta(max_length=1000)]  # objects or packed arrays, read by `new_rules`
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """A new custom role."""
+
+    slug: Slug
+    name: Title
+    description: Description | None = None
+    permissions: Rules
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; `permissions` replaces all rules, a null description removes it."""
+
+    slug: Slug | None = None
+    name: Title | None = None
+    description: Description | None | msgspec.UnsetType = msgspec.UNSET
+    permissions: Rules | None = None
+
+
+def checked_slug(scope: Scope, slug: str) -> str:
+    """A slug as it is stored: lower case, no built-in role's and not `custom`, which is how custom roles are held."""
+    slug = slug.lower()
+    if not is_slug(slug):
+        raise Invalid.of("slug", "Slug must be a valid slug: lower-case letters, digits and single dashes")
+    if slug == "custom" or any(role.slug == slug for role in BUILT_IN[kind_of(scope)]):
+        raise Invalid.of("slug", "Slug is reserved: choose another one")
+    return slug
+
+
+async def create(ctx: Ctx, where: Where, given: Create) -> Role:
+    """A new custom role within the caller's own rights."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "create", "role")
+    slug = checked_slug(scope, given.slug)
+    rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
+    role = Role(
+        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, slug=slug, name=given.name, description=given.description,
+        permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    async with ctx.unit() as tx:
+        await require_within(ctx, tx, scope, [rules], "create", "role")
+        try:
+            await grants.add_role(tx, role)
+        except AlreadyThere:
+            raise BadRequest(f"There is a role with the slug {slug} already") from None
+        _audit(ctx, "create", role)
+    return role
+
+
+async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
+    """Change a custom role, to nothing beyond the caller's own rights; who holds it is affected at once."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "edit", "role")
+    changes: dict[str, Any] = {"name": given.name} if given.name is not None else {}
+    if given.slug is not None:
+        changes["slug"] = checked_slug(scope, given.slug)
+    if given.description is not msgspec.UNSET:
+        changes["description"] = given.description
+    rules = None
+    if given.permissions is not None:
+        rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
+    if rules is not None:
+        changes["permissions"] = tuple(to_objects(rules))
+    async with ctx.unit() as tx:
+        role = await _custom(tx, scope, role_id)
+        if rules is not None or changes.get("slug", role.slug) != role.slug:
+            # The old ones too: fewer take power from who holds the role, and rules on assigning roles name them by slug.
+            old = parse_rules(kind_of(scope), role.permissions)
+            await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
+            _require_assignable(scope, role.slug, changes.get("slug"))
+        try:
+            await grants.change_role(tx, role, updated_at=ctx.now, **changes)
+        except AlreadyThere:
+            raise BadRequest(f"There is a role with the slug {changes.get('slug')} already") from None
+        await _keep_default(tx, role, changes.get("slug"))
+        changed = await _custom(tx, scope, role_id)
+        _audit(ctx, "update", changed)
+    return changed
+
+
+def _require_assignable(scope: Scope, old: str, new: str | None) -> None:
+    """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under which they may."""
+    if new is None or new == old or scope.project_id is None:
+        return
+    could = scope.ability.could
+    if could("assign-role", "identity", {"assignableRole": new}) and not could("assign-role", "identity", {"assignableRole": old}):
+        details = [{"action": "assign-role", "subject": "identity", "conditions": {"assignableRole": old}}]
+        raise PermissionDenied("You are not allowed to assign this role, and would be under the new slug", details=details)
+
+
+async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:
+    """An organization names its default role by slug, so a new slug is noted there."""
+    if slug is None or slug == role.slug or role.project_id is not None:
+        return
+    org = await people.organization(tx, role.org_id)
+    if org is not None and org.default_role == role.slug:
+        await people.change_organization(tx, org.id, default_role=slug)
+
+
+async def remove(ctx: Ctx, where: Where, role_id: str) -> Role:
+    """Delete a custom role that nobody holds."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "delete", "role")
+    async with ctx.unit() as tx:
+        role = await _custom(tx, scope, role_id)
+        org = await people.organization(tx, scope.org_id)
+        if role.project_id is None and org is not None and org.default_role == role.slug:
+            raise BadRequest("This is the role that new members get: choose another default role first")
+        if holders := await grants.holders(tx, role.id):
+            raise BadRequest(f"{holders} memberships hold this role: give them another one first")
+        try:
+            await grants.remove_role(tx, role)
+        except StillNeeded:
+            raise BadRequest("A membership holds this role: give it another one first") from None
+        _audit(ctx, "delete", role)
+    return role
+
+
+async def every(ctx: Ctx, where: Where) -> list[Role]:
+    """All roles of a place, the built-in ones first."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "read", "role")
+    fixed = [await _fixed(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
+    async with ctx.view() as tx:
+        custom = await (grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id))
+    return [*fixed, *custom]
+
+
+async def get(ctx: Ctx, where: Where, role_id: str) -> Role:
+    """One role by id: a custom one, or a built-in one by its fixed id."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "read", "role")
+    found = built_in(kind_of(scope), role_id)
+    if found is not None and found.id == role_id:
+        return await _fixed(ctx, scope, found)
+    async with ctx.view() as tx:
+        return await _custom(tx, scope, role_id)
+
+
+async def by_slug(ctx: Ctx, where: Where, slug: str) -> Role:
+    """One role by slug, built-in or custom."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "read", "role")
+    found = built_in(kind_of(scope), slug)
+    if found is not None and found.slug == slug:
+        return await _fixed(ctx, scope, found)
+    async with ctx.view() as tx:
+        role = await (grants.project_role(tx, scope.project_id, slug) if scope.project_id else grants.org_role(tx, scope.org_id, slug))
+    if role is None:
+        raise NotFound(f"There is no role with the slug {slug[:64]!r} here")
+    return role
+
+
+async def of_any_project(ctx: Ctx, role_id: str) -> Role:
+    """A custom project role by its id alone."""
+    actor = require_actor(ctx)
+    async with ctx.view() as tx:
+        role = await grants.role(tx, role_id)
+    if role is None or role.project_id is None or role.org_id != actor.org_id:
+        raise NotFound("There is no such project role")
+    scope = await enter_project(ctx, role.project_id)
+    ctx.require(scope, "read", "role")
+    return role
+
+
+async def own_permissions(ctx: Ctx, org_id: str) -> tuple[Membership | None, str, Sequence[Rule]]:
+    """The caller's own membership of an organization (None when only a group is a member), its role, and all rules that hold for it."""
+    scope = await enter_org(ctx, org_id)
+    ctx.public("everybody may know their own rights")
+    async with ctx.view() as tx:
+        own = await grants.org_membership(tx, ctx.actor.kind, ctx.actor.id, org_id)
+        held = (await grants.roles_on(tx, [own.id]))[own.id] if own else []
+    return own, held[0][0].role if held else "no-access", scope.ability.rules
+
+
+async def _custom(tx: Tx, scope: Scope, role_id: str) -> Role:
+    role = await grants.role(tx, role_id)
+    if role is None or role.org_id != scope.org_id or role.project_id != scope.project_id:
+        raise NotFound("There is no such role here")
+    return role
+
+
+async def _fixed(ctx: Ctx, scope: Scope, role: BuiltInRole) -> Role:
+    """A built-in role in the form of a stored one; it is as old as the place."""
+    since = scope.project.created_at if isinstance(scope, ProjectScope) else (await organization(ctx, scope.org_id)).created_at
+    return Role(
+        id=role.id, org_id=scope.org_id, project_id=scope.project_id, slug=role.slug, name=role.name, description=role.description,
+        permissions=tuple(to_objects(role.rules)), created_at=since, updated_at=since,
+    )  # fmt: skip
+
+
+def _audit(ctx: Ctx, verb: str, role: Role) -> None:
+    place = "project" if role.project_id else "org"
+    ctx.audit(
+        f"{verb}-{place}-role", org_id=role.org_id, project_id=role.project_id, roleId=role.id, slug=role.slug, name=role.name,
+        permissions=list(role.permissions),
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""Read the audit log and the records of refused logins."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from watchword.domain.audit.records import AuditEvent, Denial
+from watchword.domain.decode import Trimmed, checked
+from watchword.domain.errors import Invalid, NotFound
+from watchword.services.access.scopes import ProjectScope, enter_project, own_org
+from watchword.services.context import Ctx, Scope
+from watchword.services.timestamps import read_time
+from watchword.services.turns import Turns
+from watchword.store.audit import queries
+from watchword.store.engine import Tx
+
+ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
+AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
+EXPORT_LIMIT = 10_000
+_PIECE = 500  # events that are read at once
+_DAY = 86_400_000  # ms
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Filters of the audit log. `eventType` is a comma list, `eventMetadata` a comma list of `name=value`."""
+
+    project_id: Trimmed | None = None
+    actor_type: ActorKind | None = None
+    actor: Trimmed | None = None
+    event_type: Trimmed | None = None
+    user_agent_type: AgentKind | None = None
+    event_metadata: Trimmed | None = None
+    environment: Trimmed | None = None
+    secret_path: Trimmed | None = None
+    secret_key: Trimmed | None = None
+    start_date: Trimmed | None = None
+    end_date: Trimmed | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class ExportWanted(Wanted, frozen=True, kw_only=True):
+    """The same for an export; `after` is the id of the last event of the part before."""
+
+    after: Trimmed | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=EXPORT_LIMIT)] = EXPORT_LIMIT
+
+
+class DenialsWanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Filters of the refused logins."""
+
+    identity_id: Trimmed | None = None
+    method: Trimmed | None = None
+    reason: Trimmed | None = None
+    start_date: Trimmed | None = None
+    end_date: Trimmed | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it is shown, with its project's name and slug where it is still there, and until when this view shows it (ms)."""
+
+    event: AuditEvent
+    project: tuple[str, str] | None
+    expires_at: int
+
+
+async def _scope(ctx: Ctx, project_id: str | None) -> Scope:
+    scope = await own_org(ctx) if project_id is None else await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "audit-logs")
+    return scope
+
+
+def _shown_days(ctx: Ctx, scope: Scope) -> int:
+    """For how many days this view shows an event: a project may choose less than the instance keeps, but not less than the floor."""
+    settings = ctx.house.settings
+    chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
+    if chosen is None:
+        return settings.audit_retention_days
+    return min(max(chosen, settings.audit_retention_floor_days), settings.audit_retention_days)
+
+
+def _moment(path: str, text: str | None) -> int | None:
+    return checked(path, read_time, text) if text else None
+
+
+def _pairs(text: str | None) -> list[tuple[str, str]]:
+    pairs = []
+    for part in (text or "").split(","):
+        name, equals, value = part.partition("=")
+        if part.strip() and not (name.strip() and equals):
+            raise Invalid.of("eventMetadata", "A comma list of name=value")
+        if equals:
+            pairs.append((name.strip(), value.strip()))
+    return pairs
+
+
+def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> queries.EventFilter:
+    named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
+    kind = wanted.actor_type
+    return queries.EventFilter(
+        org_id=scope.org_id, project_id=scope.project_id, actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
+        actor_id=wanted.actor or None, events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
+        agent_kind=wanted.user_agent_type, metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
+        since=_since(ctx, scope, wanted), until=_moment("endDate", wanted.end_date), offset=wanted.offset, limit=wanted.limit,
+        before_id=getattr(wanted, "after", None),
+    )  # fmt: skip
+
+
+def _since(ctx: Ctx, scope: Scope, wanted: Wanted) -> int | None:
+    asked = _moment("startDate", wanted.start_date)
+    days = _shown_days(ctx, scope)
+    if days == ctx.house.settings.audit_retention_days:
+        return asked  # nothing is hidden that is there
+    return max(asked or 0, ctx.now - days * _DAY)
+
+
+async def find(ctx: Ctx, wanted: Wanted) -> Sequence[Logged]:
+    """Events of the caller's organization, or of one project, newest first."""
+    scope = await _scope(ctx, wanted.project_id or None)
+    chosen = _filter(ctx, scope, wanted)
+    async with ctx.survey() as tx:
+        return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
+
+
+async def _in_pieces(tx: Tx, wanted: queries.EventFilter) -> list[AuditEvent]:
+    """All that is wanted, read in pieces that each take a short time."""
+    turns, found = Turns(), list[AuditEvent]()
+    while True:
+        most = min(_PIECE, wanted.limit - len(found))
+        after = {"before_id": found[-1].id, "offset": 0} if found else {}
+        some = await queries.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
+        found += some
+        if len(some) < most or len(found) >= wanted.limit:
+            return found
+        await turns.give()
+
+
+async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged]:
+    names = await queries.project_names(tx, sorted({event.project_id for event in events if event.project_id}))
+    return [
+        Logged(event=event, project=names.get(event.project_id or ""), expires_at=event.expires_at or event.at + kept) for event in events
+    ]  # fmt: skip
+
+
+async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
+    """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
+    scope = await _scope(ctx, project_id)
+    async with ctx.survey() as tx:
+        return [f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
+
+
+async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
+    """Refused logins of the organization's identities, newest first. An instance administrator sees those of nobody's, too."""
+    scope = await _scope(ctx, None)
+    chosen = queries.DenialFilter(
+        org_id=scope.org_id, unknown=ctx.actor.is_instance_admin, identity_id=wanted.identity_id or None, method=wanted.method or None,
+        reason=wanted.reason or None, since=_moment("startDate", wanted.start_date), until=_moment("endDate", wanted.end_date),
+        offset=wanted.offset, limit=wanted.limit,
+    )  # fmt: skip
+    async with ctx.survey() as tx:
+        return await queries.denials(tx, chosen)
+
+
+async def denial(ctx: Ctx, request_id: str) -> Denial:
+    """Why one login was refused, by the request id that the caller was given: its own story, or that of the one it was counted with."""
+    scope = await _scope(ctx, None)
+    async with ctx.view() as tx:
+        kept_as = ctx.house.refusals.kept_as(request_id)
+        found = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
+    if found is None:
+        raise NotFound(
+            f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address within a minute, are "
+            "counted with the first of them: list the refused logins of that time"
+        )
+    return found

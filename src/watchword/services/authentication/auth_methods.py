@@ -1,0 +1,250 @@
+"""Attach, update, get and remove an auth method on an identity, the same way for every method."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from watchword.domain.authentication.records import MethodConfig, MethodTemplate
+from watchword.domain.authentication.tokens import longest_life
+from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
+from watchword.domain.identities.records import Identity
+from watchword.domain.outbound import OutsideError
+from watchword.services.access.boundaries import require_over
+from watchword.services.access.scopes import enter_org
+from watchword.services.authentication import method_bodies, sealed_config
+from watchword.services.authentication.method_bodies import Method
+from watchword.services.context import Ctx, Scope
+from watchword.services.identities.identities import facts, locate
+from watchword.services.keys.keyring import Sealer, org_scope
+from watchword.services.people import administrators
+from watchword.services.timestamps import iso
+from watchword.store import versions
+from watchword.store.authentication import credentials, templates
+from watchword.store.engine import AlreadyThere, Tx
+
+TEMPLATE_SUBJECT = "machine-identity-auth-template"
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration as it is answered: the record, and the method's own settings with secrets left out."""
+
+    method: Method
+    record: MethodConfig
+    settings: Mapping[str, Any]
+
+
+def require_any(ctx: Ctx, scope: Scope, actions: tuple[str, ...], identity: Identity) -> None:
+    """Raise PermissionDenied unless one of `actions` on the identity is allowed: the older name of a right, or the newer one."""
+    if not any(ctx.may(scope, action, "identity", **facts(identity)) for action in actions):
+        missing = [{"action": action, "subject": "identity"} for action in actions[:1]]
+        raise PermissionDenied(f"You are not allowed to {actions[0]} on identity", details=missing)
+
+
+async def attach(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Attached:
+    """Configure a method on an identity that does not have it yet."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("create", "edit-auth"), identity)
+    await _require_templates(ctx, method, identity, given)
+    wire = {name: value for name, value in given.items() if name not in method.managed}
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "edit-auth")
+        sealer = await ctx.house.keys.sealer(tx, org_scope(identity.org_id))
+        template = await _template(tx, method, identity, wire.get("templateId"))
+        read = method_bodies.read(method, wire | _from_template(method, template, sealer))
+        record = await _add(ctx, tx, method, identity, read, sealer)
+        attached = shown(method, record, template)
+        _audit(ctx, "add", identity, attached)
+    return attached
+
+
+async def _add(ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: method_bodies.Read, sealer: Sealer) -> MethodConfig:
+    id, locator = ctx.new_id(), None
+    config = _stored(method, read, sealer, id)
+    if method.locator:
+        locator = ctx.new_id()
+        config[method.locator] = locator
+    record = MethodConfig(
+        id=id, identity_id=identity.id, method=method.slug, locator=locator, config=config, created_at=ctx.now, updated_at=ctx.now, **read.columns
+    )  # fmt: skip
+    try:
+        record = await credentials.add_config(tx, record)
+    except AlreadyThere:
+        raise BadRequest(f"The identity already has {method.title}: update it, or remove it first") from None
+    tx.changed(versions.identity(identity.id))
+    return record
+
+
+async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Attached:
+    """Change some settings: what is sent is laid over what is stored, and the whole is validated again."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("edit", "edit-auth"), identity)
+    await _require_templates(ctx, method, identity, given)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "edit-auth")
+        record = await config_of(tx, method, identity)
+        sealer = await ctx.house.keys.sealer(tx, org_scope(identity.org_id))
+        sent = _sent(method, given)
+        template = await _template(tx, method, identity, sent.get("templateId", record.template_id))
+        if template is not None and template.id == record.template_id and any(name in method.template for name in sent):
+            raise BadRequest(f"These settings come from the template {template.name!r}: {', '.join(method.template)}")
+        stored = method_bodies.common_wire(method, record) | sealed_config.unsealed(method, record, sealer)
+        read = method_bodies.read(method, {**stored, **sent, **_from_template(method, template, sealer)})
+        config = _stored(method, read, sealer, record.id)
+        _require_secrets_again(method, record.config, config, sent)
+        kept = {name: record.config[name] for name in method.managed if name in record.config}
+        life = _longest(record, read.columns)
+        await credentials.change_config(tx, record.id, config=config | kept, longest_life=life, updated_at=ctx.now, **read.columns)
+        tx.changed(versions.identity(identity.id))
+        attached = shown(method, await config_of(tx, method, identity), template)
+        _audit(ctx, "update", identity, attached)
+    return attached
+
+
+def _longest(record: MethodConfig, columns: Mapping[str, Any]) -> int | None:
+    """The longest life of a token that the method ever issued, with the times to live it has from now on."""
+    life = longest_life(ttl=columns["ttl"], max_ttl=columns["max_ttl"], period=columns["period"])
+    return max(life, record.longest_life) if life is not None and record.longest_life is not None else None
+
+
+def _sent(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a PATCH changes. A secret is answered as an empty text, so an empty text sent back leaves it as it is."""
+    fields = {field.encode_name for field in msgspec.structs.fields(method_bodies.body(method))}
+    secrets = sealed_config.secret_fields(method)
+    return {name: value for name, value in given.items() if name in fields and not (name in secrets and value == "")}
+
+
+def _require_secrets_again(method: Method, before: Mapping[str, Any], after: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
+    """Raise Invalid when stored secrets would go to another place than they were entered for.
+
+    Settings are write-only so that nobody reads them back; pointing the method at one's own server would be a way to do just that.
+    """
+    if all(before.get(name) == after.get(name) for name in method.sends_secrets_to):
+        return
+    for name in sealed_config.secret_fields(method):
+        if before.get(name) and after.get(name) and name not in sent:
+            raise Invalid.of(name, f"Enter it again: {' or '.join(method.sends_secrets_to)} changes, and it would be sent there")
+
+
+def _stored(method: Method, read: method_bodies.Read, sealer: Sealer, id: str) -> dict[str, object]:
+    """The settings as they are kept: without those that come from a template, so that the template's changes arrive."""
+    config = sealed_config.stored(method, read.config, sealer, id)
+    if read.columns["template_id"] is not None:
+        config = {name: value for name, value in config.items() if name not in method.template}
+    return config
+
+
+async def _require_templates(ctx: Ctx, method: Method, identity: Identity, given: Mapping[str, Any]) -> None:
+    if method.template and given.get("templateId"):
+        ctx.require(await enter_org(ctx, identity.org_id), "attach-templates", TEMPLATE_SUBJECT)
+
+
+async def _template(tx: Tx, method: Method, identity: Identity, id: Any) -> MethodTemplate | None:
+    if not method.template or not isinstance(id, str) or not id:
+        return None
+    template = await templates.by_id(tx, id)
+    if template is None or template.org_id != identity.org_id:
+        raise NotFound("There is no such template")
+    if template.method != method.slug:
+        raise BadRequest(f"The template is for {template.method}")
+    return template
+
+
+def _from_template(method: Method, template: MethodTemplate | None, sealer: Sealer) -> dict[str, Any]:
+    return sealed_config.unsealed_template(method, template, sealer) if template else {}
+
+
+async def get(ctx: Ctx, method: Method, identity_id: str) -> Attached:
+    """The configuration, without its secrets."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "read", "identity", **facts(identity))
+    async with ctx.view() as tx:
+        record = await config_of(tx, method, identity)
+        template = await _template(tx, method, identity, record.template_id)
+    await ctx.audit_read(f"get-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+    return shown(method, record, template)
+
+
+async def remove(ctx: Ctx, method: Method, identity_id: str) -> Attached:
+    """Take a method off an identity. Tokens it issued are dead at once, and attaching it again does not revive them."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("edit", "revoke-auth"), identity)
+    async with ctx.unit() as tx:
+        record = await detach(ctx, tx, scope, method, identity)
+        template = await _template(tx, method, identity, record.template_id)
+    return shown(method, record, template)
+
+
+async def detach(ctx: Ctx, tx: Tx, scope: Scope, method: Method, identity: Identity) -> MethodConfig:
+    """Take a method off an identity in the open unit, within the caller's boundary."""
+    await require_over(ctx, tx, scope, identity, "revoke-auth")
+    record = await config_of(tx, method, identity)
+    if identity.is_instance_admin:
+        await administrators.hold(tx)
+    await credentials.remove_config(tx, record)
+    if identity.is_instance_admin:
+        await administrators.require_one(ctx, tx)
+    await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
+    tx.changed(versions.identity(identity.id))
+    ctx.audit(f"revoke-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+    return record
+
+
+async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
+    """Forget failed logins; how many counters there were."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **facts(identity))
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "edit-auth")
+        await config_of(tx, method, identity)
+        cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
+        ctx.audit(f"clear-identity-{method.slug}-lockouts", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+    return cleared
+
+
+async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
+    """Fetch anew what a method keeps of the outside; no server of ours uses anything older from here on."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("edit", "edit-auth"), identity)
+    async with ctx.view() as tx:
+        await require_over(ctx, tx, scope, identity, "edit-auth")
+        record = await config_of(tx, method, identity)
+    assert method.refresh is not None
+    try:
+        await method.refresh.fetch(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
+    except OutsideError as error:
+        raise BadRequest(f"Nothing could be fetched: {error}") from None
+    async with ctx.unit() as tx:
+        record = await config_of(tx, method, identity)
+        config = {**record.config, method.refresh.at: iso(ctx.now)}
+        await credentials.change_config(tx, record.id, config=config)
+        tx.changed(versions.identity(identity.id))
+        ctx.audit(
+            f"refresh-identity-{method.slug}-{method.refresh.what}",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+        )
+        record = await config_of(tx, method, identity)
+    return shown(method, record, None)
+
+
+async def config_of(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
+    """The configuration of a method on an identity. Raises NotFound."""
+    record = await credentials.config(tx, identity.id, method.slug)
+    if record is None:
+        raise NotFound(f"The identity does not have {method.title}")
+    return record
+
+
+def shown(method: Method, record: MethodConfig, template: MethodTemplate | None) -> Attached:
+    """A configuration as it is answered."""
+    settings = sealed_config.shown(method, record.config | (template.fields if template else {}))
+    return Attached(method=method, record=record, settings=settings)
+
+
+def _audit(ctx: Ctx, verb: str, identity: Identity, attached: Attached) -> None:
+    ctx.audit(
+        f"{verb}-identity-{attached.method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id,
+        **method_bodies.common_wire(attached.method, attached.record), **attached.settings,
+    )  # fmt: skip

@@ -1,0 +1,247 @@
+"""Authenticate a bearer credential: find its Actor, and check that the credential is still valid.
+
+Whether a token was signed here is remembered by digest, as long as the same keys are good. Everything that can change
+(revocation, the identity, its methods and networks, membership, which keys are good) is state behind the barrier.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from watchword.domain.actor import Actor
+from watchword.domain.authentication.records import Revocation
+from watchword.domain.authentication.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
+from watchword.domain.bounds import AddressSet, compile_ranges
+from watchword.domain.errors import BadToken, Forbidden, Unauthorized
+from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Session, User
+from watchword.domain.projects.records import ServiceToken
+from watchword.services.context import Ctx
+from watchword.services.keys.keyring import Keyring
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials, logins
+from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.people import people
+from watchword.store.projects import service_tokens
+
+_KEYS = versions.keys()
+_MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
+_USES_APART = 3600 * 1000  # milliseconds
+
+
+class Seen:
+    """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
+
+    __slots__ = ("_capacity", "_keys", "_noted", "_old", "_verifiers", "_young")
+
+    def __init__(self, keys: Keyring, capacity: int) -> None:
+        self._keys = keys
+        self._verifiers: Mapping[str, object] = {}
+        self._capacity = capacity
+        self._young: dict[bytes, Claims] = {}
+        self._old: dict[bytes, Claims] = {}
+        self._noted: dict[str, int] = {}
+
+    def is_due(self, identity_id: str, now: int) -> bool:
+        """Whether a use by this identity should be noted: the first one seen here for an hour."""
+        if now - self._noted.get(identity_id, 0) < _USES_APART:
+            return False
+        if len(self._noted) >= self._capacity:
+            self._noted.clear()
+        self._noted[identity_id] = now
+        return True
+
+    def claims(self, token: str) -> Claims:
+        """The claims of a token signed here. Raises BadToken."""
+        if self._keys.verifiers is not self._verifiers:  # one may have been ended
+            self._verifiers, self._young, self._old = self._keys.verifiers, {}, {}
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        claims = self._young.get(digest)
+        if claims is None:
+            claims = self._old.get(digest)
+            if claims is None:
+                claims = verified(token, self._keys.verifiers)
+            if len(self._young) >= self._capacity // 2:
+                self._old, self._young = self._young, {}
+            self._young[digest] = claims
+        return claims
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All of an identity's state that decides whether a token of one method stands."""
+
+    identity: Identity | None
+    is_member: bool
+    since: int  # tokens of an earlier generation are dead
+    networks: AddressSet | None  # None: the method is not attached any more
+    marks: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
+
+
+def mark_keys(claims: IdentityClaims) -> tuple[str, ...]:
+    """The revocations that could end this token: of itself, and of the client secret it was issued for."""
+    own = (f"token/{claims.jti}",)
+    return (*own, f"secret/{claims.client_secret_id}") if claims.client_secret_id else own
+
+
+def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
+    """The revocations by which an earlier version ended all that was issued until a moment; they say nothing of later tokens."""
+    return () if claims.generation else (f"identity/{claims.identity_id}", f"method/{claims.identity_id}/{claims.auth_method}")
+
+
+def is_revoked(claims: IdentityClaims, marks: Mapping[str, Revocation]) -> bool:
+    """Whether one of `marks` ends a token."""
+    if any(key in marks for key in mark_keys(claims)):
+        return True
+    return any(key in marks and claims.creation_ms <= marks[key].before for key in _timed_keys(claims))
+
+
+async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
+    """The standing of an identity's tokens of one method, through the cache."""
+    key = ("standing", identity_id, method, org_id)
+    found: Standing = await ctx.fresh.get(key, _load_standing, identity_id, method, org_id)
+    return found
+
+
+async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> tuple[Standing, tuple[str, ...]]:
+    identity = await identities.by_id(tx, identity_id)
+    config = await credentials.config(tx, identity_id, method)
+    member = await grants.org_membership(tx, "identity", identity_id, org_id)
+    marks = await credentials.few_marks(tx, identity_id, most=_MARKS_AT_HAND)
+    value = Standing(
+        identity=identity, is_member=member is not None and member.is_active,
+        since=max(identity.tokens_since if identity else 0, config.tokens_since if config else 0),
+        networks=compile_ranges(config.trusted_ips) if config else None,
+        marks=None if marks is None else {mark.key: mark for mark in marks},
+    )  # fmt: skip
+    return value, (versions.identity(identity_id), versions.org(org_id), _KEYS)
+
+
+async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
+    async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
+        return {mark.key: mark for mark in await credentials.marks(tx, mark_keys(claims) + _timed_keys(claims))}, (
+            versions.identity(claims.identity_id),
+        )
+
+    found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
+    return found
+
+
+async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "authorize") -> Identity:
+    """The identity of a token that is live and used from a network that its method trusts.
+
+    Raises Unauthorized (log in again) or, for a network that is not trusted, Forbidden.
+    """
+    identity, networks = await require_live(ctx, claims, doing=doing)
+    if not networks.is_open and not networks.admits(ctx.address):
+        raise Forbidden("You are not allowed to access this resource from the current IP address")
+    return identity
+
+
+async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple[Identity, AddressSet]:
+    """The identity of a token that is neither expired nor revoked and whose identity and method are in order; its networks.
+
+    Raises Unauthorized.
+    """
+    require_unexpired(claims, ctx.now)
+    state = await standing(ctx, claims.identity_id, claims.auth_method, claims.org_id)
+    identity = state.identity
+    if identity is None:
+        raise Unauthorized(f"Failed to {doing}: no identity access token found")
+    marks = await _own_marks(ctx, claims) if state.marks is None else state.marks
+    if claims.generation < state.since or (marks and is_revoked(claims, marks)):
+        raise Unauthorized(f"Failed to {doing}: no identity access token found, it was revoked")
+    if identity.is_disabled or (identity.expires_at is not None and identity.expires_at <= ctx.now):
+        raise Unauthorized(f"Failed to {doing}: the identity is disabled or has expired")
+    if not state.is_member:
+        raise Unauthorized(f"Failed to {doing}: the identity is not a member of the organization")
+    if state.networks is None:
+        raise Unauthorized(f"Failed to {doing}: the auth method that issued this token is not attached any more")
+    return identity, state.networks
+
+
+async def require_signed(ctx: Ctx, token: str, seen: Seen) -> None:
+    """Raise BadToken if the key that signed a token has been ended. Asked after its standing, which depends on the keys as well."""
+    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
+        await know_keys(ctx)
+        seen.claims(token)
+
+
+async def know_keys(ctx: Ctx) -> None:
+    """Know of every key that was ended before this request came, on whatever server."""
+    await ctx.fresh.expect((_KEYS,))
+    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
+        await ctx.house.keys.catch_up(ctx.house.store, ctx.fresh.version(_KEYS))
+
+
+async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
+    """The actor behind a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
+    if bearer.startswith("st."):
+        return await _service(ctx, bearer)
+    claims = seen.claims(bearer)
+    if isinstance(claims, PersonClaims):
+        person = await _person(ctx, claims)
+        await require_signed(ctx, bearer, seen)
+        return person
+    identity = await require_standing(ctx, claims)
+    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:  # asked here too: nearly always there is nothing to wait for
+        await require_signed(ctx, bearer, seen)
+    if claims.auth_method in ctx.house.named_tokens and seen.is_due(identity.id, ctx.now):
+        # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
+        used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address)
+        ctx.house.journal.coalesce(identity.id, used)
+    return Actor(
+        kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,
+    )  # fmt: skip
+
+
+async def count_use(ctx: Ctx) -> None:
+    """Count one request of a limited token, durably. Raises Unauthorized when no use is left."""
+    claims = ctx.actor.claims
+    if claims is not None and claims.num_uses_limit > 0 and not await ctx.house.journal.submit(credentials.TokenUsed(claims.jti, ctx.now)):
+        raise Unauthorized("The access token has no uses left: log in again")
+
+
+async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
+    require_unexpired(claims, ctx.now)
+
+    async def load(tx: Tx) -> tuple[tuple[User | None, Session | None], tuple[str, ...]]:
+        person = await people.user(tx, claims.user_id)
+        return (person, await people.session(tx, claims.token_version_id)), (versions.user(claims.user_id), _KEYS)
+
+    person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
+    if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:
+        raise Unauthorized("The session has ended: sign in again")
+    # A person with a second factor is nobody to most of the house until the session has proved it.
+    return Actor(
+        kind="pending" if person.mfa_method and not session.is_mfa_verified else "user", id=person.id,
+        name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id, session_id=session.id,
+        is_instance_admin=person.is_instance_admin, is_mfa_verified=session.is_mfa_verified,
+    )  # fmt: skip
+
+
+async def _service(ctx: Ctx, bearer: str) -> Actor:
+    parts = bearer.split(".")
+    if len(parts) != 3:
+        raise BadToken("The service token is malformed")
+    token: ServiceToken | None
+    async with ctx.view() as tx:
+        token = await service_tokens.by_id(tx, parts[1])
+    if token is None:
+        raise Unauthorized("The service token is not valid")
+    keys = ctx.house.keys
+    digest = keys.digest(bearer)
+    if not hmac.compare_digest(token.hash, digest):
+        # It may be hashed with the key of before a rotation; from its first use on it is hashed with the key of now.
+        if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
+            raise Unauthorized("The service token is not valid")
+        if token.hash_version < keys.hash_version:
+            await ctx.submit(service_tokens.Rehashed(token.id, token.project_id, token.hash, digest, keys.hash_version))
+    if token.expires_at is not None and token.expires_at <= ctx.now:
+        raise Unauthorized("The service token has expired")
+    return Actor(
+        kind="service", id=token.id, name=token.name, project_id=token.project_id, scopes=token.scopes, permissions=token.permissions,
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Client secrets of a method that logs in by them (Universal Auth): made, listed, shown once, revoked."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.authentication.records import ClientSecret, MethodConfig
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.identities.records import Identity
+from watchword.domain.secret import Secret
+from watchword.methods.base import AuthMethod
+from watchword.services.access.boundaries import require_over
+from watchword.services.authentication import tokens
+from watchword.services.authentication.auth_methods import require_any
+from watchword.services.authentication.method_bodies import MAX_TTL
+from watchword.services.context import Ctx
+from watchword.services.identities.identities import locate
+from watchword.store import versions
+from watchword.store.authentication import credentials
+from watchword.store.engine import Tx
+
+Method = AuthMethod[Any, Any]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new client secret. `ttl` is seconds, 0 for ever; `num_uses_limit` 0 is unlimited."""
+
+    description: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
+    num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 0
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The secret itself, shown once, and its record."""
+
+    secret: Secret
+    record: ClientSecret
+
+
+async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> Made:
+    """A new credential for an identity that is not more privileged than the caller."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("create", "create-token"), identity)
+    secret = ctx.house.entropy(32).hex()
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "create-token")
+        config = await _config(tx, method, identity)
+        record = ClientSecret(
+            id=ctx.new_id(), identity_id=identity.id, config_id=config.id, description=given.description, prefix=secret[:4],
+            hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+            ttl=given.ttl, uses_limit=given.num_uses_limit, created_at=ctx.now, updated_at=ctx.now,
+        )  # fmt: skip
+        await credentials.add_client_secret(tx, record)
+        tx.changed(versions.identity(identity.id))
+        _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
+    return Made(Secret(secret), record)
+
+
+async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:
+    """The client secrets that are not revoked; expired and used-up ones stay listed until removed."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("read", "get-token"), identity)
+    async with ctx.view() as tx:
+        await require_over(ctx, tx, scope, identity, "get-token")
+        config = await _config(tx, method, identity)
+        found = [secret for secret in await credentials.client_secrets(tx, config.id) if not secret.is_revoked]
+    await ctx.audit_read(f"get-identity-{method.slug}-client-secret", org_id=identity.org_id, identityId=identity.id)
+    return found
+
+
+async def get(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
+    """One client secret of this identity, revoked or not."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("read", "get-token"), identity)
+    async with ctx.view() as tx:
+        await require_over(ctx, tx, scope, identity, "get-token")
+        return await _secret(tx, method, identity, secret_id)
+
+
+async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
+    """End a client secret and every token that was issued for it."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("delete", "delete-token"), identity)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "delete-token")
+        config = await _config(tx, method, identity)
+        await credentials.revoke_client_secret(tx, (await _secret(tx, method, identity, secret_id)).id, ctx.now)
+        record = await _secret(tx, method, identity, secret_id)  # from here on nobody uses it, so its last use is known
+        await tokens.end_tokens_of_secret(ctx, tx, record, config)
+        _audit(ctx, f"revoke-identity-{method.slug}-client-secret", identity, record.id)
+        return await _secret(tx, method, identity, secret_id)
+
+
+async def _config(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
+    config = await credentials.config(tx, identity.id, method.slug)
+    if config is None:
+        raise BadRequest(f"The identity does not have {method.title}")
+    return config
+
+
+async def _secret(tx: Tx, method: Method, identity: Identity, secret_id: str) -> ClientSecret:
+    config = await _config(tx, method, identity)
+    record = await credentials.client_secret(tx, config.id, secret_id)
+    if record is None:
+        raise NotFound("There is no such client secret on this identity")
+    return record
+
+
+def _audit(ctx: Ctx, event: str, identity: Identity, secret_id: str) -> None:
+    ctx.audit(event, org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, clientSecretId=secret_id)

@@ -1,0 +1,123 @@
+"""Named tokens of a method without a login (Token Auth): made by an operator, listed, renamed, revoked."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from watchword.domain.authentication.records import AccessToken
+from watchword.domain.decode import Name, Trimmed
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.identities.records import Identity
+from watchword.methods.base import AuthMethod
+from watchword.services.access.boundaries import require_over
+from watchword.services.authentication import tokens
+from watchword.services.authentication.auth_methods import require_any
+from watchword.services.authentication.tokens import Issued
+from watchword.services.context import Ctx, Scope
+from watchword.services.identities.identities import locate
+from watchword.store import versions
+from watchword.store.authentication import credentials
+from watchword.store.identities import identities
+from watchword.store.people import people
+
+Method = AuthMethod[Any, Any]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new token and what it is called."""
+
+    name: Name | None = None
+    organization_slug: Trimmed | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of tokens."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+
+
+class Rename(msgspec.Struct, frozen=True, kw_only=True):
+    """The new name; left out, nothing changes."""
+
+    name: Name | None = None
+
+
+async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> tuple[Issued, AccessToken]:
+    """A token for an identity that is not more privileged than the caller."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("edit", "create-token"), identity)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "create-token")
+        now = await identities.by_id(tx, identity.id)  # before the configuration: see `new_token`
+        config = await credentials.config(tx, identity.id, method.slug)
+        org = await people.organization(tx, identity.org_id)
+        if now is None or config is None or org is None:
+            raise BadRequest(f"The identity does not have {method.title}")
+        issued = tokens.new_token(ctx, now, config, org)
+        row = tokens.row_of(issued.claims, ctx.now, name=given.name)
+        await credentials.add_token(tx, row)
+        tx.changed(versions.identity(identity.id))
+        _audit(ctx, f"create-token-identity-{method.slug}", identity, row)
+    return issued, row
+
+
+async def every(ctx: Ctx, method: Method, identity_id: str, page: Listed) -> list[AccessToken]:
+    """The tokens of an identity, newest-updated first, revoked ones included."""
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("read", "get-token"), identity)
+    async with ctx.view() as tx:
+        if await credentials.config(tx, identity.id, method.slug) is None:
+            raise BadRequest(f"The identity does not have {method.title}")
+        found = await credentials.tokens(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
+    await ctx.audit_read(
+        f"get-tokens-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id
+    )
+    return found
+
+
+async def get(ctx: Ctx, method: Method, token_id: str) -> AccessToken:
+    """One named token."""
+    row, identity, scope = await _find(ctx, method, token_id)
+    require_any(ctx, scope, ("read", "get-token"), identity)
+    return row
+
+
+async def rename(ctx: Ctx, method: Method, token_id: str, given: Rename) -> AccessToken:
+    """Give a token another name."""
+    row, identity, scope = await _find(ctx, method, token_id)
+    require_any(ctx, scope, ("edit", "create-token"), identity)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "create-token")
+        if given.name is not None:
+            await credentials.change_token(tx, row.id, name=given.name, updated_at=ctx.now)
+        tx.changed(versions.identity(identity.id))
+        _audit(ctx, f"update-token-identity-{method.slug}", identity, row)
+        changed = await credentials.token(tx, row.id)
+    return changed or row
+
+
+async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
+    """End a token. A second time there is no such live token."""
+    row, identity, scope = await _find(ctx, method, token_id)
+    require_any(ctx, scope, ("edit", "delete-token"), identity)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "delete-token")
+        current = await credentials.token(tx, row.id)
+        if current is None or current.is_revoked:
+            raise NotFound("There is no such live token")
+        await tokens.end_token(ctx, tx, current)
+        _audit(ctx, f"revoke-token-identity-{method.slug}", identity, row)
+
+
+async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, Identity, Scope]:
+    async with ctx.view() as tx:
+        row = await credentials.token(tx, token_id)
+    if row is None or row.method != method.slug:
+        raise NotFound("There is no such token")
+    identity, scope = await locate(ctx, row.identity_id)
+    return row, identity, scope
+
+
+def _audit(ctx: Ctx, event: str, identity: Identity, row: AccessToken) -> None:
+    ctx.audit(event, org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, tokenId=row.id, name=row.name)

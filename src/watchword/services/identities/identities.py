@@ -1,0 +1,294 @@
+"""Machine identities: create, read, update, delete, list, search."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.decode import Name, Trimmed, checked
+from watchword.domain.errors import BadRequest, Forbidden, NotFound
+from watchword.domain.identities.records import Identity, Metadata
+from watchword.services.access.boundaries import require_over, require_within
+from watchword.services.access.role_refs import RoleEntry, resolve
+from watchword.services.access.scopes import enter_org, enter_project, organization, own_org
+from watchword.services.context import Ctx, Scope
+from watchword.services.paging import Page
+from watchword.services.people import administrators
+from watchword.services.timestamps import read_time
+from watchword.services.turns import Turns
+from watchword.store import versions
+from watchword.store.access import grants
+from watchword.store.authentication import credentials
+from watchword.store.engine import Tx
+from watchword.store.identities import identities, lists
+
+_PIECE = 500  # identities whose roles, methods and metadata are read at once
+
+
+class MetadataItem(msgspec.Struct, frozen=True):
+    """A key and value."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+    value: Annotated[str, msgspec.Meta(min_length=1, max_length=1020, extra={"trim": True})]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new machine identity of an organization."""
+
+    name: Name
+    organization_id: Trimmed
+    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "no-access"
+    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
+    has_delete_protection: bool = False
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change; `metadata` replaces the whole set."""
+
+    name: Name | None = None
+    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
+    has_delete_protection: bool | None = None
+    expires_at: str | None | msgspec.UnsetType = msgspec.UNSET
+    owner: Name | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity with what is shown beside it."""
+
+    identity: Identity
+    methods: Sequence[str] = ()
+    metadata: Sequence[Metadata] = ()
+    membership: Membership | None = None
+    roles: Sequence[tuple[MembershipRole, Role | None]] = ()
+    locked_methods: Sequence[str] = ()
+
+
+async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, Scope]:
+    """An identity, and the caller's scope where it lives: its organization, or its project. Raises NotFound, Forbidden."""
+    async with ctx.view() as tx:
+        identity = await identities.by_id(tx, identity_id)
+    if identity is None:
+        raise NotFound(f"Failed to find identity with id {identity_id[:64]}")
+    return identity, await _scope_of(ctx, identity)
+
+
+async def _scope_of(ctx: Ctx, identity: Identity) -> Scope:
+    if identity.project_id is not None:
+        return await enter_project(ctx, identity.project_id)
+    return await enter_org(ctx, identity.org_id)
+
+
+def facts(identity: Identity) -> dict[str, str]:
+    """What conditions may look at: only project rules have conditions on identities."""
+    return {"identityId": identity.id} if identity.project_id else {}
+
+
+def metadata_rows(ctx: Ctx, kind: str, id: str, items: Sequence[MetadataItem]) -> list[Metadata]:
+    """The rows of a metadata set."""
+    return [
+        Metadata(id=ctx.new_id(), actor_kind=kind, actor_id=id, key=item.key, value=item.value, position=position)
+        for position, item in enumerate(items)
+    ]
+
+
+async def create(ctx: Ctx, given: Create) -> Found:
+    """A new identity with its organization role, nobody more privileged than the caller."""
+    scope = await enter_org(ctx, given.organization_id)
+    ctx.require(scope, "create", "identity")
+    identity = Identity(
+        id=ctx.new_id(), org_id=scope.org_id, name=given.name, has_delete_protection=given.has_delete_protection,
+        created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    async with ctx.unit() as tx:
+        await add(ctx, tx, scope, identity, [RoleEntry(role=given.role)], given.metadata or ())
+        ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=given.role)
+    return await shown(ctx, identity.id)
+
+
+async def add(
+    ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, roles: Sequence[RoleEntry], metadata: Sequence[MetadataItem]
+) -> Membership:
+    """Store an identity with its organization membership and metadata in the open unit, within the caller's boundary."""
+    membership = Membership(
+        id=ctx.new_id(), org_id=identity.org_id, actor_kind="identity", actor_id=identity.id, created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    resolved = await resolve(ctx, tx, "organization", roles, membership_id=membership.id, org_id=identity.org_id, project_id=None)
+    await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
+    await identities.add(tx, identity)
+    await grants.add_membership(tx, membership, resolved.rows)
+    await identities.replace_metadata(tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, metadata))
+    tx.changed(versions.identity(identity.id))
+    return membership
+
+
+async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
+    """Change an identity that is not more privileged than the caller, to nothing more privileged than the caller."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **facts(identity))
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "grant-privileges")
+        gets_an_end = identity.is_instance_admin and bool(_life(given).get("expires_at"))
+        if gets_an_end:
+            await administrators.hold(tx)
+        changes: dict[str, Any] = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
+        changes = {name: value for name, value in changes.items() if value is not None} | _life(given)
+        if changes or given.role is not None or given.metadata is not None:
+            await identities.change(tx, identity.id, updated_at=ctx.now, **changes)
+        if given.role is not None:
+            # After the identity, as in `erase`.
+            await _change_role(ctx, tx, scope, identity, given.role)
+        if given.metadata is not None:
+            rows = metadata_rows(ctx, "identity", identity.id, given.metadata)
+            await identities.replace_metadata(tx, "identity", identity.id, rows)
+        if gets_an_end:
+            await administrators.require_one(ctx, tx)
+        tx.changed(versions.identity(identity.id))
+        ctx.audit(
+            "update-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=given.name, role=given.role,
+            hasDeleteProtection=given.has_delete_protection, metadata=[item.key for item in given.metadata or ()], fields=sorted(changes),
+        )  # fmt: skip
+    return await shown(ctx, identity.id)
+
+
+def _life(given: Update) -> dict[str, Any]:
+    """The columns of expiry and owner that were sent; null takes them away."""
+    changes: dict[str, Any] = {}
+    if given.expires_at is not msgspec.UNSET:
+        changes["expires_at"] = checked("expiresAt", read_time, given.expires_at) if given.expires_at else None
+    if given.owner is not msgspec.UNSET:
+        changes["owner"] = given.owner or None
+    return changes
+
+
+async def _change_role(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, role: str) -> None:
+    if identity.project_id is not None:
+        raise BadRequest("A project's identity has no organization role: change its roles in the project")
+    membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
+    if membership is None:
+        raise NotFound("The identity is not a member of the organization")
+    resolved = await resolve(
+        ctx, tx, "organization", [RoleEntry(role=role)], membership_id=membership.id, org_id=identity.org_id, project_id=None
+    )
+    await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
+    await grants.replace_roles(tx, membership, resolved.rows, ctx.now)
+
+
+async def remove(ctx: Ctx, identity_id: str) -> Found:
+    """Delete an identity with all that hangs on it; its tokens are dead everywhere at once."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "delete", "identity", **facts(identity))
+    found = await shown(ctx, identity.id)
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "delete")
+        require_unprotected(identity)
+        await erase(ctx, tx, identity)
+        ctx.audit("delete-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name)
+    return found
+
+
+def require_unprotected(identity: Identity) -> None:
+    """Raise BadRequest for an identity with delete protection. Every path that deletes identities asks this."""
+    if identity.has_delete_protection:
+        raise BadRequest("The identity has delete protection: switch hasDeleteProtection off first")
+
+
+async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
+    """Delete the rows of an identity in the open unit. The instance keeps an administrator.
+
+    Its tokens are dead without it: an id is never given to another one.
+    """
+    if identity.is_instance_admin:
+        await administrators.hold(tx)
+    # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
+    await identities.remove(tx, identity.id)
+    await grants.remove_actor(tx, "identity", identity.id)
+    await credentials.forget_revocations(tx, identity.id)
+    if identity.is_instance_admin:
+        await administrators.require_one(ctx, tx)
+
+
+async def get(ctx: Ctx, identity_id: str) -> Found:
+    """One identity with its role, methods and metadata."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "read", "identity", **facts(identity))
+    return await shown(ctx, identity.id)
+
+
+async def shown(ctx: Ctx, identity_id: str) -> Found:
+    """An identity as it stands, for a caller who may see it."""
+    async with ctx.view() as tx:
+        identity = await identities.by_id(tx, identity_id)
+        if identity is None:
+            raise NotFound("The identity was deleted meanwhile")
+        membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
+        roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
+        methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
+        locked = [one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until]
+        return Found(
+            identity=identity, methods=methods, metadata=await identities.metadata_of(tx, "identity", identity.id), membership=membership,
+            roles=roles, locked_methods=sorted(set(locked)),
+        )  # fmt: skip
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of identities. `names` and `roles` are filters; `roles` are slugs."""
+
+    contains: str = ""
+    names: Sequence[str] = ()
+    roles: Sequence[str] = ()
+    any_of: Sequence["Query"] = ()
+    offset: int = 0
+    limit: int | None = 100
+    order_by: Literal["name", "role"] = "name"
+    descending: bool = False
+
+
+async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
+    """The identities of an organization that match, one page of them, and how many match."""
+    scope = await enter_org(ctx, org_id)
+    ctx.require(scope, "read", "identity")
+    async with ctx.survey() as tx:
+        return await _page(tx, org_id, query)
+
+
+async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
+    turns = Turns()
+    rows, total = await lists.in_org(tx, org_id, query, turns)
+    return Page(await assembled(tx, rows, turns, with_rules=True), total)
+
+
+async def assembled(
+    tx: Tx, rows: Sequence[tuple[Identity, Membership]], turns: Turns | None = None, *, with_rules: bool = False
+) -> list[Found]:
+    """Identities and their memberships with what is shown beside them, in as many queries for many as for one."""
+    turns = turns or Turns()
+    found: list[Found] = []
+    for start in range(0, len(rows), _PIECE):
+        some = rows[start : start + _PIECE]
+        ids = [identity.id for identity, _ in some]
+        roles = await grants.roles_on(tx, [membership.id for _, membership in some], turns, with_rules=with_rules)
+        methods = await credentials.methods_of(tx, ids)
+        metadata = await identities.metadata_of_many(tx, "identity", ids)
+        found += [
+            Found(
+                identity=identity,
+                membership=membership,
+                roles=roles[membership.id],
+                methods=methods.get(identity.id, ()),
+                metadata=metadata.get(identity.id, ()),
+            )
+            for identity, membership in some
+        ]
+        await turns.give()
+    return found
+
+
+async def details(ctx: Ctx) -> Mapping[str, str]:
+    """The organization of the calling identity: id, name and slug. Needs no permission: it is about the caller itself."""
+    if ctx.actor.kind != "identity":
+        raise Forbidden("Only a machine identity may ask for its own details")
+    scope = await own_org(ctx)
+    org = await organization(ctx, scope.org_id)
+    return {"id": org.id, "name": org.name, "slug": org.slug}

@@ -1,0 +1,154 @@
+"""Machine identities as members of projects: add, change roles, remove, list, and who could join."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.identities.records import Identity
+from watchword.domain.projects.records import Project
+from watchword.services.access.scopes import ProjectScope, enter_project, require_actor
+from watchword.services.context import Ctx
+from watchword.services.identities import identities as org_identities
+from watchword.services.identities.identities import Found, Query, assembled
+from watchword.services.paging import Page
+from watchword.services.projects.members import IDENTITY, Add, Change, audit_roles, change_roles, join, leave, of_project
+from watchword.services.turns import Turns
+from watchword.store.access import grants
+from watchword.store.engine import Tx
+from watchword.store.identities import identities
+from watchword.store.identities import lists as identity_lists
+from watchword.store.projects import members as lists
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An identity in a project."""
+
+    found: Found
+    project: Project
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """One of the projects of an identity."""
+
+    membership: Membership
+    roles: Sequence[tuple[MembershipRole, Role | None]]
+    project: Project
+
+
+async def add(ctx: Ctx, project_id: str, identity_id: str, given: Add) -> Membership:
+    """Make an identity of the organization a member of a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "identity", identityId=identity_id)
+    async with ctx.unit() as tx:
+        if await grants.project_membership(tx, "identity", identity_id, scope.project.id):
+            raise BadRequest("The identity is a member of this project already: change its roles instead")
+        await _joinable(tx, scope, identity_id)
+        membership = await join(ctx, tx, scope, IDENTITY, identity_id, given.entries)
+        ctx.audit("create-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id,
+                  roles=audit_roles(given.entries))  # fmt: skip
+    return membership
+
+
+async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
+    """An identity of another organization answers as one that does not exist."""
+    identity = await identities.by_id(tx, identity_id)
+    if identity is None or await grants.org_membership(tx, "identity", identity_id, scope.org_id) is None:
+        raise NotFound("There is no such identity in the organization")
+    if identity.project_id not in (None, scope.project.id):
+        raise BadRequest("The identity belongs to another project and cannot join this one")
+
+
+async def change(ctx: Ctx, project_id: str, identity_id: str, given: Change) -> tuple[Membership, Sequence[MembershipRole]]:
+    """Replace the roles of a member."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "edit", "identity", identityId=identity_id)
+    async with ctx.unit() as tx:
+        membership = await of_project(tx, scope, IDENTITY, identity_id)
+        rows = await change_roles(ctx, tx, scope, IDENTITY, membership, given.roles)
+        ctx.audit("update-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id,
+                  roles=audit_roles(given.roles))  # fmt: skip
+    return membership, rows
+
+
+async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Membership:
+    """Take an identity out of a project, with its privileges there."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "delete", "identity", identityId=identity_id)
+    async with ctx.unit() as tx:
+        membership = await of_project(tx, scope, IDENTITY, identity_id)
+        identity = await identities.by_id(tx, identity_id)
+        if identity is not None and identity.project_id is not None:
+            raise BadRequest("The identity belongs to this project: delete the identity instead")
+        await leave(ctx, tx, scope, IDENTITY, membership)
+        ctx.audit("delete-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id)
+    return membership
+
+
+async def get(ctx: Ctx, project_id: str, identity_id: str) -> Member:
+    """One member with its roles."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "identity", identityId=identity_id)
+    async with ctx.view() as tx:
+        membership = await of_project(tx, scope, IDENTITY, identity_id)
+        return Member(await shown(tx, membership), scope.project)
+
+
+async def by_membership(ctx: Ctx, membership_id: str) -> Member:
+    """One member by the id of its membership. One in another organization answers as one that does not exist."""
+    actor = require_actor(ctx)
+    async with ctx.view() as tx:
+        membership = await grants.membership(tx, membership_id)
+    if membership is None or membership.project_id is None or membership.actor_kind != "identity" or membership.org_id != actor.org_id:
+        raise NotFound("There is no such identity membership")
+    return await get(ctx, membership.project_id, membership.actor_id)
+
+
+async def shown(tx: Tx, membership: Membership) -> Found:
+    """An identity's membership with what is shown beside it."""
+    identity = await identities.by_id(tx, membership.actor_id)
+    if identity is None:
+        raise NotFound("The identity was deleted meanwhile")
+    return (await assembled(tx, [(identity, membership)]))[0]
+
+
+async def find(ctx: Ctx, project_id: str, query: Query, *, own: bool = False) -> tuple[Page[Found], Project]:
+    """One page of a project's identities, and how many match. `own`: only those that belong to the project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "identity")
+    async with ctx.view() as tx:
+        turns = Turns()
+        rows, total = await _readable(tx, scope, query, turns, own=own)
+        return Page(await assembled(tx, rows, turns), total), scope.project
+
+
+async def _readable(tx: Tx, scope: ProjectScope, query: Query, turns: Turns, *, own: bool) -> tuple[list[tuple[Identity, Membership]], int]:
+    """The page of those identities that the caller may read: some rules name single ones."""
+    if not scope.ability.looks_at("read", "identity"):
+        return await identity_lists.in_project(tx, scope.project.id, query, turns, own=own)
+    everything = msgspec.structs.replace(query, offset=0, limit=None)
+    rows, _ = await identity_lists.in_project(tx, scope.project.id, everything, turns, own=own)
+    seen: list[tuple[Identity, Membership]] = []
+    for row in rows:
+        if scope.ability.allows("read", "identity", {"identityId": row[0].id}):
+            seen.append(row)
+        await turns.give()
+    return seen[query.offset : None if query.limit is None else query.offset + query.limit], len(seen)
+
+
+async def available(ctx: Ctx, project_id: str, query: Query) -> Page[Identity]:
+    """The identities of the organization that could join a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "identity")
+    async with ctx.view() as tx:
+        return Page(*await lists.outside_project(tx, scope.org_id, scope.project.id, query))
+
+
+async def of_identity(ctx: Ctx, identity_id: str) -> tuple[Found, list[Elsewhere]]:
+    """The projects of an identity, in the organization the caller is in."""
+    found = await org_identities.get(ctx, identity_id)
+    async with ctx.view() as tx:
+        rows = await lists.with_projects(tx, "identity", identity_id, found.identity.org_id)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+        return found, [Elsewhere(membership, roles[membership.id], project) for membership, project in rows]

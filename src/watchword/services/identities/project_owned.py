@@ -1,0 +1,99 @@
+"""Identities that belong to one project and live and die with it.
+
+In the organization they are members with no rights, so that their tokens work as everybody's do; their auth methods,
+credentials and tokens are managed by the routes that all identities have, with the rights of the project.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.errors import NotFound
+from watchword.domain.identities.records import Identity
+from watchword.services.access.role_refs import RoleEntry
+from watchword.services.access.scopes import enter_project
+from watchword.services.context import Ctx
+from watchword.services.identities import identities as any_identities
+from watchword.services.identities import project_members
+from watchword.services.identities.identities import Found, MetadataItem, Query, metadata_rows
+from watchword.services.paging import Page
+from watchword.services.people.organizations import add_member
+from watchword.services.projects.members import IDENTITY, Entries, audit_roles, join
+from watchword.store import versions
+from watchword.store.identities import identities
+
+IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
+Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=200)]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new identity of a project."""
+
+    name: IdentityName
+    has_delete_protection: bool = False
+    metadata: Metadata | None = None
+    roles: Annotated[Entries, msgspec.Meta(min_length=1)] | None = None
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to change; `metadata` replaces the whole set."""
+
+    name: IdentityName | None = None
+    has_delete_protection: bool | None = None
+    metadata: Metadata | None = None
+
+
+async def create(ctx: Ctx, project_id: str, given: Create) -> Found:
+    """A new identity of a project with its membership there; none of its roles goes beyond the caller."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "identity")
+    identity = Identity(
+        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project.id, name=given.name, has_delete_protection=given.has_delete_protection,
+        created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    entries = given.roles or [RoleEntry(role="no-access")]
+    async with ctx.unit() as tx:
+        await identities.add(tx, identity)
+        await add_member(ctx, tx, scope.org_id, "identity", identity.id, "no-access")
+        membership = await join(ctx, tx, scope, IDENTITY, identity.id, entries)
+        await identities.replace_metadata(tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, given.metadata or ()))
+        tx.changed(versions.identity(identity.id))
+        ctx.audit("create-identity", org_id=scope.org_id, project_id=scope.project.id, identityId=identity.id, name=identity.name,
+                  roles=audit_roles(entries))  # fmt: skip
+    async with ctx.view() as tx:
+        return await project_members.shown(tx, membership)
+
+
+async def update(ctx: Ctx, project_id: str, identity_id: str, given: Update) -> Found:
+    """Change an identity of the project."""
+    await _require_of(ctx, project_id, identity_id, "edit")
+    changes = any_identities.Update(name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata)
+    return await any_identities.update(ctx, identity_id, changes)
+
+
+async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Found:
+    """Delete an identity of the project; its tokens are dead at once."""
+    await _require_of(ctx, project_id, identity_id, "delete")
+    return await any_identities.remove(ctx, identity_id)
+
+
+async def get(ctx: Ctx, project_id: str, identity_id: str) -> Found:
+    """One identity of the project."""
+    await _require_of(ctx, project_id, identity_id, "read")
+    return await any_identities.get(ctx, identity_id)
+
+
+async def find(ctx: Ctx, project_id: str, query: Query) -> Page[Found]:
+    """One page of the identities that belong to the project, and how many match."""
+    page, _ = await project_members.find(ctx, project_id, query, own=True)
+    return page
+
+
+async def _require_of(ctx: Ctx, project_id: str, identity_id: str, action: str) -> None:
+    """The right is asked for before it is told whether the identity is one of this project. Raises NotFound otherwise."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, action, "identity", identityId=identity_id)
+    async with ctx.view() as tx:
+        identity = await identities.by_id(tx, identity_id)
+    if identity is None or identity.project_id != scope.project.id:
+        raise NotFound("There is no such identity in this project")

@@ -1,0 +1,241 @@
+"""The second factor of people: time-based codes (RFC 6238) and recovery codes that work once."""
+
+import base64
+import hmac
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+from watchword.domain.decode import Trimmed
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.people.records import Session, User
+from watchword.domain.secret import Secret
+from watchword.services.access.scopes import require_actor
+from watchword.services.context import Ctx
+from watchword.services.keys.keyring import PEOPLE
+from watchword.services.people import sign_in
+from watchword.store.authentication import credentials
+from watchword.store.engine import Tx
+from watchword.store.people import accounts, people
+
+STEP = 30  # seconds, RFC 6238 section 4
+RECOVERY_CODES = 10
+_REFUSED = "The code is not valid, or there were too many failed attempts: try the next code, or again in a few minutes"
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """A code shown by the person's authenticator."""
+
+    totp: Trimmed
+
+
+class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A code of the authenticator, or with method `recovery-code` one of the recovery codes."""
+
+    mfa_token: Trimmed
+    mfa_method: Literal["totp", "recovery-code", "email"] = "totp"
+    email: Trimmed | None = None
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its owner out."""
+
+    password: Secret
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """The password again: a stolen session must not be able to take the second factor away."""
+
+    password: Secret
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """A new authenticator: what its QR code says. Both are shown once."""
+
+    url: Secret
+    recovery_codes: tuple[Secret, ...]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """How a person's second factor stands."""
+
+    is_enabled: bool
+    recovery_codes_left: int
+
+
+def _context(user_id: str) -> str:
+    return f"user/{user_id}/totp"
+
+
+def _recovery_hash(ctx: Ctx, user_id: str, code: str) -> str:
+    return _recovery_hashes(ctx, user_id, code)[0]
+
+
+def _recovery_hashes(ctx: Ctx, user_id: str, code: str) -> list[str]:
+    found = ctx.house.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
+    return [f"{version}:{one.hex()}" if version > 1 else one.hex() for version, one in found.items()]
+
+
+def hash_version_of(stored: str) -> int:
+    """With which version of the key a recovery code is hashed; the first is not written."""
+    return int(stored.partition(":")[0]) if ":" in stored else 1
+
+
+def _new_codes(ctx: Ctx) -> tuple[str, ...]:
+    # 60 bits each: far beyond guessing, short enough to be typed.
+    raw = [base64.b32encode(ctx.house.entropy(8)).decode()[:12].lower() for _ in range(RECOVERY_CODES)]
+    return tuple(f"{one[:4]}-{one[4:8]}-{one[8:]}" for one in raw)
+
+
+async def _person(ctx: Ctx, tx: Tx) -> User:
+    person = await people.user(tx, ctx.actor.id)
+    if person is None:
+        raise NotFound("Your account was deleted meanwhile")
+    return person
+
+
+async def state(ctx: Ctx) -> State:
+    """How the caller's second factor stands."""
+    require_actor(ctx, "user")
+    ctx.public("a person may see how its own account stands")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    return State(
+        is_enabled=person.mfa_method is not None, recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str]))
+    )
+
+
+async def register(ctx: Ctx, given: Again) -> Enrolment:
+    """A new secret for the caller's authenticator; it counts only once a code of it was verified. Raises BadRequest when there is one."""
+    require_actor(ctx, "user")
+    ctx.public("a person may protect its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, given.password)
+    secret, codes = ctx.house.entropy(20), _new_codes(ctx)
+    async with ctx.unit() as tx:
+        person = await _person(ctx, tx)
+        if person.mfa_method is not None:
+            raise BadRequest("The second factor is set up already: remove it first")
+        sealed = (await ctx.house.keys.sealer(tx, PEOPLE)).seal(_context(person.id), secret)
+        hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
+        await people.change_user(tx, person.id, mfa_secret=sealed, mfa_recovery=hashes, updated_at=ctx.now)
+    label, query = quote(f"Watchword:{person.email}"), urlencode({"secret": base64.b32encode(secret).decode(), "issuer": "Watchword"})
+    return Enrolment(url=Secret(f"otpauth://totp/{label}?{query}"), recovery_codes=tuple(Secret(code) for code in codes))
+
+
+async def confirm(ctx: Ctx, given: Code) -> None:
+    """Turn the second factor on with a first right code. All other sessions end, and this one counts as verified."""
+    require_actor(ctx, "user")
+    ctx.public("a person may protect its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    if person.mfa_method is not None:
+        raise BadRequest("The second factor is set up already")
+    await _prove(ctx, person, "totp", given.totp)
+    async with ctx.unit() as tx:
+        await people.change_user(tx, person.id, mfa_method="totp", updated_at=ctx.now)
+        await accounts.put_session(tx, ctx.actor.session_id, person.id, is_mfa_verified=True)
+        await people.remove_sessions(tx, person.id, but=ctx.actor.session_id)
+        ctx.audit("enable-user-mfa", userId=person.id, mfaMethod="totp")
+
+
+async def renew_recovery_codes(ctx: Ctx, given: Again) -> tuple[Secret, ...]:
+    """New recovery codes in place of all old ones, shown once."""
+    require_actor(ctx, "user")
+    ctx.public("a person may protect its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, given.password)
+    codes = _new_codes(ctx)
+    async with ctx.unit() as tx:
+        person = await _person(ctx, tx)
+        if person.mfa_method is None:
+            raise BadRequest("The second factor is not set up")
+        hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
+        await people.change_user(tx, person.id, mfa_recovery=hashes, updated_at=ctx.now)
+        ctx.audit("renew-user-recovery-codes", userId=person.id)
+    return tuple(Secret(code) for code in codes)
+
+
+async def remove(ctx: Ctx, given: Removal) -> None:
+    """Turn the caller's second factor off."""
+    require_actor(ctx, "user")
+    ctx.public("a person may change its own account")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, given.password)
+    async with ctx.unit() as tx:
+        await erase(ctx, tx, person.id)
+        ctx.audit("disable-user-mfa", userId=person.id)
+
+
+async def erase(ctx: Ctx, tx: Tx, user_id: str) -> None:
+    """Take a person's second factor away in the open unit."""
+    await people.change_user(tx, user_id, mfa_method=None, mfa_secret=None, mfa_recovery="[]", updated_at=ctx.now)
+
+
+async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
+    """Verify the second factor of a session: from here on its tokens are the person's. The new token is for the organization chosen."""
+    actor = require_actor(ctx, "pending", "user")
+    ctx.public("the code proves who is calling")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    if person.mfa_method is None:
+        raise BadRequest("The account has no second factor")
+    if given.mfa_method == "email":
+        raise BadRequest("Codes by e-mail are not offered: use the authenticator or a recovery code")
+    await _prove(ctx, person, given.mfa_method, given.mfa_token)
+    async with ctx.unit() as tx:
+        await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
+        session: Session = await sign_in.own_session(ctx, tx)
+        ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=given.mfa_method)
+    token = sign_in.sign(ctx, session, actor.org_id or session.org_id)
+    return sign_in.SignedIn(session=session, token=token, device=sign_in.device_of(ctx, person.email))
+
+
+async def _prove(ctx: Ctx, person: User, method: str, code: str) -> None:
+    """Raise Unauthorized unless the code is right, now, for the first time. Wrong ones are counted: six digits can be guessed."""
+    device = sign_in.known_device(ctx, person.email)
+    # Six digits can be guessed from many addresses at once, so strangers who have the password share one count.
+    key = f"mfa/{person.id}/{device}" if device else f"mfa/{person.id}"
+    async with ctx.view() as tx:
+        until = await accounts.locked_until(tx, key)
+    locked = until > ctx.now
+    right = not locked and await (_use_totp(ctx, person, code) if method == "totp" else _use_recovery(ctx, person, code))
+    if not right:
+        await sign_in.note_failure(ctx, key, person, "locked_out" if locked else "wrong_code", method="second-factor")
+        raise sign_in.refused(_REFUSED, ctx.now, until)
+    async with ctx.unit() as tx:
+        until = await accounts.locked_until(tx, key)
+        if until > ctx.now:
+            raise sign_in.refused(_REFUSED, ctx.now, until)
+        await accounts.clear_failures(tx, key)
+
+
+async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
+    if person.mfa_secret is None:
+        raise BadRequest("Set the second factor up first")
+    async with ctx.view() as tx:
+        secret = (await ctx.house.keys.sealer(tx, PEOPLE)).open(_context(person.id), person.mfa_secret)
+    generator = TOTP(secret, 6, SHA1(), STEP)  # noqa: S303 - what authenticators speak; HMAC-SHA1 is not broken
+    now = ctx.now // 1000
+    # One step to either side for clocks that differ (RFC 6238 section 5.2); and each code once, so that one seen is worth nothing.
+    for moment in (now, now - STEP, now + STEP):
+        if hmac.compare_digest(generator.generate(moment), code.replace(" ", "").encode(errors="replace")):
+            spent = credentials.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)
+            return bool(await ctx.submit(spent))
+    return False
+
+
+async def _use_recovery(ctx: Ctx, person: User, code: str) -> bool:
+    left: list[str] = msgspec.json.decode(person.mfa_recovery, type=list[str])
+    possible = _recovery_hashes(ctx, person.id, code)
+    if person.mfa_method is None or not any(hmac.compare_digest(one, used) for one in left for used in possible):
+        return False
+    after = msgspec.json.encode([one for one in left if one not in possible]).decode()
+    async with ctx.unit() as tx:
+        return await accounts.replace_recovery(tx, person.id, person.mfa_recovery, after)

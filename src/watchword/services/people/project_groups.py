@@ -1,0 +1,76 @@
+"""Groups as members of projects: add, change roles, remove, list."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from watchword.domain.access.records import MembershipRole
+from watchword.domain.errors import NotFound
+from watchword.domain.people.records import Group
+from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.context import Ctx
+from watchword.services.people.groups import Found, with_roles
+from watchword.services.projects.members import GROUP, Add, Change, audit_roles, change_roles, join, leave, of_project
+from watchword.store.engine import Tx
+from watchword.store.people import groups
+
+
+async def add(ctx: Ctx, project_id: str, id_or_name: str, given: Add) -> Found:
+    """Make a group of the organization a member of a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "groups")
+    async with ctx.unit() as tx:
+        group = await _group(tx, scope, id_or_name)
+        membership = await join(ctx, tx, scope, GROUP, group.id, given.entries)
+        _audit(ctx, "create", scope, group, roles=audit_roles(given.entries))
+        return (await with_roles(tx, [(group, membership)]))[0]
+
+
+async def change(ctx: Ctx, project_id: str, group_id: str, given: Change) -> Sequence[MembershipRole]:
+    """Replace the roles of a group."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "edit", "groups")
+    async with ctx.unit() as tx:
+        group = await _group(tx, scope, group_id)
+        rows = await change_roles(ctx, tx, scope, GROUP, await of_project(tx, scope, GROUP, group.id), given.roles)
+        _audit(ctx, "update", scope, group, roles=audit_roles(given.roles))
+    return rows
+
+
+async def remove(ctx: Ctx, project_id: str, group_id: str) -> Found:
+    """Take a group out of a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "delete", "groups")
+    async with ctx.unit() as tx:
+        group = await _group(tx, scope, group_id)
+        found = (await with_roles(tx, [(group, await of_project(tx, scope, GROUP, group.id))]))[0]
+        await leave(ctx, tx, scope, GROUP, found.membership)
+        _audit(ctx, "delete", scope, group)
+    return found
+
+
+async def get(ctx: Ctx, project_id: str, group_id: str) -> Found:
+    """One group of a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "groups")
+    async with ctx.view() as tx:
+        group = await _group(tx, scope, group_id)
+        return (await with_roles(tx, [(group, await of_project(tx, scope, GROUP, group.id))]))[0]
+
+
+async def every(ctx: Ctx, project_id: str) -> list[Found]:
+    """The groups of a project, by name."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "groups")
+    async with ctx.view() as tx:
+        return await with_roles(tx, await groups.in_project(tx, scope.project.id))
+
+
+async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:
+    found = await groups.by_id(tx, scope.org_id, id_or_name) or await groups.by_name(tx, scope.org_id, id_or_name)
+    if found is None:
+        raise NotFound("There is no such group in the organization")
+    return found
+
+
+def _audit(ctx: Ctx, verb: str, scope: ProjectScope, group: Group, **more: Any) -> None:
+    ctx.audit(f"{verb}-project-group", org_id=scope.org_id, project_id=scope.project.id, groupId=group.id, name=group.name, **more)

@@ -1,0 +1,82 @@
+"""The setup code that a caller over the network must send to bootstrap a new instance.
+
+The code is the text of `WATCHWORD_SETUP_CODE`, none with `off`, and by default derived from the instance's hash key. Every process of
+one database therefore derives the same code, prints it while it is of use, and nothing has to be stored or handed around.
+"""
+
+import base64
+import hashlib
+import hmac
+
+import msgspec
+
+from watchword.domain.errors import Forbidden
+from watchword.domain.secret import Secret
+from watchword.services.context import Ctx
+from watchword.services.people import organizations
+from watchword.services.runtime import House
+from watchword.store.people import people
+
+OFF = "off"
+HEADER = "x-setup-code"
+_BITS = 100  # of a derived code: 20 characters of base32
+
+
+class WrongSetupCode(Forbidden):
+    """The setup code is missing or wrong; both read alike."""
+
+    default = (
+        "Bootstrapping this instance needs its setup code: send it as setupCode in the body or as the header X-Setup-Code. The server "
+        "prints it when it starts, or it is set as WATCHWORD_SETUP_CODE; `watchword bootstrap` on the server's machine needs none"
+    )
+
+
+class Claim(organizations.Bootstrap, frozen=True, kw_only=True):
+    """A bootstrap over the network: the code may come in the body or as a header."""
+
+    setup_code: Secret | None = msgspec.field(name="setupCode", default=None)
+
+
+def setup_code(house: House) -> Secret | None:
+    """The code that a bootstrap over the network must send, or None where none is asked for."""
+    given = house.settings.setup_code
+    if given is not None:
+        return None if given.reveal() == OFF else given
+    derived = base64.b32encode(house.keys.digest("setup-code"))[: _BITS // 5].decode().lower()
+    return Secret("-".join(derived[i : i + 5] for i in range(0, len(derived), 5)))
+
+
+async def code_to_show(house: House) -> Secret | None:
+    """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where the operator chose it."""
+    if house.settings.setup_code is not None:
+        return None
+    async with house.store.read() as tx:
+        if await people.is_bootstrapped(tx):
+            return None
+    return setup_code(house)
+
+
+async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootstrapped:
+    """Bootstrap the instance for a caller over the network.
+
+    The code is compared first, so a caller without it costs a hash and a read: no argon2, no row.
+    Wrong codes are charged to their address, which waits when it was too much, with the right one too.
+    Raises AlreadyBootstrapped, TooManyRequests, WrongSetupCode, Invalid.
+    """
+    ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
+    async with ctx.view() as tx:
+        if await people.is_bootstrapped(tx):
+            raise organizations.AlreadyBootstrapped
+    wanted = setup_code(ctx.house)
+    presented = given.setup_code.reveal() if given.setup_code is not None else header
+    if wanted is not None:
+        ctx.house.limits.setup_codes.require(ctx.address)
+    if wanted is not None and not hmac.compare_digest(_hash(wanted.reveal()), _hash(presented)):
+        ctx.house.limits.setup_codes.take(ctx.address)
+        raise WrongSetupCode
+    return await organizations.bootstrap(ctx, given)
+
+
+def _hash(text: str) -> bytes:
+    """A digest of one length, so that a comparison does not tell how long the code is."""
+    return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).digest()

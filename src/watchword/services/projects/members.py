@@ -1,0 +1,114 @@
+"""Members of projects, whether identities, people or groups: join, change roles, leave.
+
+What is the same for all three is here; each kind's own module adds how it is named and shown. Nobody gives a role beyond
+their own rights, and nobody changes or removes a member that holds more than they do.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+
+from watchword.domain.access.records import Membership, MembershipRole
+from watchword.domain.errors import BadRequest, NotFound
+from watchword.services.access.boundaries import require_may_admit, require_over_holder, require_roles
+from watchword.services.access.role_refs import Resolved, RoleEntry, RoleName, resolve
+from watchword.services.access.scopes import ProjectScope
+from watchword.services.context import Ctx, Scope
+from watchword.services.scope_refs import kind_of
+from watchword.store.access import grants
+from watchword.store.engine import AlreadyThere, Tx
+
+MOST_ROLES = 100
+Entries = Annotated[list[RoleEntry], msgspec.Meta(max_length=MOST_ROLES)]
+
+
+class Add(msgspec.Struct, frozen=True, kw_only=True):
+    """The roles of a new member: one (old clients), or several."""
+
+    role: RoleName = "no-access"
+    roles: Entries | None = None
+
+    @property
+    def entries(self) -> Sequence[RoleEntry]:
+        """All roles asked for."""
+        return [RoleEntry(role=self.role)] if self.roles is None else self.roles
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """All roles of a member from now on."""
+
+    roles: Annotated[list[RoleEntry], msgspec.Meta(min_length=1, max_length=MOST_ROLES)]
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of member: how it is stored, and the subject of the rights over it."""
+
+    name: str
+    subject: str
+
+    def facts(self, id: str) -> dict[str, str]:
+        """What conditions of project rules may look at."""
+        return {"identityId": id} if self.name == "identity" else {}
+
+
+IDENTITY = Kind("identity", "identity")
+PERSON = Kind("user", "member")
+GROUP = Kind("group", "groups")
+
+
+async def resolved_within(
+    ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry], membership_id: str
+) -> Resolved:
+    """The rows of these roles, none of which goes beyond the caller. Raises NotFound, BadRequest, BoundaryExceeded."""
+    found = await resolve(ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id)
+    facts = kind.facts(actor_id) if scope.project_id else {}
+    await require_roles(ctx, tx, scope, found.by_slug, kind.subject, facts)
+    return found
+
+
+async def join(ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry]) -> Membership:
+    """Make an actor a member of the scope's organization or project in the open unit. The caller checks whose actor it is."""
+    if kind == IDENTITY:
+        await require_may_admit(ctx, tx, actor_id)
+    membership = Membership(
+        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, actor_kind=kind.name, actor_id=actor_id, created_at=ctx.now,
+        updated_at=ctx.now,
+    )  # fmt: skip
+    found = await resolved_within(ctx, tx, scope, kind, actor_id, entries, membership.id)
+    try:
+        await grants.add_membership(tx, membership, found.rows)
+    except AlreadyThere:
+        raise BadRequest("It is a member already: change its roles instead") from None
+    return membership
+
+
+async def change_roles(
+    ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, membership: Membership, entries: Sequence[RoleEntry]
+) -> Sequence[MembershipRole]:
+    """Put these roles in the place of those a member has, in the open unit."""
+    await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
+    found = await resolved_within(ctx, tx, scope, kind, membership.actor_id, entries, membership.id)
+    await grants.replace_roles(tx, membership, found.rows, ctx.now)
+    return found.rows
+
+
+async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: Kind, membership: Membership) -> None:
+    """End a project membership with its privileges, in the open unit. Nobody ends their own."""
+    if (membership.actor_kind, membership.actor_id) == (ctx.actor.kind, ctx.actor.id):
+        raise BadRequest("You cannot remove your own membership: somebody else has to")
+    await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
+    await grants.remove_membership(tx, membership)
+
+
+async def of_project(tx: Tx, scope: ProjectScope, kind: Kind, actor_id: str) -> Membership:
+    """An actor's own membership of the project. Raises NotFound."""
+    membership = await grants.project_membership(tx, kind.name, actor_id, scope.project.id)
+    if membership is None:
+        raise NotFound("There is no such member in this project")
+    return membership
+
+
+def audit_roles(entries: Sequence[RoleEntry]) -> list[Mapping[str, object]]:
+    """Roles as the trail shows them."""
+    return [{"role": one.role, "isTemporary": one.is_temporary} for one in entries]

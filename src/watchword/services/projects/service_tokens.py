@@ -1,0 +1,128 @@
+"""Service tokens: the old, project-bound credential that clients of years ago still carry.
+
+`st.<id>.<secret>`, shown once and kept as a keyed hash of the whole. It outlives what its maker may do, so it is never given
+more than its maker has at that moment.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from watchword.domain.access import boundary
+from watchword.domain.access.abilities import Rule
+from watchword.domain.decode import Name, Trimmed
+from watchword.domain.errors import NotFound
+from watchword.domain.people.records import User
+from watchword.domain.projects.records import ServiceToken
+from watchword.domain.secret import Secret
+from watchword.services.access.scopes import enter_project
+from watchword.services.context import Ctx
+from watchword.services.projects import locations
+from watchword.store.people import people
+from watchword.store.projects import service_tokens
+
+_PLACES = 1_000
+
+
+class TokenScope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where a token works: an environment and a path, which may be a glob."""
+
+    environment: Trimmed
+    secret_path: Annotated[str, msgspec.Meta(min_length=1, max_length=500, extra={"trim": True})]
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new token. `expires_in` is seconds; 0 or null: never. The last three are kept for clients that encrypt by themselves."""
+
+    name: Name
+    workspace_id: Trimmed
+    scopes: Annotated[tuple[TokenScope, ...], msgspec.Meta(min_length=1, max_length=_PLACES)]
+    permissions: Annotated[tuple[Literal["read", "write"], ...], msgspec.Meta(min_length=1, max_length=2)] = ("read",)
+    expires_in: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)] | None = None
+    encrypted_key: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
+    iv: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    tag: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The token itself, shown once, and its record."""
+
+    secret: Secret
+    record: ServiceToken
+
+
+async def create(ctx: Ctx, given: Create) -> Made:
+    """A new token within what its maker may do itself."""
+    scope = await enter_project(ctx, given.workspace_id)
+    ctx.require(scope, "create", "service-tokens")
+    wanted = [{"environment": one.environment, "secretPath": _glob(one.secret_path)} for one in given.scopes]
+    for place in wanted:
+        ctx.require(scope, "create", "secrets", **place)
+    boundary.require_within(scope.ability, [_rules(wanted, given.permissions)])
+    for place in wanted:
+        await locations.environment(ctx, given.workspace_id, place["environment"])
+    token_id = ctx.new_id()
+    secret = f"st.{token_id}.{ctx.house.entropy(16).hex()}"
+    record = ServiceToken(
+        id=token_id, project_id=given.workspace_id, name=given.name, scopes=tuple(wanted), permissions=tuple(dict.fromkeys(given.permissions)),
+        hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+            encrypted_key=given.encrypted_key, iv=given.iv, tag=given.tag, created_by=ctx.actor.id,
+        expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None, created_at=ctx.now, updated_at=ctx.now,
+    )  # fmt: skip
+    async with ctx.unit() as tx:
+        await service_tokens.add(tx, record)
+        _audit(ctx, "create-service-token", scope.org_id, record)
+    return Made(Secret(secret), record)
+
+
+def _glob(text: str) -> str:
+    """The path of a scope: absolute, without a slash at the end, and free of what could mean another place."""
+    return locations.normal_path(text, "scopes")
+
+
+def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> list[Rule]:
+    """What the token will be able to do, as rules to compare with its maker's."""
+    actions = (("describeSecret", "readValue") if "read" in permissions else ()) + (
+        ("create", "edit", "delete") if "write" in permissions else ()
+    )
+    return [
+        Rule(subject="secrets", actions=actions, conditions={"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}})
+        for one in wanted
+    ]
+
+
+async def every(ctx: Ctx, project_id: str) -> list[ServiceToken]:
+    """The service tokens of a project, newest first."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "service-tokens")
+    async with ctx.view() as tx:
+        return await service_tokens.in_project(tx, project_id)
+
+
+async def own(ctx: Ctx) -> tuple[ServiceToken, User | None]:
+    """The record of the calling token, and the person who made it if there still is one."""
+    async with ctx.view() as tx:
+        record = await service_tokens.by_id(tx, ctx.actor.id)
+        if record is None:
+            raise NotFound("The service token was deleted meanwhile")
+        return record, await people.user(tx, record.created_by)
+
+
+async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
+    """Delete a service token that may no more than the caller: it is dead for every request that begins after the answer."""
+    async with ctx.view() as tx:
+        record = await service_tokens.by_id(tx, token_id)
+    if record is None:
+        raise NotFound(f"There is no service token with id {token_id[:64]!r}")
+    scope = await enter_project(ctx, record.project_id)
+    ctx.require(scope, "delete", "service-tokens")
+    boundary.require_within(scope.ability, [_rules(record.scopes, record.permissions)])
+    async with ctx.unit() as tx:
+        await service_tokens.remove(tx, record)
+        _audit(ctx, "delete-service-token", scope.org_id, record)
+    return record
+
+
+def _audit(ctx: Ctx, event: str, org_id: str, record: ServiceToken) -> None:
+    ctx.audit(event, org_id=org_id, project_id=record.project_id, name=record.name, scopes=record.scopes, serviceTokenId=record.id)

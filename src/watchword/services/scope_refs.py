@@ -1,0 +1,33 @@
+"""The organization or project that a request is for, in any of the ways that routes name it."""
+
+import msgspec
+
+from watchword.domain.access.abilities import Scope as Kind
+from watchword.services.access.scopes import enter_org, enter_project, own_org
+from watchword.services.context import Ctx, Scope
+from watchword.services.projects import projects
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization or a project, as a route names it; with nothing set, the organization of the caller's credential."""
+
+    org_id: str | None = None
+    project_id: str | None = None
+    project_slug: str | None = None
+
+
+OWN_ORG = Where()
+
+
+async def enter(ctx: Ctx, where: Where) -> Scope:
+    """The caller's scope there. Raises NotFound, Forbidden."""
+    if where.project_id is not None:
+        return await enter_project(ctx, where.project_id)
+    if where.project_slug is not None:
+        return await enter_project(ctx, await projects.id_of(ctx, where.project_slug))
+    return await (own_org(ctx) if where.org_id is None else enter_org(ctx, where.org_id))
+
+
+def kind_of(scope: Scope) -> Kind:
+    """Which table of subjects and built-in roles holds in a scope."""
+    return "project" if scope.project_id else "organization"

@@ -1,0 +1,138 @@
+"""Export a folder to a file, and import a file, with a plan of what would change."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Literal
+
+import msgspec
+
+from watchword.domain.errors import BadRequest, Invalid
+from watchword.domain.secrets.formats import BadFile, Format, Item, dump, load
+from watchword.domain.secrets.records import StoredSecret
+from watchword.domain.secrets.texts import MAX_BATCH, MAX_IN_FOLDER, checked_name, checked_value
+from watchword.services.context import Ctx
+from watchword.services.secrets import folder_cache, reading, rights, sealed, writing
+from watchword.services.secrets.reading import Every
+from watchword.services.secrets.views import SecretView
+from watchword.services.secrets.writing import Change, Target
+from watchword.services.turns import Turns
+
+OnConflict = Literal["fail", "skip", "overwrite"]
+_TOLD = 20
+_SMALL_FILE = 32 * 1024  # characters; a larger file is written and read beside the event loop
+_PIECE = 500  # secrets that are looked at in one piece
+_FILES = ThreadPoolExecutor(1, "secret-files")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did, or would do, by name."""
+
+    created: Sequence[str]
+    updated: Sequence[str]
+    unchanged: Sequence[str]
+    skipped: Sequence[str]
+    conflicting: Sequence[str] = ()  # of a dry run: they exist with other values, and an import as asked for would be refused
+
+
+async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
+    """The secrets that the caller may read, as the text of a file. Imported ones are in it: own win, then the last import."""
+    listed = await reading.every(ctx, wanted)
+    merged: dict[str, SecretView] = {}
+    turns = Turns()
+    for number, view in enumerate(chain(*(group.secrets for group in listed.imports), listed.secrets)):
+        merged[view.secret.key] = view
+        if not number % _PIECE:
+            await turns.give()
+    hidden = [view.secret.key for view in merged.values() if view.is_hidden]
+    if hidden:
+        raise BadRequest(f"You may not read the values of {_some(hidden)}, so the file would not be whole")
+    await turns.give()
+    items: list[Item] = []
+    for number, key in enumerate(sorted(merged)):
+        items.append(Item(key, merged[key].value, merged[key].comment))
+        if not number % _PIECE:
+            await turns.give()
+    try:
+        if sum(len(item.value) for item in items) + 64 * len(items) <= _SMALL_FILE:
+            return dump(format, items)
+        # Writing YAML takes a tenth of a millisecond for a line; a thread gives way every few milliseconds.
+        return await asyncio.get_running_loop().run_in_executor(_FILES, dump, format, items)
+    except BadFile as error:
+        raise BadRequest(str(error)) from None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
+
+
+async def read(format: Format, text: str) -> tuple[Item, ...]:
+    """The items of a file, names and values as they would be stored. Raises Invalid."""
+    try:
+        if len(text) <= _SMALL_FILE:
+            found = load(format, text)
+        else:
+            found = await asyncio.get_running_loop().run_in_executor(_FILES, load, format, text)
+    except BadFile as error:
+        raise Invalid.of("content", str(error)) from None
+    if len(found) > MAX_IN_FOLDER:
+        raise Invalid.of("content", f"At most {MAX_IN_FOLDER} secrets")
+    tidy, turns = dict[str, Item](), Turns()
+    for item in found:
+        name = checked_name(item.key, "content", item.key)
+        tidy[name] = Item(name, checked_value(item.value, "content", item.key), item.comment)
+        await turns.give()
+    return tuple(tidy.values())
+
+
+async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_conflict: OnConflict, dry_run: bool) -> Outcome:
+    """Store the items in a folder. What has the value already is left alone; `on_conflict` is about what has another one.
+
+    Up to 500 are one unit, all or nothing; more go in several, and a second run finds the first ones unchanged.
+    """
+    scope, path = await writing.enter(ctx, target, rights.CREATE, ())
+    rights.require_some(ctx, scope, rights.CREATE, target.environment, path)
+    at = await writing.desk(ctx, scope, target.environment, path)
+    there = (await folder_cache.everything(ctx, scope.project.id, [at.place.folder.id]))[at.place.folder.id].shared
+    before = {key: held.secret for key, held in there.items()}
+    outcome = await _compare(at, items, before, on_conflict)
+    if on_conflict == "fail" and outcome.updated:
+        if dry_run:
+            return msgspec.structs.replace(outcome, updated=(), conflicting=outcome.updated)
+        raise BadRequest(f"These secrets exist with other values: {_some(outcome.updated)}")
+    if not dry_run:
+        await _write(ctx, target, items, outcome)
+    return outcome
+
+
+async def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
+    created, updated, unchanged, skipped = list[str](), list[str](), list[str](), list[str]()
+    turns = Turns()
+    for item in items:
+        await turns.give()
+        row = before.get(item.key)
+        if row is None:
+            created.append(item.key)
+        elif on_conflict == "skip" or not at.shows(folder_cache.held(row, at.labels)):
+            # Whether a value is the same is told only to who may read it.
+            (skipped if on_conflict == "skip" else updated).append(item.key)
+        elif sealed.value_of(at.key, row) == item.value and (not item.comment or sealed.comment_of(at.key, row) == item.comment):
+            unchanged.append(item.key)
+        else:
+            updated.append(item.key)
+    return Outcome(created=created, updated=updated, unchanged=unchanged, skipped=skipped)
+
+
+async def _write(ctx: Ctx, target: Target, items: Sequence[Item], outcome: Outcome) -> None:
+    wanted = {*outcome.created, *outcome.updated}
+    changes = [Change(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted]
+    new = set(outcome.created)
+    for start in range(0, len(changes), MAX_BATCH):
+        some = changes[start : start + MAX_BATCH]
+        fresh = [writing.New(name=one.name, value=one.value or "", comment=one.comment or "") for one in some if one.name in new]
+        old = [one for one in some if one.name not in new]
+        if fresh:
+            await writing.create(ctx, target, fresh, is_batch=True)
+        if old:
+            await writing.change(ctx, target, old, is_batch=True)
