@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import routes
 from watchword import app
-from watchword.http import auths
+from watchword.http.authentication import auth_methods
 from watchword.services.people import passwords
 
 # At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
@@ -15,7 +15,7 @@ passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 # Hundreds of tests have a server of their own; what is the same for all of them is made once.
 app.registry = functools.cache(app.registry)
-auths.method_routes = routes.once
+auth_methods.method_routes = routes.once
 
 # How long an example takes says how busy the machine is, and nothing about the rule.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from watchword.http import auths
+from watchword.http.authentication import auth_methods
 from watchword.http.routing import Routes
 from watchword.methods.base import AuthMethod
 
-_make = auths.method_routes
+_make = auth_methods.method_routes
 _made: dict[tuple[int, ...], tuple[list[AuthMethod[Any, Any]], Routes]] = {}
 
 

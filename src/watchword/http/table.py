@@ -3,47 +3,25 @@
 from collections.abc import Iterable
 from typing import Any
 
-from watchword.http import (
-    account,
-    audit,
-    auths,
-    environments,
-    explain,
-    folders,
-    groups,
-    identities,
-    lifecycle,
-    memberships,
-    oauth,
-    org_people,
-    org_roles,
-    people,
-    privileges,
-    project_identities,
-    project_people,
-    project_roles,
-    projects,
-    secret_files,
-    secret_imports,
-    secrets_v3,
-    secrets_v4,
-    service_tokens,
-    system,
-    tags,
-    templates,
-    who,
-)  # fmt: skip
+from watchword.http import system  # fmt: skip
+from watchword.http.access import access_report, explain, organization_roles, privileges, project_roles
+from watchword.http.audit import events
+from watchword.http.authentication import auth_methods, oauth, templates
+from watchword.http.identities import identities, lifecycle, memberships, project_owned
 from watchword.http.openapi import documentation
+from watchword.http.people import account, groups, organization_people, project_people, sign_in
+from watchword.http.projects import environments, folders, projects, service_tokens, tags
 from watchword.http.routing import Route, Routes
+from watchword.http.secrets import files, imports, v3, v4
 from watchword.methods.base import AuthMethod
 from watchword.services.authentication.bearer import Seen
 
 AREAS: tuple[Routes, ...] = (
     system.routes,
-    audit.routes,
-    people.routes,
+    events.routes,
+    sign_in.routes,
     account.routes,
-    org_people.routes,
+    organization_people.routes,
     identities.routes,
     lifecycle.routes,
     explain.routes,
@@ -53,24 +31,30 @@ AREAS: tuple[Routes, ...] = (
     folders.routes,
     tags.routes,
     service_tokens.routes,
-    org_roles.routes,
+    organization_roles.routes,
     project_roles.routes,
     memberships.routes,
     privileges.routes,
     project_people.routes,
-    project_identities.routes,
+    project_owned.routes,
     groups.routes,
-    who.routes,
-    secrets_v3.routes,
-    secrets_v4.routes,
-    secret_imports.routes,
-    secret_files.routes,
+    access_report.routes,
+    v3.routes,
+    v4.routes,
+    imports.routes,
+    files.routes,
 )
 
 
 def table(methods: Iterable[AuthMethod[Any, Any]], seen: Seen) -> tuple[Route, ...]:
     """All routes of a server with these auth methods."""
     of_methods = tuple(methods)
-    areas = (*AREAS, auths.credential_routes(of_methods), auths.method_routes(of_methods), auths.token_routes(seen), oauth.routes(seen))
+    areas = (
+        *AREAS,
+        auth_methods.credential_routes(of_methods),
+        auth_methods.method_routes(of_methods),
+        auth_methods.token_routes(seen),
+        oauth.routes(seen),
+    )
     routes = tuple(route for area in areas for route in area.all)
     return (*routes, *documentation(routes).all)

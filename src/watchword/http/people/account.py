@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from watchword.domain.people.records import Session, User
-from watchword.http.org_people import PersonOut
-from watchword.http.people import TokenReply, device_cookies
+from watchword.http.people.organization_people import PersonOut
+from watchword.http.people.sign_in import TokenReply, device_cookies
 from watchword.http.routing import IDENTITY, PENDING, USER, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
 from watchword.services.context import Ctx

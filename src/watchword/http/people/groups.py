@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from watchword.domain.people.records import User
-from watchword.http.memberships import RoleRowOut, RolesReply
+from watchword.http.identities.memberships import RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out
 from watchword.services.context import Ctx

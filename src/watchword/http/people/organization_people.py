@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from watchword.domain.people.records import Invitation, User
-from watchword.http.people import signed_in
+from watchword.http.people.sign_in import signed_in
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
 from watchword.http.wire import HeldRoleOut, OrganizationOut, Out
 from watchword.services.context import Ctx

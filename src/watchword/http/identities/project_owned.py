@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.http.memberships import NewerPage, query_of
+from watchword.http.identities.memberships import NewerPage, query_of
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityOut, Out
 from watchword.services.context import Ctx

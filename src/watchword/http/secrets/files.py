@@ -6,8 +6,8 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.secrets.formats import MAX_TEXT, Format
-from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Reply, Routes
+from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import files

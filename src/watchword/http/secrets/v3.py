@@ -6,9 +6,8 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.secrets.texts import tidy_name
-from watchword.http import secret_acts as acts
-from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.secrets import acts, wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading, search, tagging, versions

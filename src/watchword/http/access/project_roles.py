@@ -1,6 +1,6 @@
 """Custom roles of projects in the three generations of their paths."""
 
-from watchword.http.roles_wire import RoleInList, RoleOut, RoleReply, RolesReply
+from watchword.http.access.roles_wire import RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.services.access import roles
 from watchword.services.context import Ctx

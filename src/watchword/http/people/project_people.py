@@ -7,7 +7,7 @@ import msgspec
 
 from watchword.domain.access.records import Membership
 from watchword.domain.people.records import User
-from watchword.http.memberships import ProjectName, RoleRowOut, RolesReply
+from watchword.http.identities.memberships import ProjectName, RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out
 from watchword.services.context import Ctx

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchword.domain.access.abilities import pack
-from watchword.http.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
+from watchword.http.access.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.services.access import roles
 from watchword.services.context import Ctx

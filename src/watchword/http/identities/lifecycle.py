@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from watchword.domain.identities.records import Identity
-from watchword.http.identities import IdentityReply
+from watchword.http.identities.identities import IdentityReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityOut, Out
 from watchword.services.context import Ctx

@@ -4,7 +4,7 @@ from typing import Literal
 
 from watchword.domain.errors import Invalid
 from watchword.domain.secrets.texts import checked_name, tidy_name
-from watchword.http import secret_wire as wire
+from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import moving, reading, writing

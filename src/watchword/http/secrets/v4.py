@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from watchword.domain.secrets.references import Address
-from watchword.http import secret_acts as acts
-from watchword.http import secret_wire as wire
 from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.secrets import acts, wire
 from watchword.http.wire import Out
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx

@@ -1,0 +1,1 @@
+"""Machine identities over HTTP: the identities, their life, and their memberships in organizations and projects."""

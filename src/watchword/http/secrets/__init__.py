@@ -1,0 +1,1 @@
+"""Secrets over HTTP: both versions of the API, imports, and secrets as files."""
