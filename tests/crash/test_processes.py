@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
 from tests.databases import emptied
 from tests.house import Api
 from tests.processes import serving
 from tests.services import coherence
-from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
 
 LOGIN = "/api/v1/auth/universal-auth/login"
 LDAP_LOGIN = "/api/v1/auth/ldap-auth/login"

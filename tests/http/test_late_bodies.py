@@ -11,7 +11,7 @@ import httpx
 from tests.house import Api
 from tests.loopback import listening
 from tests.minting import mint, public_pem
-from tests.services.test_mfa import VERIFY, enrolled, half_signed_in
+from tests.services.people.test_mfa import VERIFY, enrolled, half_signed_in
 from watchword.app import Server
 from watchword.services.upkeep import sweep
 

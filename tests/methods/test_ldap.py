@@ -4,8 +4,8 @@ import functools
 import msgspec
 import pytest
 
+from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from tests.methods.clouds import Trust, authority, given, milliseconds, pem
-from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import opened_entry
 from watchword.adapters.outbound import Outbound

@@ -13,11 +13,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
 from tests.methods import test_alicloud, test_azure, test_oci, test_tls_cert
 from tests.methods.clouds import Sts, milliseconds, pem, serving
 from tests.methods.doubles.web import CA, Site, json_reply, server_context
 from tests.minting import jwk, mint, public_pem
-from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import opened_entry
 from watchword.adapters.outbound import Outbound

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from tests.adapters.directories import SERVICE_PASSWORD
 from tests.databases import emptied, placed
 from tests.house import Api, postgres_settings, running, sqlite_settings
 from tests.methods.doubles.web import CA, json_reply
 from tests.methods.world import NOW, SLUGS, Case, World, the_world
 from tests.minting import mint
-from tests.world.directories import SERVICE_PASSWORD
 from watchword.methods import METHODS
 from watchword.services.context import Ctx
 from watchword.store import schema

@@ -1,7 +1,7 @@
 """Memberships: at least one permanent role, nobody beyond themselves, nobody removes themselves, what is listed and how."""
 
 from tests.house import EMAIL, Api
-from tests.services.test_roles import READ_DEV, member, project, role
+from tests.services.access.test_roles import READ_DEV, member, project, role
 from watchword.services.timestamps import iso
 
 

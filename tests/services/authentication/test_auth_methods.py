@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from tests.house import Api, postgres_settings, running, sqlite_settings
-from tests.http.test_auths import abroad as abroad  # noqa: PLC0414
-from tests.http.test_auths import world as world  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
 from tests.methods.doubles.web import Site, json_reply
 from tests.methods.world import World
 from tests.minting import jwk, mint, public_pem

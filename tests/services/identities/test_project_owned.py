@@ -1,8 +1,8 @@
 """Identities of projects: their tokens work, they live and die with the project, and the project's rights rule over them."""
 
 from tests.house import Api
-from tests.services.test_members import path
-from tests.services.test_roles import member, project, role
+from tests.services.access.test_roles import member, project, role
+from tests.services.projects.test_members import path
 
 
 async def test_an_identity_of_a_project_logs_in_and_acts_with_its_roles_there(any_api: Api) -> None:

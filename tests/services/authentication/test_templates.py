@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from tests.building import project
 from tests.house import Api
-from tests.http.test_auths import abroad as abroad  # noqa: PLC0414
-from tests.http.test_auths import world as world  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
 from tests.methods.world import World
 from watchword.store import schema
 

@@ -1,9 +1,9 @@
 """Who has access: through roles, groups and privileges, by environment and path, and never who is disabled."""
 
 from tests.house import EMAIL, Api
-from tests.services.test_groups import group
-from tests.services.test_privileges import give
-from tests.services.test_roles import READ_DEV, member, project, role
+from tests.services.access.test_privileges import give
+from tests.services.access.test_roles import READ_DEV, member, project, role
+from tests.services.people.test_groups import group
 
 
 async def asked(api: Api, project_id: str, **query: str) -> dict[str, tuple[list[str], list[str]]]:

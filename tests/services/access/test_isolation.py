@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.house import Api
-from tests.services.test_groups import group
-from tests.services.test_roles import READ_DEV, member, project, role
+from tests.services.access.test_roles import READ_DEV, member, project, role
+from tests.services.people.test_groups import group
 
 UNKNOWN = "01a203ee-9dba-7b90-b424-1f20aa43038b"
 

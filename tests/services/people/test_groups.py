@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.house import EMAIL, Api
-from tests.services.test_members import path
-from tests.services.test_roles import READ_DEV, member, project, role
+from tests.services.access.test_roles import READ_DEV, member, project, role
+from tests.services.projects.test_members import path
 
 
 async def group(api: Api, role: str = "no-access", **body: Any) -> str:

@@ -7,8 +7,8 @@ import time
 import pytest
 import sansldap
 
+from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from tests.methods.clouds import Trust
-from tests.world.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import Limits, filled, opened_entry
 from watchword.domain.secret import Secret

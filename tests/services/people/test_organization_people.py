@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.house import EMAIL, PASSWORD, Api
-from tests.services.test_people import joined
+from tests.services.people.test_sign_in import joined
 
 
 async def membership(api: Api, email: str) -> str:

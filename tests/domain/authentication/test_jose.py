@@ -15,7 +15,7 @@ from watchword.domain.authentication.jose import decode_unverified, verified_pay
 from watchword.domain.authentication.public_keys import UnusableKeyError, bytes_of, key_from_jwk, key_from_pem, public_keys
 from watchword.domain.errors import Denied
 
-VECTORS = pathlib.Path(__file__).parents[3] / "shared" / "vectors"
+VECTORS = pathlib.Path(__file__).parents[4] / "shared" / "vectors"
 RSA = [jwk("rsa", "k1")]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.directories import BASE, PEOPLE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from tests.methods.clouds import Trust
-from tests.world.directories import BASE, PEOPLE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from watchword.domain.authentication.ldap_names import directory_name
 
 LOGIN = "/api/v1/auth/ldap-auth/login"
