@@ -20,7 +20,7 @@ from watchword.domain.record import Record
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.methods import universal
 from watchword.services.keys.keyring import Sealer, org_scope, project_scope
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.services.secrets.sealed import Plain, sealed
 from watchword.store import schema, versions
 from watchword.store.access.grants import HELD, MEMBERSHIPS
@@ -94,7 +94,7 @@ def key_of(number: int) -> str:
     return f"KEY_{number:08d}"
 
 
-async def found_world(parts: House) -> World:
+async def found_world(parts: Runtime) -> World:
     """Bootstrap an empty house and make one project with one environment."""
     now = parts.clock()
     made = await make(parts, {"email": "bench@example.com", "password": "correct horse battery", "organization": "Bench"})
@@ -134,7 +134,7 @@ Fill = Callable[[int], None]
 _VERSION = prepare(insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
 
 
-async def _fill(parts: House, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str,
+async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str,
                 grown: Callable[[int], str | None] | None = None) -> None:  # fmt: skip
     """Store what `fill` adds for each number, and a version row for each family that `grown` names: others have grown with them."""
     for begin in range(first, last, _BATCH):
@@ -149,7 +149,7 @@ async def _fill(parts: House, first: int, last: int, tables: tuple[_Rows, ...], 
             tx.changed(*families)
 
 
-async def add_identities(parts: House, world: World, first: int, last: int) -> None:
+async def add_identities(parts: Runtime, world: World, first: int, last: int) -> None:
     """Identities `first` to before `last`: members of the organization and the project, with Universal Auth and a client secret."""
     now, digest = parts.clock(), parts.keys.digest
     stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
@@ -183,7 +183,7 @@ async def add_identities(parts: House, world: World, first: int, last: int) -> N
     await _fill(parts, first, last, rows, fill, versions.identity("seed"), grown=lambda number: versions.identity(identity_id(number)))
 
 
-async def add_secrets(parts: House, world: World, first: int, last: int) -> None:
+async def add_secrets(parts: Runtime, world: World, first: int, last: int) -> None:
     """Secrets `first` to before `last`, `IN_FOLDER` to a folder, each with its first version. `first` begins a folder."""
     now = parts.clock()
     stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
@@ -218,7 +218,7 @@ def _envelope(key: Sealer, row: StoredSecret) -> bytes:
     return sealed(key, row, Plain(value=f"value of {row.key}: 0123456789abcdef")).value
 
 
-async def grow(parts: House, world: World, before: Size, after: Size) -> None:
+async def grow(parts: Runtime, world: World, before: Size, after: Size) -> None:
     """Add what `after` has more than `before`; tokens and marks belong to the identities that requests rotate over."""
     await add_identities(parts, world, before.identities, after.identities)
     await add_secrets(parts, world, before.secrets, after.secrets)
@@ -226,7 +226,7 @@ async def grow(parts: House, world: World, before: Size, after: Size) -> None:
     await add_revocations(parts, world, before.revocations, after.revocations, owners=list(numbers(SOME, after.identities)))
 
 
-async def add_tokens(parts: House, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
+async def add_tokens(parts: Runtime, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
     """Live tokens `first` to before `last`, of these identities in turn: each has a row of its own and the event of its login."""
     now = parts.clock()
     model = AccessToken(
@@ -248,7 +248,7 @@ async def add_tokens(parts: House, world: World, first: int, last: int, *, owner
     await _fill(parts, first, last, rows, fill, versions.identity("seed"))
 
 
-async def add_revocations(parts: House, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
+async def add_revocations(parts: Runtime, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
     """Revocation marks `first` to before `last` of tokens nobody presents, on these identities in turn."""
     del world
     now = parts.clock()

@@ -21,7 +21,7 @@ from bench.processes import Child, free_port
 from tests.postgres import Server as Postgres
 from tests.postgres import private_server, with_database
 from watchword.app import house, opened
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import load
 
 LOGIN, CHECK, READ, LIST, WRITE, RENEW, BATCH_LOGIN = "login", "check", "read", "list", "write", "renew", "batch-login"
@@ -225,7 +225,7 @@ async def opened_house(environment: Mapping[str, str]) -> Any:
 
 async def filled(environment: Mapping[str, str], size: seed.Size) -> seed.World:
     """A new world in an empty database."""
-    parts: House
+    parts: Runtime
     async with opened_house(environment) as parts:
         world = await seed.found_world(parts)
         await seed.grow(parts, world, seed.Size(identities=0, secrets=0), size)

@@ -24,7 +24,7 @@ from sqlalchemy import bindparam, update
 from bench import seed
 from bench.load import Request, json_request
 from bench.servers import Caller, Watchword, opened_house, sqlite_environment
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.store import schema, versions
 from watchword.store.engine import prepare
 
@@ -253,7 +253,7 @@ _OF_PROJECT = prepare(
 
 async def filled(environment: Mapping[str, str], size: seed.Size) -> seed.World:
     """A world whose identity 0 is an administrator, and half of whose audit events are of the project."""
-    parts: House
+    parts: Runtime
     async with opened_house(environment) as parts:
         world = await seed.found_world(parts)
         await seed.grow(parts, world, seed.Size(identities=0, secrets=0), size)

@@ -19,8 +19,8 @@ import pytest
 from tests.databases import elsewhere, emptied, placed, refilling
 from watchword.app import Server, house, opened
 from watchword.domain.secret import Secret
-from watchword.methods.base import Outside
-from watchword.services.runtime import House
+from watchword.methods.base import Outbound
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 EMAIL, PASSWORD = "admin@example.com", "correct horse battery"
@@ -46,7 +46,7 @@ class Clock:
 class Api:
     """A client of one in-process server. Calls are made as `token` (default: the first organization's administrator)."""
 
-    def __init__(self, parts: House, clock: Clock, client: httpx.AsyncClient) -> None:
+    def __init__(self, parts: Runtime, clock: Clock, client: httpx.AsyncClient) -> None:
         self.house = parts
         self.clock = clock
         self.client = client
@@ -121,7 +121,7 @@ class Api:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, outside: Outside | None = None, address: str = "127.0.0.1", fresh: bool = True
+    settings: Settings, *, outside: Outbound | None = None, address: str = "127.0.0.1", fresh: bool = True
 ) -> AsyncIterator[Api]:
     """A bootstrapped server in this process; not `fresh`: one more server of a database that another has bootstrapped."""
     clock = Clock()

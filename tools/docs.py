@@ -20,7 +20,7 @@ from watchword.domain.secret import Secret
 from watchword.http.routing import Route
 from watchword.http.table import table
 from watchword.methods import METHODS
-from watchword.services.authentication.bearer import Seen
+from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ def api() -> str:
 def routes() -> tuple[Route, ...]:
     """The route table of a server with our own auth methods."""
     nobody: Any = None
-    return table(METHODS, Seen(nobody, 2))
+    return table(METHODS, VerifiedTokens(nobody, 2))
 
 
 def permissions() -> str:

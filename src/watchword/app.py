@@ -12,33 +12,33 @@ from typing import Any
 from watchword.adapters import data_directory
 from watchword.adapters.clock import now_ms
 from watchword.adapters.entropy import Entropy
-from watchword.adapters.lazy_outbound import Closable, Later
+from watchword.adapters.lazy_outbound import Closable, LazyOutbound
 from watchword.adapters.logs import configure
 from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.root_key import found_root_key, made_root_key
 from watchword.adapters.tls import verifying
-from watchword.domain.outbound import Outside
+from watchword.domain.outbound import Outbound
 from watchword.http.bodies import Receive
-from watchword.http.edge import Edge, Scope, Send
+from watchword.http.edge import AsgiScope, Edge, Send
 from watchword.http.metrics import Measured
 from watchword.http.router import build
 from watchword.http.table import table
 from watchword.methods import UnusableMethodError, registry
 from watchword.methods.base import AuthMethod
-from watchword.services.authentication.bearer import Seen
+from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import Limits
+from watchword.services.limits import AddressLimits
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.services.upkeep import Upkeep, note_refusals, remember
 from watchword.settings import Settings, SettingsError, decode_root_key
 from watchword.store import migrate
 from watchword.store.cache import Cache
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
-from watchword.store.migrate import Found
+from watchword.store.migrate import DatabaseState
 
 
 def start_logs(settings: Settings) -> None:
@@ -72,7 +72,7 @@ def setting_faults(settings: Settings) -> list[str]:
     return faults
 
 
-async def look(settings: Settings, *, whole: bool = False) -> Found:
+async def look(settings: Settings, *, whole: bool = False) -> DatabaseState:
     """How the database of the settings stands, and whether the root key opens it. Nothing is made or changed.
 
     `whole`: a small database file is checked from end to end. Raises SettingsError, Unusable, StoreDown, WrongRootKey.
@@ -116,16 +116,16 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(data_directory.database_of(settings))
 
 
-def house(settings: Settings, *, outside: Outside | None = None) -> House:
+def house(settings: Settings, *, outside: Outbound | None = None) -> Runtime:
     """All long-lived parts, not opened yet. Makes the data directory and the root key of a new instance. Raises SettingsError."""
     methods = _methods()
     prepare(settings)
     key = found_root_key(settings) or _new_root_key(settings)
     store, entropy = open_store(settings), Entropy()
-    return House(
+    return Runtime(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
         keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
-        methods=methods, mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=Limits(settings), refusals=Refusals(),
+        methods=methods, mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=AddressLimits(settings), refusals=Refusals(),
         passwords=Queue(), guesses=Guesses(),
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ def _new_root_key(settings: Settings) -> bytes:
 
 
 @asynccontextmanager
-async def existing(settings: Settings) -> AsyncIterator[House]:
+async def existing(settings: Settings) -> AsyncIterator[Runtime]:
     """The parts of an instance that is there, opened: nothing is made or migrated. Raises Unusable when there is none.
 
     Raises SettingsError, StoreDown and WrongRootKey as `look` does.
@@ -165,26 +165,26 @@ async def existing(settings: Settings) -> AsyncIterator[House]:
         yield parts
 
 
-def outbound(settings: Settings) -> Later:
+def outbound(settings: Settings) -> LazyOutbound:
     """The guarded way out, HTTP and LDAP behind one guard; close it at the end."""
 
     def make() -> Closable:
         from watchword.adapters.addresses import Guard  # noqa: PLC0415 - an HTTP client and an LDAP codec are slow to import
         from watchword.adapters.ldap import opened_entry  # noqa: PLC0415
-        from watchword.adapters.outbound import Outbound  # noqa: PLC0415
+        from watchword.adapters.outbound import GuardedOutbound  # noqa: PLC0415
 
         guard = Guard(settings.allowed_private_hosts)
-        return Outbound(
+        return GuardedOutbound(
             clock=now_ms, guard=guard,
             directory=functools.partial(opened_entry, allowed=guard.addresses, plain_hosts=settings.http_hosts),
             http_hosts=settings.http_hosts, total_timeout=settings.outbound_timeout,
         )  # fmt: skip
 
-    return Later(make)
+    return LazyOutbound(make)
 
 
 @asynccontextmanager
-async def opened(parts: House) -> AsyncIterator[House]:
+async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
     """Connect, migrate, open the keys, start the journal and the upkeep; and the reverse."""
     upkeep = Upkeep(parts)
     await parts.store.open()
@@ -201,20 +201,20 @@ async def opened(parts: House) -> AsyncIterator[House]:
         await parts.writes.close()
         await parts.journal.close()
         await parts.store.close()
-        if isinstance(parts.outside, Later):
+        if isinstance(parts.outside, LazyOutbound):
             await parts.outside.close()
 
 
 class Server:
     """The ASGI application of one process, over a house that is open."""
 
-    def __init__(self, parts: House) -> None:
+    def __init__(self, parts: Runtime) -> None:
         self.house = parts
-        seen = Seen(parts.keys, parts.settings.cache_entries)
+        seen = VerifiedTokens(parts.keys, parts.settings.cache_entries)
         self.routes = table(parts.methods.values(), seen)
         self.edge = Edge(parts, seen, build(self.routes, lambda: self.edge), self.routes)
         self._entry = self.edge if parts.settings.metrics == "off" else Measured(parts, self.edge)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._entry(scope, receive, send)

@@ -10,12 +10,12 @@ import sansldap
 from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
 from tests.methods.clouds import Trust
 from watchword.adapters.addresses import Guard
-from watchword.adapters.ldap import Limits, filled, opened_entry
+from watchword.adapters.ldap import DirectoryLimits, filled, opened_entry
 from watchword.domain.secret import Secret
-from watchword.methods.base import OutsideError
+from watchword.methods.base import OutboundError
 
 ADA, BOB = f"uid=ada,ou=people,{BASE}", f"uid=bob,ou=people,{BASE}"
-QUICK = Limits(connect=0.5, total=1.0)
+QUICK = DirectoryLimits(connect=0.5, total=1.0)
 
 
 async def at_home(_host, port):
@@ -31,7 +31,7 @@ async def opened(url, username="ada", password="ada's password", **options):
 
 
 async def failed(url, **options):
-    with pytest.raises(OutsideError) as error:
+    with pytest.raises(OutboundError) as error:
         await opened(url, **options)
     return str(error.value)
 
@@ -215,8 +215,8 @@ async def test_an_answer_without_end_is_refused():
     session.receive(client.data_to_send())
     directory.found = [ADA] * 100
     async with listening(directory) as port:
-        assert "too much" in await failed(f"ldap://localhost:{port}", limits=Limits(answers=20))
-        assert "too much" in await failed(f"ldap://localhost:{port}", limits=Limits(message=100))
+        assert "too much" in await failed(f"ldap://localhost:{port}", limits=DirectoryLimits(answers=20))
+        assert "too much" in await failed(f"ldap://localhost:{port}", limits=DirectoryLimits(message=100))
 
 
 async def test_a_directory_that_says_nothing_is_left_in_time():
@@ -225,7 +225,7 @@ async def test_a_directory_that_says_nothing_is_left_in_time():
     started = time.monotonic()
     async with listening(directory) as port:
         assert "in time" in await failed(f"ldap://localhost:{port}", limits=QUICK)
-    assert time.monotonic() - started < Limits().total
+    assert time.monotonic() - started < DirectoryLimits().total
 
 
 async def test_a_directory_that_hangs_up_is_a_failure_of_the_directory(trust):
@@ -263,7 +263,7 @@ async def test_the_next_address_is_tried_where_one_does_not_answer(deaf):
         async def both(_host, _port):
             return [("127.0.0.1", deaf), ("127.0.0.1", port)]
 
-        assert (await opened("ldap://localhost", allowed=both, limits=Limits(connect=0.2))).dn == ADA
+        assert (await opened("ldap://localhost", allowed=both, limits=DirectoryLimits(connect=0.2))).dn == ADA
 
 
 async def test_a_login_that_is_given_up_leaves_no_socket(deaf):

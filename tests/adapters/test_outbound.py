@@ -5,8 +5,8 @@ import pytest
 
 from tests.methods.doubles.web import CA, Reply, Site, certificate, json_reply
 from watchword.adapters.addresses import Guard
-from watchword.adapters.outbound import Outbound, Refused, Unreachable
-from watchword.methods.base import OutsideError
+from watchword.adapters.outbound import GuardedOutbound, Refused, Unreachable
+from watchword.methods.base import OutboundError
 
 LOOPBACK = ("127.0.0.1",)
 
@@ -32,7 +32,7 @@ async def outbound(clock):
     opened = []
 
     def make(**options):
-        out = Outbound(**{"clock": clock, "allowed_private_hosts": LOOPBACK, "connect_timeout": 0.5, "total_timeout": 2.0} | options)
+        out = GuardedOutbound(**{"clock": clock, "allowed_private_hosts": LOOPBACK, "connect_timeout": 0.5, "total_timeout": 2.0} | options)
         opened.append(out)
         return out
 
@@ -93,14 +93,14 @@ async def test_a_header_cannot_change_the_host(outbound, site):
 
 async def test_a_certificate_for_another_name_is_refused(outbound, site):
     out = outbound(resolve=leading_to(("127.0.0.1", site.port)))
-    with pytest.raises(OutsideError, match=r"not trusted.*[Hh]ostname"):
+    with pytest.raises(OutboundError, match=r"not trusted.*[Hh]ostname"):
         await out.fetch("GET", "https://other.test/x", ca=CA)
 
     assert site.requests == []
 
 
 async def test_without_a_ca_the_system_roots_are_asked(outbound, site):
-    with pytest.raises(OutsideError, match="not trusted"):
+    with pytest.raises(OutboundError, match="not trusted"):
         await outbound().fetch("GET", f"{site.url}/x")
 
 
@@ -109,19 +109,19 @@ async def test_roots_may_stand_for_those_of_the_system(outbound, site):
 
 
 async def test_a_ca_of_the_same_name_is_not_the_same(outbound, site):
-    with pytest.raises(OutsideError, match="not trusted"):
+    with pytest.raises(OutboundError, match="not trusted"):
         await outbound().fetch("GET", f"{site.url}/x", ca=certificate("double CA", "p521", ca=True))
 
 
 async def test_an_expired_certificate_is_refused(outbound):
     async with Site(days=-10) as old:
-        with pytest.raises(OutsideError, match="expired"):
+        with pytest.raises(OutboundError, match="expired"):
             await outbound().fetch("GET", f"{old.url}/x", ca=CA)
 
 
 @pytest.mark.parametrize("ca", ["PEM-TEXT", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "é"])
 async def test_a_ca_that_is_none_is_an_error_that_says_so(outbound, site, ca):
-    with pytest.raises(OutsideError, match="CA certificate"):
+    with pytest.raises(OutboundError, match="CA certificate"):
         await outbound().fetch("GET", f"{site.url}/x", ca=ca)
 
 
@@ -221,13 +221,13 @@ async def test_a_redirect_is_not_followed(outbound, site, status):
 async def test_an_answer_over_the_cap_is_refused_while_it_comes(outbound, site):
     site.routes["/big"] = Reply(b"x" * 5000)
     assert len((await outbound(size_cap=5000).fetch("GET", f"{site.url}/big", ca=CA)).body) == 5000
-    with pytest.raises(OutsideError, match="larger than 4999"):
+    with pytest.raises(OutboundError, match="larger than 4999"):
         await outbound(size_cap=4999).fetch("GET", f"{site.url}/big", ca=CA)
 
 
 async def test_a_compressed_answer_is_refused(outbound, site):
     site.routes["/gz"] = Reply(gzip.compress(b"x" * 100_000), headers={"content-encoding": "gzip"})
-    with pytest.raises(OutsideError, match="compressed"):
+    with pytest.raises(OutboundError, match="compressed"):
         await outbound().fetch("GET", f"{site.url}/gz", ca=CA)
 
 
@@ -248,9 +248,9 @@ async def test_what_is_not_http_is_an_error(outbound):
 
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    with pytest.raises(OutsideError, match="does not speak HTTP"):
+    with pytest.raises(OutboundError, match="does not speak HTTP"):
         await outbound(http_hosts=("127.0.0.1",)).fetch("GET", f"http://127.0.0.1:{port}/")
-    with pytest.raises(OutsideError, match="no secure connection"):
+    with pytest.raises(OutboundError, match="no secure connection"):
         await outbound().fetch("GET", f"https://127.0.0.1:{port}/")
     server.close()
     await server.wait_closed()
@@ -258,7 +258,7 @@ async def test_what_is_not_http_is_an_error(outbound):
 
 @pytest.mark.parametrize("headers", [{"x": "a\r\nb: c"}, {"x": "é"}, {"a b": "c"}])
 async def test_a_header_cannot_carry_another(outbound, site, headers):
-    with pytest.raises(OutsideError):
+    with pytest.raises(OutboundError):
         await outbound().fetch("GET", f"{site.url}/x", headers=headers, ca=CA)
 
     assert site.requests == []
@@ -280,7 +280,7 @@ async def test_the_second_address_is_tried_when_the_first_does_not_answer(outbou
 
 
 async def test_a_query_is_not_shown_in_an_error(outbound, site):
-    with pytest.raises(OutsideError) as error:
+    with pytest.raises(OutboundError) as error:
         await outbound().fetch("GET", f"{site.url}/path?Signature=abc")
 
     assert "/path" in str(error.value)
@@ -304,7 +304,7 @@ async def test_a_dead_host_is_given_up_for_a_while_and_tried_again(outbound, clo
 async def test_a_wrong_ca_does_not_close_a_host_for_others(outbound, site):
     out = outbound()
     for _ in range(5):
-        with pytest.raises(OutsideError, match="not trusted"):
+        with pytest.raises(OutboundError, match="not trusted"):
             await out.fetch("GET", f"{site.url}/x", ca=certificate("double CA", "p521", ca=True))
 
     assert (await out.fetch("GET", f"{site.url}/x", ca=CA)).status == 200
@@ -338,7 +338,7 @@ async def test_too_many_waiting_for_one_host_are_turned_away(outbound, site):
     out = outbound(places=1)
     stuck = [asyncio.create_task(out.fetch("GET", f"{site.url}/hang", ca=CA)) for _ in range(65)]
     await asyncio.sleep(0)
-    with pytest.raises(OutsideError, match="too many"):
+    with pytest.raises(OutboundError, match="too many"):
         await out.fetch("GET", f"{site.url}/x", ca=CA)
     for task in stuck:
         task.cancel()
@@ -414,14 +414,14 @@ async def test_what_one_ca_vouched_for_is_not_shown_to_another(outbound, site):
     site.routes["/keys"] = keys("a")
     out = outbound()
     await kids(out, site, "a")
-    with pytest.raises(OutsideError, match="not trusted"):
+    with pytest.raises(OutboundError, match="not trusted"):
         await out.jwks(f"{site.url}/keys", "a", ca=certificate("double CA", "p521", ca=True))
 
 
 async def test_a_failure_is_remembered_for_a_moment(outbound, clock, site):
     out = outbound()
     for _ in range(3):
-        with pytest.raises(OutsideError, match="answered 404"):
+        with pytest.raises(OutboundError, match="answered 404"):
             await out.jwks(f"{site.url}/keys", "a", ca=CA)
     assert len(site.requests) == 1
 
@@ -468,7 +468,7 @@ async def test_a_caller_who_leaves_does_not_take_the_fetch_along(outbound, site)
 )
 async def test_what_is_not_a_key_set_is_refused(outbound, site, body):
     site.routes["/keys"] = Reply(body)
-    with pytest.raises(OutsideError):
+    with pytest.raises(OutboundError):
         await outbound().jwks(f"{site.url}/keys", None, ca=CA)
 
 
@@ -515,5 +515,5 @@ async def test_ldap_is_asked_of_the_directory_that_was_handed_in(outbound):
     }
     assert await outbound(directory=directory).ldap("ldaps://x", **question) is None
     assert seen == question | {"url": "ldaps://x"}
-    with pytest.raises(OutsideError, match="not set up"):
+    with pytest.raises(OutboundError, match="not set up"):
         await outbound().ldap("ldaps://x", **question)

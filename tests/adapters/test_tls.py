@@ -20,7 +20,7 @@ from tests.minting import private
 from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.tls import verifying
 from watchword.app import https
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 from watchword.domain.secret import Secret
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
@@ -139,7 +139,7 @@ def test_a_server_that_knows_only_tls_1_1_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["no certificate", "naïve", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_a_bundle_that_cannot_be_read_is_called_so(text: str) -> None:
-    with pytest.raises(OutsideError, match="CA certificate cannot be read"):
+    with pytest.raises(OutboundError, match="CA certificate cannot be read"):
         verifying(text)
 
 
@@ -154,7 +154,7 @@ async def test_mail_goes_to_a_server_of_a_private_ca_and_to_none_of_another(tmp_
         assert [email.message_from_string(mail)["Subject"] for mail in mails] == ["A link"]
 
         in_the_system_s_store(MADE_BY_HAND["without any key identifier"], tmp_path, monkeypatch)
-        with pytest.raises(OutsideError):
+        with pytest.raises(OutboundError):
             await mailer.send("ada@example.com", "Another", "Not here.")
         assert len(mails) == 1
 

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from watchword.cli.connection import Connection, Gathered, Limits, Whole
+from watchword.cli.connection import CoalescingTransport, Connection, ConnectionLimits, Whole
 
 
 class Wire(asyncio.Transport):
@@ -50,7 +50,7 @@ class Wire(asyncio.Transport):
 
 async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
     wire = Wire()
-    gathered = Gathered(wire, asyncio.get_running_loop())
+    gathered = CoalescingTransport(wire, asyncio.get_running_loop())
 
     for part in (b"head", b" and ", b"body"):
         gathered.write(part)
@@ -64,7 +64,7 @@ async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
 
 async def test_a_close_sends_what_waits_first_and_once() -> None:
     wire = Wire()
-    gathered = Gathered(wire, asyncio.get_running_loop())
+    gathered = CoalescingTransport(wire, asyncio.get_running_loop())
 
     gathered.write(b"goodbye")
     gathered.close()
@@ -75,7 +75,7 @@ async def test_a_close_sends_what_waits_first_and_once() -> None:
 
 async def test_much_is_not_kept_waiting() -> None:
     wire = Wire()
-    gathered = Gathered(wire, asyncio.get_running_loop())
+    gathered = CoalescingTransport(wire, asyncio.get_running_loop())
     piece = bytes(50_000)
 
     for _ in range(5):
@@ -98,7 +98,7 @@ async def test_a_connection_that_cannot_be_written_to_holds_up_no_other() -> Non
 
     broken, wire = Broken(), Wire()
     for transport in (broken, wire):
-        Gathered(transport, asyncio.get_running_loop()).write(b"answer")
+        CoalescingTransport(transport, asyncio.get_running_loop()).write(b"answer")
     await asyncio.sleep(0)
 
     assert ([b"answer"], True) == (wire.sent, broken.is_gone)
@@ -515,7 +515,7 @@ async def test_a_head_without_end_is_refused() -> None:
 
 async def test_no_more_connections_are_taken_than_the_settings_say() -> None:
     class Few(Connection):
-        limits = Limits(connections=0)
+        limits = ConnectionLimits(connections=0)
 
     talk = Talk(Few, Echo())
 

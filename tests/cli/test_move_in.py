@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cli.serving import watchword
 from tests.processes import serving
-from watchword.cli.move_in import Kept
+from watchword.cli.move_in import MoveInProgress
 
 
 async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_repeated(tmp_path: Path) -> None:
@@ -39,13 +39,13 @@ async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_rep
 
 def test_what_is_left_to_do_by_hand_is_remembered_with_the_steps(tmp_path: Path) -> None:
     file = tmp_path / "done.json"
-    first = Kept(file)
+    first = MoveInProgress(file)
     first.done.add("identity/1")
     first.by_hand.append("identity deployer: universal-auth needs client secrets issued or entered again")
     first.write()
-    again = Kept(file)
+    again = MoveInProgress(file)
     file.write_text('["identity/2"]')
-    of_an_earlier_version = Kept(file)
+    of_an_earlier_version = MoveInProgress(file)
 
     assert ({"identity/1"}, first.by_hand) == (again.done, again.by_hand)
     assert ({"identity/2"}, []) == (of_an_earlier_version.done, of_an_earlier_version.by_hand)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
-from watchword.adapters.outbound import Outbound
+from watchword.adapters.outbound import GuardedOutbound
 from watchword.methods.base import Checks, Given
 
 UTC = dt.UTC
@@ -113,7 +113,7 @@ async def way_out(port, roots, names, **options):
     async def resolve(_host, _port):
         return [("127.0.0.1", port)]
 
-    outbound = Outbound(clock=milliseconds, roots=roots, allowed_private_hosts=names, resolve=resolve, **options)
+    outbound = GuardedOutbound(clock=milliseconds, roots=roots, allowed_private_hosts=names, resolve=resolve, **options)
     try:
         yield outbound
     finally:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.methods.doubles.web import CA, Site
 from tests.minting import NOW, Recorded
-from watchword.adapters.outbound import Outbound
+from watchword.adapters.outbound import GuardedOutbound
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import decode_secret
 from watchword.methods.base import Given
@@ -22,7 +22,7 @@ class Abroad:
     def __init__(self, site):
         self.site = site
         self.now = NOW * 1000
-        self.outbound = Outbound(
+        self.outbound = GuardedOutbound(
             clock=lambda: self.now, allowed_private_hosts=("127.0.0.1",), roots=CA, resolve=self._resolve, total_timeout=2
         )
 

@@ -8,7 +8,7 @@ from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, S
 from tests.methods.clouds import Trust, authority, given, milliseconds, pem
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import opened_entry
-from watchword.adapters.outbound import Outbound
+from watchword.adapters.outbound import GuardedOutbound
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import Secret, decode_secret
 from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, name_of_entry, verify
@@ -42,7 +42,7 @@ def login(username="ada", password="ada's password"):
 
 async def proved(using, request):
     guard = Guard(["localhost"])
-    outside = Outbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
+    outside = GuardedOutbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
     try:
         return await verify(using, request, given(outside))
     finally:

@@ -15,7 +15,7 @@ from jwt import get_algorithm_by_name
 
 from tests.methods.doubles.web import CA, certificate
 from tests.minting import ALG, Recorded, private
-from watchword.adapters.outbound import Outbound
+from watchword.adapters.outbound import GuardedOutbound
 from watchword.adapters.tls import verifying
 from watchword.domain.errors import Denied
 from watchword.domain.secret import decode_secret
@@ -76,7 +76,7 @@ async def issued(url, alg):
 
 
 async def login(url, token, **more):
-    outbound = Outbound(clock=lambda: int(time.time() * 1000), allowed_private_hosts=("127.0.0.1",))
+    outbound = GuardedOutbound(clock=lambda: int(time.time() * 1000), allowed_private_hosts=("127.0.0.1",))
     body = {
         "oidcDiscoveryUrl": url,
         "boundIssuer": url,

@@ -20,7 +20,7 @@ from tests.methods.doubles.web import CA, Site, json_reply, server_context
 from tests.minting import jwk, mint, public_pem
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import opened_entry
-from watchword.adapters.outbound import Outbound
+from watchword.adapters.outbound import GuardedOutbound
 from watchword.methods.aws import BODY
 from watchword.methods.kubernetes import REVIEWS
 
@@ -196,7 +196,7 @@ class World:
     """The outside of all methods, and the way to it."""
 
     site: Site
-    outside: Outbound
+    outside: GuardedOutbound
     cases: dict[str, Case]
 
 
@@ -225,7 +225,7 @@ async def the_world() -> AsyncIterator[World]:
             return [("127.0.0.1", port if host in ("localhost", "127.0.0.1") else ports.get(host, site.port))]
 
         guard = Guard(("127.0.0.1",), resolve=resolve)
-        outside = Outbound(
+        outside = GuardedOutbound(
             clock=milliseconds, guard=guard, roots=CA, directory=functools.partial(opened_entry, allowed=guard.addresses), total_timeout=5
         )
         stack.push_async_callback(outside.close)

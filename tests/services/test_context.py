@@ -10,7 +10,7 @@ from tests.databases import placed
 from tests.house import Api, running, sqlite_settings
 from watchword.domain.access.abilities import Rule, compile_rules
 from watchword.domain.errors import PermissionDenied
-from watchword.services.context import Ctx, PermissionNotAsked, RemoteInsideUnit, Scope
+from watchword.services.context import CallerScope, Ctx, PermissionNotAsked, RemoteInsideUnit
 from watchword.store import schema
 from watchword.store.audit.events import Audited
 from watchword.store.people import people
@@ -50,7 +50,7 @@ async def test_a_unit_cannot_commit_before_permission_was_asked_for(ctx: Ctx, ap
 
 
 async def test_asking_and_being_refused_is_no_way_to_commit_unless_the_service_goes_on(ctx: Ctx, api: Api) -> None:
-    scope = Scope(org_id=api.org_id, ability=compile_rules([Rule(subject="identity", actions=("read",))]))
+    scope = CallerScope(org_id=api.org_id, ability=compile_rules([Rule(subject="identity", actions=("read",))]))
 
     with pytest.raises(PermissionDenied) as refusal:
         ctx.require(scope, "edit", "identity", name="x")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from watchword.store.cache import Cache, Entry, Fresh, LoadEach
+from watchword.store.cache import Cache, CacheEntry, ConsistentReads, LoadEach
 from watchword.store.engine import Store, StoreDown, Tx
 
 
@@ -41,30 +41,30 @@ async def change(store: Store, *families: str) -> None:
 async def test_a_value_is_loaded_once_and_again_after_its_family_changed(store: Store) -> None:
     cache, load = Cache(store, 10), Held()
 
-    first = [await Fresh(store, cache).get("k", load) for _ in range(3)]
+    first = [await ConsistentReads(store, cache).get("k", load) for _ in range(3)]
     load.value = 1
     await change(store, "identity/1")
-    second = [await Fresh(store, cache).get("k", load) for _ in range(3)]
+    second = [await ConsistentReads(store, cache).get("k", load) for _ in range(3)]
 
     assert ([0, 0, 0], [1, 1, 1], 2) == (first, second, load.loads)
 
 
 async def test_another_family_s_change_leaves_an_entry_alone(store: Store) -> None:
     cache, load = Cache(store, 10), Held("identity/1", "org/1")
-    await Fresh(store, cache).get("k", load)
+    await ConsistentReads(store, cache).get("k", load)
 
     await change(store, "identity/2", "org/10")
-    await Fresh(store, cache).get("k", load)
+    await ConsistentReads(store, cache).get("k", load)
 
     assert 1 == load.loads
 
 
 async def test_any_family_of_an_entry_makes_it_old(store: Store) -> None:
     cache, load = Cache(store, 10), Held("identity/1", "org/1")
-    await Fresh(store, cache).get("k", load)
+    await ConsistentReads(store, cache).get("k", load)
 
     await change(store, "org/1")
-    await Fresh(store, cache).get("k", load)
+    await ConsistentReads(store, cache).get("k", load)
 
     assert 2 == load.loads
 
@@ -75,7 +75,7 @@ async def test_what_depends_on_nothing_is_not_kept(store: Store) -> None:
     async def load(tx: Tx) -> tuple[None, tuple[str, ...]]:
         return None, ()
 
-    assert await Fresh(store, cache).get("somebody's guess", load) is None
+    assert await ConsistentReads(store, cache).get("somebody's guess", load) is None
     assert 0 == len(cache)
 
 
@@ -83,11 +83,11 @@ async def test_those_who_come_during_a_load_share_the_next_one(postgres_store: S
     """The load under way may have begun before they came, so it is not theirs; one more is enough for all of them."""
     cache, load = Cache(postgres_store, 10), Held()
     load.gate = asyncio.Event()
-    first = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
+    first = asyncio.create_task(ConsistentReads(postgres_store, cache).get("k", load))
     await load.begun.wait()
     load.value = 1
 
-    others = [asyncio.create_task(Fresh(postgres_store, cache).get("k", load)) for _ in range(50)]
+    others = [asyncio.create_task(ConsistentReads(postgres_store, cache).get("k", load)) for _ in range(50)]
     await asyncio.sleep(0)
     load.gate.set()
 
@@ -102,20 +102,20 @@ async def test_a_load_that_fails_fails_for_those_who_share_it_and_is_not_kept(st
         calls += 1
         raise StoreDown
 
-    answers = await asyncio.gather(*[Fresh(store, cache).get("k", failing) for _ in range(5)], return_exceptions=True)
+    answers = await asyncio.gather(*[ConsistentReads(store, cache).get("k", failing) for _ in range(5)], return_exceptions=True)
 
     assert [StoreDown] * 5 == [type(answer) for answer in answers]
     assert 0 == len(cache)
-    assert 0 == await Fresh(store, cache).get("k", Held())
+    assert 0 == await ConsistentReads(store, cache).get("k", Held())
 
 
 async def test_a_request_that_is_cancelled_takes_nobody_with_it(postgres_store: Store) -> None:
     cache, load = Cache(postgres_store, 10), Held()
     load.gate = asyncio.Event()
-    first = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
+    first = asyncio.create_task(ConsistentReads(postgres_store, cache).get("k", load))
     await load.begun.wait()
-    second = asyncio.create_task(Fresh(postgres_store, cache).get("k", load))
-    others = [asyncio.create_task(Fresh(postgres_store, cache).get("k", load)) for _ in range(5)]
+    second = asyncio.create_task(ConsistentReads(postgres_store, cache).get("k", load))
+    others = [asyncio.create_task(ConsistentReads(postgres_store, cache).get("k", load)) for _ in range(5)]
     await asyncio.sleep(0)
 
     first.cancel()
@@ -151,7 +151,7 @@ async def test_loads_that_come_together_share_a_view(postgres_store: Store, monk
         load.value = n
     await change(postgres_store, "identity/3", "org/1")
 
-    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load) for n, load in enumerate(loads)])
+    found = await asyncio.gather(*[ConsistentReads(postgres_store, cache).get(n, load) for n, load in enumerate(loads)])
 
     assert list(range(20)) == found
     assert 1 == views.opened
@@ -164,10 +164,10 @@ async def test_loads_that_come_together_share_a_view(postgres_store: Store, monk
 async def test_a_load_that_takes_long_is_not_in_the_way_of_others(postgres_store: Store) -> None:
     cache, slow = Cache(postgres_store, 100), Held()
     slow.gate = asyncio.Event()
-    first = asyncio.create_task(Fresh(postgres_store, cache).get("slow", slow))
+    first = asyncio.create_task(ConsistentReads(postgres_store, cache).get("slow", slow))
     await slow.begun.wait()
 
-    others = [await Fresh(postgres_store, cache).get(n, Held()) for n in range(3)]
+    others = [await ConsistentReads(postgres_store, cache).get(n, Held()) for n in range(3)]
     slow.gate.set()
 
     assert ([0] * 3, 0) == (others, await first)
@@ -180,7 +180,9 @@ async def test_what_is_wrong_with_one_load_is_not_told_to_those_who_share_its_vi
         return await tx.all(text("SELECT 1 / 0"))
 
     asked = [Held(), failing, Held()]
-    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load) for n, load in enumerate(asked)], return_exceptions=True)
+    found = await asyncio.gather(
+        *[ConsistentReads(postgres_store, cache).get(n, load) for n, load in enumerate(asked)], return_exceptions=True
+    )
 
     assert (0, 0) == (found[0], found[2])
     assert isinstance(found[1], Exception)
@@ -196,8 +198,8 @@ async def test_loads_that_can_be_one_are_one(postgres_store: Store) -> None:
         return [(n * 10, ("org/1",)) for (n,) in about]
 
     load = LoadEach(each)
-    found = await asyncio.gather(*[Fresh(postgres_store, cache).get(n, load, n) for n in range(5)])
-    alone = await Fresh(postgres_store, cache).get(7, load, 7)
+    found = await asyncio.gather(*[ConsistentReads(postgres_store, cache).get(n, load, n) for n in range(5)])
+    alone = await ConsistentReads(postgres_store, cache).get(7, load, 7)
 
     assert ([0, 10, 20, 30, 40], 70) == (found, alone)
     assert [[(0,), (1,), (2,), (3,), (4,)], [(7,)]] == asked
@@ -209,7 +211,7 @@ async def test_whoever_comes_when_a_view_ends_is_served(postgres_store: Store, m
     cache = Cache(postgres_store, 100)
 
     async with asyncio.timeout(30):
-        found = [await Fresh(postgres_store, cache).get(n, Held()) for n in range(3)]
+        found = [await ConsistentReads(postgres_store, cache).get(n, Held()) for n in range(3)]
 
     assert [0] * 3 == found
 
@@ -219,7 +221,7 @@ async def test_a_cache_never_holds_more_than_its_capacity(sqlite_store: Store, c
     cache, most = Cache(sqlite_store, capacity), 0
 
     for i in range(300):
-        await Fresh(sqlite_store, cache).get(i % 150, Held())
+        await ConsistentReads(sqlite_store, cache).get(i % 150, Held())
         most = max(most, len(cache))
 
     assert most <= max(2, capacity)
@@ -240,25 +242,25 @@ async def test_a_cache_never_holds_more_than_its_capacity_by_weight(sqlite_store
         async def load(tx: Tx, weight: int = 1 + i % 40) -> tuple[Heavy, tuple[str, ...]]:
             return Heavy(weight), ("identity/1",)
 
-        await Fresh(sqlite_store, cache).get(i, load)
+        await ConsistentReads(sqlite_store, cache).get(i, load)
         most = max(most, sum(entry.value.weight for key in range(300) if (entry := found(cache, key))))
 
     assert 50 < most <= 100
 
 
-def found(cache: Cache, key: int) -> Entry | None:
+def found(cache: Cache, key: int) -> CacheEntry | None:
     """An entry without using it."""
     return cache._heavy.young.get(key) or cache._heavy.old.get(key)
 
 
 async def test_what_is_used_stays_and_what_is_not_goes(sqlite_store: Store) -> None:
     cache, used, unused = Cache(sqlite_store, 20), Held(), Held()
-    await Fresh(sqlite_store, cache).get("used", used)
-    await Fresh(sqlite_store, cache).get("unused", unused)
+    await ConsistentReads(sqlite_store, cache).get("used", used)
+    await ConsistentReads(sqlite_store, cache).get("unused", unused)
 
     for i in range(100):
-        await Fresh(sqlite_store, cache).get(i, Held())
-        await Fresh(sqlite_store, cache).get("used", used)
+        await ConsistentReads(sqlite_store, cache).get(i, Held())
+        await ConsistentReads(sqlite_store, cache).get("used", used)
 
     assert (1, None) == (used.loads, cache.peek("unused"))
 
@@ -268,7 +270,7 @@ async def test_a_request_asks_for_each_family_once(postgres_store: Store) -> Non
     cache, asked = Cache(store, 10), []
     loads = {key: Held("identity/1", f"org/{key}") for key in "abc"}
     for key, load in loads.items():
-        await Fresh(store, cache).get(key, load)
+        await ConsistentReads(store, cache).get(key, load)
     versions = store.versions
 
     async def counted(keys: tuple[str, ...]) -> tuple[int, ...]:
@@ -276,7 +278,7 @@ async def test_a_request_asks_for_each_family_once(postgres_store: Store) -> Non
         return await versions(keys)
 
     store.versions = counted  # type: ignore[method-assign]
-    fresh = Fresh(store, cache)
+    fresh = ConsistentReads(store, cache)
     for key, load in loads.items():
         await fresh.get(key, load)
     for key, load in loads.items():
@@ -287,7 +289,7 @@ async def test_a_request_asks_for_each_family_once(postgres_store: Store) -> Non
 
 async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store) -> None:
     cache, load = Cache(store, 10), Held()
-    fresh = Fresh(store, cache)
+    fresh = ConsistentReads(store, cache)
     await fresh.get("k", load)
     load.value = 1
     await change(store, "identity/1")
@@ -298,7 +300,7 @@ async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store)
 
 
 async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_request_like_it(postgres_store: Store) -> None:
-    fresh = Fresh(postgres_store, Cache(postgres_store, 10))
+    fresh = ConsistentReads(postgres_store, Cache(postgres_store, 10))
     await fresh.get("k", Held())
 
     fresh.forget()
@@ -308,7 +310,7 @@ async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_req
 
 async def test_a_request_reads_a_family_once_however_long_it_takes(postgres_store: Store) -> None:
     cache, load = Cache(postgres_store, 10), Held()
-    fresh = Fresh(postgres_store, cache)
+    fresh = ConsistentReads(postgres_store, cache)
     await fresh.get("k", load)
     load.value = 1
     await change(postgres_store, "identity/1")
@@ -319,16 +321,16 @@ async def test_a_request_reads_a_family_once_however_long_it_takes(postgres_stor
 async def test_a_request_does_not_lose_a_change_it_has_seen_when_another_process_writes(sqlite_store: Any) -> None:
     """What was loaded before the change must not pass for new because the versions in memory begin anew."""
     cache, load = Cache(sqlite_store, 10), Held()
-    await Fresh(sqlite_store, cache).get("k", load)
+    await ConsistentReads(sqlite_store, cache).get("k", load)
     load.value = 1
     await change(sqlite_store, "identity/1")
 
-    fresh = Fresh(sqlite_store, cache)
+    fresh = ConsistentReads(sqlite_store, cache)
     other = sqlite3.connect(sqlite_store.path)
     with other:
         other.execute("INSERT INTO versions (key, n) VALUES ('elsewhere', 1)")
     other.close()
-    Fresh(sqlite_store, cache)  # a request that begins now notices the other process
+    ConsistentReads(sqlite_store, cache)  # a request that begins now notices the other process
 
     assert 1 == await fresh.get("k", load)
 
@@ -367,7 +369,7 @@ class Register:
     async def read(self, cache: Cache, pauses: int, *families: str) -> None:
         """What is loaded is the version itself, as that view saw it: it counts the writes that were committed."""
         least = [self.answered[family] for family in families]
-        fresh = Fresh(self.store, cache)
+        fresh = ConsistentReads(self.store, cache)
         for _ in range(2):
             versions = await fresh.get(families, self.load(pauses, *families))
             seen = [version - self.base[family] for family, version in zip(families, versions, strict=True)]

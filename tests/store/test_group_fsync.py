@@ -10,7 +10,7 @@ import pytest
 
 from watchword.store import group_fsync
 from watchword.store.engine import StoreDown
-from watchword.store.group_fsync import Barrier, Disk, Done, KernelDisk, ThreadDisk
+from watchword.store.group_fsync import Disk, Done, GroupFsync, KernelDisk, ThreadDisk
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def on(disk: type[Disk], file: Path) -> Barrier:
+def on(disk: type[Disk], file: Path) -> GroupFsync:
     """A barrier on this kind of disk; one that the kernel refuses is none to be tested."""
     try:
-        return Barrier(file, disk)
+        return GroupFsync(file, disk)
     except (ImportError, OSError, SystemError) as refused:
         pytest.skip(f"the kernel refuses: {refused}")
 
 
 @pytest.fixture(params=[KernelDisk, ThreadDisk])
-async def barrier(request: pytest.FixtureRequest, file: Path) -> AsyncIterator[Barrier]:
+async def barrier(request: pytest.FixtureRequest, file: Path) -> AsyncIterator[GroupFsync]:
     found = on(request.param, file)
     yield found
     found.close()
@@ -51,14 +51,14 @@ class SlowDisk:
 
 
 @pytest.fixture
-async def slow(file: Path) -> AsyncIterator[tuple[Barrier, SlowDisk]]:
+async def slow(file: Path) -> AsyncIterator[tuple[GroupFsync, SlowDisk]]:
     made: list[SlowDisk] = []
 
     def make(number: int, done: Done) -> Disk:
         made.append(SlowDisk(number, done))
         return made[0]
 
-    found = Barrier(file, make)
+    found = GroupFsync(file, make)
     yield found, made[0]
     found.close()
 
@@ -68,13 +68,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_who_ask_are_answered(barrier: Barrier) -> None:
+async def test_all_who_ask_are_answered(barrier: GroupFsync) -> None:
     async with asyncio.timeout(10):
         for _ in range(20):
             await asyncio.gather(*[barrier() for _ in range(10)])
 
 
-async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[Barrier, SlowDisk]) -> None:
+async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[GroupFsync, SlowDisk]) -> None:
     barrier, disk = slow
     first = asyncio.create_task(barrier())
     await settled()
@@ -90,7 +90,7 @@ async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[B
     assert (True, True, 2) == (second.done(), third.done(), disk.begun)
 
 
-async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[Barrier, SlowDisk]) -> None:
+async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[GroupFsync, SlowDisk]) -> None:
     barrier, disk = slow
     first, gone, stays = (asyncio.create_task(barrier()) for _ in range(3))
     await settled()
@@ -104,7 +104,7 @@ async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[Barrier, 
     assert stays.done()
 
 
-async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tuple[Barrier, SlowDisk]) -> None:
+async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tuple[GroupFsync, SlowDisk]) -> None:
     barrier, disk = slow
     first, second = asyncio.create_task(barrier()), asyncio.create_task(barrier())
     await settled()
@@ -115,7 +115,7 @@ async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tu
     assert (StoreDown, StoreDown) == (type(first.exception()), type(second.exception()))
 
 
-async def test_a_failure_ends_everything(barrier: Barrier) -> None:
+async def test_a_failure_ends_everything(barrier: GroupFsync) -> None:
     os.close(barrier._file)
 
     async with asyncio.timeout(10):
@@ -147,7 +147,7 @@ async def test_where_the_kernel_refuses_a_thread_does_it(file: Path, refusal: ty
         raise refusal
 
     monkeypatch.setattr(group_fsync, "KernelDisk", refused)
-    barrier = Barrier(file)
+    barrier = GroupFsync(file)
 
     await barrier()
     barrier.close()
@@ -163,7 +163,7 @@ async def test_the_event_loop_goes_on_while_a_disk_is_slow(file: Path, monkeypat
         os.read(reading, 1)
 
     monkeypatch.setattr(group_fsync, "_fsync", stuck)
-    barrier = Barrier(file, ThreadDisk)
+    barrier = GroupFsync(file, ThreadDisk)
     waiting = asyncio.create_task(barrier())
     await settled()
     is_waiting = not waiting.done()

@@ -25,7 +25,7 @@ from bench import seed
 from bench.servers import analyzed
 from watchword.app import Server, house, opened
 from watchword.domain.authentication.records import AccessToken
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 from watchword.store import schema, versions
 from watchword.store.authentication import credentials
@@ -168,7 +168,7 @@ async def ask(client: httpx.AsyncClient, world: seed.World) -> None:
     await send("GET", secret, renewed["accessToken"], params=place)
 
 
-async def settle(parts: House) -> None:
+async def settle(parts: Runtime) -> None:
     """What only tokens with a row and proofs that may be used once leave in the journal, and what looks them up."""
     async with parts.store.read() as tx:
         listed = await credentials.tokens(tx, seed.identity_id(ROWS // seed.SOME), "universal-auth", offset=0, limit=1)
@@ -186,7 +186,7 @@ async def settle(parts: House) -> None:
     assert await parts.journal.submit(credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at))
 
 
-async def a_client_secret(parts: House) -> str:
+async def a_client_secret(parts: Runtime) -> str:
     async with parts.store.read() as tx:
         config = await credentials.config(tx, seed.identity_id(ONE), "universal-auth")
         assert config is not None

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from watchword.domain.errors import Refusal
-from watchword.store.engine import Refused, StoreDown, prepare
+from watchword.store.engine import ConstraintRefused, StoreDown, prepare
 from watchword.store.postgres import PostgresStore, _translate
 from watchword.store.schema import metadata
 
@@ -37,7 +37,7 @@ def test_every_error_of_the_driver_becomes_a_refusal_or_is_ours() -> None:
     left = {}
     for kind in KINDS:
         told = _translate(kind("x"))
-        if not isinstance(told, Refusal | Refused):
+        if not isinstance(told, Refusal | ConstraintRefused):
             left[f"{getattr(kind, 'sqlstate', None) or '-'} {kind.__name__}"] = told
 
     assert len(KINDS) > 200

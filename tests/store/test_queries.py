@@ -14,7 +14,7 @@ from watchword.store import schema
 from watchword.store.engine import AlreadyThere, Prepared, StillNeeded, Store
 from watchword.store.postgres import _DIALECT as POSTGRES
 from watchword.store.postgres import PostgresStore
-from watchword.store.secrets.secrets import Conflict
+from watchword.store.secrets.secrets import VersionConflict
 from watchword.store.sqlite import _DIALECT as SQLITE
 from watchword.store.sqlite import SqliteStore
 
@@ -66,7 +66,7 @@ async def test_every_query_runs(store: Store, empty: bool) -> None:
     for name, query in QUERIES.items():
         positional, named = arguments(name, query, empty=empty)
         try:
-            with contextlib.suppress(Undo, AlreadyThere, StillNeeded, Conflict):
+            with contextlib.suppress(Undo, AlreadyThere, StillNeeded, VersionConflict):
                 async with store.write() as tx:
                     await query(tx, *positional, **named)
                     raise Undo
@@ -86,7 +86,7 @@ async def test_every_journal_entry_applies_one_and_many(store: Store) -> None:
         one = samples.sample(entry, "1")
         for many in ([one], [samples.sample(entry, "3"), samples.sample(entry, "2", empty=True), one]):
             try:
-                with contextlib.suppress(Undo, AlreadyThere, StillNeeded, Conflict):
+                with contextlib.suppress(Undo, AlreadyThere, StillNeeded, VersionConflict):
                     async with store.write() as tx:
                         answers = await entry.apply(tx, many)
                         if len(answers) != len(many):

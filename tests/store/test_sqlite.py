@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, text
 from tests.databases import placed
 from watchword.domain.errors import Refusal
 from watchword.store import schema
-from watchword.store.engine import Refused, StoreDown, StoreFull, Unstorable, prepare
+from watchword.store.engine import ConstraintRefused, StoreDown, StoreFull, Unstorable, prepare
 from watchword.store.sqlite import SqliteStore, SqliteTx, _translate
 
 FAMILY = ("identity/1",)
@@ -199,7 +199,7 @@ def test_every_result_code_of_the_engine_becomes_a_refusal_or_is_ours() -> None:
     told = {name: _translate(raised(name)) for name in names}
 
     assert len(names) > 90
-    assert OURS & {*names} == {name for name, error in told.items() if not isinstance(error, Refusal | Refused)}
+    assert OURS & {*names} == {name for name, error in told.items() if not isinstance(error, Refusal | ConstraintRefused)}
     full = {name for name, error in told.items() if isinstance(error, StoreFull)}
     assert {"FULL", "IOERR_WRITE", "IOERR_SHMSIZE"} == full
     assert {503, 400, 404} >= {error.status for error in told.values() if isinstance(error, Refusal)}
@@ -207,7 +207,7 @@ def test_every_result_code_of_the_engine_becomes_a_refusal_or_is_ours() -> None:
 
 def test_every_class_of_the_driver_that_is_not_about_our_statements_becomes_a_refusal() -> None:
     kinds = [one for one in vars(sqlite3).values() if isinstance(one, type) and issubclass(one, sqlite3.Error) and one is not sqlite3.Error]
-    left = {kind for kind in kinds if not isinstance(_translate(kind("x")), Refusal | Refused)}
+    left = {kind for kind in kinds if not isinstance(_translate(kind("x")), Refusal | ConstraintRefused)}
 
     assert {sqlite3.ProgrammingError, sqlite3.NotSupportedError, sqlite3.InterfaceError, sqlite3.IntegrityError} == left
     assert isinstance(_translate(sqlite3.ProgrammingError("Cannot operate on a closed database.")), StoreDown)

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 
-__all__ = ["Guard", "Refused", "Resolve", "Unreachable"]
+__all__ = ["AddressRefused", "Guard", "Resolve", "Unreachable"]
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
@@ -28,11 +28,11 @@ _NAT64 = ip_network("64:ff9b::/96")
 _THREADS = 16
 
 
-class Unreachable(OutsideError):
+class Unreachable(OutboundError):
     """The host did not answer: not there, not listening, or too slow."""
 
 
-class Refused(OutsideError):
+class AddressRefused(OutboundError):
     """Watchword will not go there."""
 
 
@@ -59,7 +59,7 @@ class Guard:
         self._resolve = resolve or self._ask_system
 
     async def addresses(self, host: str, port: int) -> Sequence[tuple[str, int]]:
-        """Where `host` is, every address checked; raises `Refused` or `Unreachable`.
+        """Where `host` is, every address checked; raises `AddressRefused` or `Unreachable`.
 
         One forbidden address among good ones refuses them all: an honest name has no such answer.
         """
@@ -73,7 +73,9 @@ class Guard:
         for text, _ in found:
             address = _plain(text)
             if not named and _is_internal(address) and not any(_within(address, network) for network in self._networks):
-                raise Refused(f"{host}: {text} is a private, local or reserved address; name it in allowed_private_hosts to permit it")
+                raise AddressRefused(
+                    f"{host}: {text} is a private, local or reserved address; name it in allowed_private_hosts to permit it"
+                )
         return found
 
     def close(self) -> None:

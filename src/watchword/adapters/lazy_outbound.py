@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from watchword.domain.outbound import Admits, Answer, LdapEntry, Outside
+from watchword.domain.outbound import Admits, LdapEntry, Outbound, OutboundAnswer
 from watchword.domain.secret import Secret
 
 
-class Closable(Outside, Protocol):
+class Closable(Outbound, Protocol):
     """A way out that holds connections."""
 
     async def close(self) -> None:
         """End what is under way and close every connection."""
 
 
-class Later:
+class LazyOutbound:
     """`domain.outside.Outside` by what `make` makes."""
 
     def __init__(self, make: Callable[[], Closable]) -> None:
@@ -27,7 +27,9 @@ class Later:
             self._made = self._make()
         return self._made
 
-    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
+    async def fetch(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
+    ) -> OutboundAnswer:
         """One HTTP request."""
         return await self._now.fetch(method, url, headers=headers, body=body, ca=ca)
 

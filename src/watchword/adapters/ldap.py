@@ -26,7 +26,7 @@ import msgspec
 import sansldap
 
 from watchword.adapters.tls import verifying
-from watchword.domain.outbound import Admits, LdapEntry, OutsideError
+from watchword.domain.outbound import Admits, LdapEntry, OutboundError
 from watchword.domain.secret import Secret
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
@@ -43,7 +43,7 @@ NO_VERDICT = {
 }  # fmt: skip
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class DirectoryLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a directory may take and how much it may say, for one login."""
 
     connect: float = 3.0  # seconds, for each address
@@ -65,7 +65,7 @@ async def opened_entry(
     allowed: Allowed,
     admits: Admits | None = None,
     plain_hosts: Collection[str] = (),
-    limits: Limits = Limits(),  # noqa: B008  frozen
+    limits: DirectoryLimits = DirectoryLimits(),  # noqa: B008  frozen
 ) -> LdapEntry | None:
     """The one entry that `filter_template` finds for `username` and `password` opens; None if there is not exactly one, or it does not.
 
@@ -77,7 +77,7 @@ async def opened_entry(
     if not password or not username:
         return None
     if not bind_dn or not bind_password:
-        raise OutsideError("the LDAP configuration has no service account to search with")
+        raise OutboundError("the LDAP configuration has no service account to search with")
     scheme, host, port = _address(url)
     try:
         query = filled(filter_template, username)
@@ -86,7 +86,7 @@ async def opened_entry(
         async with asyncio.timeout(limits.total), _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link:
             verdict = await link.bind(bind_dn, bind_password)
             if verdict != SUCCESS:
-                raise OutsideError(f"the directory refused the service account: {verdict.name.lower()}")
+                raise OutboundError(f"the directory refused the service account: {verdict.name.lower()}")
             entry = await link.only_entry(base, query)
             if entry is None:
                 return None
@@ -94,13 +94,13 @@ async def opened_entry(
                 await admits(entry.dn)
             return entry if await link.opens(entry.dn, password) else None
     except TimeoutError as error:
-        raise OutsideError("the directory did not answer in time") from error
+        raise OutboundError("the directory did not answer in time") from error
     except ssl.SSLError as error:
-        raise OutsideError(f"TLS with the directory failed: {error.reason or 'the certificate was not accepted'}") from error
+        raise OutboundError(f"TLS with the directory failed: {error.reason or 'the certificate was not accepted'}") from error
     except (OSError, EOFError) as error:
-        raise OutsideError("the connection to the directory failed") from error
+        raise OutboundError("the connection to the directory failed") from error
     except (sansldap.LDAPError, ValueError, LookupError, RecursionError) as error:
-        raise OutsideError("the directory and Watchword do not understand each other") from error
+        raise OutboundError("the directory and Watchword do not understand each other") from error
 
 
 def filled(template: str, username: str) -> sansldap.LDAPFilter:
@@ -128,7 +128,7 @@ def _address(url: str) -> tuple[str, str, int]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise OutsideError("the LDAP URL is malformed") from error
+        raise OutboundError("the LDAP URL is malformed") from error
     if (
         parts.scheme not in PORTS
         or not parts.hostname
@@ -137,14 +137,14 @@ def _address(url: str) -> tuple[str, str, int]:
         or parts.query
         or parts.fragment
     ):
-        raise OutsideError("the LDAP URL must look like ldaps://host:port")
+        raise OutboundError("the LDAP URL must look like ldaps://host:port")
     return parts.scheme, parts.hostname, port or PORTS[parts.scheme]
 
 
 class _Link:
     """One LDAP connection: a question and its answers at a time."""
 
-    def __init__(self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], limits: Limits) -> None:
+    def __init__(self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], limits: DirectoryLimits) -> None:
         self._session = sansldap.LDAPClient()
         self._read, self._write, self._limits = read, write, limits
 
@@ -152,13 +152,13 @@ class _Link:
         self._session.bind_simple(dn, password.reveal())
         answer = await self._last_answer()
         if not isinstance(answer, sansldap.BindResponse):
-            raise OutsideError("the directory did not answer a bind with a bind")
+            raise OutboundError("the directory did not answer a bind with a bind")
         return answer.result.result_code
 
     async def opens(self, dn: str, password: Secret) -> bool:
         verdict = await self.bind(dn, password)
         if verdict in NO_VERDICT:
-            raise OutsideError(f"the directory could not check the password: {verdict.name.lower()}")
+            raise OutboundError(f"the directory could not check the password: {verdict.name.lower()}")
         return verdict == SUCCESS
 
     async def only_entry(self, base: str, query: sansldap.LDAPFilter) -> LdapEntry | None:
@@ -171,7 +171,7 @@ class _Link:
             if isinstance(answer, sansldap.SearchResultEntry):
                 found.append(answer)
             elif isinstance(answer, sansldap.SearchResultDone) and answer.result.result_code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
-                raise OutsideError(f"the directory refused the search: {answer.result.result_code.name.lower()}")
+                raise OutboundError(f"the directory refused the search: {answer.result.result_code.name.lower()}")
         # An entry without a name would be opened by any password: a bind without a name is anonymous.
         return _entry(found[0]) if len(found) == 1 and found[0].object_name else None
 
@@ -179,7 +179,7 @@ class _Link:
         self._session.extended_request(START_TLS)
         answer = await self._last_answer()
         if not isinstance(answer, sansldap.ExtendedResponse) or answer.result.result_code != SUCCESS:
-            raise OutsideError("the directory refused StartTLS: use ldaps://, or name its host in http_hosts to do without TLS")
+            raise OutboundError("the directory refused StartTLS: use ldaps://, or name its host in http_hosts to do without TLS")
 
     async def unbind(self) -> None:
         self._session.unbind()
@@ -194,26 +194,26 @@ class _Link:
         for _ in range(self._limits.answers):
             answers = self._session.receive(await self._message())
             if not answers:  # a whole message, and yet there is nothing in it
-                raise OutsideError("the server does not speak LDAP")
+                raise OutboundError("the server does not speak LDAP")
             for answer in answers:
                 if isinstance(answer, sansldap.SearchResultReference):
                     continue
                 yield answer
                 if not isinstance(answer, sansldap.SearchResultEntry):
                     return
-        raise OutsideError("the directory answered too much")
+        raise OutboundError("the directory answered too much")
 
     async def _message(self) -> bytes:
         """One whole message; never a byte more, so that nothing sent ahead of a TLS handshake is believed after it."""
         head = await self._read(2)
         size, more = head[1], b""
         if head[0] != 0x30 or size == 0x80 or size > 0x84:  # SEQUENCE; RFC 4511 5.1 allows definite lengths only
-            raise OutsideError("the server does not speak LDAP")
+            raise OutboundError("the server does not speak LDAP")
         if size > 0x80:
             more = await self._read(size - 0x80)
             size = int.from_bytes(more)
         if size > self._limits.message:
-            raise OutsideError("the directory answered too much")
+            raise OutboundError("the directory answered too much")
         return head + more + await self._read(size)
 
 
@@ -227,7 +227,7 @@ def _entry(found: sansldap.SearchResultEntry) -> LdapEntry:
 
 @contextlib.asynccontextmanager
 async def _opened(
-    scheme: str, host: str, port: int, tls: ssl.SSLContext | None, *, allowed: Allowed, limits: Limits
+    scheme: str, host: str, port: int, tls: ssl.SSLContext | None, *, allowed: Allowed, limits: DirectoryLimits
 ) -> AsyncIterator[_Link]:
     """A link to the first allowed address that answers, closed afterwards; with `tls` at once for ldaps, by StartTLS for ldap."""
     sock = await _connected(await allowed(host, port), limits)
@@ -256,7 +256,7 @@ async def _opened(
             await asyncio.wait_for(writer.wait_closed(), 2)
 
 
-async def _connected(addresses: Sequence[tuple[str, int]], limits: Limits) -> socket.socket:
+async def _connected(addresses: Sequence[tuple[str, int]], limits: DirectoryLimits) -> socket.socket:
     for address, port in addresses:
         family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -267,7 +267,7 @@ async def _connected(addresses: Sequence[tuple[str, int]], limits: Limits) -> so
                 await asyncio.get_running_loop().sock_connect(sock, (address, port))
             undo.pop_all()
             return sock
-    raise OutsideError("the directory cannot be reached")
+    raise OutboundError("the directory cannot be reached")
 
 
 def _reads(sock: socket.socket) -> Callable[[int], Awaitable[bytes]]:

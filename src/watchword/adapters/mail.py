@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from watchword.adapters.tls import verifying
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 from watchword.domain.secret import Secret
 
 
@@ -25,14 +25,14 @@ class SmtpMailer:
     async def send(self, to: str, subject: str, text: str) -> None:
         """Send one mail. Raises OutsideError."""
         if self._url is None:
-            raise OutsideError("no mail server is configured")
+            raise OutboundError("no mail server is configured")
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender or "watchword@localhost", to, subject
         message.set_content(text)
         try:
             await asyncio.to_thread(self._deliver, self._url.reveal(), message)
         except (OSError, smtplib.SMTPException) as error:
-            raise OutsideError(f"the mail server refused: {type(error).__name__}") from error
+            raise OutboundError(f"the mail server refused: {type(error).__name__}") from error
 
     @staticmethod
     def _deliver(url: str, message: EmailMessage) -> None:

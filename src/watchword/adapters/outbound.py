@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
-from watchword.adapters.addresses import Guard, Refused, Resolve, Unreachable
+from watchword.adapters.addresses import AddressRefused, Guard, Resolve, Unreachable
 from watchword.adapters.tls import verifying
-from watchword.adapters.ttl_cache import Shelf
-from watchword.domain.outbound import Admits, Answer, LdapEntry, OutsideError
+from watchword.adapters.ttl_cache import TtlCache
+from watchword.domain.outbound import Admits, LdapEntry, OutboundAnswer, OutboundError
 from watchword.domain.secret import Secret
 
-__all__ = ["Directory", "Outbound", "Refused", "Unreachable"]
+__all__ = ["AddressRefused", "Directory", "GuardedOutbound", "Unreachable"]
 
 USER_AGENT = "watchword"
 DOCUMENT_FRESH = 60_000
@@ -124,14 +124,14 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
         """Never."""
-        raise Refused("a socket in the file system is not outside")
+        raise AddressRefused("a socket in the file system is not outside")
 
     async def sleep(self, seconds: float) -> None:
         """Between attempts; none are made."""
         await self._network.sleep(seconds)
 
 
-class Outbound:
+class GuardedOutbound:
     """`domain.outside.Outside`, guarded. One per process and event loop; `close` it at the end."""
 
     def __init__(
@@ -164,22 +164,24 @@ class Outbound:
         self._places = places
         self._hosts: OrderedDict[tuple[str, str], _Host] = OrderedDict()
         self._doors: OrderedDict[str, _Door] = OrderedDict()
-        self._documents: Shelf[Mapping[str, Any]] = Shelf(
+        self._documents: TtlCache[Mapping[str, Any]] = TtlCache(
             clock, fresh_for=DOCUMENT_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
-        self._keys: Shelf[Sequence[Mapping[str, Any]]] = Shelf(
+        self._keys: TtlCache[Sequence[Mapping[str, Any]]] = TtlCache(
             clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
 
-    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
-        """One HTTP request; a redirect is a refusal. Raises `OutsideError`."""
+    async def fetch(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
+    ) -> OutboundAnswer:
+        """One HTTP request; a redirect is a refusal. Raises `OutboundError`."""
         target = self._target(url)
         label = _label(ca)
         host = self._host(target.authority, label)
         if host.given_up_until > self._clock():
             raise Unreachable(f"{target.shown}: did not answer a moment ago; it will be tried again in a few seconds")
         if host.inside >= self._places + WAITING:
-            raise OutsideError(f"{target.shown}: too many requests are waiting for this host")
+            raise OutboundError(f"{target.shown}: too many requests are waiting for this host")
         host.inside += 1
         try:
             async with asyncio.timeout(self._total_timeout), host.places:
@@ -187,14 +189,14 @@ class Outbound:
         except TimeoutError as error:
             self._note(host, Unreachable())
             raise Unreachable(f"{target.shown}: no answer within {self._total_timeout:g} seconds") from error
-        except OutsideError as error:
+        except OutboundError as error:
             self._note(host, error)
             raise
         finally:
             host.inside -= 1
         host.failures = 0
         if 300 <= answer.status < 400:
-            raise Refused(f"{target.shown}: answered with a redirect ({answer.status}), and none is followed")
+            raise AddressRefused(f"{target.shown}: answered with a redirect ({answer.status}), and none is followed")
         return answer
 
     async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
@@ -203,7 +205,7 @@ class Outbound:
         async def load() -> Sequence[Mapping[str, Any]]:
             keys = (await self._json(url, ca)).get("keys")
             if not isinstance(keys, list) or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
-                raise OutsideError(f"{self._target(url).shown}: not a JSON Web Key Set")
+                raise OutboundError(f"{self._target(url).shown}: not a JSON Web Key Set")
             return tuple(keys)
 
         where = (url, _label(ca))
@@ -233,7 +235,7 @@ class Outbound:
     ) -> LdapEntry | None:
         """Asks the directory that was handed in."""
         if self._directory is None:
-            raise OutsideError("LDAP is not set up on this server")
+            raise OutboundError("LDAP is not set up on this server")
         return await self._directory(
             url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
             filter_template=filter_template, username=username, password=password, admits=admits,
@@ -250,17 +252,17 @@ class Outbound:
 
     def _target(self, url: str) -> _Target:
         if not _URL.fullmatch(url) or "\\" in url:
-            raise Refused("the URL is empty, too long or holds characters that a URL cannot")
+            raise AddressRefused("the URL is empty, too long or holds characters that a URL cannot")
         try:
             parts = urlsplit(url)
             port, host = parts.port, parts.hostname or ""
         except ValueError as error:
-            raise Refused("the URL cannot be read") from error
+            raise AddressRefused("the URL cannot be read") from error
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
         if parts.scheme != "https" and not (parts.scheme == "http" and host in self._http_hosts):
-            raise Refused(f"{shown}: https is required")
+            raise AddressRefused(f"{shown}: https is required")
         if "@" in parts.netloc or not host or "%" in host or port == 0:
-            raise Refused(f"{shown}: the URL must name a host, and nobody at it")
+            raise AddressRefused(f"{shown}: the URL must name a host, and nobody at it")
         bracketed = f"[{host}]" if ":" in host else host
         default = 443 if parts.scheme == "https" else 80
         authority = bracketed if port in (None, default) else f"{bracketed}:{port}"
@@ -268,7 +270,9 @@ class Outbound:
         wire = httpcore.URL(scheme=parts.scheme.encode(), host=host.encode(), port=port or default, target=path.encode())
         return _Target(wire, host, authority, shown)
 
-    async def _request(self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, *, ca: str, label: str) -> Answer:
+    async def _request(
+        self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, *, ca: str, label: str
+    ) -> OutboundAnswer:
         sent = {name.lower(): value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
         sent = {"host": target.authority, "user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"} | sent
         if body or method not in ("GET", "HEAD"):
@@ -280,42 +284,42 @@ class Outbound:
             await self._close_spare_doors()
             raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
             async with door.pool.stream(method, target.url, headers=raw, content=body, extensions={"timeout": limits}) as response:
-                return Answer(response.status, _names(response.headers), await self._body(response, target))
-        except OutsideError:
+                return OutboundAnswer(response.status, _names(response.headers), await self._body(response, target))
+        except OutboundError:
             raise
         except httpcore.TimeoutException as error:
             raise Unreachable(f"{target.shown}: too slow") from error
         except httpcore.ConnectError as error:
-            raise OutsideError(f"{target.shown}: no secure connection: {_cause(error)}") from error
+            raise OutboundError(f"{target.shown}: no secure connection: {_cause(error)}") from error
         except httpcore.NetworkError as error:
             raise Unreachable(f"{target.shown}: the connection broke") from error
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, UnicodeError) as error:
-            raise OutsideError(f"{target.shown}: does not speak HTTP as expected") from error
+            raise OutboundError(f"{target.shown}: does not speak HTTP as expected") from error
         finally:
             door.busy -= 1
 
     async def _body(self, response: httpcore.Response, target: _Target) -> bytes:
         names = _names(response.headers)
         if names.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
-            raise OutsideError(f"{target.shown}: the answer is compressed, which was not asked for")
+            raise OutboundError(f"{target.shown}: the answer is compressed, which was not asked for")
         body = bytearray()
         async for chunk in response.aiter_stream():
             body += chunk
             if len(body) > self._size_cap:
-                raise OutsideError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
+                raise OutboundError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
         return bytes(body)
 
     async def _json(self, url: str, ca: str) -> Mapping[str, Any]:
         answer = await self.fetch("GET", url, ca=ca)
         shown = self._target(url).shown
         if answer.status != 200:
-            raise OutsideError(f"{shown}: answered {answer.status}")
+            raise OutboundError(f"{shown}: answered {answer.status}")
         try:
             parsed = msgspec.json.decode(answer.body)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            raise OutsideError(f"{shown}: the answer is not JSON") from error
+            raise OutboundError(f"{shown}: the answer is not JSON") from error
         if not isinstance(parsed, dict):
-            raise OutsideError(f"{shown}: the answer is not a JSON object")
+            raise OutboundError(f"{shown}: the answer is not a JSON object")
         return parsed
 
     def _host(self, authority: str, label: str) -> _Host:
@@ -329,7 +333,7 @@ class Outbound:
         self._hosts.move_to_end(key)
         return self._hosts[key]
 
-    def _note(self, host: _Host, error: OutsideError) -> None:
+    def _note(self, host: _Host, error: OutboundError) -> None:
         host.failures = host.failures + 1 if isinstance(error, Unreachable) else 0
         if host.failures >= GIVEN_UP_AFTER:
             host.given_up_until = self._clock() + GIVEN_UP_FOR

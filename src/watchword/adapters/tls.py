@@ -2,7 +2,7 @@
 
 import ssl
 
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 
 __all__ = ["verifying"]
 
@@ -19,7 +19,7 @@ def verifying(ca: str = "") -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError, TypeError) as error:  # the latter two for a text that is not ASCII
-        raise OutsideError("the configured CA certificate cannot be read") from error
+        raise OutboundError("the configured CA certificate cannot be read") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -5,15 +5,15 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 
-__all__ = ["Shelf"]
+__all__ = ["TtlCache"]
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 
-class Shelf(Generic[T]):
+class TtlCache(Generic[T]):
     """Values by key. Times are in milliseconds, from the clock that is handed in."""
 
     def __init__(self, clock: Callable[[], int], *, fresh_for: int, failed_for: int, again_after: int, size: int) -> None:
@@ -23,7 +23,7 @@ class Shelf(Generic[T]):
         self._again_after = again_after
         self._size = size
         self._kept: OrderedDict[Hashable, tuple[int, T]] = OrderedDict()
-        self._failed: OrderedDict[Hashable, tuple[int, OutsideError]] = OrderedDict()
+        self._failed: OrderedDict[Hashable, tuple[int, OutboundError]] = OrderedDict()
         self._forced: OrderedDict[Hashable, int] = OrderedDict()
         self._running: dict[Hashable, asyncio.Task[T]] = {}
 
@@ -51,7 +51,7 @@ class Shelf(Generic[T]):
     async def _fetch(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
         failed = self._failed.get(key)
         if failed and 0 <= self._clock() - failed[0] < self._failed_for:
-            raise OutsideError(str(failed[1]))
+            raise OutboundError(str(failed[1]))
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(self._load(key, load))
@@ -63,7 +63,7 @@ class Shelf(Generic[T]):
     async def _load(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
         try:
             value = await load()
-        except OutsideError as error:
+        except OutboundError as error:
             self._put(self._failed, key, (self._clock(), error))
             raise
         self._failed.pop(key, None)

@@ -15,7 +15,7 @@ from watchword.cli.options import with_settings
 from watchword.cli.output import output_option, say
 from watchword.domain.secret import Secret
 from watchword.services.people import break_glass
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def admin() -> None:
     """
 
 
-def _run(settings: Settings, work: Callable[[House], Awaitable[T]]) -> T:
+def _run(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
     async def inside() -> T:
         async with existing(settings) as parts:
             return await work(parts)

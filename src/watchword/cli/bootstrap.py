@@ -20,7 +20,7 @@ from watchword.domain.actor import PLATFORM
 from watchword.domain.decode import decode
 from watchword.services.context import Ctx
 from watchword.services.people import organizations
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 
@@ -114,7 +114,7 @@ async def _in_database(settings: Settings, wanted: dict[str, Any]) -> organizati
         return await make(parts, wanted)
 
 
-async def make(parts: House, wanted: dict[str, Any]) -> organizations.Bootstrapped:
+async def make(parts: Runtime, wanted: dict[str, Any]) -> organizations.Bootstrapped:
     """Bootstrap an open house. Raises AlreadyBootstrapped, Invalid."""
     ctx = Ctx(parts, actor=PLATFORM, request_id="bootstrap")
     return await organizations.bootstrap(ctx, decode(organizations.Bootstrap, wanted))

@@ -35,7 +35,7 @@ _MAPPED = "::ffff:"  # of an IPv4 address that came to a socket for both familie
 _log = logging.getLogger("watchword.serve")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ConnectionLimits(msgspec.Struct, frozen=True):
     """What a connection may take. Times are seconds."""
 
     head: float = 10
@@ -75,9 +75,9 @@ class _Turn:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: list[Gathered] = []
+        self._waiting: list[CoalescingTransport] = []
 
-    def add(self, gathered: "Gathered", loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, gathered: "CoalescingTransport", loop: asyncio.AbstractEventLoop) -> None:
         """Flush it at the end."""
         if not self._waiting:
             loop.call_soon(self._end)
@@ -96,7 +96,7 @@ class _Turn:
 _turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()  # which does not lead back to its loop
 
 
-class Gathered:
+class CoalescingTransport:
     """A transport that hands on what was written during one turn of the event loop in one write.
 
     uvicorn writes the head of an answer and its body one after the other. Each write is a packet of its own and may wake the
@@ -232,7 +232,7 @@ class Connection(HttpToolsProtocol):
     is large. One timer watches over an idle connection instead of a new one after each answer.
     """
 
-    limits = Limits()
+    limits = ConnectionLimits()
 
     _idle_since: float | None = None
     _began: float | None = None  # when what is under way began to come
@@ -244,7 +244,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the gathering transport between uvicorn and the real one."""
-        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
         self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
         if self.client is not None and self.client[0].startswith(_MAPPED) and "." in self.client[0]:
             self.client = (self.client[0].removeprefix(_MAPPED), self.client[1])

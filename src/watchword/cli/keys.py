@@ -16,7 +16,7 @@ from watchword.cli.output import err, is_json, note, output_option, say
 from watchword.domain.errors import BadRequest
 from watchword.services.keys import rotation
 from watchword.services.keys.keyring import HMAC, SIGNING
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 wait_option = click.option(
@@ -57,7 +57,7 @@ def _progress() -> Progress:
 def status(settings: Settings) -> None:
     """Show every key: the version that seals, one that waits to be used, and whether the root key of now seals it."""
 
-    async def work(parts: House) -> tuple[Sequence[rotation.ScopeState], dict[str, int]]:
+    async def work(parts: Runtime) -> tuple[Sequence[rotation.ScopeState], dict[str, int]]:
         return await rotation.state(parts), await rotation.hashed_before(parts)
 
     found, left = _run(settings, work)
@@ -101,7 +101,7 @@ def rotate_root(settings: Settings) -> None:
     command, too. When it is done, the old one is needed no more.
     """
 
-    async def work(parts: House) -> int:
+    async def work(parts: Runtime) -> int:
         done = 0
         with _progress() as progress:
             bar = progress.add_task("Sealing keys with the new root key", total=None)
@@ -127,7 +127,7 @@ def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float)
     Tokens issued before stay valid: the old key verifies them until they have ended. With --revoke-old they all end.
     """
 
-    async def work(parts: House) -> tuple[int, str]:
+    async def work(parts: Runtime) -> tuple[int, str]:
         if revoke_old:
             _confirm(_what_ends(await rotation.signed(parts)), yes=yes)
         await rotation.stage(parts, SIGNING)
@@ -154,7 +154,7 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
     --revoke-old no new key is made where those of now are not all in use: what is hashed with an earlier one ends.
     """
 
-    async def work(parts: House) -> dict[str, int]:
+    async def work(parts: Runtime) -> dict[str, int]:
         if revoke_old:
             left = await rotation.hashed_before(parts)
             if not await rotation.has_earlier_hmac_keys(parts):
@@ -213,7 +213,7 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
     if organization and project:
         raise click.UsageError("give --organization or --project, not both")
 
-    async def work(parts: House) -> dict[str, int]:
+    async def work(parts: Runtime) -> dict[str, int]:
         scopes = await rotation.data_scopes(parts, organization, project)
         staged = [one.scope for one in await rotation.state(parts) if one.scope in scopes and one.staged] if resume else scopes
         for scope in staged:
@@ -228,7 +228,7 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
     say(done, lambda console: console.print(f"{done['keys']} new keys; {done['values']} values were sealed anew."))
 
 
-async def _reseal(parts: House, scopes: Sequence[str]) -> int:
+async def _reseal(parts: Runtime, scopes: Sequence[str]) -> int:
     written = 0
     with _progress() as progress:
         bar = progress.add_task("Sealing values with the new keys", total=len(scopes))

@@ -23,8 +23,8 @@ from typing import Any
 import uvicorn
 
 from watchword.app import Server, house, opened, start_logs
-from watchword.cli.connection import Connection, Limits, WithCertificate
-from watchword.services.runtime import House
+from watchword.cli.connection import Connection, ConnectionLimits, WithCertificate
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings, SettingsError
 
 BACKLOG = 2048
@@ -187,11 +187,11 @@ def _most_connections(settings: Settings) -> int:
     return settings.max_connections
 
 
-def _config(settings: Settings, parts: House) -> uvicorn.Config:
+def _config(settings: Settings, parts: Runtime) -> uvicorn.Config:
     asks_for_certificates = settings.tls_client_ca_file is not None
 
     class Limited(WithCertificate if asks_for_certificates else Connection):  # type: ignore[misc]
-        limits = Limits(head=settings.head_timeout, body=settings.body_timeout, connections=_most_connections(settings))
+        limits = ConnectionLimits(head=settings.head_timeout, body=settings.body_timeout, connections=_most_connections(settings))
 
     return uvicorn.Config(
         Server(parts), http=Limited, ws="none", lifespan="off", access_log=False,
@@ -235,7 +235,7 @@ def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSL
 
 
 async def listen(
-    settings: Settings, listeners: Sequence[socket.socket], ready: Callable[[House], Any], *, again: Callable[[], Settings] | None = None,
+    settings: Settings, listeners: Sequence[socket.socket], ready: Callable[[Runtime], Any], *, again: Callable[[], Settings] | None = None,
     orphaned: int | None = None,
 ) -> None:  # fmt: skip
     """Serve until told to stop, then drain.

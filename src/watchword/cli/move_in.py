@@ -35,7 +35,7 @@ class _Memory(msgspec.Struct, rename="camel"):
     by_hand: list[str] = []
 
 
-class Kept:
+class MoveInProgress:
     """The steps that are done and what they left to a person, in a file, so that a run that broke off goes on where it was."""
 
     def __init__(self, file: Path | None) -> None:
@@ -80,7 +80,7 @@ def move_in(
     Every step can be run twice, so the command may be repeated after whatever went wrong.
     """
     try:
-        asyncio.run(_move(from_url, from_token, from_org, url, token, org, projects, Kept(resume), dry_run=dry_run))
+        asyncio.run(_move(from_url, from_token, from_org, url, token, org, projects, MoveInProgress(resume), dry_run=dry_run))
     except ApiRefused as error:
         fail("A server refused", [str(error)], FAILED)
     except httpx.TransportError as error:
@@ -88,7 +88,7 @@ def move_in(
 
 
 async def _move(
-    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], kept: Kept, *, dry_run: bool
+    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], kept: MoveInProgress, *, dry_run: bool
 ) -> None:  # fmt: skip
     async with _client(from_url, from_token) as there, _client(url, token) as here:
         plan = await survey(Remote(there), from_org, projects)

@@ -26,14 +26,14 @@ from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
 from watchword.services.people import setup
 from watchword.services.people.organizations import AlreadyBootstrapped
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 ADMIN, ORGANIZATION = "admin@example.com", "Example"
 _log = logging.getLogger("watchword.serve")
 
 
-class Login(msgspec.Struct, frozen=True):
+class InitialLogin(msgspec.Struct, frozen=True):
     """Whether an administrator is to be made at the first start, and the file that keeps its password and a token."""
 
     wanted: bool
@@ -60,7 +60,7 @@ def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = click.get_current_context()
     again = functools.partial(settings_of, texts_of(context.params if context else {}))
-    login = Login(with_login, settings.data_dir / "bootstrap.json" if save_login else None)
+    login = InitialLogin(with_login, settings.data_dir / "bootstrap.json" if save_login else None)
     with ready_to_start(settings) as listeners:
         if settings.workers > 1:
             _several(settings, listeners, again, login)
@@ -68,15 +68,15 @@ def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
             _one(settings, listeners, again, login)
 
 
-def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: Login) -> None:
-    async def ready(parts: House) -> Callable[[], None]:
+def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin) -> None:
+    async def ready(parts: Runtime) -> Callable[[], None]:
         first = await _first_steps(parts, login)
         return lambda: announce(settings, listeners, first)
 
     listening.run(listening.listen(settings, listeners, ready, again=again))
 
 
-def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: Login) -> None:
+def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin) -> None:
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
@@ -86,7 +86,7 @@ def _several(settings: Settings, listeners: list[socket.socket], again: Callable
         raise Exit(code)
 
 
-async def _prepared(settings: Settings, login: Login) -> "First":
+async def _prepared(settings: Settings, login: InitialLogin) -> "First":
     async with opened(house(settings)) as parts:
         return await _first_steps(parts, login)
 
@@ -98,13 +98,13 @@ class First(msgspec.Struct, frozen=True, kw_only=True):
     setup_code: Secret | None = None
 
 
-async def _first_steps(parts: House, login: Login) -> First:
+async def _first_steps(parts: Runtime, login: InitialLogin) -> First:
     if login.wanted:
         return First(password=await _login(parts, login.file))
     return First(setup_code=await setup.code_to_show(parts))
 
 
-async def _login(parts: House, file: Path | None) -> str | None:
+async def _login(parts: Runtime, file: Path | None) -> str | None:
     """The password of the administrator this makes, or None where there is one."""
     password = made_up_password()
     try:

@@ -26,7 +26,7 @@ from watchword.cli import listening
 from watchword.cli.output import MISUSED, NO_DATABASE, WRONG_KEY
 from watchword.http import metrics
 from watchword.services.keys.keyring import WrongRootKey
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import Settings, SettingsError
 from watchword.store.engine import StoreDown, Unusable
 
@@ -63,7 +63,7 @@ def work(settings: Settings, listeners: Sequence[socket.socket], again: Callable
     start_logs(settings)
     parent = multiprocessing.parent_process()
 
-    def ready(parts: House) -> Callable[[], None]:
+    def ready(parts: Runtime) -> Callable[[], None]:
         del parts
         return lambda: news.send(True)
 

@@ -11,11 +11,11 @@ Admits: TypeAlias = Callable[[str], Awaitable[None]]
 """Told the DN of the entry that a user name leads to; raises to end the login before its password is tried."""
 
 
-class OutsideError(Exception):
+class OutboundError(Exception):
     """The outside did not answer as asked; the text is safe to show to an operator."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class OutboundAnswer(msgspec.Struct, frozen=True):
     """What an outside server answered."""
 
     status: int
@@ -30,8 +30,8 @@ class LdapEntry(msgspec.Struct, frozen=True):
     attributes: Mapping[str, tuple[str, ...]]
 
 
-class Outside(Protocol):
-    """The guarded way out (`adapters/outbound.py`). Every call has a time limit and a size cap; raises `OutsideError`."""
+class Outbound(Protocol):
+    """The guarded way out (`adapters/outbound.py`). Every call has a time limit and a size cap; raises `OutboundError`."""
 
     async def fetch(
         self,
@@ -41,7 +41,7 @@ class Outside(Protocol):
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         ca: str = "",
-    ) -> Answer:
+    ) -> OutboundAnswer:
         """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
         ...  # fmt: skip
 

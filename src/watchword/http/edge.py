@@ -20,15 +20,15 @@ from watchword.domain.authentication.tokens import require_unexpired
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound, Refusal, TooLarge, Unauthorized
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
-from watchword.services.authentication.bearer import Seen, authenticate, count_use
+from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
 from watchword.services.context import Ctx
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.settings import UNIX
-from watchword.store.engine import Collision, Refused
+from watchword.store.engine import Collision, ConstraintRefused
 
-Scope = dict[str, Any]
+AsgiScope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[Scope, bodies.Receive, Send], Awaitable[None]]
+App = Callable[[AsgiScope, bodies.Receive, Send], Awaitable[None]]
 
 MAX_HEADERS = 64 * 1024  # bytes, all names and values together
 MAX_PATH = 8 * 1024
@@ -46,7 +46,7 @@ _log = logging.getLogger("watchword.http")
 class Edge:
     """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
 
-    def __init__(self, house: House, seen: Seen, inner: App, routes: Sequence[Route] = ()) -> None:
+    def __init__(self, house: Runtime, seen: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
         self.house = house
         self.seen = seen
         self._inner = inner
@@ -67,7 +67,7 @@ class Edge:
         self._origin = house.settings.site_url.rstrip("/").encode()
         self._is_at_https = self._origin.startswith(b"https:")
 
-    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: bodies.Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
@@ -92,7 +92,7 @@ class Edge:
         if self._logs or answer.status >= 500:
             self._note(scope, request_id, answer.status, time.perf_counter() - began)
 
-    def _prepare(self, scope: Scope) -> None:
+    def _prepare(self, scope: AsgiScope) -> None:
         pairs = scope["headers"]
         if sum(map(len, chain.from_iterable(pairs))) > MAX_HEADERS:
             raise TooLarge("The headers are too large")
@@ -119,7 +119,7 @@ class Edge:
             scope["path"] = path[:-1]
             scope["raw_path"] = scope["path"].encode()
 
-    async def _preflight(self, scope: Scope, answer: "_Answer") -> None:
+    async def _preflight(self, scope: AsgiScope, answer: "_Answer") -> None:
         headers = [(b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"), (b"access-control-max-age", b"600"),
                    (b"access-control-allow-headers", b"authorization,content-type"), (b"vary", b"Origin")]  # fmt: skip
         if self._origin:
@@ -128,7 +128,7 @@ class Edge:
             headers.append((b"allow", b"GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS"))
         await answer.write(204, b"", headers)
 
-    def context(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Ctx:
+    def context(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Ctx:
         """The Ctx of a request, nobody signed in yet. What it knows of the time and of changes begins here."""
         address, trusted = self._client(scope, headers)
         agent, cookies = headers.get(b"user-agent"), headers.get(b"cookie")
@@ -143,7 +143,7 @@ class Edge:
             is_secure=is_tls or (trusted and self._said_secure(headers)),
         )
 
-    def _client(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
+    def _client(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
         """The caller's address, None where nobody knows it, and whether the peer is a trusted proxy."""
         client = scope.get("client")
         peer = client[0] if client else None
@@ -168,7 +168,7 @@ class Edge:
             return b"proto=https" in headers.get(b"forwarded", b"").lower().replace(b'"', b"")
         return b"https" in headers.get(b"x-forwarded-proto", b"").lower().replace(b",", b" ").split()
 
-    def _certificate(self, scope: Scope, headers: Mapping[bytes, bytes], *, trusted: bool) -> str | None:
+    def _certificate(self, scope: AsgiScope, headers: Mapping[bytes, bytes], *, trusted: bool) -> str | None:
         extensions = scope.get("extensions")
         chain = extensions.get("tls", {}).get("client_cert_chain") if extensions else None
         if chain:
@@ -183,7 +183,7 @@ class Edge:
             return  # a browser or the CLI signs in while it still sends a dead token
         bearer = heads.bearer_of(headers)
         if bearer:
-            ctx.actor = await authenticate(ctx, bearer, self.seen)
+            ctx.actor = await authenticate_bearer(ctx, bearer, self.seen)
         elif bearer is not None:
             raise Unauthorized("A jwt must be provided")
         if not route.modes:
@@ -196,18 +196,18 @@ class Edge:
             raise Forbidden("You are not allowed to access this resource with this kind of credential")
         await count_use(ctx)
 
-    async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    async def _admit(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:
         """Raise Unauthorized for a stranger, before more is read than anybody may send. It is not signing in: that follows the body."""
         bearer = heads.bearer_of(headers)
         if not bearer:
             raise Unauthorized(_NOBODY)
         if bearer.startswith("st."):  # which nobody signed: it must be looked up
-            await authenticate(self.context(scope, headers), bearer, self.seen)
+            await authenticate_bearer(self.context(scope, headers), bearer, self.seen)
         else:
             require_unexpired(self.seen.claims(bearer), self.house.clock())
 
     async def serve(
-        self, route: Route, scope: Scope, receive: bodies.Receive, params: Mapping[str, str]
+        self, route: Route, scope: AsgiScope, receive: bodies.Receive, params: Mapping[str, str]
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Carry out one route: read the body, sign in, decode, call the handler, encode.
 
@@ -249,10 +249,10 @@ class Edge:
                     break
                 except Unfinished as long:
                     await ctx.finish(long)
-                except (Collision, Refused) as error:
+                except (Collision, ConstraintRefused) as error:
                     # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
                     if not ctx.begins_again():
-                        raise error.refusal if isinstance(error, Refused) else error from None
+                        raise error.refusal if isinstance(error, ConstraintRefused) else error from None
         finally:
             if body is not None:
                 body.close()
@@ -266,7 +266,7 @@ class Edge:
         # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
         return _answered(*about) if len(data) < _ELSEWHERE else await asyncio.to_thread(_answered, *about)
 
-    async def _read(self, route: Route, scope: Scope, receive: bodies.Receive, message: bodies.Message) -> bodies.Body:
+    async def _read(self, route: Route, scope: AsgiScope, receive: bodies.Receive, message: bodies.Message) -> bodies.Body:
         """A body that is not small, or not here yet, of which `message` is the beginning."""
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         if route.modes:
@@ -277,7 +277,7 @@ class Edge:
             receive, message, most=min(most, self._most), headers=headers, admit=admit, about=(scope, headers), is_strange=is_strange
         )
 
-    async def _render(self, scope: Scope, error: Exception, request_id: str, answer: "_Answer") -> None:
+    async def _render(self, scope: AsgiScope, error: Exception, request_id: str, answer: "_Answer") -> None:
         if answer.status:
             _log.error("an answer broke off", exc_info=error, extra={"request_id": request_id})
             raise error
@@ -286,7 +286,7 @@ class Edge:
             _log.error("unexpected error", exc_info=error, extra={"request_id": request_id, "path": scope.get("path")})
         await answer.write(status, body, headers)
 
-    def _note(self, scope: Scope, request_id: str, status: int, took: float) -> None:
+    def _note(self, scope: AsgiScope, request_id: str, status: int, took: float) -> None:
         _log.info(
             "request", extra={"request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
                               "milliseconds": round(took * 1000, 2)},

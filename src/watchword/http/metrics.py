@@ -15,11 +15,11 @@ from typing import Any
 
 from watchword import __version__
 from watchword.http.bodies import Receive
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 
-Scope = dict[str, Any]
+AsgiScope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 PATH = "/metrics"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -50,7 +50,7 @@ def forget_process(pid: int) -> None:
 class Measured:
     """An application that counts and times its requests, and tells at `/metrics`."""
 
-    def __init__(self, house: House, inner: App) -> None:
+    def __init__(self, house: Runtime, inner: App) -> None:
         # Imported here: where metrics are off, nobody waits for it, and it looks at the environment once.
         from prometheus_client import (  # noqa: PLC0415
             CollectorRegistry,
@@ -87,7 +87,7 @@ class Measured:
         self._is_due = False
         self._refresh()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
@@ -96,7 +96,7 @@ class Measured:
         else:
             await self._measure(scope, receive, send)
 
-    async def _measure(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _measure(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 0
 
         async def seen(message: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ class Measured:
             self._is_due = True
             asyncio.get_running_loop().call_later(_REFRESH, self._refresh)
 
-    async def _tell(self, scope: Scope, send: Send) -> None:
+    async def _tell(self, scope: AsgiScope, send: Send) -> None:
         from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415 - as above
 
         allowed = not self._local_only or _is_local(scope)
@@ -150,7 +150,7 @@ class Measured:
         return generate_latest(everybody)
 
 
-def _is_local(scope: Scope) -> bool:
+def _is_local(scope: AsgiScope) -> bool:
     """Whether the caller is on this machine: not one for whom a proxy on it speaks."""
     if any(name in (b"x-forwarded-for", b"forwarded", b"x-real-ip") for name, _ in scope["headers"]):
         return False

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.routing import Route as StarletteRoute
 
 from watchword.domain.errors import MethodNotAllowed, NotFound, Refusal
-from watchword.http.edge import App, Edge, Scope, Send
+from watchword.http.edge import App, AsgiScope, Edge, Send
 from watchword.http.routing import Route
 
 EdgeOf = Callable[[], Edge]
@@ -28,7 +28,7 @@ class Operations:
         self._by_method = by_method
         self._edge = edge
 
-    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Any, send: Send) -> None:
         """Serve the operation of the request's method. Refusals pass to the edge."""
         route = self._by_method[scope["method"]]
         status, body, headers = await self._edge().serve(route, scope, receive, scope["path_params"])
@@ -41,7 +41,7 @@ def build(routes: Sequence[Route], edge: EdgeOf) -> App:
     """An ASGI application over `routes`. It raises NotFound and MethodNotAllowed, and lets every other refusal pass."""
     router = Router(_mounted(routes, edge), redirect_slashes=False)
 
-    async def find(scope: Scope, receive: Any, send: Any) -> None:
+    async def find(scope: AsgiScope, receive: Any, send: Any) -> None:
         scope["app"] = router  # as within a Starlette application: what it cannot route is raised then, not answered in plain text
         try:
             await router(scope, receive, send)
@@ -80,7 +80,7 @@ def _mount_of(path: str) -> str:
     return "".join(f"/{part}" for part in kept)
 
 
-def _refusal(routes: Iterable[Route], scope: Scope, error: HTTPException) -> Refusal:
+def _refusal(routes: Iterable[Route], scope: AsgiScope, error: HTTPException) -> Refusal:
     method, path = scope["method"], scope["path"]
     if error.status_code == MethodNotAllowed.status:
         served = sorted({route.method for route in routes if _is_at(route, path)})

@@ -14,7 +14,7 @@ from watchword.http.projects import environments, folders, projects, service_tok
 from watchword.http.routing import Route, Routes
 from watchword.http.secrets import files, imports, v3, v4
 from watchword.methods.base import AuthMethod
-from watchword.services.authentication.bearer import Seen
+from watchword.services.authentication.bearer import VerifiedTokens
 
 AREAS: tuple[Routes, ...] = (
     system.routes,
@@ -46,7 +46,7 @@ AREAS: tuple[Routes, ...] = (
 )
 
 
-def table(methods: Iterable[AuthMethod[Any, Any]], seen: Seen) -> tuple[Route, ...]:
+def table(methods: Iterable[AuthMethod[Any, Any]], seen: VerifiedTokens) -> tuple[Route, ...]:
     """All routes of a server with these auth methods."""
     of_methods = tuple(methods)
     areas = (

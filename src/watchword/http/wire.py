@@ -13,7 +13,7 @@ from watchword.domain.people.records import Organization
 from watchword.http.bodies import encode
 from watchword.services.authentication.auth_methods import Attached
 from watchword.services.authentication.tokens import Issued
-from watchword.services.identities.identities import Found
+from watchword.services.identities.identities import IdentityDetails
 from watchword.services.timestamps import iso, iso_or_none
 from watchword.services.turns import Turns
 
@@ -59,7 +59,7 @@ class IdentityOut(Out, frozen=True, kw_only=True):
     last_login_address: str | None
 
     @classmethod
-    def of(cls, found: Found) -> "IdentityOut":
+    def of(cls, found: IdentityDetails) -> "IdentityOut":
         one = found.identity
         return cls(
             id=one.id, name=one.name, auth_method=found.methods[0] if found.methods else None, auth_methods=found.methods,
@@ -114,7 +114,7 @@ class IdentityMembershipOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     is_instance_admin: bool
 
     @classmethod
-    def of(cls, found: Found) -> "IdentityMembershipOut":
+    def of(cls, found: IdentityDetails) -> "IdentityMembershipOut":
         one, membership = found.identity, found.membership
         held, custom = found.roles[0] if found.roles else (None, None)
         return cls(

@@ -11,7 +11,7 @@ from watchword.methods.base import (
     AuthMethod,
     Checks,
     Given,
-    OutsideError,
+    OutboundError,
     Schema,
     Spent,
     Text,
@@ -84,7 +84,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     query = {type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name) for name in SIGNED}
     try:
         answer = await given.outside.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
-    except OutsideError as error:
+    except OutboundError as error:
         given.checks.fail("reach", "alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)
     try:

@@ -15,7 +15,7 @@ from watchword.methods.base import (
     AuthMethod,
     Checks,
     Given,
-    OutsideError,
+    OutboundError,
     Schema,
     Text,
     Verified,
@@ -115,7 +115,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
     try:
         answer = await given.outside.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
-    except OutsideError as error:
+    except OutboundError as error:
         given.checks.fail("reach", "sts_unavailable", "STS could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
     caller = caller_of(answer.headers.get("content-type", ""), answer.body)

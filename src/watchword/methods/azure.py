@@ -7,7 +7,7 @@ import msgspec
 
 from watchword.domain.authentication.jose import decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, normal_list, open_unless
+from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, comma_list, normal_list, open_unless
 
 KEYS = "https://login.microsoftonline.com/{tenant}/discovery/keys"
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}", re.ASCII)
@@ -47,7 +47,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     presented = decode_unverified(token, checks)
     try:
         keys = await given.outside.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The tenant's keys are not available", presented=str(error))
     # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell the
     # tenant, so that a token of another tenant, signed with the same keys, is from another issuer.

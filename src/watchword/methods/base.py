@@ -13,14 +13,36 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, split_patterns
 from watchword.domain.errors import Denied, Invalid, Issue
-from watchword.domain.outbound import Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.outbound import LdapEntry, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 
 __all__ = [
-    "Answer", "AuthMethod", "Check", "Checks", "Credential", "Given", "Kind", "LdapEntry", "Outside", "OutsideError", "Refresh", "Risk",
-    "Schema", "Secret", "Settings", "Spent", "Text", "Verified", "comma_list", "issue", "no_risks", "normal_list", "open_unless",
-    "refusal", "risks_of",
+    "AuthMethod",
+    "Check",
+    "Checks",
+    "Credential",
+    "Given",
+    "Kind",
+    "LdapEntry",
+    "Outbound",
+    "OutboundAnswer",
+    "OutboundError",
+    "Refresh",
+    "Risk",
+    "Schema",
+    "Secret",
+    "Settings",
+    "Spent",
+    "Text",
+    "Verified",
+    "comma_list",
+    "issue",
+    "no_risks",
+    "normal_list",
+    "open_unless",
+    "refusal",
+    "risks_of",
 ]  # fmt: skip
 
 
@@ -172,7 +194,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int  # milliseconds since the epoch, UTC
     identity_id: str
-    outside: Outside
+    outside: Outbound
     checks: Checks
     address: str | None = None  # the caller's IP address
     credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`
@@ -236,7 +258,7 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
 
     what: str  # "bundle": of the route `refresh-bundle` and of the audit event
     title: str  # "trust bundle": in the documentation
-    fetch: Callable[[Any, Outside], Awaitable[None]]  # raises OutsideError, BadRequest
+    fetch: Callable[[Any, Outbound], Awaitable[None]]  # raises OutsideError, BadRequest
     at: str  # the wire name of the managed setting that says when somebody last asked for it
 
 

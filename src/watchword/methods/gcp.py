@@ -13,7 +13,7 @@ from watchword.domain.authentication.public_keys import Key, UnusableKeyError, k
 from watchword.methods.base import (
     AuthMethod,
     Given,
-    OutsideError,
+    OutboundError,
     Risk,
     Schema,
     Settings,
@@ -82,7 +82,7 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
     presented = decode_unverified(token, checks)
     try:
         keys = await given.outside.jwks(GOOGLE_KEYS, presented.kid)
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "Google's keys are not available", presented=str(error))
     claims = verify_jws(
         token, keys, checks=checks, now=given.now, algorithms=_RS256, leeway=_SKEW,
@@ -123,7 +123,7 @@ async def _signed_by_account(token: str, given: Given) -> str:
     checks.form(presented.kid is not None, "key_unnamed", "The token does not name its key")
     try:
         certificates = await given.outside.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The service account's keys are not available", presented=str(error))
     claims = verify_jws(
         token, _named(certificates, presented.kid), checks=checks, now=given.now, algorithms=_RS256, audiences=(given.identity_id,)

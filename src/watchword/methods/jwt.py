@@ -10,7 +10,7 @@ from watchword.domain.authentication.jose import decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
+from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
@@ -92,7 +92,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         return [key_from_pem(text) for text in config.public_keys]
     try:
         return await given.outside.jwks(config.jwks_url, kid, ca=config.jwks_ca_cert)
-    except OutsideError as error:
+    except OutboundError as error:
         given.checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 

@@ -16,7 +16,7 @@ from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
 from watchword.domain.urls import MAX_URL, is_web_url
-from watchword.methods.base import AuthMethod, Checks, Given, OutsideError, Schema, Secret, Text, Verified, comma_list, issue, open_unless
+from watchword.methods.base import AuthMethod, Checks, Given, OutboundError, Schema, Secret, Text, Verified, comma_list, issue, open_unless
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII)
@@ -93,7 +93,7 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     headers = {"content-type": "application/json", "authorization": f"Bearer {reviewer}"}
     try:
         answer = await given.outside.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
     try:
         parsed = strict_json(answer.body)
@@ -151,7 +151,7 @@ async def _read(config: Config, token: str, given: Given) -> Any:
                 expected=config.jwks_issuer, presented=str(found.get("issuer"))[:300],
             )  # fmt: skip
             keys = tuple(await given.outside.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
-    except (OutsideError, UnusableKeyError) as error:
+    except (OutboundError, UnusableKeyError) as error:
         checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
     claims = verify_jws(
         token, keys, checks=checks, now=given.now, issuer=config.jwks_issuer, audiences=(config.allowed_audience.strip(),),

@@ -14,7 +14,7 @@ from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
     Given,
-    OutsideError,
+    OutboundError,
     Risk,
     Schema,
     Secret,
@@ -98,7 +98,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
             admits=_counted_by_entry(given),
         )  # fmt: skip
-    except OutsideError as error:
+    except OutboundError as error:
         given.checks.fail("reach", "directory_unavailable", "The directory could not be asked", presented=str(error))
     checks.prove(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255])
     assert entry is not None

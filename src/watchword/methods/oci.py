@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
+from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
 
 SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
 # Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead elsewhere.
@@ -116,7 +116,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     sent = {name: headers[name] for name in ("authorization", *dates)}
     try:
         answer = await given.outside.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
-    except OutsideError as error:
+    except OutboundError as error:
         given.checks.fail("reach", "oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)
     try:

@@ -9,7 +9,7 @@ from watchword.domain.authentication.claims import kept, normal_patterns, requir
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutsideError, Schema, Text, Verified, issue, open_unless
+from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
 
 DISCOVERY = "/.well-known/openid-configuration"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -74,7 +74,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         )  # fmt: skip
         where = found.get("jwks_uri")
         return await given.outside.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 

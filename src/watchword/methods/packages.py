@@ -13,7 +13,7 @@ import msgspec
 from watchword.domain.bounds import IpRange
 from watchword.domain.errors import BadRequest, Denied, Refusal
 from watchword.domain.plain_json import shown_text
-from watchword.methods.base import AuthMethod, Given, Judge, Outside, OutsideError, Risk, Schema, Settings, refusal
+from watchword.methods.base import AuthMethod, Given, Judge, Outbound, OutboundError, Risk, Schema, Settings, refusal
 
 GROUP: Final = "watchword.methods"
 FAILED: Final = "method_failed"
@@ -133,10 +133,10 @@ def _contained_judge(judge: Judge, slug: str) -> Judge:
 
 def _contained_fetch(fetch: Callable[..., Awaitable[None]], method: Method) -> Callable[..., Awaitable[None]]:
     @wraps(fetch)
-    async def contained(config: Any, outside: Outside) -> None:
+    async def contained(config: Any, outside: Outbound) -> None:
         try:
             await fetch(config, outside)
-        except (OutsideError, Refusal):
+        except (OutboundError, Refusal):
             raise
         except Exception as error:
             _tell(error, method.slug)
@@ -195,7 +195,7 @@ def _translated(error: Exception) -> Exception | None:
     """A refusal as it is, if it can be answered and stored; None for what is none."""
     if isinstance(error, Denied):
         return refusal(error.reason, error.message, error.facts.get("expected"), error.facts.get("presented"), error.status)
-    return error if isinstance(error, OutsideError | Refusal) else None
+    return error if isinstance(error, OutboundError | Refusal) else None
 
 
 def _tell(error: Exception, slug: str) -> None:

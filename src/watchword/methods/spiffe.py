@@ -17,8 +17,8 @@ from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
     Given,
-    Outside,
-    OutsideError,
+    Outbound,
+    OutboundError,
     Refresh,
     Risk,
     Schema,
@@ -123,7 +123,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         if isinstance(bundle, Static):
             return public_keys(bundle.bundle)
         return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
-    except (OutsideError, UnusableKeyError) as error:
+    except (OutboundError, UnusableKeyError) as error:
         given.checks.fail("reach", "keys_unavailable", "The trust bundle is not available", presented=str(error))
 
 
@@ -133,7 +133,7 @@ def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
     return max(0, min(bundle.refresh_hint_seconds, since))
 
 
-async def refresh(config: Config, outside: Outside) -> None:
+async def refresh(config: Config, outside: Outbound) -> None:
     """Fetch the bundle anew. Raises OutsideError, BadRequest."""
     bundle = config.trust_bundle_distribution
     if isinstance(bundle, Static):

@@ -14,13 +14,13 @@ from watchword.domain.access.boundary import AT_ONCE, Unfinished, finished
 from watchword.domain.actor import NOBODY, Actor
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BoundaryExceeded, Refusal
-from watchword.domain.outbound import Outside
-from watchword.services.runtime import House
+from watchword.domain.outbound import Outbound
+from watchword.services.runtime import Runtime
 from watchword.services.turns import Turns
 from watchword.store.audit import events
-from watchword.store.cache import Fresh
+from watchword.store.cache import ConsistentReads
 from watchword.store.engine import Tx
-from watchword.store.journal import Entry
+from watchword.store.journal import JournalEntry
 
 _ATTEMPTS = 3  # of a request whose units give way to others
 
@@ -33,7 +33,7 @@ class RemoteInsideUnit(AssertionError):
     """Something remote was about to be called while a unit is open: a bug."""
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class CallerScope(msgspec.Struct, frozen=True, kw_only=True):
     """Where the caller acts and what it may do there: an organization, or a project of it."""
 
     org_id: str
@@ -50,7 +50,7 @@ class Ctx:
     )  # fmt: skip
 
     def __init__(
-        self, house: House, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
+        self, house: Runtime, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
         user_agent: str = "", certificate: str | None = None, cookies: str = "", is_secure: bool = False,
     ) -> None:  # fmt: skip
         self.house = house
@@ -62,14 +62,14 @@ class Ctx:
         self.certificate = certificate
         self.cookies = cookies
         self.is_secure = is_secure  # whether the caller speaks TLS, with us or with a proxy that we trust
-        self.fresh = Fresh(house.store, house.cache)
+        self.fresh = ConsistentReads(house.store, house.cache)
         self._asked = False
         self._attempts = 1
         self._has_written = False  # whether anything of this request is durable already
         self._open = False
         self._events: list[AuditEvent] = []
 
-    def require(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> None:
+    def require(self, scope: CallerScope, action: str, subject: str, /, **facts: Any) -> None:
         """Raise PermissionDenied unless the caller's ability in `scope` allows `action` on `subject` with these facts.
 
         The body's `details` name the permission that is missing, or the caller's own rule that comes nearest. They
@@ -79,12 +79,12 @@ class Ctx:
         if not scope.ability.allows(action, subject, facts or None):
             raise denial(scope.ability, action, subject, facts or None)
 
-    def may(self, scope: Scope, action: str, subject: str, /, **facts: Any) -> bool:
+    def may(self, scope: CallerScope, action: str, subject: str, /, **facts: Any) -> bool:
         """Whether the ability allows it; asking counts as having asked."""
         self._asked = True
         return scope.ability.allows(action, subject, facts or None)
 
-    def always(self, scope: Scope, action: str, subject: str) -> bool:
+    def always(self, scope: CallerScope, action: str, subject: str) -> bool:
         """Whether the ability allows it whatever the facts; asking counts as having asked."""
         self._asked = True
         return scope.ability.always(action, subject)
@@ -128,7 +128,7 @@ class Ctx:
         self._asked = False
         self.fresh.forget()
 
-    async def join(self, entry: Entry) -> Any:
+    async def join(self, entry: JournalEntry) -> Any:
         """Carry out a journal entry: a unit of work shared with what other requests write at this moment; its answer.
 
         Raises the refusal that it answers. It is durable when this returns, as a unit is.
@@ -144,7 +144,7 @@ class Ctx:
         self._has_written = True
         return answer
 
-    async def submit(self, entry: Entry) -> Any:
+    async def submit(self, entry: JournalEntry) -> Any:
         """Wait until a journal entry is durable; its answer."""
         answer = await self.house.journal.submit(entry)
         self._has_written = True
@@ -192,7 +192,7 @@ class Ctx:
             self._open = False
 
     @property
-    def outside(self) -> Outside:
+    def outside(self) -> Outbound:
         """The guarded way out. Raises RemoteInsideUnit while a unit or view is open."""
         if self._open:
             raise RemoteInsideUnit("nothing remote may be called while a unit is open")

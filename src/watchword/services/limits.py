@@ -72,7 +72,7 @@ class Buckets:
             del self._buckets[prefix]
 
 
-class Limits:
+class AddressLimits:
     """The limits by address of one process."""
 
     def __init__(self, settings: Settings) -> None:

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Outside
+from watchword.methods.base import AuthMethod, Outbound
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import Limits
+from watchword.services.limits import AddressLimits
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
 from watchword.settings import Settings
@@ -32,7 +32,7 @@ class Mailer(Protocol):
         ...
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """The long-lived parts. Time, randomness and the network come in here and nowhere else."""
 
     settings: Settings
@@ -43,11 +43,11 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keyring
     clock: Callable[[], int]  # milliseconds since the epoch, UTC
     entropy: Callable[[int], bytes]
-    outside: Outside
+    outside: Outbound
     methods: Mapping[str, AuthMethod[Any, Any]]
     named_tokens: tuple[str, ...] = ()  # the slugs of the methods whose tokens are made and named by operators; ours is the first
     mailer: Mailer
-    limits: Limits
+    limits: AddressLimits
     refusals: Refusals
     passwords: Queue
     guesses: Guesses

@@ -2,13 +2,13 @@
 
 import msgspec
 
-from watchword.domain.access.abilities import Scope as Kind
+from watchword.domain.access.abilities import ScopeKind
 from watchword.services.access.scopes import enter_org, enter_project, own_org
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.projects import projects
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True):
+class ScopeRef(msgspec.Struct, frozen=True, kw_only=True):
     """An organization or a project, as a route names it; with nothing set, the organization of the caller's credential."""
 
     org_id: str | None = None
@@ -16,10 +16,10 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     project_slug: str | None = None
 
 
-OWN_ORG = Where()
+OWN_ORGANIZATION = ScopeRef()
 
 
-async def enter(ctx: Ctx, where: Where) -> Scope:
+async def enter(ctx: Ctx, where: ScopeRef) -> CallerScope:
     """The caller's scope there. Raises NotFound, Forbidden."""
     if where.project_id is not None:
         return await enter_project(ctx, where.project_id)
@@ -28,6 +28,6 @@ async def enter(ctx: Ctx, where: Where) -> Scope:
     return await (own_org(ctx) if where.org_id is None else enter_org(ctx, where.org_id))
 
 
-def kind_of(scope: Scope) -> Kind:
+def kind_of(scope: CallerScope) -> ScopeKind:
     """Which table of subjects and built-in roles holds in a scope."""
     return "project" if scope.project_id else "organization"

@@ -21,7 +21,7 @@ from watchword.domain.errors import Refusal
 from watchword.services.keys.keyring import WrongRootKey
 from watchword.services.keys.rotation import retire_signing_keys
 from watchword.services.projects import environments
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.store import sweeps
 from watchword.store.audit.events import Audited
 from watchword.store.authentication import credentials
@@ -35,7 +35,7 @@ _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
 
-async def remember(house: House) -> None:
+async def remember(house: Runtime) -> None:
     """Note at a start what later decisions need to know of all settings there ever were."""
     age = house.settings.max_token_age
     async with house.store.read() as tx:
@@ -45,7 +45,7 @@ async def remember(house: House) -> None:
         await credentials.note_age(tx, age)
 
 
-async def horizon(house: House) -> int:
+async def horizon(house: Runtime) -> int:
     """The moment (ms) that counts as now for whoever removes what is old: the clock's, unless that has jumped ahead.
 
     It changes nothing: `sweep` moves the mark on that it is measured by.
@@ -56,7 +56,7 @@ async def horizon(house: House) -> int:
     return clock if mark is None else horizons.horizon(clock=clock, mark=mark)
 
 
-async def _move_on(house: House) -> int:
+async def _move_on(house: Runtime) -> int:
     """Move the mark on, once for each sweep; the horizon from there."""
     clock = house.clock()
     async with house.store.write() as tx:
@@ -70,7 +70,7 @@ async def _move_on(house: House) -> int:
     return found
 
 
-def moments(house: House, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
+def moments(house: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
     """Each sweep by name, and the moment (ms) before which something must have died to be removed. `now`: see `horizon`."""
     settings = house.settings
     dead_credentials = now - settings.credential_retention_days * _DAY
@@ -91,7 +91,7 @@ def moments(house: House, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
     )
 
 
-async def sweep(house: House) -> dict[str, int]:
+async def sweep(house: Runtime) -> dict[str, int]:
     """Run every sweep to its end; how much each removed."""
     now = await _move_on(house)
     removed: dict[str, int] = {}
@@ -101,7 +101,7 @@ async def sweep(house: House) -> dict[str, int]:
     return {name: count for name, count in removed.items() if count}
 
 
-async def _versions_of_nothing(house: House) -> int:
+async def _versions_of_nothing(house: Runtime) -> int:
     """Look at some of the version rows in each sweep, and so at all of them in turn."""
     total = 0
     for _ in range(_LOOKS):
@@ -114,7 +114,7 @@ async def _versions_of_nothing(house: House) -> int:
     return total
 
 
-async def _to_the_end(house: House, run: sweeps.Sweep, before: int) -> int:
+async def _to_the_end(house: Runtime, run: sweeps.Sweep, before: int) -> int:
     total, found = 0, sweeps.BATCH
     while found >= sweeps.BATCH:
         async with house.store.write() as tx:
@@ -124,7 +124,7 @@ async def _to_the_end(house: House, run: sweeps.Sweep, before: int) -> int:
     return total
 
 
-def note_refusals(house: House, *, at_once: bool = False) -> None:
+def note_refusals(house: Runtime, *, at_once: bool = False) -> None:
     """Say in the audit log how many refusals were like one whose minute is over. What cannot be written is tried again."""
     over = house.refusals.over(at_once=at_once)
     while over:
@@ -141,7 +141,7 @@ def note_refusals(house: House, *, at_once: bool = False) -> None:
 class Upkeep:
     """The task that does it for one process."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self._house = house
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -19,7 +19,7 @@ _NONE = -1  # no family has this version
 _AT_ONCE = 2  # views
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class CacheEntry(msgspec.Struct, frozen=True, gc=False):
     """A value, and the families it depends on with their versions when it was loaded."""
 
     value: Any
@@ -43,7 +43,7 @@ class LoadEach:
         return loaded
 
 
-_Waiting = tuple[Load, tuple[Any, ...], asyncio.Future[Entry]]
+_Waiting = tuple[Load, tuple[Any, ...], asyncio.Future[CacheEntry]]
 
 
 class _Generations:
@@ -54,10 +54,10 @@ class _Generations:
     def __init__(self, capacity: int) -> None:
         self._most = max(2, capacity) // 2
         self._weight = 0  # of the young
-        self.young: dict[Hashable, Entry] = {}
-        self.old: dict[Hashable, Entry] = {}
+        self.young: dict[Hashable, CacheEntry] = {}
+        self.old: dict[Hashable, CacheEntry] = {}
 
-    def keep(self, key: Hashable, entry: Entry, weight: int) -> None:
+    def keep(self, key: Hashable, entry: CacheEntry, weight: int) -> None:
         """Put an entry among the young; when they are full, they are the old ones from here on."""
         if self._weight + weight > self._most and self.young:
             self.old, self.young, self._weight = self.young, {}, 0
@@ -83,10 +83,10 @@ class _Views:
         self._waiting: list[_Waiting] = []
         self._open: set[asyncio.Task[None]] = set()
 
-    async def load(self, load: Load, about: tuple[Any, ...]) -> Entry:
+    async def load(self, load: Load, about: tuple[Any, ...]) -> CacheEntry:
         """The value and its families' versions as they are in a view that begins after this call. Raises what `load` does, StoreDown."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Entry] = loop.create_future()
+        future: asyncio.Future[CacheEntry] = loop.create_future()
         self._waiting.append((load, about, future))
         if len(self._waiting) == 1 and len(self._open) < _AT_ONCE:
             self._open.add(loop.create_task(self._serve()))
@@ -134,11 +134,11 @@ async def _loaded(tx: Tx, batch: Sequence[_Waiting]) -> list[Loaded]:
     return [found[at] for at in range(len(batch))]
 
 
-async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[Entry]:
+async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
     """Entries of what was loaded in this view, with the versions it sees."""
     unique = tuple({family for _, families in loaded for family in families})
     versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
-    return [Entry(value, tuple([(family, versions[family]) for family in families])) for value, families in loaded]
+    return [CacheEntry(value, tuple([(family, versions[family]) for family in families])) for value, families in loaded]
 
 
 class Cache:
@@ -152,13 +152,13 @@ class Cache:
         self._store = store
         self._light = _Generations(capacity)
         self._heavy = _Generations(capacity)
-        self._loading: dict[Hashable, asyncio.Future[Entry]] = {}
+        self._loading: dict[Hashable, asyncio.Future[CacheEntry]] = {}
         self._views = None if store.is_inline else _Views(store)
 
     def __len__(self) -> int:
         return sum(len(room.young) + len(room.old) for room in (self._light, self._heavy))
 
-    def peek(self, key: Hashable) -> Entry | None:
+    def peek(self, key: Hashable) -> CacheEntry | None:
         """The entry as it is, not checked against anything: good only for knowing its families."""
         entry = self._light.young.get(key) or self._heavy.young.get(key)
         if entry is None:
@@ -167,7 +167,7 @@ class Cache:
                 self._keep(key, entry)
         return entry
 
-    def _keep(self, key: Hashable, entry: Entry) -> None:
+    def _keep(self, key: Hashable, entry: CacheEntry) -> None:
         weight: int | None = getattr(entry.value, "weight", None)
         room, other = (self._light, self._heavy) if weight is None else (self._heavy, self._light)
         other.drop(key)  # a key whose value has become of the other kind
@@ -178,7 +178,7 @@ class Cache:
         self._light.drop(key)
         self._heavy.drop(key)
 
-    async def load(self, key: Hashable, load: Load, *about: Any) -> Entry:
+    async def load(self, key: Hashable, load: Load, *about: Any) -> CacheEntry:
         """Read the value and its families' versions in one snapshot and keep them."""
         waiting = self._loading.get(key)
         if waiting is not None:
@@ -188,7 +188,7 @@ class Cache:
                 await asyncio.wait([waiting])
                 if not waiting.cancelled():  # its owner's request was: that is not ours
                     return waiting.result()
-        future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[CacheEntry] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:
             entry = await (self._alone(load, about) if self._views is None else self._views.load(load, about))
@@ -207,12 +207,12 @@ class Cache:
         finally:
             del self._loading[key]
 
-    async def _alone(self, load: Load, about: tuple[Any, ...]) -> Entry:
+    async def _alone(self, load: Load, about: tuple[Any, ...]) -> CacheEntry:
         async with self._store.read() as tx:
             (entry,) = await _stamped(tx, [await load(tx, *about)])
             return entry
 
-    async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, Entry]:
+    async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, CacheEntry]:
         """Read the values of several keys and their families' versions in one snapshot and keep them."""
         async with self._store.read() as tx:
             loaded = await load(tx, keys)
@@ -223,7 +223,7 @@ class Cache:
         return found
 
 
-class Fresh:
+class ConsistentReads:
     """What one request knows of versions: none is older than the request.
 
     Where the store has them in memory, they are looked up there; else each family is read at most once, and with others if possible.
@@ -262,7 +262,7 @@ class Fresh:
         if self.asks:
             self._known.update(stamp)
 
-    def _holds(self, entry: Entry) -> bool:
+    def _holds(self, entry: CacheEntry) -> bool:
         known, absent = self._known, self._absent
         for family, version in entry.stamp:  # noqa: SIM110 - `all` would make a generator, which costs as much as the rest
             if known.get(family, absent) != version:

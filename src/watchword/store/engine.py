@@ -25,7 +25,7 @@ Row = Sequence[Any]
 Params = Mapping[str, Any]
 
 
-class Refused(Exception):
+class ConstraintRefused(Exception):
     """A constraint refused a write. A service that expects it answers in its own words; `refusal` is the answer where none does."""
 
     def __init__(self, text: str, refusal: Refusal) -> None:
@@ -33,7 +33,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-class AlreadyThere(Refused):
+class AlreadyThere(ConstraintRefused):
     """A unique index refused a row; `index` names it where the engine tells."""
 
     def __init__(self, index: str, table: str = "", columns: Sequence[str] = ()) -> None:
@@ -41,7 +41,7 @@ class AlreadyThere(Refused):
         self.index = index
 
 
-class StillNeeded(Refused):
+class StillNeeded(ConstraintRefused):
     """A foreign key refused a deletion, or points at something that is gone (`Gone`)."""
 
     def __init__(self, text: str, table: str = "") -> None:

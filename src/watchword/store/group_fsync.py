@@ -113,7 +113,7 @@ def disk(file: int, done: Done) -> Disk:
         return ThreadDisk(file, done)
 
 
-class Barrier:
+class GroupFsync:
     """Whoever asks waits for an fsync that began after the asking; all who wait at that moment share one."""
 
     def __init__(self, path: Path, disk: Callable[[int, Done], Disk] = disk) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from watchword.domain.errors import Refusal
-from watchword.store.engine import Collision, Refused, Store, StoreDown, Tx
+from watchword.store.engine import Collision, ConstraintRefused, Store, StoreDown, Tx
 
 LINGER = 0.1
 CAPACITY = 20_000
@@ -30,7 +30,7 @@ _ATTEMPTS = 4
 _log = logging.getLogger("watchword.journal")
 
 
-class Entry(Protocol):
+class JournalEntry(Protocol):
     """Work for a batch. All entries of one class in a batch are applied by one call, in the order they came.
 
     A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first. It may have a
@@ -70,7 +70,7 @@ class Journal:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def submit(self, entry: Entry) -> Any:
+    async def submit(self, entry: JournalEntry) -> Any:
         """Wait until `entry` is durable; its answer. Raises StoreDown when it could not be written: then nothing of it was."""
         self._require_room()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -79,11 +79,11 @@ class Journal:
         self._urgent.set()
         return await future
 
-    async def submit_all(self, entries: Sequence[Entry]) -> Sequence[Any]:
+    async def submit_all(self, entries: Sequence[JournalEntry]) -> Sequence[Any]:
         """Wait until all of `entries` are durable, in one batch."""
         return await asyncio.gather(*[self.submit(entry) for entry in entries])
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: JournalEntry) -> None:
         """Write `entry` soon. Raises StoreDown when the journal could not keep up or could not write."""
         if self._failure is not None:
             raise type(self._failure)(self._failure.message)
@@ -97,7 +97,7 @@ class Journal:
         if len(self._waiting) >= CAPACITY or self._closing or self._task is None or self._task.done():
             raise JournalFull
 
-    def coalesce(self, key: Any, entry: Entry) -> None:
+    def coalesce(self, key: Any, entry: JournalEntry) -> None:
         """Write the last `entry` given for `key`, about once a second. For moments of last use: losing one harms nobody."""
         if key in self._later or len(self._later) < CAPACITY:
             self._later[key] = entry
@@ -209,9 +209,9 @@ class Journal:
         return answers
 
     def _reject(self, entry: Any, future: asyncio.Future[Any] | None, error: Exception) -> None:
-        if future is None or not isinstance(error, Refusal | Refused):
+        if future is None or not isinstance(error, Refusal | ConstraintRefused):
             _log.error("a journal entry could not be written", exc_info=error, extra={"kind": type(entry).__name__})
-        answer = error.refusal if isinstance(error, Refused) else error
+        answer = error.refusal if isinstance(error, ConstraintRefused) else error
         if future is not None and not future.done():
             future.set_exception(answer if isinstance(answer, Refusal) else StoreDown())
 

@@ -23,7 +23,7 @@ _ANSWER_WITHIN = 10  # seconds
 SealedKey = tuple[str, int, bytes]  # scope, version, sealed
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class DatabaseState(msgspec.Struct, frozen=True, kw_only=True):
     """How a database stands: its revision (None when it is empty or not there), and the instance's sealed keys."""
 
     revision: str | None = None
@@ -62,7 +62,7 @@ async def current(url: str) -> str | None:
     return (await look(url)).revision
 
 
-async def look(url: str, *, whole: bool = False) -> Found:
+async def look(url: str, *, whole: bool = False) -> DatabaseState:
     """How the database stands; nothing is made or changed. `whole`: a small file is also checked from end to end.
 
     Raises Unusable when it is damaged, no database of ours or of a later version, and StoreDown when it does not answer.
@@ -93,9 +93,9 @@ def where(url: str) -> str:
 # --- SQLite
 
 
-def _look_at_file(path: Path, *, whole: bool) -> Found:
+def _look_at_file(path: Path, *, whole: bool) -> DatabaseState:
     if not path.exists():
-        return Found()
+        return DatabaseState()
     if path.is_dir():
         raise Unusable(f"{path} is a directory where the database should be: move it away")
     # Not to be made if it vanishes meanwhile.
@@ -104,7 +104,7 @@ def _look_at_file(path: Path, *, whole: bool) -> Found:
         connection.execute("PRAGMA busy_timeout=10000")
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
-            return Found()
+            return DatabaseState()
         if "alembic_version" not in tables:
             raise Unusable(f"{path} is a database of another program: choose another data directory")
         if whole and path.stat().st_size <= _WHOLE_CHECK:
@@ -112,7 +112,9 @@ def _look_at_file(path: Path, *, whole: bool) -> Found:
             if said[0] != "ok":
                 raise Unusable(_DAMAGED.format(path))
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return Found(revision=row[0] if row else None, keys=connection.execute(_INSTANCE_KEYS).fetchall() if "data_keys" in tables else ())
+        return DatabaseState(
+            revision=row[0] if row else None, keys=connection.execute(_INSTANCE_KEYS).fetchall() if "data_keys" in tables else ()
+        )
     finally:
         connection.close()
 
@@ -142,18 +144,18 @@ async def _connected(url: str) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def _look_at_server(url: str) -> Found:
+async def _look_at_server(url: str) -> DatabaseState:
     async with _connected(url) as connection:
         if await connection.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"):
             raise Unusable(f"The database {where(url)} takes no writes (it is a standby, or read-only): give the address of the primary")
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             if not await connection.fetchval("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"):
                 raise Unusable(f"The user of the database {where(url)} may not make tables: grant it CREATE on the schema")
-            return Found()
+            return DatabaseState()
         revision = await connection.fetchval("SELECT version_num FROM alembic_version")
         if await connection.fetchval("SELECT to_regclass('data_keys')") is None:
-            return Found(revision=revision)
-        return Found(revision=revision, keys=[tuple(row) for row in await connection.fetch(_INSTANCE_KEYS)])
+            return DatabaseState(revision=revision)
+        return DatabaseState(revision=revision, keys=[tuple(row) for row in await connection.fetch(_INSTANCE_KEYS)])
 
 
 # --- what went wrong, in words

@@ -39,7 +39,7 @@ from watchword.store.engine import (
     Write,
     compiled,
 )
-from watchword.store.group_fsync import Barrier
+from watchword.store.group_fsync import GroupFsync
 from watchword.store.migrate import said_of, upgrade
 from watchword.store.versions import RAISE, raising, verify_raised
 
@@ -355,7 +355,7 @@ class SqliteStore:
             self._reader.execute("PRAGMA query_only=ON")
             # The WAL file exists only after a write; one that changes nothing will do.
             self._write_start(0)
-            self._durable = Barrier(self.path.with_name(self.path.name + "-wal"))
+            self._durable = GroupFsync(self.path.with_name(self.path.name + "-wal"))
             self._others = _OtherWriters(self.path.with_name(self.path.name + "-shm"))
             self._checkpoints = _Checkpoints(self._connect(), self._lock)
             self._reader.execute("SELECT 1 FROM versions LIMIT 1").fetchall()

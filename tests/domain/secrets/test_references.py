@@ -14,7 +14,7 @@ from watchword.domain.secrets.references import (
     Address,
     Expander,
     Reference,
-    Source,
+    ResolvedSecret,
     can_be_referenced,
     one_line,
     references,
@@ -24,8 +24,8 @@ from watchword.domain.secrets.references import (
 
 def expanded(value: str, **others: str) -> str:
     """The value of the secret START in dev:/ with these secrets beside it."""
-    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in others.items()}
-    start = Source(Address("dev", "/", "START"), value)
+    sources = {(at := Address("dev", "/", key)): ResolvedSecret(at, text) for key, text in others.items()}
+    start = ResolvedSecret(Address("dev", "/", "START"), value)
     return Expander({**sources, start.address: start}).value(start)
 
 
@@ -78,11 +78,11 @@ def test_a_circle_ends_where_it_closes() -> None:
 def test_nested_references_mean_what_they_mean_where_they_stand() -> None:
     far = Address("prod", "/db", "URL")
     sources = {
-        far: Source(far, "${HOST}"),
-        Address("prod", "/db", "HOST"): Source(Address("prod", "/db", "HOST"), "far"),
-        Address("dev", "/", "HOST"): Source(Address("dev", "/", "HOST"), "near"),
+        far: ResolvedSecret(far, "${HOST}"),
+        Address("prod", "/db", "HOST"): ResolvedSecret(Address("prod", "/db", "HOST"), "far"),
+        Address("dev", "/", "HOST"): ResolvedSecret(Address("dev", "/", "HOST"), "near"),
     }
-    start = Source(Address("dev", "/", "START"), "${HOST} ${prod.db.URL} ${HOST}")
+    start = ResolvedSecret(Address("dev", "/", "START"), "${HOST} ${prod.db.URL} ${HOST}")
 
     assert "near far near" == Expander(sources).value(start)
 
@@ -113,7 +113,7 @@ def test_values_that_multiply_at_every_level_are_refused_at_the_limit() -> None:
 
 
 def test_each_value_is_filled_in_once_for_all_that_refer_to_it() -> None:
-    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in eightfold(7, "x").items()}
+    sources = {(at := Address("dev", "/", key)): ResolvedSecret(at, text) for key, text in eightfold(7, "x").items()}
     expander = Expander(sources)
     pauses = 0
 
@@ -135,9 +135,9 @@ def test_what_fits_is_filled_in_to_the_last_character() -> None:
 
 def test_all_values_of_an_answer_have_a_limit_together() -> None:
     big = Address("dev", "/", "BIG")
-    sources = {big: Source(big, "x" * MAX_EXPANDED)}
+    sources = {big: ResolvedSecret(big, "x" * MAX_EXPANDED)}
     expander = Expander(sources)
-    values = [Source(Address("dev", "/", f"V{i}"), "${BIG}") for i in range(1000)]
+    values = [ResolvedSecret(Address("dev", "/", f"V{i}"), "${BIG}") for i in range(1000)]
 
     with pytest.raises(BadRequest, match=f"more than {MAX_TOGETHER} characters"):
         for value in values:
@@ -153,7 +153,7 @@ def test_a_value_of_very_many_references_is_not_filled_in() -> None:
 def test_a_tangle_of_circles_is_refused_once_it_takes_too_long() -> None:
     names = [f"N{i}" for i in range(12)]
     tangle = {name: "".join(f"${{{other}}}" for other in names) for name in names}
-    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in tangle.items()}
+    sources = {(at := Address("dev", "/", key)): ResolvedSecret(at, text) for key, text in tangle.items()}
     pauses = 0
 
     with pytest.raises(BadRequest, match=r"the limit is reached at \$\{N\d+\} in the value of N\d+ in dev:/"):
@@ -166,7 +166,7 @@ def test_a_tangle_of_circles_is_refused_once_it_takes_too_long() -> None:
 @given(st.dictionaries(st.sampled_from("ABCDE"), st.lists(st.sampled_from(["${A}", "${B}", "${C}", "${D}", "${E}", "x", "$"]), max_size=4)))
 def test_what_was_remembered_changes_no_answer(parts: dict[str, list[str]]) -> None:
     values = {key: "".join(some) for key, some in parts.items()}
-    sources = {(at := Address("dev", "/", key)): Source(at, text) for key, text in values.items()}
+    sources = {(at := Address("dev", "/", key)): ResolvedSecret(at, text) for key, text in values.items()}
     shared = Expander(sources)
 
     for source in sources.values():

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from tests.house import Api, running
 from tests.services.test_upkeep import time_passes
 from watchword.domain.authentication.records import Revocation
-from watchword.services.authentication.bearer import Seen, authenticate
+from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer
 from watchword.services.context import Ctx
 from watchword.settings import Settings
 from watchword.store import schema
@@ -137,7 +137,7 @@ async def rows(api: Api) -> dict[str, int]:
 async def issued_before(api: Api) -> tuple[str, str]:
     """An identity, and a token of it as an earlier version signed them: without a generation."""
     identity, token = await api.bot("member")
-    old = Seen(api.house.keys, 10).claims(token)
+    old = VerifiedTokens(api.house.keys, 10).claims(token)
     i, m = schema.identities, schema.method_configs
     async with api.house.store.write() as tx:  # as the migration leaves them
         await tx.run(update(i).where(i.c.id == identity["id"]).values(token_generation=1, tokens_since=0))
@@ -359,8 +359,8 @@ async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(servers: S
 async def test_a_token_check_asks_no_more_than_it_did(any_api: Api) -> None:
     """What ends tokens is part of what is read once and kept: a check of a token that was checked before reads nothing."""
     _, token = await any_api.bot("member")
-    seen = Seen(any_api.house.keys, 10)
-    await authenticate(Ctx(any_api.house, address="127.0.0.1"), token, seen)
+    seen = VerifiedTokens(any_api.house.keys, 10)
+    await authenticate_bearer(Ctx(any_api.house, address="127.0.0.1"), token, seen)
     any_api.house.cache.load = None  # type: ignore[assignment,method-assign]
 
-    assert "identity" == (await authenticate(Ctx(any_api.house, address="127.0.0.1"), token, seen)).kind
+    assert "identity" == (await authenticate_bearer(Ctx(any_api.house, address="127.0.0.1"), token, seen)).kind

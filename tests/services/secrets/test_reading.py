@@ -11,7 +11,7 @@ from tests.vault import Vault, rule
 from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.secrets import folder_cache
 from watchword.store import schema
-from watchword.store.cache import Fresh
+from watchword.store.cache import ConsistentReads
 from watchword.store.secrets import secrets
 
 V4 = "/api/v4/secrets"
@@ -323,7 +323,7 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
 
     await vault.change("A", secretValue="new")
     values = [await vault.value("A"), await vault.value("B")]
-    fresh = Fresh(any_api.house.store, any_api.house.cache)
+    fresh = ConsistentReads(any_api.house.store, any_api.house.cache)
     after_a_read = [await fresh.at_hand(key) for key in folders]
     missing = await vault.call("GET", "C")
     fresh.forget()

@@ -325,7 +325,7 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
     async def load(tx: Tx) -> list[Shift]:
         return shifts
 
-    async def judged(seen: relocation.Seen | None) -> bool:
+    async def judged(seen: relocation.CheckedMove | None) -> bool:
         late = Ctx(any_api.house)
         late.public("arranging a test")
         async with late.unit() as tx:

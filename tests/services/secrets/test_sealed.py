@@ -9,7 +9,7 @@ from sqlalchemy import update
 from tests.house import Api, running, sqlite_settings
 from tests.vault import Vault
 from watchword.domain.keys.sealing import CannotOpen
-from watchword.services.authentication.bearer import Seen, authenticate
+from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer
 from watchword.services.context import Ctx
 from watchword.services.secrets import reading
 from watchword.store import schema, versions
@@ -20,7 +20,7 @@ _s = schema.secrets
 async def _read(api: Api, vault: Vault, name: str) -> str:
     """Read past the edge, so that the error itself is seen."""
     ctx = Ctx(api.house)
-    ctx.actor = await authenticate(ctx, api.token, Seen(api.house.keys, 100))
+    ctx.actor = await authenticate_bearer(ctx, api.token, VerifiedTokens(api.house.keys, 100))
     return (await reading.one(ctx, reading.One(project_id=vault.project_id, environment="dev", name=name))).value
 
 

@@ -12,11 +12,11 @@ import msgspec
 from watchword.domain.access.conditions import Test, compile_operand, is_open, rendered
 from watchword.domain.access.rule_index import Left, RuleIndex
 from watchword.domain.access.rules import pack, parse_rules, to_object, to_objects
-from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, Scope, Subject, built_in
+from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, ScopeKind, Subject, built_in
 from watchword.domain.errors import PermissionDenied
 
 __all__ = [
-    "BUILT_IN", "SUBJECTS", "Ability", "BuiltInRole", "Decision", "Grant", "Rule", "Scope", "Subject", "built_in", "compile_rules",
+    "BUILT_IN", "SUBJECTS", "Ability", "BuiltInRole", "Decision", "Grant", "Rule", "ScopeKind", "Subject", "built_in", "compile_rules",
     "denial", "expand", "pack", "parse_rules", "to_object", "to_objects", "why",
 ]  # fmt: skip
 

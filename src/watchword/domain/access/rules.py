@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from watchword.domain.access.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, TEXT, Rule, Scope, Subject
+from watchword.domain.access.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, TEXT, Rule, ScopeKind, Subject
 from watchword.domain.errors import Invalid, Issue
 from watchword.domain.globs import glob_fault
 
@@ -21,7 +21,7 @@ _ANY_TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _Path = tuple[str | int, ...]
 
 
-def parse_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
+def parse_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
     """The rules of a list of objects or packed arrays; raises Invalid with every fault found, and drops nothing silently."""
     if not isinstance(raw, list | tuple):
         raise Invalid([_type(path, "array", raw)])
@@ -34,7 +34,7 @@ def parse_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple
     return tuple(rules)
 
 
-def new_rules(scope: Scope, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
+def new_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
     """The rules of a role or privilege that is about to be stored: as `parse_rules`, and within what their questions may cost.
 
     Real roles have less than two hundred rules and a handful of patterns.
@@ -117,7 +117,7 @@ _UNUSED: Final = ("fields", "reason")  # known to the packed form of old clients
 class _Reader:
     """Reads rules of one scope and gathers the faults."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: ScopeKind) -> None:
         self.subjects = SUBJECTS[scope]
         self.issues: list[Issue] = []
 

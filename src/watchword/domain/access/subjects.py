@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-Scope: TypeAlias = Literal["organization", "project"]
+ScopeKind: TypeAlias = Literal["organization", "project"]
 
 # The kinds of condition fields: which operators an operand may use (`""` is a plain value).
 EXACT: Final = frozenset({"", "$eq", "$ne", "$in"})
@@ -112,7 +112,7 @@ _PROJECT: Final = (
     *_rows("certificate-templates", "pki-alerts", "pki-collections", member=_READ),
 )
 
-SUBJECTS: Final[dict[Scope, dict[str, Subject]]] = {
+SUBJECTS: Final[dict[ScopeKind, dict[str, Subject]]] = {
     "organization": {s.name: s for s in _ORGANIZATION},
     "project": {s.name: s for s in _PROJECT},
 }
@@ -137,7 +137,7 @@ class BuiltInRole(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
-def _rules(scope: Scope, cell: str) -> tuple[Rule, ...]:
+def _rules(scope: ScopeKind, cell: str) -> tuple[Rule, ...]:
     return tuple(Rule(s.name, actions) for s in SUBJECTS[scope].values() if (actions := getattr(s, cell)))
 
 
@@ -146,7 +146,7 @@ _MEMBER_ID: Final = "b11b49a9-09a9-4443-916a-4246f9ff2c70"
 _VIEWER_ID: Final = "b11b49a9-09a9-4443-916a-4246f9ff2c71"
 _NO_ACCESS_ID: Final = "b10d49a9-09a9-4443-916a-4246f9ff2c72"
 
-BUILT_IN: Final[dict[Scope, tuple[BuiltInRole, ...]]] = {
+BUILT_IN: Final[dict[ScopeKind, tuple[BuiltInRole, ...]]] = {
     "organization": (
         BuiltInRole(_ADMIN_ID, "admin", "Admin", "Everything in the organization", _rules("organization", "actions")),
         BuiltInRole(_MEMBER_ID, "member", "Member", "The daily work in the organization", _rules("organization", "member")),
@@ -161,6 +161,6 @@ BUILT_IN: Final[dict[Scope, tuple[BuiltInRole, ...]]] = {
 }
 
 
-def built_in(scope: Scope, slug_or_id: str) -> BuiltInRole | None:
+def built_in(scope: ScopeKind, slug_or_id: str) -> BuiltInRole | None:
     """The built-in role of that slug or id."""
     return next((role for role in BUILT_IN[scope] if slug_or_id in (role.slug, role.id)), None)

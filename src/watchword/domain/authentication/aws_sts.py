@@ -11,12 +11,12 @@ import msgspec
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-__all__ = ["Caller", "caller_of", "decoded", "headers_of", "milliseconds"]
+__all__ = ["StsCaller", "caller_of", "decoded", "headers_of", "milliseconds"]
 
 _XMLNS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
-class Caller(msgspec.Struct, frozen=True, rename="pascal"):
+class StsCaller(msgspec.Struct, frozen=True, rename="pascal"):
     """What STS says about who signed."""
 
     account: str
@@ -59,20 +59,20 @@ def milliseconds(text: str) -> int | None:
         return None
 
 
-def caller_of(content_type: str, body: bytes) -> Caller | None:
+def caller_of(content_type: str, body: bytes) -> StsCaller | None:
     """The one result in the answer, read as what the answer says it is: JSON or XML, never the one for the other."""
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
             found: Any = msgspec.json.decode(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
-            return msgspec.convert(found, Caller)
+            return msgspec.convert(found, StsCaller)
         if kind in ("text/xml", "application/xml"):
             root = fromstring(body, forbid_dtd=True)
             (result,) = [
                 one for one in root if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
             ]
             fields = [(one.tag.removeprefix(_XMLNS), one.text or "") for one in result]
-            return msgspec.convert(dict(fields), Caller) if len(fields) == len(dict(fields)) else None
+            return msgspec.convert(dict(fields), StsCaller) if len(fields) == len(dict(fields)) else None
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ParseError, DefusedXmlException, RecursionError):
         return None
     return None

@@ -63,7 +63,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
         return f"Piece({self.target})"
 
 
-class Source(msgspec.Struct, eq=False):
+class ResolvedSecret(msgspec.Struct, eq=False):
     """A secret that references were resolved to: where it really is (imports may have led there), and its value as stored."""
 
     address: Address
@@ -155,14 +155,14 @@ class Expander:
 
     __slots__ = ("_done", "_followed", "_size", "_sources", "_todo")
 
-    def __init__(self, sources: Mapping[Address, Source | None]) -> None:
+    def __init__(self, sources: Mapping[Address, ResolvedSecret | None]) -> None:
         self._sources = sources
         # Expanded text and how many levels it has below; only of values that met no cycle, which are the same from everywhere.
         self._done: dict[Address, tuple[str, int]] = {}
         self._followed = self._size = 0
         self._todo = _PIECE  # steps until the next pause
 
-    def value(self, source: Source) -> str:
+    def value(self, source: ResolvedSecret) -> str:
         """The value of `source` with its references filled in. Raises BadRequest beyond a limit, naming the secret and the reference."""
         work = self.in_pieces(source)
         while True:
@@ -172,12 +172,12 @@ class Expander:
                 text: str = end.value
                 return text
 
-    def in_pieces(self, source: Source) -> Generator[None, None, str]:
+    def in_pieces(self, source: ResolvedSecret) -> Generator[None, None, str]:
         """The same for who lets others go first whenever this yields."""
         known = self._done.get(source.address)
         return known[0] if known is not None else (yield from self._expand(source, (source.address,)))[0]
 
-    def _expand(self, source: Source, stack: tuple[Address, ...]) -> Generator[None, None, tuple[str, int | None]]:
+    def _expand(self, source: ResolvedSecret, stack: tuple[Address, ...]) -> Generator[None, None, tuple[str, int | None]]:
         """The text, and its height; None for the height when what is above decided a part of it."""
         height: int | None = 0
         parts: list[str] = []
@@ -220,7 +220,7 @@ class Expander:
             self._done[source.address] = expanded, height
         return expanded, height
 
-    def _bounded(self, source: Source, piece: Piece) -> None:
+    def _bounded(self, source: ResolvedSecret, piece: Piece) -> None:
         if self._followed > MAX_FOLLOWED:
             limit = f"more than {MAX_FOLLOWED} references"
         elif self._size > MAX_TOGETHER:

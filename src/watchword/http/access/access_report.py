@@ -9,7 +9,7 @@ from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.access import access_report
-from watchword.services.access.access_report import Entry, Place
+from watchword.services.access.access_report import AccessEntry, SecretSelection
 from watchword.services.context import Ctx
 
 routes = Routes("who has access", is_compressed=True)
@@ -30,7 +30,7 @@ class EntryOut(Out, frozen=True, kw_only=True):
     sources: Sequence[str]
 
     @classmethod
-    def of(cls, one: Entry) -> "EntryOut":
+    def of(cls, one: AccessEntry) -> "EntryOut":
         actor = ActorOut(type=one.somebody.kind, id=one.somebody.id, name=one.somebody.name, is_active=one.somebody.is_usable)
         return cls(actor=actor, actions=one.actions, sources=one.sources)
 
@@ -40,7 +40,7 @@ class AccessReply(Out, frozen=True, kw_only=True):
     total_count: int
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class AccessQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A place and a page."""
 
     environment: Trimmed | None = None
@@ -52,8 +52,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 @routes.get("/api/v1/projects/{project_id}/access", USER, IDENTITY)
-async def who_has_access(ctx: Ctx, project_id: str, query: Asked) -> AccessReply:
+async def who_has_access(ctx: Ctx, project_id: str, query: AccessQuery) -> AccessReply:
     """List everybody in a project with the actions they hold on secrets, of an environment, a path or one secret."""
-    place = Place(environment=query.environment, secret_path=query.secret_path, secret_name=query.secret_name)
+    place = SecretSelection(environment=query.environment, secret_path=query.secret_path, secret_name=query.secret_name)
     page = await access_report.has_access(ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit)
     return AccessReply(access=[EntryOut.of(one) for one in page.items], total_count=page.total)

@@ -18,7 +18,7 @@ class Explanation(Out, frozen=True, kw_only=True):
     blocked_by: str | None
 
     @classmethod
-    def of(cls, answer: explain.Answer) -> "Explanation":
+    def of(cls, answer: explain.Explanation) -> "Explanation":
         return cls(allowed=answer.allowed, decision=answer.decision, sources=answer.sources, blocked_by=answer.blocked_by)
 
 

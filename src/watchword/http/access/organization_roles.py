@@ -7,7 +7,7 @@ from watchword.http.access.roles_wire import PackedRoleOut, PackedRoleReply, Rol
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.services.access import roles
 from watchword.services.context import Ctx
-from watchword.services.scope_refs import OWN_ORG, Where
+from watchword.services.scope_refs import OWN_ORGANIZATION, ScopeRef
 from watchword.services.timestamps import iso
 
 routes = Routes("organization roles", is_compressed=True)
@@ -16,69 +16,69 @@ _OLD = "/api/v1/organization/{organization_id}/roles"
 
 
 @routes.post(_NEW, USER, IDENTITY)
-async def create_role(ctx: Ctx, body: roles.Create) -> RoleReply:
+async def create_role(ctx: Ctx, body: roles.CreateRole) -> RoleReply:
     """Create a custom role of the caller's organization."""
-    return RoleReply(role=RoleOut.of(await roles.create(ctx, OWN_ORG, body)))
+    return RoleReply(role=RoleOut.of(await roles.create(ctx, OWN_ORGANIZATION, body)))
 
 
 @routes.get(_NEW, USER, IDENTITY)
 async def list_roles(ctx: Ctx) -> RolesReply:
     """List the roles of the caller's organization, built-in ones first."""
-    return RolesReply(roles=[RoleInList.of(role) for role in await roles.every(ctx, OWN_ORG)])
+    return RolesReply(roles=[RoleInList.of(role) for role in await roles.every(ctx, OWN_ORGANIZATION)])
 
 
 @routes.get(_NEW + "/slug/{role_slug}", USER, IDENTITY)
 async def role_by_slug(ctx: Ctx, role_slug: str) -> RoleReply:
     """Read a role of the caller's organization by slug."""
-    return RoleReply(role=RoleOut.of(await roles.by_slug(ctx, OWN_ORG, role_slug)))
+    return RoleReply(role=RoleOut.of(await roles.by_slug(ctx, OWN_ORGANIZATION, role_slug)))
 
 
 @routes.get(_NEW + "/{role_id}", USER, IDENTITY)
 async def get_role(ctx: Ctx, role_id: str) -> RoleReply:
     """Read a role of the caller's organization."""
-    return RoleReply(role=RoleOut.of(await roles.get(ctx, OWN_ORG, role_id)))
+    return RoleReply(role=RoleOut.of(await roles.get(ctx, OWN_ORGANIZATION, role_id)))
 
 
 @routes.patch(_NEW + "/{role_id}", USER, IDENTITY)
-async def update_role(ctx: Ctx, role_id: str, body: roles.Update) -> RoleReply:
+async def update_role(ctx: Ctx, role_id: str, body: roles.UpdateRole) -> RoleReply:
     """Change a custom role of the caller's organization."""
-    return RoleReply(role=RoleOut.of(await roles.update(ctx, OWN_ORG, role_id, body)))
+    return RoleReply(role=RoleOut.of(await roles.update(ctx, OWN_ORGANIZATION, role_id, body)))
 
 
 @routes.delete(_NEW + "/{role_id}", USER, IDENTITY)
 async def delete_role(ctx: Ctx, role_id: str) -> RoleReply:
     """Delete a custom role that nobody holds."""
-    return RoleReply(role=RoleOut.of(await roles.remove(ctx, OWN_ORG, role_id)))
+    return RoleReply(role=RoleOut.of(await roles.remove(ctx, OWN_ORGANIZATION, role_id)))
 
 
 @routes.post(_OLD, USER, IDENTITY)
-async def create_packed(ctx: Ctx, organization_id: str, body: roles.Create) -> PackedRoleReply:
+async def create_packed(ctx: Ctx, organization_id: str, body: roles.CreateRole) -> PackedRoleReply:
     """Create a custom role; rules are answered packed."""
-    return PackedRoleReply(role=PackedRoleOut.of(await roles.create(ctx, Where(org_id=organization_id), body)))
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.create(ctx, ScopeRef(org_id=organization_id), body)))
 
 
 @routes.get(_OLD, USER, IDENTITY)
 async def list_packed(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """List all roles with packed rules, built-in ones first."""
-    return {"data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, Where(org_id=organization_id))]}}
+    return {"data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, ScopeRef(org_id=organization_id))]}}
 
 
 @routes.get(_OLD + "/{role_id}", USER, IDENTITY)
 async def get_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedRoleReply:
     """Read a role with packed rules; built-in ones have fixed ids."""
-    return PackedRoleReply(role=PackedRoleOut.of(await roles.get(ctx, Where(org_id=organization_id), role_id)))
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.get(ctx, ScopeRef(org_id=organization_id), role_id)))
 
 
 @routes.patch(_OLD + "/{role_id}", USER, IDENTITY)
-async def update_packed(ctx: Ctx, organization_id: str, role_id: str, body: roles.Update) -> PackedRoleReply:
+async def update_packed(ctx: Ctx, organization_id: str, role_id: str, body: roles.UpdateRole) -> PackedRoleReply:
     """Change a custom role; rules are answered packed."""
-    return PackedRoleReply(role=PackedRoleOut.of(await roles.update(ctx, Where(org_id=organization_id), role_id, body)))
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.update(ctx, ScopeRef(org_id=organization_id), role_id, body)))
 
 
 @routes.delete(_OLD + "/{role_id}", USER, IDENTITY)
 async def delete_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedRoleReply:
     """Delete a custom role that nobody holds."""
-    return PackedRoleReply(role=PackedRoleOut.of(await roles.remove(ctx, Where(org_id=organization_id), role_id)))
+    return PackedRoleReply(role=PackedRoleOut.of(await roles.remove(ctx, ScopeRef(org_id=organization_id), role_id)))
 
 
 @routes.get("/api/v1/organization/{organization_id}/permissions", USER)

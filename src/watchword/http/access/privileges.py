@@ -10,9 +10,9 @@ from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.access import privileges
-from watchword.services.access.privileges import PERMANENT, Given, Slug, Window
+from watchword.services.access.privileges import PERMANENT, HeldPrivilege, Slug, Window
 from watchword.services.context import Ctx
-from watchword.services.scope_refs import Where
+from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("additional privileges", is_compressed=True)
@@ -38,7 +38,7 @@ class PrivilegeOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: str
 
     @classmethod
-    def of(cls, given: Given, *, with_rules: bool = True) -> "PrivilegeOut":
+    def of(cls, given: HeldPrivilege, *, with_rules: bool = True) -> "PrivilegeOut":
         one = given.privilege
         return cls(
             id=one.id, slug=one.slug, project_membership_id=given.membership_id, identity_id=one.actor_id, project_id=one.project_id,
@@ -85,7 +85,7 @@ class Permanent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     privilege_permission: OldRules | None = None
 
 
-class Temporary(Permanent, frozen=True, kw_only=True, rename="camel"):
+class TemporaryPrivilegeBody(Permanent, frozen=True, kw_only=True, rename="camel"):
     """A new privilege for a while."""
 
     temporary_mode: Literal["relative"]
@@ -93,7 +93,7 @@ class Temporary(Permanent, frozen=True, kw_only=True, rename="camel"):
     temporary_access_start_time: str
 
 
-class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PrivilegeDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change."""
 
     slug: Slug | None = None
@@ -105,7 +105,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     temporary_access_start_time: str | None = None
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PrivilegeBySlug(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A privilege by its slug, its identity and its project."""
 
     privilege_slug: Trimmed
@@ -113,10 +113,10 @@ class Named(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     project_slug: Trimmed
 
 
-class Changed(Named, frozen=True, kw_only=True, rename="camel"):
+class Changed(PrivilegeBySlug, frozen=True, kw_only=True, rename="camel"):
     """A privilege and what to change of it."""
 
-    privilege_details: Details
+    privilege_details: PrivilegeDetails
 
 
 class OfIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -132,28 +132,28 @@ def _rules(permissions: Sequence[OldRule] | None, together: OldRules | None) -> 
     return None
 
 
-def _new(body: Permanent, window: Window) -> privileges.Create:
+def _new(body: Permanent, window: Window) -> privileges.CreatePrivilege:
     rules = _rules(body.permissions, body.privilege_permission)
     if rules is None:
         raise Invalid.of("permissions", "Send permissions or privilegePermission")
-    return privileges.Create(identity_id=body.identity_id, slug=body.slug, permissions=rules, window=window, random_length=12)
+    return privileges.CreatePrivilege(identity_id=body.identity_id, slug=body.slug, permissions=rules, window=window, random_length=12)
 
 
 @routes.post(_V1 + "/permanent", USER, IDENTITY)
 async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
     """Give an identity a privilege for good."""
-    where = Where(project_slug=body.project_slug)
+    where = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, PERMANENT))))
 
 
 @routes.post(_V1 + "/temporary", USER, IDENTITY)
-async def create_temporary(ctx: Ctx, body: Temporary) -> PrivilegeReply:
+async def create_temporary(ctx: Ctx, body: TemporaryPrivilegeBody) -> PrivilegeReply:
     """Give an identity a privilege for a while."""
     window = Window(
         is_temporary=True, temporary_mode=body.temporary_mode, temporary_range=body.temporary_range,
         temporary_access_start_time=body.temporary_access_start_time,
     )  # fmt: skip
-    where = Where(project_slug=body.project_slug)
+    where = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, window))))
 
 
@@ -167,36 +167,38 @@ async def update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
             is_temporary=details.is_temporary, temporary_mode=details.temporary_mode, temporary_range=details.temporary_range,
             temporary_access_start_time=details.temporary_access_start_time,
         )  # fmt: skip
-    given = privileges.Update(slug=details.slug, permissions=_rules(details.permissions, details.privilege_permission), window=window)
-    where = Where(project_slug=body.project_slug)
+    given = privileges.UpdatePrivilege(
+        slug=details.slug, permissions=_rules(details.permissions, details.privilege_permission), window=window
+    )
+    where = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update(ctx, where, body.identity_id, body.privilege_slug, given)))
 
 
 @routes.delete(_V1, USER, IDENTITY)
-async def delete_by_slug(ctx: Ctx, body: Named) -> PrivilegeReply:
+async def delete_by_slug(ctx: Ctx, body: PrivilegeBySlug) -> PrivilegeReply:
     """Take a privilege away."""
-    where = Where(project_slug=body.project_slug)
+    where = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.remove(ctx, where, body.identity_id, body.privilege_slug)))
 
 
 @routes.get(_V1 + "/{privilege_slug}", USER, IDENTITY)
 async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
     """Read a privilege."""
-    given = await privileges.get(ctx, Where(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit")
+    given = await privileges.get(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit")
     return PrivilegeReply(privilege=PrivilegeOut.of(given))
 
 
 @routes.get(_V1, USER, IDENTITY)
 async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
     """List the privileges of an identity in a project."""
-    found = await privileges.every(ctx, Where(project_slug=query.project_slug), query.identity_id, action="edit")
+    found = await privileges.every(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit")
     return PrivilegesReply(privileges=[PrivilegeOut.of(one) for one in found])
 
 
 # --- the newer generation ---------------------------------------------------------------------------------------------------
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreatePrivilegeBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new privilege."""
 
     identity_id: Trimmed
@@ -206,7 +208,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: Window = PERMANENT
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdatePrivilegeBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change of a privilege."""
 
     slug: Slug | None = None
@@ -214,22 +216,22 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: Window | None = None
 
 
-class InProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PrivilegeInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     identity_id: Trimmed
     project_id: Trimmed
 
 
 @routes.post(_V2, USER, IDENTITY)
-async def create_privilege(ctx: Ctx, body: Create) -> PrivilegeReply:
+async def create_privilege(ctx: Ctx, body: CreatePrivilegeBody) -> PrivilegeReply:
     """Give an identity a privilege in a project."""
-    given = privileges.Create(identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, Where(project_id=body.project_id), given)))
+    given = privileges.CreatePrivilege(identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, ScopeRef(project_id=body.project_id), given)))
 
 
 @routes.get(_V2, USER, IDENTITY)
-async def list_privileges(ctx: Ctx, query: InProject) -> PrivilegesReply:
+async def list_privileges(ctx: Ctx, query: PrivilegeInProject) -> PrivilegesReply:
     """List the privileges of an identity in a project, without their rules."""
-    found = await privileges.every(ctx, Where(project_id=query.project_id), query.identity_id)
+    found = await privileges.every(ctx, ScopeRef(project_id=query.project_id), query.identity_id)
     return PrivilegesReply(privileges=[PrivilegeOut.of(one, with_rules=False) for one in found])
 
 
@@ -246,7 +248,7 @@ async def privilege_by_slug(ctx: Ctx, privilege_slug: str, query: InEither) -> P
     """Read a privilege by slug."""
     if query.project_slug is None and query.project_id is None:
         raise Invalid.of("projectSlug", "Name the project, by projectSlug or projectId")
-    where = Where(project_id=query.project_id, project_slug=query.project_slug)
+    where = ScopeRef(project_id=query.project_id, project_slug=query.project_slug)
     given = await privileges.get(ctx, where, query.identity_id, privilege_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(given))
 
@@ -258,9 +260,9 @@ async def get_privilege(ctx: Ctx, privilege_id: str) -> PrivilegeReply:
 
 
 @routes.patch(_V2 + "/{privilege_id}", USER, IDENTITY)
-async def update_privilege(ctx: Ctx, privilege_id: str, body: Update) -> PrivilegeReply:
+async def update_privilege(ctx: Ctx, privilege_id: str, body: UpdatePrivilegeBody) -> PrivilegeReply:
     """Change a privilege."""
-    given = privileges.Update(slug=body.slug, permissions=body.permissions, window=body.type)
+    given = privileges.UpdatePrivilege(slug=body.slug, permissions=body.permissions, window=body.type)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update_by_id(ctx, privilege_id, given)))
 
 

@@ -25,14 +25,14 @@ class EventOut(Out, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
 
 
-class ActorOut(Out, frozen=True, kw_only=True):
+class EventActorOut(Out, frozen=True, kw_only=True):
     """Who did it; `metadata` has its id and name at that time."""
 
     type: str
     metadata: Mapping[str, Any]
 
 
-class ProjectOut(Out, frozen=True, kw_only=True):
+class EventProjectOut(Out, frozen=True, kw_only=True):
     """The project it happened in."""
 
     id: str
@@ -53,21 +53,21 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
     org_id: str | None
     project_id: str | None
     project_name: str | None
-    project: ProjectOut | None
+    project: EventProjectOut | None
     event: EventOut
-    actor: ActorOut
+    actor: EventActorOut
     request_id: str
 
     @classmethod
     def of(cls, one: events.Logged) -> "AuditLogOut":
         event = one.event
         name, slug = one.project or (None, None)
-        project = ProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
+        project = EventProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
         return cls(
             id=event.id, ip_address=event.address, user_agent=event.user_agent, user_agent_type=agent_kind(event.user_agent),
             expires_at=iso(one.expires_at), created_at=iso(event.at), updated_at=iso(event.at), org_id=event.org_id,
             project_id=event.project_id, project_name=name, project=project, event=EventOut(type=event.event, metadata=event.metadata),
-            actor=ActorOut(type=event.actor_kind, metadata=_who(event)), request_id=event.request_id,
+            actor=EventActorOut(type=event.actor_kind, metadata=_who(event)), request_id=event.request_id,
         )  # fmt: skip
 
 
@@ -134,12 +134,12 @@ class LoginDenialReply(Out, frozen=True, kw_only=True):
     login_denial: LoginDenialOut
 
 
-async def _page(ctx: Ctx, wanted: events.Wanted) -> AuditLogsReply:
+async def _page(ctx: Ctx, wanted: events.AuditFilter) -> AuditLogsReply:
     return AuditLogsReply(audit_logs=[AuditLogOut.of(one) for one in await events.find(ctx, wanted)])
 
 
 @routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
-async def list_audit_logs(ctx: Ctx, query: events.Wanted) -> AuditLogsReply:
+async def list_audit_logs(ctx: Ctx, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of the organization, or with `projectId` of a project, newest first."""
     return await _page(ctx, query)
 
@@ -162,18 +162,18 @@ async def export_audit_logs(ctx: Ctx, query: events.ExportWanted) -> Reply:
     return Reply(body, headers=headers)
 
 
-async def _of_project(ctx: Ctx, project_id: str, query: events.Wanted) -> AuditLogsReply:
+async def _of_project(ctx: Ctx, project_id: str, query: events.AuditFilter) -> AuditLogsReply:
     return await _page(ctx, msgspec.structs.replace(query, project_id=project_id))
 
 
 @routes.get("/api/v1/workspace/{workspace_id}/audit-logs", USER, IDENTITY)
-async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: events.Wanted) -> AuditLogsReply:
+async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of a project (older path)."""
     return await _of_project(ctx, workspace_id, query)
 
 
 @routes.get("/api/v1/projects/{project_id}/audit-logs", USER, IDENTITY)
-async def list_project_audit_logs(ctx: Ctx, project_id: str, query: events.Wanted) -> AuditLogsReply:
+async def list_project_audit_logs(ctx: Ctx, project_id: str, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of a project, newest first."""
     return await _of_project(ctx, project_id, query)
 

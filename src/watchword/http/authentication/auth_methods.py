@@ -10,7 +10,7 @@ from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
 from watchword.methods.base import AuthMethod, Check, risks_of
 from watchword.services.authentication import auth_methods, client_secrets, dry_run_login, login, method_bodies, named_tokens, tokens
-from watchword.services.authentication.bearer import Seen
+from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.context import Ctx
 
 Method = AuthMethod[Any, Any]
@@ -100,16 +100,16 @@ def _trial(method: Method) -> Any:
     return try_login
 
 
-class MadeReply(Out, frozen=True, kw_only=True):
+class NewTokenReply(Out, frozen=True, kw_only=True):
     client_secret: str
     client_secret_data: ClientSecretOut
 
 
-class SecretReply(Out, frozen=True, kw_only=True):
+class ClientSecretReply(Out, frozen=True, kw_only=True):
     client_secret_data: ClientSecretOut
 
 
-class SecretsReply(Out, frozen=True, kw_only=True):
+class ClientSecretsReply(Out, frozen=True, kw_only=True):
     client_secret_data: list[ClientSecretOut]
 
 
@@ -144,32 +144,38 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
     path = f"/api/v1/auth/{method.slug}/identities/{{identity_id}}/client-secrets"
 
     @routes.post(path, USER, IDENTITY)
-    async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.Create) -> MadeReply:
+    async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.CreateClientSecret) -> NewTokenReply:
         """Make a client secret; it is shown this once."""
         made = await client_secrets.create(ctx, method, identity_id, body)
-        return MadeReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
+        return NewTokenReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
 
     @routes.get(path, USER, IDENTITY)
-    async def list_client_secrets(ctx: Ctx, identity_id: str) -> SecretsReply:
+    async def list_client_secrets(ctx: Ctx, identity_id: str) -> ClientSecretsReply:
         """List the client secrets that are not revoked."""
-        return SecretsReply(client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, method, identity_id)])
+        return ClientSecretsReply(
+            client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, method, identity_id)]
+        )
 
     @routes.get(path + "/{client_secret_id}", USER, IDENTITY)
-    async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+    async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> ClientSecretReply:
         """Read a client secret's data."""
-        return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, method, identity_id, client_secret_id)))
+        return ClientSecretReply(
+            client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, method, identity_id, client_secret_id))
+        )
 
     @routes.post(path + "/{client_secret_id}/revoke", USER, IDENTITY)
-    async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> SecretReply:
+    async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> ClientSecretReply:
         """Revoke a client secret and the tokens issued for it."""
-        return SecretReply(client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, method, identity_id, client_secret_id)))
+        return ClientSecretReply(
+            client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, method, identity_id, client_secret_id))
+        )
 
 
 def _add_named_tokens(routes: Routes, method: Method) -> None:
     path = f"/api/v1/auth/{method.slug}"
 
     @routes.post(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
-    async def create_token(ctx: Ctx, identity_id: str, body: named_tokens.Create) -> TokenMadeReply:
+    async def create_token(ctx: Ctx, identity_id: str, body: named_tokens.CreateNamedToken) -> TokenMadeReply:
         """Make an access token for an identity; it is shown this once."""
         issued, row = await named_tokens.create(ctx, method, identity_id, body)
         return TokenMadeReply(
@@ -177,7 +183,7 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
         )
 
     @routes.get(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
-    async def list_tokens(ctx: Ctx, identity_id: str, query: named_tokens.Listed) -> TokensReply:
+    async def list_tokens(ctx: Ctx, identity_id: str, query: named_tokens.TokenPage) -> TokensReply:
         """List the tokens of an identity, newest-updated first."""
         return TokensReply(tokens=[TokenRowOut.of(row) for row in await named_tokens.every(ctx, method, identity_id, query)])
 
@@ -187,7 +193,7 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
         return TokenReply(token=TokenRowOut.of(await named_tokens.get(ctx, method, token_id)))
 
     @routes.patch(path + "/tokens/{token_id}", USER, IDENTITY)
-    async def rename_token(ctx: Ctx, token_id: str, body: named_tokens.Rename) -> TokenReply:
+    async def rename_token(ctx: Ctx, token_id: str, body: named_tokens.RenameToken) -> TokenReply:
         """Rename a token."""
         return TokenReply(token=TokenRowOut.of(await named_tokens.rename(ctx, method, token_id, body)))
 
@@ -202,7 +208,7 @@ class Presented(msgspec.Struct, frozen=True, rename="camel"):
     access_token: Trimmed
 
 
-def token_routes(seen: Seen) -> Routes:
+def token_routes(seen: VerifiedTokens) -> Routes:
     """Renewal and revocation by whoever holds the token."""
     held = Routes("access tokens")
 

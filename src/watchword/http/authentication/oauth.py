@@ -16,14 +16,14 @@ from watchword.domain.errors import Denied, Refusal, Unauthorized
 from watchword.http.bodies import FORM
 from watchword.http.routing import Incoming, Reply, Routes
 from watchword.services.authentication import oauth
-from watchword.services.authentication.bearer import Seen, authenticate, count_use
+from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
 from watchword.services.authentication.oauth import SCOPE, Client
 from watchword.services.context import Ctx
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
-Answer = Callable[[Ctx, Incoming], Awaitable[Reply]]
+OAuthHandler = Callable[[Ctx, Incoming], Awaitable[Reply]]
 
 
 class OAuthError(Refusal):
@@ -58,7 +58,7 @@ class TokenQuestion(ClientFields, frozen=True, kw_only=True):
     token_type_hint: str | None = None
 
 
-def routes(seen: Seen) -> Routes:
+def routes(seen: VerifiedTokens) -> Routes:
     """The endpoints of OAuth 2."""
     found = Routes("OAuth 2")
 
@@ -82,7 +82,7 @@ def routes(seen: Seen) -> Routes:
         if client is not None:
             org_id: str | None = (await oauth.authenticated(ctx, client)).org_id
         else:
-            ctx.actor = await authenticate(ctx, _bearer(request) or _nobody(), seen)
+            ctx.actor = await authenticate_bearer(ctx, _bearer(request) or _nobody(), seen)
             await count_use(ctx)
             org_id = ctx.actor.org_id
         return Reply(await oauth.introspect(ctx, _token(form), seen, org_id), headers=_NO_STORE)
@@ -131,7 +131,7 @@ async def _metadata(ctx: Ctx, body: Incoming) -> Reply:
     return Reply(answer, headers={"cache-control": "no-store"})
 
 
-def _in_oauth(answer: Answer) -> Answer:
+def _in_oauth(answer: OAuthHandler) -> OAuthHandler:
     async def rendered(ctx: Ctx, request: Incoming) -> Reply:
         try:
             return await answer(ctx, request)

@@ -56,7 +56,7 @@ class MessageReply(Out, frozen=True, kw_only=True):
 
 
 @routes.post(_ALL, USER, IDENTITY)
-async def create_template(ctx: Ctx, body: templates.Create) -> TemplateOut:
+async def create_template(ctx: Ctx, body: templates.CreateTemplate) -> TemplateOut:
     """Make a template of an auth method."""
     return TemplateOut.of(await templates.create(ctx, body))
 
@@ -68,7 +68,7 @@ async def list_templates(ctx: Ctx, query: templates.ForMethod) -> list[TemplateO
 
 
 @routes.get(_ALL + "/search", USER, IDENTITY)
-async def search_templates(ctx: Ctx, query: templates.Search) -> TemplatesReply:
+async def search_templates(ctx: Ctx, query: templates.TemplateSearch) -> TemplatesReply:
     """Search templates by name."""
     page = await templates.search(ctx, query)
     return TemplatesReply(templates=[TemplateOut.of(one) for one in page.items], total_count=page.total)
@@ -81,7 +81,7 @@ async def get_template(ctx: Ctx, template_id: str) -> TemplateOut:
 
 
 @routes.patch(_ONE, USER, IDENTITY)
-async def update_template(ctx: Ctx, template_id: str, body: templates.Update) -> TemplateOut:
+async def update_template(ctx: Ctx, template_id: str, body: templates.UpdateTemplate) -> TemplateOut:
     """Change a template, and with it the methods that use it."""
     return TemplateOut.of(await templates.update(ctx, template_id, body))
 

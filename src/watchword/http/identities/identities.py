@@ -22,7 +22,7 @@ class MembershipReply(Out, frozen=True, kw_only=True):
     identity: IdentityMembershipOut
 
 
-class ListReply(Out, frozen=True, kw_only=True):
+class IdentitiesReply(Out, frozen=True, kw_only=True):
     identities: Sequence[IdentityMembershipOut]
     total_count: int
 
@@ -37,16 +37,16 @@ class OfOrganization(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @routes.post("/api/v1/identities", USER, IDENTITY)
-async def create_identity(ctx: Ctx, body: identities.Create) -> IdentityReply:
+async def create_identity(ctx: Ctx, body: identities.CreateIdentity) -> IdentityReply:
     """Create a machine identity in an organization."""
     return IdentityReply(identity=IdentityOut.of(await identities.create(ctx, body)))
 
 
 @routes.get("/api/v1/identities", USER, IDENTITY)
-async def list_identities(ctx: Ctx, query: OfOrganization) -> ListReply:
+async def list_identities(ctx: Ctx, query: OfOrganization) -> IdentitiesReply:
     """List all identities of an organization, by name."""
-    page = await identities.find(ctx, query.org_id, identities.Query(limit=None))
-    return ListReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+    page = await identities.find(ctx, query.org_id, identities.IdentityQuery(limit=None))
+    return IdentitiesReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
 
 
 @routes.get("/api/v1/identities/details", IDENTITY, hot=True)
@@ -67,7 +67,7 @@ class SearchFields(msgspec.Struct, frozen=True):
     any_of: Sequence["SearchFields"] | None = msgspec.field(default=None, name="$or")
 
 
-class Search(msgspec.Struct, frozen=True, rename="camel"):
+class IdentitySearch(msgspec.Struct, frozen=True, rename="camel"):
     order_by: Literal["name", "role"] = "name"
     order_direction: Literal["asc", "desc"] = "asc"
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
@@ -75,27 +75,27 @@ class Search(msgspec.Struct, frozen=True, rename="camel"):
     search: SearchFields = SearchFields()
 
 
-def _query(fields: SearchFields, **page: Any) -> identities.Query:
+def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
     def exact(given: TextFilter | None) -> tuple[str, ...]:
         if given is None:
             return ()
         return (*(given.one_of or ()), *((given.eq,) if given.eq is not None else ()))
 
     contains = fields.name.contains if fields.name and fields.name.contains else ""
-    return identities.Query(
+    return identities.IdentityQuery(
         contains=contains, names=exact(fields.name), roles=exact(fields.role), any_of=[_query(one) for one in fields.any_of or ()], **page
     )
 
 
 @routes.post("/api/v1/identities/search", USER, IDENTITY)
-async def search_identities(ctx: Ctx, body: Search) -> ListReply:
+async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
     """Search the identities of the caller's organization."""
     query = _query(body.search, offset=body.offset, limit=body.limit, order_by=body.order_by, descending=body.order_direction == "desc")
     page = await identities.find(ctx, ctx.actor.org_id or "", query)
-    return ListReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+    return IdentitiesReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
 
 
-class Paged(msgspec.Struct, frozen=True, rename="camel"):
+class IdentitiesPage(msgspec.Struct, frozen=True, rename="camel"):
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 100
     order_by: Literal["name"] = "name"
@@ -104,9 +104,11 @@ class Paged(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @routes.get("/api/v2/organizations/{org_id}/identity-memberships", USER, IDENTITY)
-async def list_identity_memberships(ctx: Ctx, org_id: str, query: Paged) -> MembershipsReply:
+async def list_identity_memberships(ctx: Ctx, org_id: str, query: IdentitiesPage) -> MembershipsReply:
     """List the identities of an organization, a page at a time."""
-    wanted = identities.Query(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
+    wanted = identities.IdentityQuery(
+        contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc"
+    )
     page = await identities.find(ctx, org_id, wanted)
     return MembershipsReply(identity_memberships=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
 
@@ -118,7 +120,7 @@ async def get_identity(ctx: Ctx, identity_id: str) -> MembershipReply:
 
 
 @routes.patch("/api/v1/identities/{identity_id}", USER, IDENTITY)
-async def update_identity(ctx: Ctx, identity_id: str, body: identities.Update) -> IdentityReply:
+async def update_identity(ctx: Ctx, identity_id: str, body: identities.UpdateIdentity) -> IdentityReply:
     """Change an identity."""
     return IdentityReply(identity=IdentityOut.of(await identities.update(ctx, identity_id, body)))
 

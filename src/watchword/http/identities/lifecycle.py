@@ -65,7 +65,7 @@ async def enable_identity(ctx: Ctx, identity_id: str) -> IdentityReply:
 
 
 @routes.get("/api/v1/organization/identity-reports/{report}", USER, IDENTITY)
-async def report_identities(ctx: Ctx, report: str, query: lifecycle.Asked) -> ReportReply:
+async def report_identities(ctx: Ctx, report: str, query: lifecycle.ReportQuery) -> ReportReply:
     """Identities that are `unused` or `never-used` for some days, `expiring` within some days, or `risky`: that admit anybody."""
     page = await lifecycle.report(ctx, report, query)
     return ReportReply(

@@ -12,9 +12,9 @@ from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out, in_pieces
 from watchword.services.context import Ctx
 from watchword.services.identities import organization_members, project_members
-from watchword.services.identities.identities import Found, Query
+from watchword.services.identities.identities import IdentityDetails, IdentityQuery
 from watchword.services.paging import Page
-from watchword.services.projects.members import Add, Change
+from watchword.services.projects.members import AddMember, ChangeMember
 from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("memberships", is_compressed=True)
@@ -97,7 +97,7 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(
-        cls, found: Found, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None
+        cls, found: IdentityDetails, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None
     ) -> "MemberOut":
         return cls(
             id=membership.id, identity_id=membership.actor_id, org_id=membership.org_id, created_at=iso(membership.created_at),
@@ -128,7 +128,7 @@ class AllReply(Out, frozen=True, kw_only=True):
     identity_memberships: Sequence[MemberOut]
 
 
-def _member(found: Found, project: Project | None) -> MemberOut:
+def _member(found: IdentityDetails, project: Project | None) -> MemberOut:
     assert found.membership is not None
     return MemberOut.of(found, found.membership, found.roles, project)
 
@@ -137,7 +137,7 @@ def _candidates(page: Page[Identity]) -> dict[str, Any]:
     return {"identities": [{"id": one.id, "name": one.name} for one in page.items], "totalCount": page.total}
 
 
-class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class MembersPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A page of the older generation."""
 
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -165,9 +165,9 @@ class SmallPage(NewerPage, frozen=True, kw_only=True, rename="camel"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
-def query_of(query: NewerPage) -> Query:
+def query_of(query: NewerPage) -> IdentityQuery:
     """The page that a query asks for."""
-    return Query(
+    return IdentityQuery(
         contains=query.identity_name or query.search, roles=[slug.strip() for slug in query.roles.split(",") if slug.strip()],
         offset=query.offset, limit=query.limit, order_by=query.order_by, descending=query.order_direction == "desc",
     )  # fmt: skip
@@ -184,7 +184,7 @@ async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> Memb
 @routes.post(_V2 + "/{identity_id}", USER, IDENTITY)
 @routes.post(_V1 + "/{identity_id}", USER, IDENTITY)
 @routes.post(_NEW + "/{identity_id}", USER, IDENTITY)
-async def add_identity(ctx: Ctx, project_id: str, identity_id: str, body: Add) -> JoinedReply:
+async def add_identity(ctx: Ctx, project_id: str, identity_id: str, body: AddMember) -> JoinedReply:
     """Make an identity a member of a project."""
     return JoinedReply(identity_membership=JoinedOut.of(await project_members.add(ctx, project_id, identity_id, body)))
 
@@ -192,7 +192,7 @@ async def add_identity(ctx: Ctx, project_id: str, identity_id: str, body: Add) -
 @routes.patch(_V2 + "/{identity_id}", USER, IDENTITY)
 @routes.patch(_V1 + "/{identity_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{identity_id}", USER, IDENTITY)
-async def change_identity_roles(ctx: Ctx, project_id: str, identity_id: str, body: Change) -> RolesReply:
+async def change_identity_roles(ctx: Ctx, project_id: str, identity_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of an identity in a project."""
     _, rows = await project_members.change(ctx, project_id, identity_id, body)
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
@@ -217,9 +217,9 @@ async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> Me
 
 @routes.get(_V2, USER, IDENTITY)
 @routes.get(_V1, USER, IDENTITY)
-async def list_identity_members(ctx: Ctx, project_id: str, query: Paged) -> MembersReply:
+async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -> MembersReply:
     """List the identities of a project, a page at a time."""
-    wanted = Query(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
+    wanted = IdentityQuery(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
     page, project = await project_members.find(ctx, project_id, wanted)
     members = await in_pieces(page.items, lambda one: _member(one, project))
     return MembersReply(identity_memberships=members, total_count=page.total)
@@ -256,13 +256,13 @@ async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any
 
 
 @routes.post(_ORG + "/{identity_id}", USER, IDENTITY)
-async def add_to_organization(ctx: Ctx, identity_id: str, body: Change) -> JoinedReply:
+async def add_to_organization(ctx: Ctx, identity_id: str, body: ChangeMember) -> JoinedReply:
     """Make an identity a member of the caller's organization."""
-    return JoinedReply(identity_membership=JoinedOut.of(await organization_members.add(ctx, identity_id, Add(roles=body.roles))))
+    return JoinedReply(identity_membership=JoinedOut.of(await organization_members.add(ctx, identity_id, AddMember(roles=body.roles))))
 
 
 @routes.patch(_ORG + "/{identity_id}", USER, IDENTITY)
-async def change_organization_roles(ctx: Ctx, identity_id: str, body: Change) -> RolesReply:
+async def change_organization_roles(ctx: Ctx, identity_id: str, body: ChangeMember) -> RolesReply:
     """Replace the organization roles of an identity."""
     _, rows = await organization_members.change(ctx, identity_id, body)
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.people.records import Session, User
-from watchword.http.people.organization_people import PersonOut
+from watchword.http.people.organization_people import OrganizationPersonProfileOut
 from watchword.http.people.sign_in import TokenReply, device_cookies
 from watchword.http.routing import IDENTITY, PENDING, USER, Reply, Routes
 from watchword.http.wire import OrganizationOut, Out
@@ -17,7 +17,7 @@ from watchword.services.timestamps import iso
 routes = Routes("account")
 
 
-class AccountOut(PersonOut, frozen=True, kw_only=True):
+class AccountOut(OrganizationPersonProfileOut, frozen=True, kw_only=True):
     """A person as it sees itself, or an administrator of the instance."""
 
     is_active: bool
@@ -156,7 +156,7 @@ async def get_totp(ctx: Ctx) -> MfaCheck:
 
 
 @routes.post("/api/v1/user/me/totp/register", USER)
-async def register_totp(ctx: Ctx, body: mfa.Again) -> TotpReply:
+async def register_totp(ctx: Ctx, body: mfa.PasswordAgain) -> TotpReply:
     """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified. Asks for the password."""
     made = await mfa.register(ctx, body)
     return TotpReply(otp_url=made.url.reveal(), recovery_codes=[code.reveal() for code in made.recovery_codes])
@@ -170,7 +170,7 @@ async def confirm_totp(ctx: Ctx, body: mfa.Code) -> dict[str, str]:
 
 
 @routes.post("/api/v1/user/me/totp/recovery-codes", USER)
-async def renew_recovery_codes(ctx: Ctx, body: mfa.Again) -> RecoveryReply:
+async def renew_recovery_codes(ctx: Ctx, body: mfa.PasswordAgain) -> RecoveryReply:
     """New recovery codes in place of the old ones, shown once; asks for the password."""
     return RecoveryReply(recovery_codes=[code.reveal() for code in await mfa.renew_recovery_codes(ctx, body)])
 
@@ -190,14 +190,14 @@ async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> Reply:
 
 
 @routes.get("/api/v1/admin/user-management/users", USER, IDENTITY)
-async def list_users(ctx: Ctx, query: instance_people.Search) -> AccountsReply:
+async def list_users(ctx: Ctx, query: instance_people.PeopleSearch) -> AccountsReply:
     """List all people of the instance. For its administrators."""
     page = await instance_people.find(ctx, query)
     return AccountsReply(users=[AccountOut.of(one) for one in page.items], total_count=page.total)
 
 
 @routes.patch("/api/v1/admin/user-management/users/{user_id}", USER, IDENTITY)
-async def change_user(ctx: Ctx, user_id: str, body: instance_people.Change) -> AccountReply:
+async def change_user(ctx: Ctx, user_id: str, body: instance_people.ChangeAccount) -> AccountReply:
     """Deactivate an account, whose sessions end at once, or activate it. For administrators of the instance."""
     return AccountReply(user=AccountOut.of(await instance_people.change(ctx, user_id, body)))
 

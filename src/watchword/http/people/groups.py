@@ -11,10 +11,10 @@ from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out
 from watchword.services.context import Ctx
 from watchword.services.people import groups, project_groups
-from watchword.services.people.groups import Found
-from watchword.services.projects.members import Add, Change
+from watchword.services.people.groups import GroupDetails
+from watchword.services.projects.members import AddMember, ChangeMember
 from watchword.services.timestamps import iso, iso_or_none
-from watchword.store.people.groups import Listed, Page
+from watchword.store.people.groups import GroupCandidate, GroupPage
 
 routes = Routes("groups", is_compressed=True)
 _ORG = "/api/v1/groups"
@@ -38,7 +38,7 @@ class GroupOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     custom_role: CustomRoleOut | None = None
 
     @classmethod
-    def of(cls, found: Found) -> "GroupOut":
+    def of(cls, found: GroupDetails) -> "GroupOut":
         one = found.group
         held, custom = found.roles[0] if found.roles else (None, None)
         return cls(
@@ -69,7 +69,7 @@ class GroupMembershipOut(Out, frozen=True, kw_only=True):
     group: GroupName
 
     @classmethod
-    def of(cls, found: Found) -> "GroupMembershipOut":
+    def of(cls, found: GroupDetails) -> "GroupMembershipOut":
         one, group = found.membership, found.group
         return cls(
             id=one.id, group_id=group.id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
@@ -86,7 +86,7 @@ class GroupMembershipsReply(Out, frozen=True, kw_only=True):
     group_memberships: Sequence[GroupMembershipOut]
 
 
-class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class GroupMembersPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A page of people or identities."""
 
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -95,9 +95,9 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     username: str = ""
     order_direction: Literal["asc", "desc"] = "asc"
 
-    def page(self, *, inside: bool | None) -> Page:
+    def page(self, *, inside: bool | None) -> GroupPage:
         """The same for the store."""
-        return Page(
+        return GroupPage(
             contains=self.search or self.username,
             inside=inside,
             offset=self.offset,
@@ -106,20 +106,20 @@ class Paged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         )
 
 
-class OfPeople(Paged, frozen=True, kw_only=True, rename="camel"):
+class OfPeople(GroupMembersPage, frozen=True, kw_only=True, rename="camel"):
     filter: Literal["existingMembers", "nonMembers"] | None = None
 
 
-class OfIdentities(Paged, frozen=True, kw_only=True, rename="camel"):
+class OfIdentities(GroupMembersPage, frozen=True, kw_only=True, rename="camel"):
     filter: Literal["assignedMachineIdentities", "nonAssignedMachineIdentities"] | None = None
 
 
-class OfBoth(Paged, frozen=True, kw_only=True, rename="camel"):
+class OfBoth(GroupMembersPage, frozen=True, kw_only=True, rename="camel"):
     member_type_filter: Literal["users", "machineIdentities"] | None = None
 
 
 @routes.post(_ORG, USER, IDENTITY)
-async def create_group(ctx: Ctx, body: groups.Create) -> GroupOut:
+async def create_group(ctx: Ctx, body: groups.CreateGroup) -> GroupOut:
     """Create a group."""
     return GroupOut.of(await groups.create(ctx, body))
 
@@ -137,7 +137,7 @@ async def get_group(ctx: Ctx, group_id: str) -> GroupOut:
 
 
 @routes.patch(_ORG + "/{group_id}", USER, IDENTITY)
-async def update_group(ctx: Ctx, group_id: str, body: groups.Update) -> GroupOut:
+async def update_group(ctx: Ctx, group_id: str, body: groups.UpdateGroup) -> GroupOut:
     """Change a group."""
     return GroupOut.of(await groups.update(ctx, group_id, body))
 
@@ -152,7 +152,7 @@ def _person(one: User) -> dict[str, Any]:
     return {"id": one.id, "username": one.email, "email": one.email, "firstName": one.first_name, "lastName": one.last_name}
 
 
-def _listed_person(one: Listed) -> dict[str, Any]:
+def _listed_person(one: GroupCandidate) -> dict[str, Any]:
     return {"id": one.id, "username": one.name, "email": one.name, "firstName": one.first_name, "lastName": one.last_name}
 
 
@@ -241,7 +241,7 @@ async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsRepl
 @routes.post(_V2 + "/{group_id}", USER, IDENTITY)
 @routes.post(_V1 + "/{group_id}", USER, IDENTITY)
 @routes.post(_NEW + "/{group_id}", USER, IDENTITY)
-async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: Add) -> GroupMembershipReply:
+async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: AddMember) -> GroupMembershipReply:
     """Make a group, named by id, name or slug, a member of a project."""
     return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.add(ctx, project_id, group_id, body)))
 
@@ -257,7 +257,7 @@ async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMe
 @routes.patch(_V2 + "/{group_id}", USER, IDENTITY)
 @routes.patch(_V1 + "/{group_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{group_id}", USER, IDENTITY)
-async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: Change) -> RolesReply:
+async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of a group in a project."""
     return RolesReply(roles=[RoleRowOut.of(row) for row in await project_groups.change(ctx, project_id, group_id, body)])
 

@@ -14,7 +14,7 @@ from watchword.services.timestamps import iso
 routes = Routes("people of an organization", is_compressed=True)
 
 
-class PersonOut(Out, frozen=True, kw_only=True):
+class OrganizationPersonProfileOut(Out, frozen=True, kw_only=True):
     """A person as others in the organization see it."""
 
     id: str
@@ -26,14 +26,14 @@ class PersonOut(Out, frozen=True, kw_only=True):
     super_admin: bool
 
     @classmethod
-    def of(cls, one: User) -> "PersonOut":
+    def of(cls, one: User) -> "OrganizationPersonProfileOut":
         return cls(
             id=one.id, email=one.email, username=one.email, first_name=one.first_name, last_name=one.last_name, is_email_verified=True,
             super_admin=one.is_instance_admin,
         )  # fmt: skip
 
 
-class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
+class OrganizationPersonOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     """A person's membership of an organization, or an invitation to one."""
 
     id: str
@@ -47,36 +47,36 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     created_at: str
     updated_at: str
     roles: Sequence[HeldRoleOut]
-    user: PersonOut | None
+    user: OrganizationPersonProfileOut | None
 
     @classmethod
-    def of(cls, one: organization_people.Member) -> "MemberOut":
+    def of(cls, one: organization_people.OrganizationPerson) -> "OrganizationPersonOut":
         held, custom = one.roles[0] if one.roles else (None, None)
         return cls(
             id=one.membership.id, org_id=one.membership.org_id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
             status="accepted", is_active=one.membership.is_active, invite_email=one.user.email, user_id=one.user.id,
             created_at=iso(one.membership.created_at), updated_at=iso(one.membership.updated_at),
-            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles], user=PersonOut.of(one.user),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles], user=OrganizationPersonProfileOut.of(one.user),
         )  # fmt: skip
 
     @classmethod
-    def invited(cls, one: Invitation) -> "MemberOut":
+    def invited(cls, one: Invitation) -> "OrganizationPersonOut":
         return cls(
             id=one.id, org_id=one.org_id, role=one.role, role_id=None, status="invited", is_active=False, invite_email=one.email, user_id=None,
             created_at=iso(one.created_at), updated_at=iso(one.created_at), roles=[], user=None,
         )  # fmt: skip
 
 
-class MembersReply(Out, frozen=True, kw_only=True):
-    users: Sequence[MemberOut]
+class OrganizationPeopleReply(Out, frozen=True, kw_only=True):
+    users: Sequence[OrganizationPersonOut]
 
 
 class MembershipReply(Out, frozen=True, kw_only=True):
-    membership: MemberOut
+    membership: OrganizationPersonOut
 
 
 class MembershipsReply(Out, frozen=True, kw_only=True):
-    memberships: Sequence[MemberOut]
+    memberships: Sequence[OrganizationPersonOut]
 
 
 class InvitationOut(Out, frozen=True, kw_only=True):
@@ -103,41 +103,45 @@ class InvitationReply(Out, frozen=True, kw_only=True):
 
 
 @routes.get("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
-async def list_people(ctx: Ctx, organization_id: str) -> MembersReply:
+async def list_people(ctx: Ctx, organization_id: str) -> OrganizationPeopleReply:
     """List the people of an organization, those who are invited at the end."""
-    there = [MemberOut.of(one) for one in await organization_people.members(ctx, organization_id)]
-    invited = [MemberOut.invited(one) for one in await organization_people.invitations(ctx, organization_id) if one.expires_at > ctx.now]
-    return MembersReply(users=[*there, *invited])
+    there = [OrganizationPersonOut.of(one) for one in await organization_people.members(ctx, organization_id)]
+    invited = [
+        OrganizationPersonOut.invited(one)
+        for one in await organization_people.invitations(ctx, organization_id)
+        if one.expires_at > ctx.now
+    ]
+    return OrganizationPeopleReply(users=[*there, *invited])
 
 
 @routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
 async def get_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
     """Read one person of an organization."""
-    return MembershipReply(membership=MemberOut.of(await organization_people.member(ctx, organization_id, membership_id)))
+    return MembershipReply(membership=OrganizationPersonOut.of(await organization_people.member(ctx, organization_id, membership_id)))
 
 
 @routes.patch("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
-async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: organization_people.Change) -> MembershipReply:
+async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: organization_people.ChangeMembership) -> MembershipReply:
     """Change a person's role, suspend it (`isActive: false`) or readmit it."""
-    return MembershipReply(membership=MemberOut.of(await organization_people.change(ctx, organization_id, membership_id, body)))
+    return MembershipReply(membership=OrganizationPersonOut.of(await organization_people.change(ctx, organization_id, membership_id, body)))
 
 
 @routes.delete("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
 async def remove_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
     """Remove a person from an organization with all that it holds there."""
     removed = await organization_people.remove(ctx, organization_id, [membership_id])
-    return MembershipReply(membership=MemberOut.of(removed[0]))
+    return MembershipReply(membership=OrganizationPersonOut.of(removed[0]))
 
 
 @routes.delete("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
 async def remove_people(ctx: Ctx, organization_id: str, body: organization_people.RemoveMany) -> MembershipsReply:
     """Remove several people from an organization, all or none."""
     removed = await organization_people.remove(ctx, organization_id, body.membership_ids)
-    return MembershipsReply(memberships=[MemberOut.of(one) for one in removed])
+    return MembershipsReply(memberships=[OrganizationPersonOut.of(one) for one in removed])
 
 
 @routes.post("/api/v1/invite-org/signup", USER, IDENTITY)
-async def invite_people(ctx: Ctx, body: organization_people.Invite) -> dict[str, Any]:
+async def invite_people(ctx: Ctx, body: organization_people.InviteToOrganization) -> dict[str, Any]:
     """Invite people. The links are answered, so inviting works without a mail server; with one they are mailed too."""
     made = await organization_people.invite(ctx, body)
     links = [{"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id} for one in made]
@@ -148,7 +152,7 @@ async def invite_people(ctx: Ctx, body: organization_people.Invite) -> dict[str,
 async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply:
     """Accept an invitation with the token of its link. The answer has a session, unless the caller is signed in as who was invited."""
     joined = await organization_people.accept(ctx, body)
-    answer: dict[str, Any] = {"user": PersonOut.of(joined.user), "organization": OrganizationOut.of(joined.organization)}
+    answer: dict[str, Any] = {"user": OrganizationPersonProfileOut.of(joined.user), "organization": OrganizationOut.of(joined.organization)}
     if joined.signed_in is None:
         return Reply(answer)
     found = joined.signed_in

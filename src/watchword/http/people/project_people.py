@@ -12,8 +12,8 @@ from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, Out
 from watchword.services.context import Ctx
 from watchword.services.people import project_people
-from watchword.services.people.project_people import Invite, Member, Named
-from watchword.services.projects.members import Change
+from watchword.services.people.project_people import InviteToProject, PeopleByAddress, ProjectPerson
+from watchword.services.projects.members import ChangeMember
 from watchword.services.timestamps import iso
 
 routes = Routes("people in projects", is_compressed=True)
@@ -22,7 +22,7 @@ _V2 = "/api/v2/workspace/{project_id}/memberships"
 _NEW = "/api/v1/projects/{project_id}/memberships"
 
 
-class JoinedOut(Out, frozen=True, kw_only=True):
+class ProjectPersonJoinedOut(Out, frozen=True, kw_only=True):
     """A person's membership on its own."""
 
     id: str
@@ -32,7 +32,7 @@ class JoinedOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: Membership) -> "JoinedOut":
+    def of(cls, one: Membership) -> "ProjectPersonJoinedOut":
         return cls(
             id=one.id, user_id=one.actor_id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at)
         )
@@ -54,7 +54,7 @@ class PersonOut(Out, frozen=True, kw_only=True):
         return cls(id=one.id, username=one.email, email=one.email, first_name=one.first_name, last_name=one.last_name)
 
 
-class MemberOut(JoinedOut, frozen=True, kw_only=True):
+class ProjectPersonOut(ProjectPersonJoinedOut, frozen=True, kw_only=True):
     """A person's membership with its roles."""
 
     user: PersonOut
@@ -62,7 +62,7 @@ class MemberOut(JoinedOut, frozen=True, kw_only=True):
     project: ProjectName
 
     @classmethod
-    def shown(cls, one: Member) -> "MemberOut":
+    def shown(cls, one: ProjectPerson) -> "ProjectPersonOut":
         membership = one.membership
         return cls(
             id=membership.id, user_id=membership.actor_id, project_id=membership.project_id, created_at=iso(membership.created_at),
@@ -71,20 +71,20 @@ class MemberOut(JoinedOut, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-class JoinedReply(Out, frozen=True, kw_only=True):
-    memberships: Sequence[JoinedOut]
+class ProjectPeopleJoinedReply(Out, frozen=True, kw_only=True):
+    memberships: Sequence[ProjectPersonJoinedOut]
 
 
 class LeftReply(Out, frozen=True, kw_only=True):
-    membership: JoinedOut
+    membership: ProjectPersonJoinedOut
 
 
-class MemberReply(Out, frozen=True, kw_only=True):
-    membership: MemberOut
+class ProjectPersonReply(Out, frozen=True, kw_only=True):
+    membership: ProjectPersonOut
 
 
-class MembersReply(Out, frozen=True, kw_only=True):
-    memberships: Sequence[MemberOut]
+class ProjectPeopleReply(Out, frozen=True, kw_only=True):
+    memberships: Sequence[ProjectPersonOut]
 
 
 class ByName(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,43 +96,47 @@ class ByName(msgspec.Struct, frozen=True, kw_only=True):
 @routes.post(_V1, USER, IDENTITY)
 @routes.post(_V2, USER, IDENTITY)
 @routes.post(_NEW, USER, IDENTITY)
-async def invite(ctx: Ctx, project_id: str, body: Invite) -> JoinedReply:
+async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> ProjectPeopleJoinedReply:
     """Make people of the organization members of a project."""
-    return JoinedReply(memberships=[JoinedOut.of(one) for one in await project_people.invite(ctx, project_id, body)])
+    return ProjectPeopleJoinedReply(
+        memberships=[ProjectPersonJoinedOut.of(one) for one in await project_people.invite(ctx, project_id, body)]
+    )
 
 
 @routes.delete(_V1, USER, IDENTITY)
 @routes.delete(_V2, USER, IDENTITY)
 @routes.delete(_NEW, USER, IDENTITY)
-async def remove_people(ctx: Ctx, project_id: str, body: Named) -> JoinedReply:
+async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> ProjectPeopleJoinedReply:
     """Take people out of a project by address."""
-    return JoinedReply(memberships=[JoinedOut.of(one) for one in await project_people.remove_named(ctx, project_id, body)])
+    return ProjectPeopleJoinedReply(
+        memberships=[ProjectPersonJoinedOut.of(one) for one in await project_people.remove_named(ctx, project_id, body)]
+    )
 
 
 @routes.get(_V1, USER, IDENTITY)
 @routes.get(_NEW, USER, IDENTITY)
-async def list_people(ctx: Ctx, project_id: str) -> MembersReply:
+async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     """List the people of a project."""
-    return MembersReply(memberships=[MemberOut.shown(one) for one in await project_people.every(ctx, project_id)])
+    return ProjectPeopleReply(memberships=[ProjectPersonOut.shown(one) for one in await project_people.every(ctx, project_id)])
 
 
 @routes.post(_V1 + "/details", USER, IDENTITY)
 @routes.post(_NEW + "/details", USER, IDENTITY)
-async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> MemberReply:
+async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> ProjectPersonReply:
     """Read a person's membership by user name."""
-    return MemberReply(membership=MemberOut.shown(await project_people.by_name(ctx, project_id, body.username)))
+    return ProjectPersonReply(membership=ProjectPersonOut.shown(await project_people.by_name(ctx, project_id, body.username)))
 
 
 @routes.get(_V1 + "/{membership_id}", USER, IDENTITY)
 @routes.get(_NEW + "/{membership_id}", USER, IDENTITY)
-async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> MemberReply:
+async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPersonReply:
     """Read a person's membership of a project."""
-    return MemberReply(membership=MemberOut.shown(await project_people.get(ctx, project_id, membership_id)))
+    return ProjectPersonReply(membership=ProjectPersonOut.shown(await project_people.get(ctx, project_id, membership_id)))
 
 
 @routes.patch(_V1 + "/{membership_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{membership_id}", USER, IDENTITY)
-async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, body: Change) -> RolesReply:
+async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of a person in a project."""
     rows = await project_people.change(ctx, project_id, membership_id, body)
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
@@ -142,4 +146,4 @@ async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, bod
 @routes.delete(_NEW + "/{membership_id}", USER, IDENTITY)
 async def remove_person(ctx: Ctx, project_id: str, membership_id: str) -> LeftReply:
     """Take a person out of a project."""
-    return LeftReply(membership=JoinedOut.of(await project_people.remove(ctx, project_id, membership_id)))
+    return LeftReply(membership=ProjectPersonJoinedOut.of(await project_people.remove(ctx, project_id, membership_id)))

@@ -77,7 +77,7 @@ def device_cookies(ctx: Ctx, found: sign_in.SignedIn) -> tuple[str, ...]:
 
 
 @routes.post("/api/v3/auth/login")
-async def login(ctx: Ctx, body: sign_in.Login) -> Reply:
+async def login(ctx: Ctx, body: sign_in.SignIn) -> Reply:
     """Sign a person in. Who has a second factor verifies it next, and chooses an organization."""
     found = await sign_in.login(ctx, body)
     return signed_in(ctx, AccessTokenReply(access_token=found.token), found)
@@ -122,7 +122,7 @@ async def logout(ctx: Ctx) -> Reply:
 
 
 @routes.post("/api/v2/organizations", USER)
-async def create_organization(ctx: Ctx, body: organizations.Create) -> OrganizationReply:
+async def create_organization(ctx: Ctx, body: organizations.CreateOrganization) -> OrganizationReply:
     """Create an organization with the caller as its administrator."""
     return OrganizationReply(organization=OrganizationOut.of(await organizations.create(ctx, body)))
 
@@ -146,7 +146,7 @@ async def get_organization(ctx: Ctx, organization_id: str) -> OrganizationReply:
 
 
 @routes.patch("/api/v1/organization/{organization_id}", USER)
-async def update_organization(ctx: Ctx, organization_id: str, body: organizations.Update) -> dict[str, Any]:
+async def update_organization(ctx: Ctx, organization_id: str, body: organizations.UpdateOrganization) -> dict[str, Any]:
     """Change the settings of an organization."""
     org = await organizations.update(ctx, organization_id, body)
     return {"message": "Successfully updated organization", "organization": OrganizationOut.of(org)}
@@ -155,5 +155,5 @@ async def update_organization(ctx: Ctx, organization_id: str, body: organization
 @routes.post("/api/v2/organizations/privilege-system-upgrade", USER)
 async def upgrade_privilege_system(ctx: Ctx) -> OrganizationReply:
     """Ask only for the named action, instead of comparing privileges, in the caller's organization."""
-    change = organizations.Update(should_use_new_privilege_system=True)
+    change = organizations.UpdateOrganization(should_use_new_privilege_system=True)
     return OrganizationReply(organization=OrganizationOut.of(await organizations.update(ctx, ctx.actor.org_id or "", change)))

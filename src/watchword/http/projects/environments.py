@@ -38,7 +38,7 @@ class EnvironmentReply(Out, frozen=True, kw_only=True):
     environment: EnvironmentOut
 
 
-class InProject(Out, frozen=True, kw_only=True):
+class EnvironmentInProject(Out, frozen=True, kw_only=True):
     """An environment after a change."""
 
     message: str
@@ -46,12 +46,12 @@ class InProject(Out, frozen=True, kw_only=True):
     environment: EnvironmentOut
 
     @classmethod
-    def of(cls, message: str, one: Environment) -> "InProject":
+    def of(cls, message: str, one: Environment) -> "EnvironmentInProject":
         """What a change answers."""
         return cls(message=message, project_id=one.project_id, environment=EnvironmentOut.of(one))
 
 
-class InWorkspace(Out, frozen=True, kw_only=True):
+class EnvironmentInWorkspace(Out, frozen=True, kw_only=True):
     """The same under its older name."""
 
     message: str
@@ -59,7 +59,7 @@ class InWorkspace(Out, frozen=True, kw_only=True):
     environment: EnvironmentOut
 
     @classmethod
-    def of(cls, message: str, one: Environment) -> "InWorkspace":
+    def of(cls, message: str, one: Environment) -> "EnvironmentInWorkspace":
         """What a change answers."""
         return cls(message=message, workspace=one.project_id, environment=EnvironmentOut.of(one))
 
@@ -74,9 +74,9 @@ CREATED, UPDATED, DELETED = "Successfully created environment", "Successfully up
 
 
 @routes.post("/api/v1/projects/{project_id}/environments", USER, IDENTITY)
-async def create_environment(ctx: Ctx, project_id: str, body: environments.Create) -> InProject:
+async def create_environment(ctx: Ctx, project_id: str, body: environments.CreateEnvironment) -> EnvironmentInProject:
     """Create an environment."""
-    return InProject.of(CREATED, await environments.create(ctx, project_id, body))
+    return EnvironmentInProject.of(CREATED, await environments.create(ctx, project_id, body))
 
 
 @routes.get("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
@@ -92,27 +92,27 @@ async def get_environment_by_slug(ctx: Ctx, project_id: str, slug: str) -> Envir
 
 
 @routes.patch("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
-async def update_environment(ctx: Ctx, project_id: str, environment_id: str, body: environments.Update) -> InProject:
+async def update_environment(ctx: Ctx, project_id: str, environment_id: str, body: environments.UpdateEnvironment) -> EnvironmentInProject:
     """Change an environment's name, slug or position."""
-    return InProject.of(UPDATED, await environments.update(ctx, project_id, environment_id, body))
+    return EnvironmentInProject.of(UPDATED, await environments.update(ctx, project_id, environment_id, body))
 
 
 @routes.delete("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
-async def delete_environment(ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery) -> InProject:
+async def delete_environment(ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery) -> EnvironmentInProject:
     """Delete an environment; it can be restored for a while unless hardDelete is true."""
-    return InProject.of(DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete))
+    return EnvironmentInProject.of(DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete))
 
 
 @routes.post("/api/v1/projects/{project_id}/environments/{environment_id}/restore", USER, IDENTITY)
-async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) -> InProject:
+async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) -> EnvironmentInProject:
     """Bring a deleted environment back with all that was in it."""
-    return InProject.of("Successfully restored environment", await environments.restore(ctx, project_id, environment_id))
+    return EnvironmentInProject.of("Successfully restored environment", await environments.restore(ctx, project_id, environment_id))
 
 
 @routes.post("/api/v1/workspace/{workspace_id}/environments", USER, IDENTITY)
-async def create_workspace_environment(ctx: Ctx, workspace_id: str, body: environments.Create) -> InWorkspace:
+async def create_workspace_environment(ctx: Ctx, workspace_id: str, body: environments.CreateEnvironment) -> EnvironmentInWorkspace:
     """Create an environment (older path)."""
-    return InWorkspace.of(CREATED, await environments.create(ctx, workspace_id, body))
+    return EnvironmentInWorkspace.of(CREATED, await environments.create(ctx, workspace_id, body))
 
 
 @routes.get("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
@@ -128,12 +128,14 @@ async def get_environment_by_id(ctx: Ctx, environment_id: str) -> EnvironmentRep
 
 
 @routes.patch("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def update_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, body: environments.Update) -> InWorkspace:
+async def update_workspace_environment(
+    ctx: Ctx, workspace_id: str, environment_id: str, body: environments.UpdateEnvironment
+) -> EnvironmentInWorkspace:
     """Change an environment's name, slug or position (older path)."""
-    return InWorkspace.of(UPDATED, await environments.update(ctx, workspace_id, environment_id, body))
+    return EnvironmentInWorkspace.of(UPDATED, await environments.update(ctx, workspace_id, environment_id, body))
 
 
 @routes.delete("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def delete_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery) -> InWorkspace:
+async def delete_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery) -> EnvironmentInWorkspace:
     """Delete an environment (older path)."""
-    return InWorkspace.of(DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete))
+    return EnvironmentInWorkspace.of(DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete))

@@ -11,7 +11,7 @@ from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.projects import folders, projects
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("folders", is_compressed=True)
@@ -57,7 +57,7 @@ class FolderInPlace(FolderOut, frozen=True, kw_only=True):
     project_id: str
 
     @classmethod
-    def at(cls, place: Place) -> "FolderInPlace":
+    def at(cls, place: SecretLocation) -> "FolderInPlace":
         """The folder as it is answered by id."""
         own, one = msgspec.structs.asdict(FolderOut.of(place.folder)), place.environment
         named = EnvironmentOfFolder(env_id=one.id, env_name=one.name, env_slug=one.slug)
@@ -82,7 +82,7 @@ class FoldersReply(Out, frozen=True, kw_only=True):
     folders: Sequence[FolderOut]
 
 
-class InWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FolderInWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where: the folder at `path` (`directory` is its older name) of an environment."""
 
     workspace_id: Trimmed
@@ -96,7 +96,7 @@ class InWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.path or self.directory or "/"
 
 
-class InProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FolderInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where: the folder at `path` of an environment."""
 
     project_id: Trimmed
@@ -110,35 +110,35 @@ class InProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.path or self.directory or "/"
 
 
-class CreateInWorkspace(InWorkspace, frozen=True, kw_only=True, rename="camel"):
+class CreateInWorkspace(FolderInWorkspace, frozen=True, kw_only=True, rename="camel"):
     """A new folder."""
 
     name: Trimmed
     description: folders.Description | None = None
 
 
-class CreateInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+class CreateInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
     """A new folder."""
 
     name: Trimmed
     description: folders.Description | None = None
 
 
-class ListInWorkspace(InWorkspace, frozen=True, kw_only=True, rename="camel"):
+class ListInWorkspace(FolderInWorkspace, frozen=True, kw_only=True, rename="camel"):
     """Which folders."""
 
     recursive: bool = False
     last_secret_modified: str | None = None
 
 
-class ListInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+class ListInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
     """Which folders."""
 
     recursive: bool = False
     last_secret_modified: str | None = None
 
 
-class DeleteInProject(InProject, frozen=True, kw_only=True, rename="camel"):
+class DeleteInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
     """Which folder, and whether with all that is in it."""
 
     force_delete: bool = False
@@ -148,7 +148,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Several renames in one project."""
 
     project_slug: Trimmed
-    folders: Annotated[list[folders.Rename], msgspec.Meta(min_length=1, max_length=1_000)]
+    folders: Annotated[list[folders.RenameFolder], msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 # --- /api/v2/folders -------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 @routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
 async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
     """Create a folder with its missing parents; one that is there already is answered as it is."""
-    given = folders.Create(
+    given = folders.CreateFolder(
         project_id=body.project_id, environment=body.environment, name=body.name, path=body.place, description=body.description
     )
     return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
@@ -166,7 +166,7 @@ async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
 @routes.get("/api/v2/folders", USER, SERVICE, IDENTITY)
 async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
     """List the folders in a folder, or with `recursive` all below it."""
-    given = folders.Listed(
+    given = folders.FolderQuery(
         project_id=query.project_id, environment=query.environment, path=query.place, recursive=query.recursive,
         changed_since=query.last_secret_modified,
     )  # fmt: skip
@@ -188,14 +188,14 @@ async def get_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_folder(ctx: Ctx, folder_id: str, body: CreateInProject) -> FolderReply:
     """Rename a folder."""
-    named = folders.Named(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    named = folders.FolderByName(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id)
     return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
 
 
 @routes.delete("/api/v2/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
 async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
     """Delete a folder; one that is not empty only with `forceDelete`."""
-    named = folders.Named(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    named = folders.FolderByName(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
     return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=body.force_delete)))
 
 
@@ -205,7 +205,7 @@ async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject)
 @routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)
 async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderReply:
     """Create a folder with its missing parents (older path); `directory` alone was never read here, and no client sends it."""
-    given = folders.Create(
+    given = folders.CreateFolder(
         project_id=body.workspace_id, environment=body.environment, name=body.name, path=body.path or "/", description=body.description
     )
     return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
@@ -214,7 +214,7 @@ async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderRe
 @routes.get("/api/v1/folders", USER, SERVICE, IDENTITY)
 async def list_workspace_folders(ctx: Ctx, query: ListInWorkspace) -> FoldersReply:
     """List the folders in a folder (older path)."""
-    given = folders.Listed(
+    given = folders.FolderQuery(
         project_id=query.workspace_id, environment=query.environment, path=query.place, recursive=query.recursive,
         changed_since=query.last_secret_modified,
     )  # fmt: skip
@@ -236,14 +236,14 @@ async def get_workspace_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_workspace_folder(ctx: Ctx, folder_id: str, body: CreateInWorkspace) -> FolderReply:
     """Rename a folder (older path)."""
-    named = folders.Named(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    named = folders.FolderByName(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id)
     return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
 
 
 @routes.delete("/api/v1/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
-async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: InWorkspace) -> FolderReply:
+async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: FolderInWorkspace) -> FolderReply:
     """Delete a folder with all that is in it (older path)."""
-    named = folders.Named(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    named = folders.FolderByName(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
     return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=True)))
 
 

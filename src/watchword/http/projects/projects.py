@@ -61,7 +61,7 @@ class WholeProjectOut(ProjectOut, frozen=True, kw_only=True):
     roles: Sequence[HeldRoleOut] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def whole(cls, found: projects.Found) -> "WholeProjectOut":
+    def whole(cls, found: projects.ProjectDetails) -> "WholeProjectOut":
         """The project as it is answered."""
         return cls(
             **_columns(found.project), also_id=found.project.id, environments=[EnvironmentName.of(one) for one in found.environments],
@@ -151,7 +151,7 @@ class CapitalizationBody(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
 
 @routes.post("/api/v1/projects", USER, IDENTITY)
-async def create_project(ctx: Ctx, body: projects.Create) -> WholeReply:
+async def create_project(ctx: Ctx, body: projects.CreateProject) -> WholeReply:
     """Create a project with its environments; the caller becomes its administrator."""
     return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
 
@@ -176,7 +176,7 @@ async def get_project_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
 
 
 @routes.patch("/api/v1/projects/{project_id}", USER, IDENTITY)
-async def update_project(ctx: Ctx, project_id: str, body: projects.Update) -> ProjectReply:
+async def update_project(ctx: Ctx, project_id: str, body: projects.UpdateProject) -> ProjectReply:
     """Change a project's settings."""
     return ProjectReply(project=ProjectOut.of(await projects.update(ctx, project_id, body)))
 
@@ -204,7 +204,7 @@ async def get_project_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any
 
 
 @routes.post("/api/v2/workspace", USER, IDENTITY)
-async def create_workspace(ctx: Ctx, body: projects.Create) -> WholeReply:
+async def create_workspace(ctx: Ctx, body: projects.CreateProject) -> WholeReply:
     """Create a project (older path)."""
     return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
 
@@ -223,7 +223,7 @@ async def get_workspace(ctx: Ctx, workspace_id: str) -> WholeWorkspaceReply:
 
 
 @routes.patch("/api/v1/workspace/{workspace_id}", USER, IDENTITY)
-async def update_workspace(ctx: Ctx, workspace_id: str, body: projects.Update) -> WorkspaceReply:
+async def update_workspace(ctx: Ctx, workspace_id: str, body: projects.UpdateProject) -> WorkspaceReply:
     """Change a project's settings (older path)."""
     return WorkspaceReply(workspace=ProjectOut.of(await projects.update(ctx, workspace_id, body)))
 
@@ -247,7 +247,7 @@ async def get_workspace_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
 
 
 @routes.patch("/api/v2/workspace/{slug}", USER, IDENTITY)
-async def update_workspace_by_slug(ctx: Ctx, slug: str, body: projects.Update) -> ProjectOut:
+async def update_workspace_by_slug(ctx: Ctx, slug: str, body: projects.UpdateProject) -> ProjectOut:
     """Change the settings of a project found by slug (older path)."""
     return ProjectOut.of(await projects.update(ctx, await projects.id_of(ctx, slug), body))
 
@@ -261,14 +261,14 @@ async def delete_workspace_by_slug(ctx: Ctx, slug: str) -> ProjectOut:
 @routes.post("/api/v1/workspace/{workspace_id}/name", USER)
 async def rename_workspace(ctx: Ctx, workspace_id: str, body: NameBody) -> ChangedWorkspace:
     """Give a project another name (older path)."""
-    changed = await projects.update(ctx, workspace_id, projects.Update(name=body.name))
+    changed = await projects.update(ctx, workspace_id, projects.UpdateProject(name=body.name))
     return ChangedWorkspace(message="Successfully changed workspace name", workspace=ProjectOut.of(changed))
 
 
 @routes.post("/api/v1/workspace/{workspace_id}/auto-capitalization", USER)
 async def capitalize_workspace(ctx: Ctx, workspace_id: str, body: CapitalizationBody) -> ChangedWorkspace:
     """Say whether names of secrets are proposed in capitals (older path)."""
-    changed = await projects.update(ctx, workspace_id, projects.Update(auto_capitalization=body.auto_capitalization))
+    changed = await projects.update(ctx, workspace_id, projects.UpdateProject(auto_capitalization=body.auto_capitalization))
     return ChangedWorkspace(message="Successfully changed workspace settings", workspace=ProjectOut.of(changed))
 
 

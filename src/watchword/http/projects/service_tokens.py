@@ -56,7 +56,7 @@ def _columns(one: ServiceToken) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class MadeReply(Out, frozen=True, kw_only=True):
+class NewServiceTokenReply(Out, frozen=True, kw_only=True):
     """A new service token, shown once."""
 
     service_token: str
@@ -69,7 +69,7 @@ class DataReply(Out, frozen=True, kw_only=True):
     service_token_data: ServiceTokenOut
 
 
-class ListReply(Out, frozen=True, kw_only=True):
+class ServiceTokensReply(Out, frozen=True, kw_only=True):
     """Service tokens."""
 
     service_token_data: Sequence[ServiceTokenOut]
@@ -87,10 +87,10 @@ async def get_own_service_token(ctx: Ctx) -> OwnServiceTokenOut:
 
 
 @routes.post("/api/v2/service-token", USER)
-async def create_service_token(ctx: Ctx, body: service_tokens.Create) -> MadeReply:
+async def create_service_token(ctx: Ctx, body: service_tokens.CreateServiceToken) -> NewServiceTokenReply:
     """Create a service token; it is shown once."""
     made = await service_tokens.create(ctx, body)
-    return MadeReply(service_token=made.secret.reveal(), service_token_data=ServiceTokenOut.of(made.record))
+    return NewServiceTokenReply(service_token=made.secret.reveal(), service_token_data=ServiceTokenOut.of(made.record))
 
 
 @routes.delete("/api/v2/service-token/{service_token_id}", USER)
@@ -100,6 +100,6 @@ async def delete_service_token(ctx: Ctx, service_token_id: str) -> DataReply:
 
 
 @routes.get("/api/v1/workspace/{workspace_id}/service-token-data", USER)
-async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ListReply:
+async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ServiceTokensReply:
     """List the service tokens of a project, newest first."""
-    return ListReply(service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)])
+    return ServiceTokensReply(service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)])

@@ -65,7 +65,7 @@ async def list_tags(ctx: Ctx, project_id: str) -> TagsReply:
 
 
 @routes.post("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
-async def create_tag(ctx: Ctx, project_id: str, body: tags.Create) -> TagReply:
+async def create_tag(ctx: Ctx, project_id: str, body: tags.CreateTag) -> TagReply:
     """Create a tag."""
     return TagReply(tag=TagOut.of(await tags.create(ctx, project_id, body)))
 
@@ -83,7 +83,7 @@ async def get_tag_by_slug(ctx: Ctx, project_id: str, slug: str) -> TagReply:
 
 
 @routes.patch("/api/v1/projects/{project_id}/tags/{tag_id}", USER, IDENTITY)
-async def update_tag(ctx: Ctx, project_id: str, tag_id: str, body: tags.Update) -> TagReply:
+async def update_tag(ctx: Ctx, project_id: str, tag_id: str, body: tags.UpdateTag) -> TagReply:
     """Change a tag."""
     return TagReply(tag=TagOut.of(await tags.update(ctx, project_id, tag_id, body)))
 

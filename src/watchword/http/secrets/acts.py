@@ -32,7 +32,9 @@ async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imp
     return wire.SecretReply.of(found)
 
 
-async def every(ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bool, personal: Personal, must_exist: bool) -> wire.ListReply:
+async def every(
+    ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bool, personal: Personal, must_exist: bool
+) -> wire.SecretListReply:
     """The secrets of a folder."""
     target = await wire.target_of(ctx, query)
     with_imports = query.imports(default=imports)
@@ -44,13 +46,13 @@ async def every(ctx: Ctx, query: wire.ListOptions, *, expands: bool, imports: bo
             tag_slugs=query.slugs, metadata=query.pairs, must_exist=must_exist,
         ),
     )  # fmt: skip
-    return wire.ListReply(
+    return wire.SecretListReply(
         secrets=await wire.SecretOut.in_pieces(found.secrets),
-        imports=await wire.GroupOut.in_pieces(found.imports) if with_imports else None,
+        imports=await wire.ImportedGroupOut.in_pieces(found.imports) if with_imports else None,
     )
 
 
-async def create(ctx: Ctx, name: str, body: wire.CreateBody) -> wire.SecretReply:
+async def create(ctx: Ctx, name: str, body: wire.CreateSecretBody) -> wire.SecretReply:
     """Create one secret."""
     item = body.new(name, body.secret_value)
     return wire.SecretReply.of((await writing.create(ctx, await wire.target_of(ctx, body), [item]))[0])

@@ -42,7 +42,7 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
     return Reply(text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"})
 
 
-class ImportBody(wire.Where, frozen=True, kw_only=True, rename="camel"):
+class ImportBody(wire.FolderRef, frozen=True, kw_only=True, rename="camel"):
     format: Format
     content: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
     on_conflict: files.OnConflict = "fail"

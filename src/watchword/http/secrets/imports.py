@@ -11,7 +11,7 @@ from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import imports, reading, targets
-from watchword.services.secrets.imports import Import, Source
+from watchword.services.secrets.imports import Import, ImportSource
 from watchword.services.secrets.writing import Target
 from watchword.services.timestamps import iso
 
@@ -19,7 +19,7 @@ routes = Routes("secret imports")
 ALL = (USER, IDENTITY, SERVICE)
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ImportFolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     workspace_id: Trimmed = ""
     project_id: Trimmed = ""
     workspace_slug: Trimmed = ""
@@ -40,7 +40,7 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True):
     path: Trimmed = "/"
 
 
-class CreateBody(Where, frozen=True, kw_only=True, rename="camel"):
+class CreateImportBody(ImportFolderRef, frozen=True, kw_only=True, rename="camel"):
     import_: NewSource = msgspec.field(name="import")
     is_replication: bool = False
 
@@ -51,7 +51,7 @@ class ChangedSource(msgspec.Struct, frozen=True, kw_only=True):
     position: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
 
 
-class UpdateBody(Where, frozen=True, kw_only=True, rename="camel"):
+class UpdateBody(ImportFolderRef, frozen=True, kw_only=True, rename="camel"):
     import_: ChangedSource = msgspec.field(name="import")
 
 
@@ -113,17 +113,17 @@ class PlacedReply(Out, frozen=True, kw_only=True):
 
 
 class GroupsReply(Out, frozen=True, kw_only=True):
-    secrets: Sequence[wire.GroupOut]
+    secrets: Sequence[wire.ImportedGroupOut]
 
 
-async def create_import(ctx: Ctx, body: CreateBody) -> ImportReply:
+async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
     """Let a folder show the secrets of another place as well."""
-    source = Source(environment=body.import_.environment, path=body.import_.path)
+    source = ImportSource(environment=body.import_.environment, path=body.import_.path)
     found = await imports.create(ctx, await body.target(ctx), source, is_replication=body.is_replication)
     return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(found))
 
 
-async def list_imports(ctx: Ctx, query: Where) -> ImportsReply:
+async def list_imports(ctx: Ctx, query: ImportFolderRef) -> ImportsReply:
     """List the imports of a folder in their order; secrets of later ones win."""
     found = await imports.every(ctx, await query.target(ctx))
     return ImportsReply(message="Successfully fetched secret imports", secret_imports=[ImportOut.of(one) for one in found])
@@ -137,25 +137,25 @@ async def get_import(ctx: Ctx, import_id: str) -> PlacedReply:
 async def update_import(ctx: Ctx, import_id: str, body: UpdateBody) -> ImportReply:
     """Let an import show another place, or stand at another position."""
     given = body.import_
-    source = Source(environment=given.environment or None, path=given.path)
+    source = ImportSource(environment=given.environment or None, path=given.path)
     found = await imports.update(ctx, await body.target(ctx), import_id, source, given.position)
     return ImportReply(message="Successfully updated secret import", secret_import=ImportOut.of(found))
 
 
-async def delete_import(ctx: Ctx, import_id: str, body: Where) -> ImportReply:
+async def delete_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> ImportReply:
     """Delete an import; the secrets stay where they are."""
     found = await imports.remove(ctx, await body.target(ctx), import_id)
     return ImportReply(message="Successfully deleted secret import", secret_import=ImportOut.of(found))
 
 
-async def list_imported_secrets(ctx: Ctx, query: Where) -> GroupsReply:
+async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply:
     """List what the imports of a folder bring in, with references filled in."""
     target = await query.target(ctx)
     wanted = reading.Every(project_id=target.project_id, environment=target.environment, path=target.path, expand=True)
-    return GroupsReply(secrets=await wire.GroupOut.in_pieces(await reading.imported(ctx, wanted)))
+    return GroupsReply(secrets=await wire.ImportedGroupOut.in_pieces(await reading.imported(ctx, wanted)))
 
 
-async def resync_import(ctx: Ctx, import_id: str, body: Where) -> dict[str, Any]:
+async def resync_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> dict[str, Any]:
     """Nothing is left to do: an import shows its source as it is at any moment."""
     del body
     await imports.get(ctx, import_id)

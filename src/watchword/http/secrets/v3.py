@@ -18,7 +18,7 @@ ALL = (USER, IDENTITY, SERVICE)
 
 
 @routes.get("/api/v3/secrets/raw", *ALL, hot=True)
-async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.ListReply:
+async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListReply:
     """List the secrets of a folder.
 
     A person's own secrets stand beside the shared ones; an unknown folder has none.
@@ -33,7 +33,7 @@ async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire
 
 
 @routes.post("/api/v3/secrets/raw/{secret_name}", *ALL, hot=True)
-async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateBody) -> wire.SecretReply:
+async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateSecretBody) -> wire.SecretReply:
     """Create a secret."""
     return await acts.create(ctx, secret_name, body)
 
@@ -80,8 +80,8 @@ async def move_secrets(ctx: Ctx, body: wire.MoveBody) -> acts.MoveReply:
     return await acts.move(ctx, body)
 
 
-class TagsBody(wire.Where, frozen=True, kw_only=True, rename="camel"):
-    type: wire.Kind = "shared"
+class TagsBody(wire.FolderRef, frozen=True, kw_only=True, rename="camel"):
+    type: wire.SecretKind = "shared"
     tag_slugs: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
 
 
@@ -104,7 +104,7 @@ async def detach_tags(ctx: Ctx, secret_name: str, body: TagsBody) -> wire.Secret
 # --- history and search -----------------------------------------------------------------------------------------------------
 
 
-class Paged(msgspec.Struct, frozen=True, rename="camel"):
+class VersionsPage(msgspec.Struct, frozen=True, rename="camel"):
     offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
@@ -122,7 +122,7 @@ class VersionOut(Out, frozen=True, kw_only=True):
     secret_value_hidden: bool
     secret_comment: str
     skip_multiline_encoding: bool
-    tags: Sequence[wire.TagOut]
+    tags: Sequence[wire.SecretTagOut]
     secret_metadata: Sequence[wire.SecretMetadataOut]
     actor: dict[str, str | None]
     created_at: str
@@ -134,7 +134,7 @@ class VersionOut(Out, frozen=True, kw_only=True):
         return cls(
             id=row.id, secret_id=row.secret_id, folder_id=row.folder_id, version=row.version, type=row.kind, secret_key=row.key,
             secret_value=view.value, secret_value_hidden=view.is_hidden, secret_comment=view.comment,
-            skip_multiline_encoding=bool(row.skip_multiline_encoding), tags=wire.TagOut.every(view.tags),
+            skip_multiline_encoding=bool(row.skip_multiline_encoding), tags=wire.SecretTagOut.every(view.tags),
             secret_metadata=[wire.SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata],
             actor={"actorType": row.actor_kind, "actorId": row.actor_id}, created_at=iso(row.created_at), updated_at=iso(row.created_at),
         )  # fmt: skip
@@ -146,7 +146,7 @@ class VersionsReply(Out, frozen=True, kw_only=True):
 
 
 @routes.get("/api/v1/secret/{secret_id}/secret-versions", USER, IDENTITY)
-async def list_secret_versions(ctx: Ctx, secret_id: str, query: Paged) -> VersionsReply:
+async def list_secret_versions(ctx: Ctx, secret_id: str, query: VersionsPage) -> VersionsReply:
     """List the versions of a secret that are kept, the newest first."""
     page = await versions.every(ctx, secret_id, query.offset, query.limit)
     return VersionsReply(secret_versions=[VersionOut.of(was) for was in page.items], total_count=page.total)
@@ -172,7 +172,7 @@ async def search_secrets(ctx: Ctx, project_id: str, query: wire.SearchOptions) -
     """Find secrets by name and tag across the folders of an environment; values are not part of the answer."""
     page = await search.find(
         ctx,
-        search.Wanted(
+        search.SecretSearch(
             project_id=project_id, environment=query.environment, path=query.secret_path, name=query.name,
             tag_slugs=wire.split(query.tag_slugs), offset=query.offset, limit=query.limit,
         ),

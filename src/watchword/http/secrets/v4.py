@@ -17,7 +17,7 @@ ALL = (USER, IDENTITY, SERVICE)
 
 
 @routes.get("/api/v4/secrets", *ALL, hot=True)
-async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.ListReply:
+async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListReply:
     """List the secrets of a folder, with imports and with references filled in unless the query says otherwise.
 
     Shared secrets only; with `includePersonalOverrides` a person's own stand in their place. An unknown folder is a 404.
@@ -39,7 +39,7 @@ async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire
 
 
 @routes.post("/api/v4/secrets/{secret_name}", *ALL, hot=True)
-async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateBody) -> wire.SecretReply:
+async def create_secret(ctx: Ctx, secret_name: str, body: wire.CreateSecretBody) -> wire.SecretReply:
     """Create a secret."""
     return await acts.create(ctx, secret_name, body)
 
@@ -140,7 +140,7 @@ def _node(node: Node) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Backfill(wire.Where, frozen=True, kw_only=True, rename="camel"):
+class Backfill(wire.FolderRef, frozen=True, kw_only=True, rename="camel"):
     pass
 
 

@@ -16,13 +16,13 @@ from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import targets
-from watchword.services.secrets.reading import Group
-from watchword.services.secrets.views import OpenShelf, SecretView
-from watchword.services.secrets.writing import UNSET, Change, New, Target, Unset
+from watchword.services.secrets.reading import ImportedGroup
+from watchword.services.secrets.views import DecryptedFolder, SecretView
+from watchword.services.secrets.writing import UNSET, New, SecretChange, Target, Unset
 from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
-Kind = Literal["shared", "personal"]
+SecretKind = Literal["shared", "personal"]
 Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
 Note = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$")]
 Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: none
@@ -35,7 +35,7 @@ _QUOTED = f'"{_VALUE}"'.encode()
 _BETWEEN = b"\x7f"  # hardly ever in a value
 
 
-class TagOut(Out, frozen=True, kw_only=True):
+class SecretTagOut(Out, frozen=True, kw_only=True):
     """A tag on a secret."""
 
     id: str
@@ -44,7 +44,7 @@ class TagOut(Out, frozen=True, kw_only=True):
     name: str
 
     @classmethod
-    def every(cls, tags: Iterable[Tag]) -> list["TagOut"]:
+    def every(cls, tags: Iterable[Tag]) -> list["SecretTagOut"]:
         return [cls(id=tag.id, slug=tag.slug, color=tag.color, name=tag.name) for tag in tags]
 
 
@@ -75,7 +75,7 @@ class SecretOut(Out, frozen=True, kw_only=True):
     created_at: str
     updated_at: str
     secret_path: str
-    tags: Sequence[TagOut]
+    tags: Sequence[SecretTagOut]
     secret_metadata: Sequence[SecretMetadataOut]
     secret_value_hidden: bool
     is_rotated_secret: bool = False
@@ -88,12 +88,12 @@ class SecretOut(Out, frozen=True, kw_only=True):
         return cls.every((view,))[0]
 
     @classmethod
-    def every(cls, views: Iterable[SecretView] | OpenShelf, *, in_group: bool = False) -> Sequence["SecretOut"]:
+    def every(cls, views: Iterable[SecretView] | DecryptedFolder, *, in_group: bool = False) -> Sequence["SecretOut"]:
         """The answers about secrets. All of their JSON but the value is written once and kept with the secret, or with the folder.
 
         A list of a hundred secrets took twice as long without. What this gives then is JSON already, which encodes as itself.
         """
-        if isinstance(views, OpenShelf):
+        if isinstance(views, DecryptedFolder):
             return cls._on(views)
         found: list[Any] = []
         for view in views:
@@ -110,9 +110,9 @@ class SecretOut(Out, frozen=True, kw_only=True):
         return found
 
     @classmethod
-    async def in_pieces(cls, views: Sequence[SecretView] | OpenShelf, *, in_group: bool = False) -> Sequence["SecretOut"]:
+    async def in_pieces(cls, views: Sequence[SecretView] | DecryptedFolder, *, in_group: bool = False) -> Sequence["SecretOut"]:
         """The same for a list that may be long: between two pieces others have their turn."""
-        if isinstance(views, OpenShelf) or len(views) <= _PIECE:
+        if isinstance(views, DecryptedFolder) or len(views) <= _PIECE:
             return cls.every(views, in_group=in_group)
         turns, parts = Turns(), list[bytes]()
         for start in range(0, len(views), _PIECE):
@@ -122,7 +122,7 @@ class SecretOut(Out, frozen=True, kw_only=True):
         return whole
 
     @classmethod
-    def _on(cls, shelf: OpenShelf) -> Sequence["SecretOut"]:
+    def _on(cls, shelf: DecryptedFolder) -> Sequence["SecretOut"]:
         around: tuple[bytes, ...] | None = shelf.made.get(shelf.at)
         if around is None:
             blank = [cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=False) for view in shelf]
@@ -140,7 +140,7 @@ class SecretOut(Out, frozen=True, kw_only=True):
             type=row.kind, secret_key=row.key, secret_value=view.value, secret_comment=view.comment, secret_reminder_note=row.reminder_note,
             secret_reminder_repeat_days=row.reminder_repeat_days, skip_multiline_encoding=bool(row.skip_multiline_encoding),
             metadata={item.key: item.value for item in view.metadata} if view.metadata else None, created_at=iso(row.created_at),
-            updated_at=iso(row.updated_at), secret_path=view.path, tags=TagOut.every(view.tags) if view.tags else (),
+            updated_at=iso(row.updated_at), secret_path=view.path, tags=SecretTagOut.every(view.tags) if view.tags else (),
             secret_metadata=[SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata],
             secret_value_hidden=view.is_hidden, actor={"actorType": row.actor_kind, "actorId": row.actor_id} if row.actor_kind else None,
         )  # fmt: skip
@@ -170,7 +170,7 @@ class SecretsReply(Out, frozen=True, kw_only=True):
         return cls(secrets=SecretOut.every(views))
 
 
-class GroupOut(Out, frozen=True, kw_only=True):
+class ImportedGroupOut(Out, frozen=True, kw_only=True):
     """The secrets that one import brings in."""
 
     secret_path: str
@@ -180,11 +180,11 @@ class GroupOut(Out, frozen=True, kw_only=True):
     secrets: Sequence[SecretOut]
 
     @classmethod
-    async def in_pieces(cls, groups: Iterable[Group]) -> list["GroupOut"]:
+    async def in_pieces(cls, groups: Iterable[ImportedGroup]) -> list["ImportedGroupOut"]:
         return [cls.of(group, await SecretOut.in_pieces(group.secrets, in_group=True)) for group in groups]
 
     @classmethod
-    def of(cls, group: Group, secrets: Sequence[SecretOut]) -> "GroupOut":
+    def of(cls, group: ImportedGroup, secrets: Sequence[SecretOut]) -> "ImportedGroupOut":
         environment, folder = group.place.environment, group.place.folder
         return cls(
             secret_path=folder.path, environment=environment.slug, folder_id=folder.id,
@@ -193,15 +193,15 @@ class GroupOut(Out, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-class ListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
+class SecretListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
     secrets: Sequence[SecretOut]
-    imports: Sequence[GroupOut] | None = None
+    imports: Sequence[ImportedGroupOut] | None = None
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------------
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The folder, under all names that clients give it."""
 
     workspace_id: Trimmed = ""
@@ -213,7 +213,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Located(Protocol):
-    """Anything that names a folder as `Where` does."""
+    """Anything that names a folder as `FolderRef` does."""
 
     @property
     def workspace_id(self) -> str: ...
@@ -236,7 +236,7 @@ async def target_of(ctx: Ctx, asked: Located) -> Target:
     return Target(project_id=project_id, environment=environment, path=normal_path(path))
 
 
-class ReadOptions(Where, frozen=True, kw_only=True, rename="camel"):
+class ReadOptions(FolderRef, frozen=True, kw_only=True, rename="camel"):
     """How secrets are to be shown."""
 
     view_secret_value: bool = True
@@ -255,7 +255,7 @@ class ReadOptions(Where, frozen=True, kw_only=True, rename="camel"):
 
 
 class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
-    type: Kind = "shared"
+    type: SecretKind = "shared"
     version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
 
 
@@ -310,7 +310,7 @@ Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=100)]
 OldMetadata = dict[str, str]
 
 
-class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class SecretDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What may be said of a secret besides its name and value."""
 
     secret_comment: Comment | None = None
@@ -320,7 +320,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secret_reminder_repeat_days: Days | None = None
     secret_metadata: Metadata | None = None
     metadata: OldMetadata | None = None
-    type: Kind = "shared"
+    type: SecretKind = "shared"
 
     def new(self, name: str, value: str, *at: str | int) -> New:
         """The secret to create. Raises Invalid, naming the place of the name and value in the body."""
@@ -344,12 +344,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secret_reminder_repeat_days: Days | Unset | None = UNSET
     secret_metadata: Metadata | Unset | None = UNSET
     metadata: OldMetadata | Unset | None = UNSET
-    type: Kind = "shared"
+    type: SecretKind = "shared"
 
-    def change(self, name: str, *at: str | int) -> Change:
+    def change(self, name: str, *at: str | int) -> SecretChange:
         """The change to carry out. Raises Invalid."""
         value, new_name = self.secret_value, self.new_secret_name
-        return Change(
+        return SecretChange(
             name=tidy_name(name), kind=self.type, value=checked_value(value, *at, "secretValue") if isinstance(value, str) else UNSET,
             new_name=checked_name(new_name, *at, "newSecretName") if isinstance(new_name, str) else UNSET,
             comment=UNSET if isinstance(self.secret_comment, Unset) else self.secret_comment or "",
@@ -374,7 +374,7 @@ def _metadata(items: Sequence[MetadataItem] | None, old: OldMetadata | None) -> 
     return tuple(SecretMetadata(key=key, value=value) for key, value in (old or {}).items())
 
 
-class CreateBody(Details, frozen=True, kw_only=True, rename="camel"):
+class CreateSecretBody(SecretDetails, frozen=True, kw_only=True, rename="camel"):
     workspace_id: Trimmed = ""
     project_id: Trimmed = ""
     workspace_slug: Trimmed = ""
@@ -393,11 +393,11 @@ class ChangeBody(Changes, frozen=True, kw_only=True, rename="camel"):
     secret_path: Trimmed | None = None
 
 
-class DeleteBody(Where, frozen=True, kw_only=True, rename="camel"):
-    type: Kind = "shared"
+class DeleteBody(FolderRef, frozen=True, kw_only=True, rename="camel"):
+    type: SecretKind = "shared"
 
 
-class NewItem(Details, frozen=True, kw_only=True, rename="camel"):
+class NewItem(SecretDetails, frozen=True, kw_only=True, rename="camel"):
     secret_key: str
     secret_value: str
 
@@ -408,19 +408,19 @@ class ChangeItem(Changes, frozen=True, kw_only=True, rename="camel"):
 
 class DeleteItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secret_key: str
-    type: Kind = "shared"
+    type: SecretKind = "shared"
 
 
-class CreateBatch(Where, frozen=True, kw_only=True, rename="camel"):
+class CreateBatch(FolderRef, frozen=True, kw_only=True, rename="camel"):
     secrets: Annotated[list[NewItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-class ChangeBatch(Where, frozen=True, kw_only=True, rename="camel"):
+class ChangeBatch(FolderRef, frozen=True, kw_only=True, rename="camel"):
     mode: Literal["failOnNotFound", "upsert", "ignore"] = "failOnNotFound"
     secrets: Annotated[list[ChangeItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-class DeleteBatch(Where, frozen=True, kw_only=True, rename="camel"):
+class DeleteBatch(FolderRef, frozen=True, kw_only=True, rename="camel"):
     secrets: Annotated[list[DeleteItem], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 

@@ -22,7 +22,7 @@ ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
 _SUBJECT = "secrets"
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class SecretSelection(msgspec.Struct, frozen=True, kw_only=True):
     """The secrets in question."""
 
     environment: str | None = None
@@ -36,7 +36,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in known.items() if value}
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody, what they may do there, and what gives it to them."""
 
     somebody: Somebody
@@ -44,7 +44,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sequence[str]
 
 
-async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str = "", offset: int = 0, limit: int = 50) -> Page[Entry]:
+async def has_access(
+    ctx: Ctx, project_id: str, place: SecretSelection, *, contains: str = "", offset: int = 0, limit: int = 50
+) -> Page[AccessEntry]:
     """One page of everybody in a project by name, each with the actions they hold at a place. Ended ones hold none."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
@@ -55,7 +57,7 @@ async def has_access(ctx: Ctx, project_id: str, place: Place, *, contains: str =
         )
         turns = Turns()
         held = await access_report.holdings(tx, scope.project.id, found, turns)
-    entries, known = list[Entry](), Answers()
+    entries, known = list[AccessEntry](), Answers()
     for one in found:
         rules = rule_count([role for role, _ in held.roles[one.kind, one.id]], held.privileges[one.kind, one.id])
         entries.append(await beside(rules, _entry, one, held, place.facts, ctx.now, known))
@@ -86,14 +88,14 @@ def _has_expressions(grant: Grant) -> bool:
     return any(is_open(rule.conditions) for rule in grant.rules if rule.conditions)
 
 
-def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int, known: Answers) -> Entry:
+def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int, known: Answers) -> AccessEntry:
     key = (one.kind, one.id)
     roles, privileges = held.roles[key], held.privileges[key]
     metadata = {item.key: item.value for item in held.metadata.get(key, ())}
     context = {"identity": {"id": one.id, "username": one.name, "metadata": metadata, "auth": {}}}
     own = [role for role, _ in roles if role.membership.actor_kind == one.kind]
     if not one.is_usable or (own and not own[0].membership.is_active):
-        return Entry(somebody=one, actions=(), sources=())
+        return AccessEntry(somebody=one, actions=(), sources=())
     grants, _ = active_grants("project", [role for role, _ in roles], privileges, now, known.rules)
     ability = compile_rules([_about(grant) for grant in grants], context)
     actions = tuple(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
@@ -104,7 +106,7 @@ def _entry(one: Somebody, held: Holdings, facts: Mapping[str, Any], now: int, kn
             sources += [f"{grant.source} through group {group}" if group else grant.source for grant in alone]
     alone, _ = active_grants("project", (), privileges, now)
     sources += [grant.source for grant in alone if known.allowed(grant, None, facts, context) & set(actions)]
-    return Entry(somebody=one, actions=actions, sources=tuple(dict.fromkeys(sources)))
+    return AccessEntry(somebody=one, actions=actions, sources=tuple(dict.fromkeys(sources)))
 
 
 def _about(grant: Grant) -> Grant:

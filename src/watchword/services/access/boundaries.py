@@ -11,7 +11,7 @@ from watchword.domain.access.abilities import Rule
 from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.identities.records import Identity
 from watchword.services.access.scopes import holding
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
@@ -20,7 +20,7 @@ from watchword.store.projects import members
 _OF_TOKENS = ("create-token", "get-token", "delete-token")
 
 
-async def require_over(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, action: str) -> None:
+async def require_over(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity, action: str) -> None:
     """Raise BoundaryExceeded when `identity` holds, in this scope, anything that the caller does not.
 
     An instance administrator may be touched only by another one.
@@ -30,7 +30,7 @@ async def require_over(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, actio
     await require_over_holder(ctx, tx, scope, "identity", identity.id, action)
 
 
-async def require_over_holder(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str, action: str, subject: str = "identity") -> None:
+async def require_over_holder(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str, action: str, subject: str = "identity") -> None:
     """The same for what an actor of any kind (`identity`, `user`, `group`) holds in this scope.
 
     Who acts as somebody in an organization acts as it in the projects too, so there the caller must not hold less either.
@@ -68,7 +68,7 @@ async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
         raise Forbidden("Only an instance administrator may make an identity that administers the instance a member")
 
 
-async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id: str) -> None:
+async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str) -> None:
     """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller does not hold there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return
@@ -81,7 +81,7 @@ async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: Scope, kind: str, id
 
 
 async def require_within(
-    ctx: Ctx, tx: Tx, scope: Scope, targets: Sequence[Sequence[Rule]], action: str, subject: str = "identity",
+    ctx: Ctx, tx: Tx, scope: CallerScope, targets: Sequence[Sequence[Rule]], action: str, subject: str = "identity",
     facts: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Raise BoundaryExceeded when one of the rule sets goes beyond what the caller may itself."""
@@ -92,7 +92,12 @@ async def require_within(
 
 
 async def require_roles(
-    ctx: Ctx, tx: Tx, scope: Scope, roles: Mapping[str, Sequence[Rule]], subject: str = "identity", facts: Mapping[str, str] | None = None
+    ctx: Ctx,
+    tx: Tx,
+    scope: CallerScope,
+    roles: Mapping[str, Sequence[Rule]],
+    subject: str = "identity",
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller; a role that grants nothing is given freely.
 
@@ -106,7 +111,7 @@ async def require_roles(
         _require_one(ctx, scope, ("grant-privileges", "assign-role"), subject, {**(facts or {}), "assignableRole": slug})
 
 
-async def require_privilege(ctx: Ctx, tx: Tx, scope: Scope, rules: Sequence[Rule], facts: Mapping[str, str]) -> None:
+async def require_privilege(ctx: Ctx, tx: Tx, scope: CallerScope, rules: Sequence[Rule], facts: Mapping[str, str]) -> None:
     """The same for rules given to one identity directly."""
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
@@ -114,12 +119,12 @@ async def require_privilege(ctx: Ctx, tx: Tx, scope: Scope, rules: Sequence[Rule
         boundary.require_within(scope.ability, [rules])
 
 
-async def _asks_for_action(tx: Tx, scope: Scope) -> bool:
+async def _asks_for_action(tx: Tx, scope: CallerScope) -> bool:
     org = await people.organization(tx, scope.org_id)
     return org is not None and org.privilege_mode == "action"
 
 
-def _require_one(ctx: Ctx, scope: Scope, actions: Sequence[str], subject: str, facts: Mapping[str, str]) -> None:
+def _require_one(ctx: Ctx, scope: CallerScope, actions: Sequence[str], subject: str, facts: Mapping[str, str]) -> None:
     # With no facts a conditional grant would count as one on everything, so what is known is always said.
     if not any(ctx.may(scope, action, subject, **facts) for action in actions):
         missing = [{"action": action, "subject": subject} for action in actions[:1]]

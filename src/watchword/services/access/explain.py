@@ -5,14 +5,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, compile_rules, why
-from watchword.domain.access.abilities import Scope as Kind
+from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, ScopeKind, compile_rules, why
 from watchword.domain.access.subjects import ENTRIES, SET, Subject
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid, Issue, NotFound
 from watchword.services.access.role_refs import find_role
 from watchword.services.access.scopes import Holding, enter_project, holding, own_org
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.store.access import grants as access
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
@@ -33,7 +32,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     facts: dict[str, Fact] | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The decision with the rule that made it, what the actor holds there, and what stops it before any rule is asked."""
 
     decision: Decision
@@ -46,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.decision.allowed and self.blocked_by is None
 
 
-async def in_organization(ctx: Ctx, question: Question) -> Answer:
+async def in_organization(ctx: Ctx, question: Question) -> Explanation:
     """Explain a decision in the caller's organization."""
     scope = await own_org(ctx)
     _require_may_ask(ctx, scope, question)
@@ -54,7 +53,7 @@ async def in_organization(ctx: Ctx, question: Question) -> Answer:
     return await _explained(ctx, scope, "organization", question)
 
 
-async def in_project(ctx: Ctx, project_id: str, question: Question) -> Answer:
+async def in_project(ctx: Ctx, project_id: str, question: Question) -> Explanation:
     """Explain a decision in a project."""
     scope = await enter_project(ctx, project_id)
     _require_may_ask(ctx, scope, question)
@@ -62,7 +61,7 @@ async def in_project(ctx: Ctx, project_id: str, question: Question) -> Answer:
     return await _explained(ctx, scope, "project", question)
 
 
-def _require_may_ask(ctx: Ctx, scope: Scope, question: Question) -> None:
+def _require_may_ask(ctx: Ctx, scope: CallerScope, question: Question) -> None:
     """What is explained are roles, and who holds them: both must be the caller's to read."""
     ctx.require(scope, "read", "role")
     if question.role is None:
@@ -73,7 +72,7 @@ def _require_may_ask(ctx: Ctx, scope: Scope, question: Question) -> None:
             ctx.require(scope, "read", "identity", **facts)
 
 
-def _require_sense(kind: Kind, question: Question) -> None:
+def _require_sense(kind: ScopeKind, question: Question) -> None:
     """Raise Invalid with every fault of the question."""
     issues: list[Issue] = []
     if (question.role is None) == (question.actor_id is None):
@@ -105,7 +104,7 @@ def _fault(subject: Subject, name: str, value: Fact) -> Issue | None:
     return None if right else Issue(code="invalid_type", path=("facts", name), message=f"Must be {wanted}")
 
 
-async def _explained(ctx: Ctx, scope: Scope, kind: Kind, question: Question) -> Answer:
+async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Question) -> Explanation:
     async with ctx.view() as tx:
         if question.role is not None:
             _, _, rules = await find_role(tx, kind, question.role, org_id=scope.org_id, project_id=scope.project_id)
@@ -116,10 +115,10 @@ async def _explained(ctx: Ctx, scope: Scope, kind: Kind, question: Question) -> 
             grants, ability = held.grants, held.ability
     facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
     decision = why(ability, question.action, question.subject, facts)
-    return Answer(decision=decision, sources=[grant.source for grant in grants], blocked_by=blocked)
+    return Explanation(decision=decision, sources=[grant.source for grant in grants], blocked_by=blocked)
 
 
-async def _held(ctx: Ctx, tx: Tx, scope: Scope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
+async def _held(ctx: Ctx, tx: Tx, scope: CallerScope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
     """What an actor of this organization holds here, and what stops it anyway. Raises NotFound for an actor of another organization."""
     member = await access.org_membership(tx, kind, id, scope.org_id)
     found = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)

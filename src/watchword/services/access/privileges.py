@@ -14,11 +14,11 @@ from watchword.domain.access.rules import new_rules
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.services.access.boundaries import require_over_holder, require_privilege
-from watchword.services.access.role_refs import Temporary, temporary
+from watchword.services.access.role_refs import TemporaryPeriod, temporary
 from watchword.services.access.scopes import enter_project, project, require_actor
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.projects.members import IDENTITY
-from watchword.services.scope_refs import Where, enter
+from watchword.services.scope_refs import ScopeRef, enter
 from watchword.services.turns import beside, weight
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
@@ -34,7 +34,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     temporary_range: str | None = None
     temporary_access_start_time: str | None = None
 
-    def checked(self) -> Temporary:
+    def checked(self) -> TemporaryPeriod:
         """The window in milliseconds. Raises Invalid."""
         return temporary(
             "type",
@@ -48,7 +48,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 PERMANENT = Window()
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreatePrivilege(msgspec.Struct, frozen=True, kw_only=True):
     """A new privilege; without a slug it gets a random one of `random_length` characters."""
 
     identity_id: str
@@ -58,7 +58,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     random_length: int = 8
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
+class UpdatePrivilege(msgspec.Struct, frozen=True, kw_only=True):
     """What to change of a privilege."""
 
     slug: str | None = None
@@ -66,7 +66,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     window: Window | None = None
 
 
-class Given(msgspec.Struct, frozen=True):
+class HeldPrivilege(msgspec.Struct, frozen=True):
     """A privilege and the membership it goes with."""
 
     privilege: Privilege
@@ -80,7 +80,7 @@ def _slug(text: str) -> str:
     return text
 
 
-async def create(ctx: Ctx, where: Where, given: Create) -> Given:
+async def create(ctx: Ctx, where: ScopeRef, given: CreatePrivilege) -> HeldPrivilege:
     """Give an identity of a project more than its roles."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
@@ -99,17 +99,17 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Given:
         except AlreadyThere:
             raise BadRequest(f"The identity has a privilege with the slug {slug} already") from None
         _audit(ctx, "create", scope, privilege)
-    return Given(privilege, membership.id)
+    return HeldPrivilege(privilege, membership.id)
 
 
-def _columns(window: Temporary) -> dict[str, Any]:
+def _columns(window: TemporaryPeriod) -> dict[str, Any]:
     return {
         "is_temporary": window.is_temporary, "temporary_mode": window.mode, "temporary_range": window.range, "starts_at": window.starts_at,
         "ends_at": window.ends_at,
     }  # fmt: skip
 
 
-async def update(ctx: Ctx, where: Where, identity_id: str, slug: str, given: Update) -> Given:
+async def update(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, given: UpdatePrivilege) -> HeldPrivilege:
     """Change a privilege that is named by its slug."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
@@ -117,16 +117,16 @@ async def update(ctx: Ctx, where: Where, identity_id: str, slug: str, given: Upd
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, identity_id)
         privilege = await _by_slug(tx, scope, identity_id, slug)
-        return Given(await _change(ctx, tx, scope, privilege, rules, changes), membership.id)
+        return HeldPrivilege(await _change(ctx, tx, scope, privilege, rules, changes), membership.id)
 
 
-async def update_by_id(ctx: Ctx, privilege_id: str, given: Update) -> Given:
+async def update_by_id(ctx: Ctx, privilege_id: str, given: UpdatePrivilege) -> HeldPrivilege:
     """Change a privilege that is named by its id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await update(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug, given)
+    return await update(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug, given)
 
 
-async def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
+async def _changes(given: UpdatePrivilege) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
     rules = None if given.permissions is None else await beside(weight(given.permissions), new_rules, "project", given.permissions)
     changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
     if given.slug is not None:
@@ -139,7 +139,7 @@ async def _changes(given: Update) -> tuple[tuple[Rule, ...] | None, dict[str, An
 
 
 async def _change(
-    ctx: Ctx, tx: Tx, scope: Scope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
+    ctx: Ctx, tx: Tx, scope: CallerScope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
 ) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
     # A longer window gives the old rules anew, so they are compared too when no new ones are sent.
@@ -154,7 +154,7 @@ async def _change(
     return changed
 
 
-async def remove(ctx: Ctx, where: Where, identity_id: str, slug: str) -> Given:
+async def remove(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str) -> HeldPrivilege:
     """Take a privilege away."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
@@ -165,41 +165,41 @@ async def remove(ctx: Ctx, where: Where, identity_id: str, slug: str) -> Given:
         await require_over_holder(ctx, tx, scope, "identity", identity_id, "grant-privileges")
         await grants.remove_privilege(tx, privilege)
         _audit(ctx, "delete", scope, privilege)
-    return Given(privilege, membership.id)
+    return HeldPrivilege(privilege, membership.id)
 
 
-async def remove_by_id(ctx: Ctx, privilege_id: str) -> Given:
+async def remove_by_id(ctx: Ctx, privilege_id: str) -> HeldPrivilege:
     """Take a privilege away that is named by its id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await remove(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+    return await remove(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug)
 
 
-async def get(ctx: Ctx, where: Where, identity_id: str, slug: str, *, action: str = "read") -> Given:
+async def get(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, *, action: str = "read") -> HeldPrivilege:
     """One privilege by slug. The old routes ask for `edit` even here."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await _membership(tx, scope, identity_id)
-        return Given(await _by_slug(tx, scope, identity_id, slug), membership.id)
+        return HeldPrivilege(await _by_slug(tx, scope, identity_id, slug), membership.id)
 
 
-async def get_by_id(ctx: Ctx, privilege_id: str) -> Given:
+async def get_by_id(ctx: Ctx, privilege_id: str) -> HeldPrivilege:
     """One privilege by id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await get(ctx, Where(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+    return await get(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug)
 
 
-async def every(ctx: Ctx, where: Where, identity_id: str, *, action: str = "read") -> list[Given]:
+async def every(ctx: Ctx, where: ScopeRef, identity_id: str, *, action: str = "read") -> list[HeldPrivilege]:
     """All privileges of an identity in a project, the ended ones too."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await _membership(tx, scope, identity_id)
         found = await grants.privileges_of(tx, "identity", identity_id, _place(scope))
-    return [Given(one, membership.id) for one in found if one.folder_id is None]
+    return [HeldPrivilege(one, membership.id) for one in found if one.folder_id is None]
 
 
-async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
+async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, CallerScope]:
     """A privilege and the scope of its project. One of another organization answers as one that does not exist."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
@@ -216,27 +216,27 @@ async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, Scope]:
     return privilege, await enter_project(ctx, place.id)
 
 
-async def _membership(tx: Tx, scope: Scope, identity_id: str) -> Membership:
+async def _membership(tx: Tx, scope: CallerScope, identity_id: str) -> Membership:
     found = await grants.project_membership(tx, "identity", identity_id, _place(scope))
     if found is None:
         raise NotFound("There is no such identity in this project")
     return found
 
 
-async def _by_slug(tx: Tx, scope: Scope, identity_id: str, slug: str) -> Privilege:
+async def _by_slug(tx: Tx, scope: CallerScope, identity_id: str, slug: str) -> Privilege:
     for one in await grants.privileges_of(tx, "identity", identity_id, _place(scope)):
         if one.slug == slug and one.folder_id is None:
             return one
     raise NotFound(f"The identity has no privilege with the slug {slug[:64]!r}")
 
 
-def _place(scope: Scope) -> str:
+def _place(scope: CallerScope) -> str:
     if scope.project_id is None:
         raise NotFound("Privileges are given in projects")
     return scope.project_id
 
 
-def _audit(ctx: Ctx, verb: str, scope: Scope, privilege: Privilege) -> None:
+def _audit(ctx: Ctx, verb: str, scope: CallerScope, privilege: Privilege) -> None:
     ctx.audit(
         f"{verb}-identity-project-additional-privilege", org_id=scope.org_id, project_id=privilege.project_id, identityId=privilege.actor_id,
         privilegeId=privilege.id, slug=privilege.slug, isTemporary=privilege.is_temporary, permissions=list(privilege.permissions),

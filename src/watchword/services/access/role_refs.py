@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.access.abilities import Rule, Scope, built_in, parse_rules
+from watchword.domain.access.abilities import Rule, ScopeKind, built_in, parse_rules
 from watchword.domain.access.records import MembershipRole
 from watchword.domain.bounds import duration_ms
 from watchword.domain.decode import Trimmed, checked
@@ -30,7 +30,7 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     temporary_access_start_time: str | None = None
 
 
-class Temporary(msgspec.Struct, frozen=True):
+class TemporaryPeriod(msgspec.Struct, frozen=True):
     """When something temporary holds: from `starts_at` until just before `ends_at` (ms)."""
 
     is_temporary: bool = False
@@ -40,10 +40,10 @@ class Temporary(msgspec.Struct, frozen=True):
     ends_at: int | None = None
 
 
-PERMANENT = Temporary()
+PERMANENT = TemporaryPeriod()
 
 
-def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None) -> Temporary:
+def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None) -> TemporaryPeriod:
     """The window of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
     if not is_temporary:
         return PERMANENT
@@ -55,7 +55,7 @@ def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | N
     starts_at = checked("temporaryAccessStartTime", read_time, start)
     if not 0 <= starts_at <= _LAST - length:
         raise Invalid.of((path, "temporaryAccessStartTime"), "The window must lie between the years 1970 and 9999")
-    return Temporary(is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length)
+    return TemporaryPeriod(is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length)
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 async def resolve(
-    ctx: Ctx, tx: Tx, scope: Scope, entries: Sequence[RoleEntry], *, membership_id: str, org_id: str, project_id: str | None
+    ctx: Ctx, tx: Tx, scope: ScopeKind, entries: Sequence[RoleEntry], *, membership_id: str, org_id: str, project_id: str | None
 ) -> Resolved:
     """Find every role. Raises NotFound for an unknown one, BadRequest unless at least one is permanent."""
     if not any(not entry.is_temporary for entry in entries):
@@ -92,7 +92,9 @@ async def resolve(
     return Resolved(tuple(rows), tuple(rules.values()), rules)
 
 
-async def find_role(tx: Tx, scope: Scope, slug: str, *, org_id: str, project_id: str | None) -> tuple[str, str | None, tuple[Rule, ...]]:
+async def find_role(
+    tx: Tx, scope: ScopeKind, slug: str, *, org_id: str, project_id: str | None
+) -> tuple[str, str | None, tuple[Rule, ...]]:
     """A role by slug: what a membership stores (`custom` and its id for a custom one) and its rules. Raises NotFound."""
     found = built_in(scope, slug)
     if found is not None and found.slug == slug:

@@ -15,8 +15,8 @@ from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.services.access.boundaries import require_within
 from watchword.services.access.scopes import ProjectScope, enter_org, enter_project, organization, require_actor
-from watchword.services.context import Ctx, Scope
-from watchword.services.scope_refs import Where, enter, kind_of
+from watchword.services.context import CallerScope, Ctx
+from watchword.services.scope_refs import ScopeRef, enter, kind_of
 from watchword.services.turns import beside, weight
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, StillNeeded, Tx
@@ -28,7 +28,7 @@ Description = Annotated[str, msgspec.Meta(max_length=1000, extra={"trim": True})
 Rules = Annotated[list[Any], msgspec.Meta(max_length=1000)]  # objects or packed arrays, read by `new_rules`
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreateRole(msgspec.Struct, frozen=True, kw_only=True):
     """A new custom role."""
 
     slug: Slug
@@ -37,7 +37,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Rules
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateRole(msgspec.Struct, frozen=True, kw_only=True):
     """What to change; `permissions` replaces all rules, a null description removes it."""
 
     slug: Slug | None = None
@@ -46,7 +46,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Rules | None = None
 
 
-def checked_slug(scope: Scope, slug: str) -> str:
+def checked_slug(scope: CallerScope, slug: str) -> str:
     """A slug as it is stored: lower case, no built-in role's and not `custom`, which is how custom roles are held."""
     slug = slug.lower()
     if not is_slug(slug):
@@ -56,7 +56,7 @@ def checked_slug(scope: Scope, slug: str) -> str:
     return slug
 
 
-async def create(ctx: Ctx, where: Where, given: Create) -> Role:
+async def create(ctx: Ctx, where: ScopeRef, given: CreateRole) -> Role:
     """A new custom role within the caller's own rights."""
     scope = await enter(ctx, where)
     ctx.require(scope, "create", "role")
@@ -76,7 +76,7 @@ async def create(ctx: Ctx, where: Where, given: Create) -> Role:
     return role
 
 
-async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
+async def update(ctx: Ctx, where: ScopeRef, role_id: str, given: UpdateRole) -> Role:
     """Change a custom role, to nothing beyond the caller's own rights; who holds it is affected at once."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "role")
@@ -107,7 +107,7 @@ async def update(ctx: Ctx, where: Where, role_id: str, given: Update) -> Role:
     return changed
 
 
-def _require_assignable(scope: Scope, old: str, new: str | None) -> None:
+def _require_assignable(scope: CallerScope, old: str, new: str | None) -> None:
     """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under which they may."""
     if new is None or new == old or scope.project_id is None:
         return
@@ -126,7 +126,7 @@ async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:
         await people.change_organization(tx, org.id, default_role=slug)
 
 
-async def remove(ctx: Ctx, where: Where, role_id: str) -> Role:
+async def remove(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
     """Delete a custom role that nobody holds."""
     scope = await enter(ctx, where)
     ctx.require(scope, "delete", "role")
@@ -145,7 +145,7 @@ async def remove(ctx: Ctx, where: Where, role_id: str) -> Role:
     return role
 
 
-async def every(ctx: Ctx, where: Where) -> list[Role]:
+async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
     """All roles of a place, the built-in ones first."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
@@ -155,7 +155,7 @@ async def every(ctx: Ctx, where: Where) -> list[Role]:
     return [*fixed, *custom]
 
 
-async def get(ctx: Ctx, where: Where, role_id: str) -> Role:
+async def get(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
     """One role by id: a custom one, or a built-in one by its fixed id."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
@@ -166,7 +166,7 @@ async def get(ctx: Ctx, where: Where, role_id: str) -> Role:
         return await _custom(tx, scope, role_id)
 
 
-async def by_slug(ctx: Ctx, where: Where, slug: str) -> Role:
+async def by_slug(ctx: Ctx, where: ScopeRef, slug: str) -> Role:
     """One role by slug, built-in or custom."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
@@ -202,14 +202,14 @@ async def own_permissions(ctx: Ctx, org_id: str) -> tuple[Membership | None, str
     return own, held[0][0].role if held else "no-access", scope.ability.rules
 
 
-async def _custom(tx: Tx, scope: Scope, role_id: str) -> Role:
+async def _custom(tx: Tx, scope: CallerScope, role_id: str) -> Role:
     role = await grants.role(tx, role_id)
     if role is None or role.org_id != scope.org_id or role.project_id != scope.project_id:
         raise NotFound("There is no such role here")
     return role
 
 
-async def _fixed(ctx: Ctx, scope: Scope, role: BuiltInRole) -> Role:
+async def _fixed(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
     """A built-in role in the form of a stored one; it is as old as the place."""
     since = scope.project.created_at if isinstance(scope, ProjectScope) else (await organization(ctx, scope.org_id)).created_at
     return Role(

@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access import boundary
-from watchword.domain.access.abilities import Ability, Grant, Rule, built_in, compile_rules, parse_rules
-from watchword.domain.access.abilities import Scope as Level
+from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, parse_rules
 from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
 from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.turns import Turns, beside, weight
 from watchword.store import versions
 from watchword.store.access import grants as access
@@ -43,7 +42,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 Known = dict[str, tuple[Rule, ...]]  # the rules of custom roles that were read already, by id
 
 
-def role_rules(scope: Level, held: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
+def role_rules(scope: ScopeKind, held: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
     """The name and the rules of a role on a membership. A custom role that is gone grants nothing."""
     if held.held is None:
         return "", ()
@@ -58,7 +57,7 @@ def role_rules(scope: Level, held: HeldRole, known: Known | None = None) -> tupl
 
 
 def active_grants(
-    scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, known: Known | None = None
+    scope: ScopeKind, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, known: Known | None = None
 ) -> tuple[tuple[Grant, ...], int]:
     """The grants that hold at `now`, roles first and privileges after them, and until when that stays so."""
     grants: list[Grant] = []
@@ -86,7 +85,7 @@ def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int
 async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None) -> Holding:
     """What an actor holds in a place, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
-    scope: Level
+    scope: ScopeKind
     turns = Turns()
     if project_id is None:
         held, scope = await access.held_in_org(tx, kind, id, org_id, turns), "organization"
@@ -111,7 +110,7 @@ def rule_count(held: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int
 
 
 def _compiled(
-    scope: Level, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, context: Mapping[str, Any]
+    scope: ScopeKind, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, context: Mapping[str, Any]
 ) -> tuple[tuple[Grant, ...], int, Ability]:
     grants, until = active_grants(scope, held, privileges, now)
     ability = compile_rules(grants, context)
@@ -162,7 +161,7 @@ def require_actor(ctx: Ctx, *kinds: str) -> Actor:
     return ctx.actor
 
 
-async def enter_org(ctx: Ctx, org_id: str) -> Scope:
+async def enter_org(ctx: Ctx, org_id: str) -> CallerScope:
     """The caller's scope in an organization. Raises Forbidden unless its credential is for it and it is an active member."""
     actor = require_actor(ctx)
     if actor.org_id != org_id:
@@ -172,7 +171,7 @@ async def enter_org(ctx: Ctx, org_id: str) -> Scope:
     if not found.is_member or not found.is_active:
         raise Forbidden("You are not a member of this organization")
     await _require_second_factor(ctx, org_id)
-    return Scope(org_id=org_id, ability=found.ability)
+    return CallerScope(org_id=org_id, ability=found.ability)
 
 
 async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
@@ -181,7 +180,7 @@ async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
         raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
 
 
-async def own_org(ctx: Ctx) -> Scope:
+async def own_org(ctx: Ctx) -> CallerScope:
     """The caller's scope in the organization its credential is for."""
     actor = require_actor(ctx)
     if actor.org_id is None:
@@ -211,7 +210,7 @@ async def _load_project(tx: Tx, project_id: str) -> tuple[Project | None, tuple[
     return await projects.by_id(tx, project_id), (versions.project(project_id),)
 
 
-class ProjectScope(Scope, frozen=True, kw_only=True):
+class ProjectScope(CallerScope, frozen=True, kw_only=True):
     """A scope with its project at hand."""
 
     project: Project

@@ -9,7 +9,7 @@ from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import Invalid, NotFound
 from watchword.services.access.scopes import ProjectScope, enter_project, own_org
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.timestamps import read_time
 from watchword.services.turns import Turns
 from watchword.store.audit import queries
@@ -22,7 +22,7 @@ _PIECE = 500  # events that are read at once
 _DAY = 86_400_000  # ms
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Filters of the audit log. `eventType` is a comma list, `eventMetadata` a comma list of `name=value`."""
 
     project_id: Trimmed | None = None
@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
 
 
-class ExportWanted(Wanted, frozen=True, kw_only=True):
+class ExportWanted(AuditFilter, frozen=True, kw_only=True):
     """The same for an export; `after` is the id of the last event of the part before."""
 
     after: Trimmed | None = None
@@ -67,13 +67,13 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
-async def _scope(ctx: Ctx, project_id: str | None) -> Scope:
+async def _scope(ctx: Ctx, project_id: str | None) -> CallerScope:
     scope = await own_org(ctx) if project_id is None else await enter_project(ctx, project_id)
     ctx.require(scope, "read", "audit-logs")
     return scope
 
 
-def _shown_days(ctx: Ctx, scope: Scope) -> int:
+def _shown_days(ctx: Ctx, scope: CallerScope) -> int:
     """For how many days this view shows an event: a project may choose less than the instance keeps, but not less than the floor."""
     settings = ctx.house.settings
     chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
@@ -97,7 +97,7 @@ def _pairs(text: str | None) -> list[tuple[str, str]]:
     return pairs
 
 
-def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> queries.EventFilter:
+def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventFilter:
     named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
     kind = wanted.actor_type
     return queries.EventFilter(
@@ -109,7 +109,7 @@ def _filter(ctx: Ctx, scope: Scope, wanted: Wanted) -> queries.EventFilter:
     )  # fmt: skip
 
 
-def _since(ctx: Ctx, scope: Scope, wanted: Wanted) -> int | None:
+def _since(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> int | None:
     asked = _moment("startDate", wanted.start_date)
     days = _shown_days(ctx, scope)
     if days == ctx.house.settings.audit_retention_days:
@@ -117,7 +117,7 @@ def _since(ctx: Ctx, scope: Scope, wanted: Wanted) -> int | None:
     return max(asked or 0, ctx.now - days * _DAY)
 
 
-async def find(ctx: Ctx, wanted: Wanted) -> Sequence[Logged]:
+async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
     """Events of the caller's organization, or of one project, newest first."""
     scope = await _scope(ctx, wanted.project_id or None)
     chosen = _filter(ctx, scope, wanted)
@@ -149,7 +149,7 @@ async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
     """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
     scope = await _scope(ctx, project_id)
     async with ctx.survey() as tx:
-        return [f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, Wanted()) or 0)]
+        return [f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, AuditFilter()) or 0)]
 
 
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:

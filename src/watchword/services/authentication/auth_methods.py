@@ -9,12 +9,12 @@ from watchword.domain.authentication.records import MethodConfig, MethodTemplate
 from watchword.domain.authentication.tokens import longest_life
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.identities.records import Identity
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 from watchword.services.access.boundaries import require_over
 from watchword.services.access.scopes import enter_org
 from watchword.services.authentication import method_bodies, sealed_config
 from watchword.services.authentication.method_bodies import Method
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import facts, locate
 from watchword.services.keys.keyring import Sealer, org_scope
 from watchword.services.people import administrators
@@ -34,7 +34,7 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Any]
 
 
-def require_any(ctx: Ctx, scope: Scope, actions: tuple[str, ...], identity: Identity) -> None:
+def require_any(ctx: Ctx, scope: CallerScope, actions: tuple[str, ...], identity: Identity) -> None:
     """Raise PermissionDenied unless one of `actions` on the identity is allowed: the older name of a right, or the newer one."""
     if not any(ctx.may(scope, action, "identity", **facts(identity)) for action in actions):
         missing = [{"action": action, "subject": "identity"} for action in actions[:1]]
@@ -175,7 +175,7 @@ async def remove(ctx: Ctx, method: Method, identity_id: str) -> Attached:
     return shown(method, record, template)
 
 
-async def detach(ctx: Ctx, tx: Tx, scope: Scope, method: Method, identity: Identity) -> MethodConfig:
+async def detach(ctx: Ctx, tx: Tx, scope: CallerScope, method: Method, identity: Identity) -> MethodConfig:
     """Take a method off an identity in the open unit, within the caller's boundary."""
     await require_over(ctx, tx, scope, identity, "revoke-auth")
     record = await config_of(tx, method, identity)
@@ -212,7 +212,7 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
     assert method.refresh is not None
     try:
         await method.refresh.fetch(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
-    except OutsideError as error:
+    except OutboundError as error:
         raise BadRequest(f"Nothing could be fetched: {error}") from None
     async with ctx.unit() as tx:
         record = await config_of(tx, method, identity)

@@ -33,7 +33,7 @@ _MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown a
 _USES_APART = 3600 * 1000  # milliseconds
 
 
-class Seen:
+class VerifiedTokens:
     """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
 
     __slots__ = ("_capacity", "_keys", "_noted", "_old", "_verifiers", "_young")
@@ -163,7 +163,7 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     return identity, state.networks
 
 
-async def require_signed(ctx: Ctx, token: str, seen: Seen) -> None:
+async def require_signed(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     """Raise BadToken if the key that signed a token has been ended. Asked after its standing, which depends on the keys as well."""
     if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
         await know_keys(ctx)
@@ -177,7 +177,7 @@ async def know_keys(ctx: Ctx) -> None:
         await ctx.house.keys.catch_up(ctx.house.store, ctx.fresh.version(_KEYS))
 
 
-async def authenticate(ctx: Ctx, bearer: str, seen: Seen) -> Actor:
+async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Actor:
     """The actor behind a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
     if bearer.startswith("st."):
         return await _service(ctx, bearer)
@@ -239,7 +239,7 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
         if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
             raise Unauthorized("The service token is not valid")
         if token.hash_version < keys.hash_version:
-            await ctx.submit(service_tokens.Rehashed(token.id, token.project_id, token.hash, digest, keys.hash_version))
+            await ctx.submit(service_tokens.RehashedServiceToken(token.id, token.project_id, token.hash, digest, keys.hash_version))
     if token.expires_at is not None and token.expires_at <= ctx.now:
         raise Unauthorized("The service token has expired")
     return Actor(

@@ -22,7 +22,7 @@ from watchword.store.engine import Tx
 Method = AuthMethod[Any, Any]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new client secret. `ttl` is seconds, 0 for ever; `num_uses_limit` 0 is unlimited."""
 
     description: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
@@ -30,14 +30,14 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 0
 
 
-class Made(msgspec.Struct, frozen=True):
+class NewClientSecret(msgspec.Struct, frozen=True):
     """The secret itself, shown once, and its record."""
 
     secret: Secret
     record: ClientSecret
 
 
-async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> Made:
+async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClientSecret) -> NewClientSecret:
     """A new credential for an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "create-token"), identity)
@@ -53,7 +53,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> M
         await credentials.add_client_secret(tx, record)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
-    return Made(Secret(secret), record)
+    return NewClientSecret(Secret(secret), record)
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:

@@ -15,7 +15,7 @@ from watchword.domain.identities.records import Identity
 from watchword.methods.base import Check, Checks, Schema, Verified
 from watchword.services.access.boundaries import require_over
 from watchword.services.authentication import auth_methods, login, method_bodies
-from watchword.services.authentication.login import Found
+from watchword.services.authentication.login import LocatedLogin
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
@@ -96,7 +96,7 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str
         record, template = _unsaved(ctx, method, identity, around.configuration, record), None
     if record is None or org is None:
         raise NotFound(f"The identity does not have {method.title}: send a configuration to try")
-    found = Found(
+    found = LocatedLogin(
         config=record,
         identity=identity,
         org=org,
@@ -127,7 +127,7 @@ def _unsaved(ctx: Ctx, method: Method, identity: Identity, wire: Mapping[str, An
     )  # fmt: skip
 
 
-async def _tried(ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any], around: Circumstances) -> Tried:
+async def _tried(ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances) -> Tried:
     checks = DryRunChecks()
     verified = Verified()
     try:
@@ -149,7 +149,7 @@ async def _tried(ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any
     )  # fmt: skip
 
 
-async def _judged(ctx: Ctx, method: Method, found: Found, arn: str, checks: DryRunChecks) -> Verified:
+async def _judged(ctx: Ctx, method: Method, found: LocatedLogin, arn: str, checks: DryRunChecks) -> Verified:
     if method.admit is None:
         raise BadRequest(f"{method.title} names nobody by an ARN: send a proof")
     config = await login.config_of(ctx, method, found)
@@ -159,7 +159,7 @@ async def _judged(ctx: Ctx, method: Method, found: Found, arn: str, checks: DryR
 
 
 async def _proved(
-    ctx: Ctx, method: Method, found: Found, given: Mapping[str, Any], around: Circumstances, checks: DryRunChecks
+    ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances, checks: DryRunChecks
 ) -> Verified:
     assert method.login is not None
     names = {field.encode_name for field in msgspec.structs.fields(method.login)}

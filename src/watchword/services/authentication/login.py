@@ -22,12 +22,12 @@ from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import Denied
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
-from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outside, OutsideError, Verified
+from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outbound, OutboundError, Verified
 from watchword.services.authentication import sealed_config
 from watchword.services.authentication.bearer import know_keys
 from watchword.services.authentication.method_answers import require_believable
-from watchword.services.authentication.recorded_outbound import Asked
-from watchword.services.authentication.refusals import Kept
+from watchword.services.authentication.recorded_outbound import RecordedOutbound
+from watchword.services.authentication.refusals import RefusalWrite
 from watchword.services.authentication.tokens import Issued, new_token, row_of
 from watchword.services.context import Ctx
 from watchword.store import versions
@@ -48,7 +48,7 @@ _TEXTS = {
 }
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class LocatedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration a login is for, and whose it is."""
 
     config: MethodConfig
@@ -68,10 +68,10 @@ class _Attempt:
 
     __slots__ = ("checks", "found", "outside")
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outbound) -> None:
         self.checks = Checks()
-        self.outside = Asked(outside)
-        self.found: Found | None = None
+        self.outside = RecordedOutbound(outside)
+        self.found: LocatedLogin | None = None
 
 
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
@@ -91,7 +91,7 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
         raise told(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
-async def authenticate(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found:
+async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin:
     """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
@@ -136,7 +136,7 @@ async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _A
     raise Denied("configuration_unsettled", "The configuration changes faster than its provider answers: try again")
 
 
-async def require_use_left(ctx: Ctx, found: Found, secret_id: str, checks: Checks) -> None:
+async def require_use_left(ctx: Ctx, found: LocatedLogin, secret_id: str, checks: Checks) -> None:
     """Check that a client secret has a use left, without using one."""
     async with ctx.view() as tx:
         secret = await credentials.client_secret(tx, found.config.id, secret_id)
@@ -150,14 +150,14 @@ def told(checks: Checks, denial: Denied) -> Denied:
     return denial if denial.status != 401 or checks.is_proved else Denied(denial.reason, UNPROVED)
 
 
-def present(found: Found | None) -> Found:
+def present(found: LocatedLogin | None) -> LocatedLogin:
     """The configuration that `prove` found to be there."""
     if found is None:
         raise Denied("not_configured")
     return found
 
 
-async def _within(ctx: Ctx, body: Any, found: Found, checks: Checks) -> Found:
+async def _within(ctx: Ctx, body: Any, found: LocatedLogin, checks: Checks) -> LocatedLogin:
     """The same with the organization that the login names: the identity's own, or another one it is a member of."""
     slug = body.organization_slug
     if not slug or slug == found.org.slug:
@@ -177,14 +177,14 @@ def is_name(text: str) -> bool:
     return 0 < len(text) <= 255 and text.isprintable()
 
 
-async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Found | None:
+async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin | None:
     """The configuration that a login is for."""
     how, what = method.locate(body)
-    found: Found | None = await ctx.fresh.get(("login", method.slug, what), _load_found, method, how, what)
+    found: LocatedLogin | None = await ctx.fresh.get(("login", method.slug, what), _load_found, method, how, what)
     return found
 
 
-async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str) -> tuple[Found | None, tuple[str, ...]]:
+async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str) -> tuple[LocatedLogin | None, tuple[str, ...]]:
     if not is_name(what):
         return None, ()
     config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
@@ -195,7 +195,7 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
     member = await grants.org_membership(tx, "identity", identity.id, org.id)
     template = await templates.by_id(tx, config.template_id) if config.template_id else None
     is_member = member is not None and member.is_active
-    found = Found(
+    found = LocatedLogin(
         config=config, identity=identity, org=org, template=template, is_member=is_member, login_networks=login_networks(method, config)
     )
     # The families of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
@@ -207,7 +207,9 @@ def login_networks(method: AuthMethod[Any, Any], config: MethodConfig) -> Addres
     return compile_ranges(method.networks_of(config.config)) if method.networks_of is not None else None
 
 
-async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, outside: Outside) -> Verified:
+async def prove(
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, outside: Outbound
+) -> Verified:
     """What the method says of the proof, between the checks that are the same for every method. Raises Denied.
 
     It does not look once more after an answer from outside; `login` does.
@@ -238,7 +240,7 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
     config = await config_of(ctx, method, found)
     try:
         verified: Verified = await method.verify(config, body, given)
-    except OutsideError as error:
+    except OutboundError as error:
         checks.fail("reach", "provider_unreachable", f"The identity provider did not answer as expected: {error}")
     except Denied as denial:
         checks.refused(denial)
@@ -248,7 +250,7 @@ async def prove(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found 
     return verified
 
 
-async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: Found) -> Any:
+async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: LocatedLogin) -> Any:
     """The configuration as the method reads it. One without secrets is read once and kept with what was found."""
     if sealed_config.secret_fields(method):
         return await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
@@ -257,7 +259,7 @@ async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: Found) -> Any
     return found.made["config"]
 
 
-def require_in_order(ctx: Ctx, found: Found, checks: Checks) -> None:
+def require_in_order(ctx: Ctx, found: LocatedLogin, checks: Checks) -> None:
     """Check that the identity may log in at all."""
     identity = found.identity
     checks.compare(not identity.is_disabled, "identity_disabled", "Invalid credentials")
@@ -300,7 +302,7 @@ async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | N
     return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
 
 
-async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None) -> Credential | None:
+async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None) -> Credential | None:
     if method.secret_of is None:
         return None
     if found is not None:
@@ -326,7 +328,7 @@ async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | N
         secret = await _secret_of(ctx, other)
         if secret is not None:
             if secret.hash_version < keys.hash_version:
-                await ctx.submit(credentials.Rehashed(secret.id, secret.identity_id, other, digest, keys.hash_version))
+                await ctx.submit(credentials.RehashedClientSecret(secret.id, secret.identity_id, other, digest, keys.hash_version))
             return msgspec.structs.replace(secret, hash=digest)
     return None
 
@@ -341,7 +343,7 @@ async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tupl
     return secret, (versions.identity(secret.identity_id),) if secret else ()
 
 
-async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found, verified: Verified, checks: Checks) -> Issued:
+async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin, verified: Verified, checks: Checks) -> Issued:
     config = found.config
     used = verified.credential
     await know_keys(ctx)
@@ -382,7 +384,7 @@ def _story(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
     return tuple(msgspec.to_builtins(check) for check in done)
 
 
-async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Found | None, checks: Checks, denial: Denied) -> Denied:
+async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, denial: Denied) -> Denied:
     """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
 
     The answer is the refusal that it was: another one when the identity was locked out meanwhile. Raises TooManyRequests when the
@@ -421,7 +423,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Foun
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
-async def _written(ctx: Ctx, kept: Kept, entry: logins.LoginFailed) -> bool:
+async def _written(ctx: Ctx, kept: RefusalWrite, entry: logins.LoginFailed) -> bool:
     try:
         counted: bool = await ctx.submit(entry)
     except BaseException:

@@ -13,7 +13,7 @@ from watchword.services.access.boundaries import require_over
 from watchword.services.authentication import tokens
 from watchword.services.authentication.auth_methods import require_any
 from watchword.services.authentication.tokens import Issued
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
 from watchword.store.authentication import credentials
@@ -23,27 +23,27 @@ from watchword.store.people import people
 Method = AuthMethod[Any, Any]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateNamedToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new token and what it is called."""
 
     name: Name | None = None
     organization_slug: Trimmed | None = None
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class TokenPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of tokens."""
 
     offset: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
-class Rename(msgspec.Struct, frozen=True, kw_only=True):
+class RenameToken(msgspec.Struct, frozen=True, kw_only=True):
     """The new name; left out, nothing changes."""
 
     name: Name | None = None
 
 
-async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> tuple[Issued, AccessToken]:
+async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateNamedToken) -> tuple[Issued, AccessToken]:
     """A token for an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
@@ -62,7 +62,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: Create) -> t
     return issued, row
 
 
-async def every(ctx: Ctx, method: Method, identity_id: str, page: Listed) -> list[AccessToken]:
+async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[AccessToken]:
     """The tokens of an identity, newest-updated first, revoked ones included."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
@@ -83,7 +83,7 @@ async def get(ctx: Ctx, method: Method, token_id: str) -> AccessToken:
     return row
 
 
-async def rename(ctx: Ctx, method: Method, token_id: str, given: Rename) -> AccessToken:
+async def rename(ctx: Ctx, method: Method, token_id: str, given: RenameToken) -> AccessToken:
     """Give a token another name."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
@@ -110,7 +110,7 @@ async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
         _audit(ctx, f"revoke-token-identity-{method.slug}", identity, row)
 
 
-async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, Identity, Scope]:
+async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, Identity, CallerScope]:
     async with ctx.view() as tx:
         row = await credentials.token(tx, token_id)
     if row is None or row.method != method.slug:

@@ -14,7 +14,7 @@ from watchword.domain.errors import Denied, Unauthorized
 from watchword.domain.identities.records import Identity
 from watchword.methods.base import AuthMethod, Checks
 from watchword.services.authentication import login, method_bodies, tokens
-from watchword.services.authentication.bearer import Seen, require_live, require_signed
+from watchword.services.authentication.bearer import VerifiedTokens, require_live, require_signed
 from watchword.services.authentication.tokens import Issued
 from watchword.services.context import Ctx
 from watchword.store.authentication import credentials
@@ -43,7 +43,7 @@ async def token(ctx: Ctx, client: Client) -> Issued:
 async def authenticated(ctx: Ctx, client: Client) -> Identity:
     """The identity that a client is, without a token. Raises Denied."""
     method, body = _login(ctx, client)
-    return (await login.authenticate(ctx, method, body)).identity
+    return (await login.authenticate_client(ctx, method, body)).identity
 
 
 def _login(ctx: Ctx, client: Client) -> tuple[Method, Any]:
@@ -67,7 +67,7 @@ def _subject(assertion: str) -> str:
     return subject if isinstance(subject, str) else ""
 
 
-async def introspect(ctx: Ctx, text: str, seen: Seen, org_id: str | None) -> dict[str, Any]:
+async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | None) -> dict[str, Any]:
     """What a token is (RFC 7662), for an asker of organization `org_id`; for anybody else's token, that it is not active."""
     try:
         claims = seen.claims(text)
@@ -90,7 +90,7 @@ async def introspect(ctx: Ctx, text: str, seen: Seen, org_id: str | None) -> dic
     }  # fmt: skip
 
 
-async def revoke(ctx: Ctx, text: str, seen: Seen, owner: str | None) -> bool:
+async def revoke(ctx: Ctx, text: str, seen: VerifiedTokens, owner: str | None) -> bool:
     """End a token (RFC 7009), if it is a live one and `owner`'s; whether it was not somebody else's."""
     try:
         claims = seen.claims(text)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from watchword.domain.outbound import Admits, Answer, LdapEntry, Outside, OutsideError
+from watchword.domain.outbound import Admits, LdapEntry, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.secret import Secret
 
 
-class Asked:
+class RecordedOutbound:
     """`domain.outside.Outside` for one login.
 
     `waited`: an answer was not at hand, so that what the login knew of the time and the state before is old. The same question is
@@ -18,7 +18,7 @@ class Asked:
 
     __slots__ = ("_answers", "_outside", "waited")
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outbound) -> None:
         self._outside = outside
         self._answers: dict[Hashable, Any] = {}
         self.waited = False
@@ -27,9 +27,11 @@ class Asked:
         """Watch anew for answers that must be waited for."""
         self.waited = False
 
-    async def fetch(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = "") -> Answer:
+    async def fetch(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
+    ) -> OutboundAnswer:
         """One HTTP request."""
-        found: Answer = await self._told(
+        found: OutboundAnswer = await self._told(
             ("fetch", method, url, tuple(sorted((headers or {}).items())), body, ca),
             lambda: self._outside.fetch(method, url, headers=headers, body=body, ca=ca),
         )
@@ -85,12 +87,12 @@ class Asked:
             turn = asyncio.get_running_loop().call_soon(self._wait)
             try:
                 self._answers[question] = await ask()
-            except OutsideError as error:
+            except OutboundError as error:
                 self._answers[question] = error
             finally:
                 turn.cancel()
         answer = self._answers[question]
-        if isinstance(answer, OutsideError):
+        if isinstance(answer, OutboundError):
             raise answer
         return answer
 

@@ -17,7 +17,7 @@ import msgspec
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.refusal_details import fitted
 from watchword.domain.bounds import address_prefix
-from watchword.store.audit.events import Again
+from watchword.store.audit.events import RepeatedRefusal
 
 WINDOW = 60.0  # seconds
 ADDRESSES = 64
@@ -27,13 +27,13 @@ REMEMBERED = 20_000  # request ids of refusals that were counted with another
 _Key = tuple[str, str, str, str]
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class RefusalWrite(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be written of one refusal: its story and event, or that there was one more of a row."""
 
     request_id: str
     denial: Denial | None = None
     event: AuditEvent | None = None
-    again: Again | None = None
+    again: RepeatedRefusal | None = None
 
 
 class _Row:
@@ -58,7 +58,7 @@ class Refusals:
         self._over: list[tuple[AuditEvent, int]] = []
         self._kept_as: OrderedDict[str, str] = OrderedDict()
 
-    def take(self, denial: Denial, event: AuditEvent | None, whose: str = "") -> Kept:
+    def take(self, denial: Denial, event: AuditEvent | None, whose: str = "") -> RefusalWrite:
         """What is to be written of a refusal: its story, or a count. `whose`: what it was a login of; empty for nobody there is."""
         self._turn()
         key = self._key(denial, whose)
@@ -66,14 +66,14 @@ class Refusals:
         if row is None:
             first = fitted(denial if key[1] else msgspec.structs.replace(denial, address=None))
             self._rows[key] = _Row(first.request_id, event)
-            return Kept(request_id=first.request_id, denial=first, event=event)
+            return RefusalWrite(request_id=first.request_id, denial=first, event=event)
         row.count += 1
         self._kept_as[denial.request_id] = row.request_id
         if len(self._kept_as) > REMEMBERED:
             self._kept_as.popitem(last=False)
-        return Kept(request_id=row.request_id, again=Again(request_id=row.request_id, times=row.count, at=denial.at))
+        return RefusalWrite(request_id=row.request_id, again=RepeatedRefusal(request_id=row.request_id, times=row.count, at=denial.at))
 
-    def forget(self, kept: Kept) -> None:
+    def forget(self, kept: RefusalWrite) -> None:
         """Begin anew: the first of the minute could not be written."""
         if kept.denial is not None:
             self._rows = {key: row for key, row in self._rows.items() if row.request_id != kept.request_id}

@@ -18,7 +18,7 @@ from watchword.services.access.scopes import enter_org, enter_project, own_org
 from watchword.services.authentication import auth_methods, method_bodies, sealed_config
 from watchword.services.authentication.auth_methods import TEMPLATE_SUBJECT
 from watchword.services.authentication.method_bodies import Method
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.keys.keyring import Sealer, org_scope
 from watchword.services.paging import Page
 from watchword.store.authentication import templates
@@ -28,7 +28,7 @@ TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"
 Use = tuple[MethodConfig, Identity]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new template; `template_fields` are the settings of the method that a template may hold."""
 
     name: TemplateName
@@ -36,14 +36,14 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     template_fields: dict[str, Any]
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change; of the fields, those that are sent."""
 
     name: TemplateName | None = None
     template_fields: dict[str, Any] | None = None
 
 
-class Search(msgspec.Struct, frozen=True, kw_only=True):
+class TemplateSearch(msgspec.Struct, frozen=True, kw_only=True):
     """A page of templates whose name holds a text."""
 
     search: Annotated[str, msgspec.Meta(max_length=255)] = ""
@@ -70,7 +70,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Any]
 
 
-async def create(ctx: Ctx, given: Create) -> Shown:
+async def create(ctx: Ctx, given: CreateTemplate) -> Shown:
     """A new template of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create-templates", TEMPLATE_SUBJECT)
@@ -88,7 +88,7 @@ async def create(ctx: Ctx, given: Create) -> Shown:
     return _shown(ctx, record)
 
 
-async def update(ctx: Ctx, template_id: str, given: Update) -> Shown:
+async def update(ctx: Ctx, template_id: str, given: UpdateTemplate) -> Shown:
     """Change a template, and with it what its identities' methods say."""
     record, scope, method = await _find(ctx, template_id, "edit-templates")
     scopes = await _scopes(ctx, record, scope)
@@ -138,7 +138,7 @@ async def for_method(ctx: Ctx, given: ForMethod) -> list[Shown]:
         return [_shown(ctx, record) for record in await templates.for_method(tx, scope.org_id, given.auth_method)]
 
 
-async def search(ctx: Ctx, given: Search) -> Page[Shown]:
+async def search(ctx: Ctx, given: TemplateSearch) -> Page[Shown]:
     """A page of the organization's templates."""
     scope = await own_org(ctx)
     ctx.require(scope, "list-templates", TEMPLATE_SUBJECT)
@@ -166,7 +166,7 @@ async def unlink(ctx: Ctx, template_id: str, given: Unlink) -> Sequence[Identity
     return named
 
 
-async def _find(ctx: Ctx, template_id: str, action: str | None) -> tuple[MethodTemplate, Scope, Method]:
+async def _find(ctx: Ctx, template_id: str, action: str | None) -> tuple[MethodTemplate, CallerScope, Method]:
     async with ctx.view() as tx:
         record = await templates.by_id(tx, template_id)
     if record is None:
@@ -209,14 +209,14 @@ def _require_sound(method: Method, config: MethodConfig, identity: Identity, tem
         raise BadRequest(f"With this change the method of the identity {identity.name!r} could not work: {refusal.message}") from None
 
 
-async def _scopes(ctx: Ctx, record: MethodTemplate, scope: Scope) -> Mapping[str | None, Scope]:
+async def _scopes(ctx: Ctx, record: MethodTemplate, scope: CallerScope) -> Mapping[str | None, CallerScope]:
     """The caller's scope wherever identities that use the template live: by project, None for the organization."""
     async with ctx.view() as tx:
         projects = {identity.project_id for _, identity in await templates.uses(tx, record.id)}
     return {None: scope} | {project: await enter_project(ctx, project) for project in projects if project is not None}
 
 
-def _scope_of(scopes: Mapping[str | None, Scope], identity: Identity) -> Scope:
+def _scope_of(scopes: Mapping[str | None, CallerScope], identity: Identity) -> CallerScope:
     scope = scopes.get(identity.project_id)
     if scope is None:
         raise BadRequest("The template was attached to another identity meanwhile: try again")

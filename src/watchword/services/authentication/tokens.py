@@ -12,7 +12,7 @@ from watchword.domain.bounds import compile_ranges
 from watchword.domain.errors import BadRequest, Unauthorized
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
-from watchword.services.authentication.bearer import Seen, require_signed, require_standing
+from watchword.services.authentication.bearer import VerifiedTokens, require_signed, require_standing
 from watchword.services.context import Ctx
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
@@ -76,14 +76,14 @@ def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> Acce
     )  # fmt: skip
 
 
-def _identity_claims(token: str, seen: Seen) -> IdentityClaims:
+def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
     claims = seen.claims(token)
     if not isinstance(claims, IdentityClaims):
         raise BadRequest("Only the access token of a machine identity can be renewed or revoked here")
     return claims
 
 
-async def renew(ctx: Ctx, token: str, seen: Seen) -> Issued:
+async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     """A new token for the holder of a valid one, living on from the first one's issue. A refusal destroys nothing.
 
     What issued the token is checked again: the identity, its method, its trusted networks, revocations. The generation stays.
@@ -113,7 +113,7 @@ async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
             raise Unauthorized("Cannot renew: the access token has no uses left")
 
 
-async def revoke(ctx: Ctx, token: str, seen: Seen) -> None:
+async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     """End a token and every renewal of it. Raises Unauthorized when it is not a live one."""
     ctx.public("possession of the token is what revoking it asks for")
     claims = _identity_claims(token, seen)

@@ -12,7 +12,7 @@ from watchword.domain.identities.records import Identity, Metadata
 from watchword.services.access.boundaries import require_over, require_within
 from watchword.services.access.role_refs import RoleEntry, resolve
 from watchword.services.access.scopes import enter_org, enter_project, organization, own_org
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.paging import Page
 from watchword.services.people import administrators
 from watchword.services.timestamps import read_time
@@ -33,7 +33,7 @@ class MetadataItem(msgspec.Struct, frozen=True):
     value: Annotated[str, msgspec.Meta(min_length=1, max_length=1020, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new machine identity of an organization."""
 
     name: Name
@@ -43,7 +43,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     has_delete_protection: bool = False
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change; `metadata` replaces the whole set."""
 
     name: Name | None = None
@@ -54,7 +54,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     owner: Name | None | msgspec.UnsetType = msgspec.UNSET
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class IdentityDetails(msgspec.Struct, frozen=True, kw_only=True):
     """An identity with what is shown beside it."""
 
     identity: Identity
@@ -65,7 +65,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     locked_methods: Sequence[str] = ()
 
 
-async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, Scope]:
+async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, CallerScope]:
     """An identity, and the caller's scope where it lives: its organization, or its project. Raises NotFound, Forbidden."""
     async with ctx.view() as tx:
         identity = await identities.by_id(tx, identity_id)
@@ -74,7 +74,7 @@ async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, Scope]:
     return identity, await _scope_of(ctx, identity)
 
 
-async def _scope_of(ctx: Ctx, identity: Identity) -> Scope:
+async def _scope_of(ctx: Ctx, identity: Identity) -> CallerScope:
     if identity.project_id is not None:
         return await enter_project(ctx, identity.project_id)
     return await enter_org(ctx, identity.org_id)
@@ -93,7 +93,7 @@ def metadata_rows(ctx: Ctx, kind: str, id: str, items: Sequence[MetadataItem]) -
     ]
 
 
-async def create(ctx: Ctx, given: Create) -> Found:
+async def create(ctx: Ctx, given: CreateIdentity) -> IdentityDetails:
     """A new identity with its organization role, nobody more privileged than the caller."""
     scope = await enter_org(ctx, given.organization_id)
     ctx.require(scope, "create", "identity")
@@ -108,7 +108,7 @@ async def create(ctx: Ctx, given: Create) -> Found:
 
 
 async def add(
-    ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, roles: Sequence[RoleEntry], metadata: Sequence[MetadataItem]
+    ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity, roles: Sequence[RoleEntry], metadata: Sequence[MetadataItem]
 ) -> Membership:
     """Store an identity with its organization membership and metadata in the open unit, within the caller's boundary."""
     membership = Membership(
@@ -123,7 +123,7 @@ async def add(
     return membership
 
 
-async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
+async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityDetails:
     """Change an identity that is not more privileged than the caller, to nothing more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "edit", "identity", **facts(identity))
@@ -152,7 +152,7 @@ async def update(ctx: Ctx, identity_id: str, given: Update) -> Found:
     return await shown(ctx, identity.id)
 
 
-def _life(given: Update) -> dict[str, Any]:
+def _life(given: UpdateIdentity) -> dict[str, Any]:
     """The columns of expiry and owner that were sent; null takes them away."""
     changes: dict[str, Any] = {}
     if given.expires_at is not msgspec.UNSET:
@@ -162,7 +162,7 @@ def _life(given: Update) -> dict[str, Any]:
     return changes
 
 
-async def _change_role(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, role: str) -> None:
+async def _change_role(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity, role: str) -> None:
     if identity.project_id is not None:
         raise BadRequest("A project's identity has no organization role: change its roles in the project")
     membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
@@ -175,7 +175,7 @@ async def _change_role(ctx: Ctx, tx: Tx, scope: Scope, identity: Identity, role:
     await grants.replace_roles(tx, membership, resolved.rows, ctx.now)
 
 
-async def remove(ctx: Ctx, identity_id: str) -> Found:
+async def remove(ctx: Ctx, identity_id: str) -> IdentityDetails:
     """Delete an identity with all that hangs on it; its tokens are dead everywhere at once."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "delete", "identity", **facts(identity))
@@ -209,14 +209,14 @@ async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
         await administrators.require_one(ctx, tx)
 
 
-async def get(ctx: Ctx, identity_id: str) -> Found:
+async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
     """One identity with its role, methods and metadata."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "read", "identity", **facts(identity))
     return await shown(ctx, identity.id)
 
 
-async def shown(ctx: Ctx, identity_id: str) -> Found:
+async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
     """An identity as it stands, for a caller who may see it."""
     async with ctx.view() as tx:
         identity = await identities.by_id(tx, identity_id)
@@ -226,26 +226,26 @@ async def shown(ctx: Ctx, identity_id: str) -> Found:
         roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
         locked = [one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until]
-        return Found(
+        return IdentityDetails(
             identity=identity, methods=methods, metadata=await identities.metadata_of(tx, "identity", identity.id), membership=membership,
             roles=roles, locked_methods=sorted(set(locked)),
         )  # fmt: skip
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
+class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A page of identities. `names` and `roles` are filters; `roles` are slugs."""
 
     contains: str = ""
     names: Sequence[str] = ()
     roles: Sequence[str] = ()
-    any_of: Sequence["Query"] = ()
+    any_of: Sequence["IdentityQuery"] = ()
     offset: int = 0
     limit: int | None = 100
     order_by: Literal["name", "role"] = "name"
     descending: bool = False
 
 
-async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
+async def find(ctx: Ctx, org_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
     """The identities of an organization that match, one page of them, and how many match."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "identity")
@@ -253,7 +253,7 @@ async def find(ctx: Ctx, org_id: str, query: Query) -> Page[Found]:
         return await _page(tx, org_id, query)
 
 
-async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
+async def _page(tx: Tx, org_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
     turns = Turns()
     rows, total = await lists.in_org(tx, org_id, query, turns)
     return Page(await assembled(tx, rows, turns, with_rules=True), total)
@@ -261,10 +261,10 @@ async def _page(tx: Tx, org_id: str, query: Query) -> Page[Found]:
 
 async def assembled(
     tx: Tx, rows: Sequence[tuple[Identity, Membership]], turns: Turns | None = None, *, with_rules: bool = False
-) -> list[Found]:
+) -> list[IdentityDetails]:
     """Identities and their memberships with what is shown beside them, in as many queries for many as for one."""
     turns = turns or Turns()
-    found: list[Found] = []
+    found: list[IdentityDetails] = []
     for start in range(0, len(rows), _PIECE):
         some = rows[start : start + _PIECE]
         ids = [identity.id for identity, _ in some]
@@ -272,7 +272,7 @@ async def assembled(
         methods = await credentials.methods_of(tx, ids)
         metadata = await identities.metadata_of_many(tx, "identity", ids)
         found += [
-            Found(
+            IdentityDetails(
                 identity=identity,
                 membership=membership,
                 roles=roles[membership.id],

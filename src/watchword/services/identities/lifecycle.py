@@ -34,7 +34,7 @@ class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     revoke_tokens: bool = False
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ReportQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a report: unused or never used for `days`, or expiring within `days`."""
 
     days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
@@ -58,7 +58,7 @@ class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Found:
+async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.IdentityDetails:
     """Stop an identity: logins and all its live tokens are refused from now on, everywhere."""
     identity, scope = await identities.locate(ctx, identity_id)
     ctx.require(scope, "edit", "identity", **identities.facts(identity))
@@ -79,7 +79,7 @@ async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Foun
     return await identities.shown(ctx, identity.id)
 
 
-async def enable(ctx: Ctx, identity_id: str) -> identities.Found:
+async def enable(ctx: Ctx, identity_id: str) -> identities.IdentityDetails:
     """Let a disabled identity log in again. One that has expired needs a new expiry date first."""
     identity, scope = await identities.locate(ctx, identity_id)
     ctx.require(scope, "edit", "identity", **identities.facts(identity))
@@ -93,7 +93,7 @@ async def enable(ctx: Ctx, identity_id: str) -> identities.Found:
     return await identities.shown(ctx, identity.id)
 
 
-async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
+async def report(ctx: Ctx, kind: str, given: ReportQuery) -> ReportPage:
     """One page of a report on the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
@@ -115,7 +115,7 @@ async def report(ctx: Ctx, kind: str, given: Asked) -> ReportPage:
     return ReportPage(identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None)
 
 
-async def _risky(ctx: Ctx, org_id: str, given: Asked) -> ReportPage:
+async def _risky(ctx: Ctx, org_id: str, given: ReportQuery) -> ReportPage:
     """Identities with a method whose settings admit more than their author may mean, by name. A page may be short and not the last."""
     after = _read_cursor(given.cursor, reports.NameCursor) if given.cursor else None
     found: list[Identity] = []

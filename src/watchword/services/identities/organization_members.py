@@ -8,11 +8,11 @@ from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.services.access.boundaries import require_over_holder
 from watchword.services.access.scopes import organization, own_org
-from watchword.services.context import Ctx, Scope
-from watchword.services.identities.identities import Found, Query, assembled, require_unprotected
+from watchword.services.context import CallerScope, Ctx
+from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled, require_unprotected
 from watchword.services.paging import Page
 from watchword.services.people import administrators
-from watchword.services.projects.members import IDENTITY, Add, Change, audit_roles, change_roles, join
+from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, audit_roles, change_roles, join
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.authentication import credentials
@@ -23,7 +23,7 @@ from watchword.store.people import accounts
 from watchword.store.projects import members as lists
 
 
-async def add(ctx: Ctx, identity_id: str, given: Add) -> Membership:
+async def add(ctx: Ctx, identity_id: str, given: AddMember) -> Membership:
     """Make an identity of the organization, or of its root, a member of the organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create", "identity")
@@ -38,7 +38,7 @@ async def add(ctx: Ctx, identity_id: str, given: Add) -> Membership:
     return membership
 
 
-async def change(ctx: Ctx, identity_id: str, given: Change) -> tuple[Membership, Sequence[MembershipRole]]:
+async def change(ctx: Ctx, identity_id: str, given: ChangeMember) -> tuple[Membership, Sequence[MembershipRole]]:
     """Replace the organization roles of an identity."""
     scope = await own_org(ctx)
     ctx.require(scope, "edit", "identity")
@@ -73,7 +73,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
     return membership
 
 
-async def get(ctx: Ctx, identity_id: str) -> Found:
+async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
     """One identity as a member of the organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
@@ -82,7 +82,7 @@ async def get(ctx: Ctx, identity_id: str) -> Found:
         return (await assembled(tx, [(identity, membership)]))[0]
 
 
-async def find(ctx: Ctx, query: Query) -> Page[Found]:
+async def find(ctx: Ctx, query: IdentityQuery) -> Page[IdentityDetails]:
     """One page of the organization's identities, and how many match."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
@@ -92,7 +92,7 @@ async def find(ctx: Ctx, query: Query) -> Page[Found]:
         return Page(await assembled(tx, rows, turns), total)
 
 
-async def available(ctx: Ctx, query: Query) -> Page[Identity]:
+async def available(ctx: Ctx, query: IdentityQuery) -> Page[Identity]:
     """The identities of the root organization that are not members here."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
@@ -101,7 +101,7 @@ async def available(ctx: Ctx, query: Query) -> Page[Identity]:
         return Page(*await lists.outside_org(tx, org.id, org.root_org_id or org.id, query))
 
 
-async def _member(tx: Tx, scope: Scope, identity_id: str) -> tuple[Identity, Membership]:
+async def _member(tx: Tx, scope: CallerScope, identity_id: str) -> tuple[Identity, Membership]:
     identity = await identities.by_id(tx, identity_id)
     membership = await grants.org_membership(tx, "identity", identity_id, scope.org_id)
     if identity is None or membership is None:

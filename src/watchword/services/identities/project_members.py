@@ -11,9 +11,9 @@ from watchword.domain.projects.records import Project
 from watchword.services.access.scopes import ProjectScope, enter_project, require_actor
 from watchword.services.context import Ctx
 from watchword.services.identities import identities as org_identities
-from watchword.services.identities.identities import Found, Query, assembled
+from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled
 from watchword.services.paging import Page
-from watchword.services.projects.members import IDENTITY, Add, Change, audit_roles, change_roles, join, leave, of_project
+from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, audit_roles, change_roles, join, leave, of_project
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx
@@ -22,10 +22,10 @@ from watchword.store.identities import lists as identity_lists
 from watchword.store.projects import members as lists
 
 
-class Member(msgspec.Struct, frozen=True):
+class ProjectIdentity(msgspec.Struct, frozen=True):
     """An identity in a project."""
 
-    found: Found
+    found: IdentityDetails
     project: Project
 
 
@@ -37,7 +37,7 @@ class Elsewhere(msgspec.Struct, frozen=True):
     project: Project
 
 
-async def add(ctx: Ctx, project_id: str, identity_id: str, given: Add) -> Membership:
+async def add(ctx: Ctx, project_id: str, identity_id: str, given: AddMember) -> Membership:
     """Make an identity of the organization a member of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity", identityId=identity_id)
@@ -60,7 +60,7 @@ async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
         raise BadRequest("The identity belongs to another project and cannot join this one")
 
 
-async def change(ctx: Ctx, project_id: str, identity_id: str, given: Change) -> tuple[Membership, Sequence[MembershipRole]]:
+async def change(ctx: Ctx, project_id: str, identity_id: str, given: ChangeMember) -> tuple[Membership, Sequence[MembershipRole]]:
     """Replace the roles of a member."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
@@ -86,16 +86,16 @@ async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Membership:
     return membership
 
 
-async def get(ctx: Ctx, project_id: str, identity_id: str) -> Member:
+async def get(ctx: Ctx, project_id: str, identity_id: str) -> ProjectIdentity:
     """One member with its roles."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await of_project(tx, scope, IDENTITY, identity_id)
-        return Member(await shown(tx, membership), scope.project)
+        return ProjectIdentity(await shown(tx, membership), scope.project)
 
 
-async def by_membership(ctx: Ctx, membership_id: str) -> Member:
+async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
     """One member by the id of its membership. One in another organization answers as one that does not exist."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
@@ -105,7 +105,7 @@ async def by_membership(ctx: Ctx, membership_id: str) -> Member:
     return await get(ctx, membership.project_id, membership.actor_id)
 
 
-async def shown(tx: Tx, membership: Membership) -> Found:
+async def shown(tx: Tx, membership: Membership) -> IdentityDetails:
     """An identity's membership with what is shown beside it."""
     identity = await identities.by_id(tx, membership.actor_id)
     if identity is None:
@@ -113,7 +113,7 @@ async def shown(tx: Tx, membership: Membership) -> Found:
     return (await assembled(tx, [(identity, membership)]))[0]
 
 
-async def find(ctx: Ctx, project_id: str, query: Query, *, own: bool = False) -> tuple[Page[Found], Project]:
+async def find(ctx: Ctx, project_id: str, query: IdentityQuery, *, own: bool = False) -> tuple[Page[IdentityDetails], Project]:
     """One page of a project's identities, and how many match. `own`: only those that belong to the project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
@@ -123,7 +123,9 @@ async def find(ctx: Ctx, project_id: str, query: Query, *, own: bool = False) ->
         return Page(await assembled(tx, rows, turns), total), scope.project
 
 
-async def _readable(tx: Tx, scope: ProjectScope, query: Query, turns: Turns, *, own: bool) -> tuple[list[tuple[Identity, Membership]], int]:
+async def _readable(
+    tx: Tx, scope: ProjectScope, query: IdentityQuery, turns: Turns, *, own: bool
+) -> tuple[list[tuple[Identity, Membership]], int]:
     """The page of those identities that the caller may read: some rules name single ones."""
     if not scope.ability.looks_at("read", "identity"):
         return await identity_lists.in_project(tx, scope.project.id, query, turns, own=own)
@@ -137,7 +139,7 @@ async def _readable(tx: Tx, scope: ProjectScope, query: Query, turns: Turns, *, 
     return seen[query.offset : None if query.limit is None else query.offset + query.limit], len(seen)
 
 
-async def available(ctx: Ctx, project_id: str, query: Query) -> Page[Identity]:
+async def available(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[Identity]:
     """The identities of the organization that could join a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
@@ -145,7 +147,7 @@ async def available(ctx: Ctx, project_id: str, query: Query) -> Page[Identity]:
         return Page(*await lists.outside_project(tx, scope.org_id, scope.project.id, query))
 
 
-async def of_identity(ctx: Ctx, identity_id: str) -> tuple[Found, list[Elsewhere]]:
+async def of_identity(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[Elsewhere]]:
     """The projects of an identity, in the organization the caller is in."""
     found = await org_identities.get(ctx, identity_id)
     async with ctx.view() as tx:

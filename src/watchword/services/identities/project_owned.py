@@ -15,7 +15,7 @@ from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.identities import identities as any_identities
 from watchword.services.identities import project_members
-from watchword.services.identities.identities import Found, MetadataItem, Query, metadata_rows
+from watchword.services.identities.identities import IdentityDetails, IdentityQuery, MetadataItem, metadata_rows
 from watchword.services.paging import Page
 from watchword.services.people.organizations import add_member
 from watchword.services.projects.members import IDENTITY, Entries, audit_roles, join
@@ -26,7 +26,7 @@ IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={
 Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=200)]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateProjectIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new identity of a project."""
 
     name: IdentityName
@@ -35,7 +35,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     roles: Annotated[Entries, msgspec.Meta(min_length=1)] | None = None
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateProjectIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change; `metadata` replaces the whole set."""
 
     name: IdentityName | None = None
@@ -43,7 +43,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: Metadata | None = None
 
 
-async def create(ctx: Ctx, project_id: str, given: Create) -> Found:
+async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> IdentityDetails:
     """A new identity of a project with its membership there; none of its roles goes beyond the caller."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity")
@@ -64,26 +64,26 @@ async def create(ctx: Ctx, project_id: str, given: Create) -> Found:
         return await project_members.shown(tx, membership)
 
 
-async def update(ctx: Ctx, project_id: str, identity_id: str, given: Update) -> Found:
+async def update(ctx: Ctx, project_id: str, identity_id: str, given: UpdateProjectIdentity) -> IdentityDetails:
     """Change an identity of the project."""
     await _require_of(ctx, project_id, identity_id, "edit")
-    changes = any_identities.Update(name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata)
+    changes = any_identities.UpdateIdentity(name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata)
     return await any_identities.update(ctx, identity_id, changes)
 
 
-async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Found:
+async def remove(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
     """Delete an identity of the project; its tokens are dead at once."""
     await _require_of(ctx, project_id, identity_id, "delete")
     return await any_identities.remove(ctx, identity_id)
 
 
-async def get(ctx: Ctx, project_id: str, identity_id: str) -> Found:
+async def get(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
     """One identity of the project."""
     await _require_of(ctx, project_id, identity_id, "read")
     return await any_identities.get(ctx, identity_id)
 
 
-async def find(ctx: Ctx, project_id: str, query: Query) -> Page[Found]:
+async def find(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
     """One page of the identities that belong to the project, and how many match."""
     page, _ = await project_members.find(ctx, project_id, query, own=True)
     return page

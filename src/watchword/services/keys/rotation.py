@@ -20,7 +20,7 @@ from watchword.services.authentication.sealed_config import resealed_config
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import HMAC, PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.people import mfa
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.services.secrets.sealed import resealed
 from watchword.store import sweeps, versions
 from watchword.store.authentication import credentials
@@ -48,14 +48,14 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     is_under_root_of_now: bool
 
 
-def ctx_of(house: House) -> Ctx:
+def ctx_of(house: Runtime) -> Ctx:
     """The server itself at work on its keys."""
     ctx = Ctx(house, actor=PLATFORM, request_id="rotation")
     ctx.public("who has the root key and the database may rotate keys")
     return ctx
 
 
-async def state(house: House) -> list[ScopeState]:
+async def state(house: Runtime) -> list[ScopeState]:
     """How every key stands."""
     async with house.store.read() as tx:
         found = await data_keys.outline(tx)
@@ -74,7 +74,7 @@ def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> Sco
     )  # fmt: skip
 
 
-async def stage(house: House, scope: str) -> int:
+async def stage(house: Runtime, scope: str) -> int:
     """Make the next version of a key, which is not used yet; the version. One that waits already is taken."""
     ctx = ctx_of(house)
     async with ctx.unit() as tx:
@@ -88,7 +88,7 @@ async def stage(house: House, scope: str) -> int:
     return active + 1
 
 
-async def activate(house: House, scope: str) -> int:
+async def activate(house: Runtime, scope: str) -> int:
     """Use the staged version from now on; the version. Every server must have had `GRACE` seconds to read it."""
     ctx = ctx_of(house)
     async with ctx.unit() as tx:
@@ -120,14 +120,14 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
 
 
-async def signed(house: House) -> Signed:
+async def signed(house: Runtime) -> Signed:
     """How many tokens with a name, tokens with a use limit, and sessions of people are alive. Tokens of logins have no row."""
     async with house.store.read() as tx:
         named, limited = await credentials.live_tokens(tx, house.clock())
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 
-async def revoke_signing_keys(house: House) -> int:
+async def revoke_signing_keys(house: Runtime) -> int:
     """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new version.
 
     Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key could have
@@ -152,7 +152,7 @@ async def revoke_signing_keys(house: House) -> int:
     return rows[-1].version
 
 
-async def hashed_before(house: House) -> dict[str, int]:
+async def hashed_before(house: Runtime) -> dict[str, int]:
     """How many credentials of each kind are hashed with a key of before the last rotation: what `revoke_hmac_keys` ends."""
     async with house.store.read() as tx:
         version = await _hash_version(tx)
@@ -164,7 +164,7 @@ async def hashed_before(house: House) -> dict[str, int]:
         }
 
 
-async def has_earlier_hmac_keys(house: House) -> bool:
+async def has_earlier_hmac_keys(house: Runtime) -> bool:
     """Whether credentials may be hashed with another key than the one of now."""
     async with house.store.read() as tx:
         return sum(active for scope, _, _, _, active in await data_keys.outline(tx) if scope == HMAC) > 1
@@ -180,7 +180,7 @@ def json_codes(stored: str) -> list[str]:
     return found
 
 
-async def revoke_hmac_keys(house: House) -> dict[str, int]:
+async def revoke_hmac_keys(house: Runtime) -> dict[str, int]:
     """End every credential that is still hashed with an earlier key, and the keys; how many of each kind.
 
     Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys end last.
@@ -245,7 +245,7 @@ async def _rows(tx: Tx, scope: str) -> list[DataKey]:
     return rows
 
 
-async def reseal_root(house: House) -> AsyncIterator[tuple[int, int]]:
+async def reseal_root(house: Runtime) -> AsyncIterator[tuple[int, int]]:
     """Seal every key below the root with the root key of now; after each batch, how many are done and how many there were."""
     root, done = house.keys.root_version, 0
     async with house.store.read() as tx:
@@ -265,7 +265,7 @@ async def reseal_root(house: House) -> AsyncIterator[tuple[int, int]]:
         yield done, max(total, done)
 
 
-async def reseal(house: House, scope: str) -> AsyncIterator[int]:
+async def reseal(house: Runtime, scope: str) -> AsyncIterator[int]:
     """Seal everything below a key with its newest version; after each batch, how many values it wrote."""
     for work in _works(scope):
         place: str | None = ""
@@ -352,7 +352,7 @@ async def _second_factors(tx: Tx, key: Sealer, after: str) -> Batch:
     return (rows[-1][0] if rows else None), written
 
 
-async def data_scopes(house: House, org_id: str | None = None, project_id: str | None = None) -> list[str]:
+async def data_scopes(house: Runtime, org_id: str | None = None, project_id: str | None = None) -> list[str]:
     """The data keys that are meant: one organization's, one project's, or all. Organizations come before their projects."""
     known = [one.scope for one in await state(house)]
     wanted = {org_scope(org_id)} if org_id else {project_scope(project_id)} if project_id else set()
@@ -362,7 +362,7 @@ async def data_scopes(house: House, org_id: str | None = None, project_id: str |
     return found
 
 
-async def retire_signing_keys(house: House, now: int) -> int:
+async def retire_signing_keys(house: Runtime, now: int) -> int:
     """Take earlier signing keys out of use once no token that they signed can be alive; how many. `now` (ms): `upkeep.horizon`."""
     ctx = ctx_of(house)
     longest = max(house.settings.max_token_age, house.settings.session_ttl) * 1000 + _DAY

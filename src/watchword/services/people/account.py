@@ -8,7 +8,7 @@ import msgspec
 
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import BadRequest, NotFound, Unauthorized
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 from watchword.domain.people.emails import normalised
 from watchword.domain.people.records import OneTimeToken, Session, User
 from watchword.domain.secret import Secret
@@ -161,7 +161,7 @@ async def _mail(ctx: Ctx, to: str, link: str) -> None:
     text = f"Somebody asked to reset the password of your Watchword account.\n\nTo choose a new one, open {link}\n\nIf it was not you, do nothing.\n"
     try:
         await ctx.house.mailer.send(to, "Reset your password", text)
-    except OutsideError as error:
+    except OutboundError as error:
         _log.warning("a reset mail could not be sent", exc_info=error)
 
 

@@ -16,7 +16,7 @@ from watchword.domain.secret import Secret
 from watchword.services.access.role_refs import RoleEntry, resolve
 from watchword.services.context import Ctx
 from watchword.services.people import mfa, organizations, passwords, sign_in
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.store.access import grants
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
@@ -34,7 +34,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str | None = None
 
 
-def _ctx(house: House) -> Ctx:
+def _ctx(house: Runtime) -> Ctx:
     ctx = Ctx(house, actor=OPERATOR, request_id="operator")
     ctx.public("who has the root key and the database may do everything")
     return ctx
@@ -53,7 +53,9 @@ async def _unlock(ctx: Ctx, tx: Tx, person: User) -> None:
         await accounts.clear_failures_below(tx, begin)
 
 
-async def reset_password(house: House, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False) -> Done:
+async def reset_password(
+    house: Runtime, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False
+) -> Done:
     """Set a person's password: all its sessions end, and its counted failures. Raises Invalid, NotFound."""
     ctx = _ctx(house)
     async with ctx.view() as tx:
@@ -73,7 +75,7 @@ async def reset_password(house: House, email: str, password: Secret, by: Mapping
     return Done(user=person, sessions_ended=ended, second_factor_removed=removes)
 
 
-async def unlock(house: House, email: str, by: Mapping[str, Any]) -> Done:
+async def unlock(house: Runtime, email: str, by: Mapping[str, Any]) -> Done:
     """Forget a person's counted failures, and let an account that was deactivated be used again. Raises NotFound."""
     ctx = _ctx(house)
     async with ctx.unit() as tx:
@@ -86,7 +88,7 @@ async def unlock(house: House, email: str, by: Mapping[str, Any]) -> Done:
     return Done(user=person, activated=not person.is_active)
 
 
-async def unlock_identity(house: House, identity_id: str, by: Mapping[str, Any]) -> int:
+async def unlock_identity(house: Runtime, identity_id: str, by: Mapping[str, Any]) -> int:
     """Take the locks off a machine identity; how many there were. Raises NotFound."""
     ctx = _ctx(house)
     async with ctx.unit() as tx:
@@ -98,7 +100,7 @@ async def unlock_identity(house: House, identity_id: str, by: Mapping[str, Any])
     return cleared
 
 
-async def promote(house: House, email: str, by: Mapping[str, Any], *, organization_id: str | None = None) -> Done:
+async def promote(house: Runtime, email: str, by: Mapping[str, Any], *, organization_id: str | None = None) -> Done:
     """Make a person an administrator of the instance, and of an organization where one is named. Raises NotFound, BadRequest."""
     ctx = _ctx(house)
     async with ctx.unit() as tx:

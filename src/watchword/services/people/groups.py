@@ -17,7 +17,7 @@ from watchword.domain.projects.records import Project
 from watchword.services.access.boundaries import require_over_holder
 from watchword.services.access.role_refs import RoleEntry, RoleName
 from watchword.services.access.scopes import own_org
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.paging import Page
 from watchword.services.projects.members import GROUP, change_roles, join
 from watchword.services.turns import Turns
@@ -25,8 +25,7 @@ from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.identities import identities
 from watchword.store.people import groups, people
-from watchword.store.people.groups import Listed
-from watchword.store.people.groups import Page as Wanted
+from watchword.store.people.groups import GroupCandidate, GroupPage
 from watchword.store.projects import members as lists
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
@@ -35,7 +34,7 @@ _ADD = {"identity": ("add-identities", "edit"), "user": ("add-members", "edit")}
 _REMOVE = {"identity": ("remove-identities", "edit"), "user": ("remove-members", "edit")}
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreateGroup(msgspec.Struct, frozen=True, kw_only=True):
     """A new group with its role in the organization."""
 
     name: Name
@@ -43,7 +42,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     role: RoleName = "no-access"
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateGroup(msgspec.Struct, frozen=True, kw_only=True):
     """What to change of a group."""
 
     name: Name | None = None
@@ -51,7 +50,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     role: RoleName | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
+class GroupDetails(msgspec.Struct, frozen=True):
     """A group, its membership and its roles there."""
 
     group: Group
@@ -65,7 +64,7 @@ def _slug(text: str) -> str:
     return text
 
 
-async def create(ctx: Ctx, given: Create) -> Found:
+async def create(ctx: Ctx, given: CreateGroup) -> GroupDetails:
     """A new group of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create", "groups")
@@ -81,7 +80,7 @@ async def create(ctx: Ctx, given: Create) -> Found:
         return await _found(tx, group)
 
 
-async def update(ctx: Ctx, group_id: str, given: Update) -> Found:
+async def update(ctx: Ctx, group_id: str, given: UpdateGroup) -> GroupDetails:
     """Change a group; another role only within the caller's own rights."""
     scope = await own_org(ctx)
     ctx.require(scope, "edit", "groups")
@@ -100,7 +99,7 @@ async def update(ctx: Ctx, group_id: str, given: Update) -> Found:
         return await _found(tx, await _group(tx, scope, group_id))
 
 
-async def remove(ctx: Ctx, group_id: str) -> Found:
+async def remove(ctx: Ctx, group_id: str) -> GroupDetails:
     """Delete a group that does not hold more than the caller."""
     scope = await own_org(ctx)
     ctx.require(scope, "delete", "groups")
@@ -113,7 +112,7 @@ async def remove(ctx: Ctx, group_id: str) -> Found:
     return found
 
 
-async def every(ctx: Ctx) -> list[Found]:
+async def every(ctx: Ctx) -> list[GroupDetails]:
     """The groups of the caller's organization, by name."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
@@ -121,13 +120,13 @@ async def every(ctx: Ctx) -> list[Found]:
         return await with_roles(tx, await groups.of_org(tx, scope.org_id))
 
 
-async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[Found]:
+async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[GroupDetails]:
     """Groups and their memberships with the roles on these."""
     roles = await grants.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
-    return [Found(group, membership, roles[membership.id]) for group, membership in rows]
+    return [GroupDetails(group, membership, roles[membership.id]) for group, membership in rows]
 
 
-async def get(ctx: Ctx, group_id: str) -> Found:
+async def get(ctx: Ctx, group_id: str) -> GroupDetails:
     """One group."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
@@ -144,7 +143,7 @@ async def projects(ctx: Ctx, group_id: str) -> list[tuple[Membership, Project]]:
         return await lists.with_projects(tx, "group", group.id, scope.org_id)
 
 
-async def members(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: Wanted) -> Page[Listed]:
+async def members(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: GroupPage) -> Page[GroupCandidate]:
     """People and identities of the organization, in the group or not."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
@@ -200,7 +199,7 @@ async def remove_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
     return identity_id
 
 
-async def _scope(ctx: Ctx, actions: tuple[str, str]) -> Scope:
+async def _scope(ctx: Ctx, actions: tuple[str, str]) -> CallerScope:
     """The caller's organization, where it has the newer right over who is in groups, or the older one over groups."""
     scope = await own_org(ctx)
     if not any(ctx.may(scope, action, "groups") for action in actions):
@@ -208,7 +207,7 @@ async def _scope(ctx: Ctx, actions: tuple[str, str]) -> Scope:
     return scope
 
 
-async def _add(ctx: Ctx, tx: Tx, scope: Scope, group: Group, kind: str, id: str) -> None:
+async def _add(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str, id: str) -> None:
     await require_over_holder(ctx, tx, scope, "group", group.id, "grant-privileges", "groups")
     try:
         await groups.add_member(tx, GroupMember(group_id=group.id, actor_kind=kind, actor_id=id, created_at=ctx.now))
@@ -217,7 +216,7 @@ async def _add(ctx: Ctx, tx: Tx, scope: Scope, group: Group, kind: str, id: str)
     _audit(ctx, f"add-{kind}-to-group", group, actorKind=kind, actorId=id)
 
 
-async def _remove(ctx: Ctx, tx: Tx, scope: Scope, group: Group, kind: str, id: str) -> None:
+async def _remove(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str, id: str) -> None:
     member = await groups.member(tx, group.id, kind, id)
     if member is None:
         raise NotFound("There is no such member in this group")
@@ -228,21 +227,21 @@ async def _remove(ctx: Ctx, tx: Tx, scope: Scope, group: Group, kind: str, id: s
     _audit(ctx, f"remove-{kind}-from-group", group, actorKind=kind, actorId=id)
 
 
-async def _group(tx: Tx, scope: Scope, group_id: str) -> Group:
+async def _group(tx: Tx, scope: CallerScope, group_id: str) -> Group:
     found = await groups.by_id(tx, scope.org_id, group_id)
     if found is None:
         raise NotFound("There is no such group in the organization")
     return found
 
 
-async def _person(tx: Tx, scope: Scope, username: str) -> User:
+async def _person(tx: Tx, scope: CallerScope, username: str) -> User:
     person = await people.user_by_email(tx, username.strip())
     if person is None or await grants.org_membership(tx, "user", person.id, scope.org_id) is None:
         raise NotFound("There is no such person in the organization")
     return person
 
 
-async def _found(tx: Tx, group: Group) -> Found:
+async def _found(tx: Tx, group: Group) -> GroupDetails:
     membership = await grants.org_membership(tx, "group", group.id, group.org_id)
     if membership is None:
         raise NotFound("The group is no member of the organization any more")

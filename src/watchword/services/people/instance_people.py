@@ -15,7 +15,7 @@ from watchword.store.engine import Tx
 from watchword.store.people import accounts, people
 
 
-class Search(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PeopleSearch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A page of people by address."""
 
     search_term: str = ""
@@ -23,7 +23,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ChangeAccount(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether the account may be used."""
 
     is_active: bool
@@ -37,7 +37,7 @@ def require_instance_admin(ctx: Ctx) -> None:
         raise Forbidden("Only an administrator of the instance may do this")
 
 
-async def find(ctx: Ctx, given: Search) -> Page[User]:
+async def find(ctx: Ctx, given: PeopleSearch) -> Page[User]:
     """A page of all people."""
     require_instance_admin(ctx)
     async with ctx.view() as tx:
@@ -52,7 +52,7 @@ async def _user(tx: Tx, user_id: str) -> User:
     return found
 
 
-async def change(ctx: Ctx, user_id: str, given: Change) -> User:
+async def change(ctx: Ctx, user_id: str, given: ChangeAccount) -> User:
     """Deactivate an account, whose sessions end at once, or activate it again. The instance keeps an administrator."""
     require_instance_admin(ctx)
     async with ctx.unit() as tx:

@@ -40,7 +40,7 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     email: Trimmed | None = None
 
 
-class Again(msgspec.Struct, frozen=True, kw_only=True):
+class PasswordAgain(msgspec.Struct, frozen=True, kw_only=True):
     """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its owner out."""
 
     password: Secret
@@ -108,7 +108,7 @@ async def state(ctx: Ctx) -> State:
     )
 
 
-async def register(ctx: Ctx, given: Again) -> Enrolment:
+async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
     """A new secret for the caller's authenticator; it counts only once a code of it was verified. Raises BadRequest when there is one."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
@@ -143,7 +143,7 @@ async def confirm(ctx: Ctx, given: Code) -> None:
         ctx.audit("enable-user-mfa", userId=person.id, mfaMethod="totp")
 
 
-async def renew_recovery_codes(ctx: Ctx, given: Again) -> tuple[Secret, ...]:
+async def renew_recovery_codes(ctx: Ctx, given: PasswordAgain) -> tuple[Secret, ...]:
     """New recovery codes in place of all old ones, shown once."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")

@@ -14,14 +14,14 @@ from watchword.domain.access.abilities import Rule
 from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, BoundaryExceeded, Forbidden, Invalid, NotFound, Unauthorized
-from watchword.domain.outbound import OutsideError
+from watchword.domain.outbound import OutboundError
 from watchword.domain.people.emails import read_email
 from watchword.domain.people.records import Invitation, Organization, User
 from watchword.domain.secret import Secret
 from watchword.services.access.boundaries import require_over_in_projects
 from watchword.services.access.role_refs import RoleEntry, RoleName, find_role, resolve
 from watchword.services.access.scopes import enter_org, holding, organization
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.people import passwords, sign_in
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
@@ -31,7 +31,7 @@ from watchword.store.people import accounts, people
 INVITATION_TTL = 7 * 24 * 3600  # seconds
 
 
-class Invite(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class InviteToOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whom to invite, and the organization role they get; none is the organization's default."""
 
     invitee_emails: Annotated[list[Trimmed], msgspec.Meta(min_length=1, max_length=100)]
@@ -48,7 +48,7 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last_name: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ChangeMembership(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change of a membership."""
 
     role: RoleName | None = None
@@ -70,7 +70,7 @@ class Invited(msgspec.Struct, frozen=True, kw_only=True):
     mailed: bool
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class OrganizationPerson(msgspec.Struct, frozen=True, kw_only=True):
     """A person in an organization."""
 
     membership: Membership
@@ -86,12 +86,12 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     signed_in: sign_in.SignedIn | None
 
 
-def require_within(scope: Scope, targets: Sequence[Sequence[Rule]]) -> None:
+def require_within(scope: CallerScope, targets: Sequence[Sequence[Rule]]) -> None:
     """Raise BoundaryExceeded when one of the rule sets goes beyond the caller's."""
     boundary.require_within(scope.ability, targets)
 
 
-async def invite(ctx: Ctx, given: Invite) -> list[Invited]:
+async def invite(ctx: Ctx, given: InviteToOrganization) -> list[Invited]:
     """Invite people by address. Each link works without mail; where a mail server is configured it is mailed as well."""
     scope = await enter_org(ctx, given.organization_id)
     ctx.require(scope, "create", "member")
@@ -108,7 +108,7 @@ async def invite(ctx: Ctx, given: Invite) -> list[Invited]:
     return [await _mailed(ctx, org, one) for one in made] if ctx.house.mailer.is_configured else made
 
 
-async def _invitation(ctx: Ctx, tx: Tx, scope: Scope, org: Organization, email: str, role: str) -> Invited:
+async def _invitation(ctx: Ctx, tx: Tx, scope: CallerScope, org: Organization, email: str, role: str) -> Invited:
     person = await people.user_by_email(tx, email)
     if person is not None and await grants.org_membership(tx, "user", person.id, org.id) is not None:
         raise BadRequest(f"{email} is a member already")
@@ -130,7 +130,7 @@ async def _mailed(ctx: Ctx, org: Organization, made: Invited) -> Invited:
     text = f"{ctx.actor.email or ctx.actor.name} invites you to {org.name} on Watchword.\n\nTo accept, open {made.link}\n"
     try:
         await ctx.house.mailer.send(made.invitation.email, f"Invitation to {org.name}", text)
-    except OutsideError:
+    except OutboundError:
         return made  # the inviter has the link and is told that no mail went out
     return msgspec.structs.replace(made, mailed=True)
 
@@ -158,7 +158,7 @@ async def withdraw(ctx: Ctx, org_id: str, invitation_id: str) -> Invitation:
     return found
 
 
-async def _require_over_invitation(tx: Tx, scope: Scope, found: Invitation) -> None:
+async def _require_over_invitation(tx: Tx, scope: CallerScope, found: Invitation) -> None:
     """Raise BoundaryExceeded for an invitation to a role that the caller could not give. One to a role that is gone is anybody's."""
     try:
         _, _, rules = await find_role(tx, "organization", found.role, org_id=scope.org_id, project_id=None)
@@ -250,17 +250,17 @@ async def _require_inviter(ctx: Ctx, tx: Tx, found: Invitation) -> None:
         raise dead from None
 
 
-async def members(ctx: Ctx, org_id: str) -> list[Member]:
+async def members(ctx: Ctx, org_id: str) -> list[OrganizationPerson]:
     """The people of an organization, by address."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
         found = await accounts.people_of(tx, scope.org_id)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in found])
-    return [Member(membership=membership, user=user, roles=roles[membership.id]) for membership, user in found]
+    return [OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]) for membership, user in found]
 
 
-async def member(ctx: Ctx, org_id: str, membership_id: str) -> Member:
+async def member(ctx: Ctx, org_id: str, membership_id: str) -> OrganizationPerson:
     """One person of an organization."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "member")
@@ -268,7 +268,7 @@ async def member(ctx: Ctx, org_id: str, membership_id: str) -> Member:
         return await _member(tx, scope, membership_id)
 
 
-async def _member(tx: Tx, scope: Scope, membership_id: str) -> Member:
+async def _member(tx: Tx, scope: CallerScope, membership_id: str) -> OrganizationPerson:
     """A membership of this organization, never another's. Raises NotFound."""
     found = await grants.membership(tx, membership_id)
     if found is None or found.org_id != scope.org_id or found.project_id is not None or found.actor_kind != "user":
@@ -276,10 +276,10 @@ async def _member(tx: Tx, scope: Scope, membership_id: str) -> Member:
     user = await people.user(tx, found.actor_id)
     if user is None:
         raise NotFound("There is no such membership in this organization")
-    return Member(membership=found, user=user, roles=(await grants.roles_on(tx, [found.id]))[found.id])
+    return OrganizationPerson(membership=found, user=user, roles=(await grants.roles_on(tx, [found.id]))[found.id])
 
 
-async def change(ctx: Ctx, org_id: str, membership_id: str, given: Change) -> Member:
+async def change(ctx: Ctx, org_id: str, membership_id: str, given: ChangeMembership) -> OrganizationPerson:
     """Change a person's role, or suspend and readmit it. An organization keeps an administrator."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "edit", "member")
@@ -312,11 +312,11 @@ async def change(ctx: Ctx, org_id: str, membership_id: str, given: Change) -> Me
         return await _member(tx, scope, membership_id)
 
 
-async def remove(ctx: Ctx, org_id: str, membership_ids: Sequence[str]) -> list[Member]:
+async def remove(ctx: Ctx, org_id: str, membership_ids: Sequence[str]) -> list[OrganizationPerson]:
     """Remove people from an organization with all that they hold in it. Their accounts stay."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "delete", "member")
-    removed: list[Member] = []
+    removed: list[OrganizationPerson] = []
     async with ctx.unit() as tx:
         await accounts.hold_organization(tx, scope.org_id)
         for membership_id in dict.fromkeys(membership_ids):
@@ -329,7 +329,7 @@ async def remove(ctx: Ctx, org_id: str, membership_ids: Sequence[str]) -> list[M
     return removed
 
 
-async def _require_over(ctx: Ctx, tx: Tx, scope: Scope, found: Member) -> None:
+async def _require_over(ctx: Ctx, tx: Tx, scope: CallerScope, found: OrganizationPerson) -> None:
     """Raise unless the person holds nothing in this organization, or in a project of it, that the caller does not."""
     if found.user.is_instance_admin and not ctx.actor.is_instance_admin:
         raise Forbidden("Only an instance administrator may change the membership of another one")
@@ -338,7 +338,7 @@ async def _require_over(ctx: Ctx, tx: Tx, scope: Scope, found: Member) -> None:
     await require_over_in_projects(ctx, tx, scope, "user", found.user.id)
 
 
-async def _require_other_admin(tx: Tx, scope: Scope, found: Member) -> None:
+async def _require_other_admin(tx: Tx, scope: CallerScope, found: OrganizationPerson) -> None:
     is_admin = found.membership.is_active and any(held.role == "admin" and not held.is_temporary for held, _ in found.roles)
     if is_admin and await accounts.other_admins(tx, scope.org_id, found.membership.id) == 0:
         raise BadRequest("The organization would be left without an administrator")

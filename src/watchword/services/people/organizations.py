@@ -21,7 +21,7 @@ from watchword.services.access.role_refs import RoleName, find_role
 from watchword.services.access.scopes import enter_org, organization, require_actor
 from watchword.services.authentication import tokens
 from watchword.services.authentication.method_bodies import DEFAULT_TTL
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.lifecycle import require_none_protected
 from watchword.services.keys.keyring import org_scope
 from watchword.services.people import administrators, passwords
@@ -38,13 +38,13 @@ from watchword.store.people import people
 OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreateOrganization(msgspec.Struct, frozen=True, kw_only=True):
     """A new organization."""
 
     name: OrgName
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change. `privilege_mode` is `subset` (compare the rules) or `action`; single sign-on is not offered, so it cannot be enforced."""
 
     name: OrgName | None = None
@@ -107,7 +107,7 @@ async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: str, id: str, role: st
     return membership
 
 
-async def create(ctx: Ctx, given: Create) -> Organization:
+async def create(ctx: Ctx, given: CreateOrganization) -> Organization:
     """A new organization with the caller, a person, as its administrator."""
     actor = require_actor(ctx, "user")
     ctx.public("any person of the instance may make an organization of their own")
@@ -131,7 +131,7 @@ async def get(ctx: Ctx, org_id: str) -> Organization:
     return await organization(ctx, scope.org_id)
 
 
-async def update(ctx: Ctx, org_id: str, given: Update) -> Organization:
+async def update(ctx: Ctx, org_id: str, given: UpdateOrganization) -> Organization:
     """Change the settings of an organization."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "edit", "settings")
@@ -158,7 +158,7 @@ async def update(ctx: Ctx, org_id: str, given: Update) -> Organization:
     return await organization(ctx, scope.org_id)
 
 
-async def _require_settings_within(tx: Tx, scope: Scope, given: Update, mode: str | None) -> None:
+async def _require_settings_within(tx: Tx, scope: CallerScope, given: UpdateOrganization, mode: str | None) -> None:
     """Settings through which power could be gained, compared with the caller's own in both privilege systems."""
     targets: list[Sequence[Rule]] = []
     if given.default_membership_role_slug is not None:

@@ -8,13 +8,13 @@ from watchword.domain.errors import NotFound
 from watchword.domain.people.records import Group
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.people.groups import Found, with_roles
-from watchword.services.projects.members import GROUP, Add, Change, audit_roles, change_roles, join, leave, of_project
+from watchword.services.people.groups import GroupDetails, with_roles
+from watchword.services.projects.members import GROUP, AddMember, ChangeMember, audit_roles, change_roles, join, leave, of_project
 from watchword.store.engine import Tx
 from watchword.store.people import groups
 
 
-async def add(ctx: Ctx, project_id: str, id_or_name: str, given: Add) -> Found:
+async def add(ctx: Ctx, project_id: str, id_or_name: str, given: AddMember) -> GroupDetails:
     """Make a group of the organization a member of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "groups")
@@ -25,7 +25,7 @@ async def add(ctx: Ctx, project_id: str, id_or_name: str, given: Add) -> Found:
         return (await with_roles(tx, [(group, membership)]))[0]
 
 
-async def change(ctx: Ctx, project_id: str, group_id: str, given: Change) -> Sequence[MembershipRole]:
+async def change(ctx: Ctx, project_id: str, group_id: str, given: ChangeMember) -> Sequence[MembershipRole]:
     """Replace the roles of a group."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "groups")
@@ -36,7 +36,7 @@ async def change(ctx: Ctx, project_id: str, group_id: str, given: Change) -> Seq
     return rows
 
 
-async def remove(ctx: Ctx, project_id: str, group_id: str) -> Found:
+async def remove(ctx: Ctx, project_id: str, group_id: str) -> GroupDetails:
     """Take a group out of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "groups")
@@ -48,7 +48,7 @@ async def remove(ctx: Ctx, project_id: str, group_id: str) -> Found:
     return found
 
 
-async def get(ctx: Ctx, project_id: str, group_id: str) -> Found:
+async def get(ctx: Ctx, project_id: str, group_id: str) -> GroupDetails:
     """One group of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")
@@ -57,7 +57,7 @@ async def get(ctx: Ctx, project_id: str, group_id: str) -> Found:
         return (await with_roles(tx, [(group, await of_project(tx, scope, GROUP, group.id))]))[0]
 
 
-async def every(ctx: Ctx, project_id: str) -> list[Found]:
+async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
     """The groups of a project, by name."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")

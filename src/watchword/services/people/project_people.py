@@ -12,7 +12,7 @@ from watchword.domain.projects.records import Project
 from watchword.services.access.role_refs import RoleEntry, RoleName
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.projects.members import PERSON, Change, audit_roles, change_roles, join, leave
+from watchword.services.projects.members import PERSON, ChangeMember, audit_roles, change_roles, join, leave
 from watchword.store.access import grants
 from watchword.store.engine import Tx
 from watchword.store.people import people
@@ -22,7 +22,7 @@ MOST = 500
 Addresses = Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=MOST)]
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
+class PeopleByAddress(msgspec.Struct, frozen=True, kw_only=True):
     """People by address; a user name is an address too."""
 
     emails: Addresses = msgspec.field(default_factory=list)
@@ -37,13 +37,13 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-class Invite(Named, frozen=True, kw_only=True, rename="camel"):
+class InviteToProject(PeopleByAddress, frozen=True, kw_only=True, rename="camel"):
     """People of the organization and the roles they get."""
 
     role_slugs: Annotated[list[RoleName], msgspec.Meta(min_length=1, max_length=100)] = msgspec.field(default_factory=lambda: ["member"])
 
 
-class Member(msgspec.Struct, frozen=True):
+class ProjectPerson(msgspec.Struct, frozen=True):
     """A person in a project."""
 
     membership: Membership
@@ -52,7 +52,7 @@ class Member(msgspec.Struct, frozen=True):
     project: Project
 
 
-async def invite(ctx: Ctx, project_id: str, given: Invite) -> list[Membership]:
+async def invite(ctx: Ctx, project_id: str, given: InviteToProject) -> list[Membership]:
     """Make people of the organization members of a project; those who are members already stay as they are."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "member")
@@ -75,7 +75,7 @@ async def _people(tx: Tx, scope: ProjectScope, addresses: Sequence[str]) -> list
     return [found[address] for address in addresses]
 
 
-async def change(ctx: Ctx, project_id: str, membership_id: str, given: Change) -> Sequence[MembershipRole]:
+async def change(ctx: Ctx, project_id: str, membership_id: str, given: ChangeMember) -> Sequence[MembershipRole]:
     """Replace the roles of a person."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "member")
@@ -97,7 +97,7 @@ async def remove(ctx: Ctx, project_id: str, membership_id: str) -> Membership:
     return membership
 
 
-async def remove_named(ctx: Ctx, project_id: str, given: Named) -> list[Membership]:
+async def remove_named(ctx: Ctx, project_id: str, given: PeopleByAddress) -> list[Membership]:
     """Take people out of a project by address: all of them or nobody."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "member")
@@ -117,17 +117,17 @@ async def _end(ctx: Ctx, tx: Tx, scope: ProjectScope, memberships: Sequence[Memb
         ctx.audit("remove-workspace-member", org_id=scope.org_id, project_id=scope.project.id, userId=one.actor_id)
 
 
-async def every(ctx: Ctx, project_id: str) -> list[Member]:
+async def every(ctx: Ctx, project_id: str) -> list[ProjectPerson]:
     """The people of a project, by address."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
         rows = await lists.people_in_project(tx, scope.project.id)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
-    return [Member(membership, user, roles[membership.id], scope.project) for membership, user in rows]
+    return [ProjectPerson(membership, user, roles[membership.id], scope.project) for membership, user in rows]
 
 
-async def get(ctx: Ctx, project_id: str, membership_id: str) -> Member:
+async def get(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPerson:
     """One person by the id of the membership."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
@@ -135,7 +135,7 @@ async def get(ctx: Ctx, project_id: str, membership_id: str) -> Member:
         return await _member(tx, scope, await _membership(tx, scope, membership_id))
 
 
-async def by_name(ctx: Ctx, project_id: str, username: str) -> Member:
+async def by_name(ctx: Ctx, project_id: str, username: str) -> ProjectPerson:
     """One person by address."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
@@ -147,11 +147,11 @@ async def by_name(ctx: Ctx, project_id: str, username: str) -> Member:
         return await _member(tx, scope, membership)
 
 
-async def _member(tx: Tx, scope: ProjectScope, membership: Membership) -> Member:
+async def _member(tx: Tx, scope: ProjectScope, membership: Membership) -> ProjectPerson:
     user = await people.user(tx, membership.actor_id)
     if user is None:
         raise NotFound("There is no such person in this project")
-    return Member(membership, user, (await grants.roles_on(tx, [membership.id]))[membership.id], scope.project)
+    return ProjectPerson(membership, user, (await grants.roles_on(tx, [membership.id]))[membership.id], scope.project)
 
 
 async def _membership(tx: Tx, scope: ProjectScope, membership_id: str) -> Membership:

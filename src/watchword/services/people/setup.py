@@ -14,7 +14,7 @@ from watchword.domain.errors import Forbidden
 from watchword.domain.secret import Secret
 from watchword.services.context import Ctx
 from watchword.services.people import organizations
-from watchword.services.runtime import House
+from watchword.services.runtime import Runtime
 from watchword.store.people import people
 
 OFF = "off"
@@ -37,7 +37,7 @@ class Claim(organizations.Bootstrap, frozen=True, kw_only=True):
     setup_code: Secret | None = msgspec.field(name="setupCode", default=None)
 
 
-def setup_code(house: House) -> Secret | None:
+def setup_code(house: Runtime) -> Secret | None:
     """The code that a bootstrap over the network must send, or None where none is asked for."""
     given = house.settings.setup_code
     if given is not None:
@@ -46,7 +46,7 @@ def setup_code(house: House) -> Secret | None:
     return Secret("-".join(derived[i : i + 5] for i in range(0, len(derived), 5)))
 
 
-async def code_to_show(house: House) -> Secret | None:
+async def code_to_show(house: Runtime) -> Secret | None:
     """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where the operator chose it."""
     if house.settings.setup_code is not None:
         return None

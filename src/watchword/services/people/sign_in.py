@@ -35,7 +35,7 @@ REFUSED = "Invalid email or password, or too many failed attempts: check them an
 REFRESH_COOKIE = "jid"
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     """An e-mail address and a password."""
 
     email: Trimmed
@@ -98,7 +98,7 @@ def password_failures_of(ctx: Ctx, email: str) -> str:
     return f"password/{ctx.house.keys.digest(f'person/{normalised(email)}').hex()}/"
 
 
-async def login(ctx: Ctx, given: Login) -> SignedIn:
+async def login(ctx: Ctx, given: SignIn) -> SignedIn:
     """A session, not yet in an organization. A wrong address, a wrong password and too many of them answer the same."""
     ctx.public("a login proves who is calling")
     async with ctx.view() as tx:

@@ -30,7 +30,7 @@ SLUG_TAKEN = "The project has an environment with this slug already"
 EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateEnvironment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new environment; without a position it comes last."""
 
     name: Name
@@ -38,7 +38,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateEnvironment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change. Terraform sends position 0 where none was set, so 0 is as good as none."""
 
     name: Name | None = None
@@ -46,7 +46,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
 
 
-async def create(ctx: Ctx, project_id: str, given: Create) -> Environment:
+async def create(ctx: Ctx, project_id: str, given: CreateEnvironment) -> Environment:
     """A new environment with its root folder; those at its position and after move up."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "environments")
@@ -70,7 +70,7 @@ async def create(ctx: Ctx, project_id: str, given: Create) -> Environment:
     return made
 
 
-async def update(ctx: Ctx, project_id: str, environment_id: str, given: Update) -> Environment:
+async def update(ctx: Ctx, project_id: str, environment_id: str, given: UpdateEnvironment) -> Environment:
     """Change an environment's name, slug or place. Rules and references that name the old slug are not rewritten.
 
     With another slug other rules hold for all that is in it, so that asks for the rights over it under both.
@@ -126,7 +126,7 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
     return found
 
 
-def _shifts(asked: relocation.Asked, environment: Environment, slug: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
+def _shifts(asked: relocation.MoveRights, environment: Environment, slug: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
     """Where the folders of an environment are and will be when it is renamed (`slug`), deleted or brought back."""
     old = None if asked is relocation.RESTORED else environment.slug
     new = slug if asked is relocation.MOVED else environment.slug if asked is relocation.RESTORED else None
@@ -134,8 +134,8 @@ def _shifts(asked: relocation.Asked, environment: Environment, slug: str | None,
 
 
 async def _look(
-    ctx: Ctx, scope: ProjectScope, asked: relocation.Asked, environment_id: str, *, slug: str | None = None
-) -> relocation.Seen | None:
+    ctx: Ctx, scope: ProjectScope, asked: relocation.MoveRights, environment_id: str, *, slug: str | None = None
+) -> relocation.CheckedMove | None:
     """Whether the caller may do what is asked with all that is in an environment, looked at before the unit. Raises PermissionDenied."""
     if relocation.is_free(ctx, scope, asked):
         return None
@@ -151,7 +151,7 @@ async def _look(
 
 
 async def _require_all(
-    ctx: Ctx, tx: Tx, scope: ProjectScope, asked: relocation.Asked, environment: Environment, seen: relocation.Seen | None,
+    ctx: Ctx, tx: Tx, scope: ProjectScope, asked: relocation.MoveRights, environment: Environment, seen: relocation.CheckedMove | None,
     *, slug: str | None = None,
 ) -> None:  # fmt: skip
     """Raise PermissionDenied unless the caller may do what is asked with all that is in an environment, under each of its slugs."""

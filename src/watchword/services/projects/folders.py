@@ -14,7 +14,7 @@ from watchword.domain.projects.records import Folder
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
-from watchword.services.projects.locations import Place, child_path, folder_name, normal_path, parent_path
+from watchword.services.projects.locations import SecretLocation, child_path, folder_name, normal_path, parent_path
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.services.timestamps import read_time
@@ -27,7 +27,7 @@ NAME_TAKEN = "There is a folder with this name already"
 Description = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreateFolder(msgspec.Struct, frozen=True, kw_only=True):
     """A folder called `name` in the folder at `path`."""
 
     project_id: str
@@ -37,7 +37,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class FolderQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which folders: those directly in `path`, or all below it. `changed_since` (ISO 8601): with secrets that changed since."""
 
     project_id: str
@@ -47,7 +47,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     changed_since: str | None = None
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
+class FolderByName(msgspec.Struct, frozen=True, kw_only=True):
     """The folder in `path` that has this id or name."""
 
     project_id: str
@@ -56,7 +56,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     id_or_name: str
 
 
-class Rename(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class RenameFolder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of a batch of renames: the folder with this id in `path`."""
 
     id: Trimmed
@@ -66,7 +66,7 @@ class Rename(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     description: Description | None = None
 
 
-async def create(ctx: Ctx, given: Create) -> Folder:
+async def create(ctx: Ctx, given: CreateFolder) -> Folder:
     """The folder, made with its missing parents; the one that is there already where there is one."""
     scope = await enter_project(ctx, given.project_id)
     path = normal_path(given.path, "path")
@@ -87,7 +87,7 @@ async def create(ctx: Ctx, given: Create) -> Folder:
     return made
 
 
-async def every(ctx: Ctx, given: Listed, *, ask: bool) -> list[Folder]:
+async def every(ctx: Ctx, given: FolderQuery, *, ask: bool) -> list[Folder]:
     """The folders in a place; of an unknown place, none. With `ask`, only where the caller may read folders.
 
     The older route asks for membership only: names of folders were never hidden from members there.
@@ -112,7 +112,7 @@ def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) ->
     return ctx.may(scope, "read", SUBJECT, environment=environment, secretPath=parent_path(folder.path))
 
 
-async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> Place:
+async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> SecretLocation:
     """A folder by id, with its environment. With `ask`, only where the caller may read folders."""
     place = await locations.by_folder(ctx, folder_id)
     if place is None:
@@ -123,16 +123,16 @@ async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> Place:
     return place
 
 
-async def rename(ctx: Ctx, given: Named, name: str, description: str | None = None) -> Folder:
+async def rename(ctx: Ctx, given: FolderByName, name: str, description: str | None = None) -> Folder:
     """Give a folder another name; the paths of all below it follow. What names the old path is not rewritten.
 
     At another path other rules hold for all that is in it, so that asks for the rights over it at both.
     """
-    one = Rename(id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description)
+    one = RenameFolder(id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description)
     return (await rename_many(ctx, given.project_id, [one]))[0]
 
 
-async def rename_many(ctx: Ctx, project_id: str, given: Sequence[Rename]) -> list[Folder]:
+async def rename_many(ctx: Ctx, project_id: str, given: Sequence[RenameFolder]) -> list[Folder]:
     """Give several folders of a project other names: all, or none when one cannot be."""
     scope = await enter_project(ctx, project_id)
     wanted = [(one, normal_path(one.path, "path")) for one in given]
@@ -145,11 +145,11 @@ async def rename_many(ctx: Ctx, project_id: str, given: Sequence[Rename]) -> lis
         return [await _rename(ctx, tx, scope, one, path, seen) for one, path in wanted]
 
 
-async def _look(ctx: Ctx, scope: ProjectScope, given: Rename, path: str) -> relocation.Seen | None:
+async def _look(ctx: Ctx, scope: ProjectScope, given: RenameFolder, path: str) -> relocation.CheckedMove | None:
     """Whether the caller may move all that is in the folder, looked at before the unit. Raises PermissionDenied."""
     if relocation.is_free(ctx, scope, relocation.MOVED):
         return None
-    named = Named(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
+    named = FolderByName(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
     async with ctx.view() as tx:
         found, _ = await _located(tx, named, by_name=False)
     whole = normal_path(child_path(path, given.name), "path")
@@ -175,8 +175,8 @@ def _shifts(environment: str, folder: Folder, whole: str | None, folders: Sequen
     ]
 
 
-async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: str, seen: relocation.Seen | None) -> Folder:
-    named = Named(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
+async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: RenameFolder, path: str, seen: relocation.CheckedMove | None) -> Folder:
+    named = FolderByName(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
     found, siblings = await _located(tx, named, by_name=False)
     if any(one.name == given.name and one.id != found.id for one in siblings):
         raise BadRequest(NAME_TAKEN)
@@ -200,7 +200,7 @@ async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: Rename, path: st
     return changed
 
 
-async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
+async def remove(ctx: Ctx, given: FolderByName, *, with_content: bool) -> Folder:
     """Delete a folder by id or by name. Raises BadRequest for one that is not empty, unless `with_content`.
 
     With its content asks for the right to delete each of it: secrets, folders and imports.
@@ -223,7 +223,7 @@ async def remove(ctx: Ctx, given: Named, *, with_content: bool) -> Folder:
     return found
 
 
-async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: Named) -> relocation.Seen | None:
+async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: FolderByName) -> relocation.CheckedMove | None:
     """Whether the caller may delete all that is in the folder, looked at before the unit. Raises PermissionDenied."""
     if relocation.is_free(ctx, scope, relocation.REMOVED):
         return None
@@ -236,7 +236,7 @@ async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: Named) -> reloc
     return await relocation.look(ctx, scope, relocation.REMOVED, load, (given.environment, found.path))
 
 
-async def _located(tx: Tx, given: Named, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
+async def _located(tx: Tx, given: FolderByName, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
     """The folder and all that are in the same one. The place was named in the permission, so the folder must be there."""
     place = await tree.at(tx, given.project_id, given.environment, given.path)
     siblings = await tree.children(tx, place[1].id) if place else []

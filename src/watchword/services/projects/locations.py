@@ -18,7 +18,7 @@ from watchword.store.projects import folders
 from watchword.store.projects.folders import descendants
 
 __all__ = [
-    "Place", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_folder",
+    "SecretLocation", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_folder",
     "new_root", "normal_path", "parent_path",
 ]  # fmt: skip
 
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _ODD = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|//")
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SecretLocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A folder and the environment it is in."""
 
     environment: Environment
@@ -68,31 +68,31 @@ def parent_path(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> Place | None:
+async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> SecretLocation | None:
     """The place at a normal path, through the cache; None when the environment or the folder is not there."""
-    found: Place | None = await ctx.fresh.get(
+    found: SecretLocation | None = await ctx.fresh.get(
         ("place", project_id, environment_slug, path), _load_place, project_id, environment_slug, path
     )
     return found
 
 
-async def _load_place(tx: Tx, project_id: str, environment_slug: str, path: str) -> tuple[Place | None, tuple[str, ...]]:
+async def _load_place(tx: Tx, project_id: str, environment_slug: str, path: str) -> tuple[SecretLocation | None, tuple[str, ...]]:
     found = await folders.at(tx, project_id, environment_slug, path)
     if found is None:
         return None, ()
-    return Place(environment=found[0], folder=found[1]), (versions.tree(project_id),)
+    return SecretLocation(environment=found[0], folder=found[1]), (versions.tree(project_id),)
 
 
-async def by_folder(ctx: Ctx, folder_id: str) -> Place | None:
+async def by_folder(ctx: Ctx, folder_id: str) -> SecretLocation | None:
     """The place of a folder's id, through the cache; None for an unknown one and for one of a deleted environment."""
 
-    async def load(tx: Tx) -> tuple[Place | None, tuple[str, ...]]:
+    async def load(tx: Tx) -> tuple[SecretLocation | None, tuple[str, ...]]:
         found = await folders.of_folder(tx, folder_id)
         if found is None:
             return None, ()
-        return Place(environment=found[0], folder=found[1]), (versions.tree(found[0].project_id),)
+        return SecretLocation(environment=found[0], folder=found[1]), (versions.tree(found[0].project_id),)
 
-    found: Place | None = await ctx.fresh.get(("place of", folder_id), load)
+    found: SecretLocation | None = await ctx.fresh.get(("place of", folder_id), load)
     return found
 
 

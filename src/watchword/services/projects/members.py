@@ -14,7 +14,7 @@ from watchword.domain.errors import BadRequest, NotFound
 from watchword.services.access.boundaries import require_may_admit, require_over_holder, require_roles
 from watchword.services.access.role_refs import Resolved, RoleEntry, RoleName, resolve
 from watchword.services.access.scopes import ProjectScope
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.scope_refs import kind_of
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
@@ -23,7 +23,7 @@ MOST_ROLES = 100
 Entries = Annotated[list[RoleEntry], msgspec.Meta(max_length=MOST_ROLES)]
 
 
-class Add(msgspec.Struct, frozen=True, kw_only=True):
+class AddMember(msgspec.Struct, frozen=True, kw_only=True):
     """The roles of a new member: one (old clients), or several."""
 
     role: RoleName = "no-access"
@@ -35,13 +35,13 @@ class Add(msgspec.Struct, frozen=True, kw_only=True):
         return [RoleEntry(role=self.role)] if self.roles is None else self.roles
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeMember(msgspec.Struct, frozen=True, kw_only=True):
     """All roles of a member from now on."""
 
     roles: Annotated[list[RoleEntry], msgspec.Meta(min_length=1, max_length=MOST_ROLES)]
 
 
-class Kind(msgspec.Struct, frozen=True):
+class MemberKind(msgspec.Struct, frozen=True):
     """A kind of member: how it is stored, and the subject of the rights over it."""
 
     name: str
@@ -52,13 +52,13 @@ class Kind(msgspec.Struct, frozen=True):
         return {"identityId": id} if self.name == "identity" else {}
 
 
-IDENTITY = Kind("identity", "identity")
-PERSON = Kind("user", "member")
-GROUP = Kind("group", "groups")
+IDENTITY = MemberKind("identity", "identity")
+PERSON = MemberKind("user", "member")
+GROUP = MemberKind("group", "groups")
 
 
 async def resolved_within(
-    ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry], membership_id: str
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, actor_id: str, entries: Sequence[RoleEntry], membership_id: str
 ) -> Resolved:
     """The rows of these roles, none of which goes beyond the caller. Raises NotFound, BadRequest, BoundaryExceeded."""
     found = await resolve(ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id)
@@ -67,7 +67,7 @@ async def resolved_within(
     return found
 
 
-async def join(ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entries: Sequence[RoleEntry]) -> Membership:
+async def join(ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, actor_id: str, entries: Sequence[RoleEntry]) -> Membership:
     """Make an actor a member of the scope's organization or project in the open unit. The caller checks whose actor it is."""
     if kind == IDENTITY:
         await require_may_admit(ctx, tx, actor_id)
@@ -84,7 +84,7 @@ async def join(ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, actor_id: str, entrie
 
 
 async def change_roles(
-    ctx: Ctx, tx: Tx, scope: Scope, kind: Kind, membership: Membership, entries: Sequence[RoleEntry]
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, membership: Membership, entries: Sequence[RoleEntry]
 ) -> Sequence[MembershipRole]:
     """Put these roles in the place of those a member has, in the open unit."""
     await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
@@ -93,7 +93,7 @@ async def change_roles(
     return found.rows
 
 
-async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: Kind, membership: Membership) -> None:
+async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: MemberKind, membership: Membership) -> None:
     """End a project membership with its privileges, in the open unit. Nobody ends their own."""
     if (membership.actor_kind, membership.actor_id) == (ctx.actor.kind, ctx.actor.id):
         raise BadRequest("You cannot remove your own membership: somebody else has to")
@@ -101,7 +101,7 @@ async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: Kind, membership: M
     await grants.remove_membership(tx, membership)
 
 
-async def of_project(tx: Tx, scope: ProjectScope, kind: Kind, actor_id: str) -> Membership:
+async def of_project(tx: Tx, scope: ProjectScope, kind: MemberKind, actor_id: str) -> Membership:
     """An actor's own membership of the project. Raises NotFound."""
     membership = await grants.project_membership(tx, kind.name, actor_id, scope.project.id)
     if membership is None:

@@ -29,7 +29,7 @@ class ApiRefused(Exception):
         self.status = status
 
 
-class Server(Protocol):
+class SourceServer(Protocol):
     """A server with Infisical's API, as an administrator sees it."""
 
     async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Json | None = None) -> Any:
@@ -37,7 +37,7 @@ class Server(Protocol):
         ...
 
 
-class Project(msgspec.Struct, frozen=True, kw_only=True):
+class SourceProject(msgspec.Struct, frozen=True, kw_only=True):
     """A project over there. `folders` are (environment, path), parents first; `secrets` is how many there are in all."""
 
     id: str
@@ -50,7 +50,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     secrets: int
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class SourceIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """A machine identity over there, with the configurations of its methods by slug."""
 
     id: str
@@ -63,8 +63,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that would be moved."""
 
-    projects: tuple[Project, ...]
-    identities: tuple[Identity, ...]
+    projects: tuple[SourceProject, ...]
+    identities: tuple[SourceIdentity, ...]
 
     @property
     def steps(self) -> int:
@@ -87,7 +87,7 @@ Progress = Callable[[str, str], None]  # step id, what it is about
 # --- survey -----------------------------------------------------------------------------------------------------------------
 
 
-async def survey(peer: Server, org_id: str, project_ids: Sequence[str] = ()) -> Plan:
+async def survey(peer: SourceServer, org_id: str, project_ids: Sequence[str] = ()) -> Plan:
     """Look at what is there. Without `project_ids`, every project that the credential sees."""
     ids = project_ids or [one["id"] for one in (await peer.call("GET", "/api/v1/workspace"))["workspaces"]]
     projects = [await _project(peer, id) for id in ids]
@@ -96,7 +96,7 @@ async def survey(peer: Server, org_id: str, project_ids: Sequence[str] = ()) -> 
     return Plan(projects=tuple(projects), identities=tuple(identities))
 
 
-async def _project(peer: Server, id: str) -> Project:
+async def _project(peer: SourceServer, id: str) -> SourceProject:
     found = (await peer.call("GET", f"/api/v1/workspace/{id}"))["workspace"]
     tags = (await peer.call("GET", f"/api/v1/workspace/{id}/tags"))["workspaceTags"]
     slugs = [one["slug"] for one in found["environments"]]
@@ -105,14 +105,14 @@ async def _project(peer: Server, id: str) -> Project:
     for slug in slugs:
         query = {"workspaceId": id, "environment": slug, "recursive": "true", "viewSecretValue": "false"}
         count += len(_shared(await peer.call("GET", "/api/v3/secrets/raw", query=query)))
-    return Project(
+    return SourceProject(
         id=id, name=found["name"], slug=found["slug"], description=found.get("description"),
         environments=tuple((one["slug"], one["name"]) for one in found["environments"]),
         tags=tuple((one["slug"], one.get("color") or "") for one in tags), folders=tuple(folders), secrets=count,
     )  # fmt: skip
 
 
-async def _folders(peer: Server, project_id: str, environment: str, path: str) -> AsyncIterator[tuple[str, str]]:
+async def _folders(peer: SourceServer, project_id: str, environment: str, path: str) -> AsyncIterator[tuple[str, str]]:
     yield environment, path
     query = {"workspaceId": project_id, "environment": environment, "path": path}
     for one in (await peer.call("GET", "/api/v1/folders", query=query))["folders"]:
@@ -124,7 +124,7 @@ def _shared(listed: Json) -> list[Json]:
     return [one for one in listed["secrets"] if one.get("type", "shared") == "shared"]
 
 
-async def _identity(peer: Server, membership: Json) -> Identity:
+async def _identity(peer: SourceServer, membership: Json) -> SourceIdentity:
     id = membership["identity"]["id"]
     found = (await peer.call("GET", f"/api/v1/identities/{id}"))["identity"]
     inner = found.get("identity", found)
@@ -139,7 +139,7 @@ async def _identity(peer: Server, membership: Json) -> Identity:
             continue  # the name is listed, the method is gone
         methods[method] = next(iter(answer.values()))
     custom = (found.get("customRole") or {}).get("slug")
-    return Identity(
+    return SourceIdentity(
         id=id, name=inner["name"], role=custom or found.get("role", "no-access"),
         metadata=tuple((item["key"], item["value"]) for item in found.get("metadata") or ()), methods=methods,
     )  # fmt: skip
@@ -149,7 +149,7 @@ async def _identity(peer: Server, membership: Json) -> Identity:
 
 
 async def carry_out(
-    plan: Plan, peer: Server, here: Server, org_id: str, *, done: set[str], progress: Progress, by_hand: list[str] | None = None
+    plan: Plan, peer: SourceServer, here: SourceServer, org_id: str, *, done: set[str], progress: Progress, by_hand: list[str] | None = None
 ) -> Report:
     """Bring the plan's things here. A step that is in `done` is passed over; keep the set, and a broken run resumes.
 
@@ -169,7 +169,7 @@ _NOT_SENT: Final = frozenset(("id", "createdAt", "updatedAt", "identityId", "org
 class _Mover:
     """One run: where from, where to, and what has been done."""
 
-    def __init__(self, peer: Server, here: Server, org_id: str, done: set[str], progress: Progress, by_hand: list[str]) -> None:
+    def __init__(self, peer: SourceServer, here: SourceServer, org_id: str, done: set[str], progress: Progress, by_hand: list[str]) -> None:
         self._peer, self._here, self._org_id, self._done, self._progress = peer, here, org_id, done, progress
         self.by_hand = by_hand
         self._methods = {method.slug: method for method in METHODS}
@@ -186,7 +186,7 @@ class _Mover:
             self._done.add(id)
         self._progress(id, about)
 
-    async def identity(self, one: Identity) -> None:
+    async def identity(self, one: SourceIdentity) -> None:
         listed = await self._here.call("GET", "/api/v1/identities", query={"orgId": self._org_id})
         there = {member["identity"]["name"]: member["identity"]["id"] for member in listed["identities"]}
         id = there.get(one.name)
@@ -217,7 +217,7 @@ class _Mover:
         if known is not None and known.by_hand:
             self.leave(f"identity {name}: {method} needs {known.by_hand} issued or entered again")
 
-    async def project(self, one: Project) -> None:
+    async def project(self, one: SourceProject) -> None:
         """A project with all that is in it; folders before imports, because an import may show any of them."""
         id = await self._project_id(one)
         await self.step(f"project/{one.id}", one.name, lambda: self._frame(one, id))
@@ -230,14 +230,14 @@ class _Mover:
             await self.step(f"imports/{one.id}/{environment}{path}", f"{one.name} {environment}{path} imports",
                             lambda at=at, path=path: self._imports(one, at, path))  # type: ignore[misc]  # fmt: skip
 
-    async def _project_id(self, one: Project) -> str:
+    async def _project_id(self, one: SourceProject) -> str:
         for there in (await self._here.call("GET", "/api/v1/workspace"))["workspaces"]:
             if there["slug"] == one.slug:
                 return str(there["id"])
         body = {"projectName": one.name, "slug": one.slug, "projectDescription": one.description, "shouldCreateDefaultEnvs": False}
         return str((await self._here.call("POST", "/api/v2/workspace", body=body))["project"]["id"])
 
-    async def _frame(self, one: Project, id: str) -> None:
+    async def _frame(self, one: SourceProject, id: str) -> None:
         there = (await self._here.call("GET", f"/api/v1/workspace/{id}"))["workspace"]
         slugs = {environment["slug"] for environment in there["environments"]}
         for slug, name in one.environments:
@@ -248,7 +248,7 @@ class _Mover:
             if slug not in tags:
                 await self._here.call("POST", f"/api/v1/workspace/{id}/tags", body={"slug": slug, "color": color})
 
-    async def _secrets(self, one: Project, at: dict[str, str], path: str) -> None:
+    async def _secrets(self, one: SourceProject, at: dict[str, str], path: str) -> None:
         if path != "/":
             parent, _, name = path.rpartition("/")
             await self._here.call("POST", "/api/v1/folders", body={**at, "path": parent or "/", "name": name})
@@ -262,7 +262,7 @@ class _Mover:
             await self._here.call("PATCH", "/api/v3/secrets/batch/raw", body=body)
         self.secrets += len(items)
 
-    async def _imports(self, one: Project, at: dict[str, str], path: str) -> None:
+    async def _imports(self, one: SourceProject, at: dict[str, str], path: str) -> None:
         query = {"workspaceId": one.id, "environment": at["environment"], "path": path}
         found = (await self._peer.call("GET", "/api/v1/secret-imports", query=query))["secretImports"]
         mine = (await self._here.call("GET", "/api/v1/secret-imports", query={**at, "path": path}))["secretImports"]

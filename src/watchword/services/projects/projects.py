@@ -14,7 +14,7 @@ from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFo
 from watchword.domain.projects.records import Environment, Project
 from watchword.services.access import scopes
 from watchword.services.access.scopes import ProjectScope, enter_org, enter_project, own_org, require_actor, require_known
-from watchword.services.context import Ctx, Scope
+from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities import identities
 from watchword.services.keys.keyring import org_scope, project_scope
 from watchword.services.projects import locations
@@ -25,7 +25,7 @@ from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.projects import folders as tree
 from watchword.store.projects import projects
 
-Kind = Literal["secret-manager", "cert-manager", "kms", "ssh", "secret-scanning", "pam", "ai"]
+ProjectKind = Literal["secret-manager", "cert-manager", "kms", "ssh", "secret-scanning", "pam", "ai"]
 DEFAULT_ENVIRONMENTS = (("Development", "dev"), ("Staging", "staging"), ("Production", "prod"))
 SLUG_TAKEN = "The organization has a project with this slug already"
 
@@ -35,19 +35,19 @@ NewSlug = Annotated[str, msgspec.Meta(min_length=5, max_length=36, extra={"trim"
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new project in the caller's organization."""
 
     project_name: Name
     project_description: Description | None = None
     slug: NewSlug | None = None
     template: Trimmed = "default"
-    type: Kind = "secret-manager"
+    type: ProjectKind = "secret-manager"
     should_create_default_envs: bool = True
     has_delete_protection: bool = False
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What to change of a project."""
 
     name: ProjectName | None = None
@@ -70,7 +70,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     audit_logs_retention_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A project with its environments and, where asked for, the roles of the caller's own membership."""
 
     project: Project
@@ -85,7 +85,7 @@ def require_slug(slug: str, field: str = "slug") -> str:
     return slug
 
 
-async def create(ctx: Ctx, given: Create) -> Found:
+async def create(ctx: Ctx, given: CreateProject) -> ProjectDetails:
     """A new project with its key and environments, and the caller as its administrator."""
     scope = await own_org(ctx)
     if not ctx.may(scope, "create", "project"):  # the newer name of the subject
@@ -108,7 +108,7 @@ async def create(ctx: Ctx, given: Create) -> Found:
             ctx.audit("create-project", org_id=project.org_id, project_id=project.id, name=project.name, slug=slug, type=project.kind)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
-    return Found(project=project, environments=environments)
+    return ProjectDetails(project=project, environments=environments)
 
 
 def _new_slug(ctx: Ctx, name: str) -> str:
@@ -152,32 +152,35 @@ async def id_of(ctx: Ctx, slug: str) -> str:
     return found
 
 
-async def get(ctx: Ctx, project_id: str) -> Found:
+async def get(ctx: Ctx, project_id: str) -> ProjectDetails:
     """A project that the caller is a member of. Raises NotFound once it is gone, so that Terraform notices."""
     require_actor(ctx, "user", "identity", "service")
     await require_known(ctx, project_id)
     scope = await enter_project(ctx, project_id)
-    return Found(project=scope.project, environments=await locations.environments(ctx, project_id))
+    return ProjectDetails(project=scope.project, environments=await locations.environments(ctx, project_id))
 
 
-async def mine(ctx: Ctx, *, kind: str | None = None, with_roles: bool = False) -> list[Found]:
+async def mine(ctx: Ctx, *, kind: str | None = None, with_roles: bool = False) -> list[ProjectDetails]:
     """The projects of the caller's organization that the caller is a member of, oldest first."""
     scope = await own_org(ctx)
     return await _mine(ctx, scope, kind=kind, with_roles=with_roles)
 
 
-async def of_organization(ctx: Ctx, org_id: str) -> list[Found]:
+async def of_organization(ctx: Ctx, org_id: str) -> list[ProjectDetails]:
     """The projects of this organization that the caller is a member of, oldest first."""
     return await _mine(ctx, await enter_org(ctx, org_id), kind=None, with_roles=False)
 
 
-async def _mine(ctx: Ctx, scope: Scope, *, kind: str | None, with_roles: bool) -> list[Found]:
+async def _mine(ctx: Ctx, scope: CallerScope, *, kind: str | None, with_roles: bool) -> list[ProjectDetails]:
     actor = ctx.actor
     async with ctx.view() as tx:
         found = [one for one in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id) if kind in (None, "all", one.kind)]
         environments = await tree.environments_of_many(tx, [one.id for one in found])
         roles = await _roles(tx, actor.kind, actor.id) if with_roles else None
-    return [Found(project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ())) for one in found]
+    return [
+        ProjectDetails(project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ()))
+        for one in found
+    ]
 
 
 async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:
@@ -195,7 +198,7 @@ async def permissions(ctx: Ctx, project_id: str) -> tuple[str | None, Sequence[t
     return own.id if own else None, roles, pack(scope.ability.rules)
 
 
-async def update(ctx: Ctx, project_id: str, given: Update) -> Project:
+async def update(ctx: Ctx, project_id: str, given: UpdateProject) -> Project:
     """Change a project's settings."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "settings")

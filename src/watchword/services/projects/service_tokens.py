@@ -32,7 +32,7 @@ class TokenScope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secret_path: Annotated[str, msgspec.Meta(min_length=1, max_length=500, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new token. `expires_in` is seconds; 0 or null: never. The last three are kept for clients that encrypt by themselves."""
 
     name: Name
@@ -45,14 +45,14 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tag: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 
-class Made(msgspec.Struct, frozen=True):
+class NewServiceToken(msgspec.Struct, frozen=True):
     """The token itself, shown once, and its record."""
 
     secret: Secret
     record: ServiceToken
 
 
-async def create(ctx: Ctx, given: Create) -> Made:
+async def create(ctx: Ctx, given: CreateServiceToken) -> NewServiceToken:
     """A new token within what its maker may do itself."""
     scope = await enter_project(ctx, given.workspace_id)
     ctx.require(scope, "create", "service-tokens")
@@ -73,7 +73,7 @@ async def create(ctx: Ctx, given: Create) -> Made:
     async with ctx.unit() as tx:
         await service_tokens.add(tx, record)
         _audit(ctx, "create-service-token", scope.org_id, record)
-    return Made(Secret(secret), record)
+    return NewServiceToken(Secret(secret), record)
 
 
 def _glob(text: str) -> str:

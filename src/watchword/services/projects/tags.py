@@ -21,7 +21,7 @@ TagSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim
 Color = Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})]
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True):
+class CreateTag(msgspec.Struct, frozen=True, kw_only=True):
     """A new tag; without a name it is called as its slug."""
 
     slug: TagSlug
@@ -29,7 +29,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     name: Name | None = None
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateTag(msgspec.Struct, frozen=True, kw_only=True):
     """What to change."""
 
     slug: TagSlug | None = None
@@ -86,7 +86,7 @@ async def get_by_slug(ctx: Ctx, project_id: str, slug: str) -> Tag:
     return found
 
 
-async def create(ctx: Ctx, project_id: str, given: Create | CreateColored) -> Tag:
+async def create(ctx: Ctx, project_id: str, given: CreateTag | CreateColored) -> Tag:
     """A new tag."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "tags")
@@ -104,7 +104,7 @@ async def create(ctx: Ctx, project_id: str, given: Create | CreateColored) -> Ta
     return made
 
 
-async def update(ctx: Ctx, project_id: str, tag_id: str, given: Update | UpdateWhole) -> Tag:
+async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag | UpdateWhole) -> Tag:
     """Change a tag. A name that was never set apart from the slug follows it.
 
     Rules name secrets by the slugs of their tags, so another one asks for the rights over all secrets that have it.

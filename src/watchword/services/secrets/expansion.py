@@ -4,22 +4,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from watchword.domain.errors import BadRequest, PermissionDenied
-from watchword.domain.secrets.references import MAX_DEPTH, Address, Expander, Source, one_line
+from watchword.domain.secrets.references import MAX_DEPTH, Address, Expander, ResolvedSecret, one_line
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
-from watchword.services.secrets.folder_cache import Held
+from watchword.services.secrets.folder_cache import CachedSecret
 from watchword.services.turns import Turns
 
 MAX_GATHERED: Final = 20_000  # secrets that are referred to in one answer
 MAX_SOURCES: Final = 64 * 1024 * 1024  # characters of all of them
 _PIECE: Final = 200  # references that are looked up in one piece
-Sources = dict[Address, Source | None]
+Sources = dict[Address, ResolvedSecret | None]
 
 
-async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[Source]) -> Sources:
+async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[ResolvedSecret]) -> Sources:
     """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read, and
     BadRequest where it is too much.
 
@@ -45,7 +45,7 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[So
             place, held = hit
             require_value(scope, place, held, address, referrer)
             here = Address(place.environment.slug, place.folder.path, held.secret.key)
-            source = found.get(here) or Source(here, sealed.value_of(key, held.secret))
+            source = found.get(here) or ResolvedSecret(here, sealed.value_of(key, held.secret))
             found[address] = source
             level.append(source)
             size += len(source.value)
@@ -60,7 +60,7 @@ def _require_few(count: int, size: int, asked: Mapping[Address, Address]) -> Non
         raise BadRequest(f"What is asked for refers to more than {limit}: the limit is reached at {address}, which {referrer} refers to")
 
 
-async def _asked(level: Iterable[Source], known: Mapping[Address, Source | None], turns: Turns) -> dict[Address, Address]:
+async def _asked(level: Iterable[ResolvedSecret], known: Mapping[Address, ResolvedSecret | None], turns: Turns) -> dict[Address, Address]:
     """What the values of this level refer to and is not known yet, with one that refers to it."""
     found: dict[Address, Address] = {}
     for source in level:
@@ -71,12 +71,14 @@ async def _asked(level: Iterable[Source], known: Mapping[Address, Source | None]
     return found
 
 
-async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], turns: Turns) -> dict[Address, tuple[Place, Held]]:
+async def _resolve(
+    ctx: Ctx, scope: ProjectScope, asked: Collection[Address], turns: Turns
+) -> dict[Address, tuple[SecretLocation, CachedSecret]]:
     """The secrets at these addresses, own ones first and imported ones after them."""
     project_id = scope.project.id
     places = await import_resolution.places(ctx, project_id, {(one.environment, one.path) for one in asked})
     links = await import_resolution.links(ctx, project_id)
-    ways: dict[tuple[str, str], list[Place]] = {}
+    ways: dict[tuple[str, str], list[SecretLocation]] = {}
     for at, place in places.items():
         if place is not None:
             ways[at] = _way(scope, import_resolution.chain(links, place))
@@ -88,7 +90,7 @@ async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], tu
         if not number % _PIECE:
             await turns.give()
     there = await folder_cache.picked(ctx, project_id, wanted)
-    found: dict[Address, tuple[Place, Held]] = {}
+    found: dict[Address, tuple[SecretLocation, CachedSecret]] = {}
     for number, address in enumerate(asked):
         for place in ways.get((address.environment, address.path), ()):
             held = there.get((place.folder.id, address.key))
@@ -100,12 +102,12 @@ async def _resolve(ctx: Ctx, scope: ProjectScope, asked: Collection[Address], tu
     return found
 
 
-def _way(scope: ProjectScope, chain: list[Place]) -> list[Place]:
+def _way(scope: ProjectScope, chain: list[SecretLocation]) -> list[SecretLocation]:
     """The chain without the imports that the caller may not read anything of; the asked place itself stays."""
     return chain[:1] + [place for place in chain[1:] if rights.some(scope, rights.READ, place)]
 
 
-def require_value(scope: ProjectScope, place: Place, held: Held, address: Address, referrer: Address) -> None:
+def require_value(scope: ProjectScope, place: SecretLocation, held: CachedSecret, address: Address, referrer: Address) -> None:
     """Raise PermissionDenied unless the caller may read the value that `referrer` refers to as `address`."""
     facts = rights.in_place(place.environment.slug, place.folder.path, held.facts)
     if not scope.ability.allows(rights.READ, rights.SUBJECT, facts):
@@ -130,7 +132,7 @@ def _refusal(address: Address, referrer: Address) -> PermissionDenied:
     )
 
 
-async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Source]) -> None:
+async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[ResolvedSecret]) -> None:
     """Raise PermissionDenied when one of these values, about to be stored, refers to a secret that the caller cannot read.
 
     Who could not read it shall not have it read by somebody else's expansion either. What is not there yet may be named
@@ -153,7 +155,7 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Sourc
             raise _refusal(address, referrer)
 
 
-async def filled(expander: Expander, source: Source, turns: Turns, *, on_one_line: bool) -> str:
+async def filled(expander: Expander, source: ResolvedSecret, turns: Turns, *, on_one_line: bool) -> str:
     """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding. Raises BadRequest."""
     if not source.pieces:
         return source.value

@@ -16,7 +16,7 @@ from watchword.services.context import Ctx
 from watchword.services.secrets import folder_cache, reading, rights, sealed, writing
 from watchword.services.secrets.reading import Every
 from watchword.services.secrets.views import SecretView
-from watchword.services.secrets.writing import Change, Target
+from watchword.services.secrets.writing import SecretChange, Target
 from watchword.services.turns import Turns
 
 OnConflict = Literal["fail", "skip", "overwrite"]
@@ -106,7 +106,7 @@ async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_confli
     return outcome
 
 
-async def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
+async def _compare(at: writing.WriteTarget, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
     created, updated, unchanged, skipped = list[str](), list[str](), list[str](), list[str]()
     turns = Turns()
     for item in items:
@@ -126,7 +126,7 @@ async def _compare(at: writing.Desk, items: Iterable[Item], before: Mapping[str,
 
 async def _write(ctx: Ctx, target: Target, items: Sequence[Item], outcome: Outcome) -> None:
     wanted = {*outcome.created, *outcome.updated}
-    changes = [Change(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted]
+    changes = [SecretChange(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted]
     new = set(outcome.created)
     for start in range(0, len(changes), MAX_BATCH):
         some = changes[start : start + MAX_BATCH]

@@ -13,7 +13,7 @@ from watchword.domain.errors import BadRequest
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.services.context import Ctx
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.cache import LoadEach
@@ -31,7 +31,7 @@ PIECE_BYTES: Final = 4 * 1024 * 1024
 _PIECE_FOLDERS: Final = 32  # folders that are weighed in one piece
 
 
-class Held(msgspec.Struct, eq=False, gc=False):
+class CachedSecret(msgspec.Struct, eq=False, gc=False):
     """A secret as it lies in its folder, with its tags and with what permissions may look at. It never changes.
 
     `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes. Nothing
@@ -59,34 +59,34 @@ class Held(msgspec.Struct, eq=False, gc=False):
         return self._facts
 
 
-class Shelf(msgspec.Struct, frozen=True, gc=False):
+class FolderSecrets(msgspec.Struct, frozen=True, gc=False):
     """A folder's secrets by name, shared ones and each person's own; `is_whole` is False for one too large to keep.
 
-    `made` is for what others make of all that is shared here, as with `Held`.
+    `made` is for what others make of all that is shared here, as with `CachedSecret`.
     """
 
     is_whole: bool
-    shared: Mapping[str, Held] = {}
-    personal: Mapping[str, Mapping[str, Held]] = {}  # by user id
+    shared: Mapping[str, CachedSecret] = {}
+    personal: Mapping[str, Mapping[str, CachedSecret]] = {}  # by user id
     weight: int = 1  # for the cache
     made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
-    def find(self, key: str, user_id: str | None) -> Held | None:
+    def find(self, key: str, user_id: str | None) -> CachedSecret | None:
         """The shared secret of that name, or the person's own."""
         return self.shared.get(key) if user_id is None else self.personal.get(user_id, {}).get(key)
 
-    def every(self) -> Iterable[Held]:
+    def every(self) -> Iterable[CachedSecret]:
         """The shared secrets, by name."""
         return self.shared.values()
 
-    def of_user(self, user_id: str) -> Mapping[str, Held]:
+    def of_user(self, user_id: str) -> Mapping[str, CachedSecret]:
         """A person's own secrets here."""
         return self.personal.get(user_id, {})
 
 
-def held(secret: StoredSecret, tags: Mapping[str, Tag]) -> Held:
+def held(secret: StoredSecret, tags: Mapping[str, Tag]) -> CachedSecret:
     """The secret with its tags looked up. A tag that was deleted is no tag."""
-    return Held(secret, tuple(tags[id] for id in secret.tag_ids if id in tags) if secret.tag_ids else ())
+    return CachedSecret(secret, tuple(tags[id] for id in secret.tag_ids if id in tags) if secret.tag_ids else ())
 
 
 def facts_of(key: str, tags: Iterable[Tag], metadata: Iterable[SecretMetadata] = ()) -> dict[str, Any]:
@@ -105,21 +105,21 @@ async def _load_tags(tx: Tx, project_id: str) -> tuple[Mapping[str, Tag], tuple[
     return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
 
 
-async def shelf(ctx: Ctx, place: Place) -> Shelf:
+async def shelf(ctx: Ctx, place: SecretLocation) -> FolderSecrets:
     """What one folder holds, through the cache."""
     folder_id, project_id = place.folder.id, place.folder.project_id
 
-    async def load(tx: Tx) -> tuple[Shelf, tuple[str, ...]]:
+    async def load(tx: Tx) -> tuple[FolderSecrets, tuple[str, ...]]:
         return (await _load(tx, project_id, [folder_id]))[folder_id]
 
-    found: Shelf = await ctx.fresh.get(("secrets", folder_id), load)
+    found: FolderSecrets = await ctx.fresh.get(("secrets", folder_id), load)
     return found
 
 
-async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
+async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
     """What several folders of a project hold, by folder id: two or three queries for all that the cache lacks."""
 
-    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
+    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[FolderSecrets, tuple[str, ...]]]:
         loaded = await _load(tx, project_id, [key[1] for key in keys])
         return {("secrets", folder_id): entry for folder_id, entry in loaded.items()}
 
@@ -127,15 +127,15 @@ async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dic
     return {folder_id: found["secrets", folder_id] for folder_id in folder_ids}
 
 
-async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
+async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str, tuple[FolderSecrets, tuple[str, ...]]]:
     whole: dict[str, secrets.Weight] = {}
     room = WHOLE_TOGETHER
-    found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
+    found: dict[str, tuple[FolderSecrets, tuple[str, ...]]] = {}
     for folder_id, weight in (await _weights(tx, folder_ids)).items():
         if weight.count > WHOLE_COUNT or weight.size > WHOLE_BYTES:
-            found[folder_id] = Shelf(is_whole=False), (versions.folder(folder_id),)
+            found[folder_id] = FolderSecrets(is_whole=False), (versions.folder(folder_id),)
         elif weight.size > room:
-            found[folder_id] = Shelf(is_whole=False), ()  # too much for this request only, so nothing is kept of it
+            found[folder_id] = FolderSecrets(is_whole=False), ()  # too much for this request only, so nothing is kept of it
         else:
             whole[folder_id] = weight
             room -= weight.size
@@ -172,16 +172,16 @@ async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> 
     return rows
 
 
-async def _read(tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]) -> dict[str, tuple[Shelf, tuple[str, ...]]]:
+async def _read(tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]) -> dict[str, tuple[FolderSecrets, tuple[str, ...]]]:
     turns = Turns()
     rows = await _rows(tx, weights, turns)
     labels = await _labels(tx, project_id, rows)
-    by_folder: dict[str, list[Held]] = {id: [] for id in weights}
+    by_folder: dict[str, list[CachedSecret]] = {id: [] for id in weights}
     for number, row in enumerate(rows):
         by_folder[row.folder_id].append(held(row, labels))
         if not number % 256:
             await turns.give()
-    found: dict[str, tuple[Shelf, tuple[str, ...]]] = {}
+    found: dict[str, tuple[FolderSecrets, tuple[str, ...]]] = {}
     for folder_id, items in by_folder.items():
         await turns.give()
         has_tags = any(item.secret.tag_ids for item in items)
@@ -190,9 +190,9 @@ async def _read(tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]) 
     return found
 
 
-def _shelf(items: Iterable[Held]) -> Shelf:
-    shared: dict[str, Held] = {}
-    personal: dict[str, dict[str, Held]] = {}
+def _shelf(items: Iterable[CachedSecret]) -> FolderSecrets:
+    shared: dict[str, CachedSecret] = {}
+    personal: dict[str, dict[str, CachedSecret]] = {}
     size = 0
     for item in items:
         size += 2048 + len(item.secret.value)
@@ -200,7 +200,7 @@ def _shelf(items: Iterable[Held]) -> Shelf:
             shared[item.secret.key] = item
         else:
             personal.setdefault(item.secret.user_id, {})[item.secret.key] = item
-    return Shelf(is_whole=True, shared=shared, personal=personal, weight=1 + size // 4096)
+    return FolderSecrets(is_whole=True, shared=shared, personal=personal, weight=1 + size // 4096)
 
 
 async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict[str, Tag]:
@@ -209,29 +209,29 @@ async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict
     return {tag.id: tag for tag in await secrets.tags(tx, project_id)}
 
 
-async def one(ctx: Ctx, place: Place, key: str, user_id: str | None = None) -> Held | None:
+async def one(ctx: Ctx, place: SecretLocation, key: str, user_id: str | None = None) -> CachedSecret | None:
     """The shared secret of that name in a folder, or the person's own.
 
     From the folder where that is at hand; else it alone is read, for in a folder that is written to each write would have
     all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
     """
     folder_id = place.folder.id
-    there: Shelf | None = await ctx.fresh.at_hand(("secrets", folder_id))
+    there: FolderSecrets | None = await ctx.fresh.at_hand(("secrets", folder_id))
     if there is not None and there.is_whole:
         return there.find(key, user_id)
     if "\x00" in key:
         return None
-    found: Held | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), _load_one, place, key, user_id)
+    found: CachedSecret | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), _load_one, place, key, user_id)
     if found is None and there is None:
         await shelf(ctx, place)
     return found
 
 
-async def _load_each(tx: Tx, asked: Sequence[tuple[Place, str, str | None]]) -> list[tuple[Held | None, tuple[str, ...]]]:
+async def _load_each(tx: Tx, asked: Sequence[tuple[SecretLocation, str, str | None]]) -> list[tuple[CachedSecret | None, tuple[str, ...]]]:
     rows = await secrets.picked(tx, {(place.folder.id, key) for place, key, _ in asked})
     labels = {id: await _labels(tx, id, rows) for id in {row.project_id for row in rows if row.tag_ids}}
     named = {(row.folder_id, row.key, row.user_id): row for row in rows}
-    found: list[tuple[Held | None, tuple[str, ...]]] = []
+    found: list[tuple[CachedSecret | None, tuple[str, ...]]] = []
     for place, key, user_id in asked:
         folder_id, project_id = place.folder.id, place.folder.project_id
         row = named.get((folder_id, key, user_id))
@@ -244,12 +244,12 @@ async def _load_each(tx: Tx, asked: Sequence[tuple[Place, str, str | None]]) -> 
 _load_one = LoadEach(_load_each)
 
 
-async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, Shelf]:
+async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
     """What several folders hold, whole also where that is too much to keep."""
     found = await shelves(ctx, project_id, folder_ids)
     large = [folder_id for folder_id, there in found.items() if not there.is_whole]
 
-    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Shelf, tuple[str, ...]]]:
+    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[FolderSecrets, tuple[str, ...]]]:
         weights = await _weights(tx, [key[1] for key in keys])
         together = sum(weight.size for weight in weights.values())
         if together > MAX_LISTED:
@@ -263,9 +263,9 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
     return found
 
 
-async def picked(ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Held]:
+async def picked(ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], CachedSecret]:
     """The shared secrets with certain names in certain folders (folder id -> names), by (folder id, name)."""
-    found: dict[tuple[str, str], Held] = {}
+    found: dict[tuple[str, str], CachedSecret] = {}
     large: list[str] = []
     for folder_id, there in (await shelves(ctx, project_id, wanted)).items():
         if there.is_whole:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from watchword.services.context import Ctx
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.store import versions
 from watchword.store.engine import Tx
 from watchword.store.secrets import imports, secrets
@@ -27,12 +27,12 @@ async def links(ctx: Ctx, project_id: str) -> Links:
     return found
 
 
-async def places(ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Place | None]:
+async def places(ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], SecretLocation | None]:
     """The places at several (environment slug, path), in one query for all that the cache lacks."""
 
-    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[Place | None, tuple[str, ...]]]:
+    async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[SecretLocation | None, tuple[str, ...]]]:
         rows = await secrets.places(tx, project_id, {key[2] for key in keys}, {key[3] for key in keys})
-        there = {(environment.slug, folder.path): Place(environment=environment, folder=folder) for environment, folder in rows}
+        there = {(environment.slug, folder.path): SecretLocation(environment=environment, folder=folder) for environment, folder in rows}
         return {key: (there.get((key[2], key[3])), (versions.tree(project_id),)) for key in keys}
 
     keys = [("place", project_id, slug, path) for slug, path in wanted]
@@ -40,22 +40,22 @@ async def places(ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]])
     return {(key[2], key[3]): found[key] for key in keys}
 
 
-def source(link: Link) -> Place | None:
+def source(link: Link) -> SecretLocation | None:
     """The place that an import shows; None while there is none."""
-    return None if link.folder is None else Place(environment=link.source, folder=link.folder)
+    return None if link.folder is None else SecretLocation(environment=link.source, folder=link.folder)
 
 
-def chain(all_links: Links, place: Place, *, without: str = "") -> list[Place]:
+def chain(all_links: Links, place: SecretLocation, *, without: str = "") -> list[SecretLocation]:
     """The places where a secret of `place` is looked for, the first that has it wins: `place`, then what it imports.
 
     `without` is the id of a folder that takes no part: the one that imports `place`.
     """
-    found: list[Place] = []
+    found: list[SecretLocation] = []
     _walk(all_links, place, 0, {without}, found)
     return found
 
 
-def _walk(all_links: Links, place: Place, depth: int, seen: set[str], found: list[Place]) -> None:
+def _walk(all_links: Links, place: SecretLocation, depth: int, seen: set[str], found: list[SecretLocation]) -> None:
     if place.folder.id in seen or depth > MAX_DEPTH:
         return
     seen.add(place.folder.id)

@@ -12,7 +12,7 @@ from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.secrets.records import SecretImport
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.projects.locations import Place, by_folder, environment, find, normal_path
+from watchword.services.projects.locations import SecretLocation, by_folder, environment, find, normal_path
 from watchword.services.secrets import import_resolution, rights
 from watchword.services.secrets.writing import Target
 from watchword.store.engine import StillNeeded, Tx
@@ -23,7 +23,7 @@ from watchword.store.secrets.imports import Link
 SUBJECT = "secret-imports"
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
     """What is shown; None: stays as it is."""
 
     environment: str | None = None
@@ -34,7 +34,7 @@ class Import(msgspec.Struct, frozen=True):
     """An import, and the folder that it is in."""
 
     link: Link
-    place: Place
+    place: SecretLocation
 
 
 def _facts(target: Target, path: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ async def _enter(ctx: Ctx, target: Target, action: str) -> tuple[ProjectScope, s
     return scope, path
 
 
-async def _place(ctx: Ctx, target: Target, path: str) -> Place:
+async def _place(ctx: Ctx, target: Target, path: str) -> SecretLocation:
     place = await find(ctx, target.project_id, target.environment, path)
     if place is None:
         raise NotFound(f"There is no folder {path[:256]!r} in environment {target.environment[:64]!r}")
@@ -61,7 +61,7 @@ def _require_source(ctx: Ctx, scope: ProjectScope, slug: str, path: str) -> None
         rights.require_some(ctx, scope, action, slug, path)
 
 
-async def create(ctx: Ctx, target: Target, source: Source, *, is_replication: bool = False) -> Import:
+async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replication: bool = False) -> Import:
     """A new import at the end of the folder's list."""
     scope, path = await _enter(ctx, target, "create")
     slug, source_path = source.environment or "", normal_path(source.path or "/", "import.path")
@@ -95,7 +95,7 @@ async def _links(tx: Tx, project_id: str) -> dict[str, list[Link]]:
     return found
 
 
-async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: Place, record: SecretImport) -> None:
+async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: SecretLocation, record: SecretImport) -> None:
     here = (place.environment.id, place.folder.path)
     there = (record.source_environment_id, record.source_path)
     if here == there:
@@ -109,7 +109,7 @@ async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: Place, rec
         raise BadRequest("This import would close a circle: the source shows this folder's secrets already")
 
 
-async def _read(ctx: Ctx, id: str, place: Place) -> Import:
+async def _read(ctx: Ctx, id: str, place: SecretLocation) -> Import:
     async with ctx.view() as tx:
         link = await imports.by_id(tx, id)
     if link is None:
@@ -148,7 +148,7 @@ async def get(ctx: Ctx, import_id: str) -> Import:
     return Import(link, place)
 
 
-async def update(ctx: Ctx, target: Target, import_id: str, source: Source, position: int | None) -> Import:
+async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource, position: int | None) -> Import:
     """Let an import show another place, or stand at another position of its folder's list."""
     scope, path = await _enter(ctx, target, "edit")
     place = await _place(ctx, target, path)
@@ -174,7 +174,7 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: Source, posit
     return await _read(ctx, import_id, place)
 
 
-def _own(links: dict[str, list[Link]], place: Place, import_id: str) -> Link:
+def _own(links: dict[str, list[Link]], place: SecretLocation, import_id: str) -> Link:
     for link in links.get(place.folder.id, []):
         if link.record.id == import_id:
             return link

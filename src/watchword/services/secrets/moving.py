@@ -11,14 +11,14 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.secrets.records import StoredSecret
-from watchword.domain.secrets.references import Address, Source
+from watchword.domain.secrets.references import Address, ResolvedSecret
 from watchword.domain.secrets.texts import MAX_IN_FOLDER
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import expansion, relocation, rights, sealed
 from watchword.services.secrets.folder_cache import held
-from watchword.services.secrets.writing import Desk, Target, desk, enter, unit
+from watchword.services.secrets.writing import Target, WriteTarget, desk, enter, unit
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import secrets
@@ -58,15 +58,15 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
     return Moved(len(rows))
 
 
-async def _require_readable(ctx: Ctx, scope: ProjectScope, start: Desk, goal: Desk, ids: Sequence[str]) -> None:
+async def _require_readable(ctx: Ctx, scope: ProjectScope, start: WriteTarget, goal: WriteTarget, ids: Sequence[str]) -> None:
     """A local reference means something else in the new folder: it must not lead to what the caller cannot read there."""
     async with ctx.view() as tx:
         rows = [row for row in await secrets.by_ids(tx, ids) if row.folder_id == start.place.folder.id and row.user_id is None]
-    values = [Source(Address(*goal.at, row.key), sealed.value_of(start.key, row)) for row in rows if row.references]
+    values = [ResolvedSecret(Address(*goal.at, row.key), sealed.value_of(start.key, row)) for row in rows if row.references]
     await expansion.require_readable(ctx, scope, values)
 
 
-async def _rows(ctx: Ctx, tx: Tx, start: Desk, goal: Desk, ids: Sequence[str]) -> list[StoredSecret]:
+async def _rows(ctx: Ctx, tx: Tx, start: WriteTarget, goal: WriteTarget, ids: Sequence[str]) -> list[StoredSecret]:
     found = [row for row in await secrets.by_ids(tx, ids, to_change=True) if row.folder_id == start.place.folder.id and row.user_id is None]
     if len(found) != len(set(ids)):
         raise NotFound("Some of these secrets are not in the source folder")
@@ -78,7 +78,7 @@ async def _rows(ctx: Ctx, tx: Tx, start: Desk, goal: Desk, ids: Sequence[str]) -
 
 
 def _require_room(
-    ctx: Ctx, goal: Desk, rows: Sequence[StoredSecret], there: Mapping[tuple[str, str | None], StoredSecret], *, overwrite: bool
+    ctx: Ctx, goal: WriteTarget, rows: Sequence[StoredSecret], there: Mapping[tuple[str, str | None], StoredSecret], *, overwrite: bool
 ) -> None:
     taken = [there[row.key, None] for row in rows if (row.key, None) in there]
     if taken and not overwrite:
@@ -91,7 +91,7 @@ def _require_room(
         relocation.require_to_relabel(goal.scope, goal.at, facts, coming[row.key], row.key)
 
 
-async def _carry(ctx: Ctx, tx: Tx, goal: Desk, row: StoredSecret, there: StoredSecret | None) -> None:
+async def _carry(ctx: Ctx, tx: Tx, goal: WriteTarget, row: StoredSecret, there: StoredSecret | None) -> None:
     plain = sealed.opened(goal.key, row)
     keep = goal.scope.project.version_limit
     fields: dict[str, Any] = {"actor_kind": ctx.actor.kind, "actor_id": ctx.actor.id or None, "updated_at": ctx.now}
@@ -110,7 +110,7 @@ async def _carry(ctx: Ctx, tx: Tx, goal: Desk, row: StoredSecret, there: StoredS
     await secrets.add_versions(tx, [sealed.as_version(ctx, after)], keep)
 
 
-def _audit(ctx: Ctx, scope: ProjectScope, start: Desk, goal: Desk, rows: Sequence[StoredSecret]) -> None:
+def _audit(ctx: Ctx, scope: ProjectScope, start: WriteTarget, goal: WriteTarget, rows: Sequence[StoredSecret]) -> None:
     ctx.audit(
         "move-secrets", org_id=scope.org_id, project_id=scope.project.id, sourceEnvironment=start.at[0], sourceSecretPath=start.at[1],
         destinationEnvironment=goal.at[0], destinationSecretPath=goal.at[1], secretIds=[row.id for row in rows],

@@ -10,22 +10,22 @@ import msgspec
 from watchword.domain.errors import Forbidden, NotFound
 from watchword.domain.projects.records import Folder
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
-from watchword.domain.secrets.references import Address, Expander, Source
+from watchword.domain.secrets.references import Address, Expander, ResolvedSecret
 from watchword.domain.secrets.texts import tidy_name
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
-from watchword.services.projects.locations import Place, by_folder, descendants, find, normal_path
+from watchword.services.projects.locations import SecretLocation, by_folder, descendants, find, normal_path
 from watchword.services.secrets import expansion, folder_cache, import_resolution, rights, sealed
-from watchword.services.secrets.folder_cache import Held, Shelf
+from watchword.services.secrets.folder_cache import CachedSecret, FolderSecrets
 from watchword.services.secrets.rights import Rights
-from watchword.services.secrets.views import OpenShelf, SecretView, look, look_at_all, look_at_every
+from watchword.services.secrets.views import DecryptedFolder, SecretView, look, look_at_all, look_at_every
 from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.engine import Tx
 from watchword.store.secrets import secrets
 
-Keeps = Callable[[Held], bool]
+Keeps = Callable[[CachedSecret], bool]
 _PIECE = 500  # secrets that are opened in one piece
 _HEAVY = 512  # weight of a folder that is opened in pieces: a thousand secrets, or a megabyte
 
@@ -60,18 +60,18 @@ class Every(msgspec.Struct, frozen=True, kw_only=True):
     must_exist: bool = False
 
 
-class Group(msgspec.Struct, frozen=True):
+class ImportedGroup(msgspec.Struct, frozen=True):
     """What one import brings in: the place it shows, and the secrets seen there."""
 
-    place: Place
+    place: SecretLocation
     secrets: Sequence[SecretView]
 
 
-class Listed(msgspec.Struct, frozen=True):
+class SecretList(msgspec.Struct, frozen=True):
     """The answer to a list: own secrets, and imported ones by import."""
 
-    secrets: Sequence[SecretView] | OpenShelf
-    imports: Sequence[Group] = ()
+    secrets: Sequence[SecretView] | DecryptedFolder
+    imports: Sequence[ImportedGroup] = ()
 
 
 def missing(name: str, environment: str, path: str) -> NotFound:
@@ -85,7 +85,7 @@ async def one(ctx: Ctx, wanted: One) -> SecretView:
     name, path = tidy_name(wanted.name), normal_path(wanted.path)
     place = await find(ctx, wanted.project_id, wanted.environment, path)
     user_id = ctx.actor.id if wanted.kind == "personal" and ctx.actor.kind == "user" else None
-    held: Held | None = None
+    held: CachedSecret | None = None
     imported = False
     if place is not None and (wanted.kind == "shared" or user_id):
         asked = place
@@ -103,7 +103,9 @@ async def one(ctx: Ctx, wanted: One) -> SecretView:
     return await _shown(ctx, scope, place, held, wanted, imported=imported)
 
 
-async def _imported(ctx: Ctx, scope: ProjectScope, place: Place, name: str, *, show: bool) -> tuple[Place, Held] | None:
+async def _imported(
+    ctx: Ctx, scope: ProjectScope, place: SecretLocation, name: str, *, show: bool
+) -> tuple[SecretLocation, CachedSecret] | None:
     links = await import_resolution.links(ctx, scope.project.id)
     way = import_resolution.chain(links, place)[1:]
     there = await folder_cache.picked(ctx, scope.project.id, {at.folder.id: {name} for at in way})
@@ -114,7 +116,7 @@ async def _imported(ctx: Ctx, scope: ProjectScope, place: Place, name: str, *, s
     return None
 
 
-def _imports(scope: ProjectScope, at: Place, *, show: bool) -> Keeps:
+def _imports(scope: ProjectScope, at: SecretLocation, *, show: bool) -> Keeps:
     """Which secrets of an imported place the caller sees: without the value's permission, none where values are asked."""
     describes = Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path)
     reads = Rights(scope, rights.READ, at.environment.slug, at.folder.path)
@@ -122,7 +124,7 @@ def _imports(scope: ProjectScope, at: Place, *, show: bool) -> Keeps:
 
 
 async def _shown(
-    ctx: Ctx, scope: ProjectScope, place: Place, held: Held, wanted: One, *, imported: bool, is_named: bool = True
+    ctx: Ctx, scope: ProjectScope, place: SecretLocation, held: CachedSecret, wanted: One, *, imported: bool, is_named: bool = True
 ) -> SecretView:
     environment, path = place.environment.slug, place.folder.path
     rights.require(ctx, scope, rights.DESCRIBE, environment, path, held.facts, is_named=is_named)
@@ -141,7 +143,7 @@ async def _shown(
     return view
 
 
-async def as_of(ctx: Ctx, held: Held, n: int) -> Held:
+async def as_of(ctx: Ctx, held: CachedSecret, n: int) -> CachedSecret:
     """The secret as it was at version `n`, judged by what it is now. Raises NotFound."""
     labels = await folder_cache.tags(ctx, held.secret.project_id)
     async with ctx.view() as tx:
@@ -149,7 +151,7 @@ async def as_of(ctx: Ctx, held: Held, n: int) -> Held:
     if found is None:
         raise NotFound(f"There is no version {n} of this secret, or it is not kept any more")
     then = folder_cache.held(then_of(held.secret, found), labels)
-    return Held(then.secret, then.tags, held.facts)
+    return CachedSecret(then.secret, then.tags, held.facts)
 
 
 def then_of(secret: StoredSecret, was: SecretVersion) -> StoredSecret:
@@ -161,7 +163,7 @@ def then_of(secret: StoredSecret, was: SecretVersion) -> StoredSecret:
     )  # fmt: skip
 
 
-async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, Place, Held]:
+async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, SecretLocation, CachedSecret]:
     """A secret by id, and the caller's scope in its project. Raises NotFound also where the caller is no member."""
     gone = NotFound(f"There is no secret with id {secret_id[:64]!r}")
     if "\x00" in secret_id:
@@ -204,11 +206,11 @@ async def _expanded(ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[
     return found
 
 
-def _source(view: SecretView) -> Source:
-    return Source(Address(view.environment, view.path, view.secret.key), view.value)
+def _source(view: SecretView) -> ResolvedSecret:
+    return ResolvedSecret(Address(view.environment, view.path, view.secret.key), view.value)
 
 
-async def every(ctx: Ctx, wanted: Every) -> Listed:
+async def every(ctx: Ctx, wanted: Every) -> SecretList:
     """All that the caller may see of a folder, or of a folder and those below it. Raises PermissionDenied where that is nothing."""
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
@@ -218,7 +220,7 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
     if place is None:
         if wanted.must_exist:
             raise NotFound(f"There is no folder {path[:256]!r} in environment {wanted.environment[:64]!r}")
-        return Listed(())
+        return SecretList(())
     there = [place, *await _below(ctx, place)] if wanted.recursive else [place]
     there = await _admitted(scope, there)
     held = await folder_cache.everything(ctx, scope.project.id, [at.folder.id for at in there])
@@ -227,18 +229,18 @@ async def every(ctx: Ctx, wanted: Every) -> Listed:
     seen = [await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there]
     views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
     groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
-    if wanted.expand and wanted.show and (groups or not isinstance(views, OpenShelf) or views.has(b"${")):
+    if wanted.expand and wanted.show and (groups or not isinstance(views, DecryptedFolder) or views.has(b"${")):
         views, groups = await _expand_all(ctx, scope, key, list(views), groups)
     await ctx.audit_read(
         "get-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=wanted.environment, secretPath=path,
         numberOfSecrets=len(views),
     )  # fmt: skip
-    return Listed(views, groups)
+    return SecretList(views, groups)
 
 
-async def _admitted(scope: ProjectScope, there: Sequence[Place]) -> list[Place]:
+async def _admitted(scope: ProjectScope, there: Sequence[SecretLocation]) -> list[SecretLocation]:
     """The folders in which the caller may see something."""
-    turns, found = Turns(), list[Place]()
+    turns, found = Turns(), list[SecretLocation]()
     for at in there:
         if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none:
             found.append(at)
@@ -246,7 +248,7 @@ async def _admitted(scope: ProjectScope, there: Sequence[Place]) -> list[Place]:
     return found
 
 
-async def _passing(items: Iterable[Held], asked: Rights, turns: Turns) -> list[bool]:
+async def _passing(items: Iterable[CachedSecret], asked: Rights, turns: Turns) -> list[bool]:
     """The answer for each, in pieces: a list of many secrets under many rules is long work. In a thread where one piece may be too long."""
     answers: list[bool] = []
     if asked.is_slow:
@@ -258,7 +260,7 @@ async def _passing(items: Iterable[Held], asked: Rights, turns: Turns) -> list[b
     return answers
 
 
-async def _look(key: Sealer, items: Sequence[Held], at: Place, turns: Turns, *, show: bool) -> Sequence[SecretView]:
+async def _look(key: Sealer, items: Sequence[CachedSecret], at: SecretLocation, turns: Turns, *, show: bool) -> Sequence[SecretView]:
     """`look_at_every` in pieces."""
     if len(items) <= _PIECE:
         return look_at_every(key, items, at, show=show)
@@ -269,17 +271,17 @@ async def _look(key: Sealer, items: Sequence[Held], at: Place, turns: Turns, *, 
     return views
 
 
-async def _below(ctx: Ctx, place: Place) -> list[Place]:
+async def _below(ctx: Ctx, place: SecretLocation) -> list[SecretLocation]:
     async def load(tx: Tx) -> tuple[list[Folder], tuple[str, ...]]:
         return await descendants(tx, place.folder), (versions.tree(place.folder.project_id),)
 
     found: list[Folder] = await ctx.fresh.get(("below", place.folder.id), load)
-    return [Place(environment=place.environment, folder=folder) for folder in found]
+    return [SecretLocation(environment=place.environment, folder=folder) for folder in found]
 
 
 async def _of_folder(
-    ctx: Ctx, scope: ProjectScope, key: Sealer, at: Place, shelf: Shelf, wanted: Every, turns: Turns, *, is_asked: bool
-) -> Sequence[SecretView] | OpenShelf:
+    ctx: Ctx, scope: ProjectScope, key: Sealer, at: SecretLocation, shelf: FolderSecrets, wanted: Every, turns: Turns, *, is_asked: bool
+) -> Sequence[SecretView] | DecryptedFolder:
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
@@ -302,7 +304,7 @@ async def _of_folder(
     return [next(opened) if show else look(key, seen, at, show=False) for seen, show in zip(there, shows, strict=True) if show or is_asked]
 
 
-def _with_own(shelf: Shelf, mine: Mapping[str, Held], *, instead: bool) -> Iterable[Held]:
+def _with_own(shelf: FolderSecrets, mine: Mapping[str, CachedSecret], *, instead: bool) -> Iterable[CachedSecret]:
     for held in shelf.every():
         own = mine.get(held.secret.key)
         if own is None or not instead:
@@ -316,11 +318,11 @@ def _filter(wanted: Every) -> Keeps | None:
     if not slugs and not pairs:
         return None
 
-    def has(held: Held, name: str | None, value: str | None) -> bool:
+    def has(held: CachedSecret, name: str | None, value: str | None) -> bool:
         items = [item for item in held.secret.metadata if not item.is_encrypted or value is None]
         return any((name is None or item.key == name) and (value is None or item.value == value) for item in items)
 
-    def keeps(held: Held) -> bool:
+    def keeps(held: CachedSecret) -> bool:
         if slugs and not any(tag.slug in slugs for tag in held.tags):
             return False
         return all(has(held, name, value) for name, value in pairs)
@@ -328,7 +330,7 @@ def _filter(wanted: Every) -> Keeps | None:
     return keeps
 
 
-async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Place], wanted: Every) -> list[Group]:
+async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[SecretLocation], wanted: Every) -> list[ImportedGroup]:
     """What the imports of these folders bring in, each import a group in its order; nested imports belong to the outer one."""
     links = await import_resolution.links(ctx, scope.project.id)
     ways = [
@@ -342,11 +344,13 @@ async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Pl
     for shown, way in ways:
         views = await _through(scope, key, way, held, wanted)
         if views or rights.some(scope, action, shown):
-            groups.append(Group(shown, views))
+            groups.append(ImportedGroup(shown, views))
     return groups
 
 
-async def _through(scope: ProjectScope, key: Sealer, way: Sequence[Place], held: dict[str, Shelf], wanted: Every) -> list[SecretView]:
+async def _through(
+    scope: ProjectScope, key: Sealer, way: Sequence[SecretLocation], held: dict[str, FolderSecrets], wanted: Every
+) -> list[SecretView]:
     keeps, names = _filter(wanted), set[str]()
     turns, views = Turns(), list[SecretView]()
     for at in way:
@@ -360,14 +364,14 @@ async def _through(scope: ProjectScope, key: Sealer, way: Sequence[Place], held:
 
 
 async def _expand_all(
-    ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[SecretView], groups: Sequence[Group]
-) -> tuple[list[SecretView], list[Group]]:
+    ctx: Ctx, scope: ProjectScope, key: Sealer, views: Sequence[SecretView], groups: Sequence[ImportedGroup]
+) -> tuple[list[SecretView], list[ImportedGroup]]:
     flat = await _expanded(ctx, scope, key, [*views, *(view for group in groups for view in group.secrets)])
     rest = iter(flat[len(views) :])
-    return flat[: len(views)], [Group(group.place, [next(rest) for _ in group.secrets]) for group in groups]
+    return flat[: len(views)], [ImportedGroup(group.place, [next(rest) for _ in group.secrets]) for group in groups]
 
 
-async def imported(ctx: Ctx, wanted: Every) -> Sequence[Group]:
+async def imported(ctx: Ctx, wanted: Every) -> Sequence[ImportedGroup]:
     """What the imports of one folder bring in, with references filled in."""
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from watchword.domain.errors import BadRequest
-from watchword.domain.secrets.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, Source
+from watchword.domain.secrets.references import MAX_DEPTH, MAX_TOGETHER, Address, Expander, ResolvedSecret
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import by_folder
@@ -43,7 +43,7 @@ async def tree(ctx: Ctx, wanted: One) -> Tree:
     """Everything a value is made of. Raises PermissionDenied where some of it may not be read, BadRequest where it is too much."""
     view = await reading.one(ctx, wanted)
     scope = await enter_project(ctx, wanted.project_id)
-    start = Source(Address(view.environment, view.path, view.secret.key), view.value)
+    start = ResolvedSecret(Address(view.environment, view.path, view.secret.key), view.value)
     sources = await expansion.gather(ctx, scope, await sealed.sealer(ctx, scope.project.id), [start])
     root = await _Builder(sources).node(start, ())
     return Tree(root, await expansion.filled(Expander(sources), start, Turns(), on_one_line=False))
@@ -55,7 +55,7 @@ class _Builder:
         self._left, self._room = MAX_NODES, MAX_TOGETHER
         self._turns = Turns()
 
-    async def node(self, source: Source, above: tuple[Address, ...]) -> Node:
+    async def node(self, source: ResolvedSecret, above: tuple[Address, ...]) -> Node:
         self._left -= 1
         self._room -= len(source.value)
         if self._room < 0:

@@ -53,7 +53,7 @@ class Shift(msgspec.Struct, frozen=True, gc=False):
     is_top: bool = False
 
 
-class Asked(msgspec.Struct, frozen=True):
+class MoveRights(msgspec.Struct, frozen=True):
     """What is asked of all secrets, and of folders and imports, at the old place and at the new one; and what a refusal says first."""
 
     why: str
@@ -63,18 +63,18 @@ class Asked(msgspec.Struct, frozen=True):
     others_new: tuple[str, ...] = ()
 
 
-MOVED: Final = Asked(
+MOVED: Final = MoveRights(
     "Under another name other rules hold for all that is there",
     old=(DELETE, READ),
     new=(CREATE,),
     others_old=("delete",),
     others_new=("create",),
 )
-REMOVED: Final = Asked("All that is there goes too", old=(DELETE,), others_old=("delete",))
-RESTORED: Final = Asked("All that was there comes back", new=(READ, CREATE), others_new=("create",))
+REMOVED: Final = MoveRights("All that is there goes too", old=(DELETE,), others_old=("delete",))
+RESTORED: Final = MoveRights("All that was there comes back", new=(READ, CREATE), others_new=("create",))
 
 
-def is_free(ctx: Ctx, scope: ProjectScope, asked: Asked) -> bool:
+def is_free(ctx: Ctx, scope: ProjectScope, asked: MoveRights) -> bool:
     """Whether the caller may do all of it wherever it is: then nothing need be looked at."""
     others = {*asked.others_old, *asked.others_new}
     return all(ctx.always(scope, action, rights.SUBJECT) for action in (*asked.old, *asked.new)) and all(
@@ -87,7 +87,7 @@ def _always(ability: Ability, action: str, subject: str) -> bool:
     return any(ability.always(one, about) for one in actions)
 
 
-class Seen(msgspec.Struct, frozen=True):
+class CheckedMove(msgspec.Struct, frozen=True):
     """What was looked at before the unit and found to be the caller's to move, and the versions it had."""
 
     shifts: frozenset[Shift]
@@ -95,7 +95,9 @@ class Seen(msgspec.Struct, frozen=True):
     folders: Mapping[str, int]  # by id
 
 
-async def look(ctx: Ctx, scope: ProjectScope, asked: Asked, load: Callable[[Tx], Awaitable[Sequence[Shift]]], named: At) -> Seen | None:
+async def look(
+    ctx: Ctx, scope: ProjectScope, asked: MoveRights, load: Callable[[Tx], Awaitable[Sequence[Shift]]], named: At
+) -> CheckedMove | None:
     """Ask before the unit what `require` asks in it, so that a long look holds up nobody who wants the database.
 
     `named` is the place that the request names: a refusal says no other. Raises PermissionDenied. None when nothing need be asked.
@@ -109,13 +111,13 @@ async def look(ctx: Ctx, scope: ProjectScope, asked: Asked, load: Callable[[Tx],
     return seen
 
 
-async def _seen(tx: Tx, scope: ProjectScope, shifts: Sequence[Shift]) -> Seen:
+async def _seen(tx: Tx, scope: ProjectScope, shifts: Sequence[Shift]) -> CheckedMove:
     keys = (versions.tree(scope.project.id), *(versions.folder(one.folder_id) for one in shifts))
     tree, *found = await tx.versions(keys)
-    return Seen(frozenset(shifts), tree, {one.folder_id: n for one, n in zip(shifts, found, strict=True)})
+    return CheckedMove(frozenset(shifts), tree, {one.folder_id: n for one, n in zip(shifts, found, strict=True)})
 
 
-async def require(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, seen: Seen | None) -> None:
+async def require(tx: Tx, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, seen: CheckedMove | None) -> None:
     """Raise PermissionDenied unless the caller may do what is asked with all that is in these folders.
 
     Ask after the change was written and before it is durable, with the folders held, so that nothing is put into them meanwhile.
@@ -130,14 +132,14 @@ async def require(tx: Tx, scope: ProjectScope, asked: Asked, shifts: Sequence[Sh
         await _require(lambda: nullcontext(tx), scope, asked, left, named)
 
 
-async def _require(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At) -> None:
+async def _require(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At) -> None:
     turns = Turns()
     await _require_folders(scope, asked, shifts, named, turns)
     await _require_imports(opens, scope, asked, shifts, named, turns)
     await _require_secrets(opens, scope, asked, shifts, named, turns)
 
 
-async def _require_folders(scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_folders(scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
     """A folder is asked about by the place that holds it."""
     held: set[tuple[str, At]] = set()
     for shift in shifts:
@@ -147,7 +149,7 @@ async def _require_folders(scope: ProjectScope, asked: Asked, shifts: Sequence[S
     await _require_allowed(scope, asked, FOLDERS, held, named, turns)
 
 
-async def _require_imports(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_imports(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
     held: set[tuple[str, At]] = set()
     for start in range(0, len(shifts), _AT_ONCE):
         some = {shift.folder_id: shift for shift in shifts[start : start + _AT_ONCE]}
@@ -162,7 +164,7 @@ async def _require_imports(opens: Opens, scope: ProjectScope, asked: Asked, shif
 
 
 async def _require_allowed(
-    scope: ProjectScope, asked: Asked, subject: str, held: Iterable[tuple[str, At]], named: At, turns: Turns
+    scope: ProjectScope, asked: MoveRights, subject: str, held: Iterable[tuple[str, At]], named: At, turns: Turns
 ) -> None:
     for action, (environment, path) in held:
         if not scope.ability.allows(action, subject, {"environment": environment, "secretPath": path}):
@@ -170,7 +172,7 @@ async def _require_allowed(
         await turns.give()
 
 
-async def _require_secrets(opens: Opens, scope: ProjectScope, asked: Asked, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_secrets(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
     open_: dict[str, list[Rights]] = {}
     for shift in shifts:
         questions = [
@@ -239,7 +241,7 @@ def _facts(one: Labelled, labels: Mapping[str, Tag]) -> dict[str, Any]:
     return facts_of(one.key, [labels[id] for id in one.tag_ids if id in labels], one.metadata)
 
 
-def _refusal(asked: Asked, action: str, subject: str, named: At) -> PermissionDenied:
+def _refusal(asked: MoveRights, action: str, subject: str, named: At) -> PermissionDenied:
     conditions = {"environment": named[0], "secretPath": named[1]}
     return PermissionDenied(
         f"{asked.why}, and you are not allowed to {action} on {subject} for some of it",

@@ -14,7 +14,7 @@ from watchword.domain.secrets.references import Reference, can_be_referenced, re
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.services.secrets import folder_cache, rights, sealed
 from watchword.store.audit import events
 from watchword.store.engine import Tx
@@ -24,7 +24,7 @@ from watchword.store.secrets import secrets
 _MOST_NAMED = 10
 
 
-async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Place, names: Mapping[str, str]) -> int:
+async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: SecretLocation, names: Mapping[str, str]) -> int:
     """Rewrite the references of the project to secrets of `place` that got new names (old -> new); how many secrets had such.
 
     A name that no reference can say is not followed. Raises PermissionDenied where the caller may not edit one of them: without its
@@ -80,7 +80,7 @@ def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, at: tuple[str, str]
     return ctx.event("update-secret", facts, org_id=scope.org_id, project_id=scope.project.id)
 
 
-def _meant(row: StoredSecret, place: Place, old: str) -> Callable[[Reference], bool]:
+def _meant(row: StoredSecret, place: SecretLocation, old: str) -> Callable[[Reference], bool]:
     at = (place.environment.slug, place.folder.path)
     is_here = row.folder_id == place.folder.id
     return lambda one: one.key == old and (is_here if not one.environment else (one.environment, one.path) == at)

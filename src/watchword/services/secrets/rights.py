@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watchword.domain.errors import PermissionDenied
-from watchword.services.context import Ctx, Scope
-from watchword.services.projects.locations import Place
-from watchword.services.secrets.folder_cache import Held
+from watchword.services.context import CallerScope, Ctx
+from watchword.services.projects.locations import SecretLocation
+from watchword.services.secrets.folder_cache import CachedSecret
 
 SUBJECT: Final = "secrets"
 DESCRIBE, READ, CREATE, EDIT, DELETE = "describeSecret", "readValue", "create", "edit", "delete"
@@ -22,7 +22,7 @@ class Rights:
 
     __slots__ = ("_left", "action", "all", "between", "is_slow", "none")
 
-    def __init__(self, scope: Scope, action: str, environment: str, path: str) -> None:
+    def __init__(self, scope: CallerScope, action: str, environment: str, path: str) -> None:
         self.action = action
         self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
         self.none = self._left.answer is False  # no secret there passes, whatever it is called
@@ -30,7 +30,7 @@ class Rights:
         self.is_slow = self._left.is_slow  # whether even one secret may take too long for that
         self.all = self._left.answer is True  # every one does
 
-    def __call__(self, held: Held) -> bool:
+    def __call__(self, held: CachedSecret) -> bool:
         """Whether the action is allowed on this secret."""
         answer = self._left.answer
         return self._left.allows(held.facts) if answer is None else answer
@@ -40,12 +40,12 @@ class Rights:
         return self._left.allows(facts)
 
 
-def some(scope: Scope, action: str, place: Place) -> bool:
+def some(scope: CallerScope, action: str, place: SecretLocation) -> bool:
     """Whether the caller may do this to some secret of that place."""
     return scope.ability.could(action, SUBJECT, {"environment": place.environment.slug, "secretPath": place.folder.path})
 
 
-def require_some(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, **facts: Any) -> None:
+def require_some(ctx: Ctx, scope: CallerScope, action: str, environment: str, path: str, **facts: Any) -> None:
     """Raise PermissionDenied when the caller may do this to no secret there of which these facts are known.
 
     Asked before looking whether the secret exists: who may do nothing in a place does not learn what is in it.
@@ -61,7 +61,9 @@ def _refusal(action: str, asked: Mapping[str, Any] | None) -> PermissionDenied:
     return PermissionDenied(f"You are not allowed to {action} on {SUBJECT}", details=[missing])
 
 
-def require(ctx: Ctx, scope: Scope, action: str, environment: str, path: str, facts: Mapping[str, Any], *, is_named: bool = True) -> None:
+def require(
+    ctx: Ctx, scope: CallerScope, action: str, environment: str, path: str, facts: Mapping[str, Any], *, is_named: bool = True
+) -> None:
     """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place.
 
     The refusal is the one of `require_some`: which of the caller's rules decided would tell the tags and the metadata. Where

@@ -9,7 +9,7 @@ from watchword.domain.keys.sealing import Envelope
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer, project_scope
-from watchword.services.secrets.folder_cache import Held, Shelf
+from watchword.services.secrets.folder_cache import CachedSecret, FolderSecrets
 
 _SMALL = 4096  # bytes; a larger value is not worth keeping twice
 Row = TypeVar("Row", StoredSecret, SecretVersion)
@@ -45,12 +45,12 @@ def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
     return key.open(_context(row, "value"), row.value).decode()
 
 
-def values_of(key: Sealer, items: Sequence[Held]) -> list[str]:
+def values_of(key: Sealer, items: Sequence[CachedSecret]) -> list[str]:
     """The values of secrets that are kept: their envelopes are taken apart once. Raises as `value_of` does."""
     return [plain.decode() for plain in key.opened_every([item.made.get("value") or _taken_apart(key, item) for item in items])]
 
 
-def values_on(key: Sealer, shelf: Shelf) -> list[bytes] | None:
+def values_on(key: Sealer, shelf: FolderSecrets) -> list[bytes] | None:
     """All shared values of a folder, not decoded; None where more than values is sealed there, or large ones are.
 
     Their envelopes are kept together, for a list looks at all of them: what lies side by side is sooner at hand.
@@ -64,11 +64,11 @@ def values_on(key: Sealer, shelf: Shelf) -> list[bytes] | None:
     return None if envelopes is None else key.opened_every(envelopes)
 
 
-def _envelope_of(key: Sealer, held: Held) -> Envelope:
+def _envelope_of(key: Sealer, held: CachedSecret) -> Envelope:
     return key.taken_apart(_context(held.secret, "value"), held.secret.value)
 
 
-def _taken_apart(key: Sealer, held: Held) -> Envelope:
+def _taken_apart(key: Sealer, held: CachedSecret) -> Envelope:
     envelope = _envelope_of(key, held)
     if len(held.secret.value) <= _SMALL:
         held.made["value"] = envelope

@@ -17,7 +17,7 @@ from watchword.store.secrets import secrets
 MOST = 10_000
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SecretSearch(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for: `name` is a part of the name, any of the tags suffices."""
 
     project_id: str
@@ -29,7 +29,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
-async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
+async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
     """The secrets that match and that the caller may know of, by path and name."""
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
@@ -38,7 +38,7 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[SecretView]:
     tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
     if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:
         return Page((), 0)
-    query = secrets.Query(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
+    query = secrets.SecretQuery(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
     async with ctx.survey() as tx:
         matches = await secrets.search(tx, query, MOST)
     turns, found = Turns(), list[secrets.Match]()

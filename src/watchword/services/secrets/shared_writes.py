@@ -19,21 +19,21 @@ from watchword.store.secrets.secrets import Written
 Name = tuple[str, str | None]  # key, and whose it is where it is personal
 
 
-class There(msgspec.Struct, frozen=True):
+class FolderState(msgspec.Struct, frozen=True):
     """What a write finds in its folder: the secrets with the names it asked for, locked, and how many there are of all names."""
 
     rows: Mapping[Name, StoredSecret]
     count: int
 
 
-class Decided(msgspec.Struct, frozen=True):
+class WritePlan(msgspec.Struct, frozen=True):
     """What a write does, and what its caller is answered."""
 
     written: Written
     answer: Any
 
 
-Decide = Callable[[There], Decided | Awaitable[Decided]]  # or raises Refusal. May be asked again, and then about another state
+Decide = Callable[[FolderState], WritePlan | Awaitable[WritePlan]]  # or raises Refusal. May be asked again, and then about another state
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def told() -> Iterator[None]:
         raise Collision from None
     except StillNeeded:
         raise NotFound("The folder was deleted meanwhile") from None
-    except secrets.Conflict:
+    except secrets.VersionConflict:
         raise BadRequest("The secret was changed by somebody else at the same time: read it and try again") from None
 
 
@@ -71,7 +71,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
             folder = folders[entry.folder_id]
             try:
                 decided = entry.decide(folder.about(entry.keys))
-                if not isinstance(decided, Decided):  # one with a unit of its own, which others may go first of
+                if not isinstance(decided, WritePlan):  # one with a unit of its own, which others may go first of
                     decided = await decided
             except Refusal as refusal:
                 answers.append(refusal)
@@ -94,8 +94,8 @@ class _Folder:
     def put(self, row: StoredSecret) -> None:
         self.rows.setdefault(row.key, {})[row.key, row.user_id] = row
 
-    def about(self, keys: Collection[str]) -> There:
-        return There({name: row for key in keys for name, row in self.rows.get(key, {}).items()}, self.count)
+    def about(self, keys: Collection[str]) -> FolderState:
+        return FolderState({name: row for key in keys for name, row in self.rows.get(key, {}).items()}, self.count)
 
     def take(self, written: Written) -> None:
         for before, after in written.changed:

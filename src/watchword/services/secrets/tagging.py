@@ -7,19 +7,19 @@ from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.secrets import folder_cache, rights
 from watchword.services.secrets.views import SecretView
-from watchword.services.secrets.writing import Change, Target, change, enter
+from watchword.services.secrets.writing import SecretChange, Target, change, enter
 
 
 async def attach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
     """Add tags to a secret; those it has stay."""
     ids = await _ids(ctx, target, name, slugs)
-    return (await change(ctx, target, [Change(name=name, kind=kind, add_tag_ids=ids)]))[0]
+    return (await change(ctx, target, [SecretChange(name=name, kind=kind, add_tag_ids=ids)]))[0]
 
 
 async def detach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
     """Take tags from a secret."""
     ids = await _ids(ctx, target, name, slugs)
-    return (await change(ctx, target, [Change(name=name, kind=kind, remove_tag_ids=ids)]))[0]
+    return (await change(ctx, target, [SecretChange(name=name, kind=kind, remove_tag_ids=ids)]))[0]
 
 
 async def _ids(ctx: Ctx, target: Target, name: str, slugs: Iterable[str]) -> tuple[str, ...]:

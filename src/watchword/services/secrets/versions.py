@@ -6,7 +6,7 @@ import msgspec
 
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.secrets.records import SecretVersion
-from watchword.domain.secrets.references import Address, Source
+from watchword.domain.secrets.references import Address, ResolvedSecret
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
@@ -14,7 +14,7 @@ from watchword.services.secrets import expansion, folder_cache, rights, sealed
 from watchword.services.secrets.folder_cache import held
 from watchword.services.secrets.reading import as_of, locate, then_of
 from watchword.services.secrets.views import SecretView, look
-from watchword.services.secrets.writing import Change, Target, change
+from watchword.services.secrets.writing import SecretChange, Target, change
 from watchword.store.secrets import secrets
 
 
@@ -61,9 +61,9 @@ async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
     was = await as_of(ctx, now, n)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)
-    await expansion.require_readable(ctx, scope, [Source(Address(environment, path, now.secret.key), plain.value)])
+    await expansion.require_readable(ctx, scope, [ResolvedSecret(Address(environment, path, now.secret.key), plain.value)])
     written = await change(
-        ctx, Target(project_id=scope.project.id, environment=environment, path=path), [Change(
+        ctx, Target(project_id=scope.project.id, environment=environment, path=path), [SecretChange(
             name=now.secret.key, kind=now.secret.kind, value=plain.value, comment=plain.comment, metadata=plain.metadata,
             tag_ids=tuple(id for id in was.secret.tag_ids if id in labels), skip_multiline_encoding=was.secret.skip_multiline_encoding,
         )],

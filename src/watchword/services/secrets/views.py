@@ -9,9 +9,9 @@ from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretMetadata, StoredSecret
 from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.keys.keyring import Sealer
-from watchword.services.projects.locations import Place
+from watchword.services.projects.locations import SecretLocation
 from watchword.services.secrets import sealed
-from watchword.services.secrets.folder_cache import Held, Shelf
+from watchword.services.secrets.folder_cache import CachedSecret, FolderSecrets
 from watchword.services.secrets.sealed import Plain
 
 
@@ -34,7 +34,7 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
         return f"SecretView({self.secret.key} in {self.environment}:{self.path})"
 
 
-class OpenShelf:
+class DecryptedFolder:
     """All shared secrets of a folder with their values, and nothing else sealed in them: one by one for who looks at them so.
 
     `values` are not decoded, and in the order of the secrets; `made` keeps what is made of all the rest.
@@ -42,7 +42,7 @@ class OpenShelf:
 
     __slots__ = ("_held", "_place", "made", "values")
 
-    def __init__(self, shelf: Shelf, values: Sequence[bytes], place: Place) -> None:
+    def __init__(self, shelf: FolderSecrets, values: Sequence[bytes], place: SecretLocation) -> None:
         self._held = shelf.shared
         self._place = place
         self.values = values
@@ -66,18 +66,20 @@ class OpenShelf:
         return any(text in value for value in self.values)
 
 
-def look_at_all(key: Sealer, shelf: Shelf, place: Place) -> OpenShelf | Sequence[SecretView]:
+def look_at_all(key: Sealer, shelf: FolderSecrets, place: SecretLocation) -> DecryptedFolder | Sequence[SecretView]:
     """Open all that is shared in a folder for an answer."""
     values = sealed.values_on(key, shelf)
-    return look_at_every(key, list(shelf.every()), place, show=True) if values is None else OpenShelf(shelf, values, place)
+    return look_at_every(key, list(shelf.every()), place, show=True) if values is None else DecryptedFolder(shelf, values, place)
 
 
-def look(key: Sealer, held: Held, place: Place, *, show: bool, is_imported: bool = False) -> SecretView:
+def look(key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False) -> SecretView:
     """Open a secret for an answer."""
     return look_at_every(key, (held,), place, show=show, is_imported=is_imported)[0]
 
 
-def look_at_every(key: Sealer, items: Sequence[Held], place: Place, *, show: bool, is_imported: bool = False) -> list[SecretView]:
+def look_at_every(
+    key: Sealer, items: Sequence[CachedSecret], place: SecretLocation, *, show: bool, is_imported: bool = False
+) -> list[SecretView]:
     """Open secrets of one place for an answer."""
     environment, path, hides = place.environment.slug, place.folder.path, not show
     values = sealed.values_of(key, items) if show else [HIDDEN] * len(items)
@@ -93,7 +95,7 @@ def look_at_every(key: Sealer, items: Sequence[Held], place: Place, *, show: boo
     ]  # fmt: skip
 
 
-def of_plain(held: Held, plain: Plain, place: Place, *, show: bool) -> SecretView:
+def of_plain(held: CachedSecret, plain: Plain, place: SecretLocation, *, show: bool) -> SecretView:
     """The same for a secret that was just written, whose texts are at hand."""
     return SecretView(
         secret=held.secret, environment=place.environment.slug, path=place.folder.path, value=plain.value if show else HIDDEN,

@@ -14,17 +14,17 @@ from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretMetadata, StoredSecret
-from watchword.domain.secrets.references import Address, Source, references
+from watchword.domain.secrets.references import Address, ResolvedSecret, references
 from watchword.domain.secrets.texts import MAX_IN_FOLDER
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
-from watchword.services.projects.locations import Place, find, normal_path
+from watchword.services.projects.locations import SecretLocation, find, normal_path
 from watchword.services.secrets import expansion, folder_cache, relocation, renaming, rights, sealed
-from watchword.services.secrets.folder_cache import Held, facts_of, held
+from watchword.services.secrets.folder_cache import CachedSecret, facts_of, held
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shared_writes import Decided, FolderWrite, Name, There, told
+from watchword.services.secrets.shared_writes import FolderState, FolderWrite, Name, WritePlan, told
 from watchword.services.secrets.views import SecretView, look, of_plain
 from watchword.services.turns import Turns
 from watchword.store.audit import events as audit
@@ -60,7 +60,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     reminder_repeat_days: int | None = None
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class SecretChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a secret shall become; what is not said stays."""
 
     name: str
@@ -77,11 +77,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     reminder_repeat_days: int | Unset | None = UNSET
 
 
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
+class WriteTarget(msgspec.Struct, frozen=True, kw_only=True):
     """What a write has at hand: where, with which key, and the project's tags."""
 
     scope: ProjectScope
-    place: Place
+    place: SecretLocation
     key: Sealer
     labels: Mapping[str, Tag]
 
@@ -94,7 +94,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         """A write to this folder, now."""
         return Written(folder_id=self.place.folder.id, at=ctx.now, keep=self.scope.project.version_limit, **what)
 
-    def shows(self, item: Held) -> bool:
+    def shows(self, item: CachedSecret) -> bool:
         """Whether the caller may read the value."""
         return self.scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*self.at, item.facts))
 
@@ -110,13 +110,13 @@ async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> 
     return scope, path
 
 
-async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> Desk:
+async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> WriteTarget:
     """What a write to a folder needs. Raises NotFound."""
     place = await find(ctx, scope.project.id, environment, path)
     if place is None:
         raise NotFound(f"There is no folder {path[:256]!r} in environment {environment[:64]!r}")
     labels = await folder_cache.tags(ctx, scope.project.id)
-    return Desk(scope=scope, place=place, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
+    return WriteTarget(scope=scope, place=place, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
 
 
 @asynccontextmanager
@@ -173,11 +173,11 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
         rows.append(_row(ctx, at, item, user_id))
         await turns.give()
 
-    def decide(there: There) -> Decided:
+    def decide(there: FolderState) -> WritePlan:
         _require_new(there, rows)
         history = [sealed.as_version(ctx, row) for row in rows]
         events = _events(ctx, at, "create", rows, is_batch=is_batch)
-        return Decided(at.written(ctx, added=rows, history=history, events=events), None)
+        return WritePlan(at.written(ctx, added=rows, history=history, events=events), None)
 
     entry = FolderWrite(folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide)
     await (_alone(ctx, entry) if is_batch else ctx.join(entry))
@@ -192,12 +192,12 @@ def _plain(item: New) -> Plain:
     return Plain(value=item.value, comment=item.comment, metadata=item.metadata)
 
 
-def _written(at: Desk, row: StoredSecret, plain: Plain) -> SecretView:
+def _written(at: WriteTarget, row: StoredSecret, plain: Plain) -> SecretView:
     item = held(row, at.labels)
     return of_plain(item, plain, at.place, show=at.shows(item))
 
 
-def _row(ctx: Ctx, at: Desk, item: New, user_id: str | None) -> StoredSecret:
+def _row(ctx: Ctx, at: WriteTarget, item: New, user_id: str | None) -> StoredSecret:
     bare = StoredSecret(
         id=ctx.new_id(), project_id=at.scope.project.id, folder_id=at.place.folder.id, key=item.name, kind=item.kind, user_id=user_id,
         value=b"", skip_multiline_encoding=item.skip_multiline_encoding, reminder_note=item.reminder_note,
@@ -211,11 +211,11 @@ def _references(value: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((one.environment, one.path, one.key) for one in references(value))
 
 
-async def _require_readable(ctx: Ctx, at: Desk, values: Iterable[tuple[str, str]]) -> None:
-    await expansion.require_readable(ctx, at.scope, [Source(Address(*at.at, name), value) for name, value in values])
+async def _require_readable(ctx: Ctx, at: WriteTarget, values: Iterable[tuple[str, str]]) -> None:
+    await expansion.require_readable(ctx, at.scope, [ResolvedSecret(Address(*at.at, name), value) for name, value in values])
 
 
-def _require_new(there: There, rows: Sequence[StoredSecret]) -> None:
+def _require_new(there: FolderState, rows: Sequence[StoredSecret]) -> None:
     wanted = [(row.key, row.user_id) for row in rows]
     twice = {key for key, user_id in wanted if wanted.count((key, user_id)) > 1} if len(set(wanted)) < len(wanted) else set()
     if twice:
@@ -235,7 +235,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(ordered[:10]) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")
 
 
-def _events(ctx: Ctx, at: Desk, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
+def _events(ctx: Ctx, at: WriteTarget, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
     place = dict(zip(("environment", "secretPath"), at.at, strict=True))
     ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
     told = [(f"{verb}-secrets", {**place, "secrets": ids})] if is_batch else [(f"{verb}-secret", {**place, **one}) for one in ids]
@@ -243,7 +243,7 @@ def _events(ctx: Ctx, at: Desk, verb: str, rows: Sequence[StoredSecret], *, is_b
 
 
 async def change(
-    ctx: Ctx, target: Target, changes: Sequence[Change], *, mode: Mode = "failOnNotFound", is_batch: bool = False
+    ctx: Ctx, target: Target, changes: Sequence[SecretChange], *, mode: Mode = "failOnNotFound", is_batch: bool = False
 ) -> list[SecretView]:
     """Change secrets of one folder: all of them, or none. `mode` says what becomes of names that are not there."""
     scope, path = await enter(ctx, target, rights.EDIT, [one.name for one in changes])
@@ -253,18 +253,18 @@ async def change(
         known_tags(at.labels, (*(one.tag_ids or ()), *one.add_tag_ids))
     await _require_readable(ctx, at, [(one.name, one.value) for one in changes if isinstance(one.value, str)])
 
-    def decide(there: There) -> Decided:
+    def decide(there: FolderState) -> WritePlan:
         work = _Work(ctx, at, there)
         for one, user_id in zip(changes, owners, strict=True):
             work.add(one, user_id, mode)
-        return Decided(work.written(is_batch=is_batch), work)
+        return WritePlan(work.written(is_batch=is_batch), work)
 
-    async def decide_many(there: There) -> Decided:
+    async def decide_many(there: FolderState) -> WritePlan:
         work, turns = _Work(ctx, at, there), Turns()
         for one, user_id in zip(changes, owners, strict=True):
             work.add(one, user_id, mode)
             await turns.give()
-        return Decided(work.written(is_batch=is_batch), work)
+        return WritePlan(work.written(is_batch=is_batch), work)
 
     async def follow(tx: Tx, work: _Work) -> None:
         await renaming.follow(ctx, tx, at.key, scope, at.place, work.names)
@@ -284,14 +284,14 @@ async def change(
 class _Work:
     """The changes of one request, each checked as it is added."""
 
-    def __init__(self, ctx: Ctx, at: Desk, there: There) -> None:
+    def __init__(self, ctx: Ctx, at: WriteTarget, there: FolderState) -> None:
         self.ctx, self.at, self.there = ctx, at, there
         self.changed: list[tuple[StoredSecret, StoredSecret, Plain]] = []
         self.added: list[tuple[StoredSecret, Plain]] = []
         self.order: list[str] = []
         self._taken: set[Name] = set(there.rows)
 
-    def add(self, one: Change, user_id: str | None, mode: Mode) -> None:
+    def add(self, one: SecretChange, user_id: str | None, mode: Mode) -> None:
         """Take one change in. Raises PermissionDenied, NotFound, BadRequest."""
         row = self.there.rows.get((one.name, user_id))
         if row is None:
@@ -322,7 +322,7 @@ class _Work:
         self._taken.add((after.key, None))
         self._taken.discard((row.key, None))
 
-    def _create(self, one: Change, user_id: str | None) -> None:
+    def _create(self, one: SecretChange, user_id: str | None) -> None:
         name = one.new_name if isinstance(one.new_name, str) else one.name
         if user_id is not None or (name, None) in self._taken:
             raise BadRequest(f"The secret {name} can not be created: one of that name exists, or it is a personal one")
@@ -363,7 +363,7 @@ class _Work:
         )  # fmt: skip
 
 
-def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: Change) -> tuple[StoredSecret, Plain]:
+def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: SecretChange) -> tuple[StoredSecret, Plain]:
     """The row as the change makes it, sealed for its next version."""
     plain = sealed.opened(key, row)
     plain = Plain(

@@ -35,18 +35,18 @@ class Audited(msgspec.Struct, frozen=True):
         return [None] * len(entries)
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RefusedLogin(msgspec.Struct, frozen=True):
     """A journal entry: the story of one refused login."""
 
     denial: Denial
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Refused"]) -> Sequence[Any]:
+    async def apply(cls, tx: Tx, entries: Sequence["RefusedLogin"]) -> Sequence[Any]:
         await tx.many(DENIALS.INSERT, [DENIALS.values(entry.denial) for entry in entries])
         return [None] * len(entries)
 
 
-class Again(msgspec.Struct, frozen=True, kw_only=True):
+class RepeatedRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """A journal entry: of refusals like the one with this request id there were `times` by now. It may be written late, and twice."""
 
     request_id: str
@@ -54,7 +54,7 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Again"]) -> Sequence[Any]:
+    async def apply(cls, tx: Tx, entries: Sequence["RepeatedRefusal"]) -> Sequence[Any]:
         latest = {entry.request_id: entry for entry in sorted(entries, key=lambda one: one.times)}
         await tx.count_many(_AGAIN, [{"of": id, "n": one.times, "at": one.at} for id, one in sorted(latest.items())])
         return [None] * len(entries)

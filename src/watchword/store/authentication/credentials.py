@@ -180,7 +180,7 @@ async def count_secrets_behind(tx: Tx, key: int) -> int:
     return int(row[0]) if row is not None else 0
 
 
-class Rehashed(msgspec.Struct, frozen=True):
+class RehashedClientSecret(msgspec.Struct, frozen=True):
     """A journal entry: a client secret was used that is hashed with an earlier key; store its hash of now."""
 
     id: str
@@ -190,7 +190,7 @@ class Rehashed(msgspec.Struct, frozen=True):
     version: int
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Rehashed"]) -> Sequence[None]:
+    async def apply(cls, tx: Tx, entries: Sequence["RehashedClientSecret"]) -> Sequence[None]:
         """Each once, also where several were used at one moment."""
         for one in sorted(entries, key=lambda one: one.id):
             await tx.run(_REHASH, of=one.id, before=one.before, after=one.after, key=one.version)

@@ -130,7 +130,7 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     turn: ClassVar[int] = 1
     at: int
     denial: Denial | None = None
-    again: audit.Again | None = None
+    again: audit.RepeatedRefusal | None = None
     event: AuditEvent | None = None
     config: MethodConfig | None = None
     lockout_key: str | None = None
@@ -144,8 +144,8 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:
                     await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
-        await audit.Refused.apply(tx, [audit.Refused(entry.denial) for entry in entries if entry.denial])
-        await audit.Again.apply(tx, [entry.again for entry in entries if entry.again])
+        await audit.RefusedLogin.apply(tx, [audit.RefusedLogin(entry.denial) for entry in entries if entry.denial])
+        await audit.RepeatedRefusal.apply(tx, [entry.again for entry in entries if entry.again])
         await audit.add(tx, [entry.event for entry in entries if entry.event])
         return counted
 

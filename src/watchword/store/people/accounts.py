@@ -199,7 +199,7 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
     strangers: str = ""
     event: AuditEvent | None = None
     denial: Denial | None = None
-    again: events.Again | None = None
+    again: events.RepeatedRefusal | None = None
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
@@ -209,8 +209,8 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
         for key, statement, at, lasts in sorted(own + all_of_them, key=lambda one: one[0]):
             await tx.run(statement, of=key, at=at, window=at + lasts)
         await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - DELAYS[-1])
-        await events.Refused.apply(tx, [events.Refused(entry.denial) for entry in entries if entry.denial])
-        await events.Again.apply(tx, [entry.again for entry in entries if entry.again])
+        await events.RefusedLogin.apply(tx, [events.RefusedLogin(entry.denial) for entry in entries if entry.denial])
+        await events.RepeatedRefusal.apply(tx, [entry.again for entry in entries if entry.again])
         await events.add(tx, [entry.event for entry in entries if entry.event])
         return [None] * len(entries)
 

@@ -100,7 +100,7 @@ async def remove_member(tx: Tx, record: GroupMember) -> None:
     tx.changed(versions.actor(record.actor_kind, record.actor_id))
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class GroupCandidate(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody of the organization; `joined_at` (ms) is None for who is not in the group."""
 
     kind: str
@@ -111,7 +111,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     joined_at: int | None = None
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class GroupPage(msgspec.Struct, frozen=True, kw_only=True):
     """Which of them, and which part of the list. `inside`: only those in the group, or only those who are not."""
 
     contains: str = ""
@@ -121,7 +121,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
 
 
-def _who(kind: str, org_id: str, group_id: str, page: Page) -> Any:
+def _who(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
     """The people or the identities of an organization, each with the moment it joined the group."""
     people = kind == "user"
     table = _u if people else _i
@@ -145,7 +145,7 @@ def _who(kind: str, org_id: str, group_id: str, page: Page) -> Any:
     )  # fmt: skip
 
 
-async def listed(tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: Page) -> tuple[list[Listed], int]:
+async def listed(tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: GroupPage) -> tuple[list[GroupCandidate], int]:
     """One page of people and identities by name, and how many match."""
     parts = [_who(kind, org_id, group_id, page) for kind in kinds]
     rows = (parts[0] if len(parts) == 1 else parts[0].union_all(*parts[1:])).subquery()
@@ -153,6 +153,7 @@ async def listed(tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], pag
     order = [rows.c.name, rows.c.id]
     chosen = select(rows).order_by(*[column.desc() for column in order] if page.descending else order).offset(page.offset).limit(page.limit)
     found = [
-        Listed(kind=row[0], id=row[1], name=row[2], first_name=row[3], last_name=row[4], joined_at=row[5]) for row in await tx.all(chosen)
+        GroupCandidate(kind=row[0], id=row[1], name=row[2], first_name=row[3], last_name=row[4], joined_at=row[5])
+        for row in await tx.all(chosen)
     ]
     return found, int(count[0]) if count else 0

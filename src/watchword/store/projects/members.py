@@ -88,7 +88,7 @@ async def in_project_of_many(tx: Tx, project_id: str, kind: str, ids: Sequence[s
     return {one.actor_id: one for one in found}
 
 
-class Wanted(Protocol):
+class CandidateQuery(Protocol):
     """A page of identities that are not members yet."""
 
     @property
@@ -107,7 +107,7 @@ class Wanted(Protocol):
         ...
 
 
-async def _candidates(tx: Tx, where: Sequence[ColumnElement[bool]], wanted: Wanted) -> tuple[list[Identity], int]:
+async def _candidates(tx: Tx, where: Sequence[ColumnElement[bool]], wanted: CandidateQuery) -> tuple[list[Identity], int]:
     conditions = [*where, *([func.lower(_i.c.name).like(like(wanted.contains.lower()))] if wanted.contains else [])]
     count = await tx.one(select(func.count()).select_from(_i).where(*conditions))
     page = select(*IDENTITIES.columns).where(*conditions).order_by(_i.c.name, _i.c.id).offset(wanted.offset).limit(wanted.limit)
@@ -118,14 +118,14 @@ def _is_member(*place: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id == _i.c.id, *place))
 
 
-async def outside_project(tx: Tx, org_id: str, project_id: str, wanted: Wanted) -> tuple[list[Identity], int]:
+async def outside_project(tx: Tx, org_id: str, project_id: str, wanted: CandidateQuery) -> tuple[list[Identity], int]:
     """The organization's identities that could join a project: not its members yet, and of no other project."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
     in_project = _is_member(_m.c.project_id == project_id)
     return await _candidates(tx, [_i.c.project_id.is_(None), in_org, ~in_project], wanted)
 
 
-async def outside_org(tx: Tx, org_id: str, home_id: str, wanted: Wanted) -> tuple[list[Identity], int]:
+async def outside_org(tx: Tx, org_id: str, home_id: str, wanted: CandidateQuery) -> tuple[list[Identity], int]:
     """The identities of a root organization that could join an organization of its tree."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
     return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], wanted)

@@ -51,7 +51,7 @@ async def behind(tx: Tx, key: int, most: int) -> list[ServiceToken]:
     return TOKENS.every(await tx.all(_BEHIND, key=key, most=most))
 
 
-class Rehashed(msgspec.Struct, frozen=True):
+class RehashedServiceToken(msgspec.Struct, frozen=True):
     """A journal entry: a service token was used that is hashed with an earlier key; store its hash of now."""
 
     id: str
@@ -61,7 +61,7 @@ class Rehashed(msgspec.Struct, frozen=True):
     version: int
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Rehashed"]) -> Sequence[None]:
+    async def apply(cls, tx: Tx, entries: Sequence["RehashedServiceToken"]) -> Sequence[None]:
         """Each once, also where several were used at one moment."""
         for one in sorted(entries, key=lambda one: one.id):
             await tx.run(_REHASH, of=one.id, before=one.before, after=one.after, key=one.version)

@@ -63,7 +63,7 @@ _REPLACE, _REPLACE_IN_PLACE = _update(*_FIXED), _update(*_FIXED, *_PLACED)
 _REMOVE = prepare(delete(_s).where(any_of(_s.c.id, "of")))
 
 
-class Conflict(Exception):
+class VersionConflict(Exception):
     """The row is not at the version that was read: another unit changed it meanwhile."""
 
 
@@ -126,7 +126,7 @@ async def counts(tx: Tx, folder_ids: Collection[str]) -> dict[str, int]:
 async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
     """Store `after` in the place of `before`. Raises AlreadyThere when its key is taken, Conflict when the row has changed."""
     if await tx.run(_REPLACE, **_replacing(before, after, _FIXED)) != 1:
-        raise Conflict(before.id)
+        raise VersionConflict(before.id)
     _raise(tx, (before, after))
 
 
@@ -304,7 +304,7 @@ class Labelled(msgspec.Struct, frozen=True, gc=False):
     metadata: tuple[SecretMetadata, ...]
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
+class SecretQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case, any of the tags."""
 
     environment_id: str
@@ -317,7 +317,7 @@ _read_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_metadata = msgspec.json.Decoder(tuple[SecretMetadata, ...]).decode
 
 
-async def search(tx: Tx, query: Query, most: int) -> list[Match]:
+async def search(tx: Tx, query: SecretQuery, most: int) -> list[Match]:
     """The secrets that match, by path and name."""
     where: list[ColumnElement[bool]] = [_f.c.environment_id == query.environment_id, _s.c.user_id.is_(None)]
     if query.path != "/":
