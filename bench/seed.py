@@ -60,7 +60,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _id(kind: str, number: int) -> str:
-    """An id that grows with the number, as the house's own grow with time."""
+    """An id that grows with the number, as the server's own grow with time."""
     return f"{number:08x}-{_KINDS.index(kind):04x}-7000-8000-000000000000"
 
 
@@ -134,9 +134,9 @@ Fill = Callable[[int], None]
 _VERSION = prepare(insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
 
 
-async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *families: str,
+async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *version_keys: str,
                 grown: Callable[[int], str | None] | None = None) -> None:  # fmt: skip
-    """Store what `fill` adds for each number, and a version row for each family that `grown` names: others have grown with them."""
+    """Store what `fill` adds for each number, and a version row for each version key that `grown` names: others have grown with them."""
     for begin in range(first, last, _BATCH):
         batch = range(begin, min(last, begin + _BATCH))
         for number in batch:
@@ -146,7 +146,7 @@ async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...]
                 await table.flush(tx)
             if grown is not None:
                 await tx.many(_VERSION, [{"key": key, "n": 1} for key in map(grown, batch) if key])
-            tx.changed(*families)
+            tx.changed(*version_keys)
 
 
 async def add_identities(parts: Runtime, world: World, first: int, last: int) -> None:
@@ -208,10 +208,10 @@ async def add_secrets(parts: Runtime, world: World, first: int, last: int) -> No
         stored.add(id=own, folder_id=where, key=key_of(number), value=envelope)
         history.add(id=_id("version", number), secret_id=own, folder_id=where, key=key_of(number), value=envelope)
 
-    def family(number: int) -> str | None:
+    def version_key(number: int) -> str | None:
         return versions.folder(_id("folder", number // IN_FOLDER)) if number % IN_FOLDER == 0 else None
 
-    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"), grown=family)
+    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"), grown=version_key)
 
 
 def _envelope(key: Sealer, row: StoredSecret) -> bytes:
@@ -252,10 +252,10 @@ async def add_revocations(parts: Runtime, world: World, first: int, last: int, *
     """Revocation marks `first` to before `last` of tokens nobody presents, on these identities in turn."""
     del world
     now = parts.clock()
-    rows = (marks := _Rows(credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)),)
+    rows = (revocations := _Rows(credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)),)
 
     def fill(number: int) -> None:
-        marks.add(key=f"token/{_id('token', number)}", identity_id=identity_id(owners[number % len(owners)]))
+        revocations.add(key=f"token/{_id('token', number)}", identity_id=identity_id(owners[number % len(owners)]))
 
     await _fill(parts, first, last, rows, fill, versions.identity("seed"))
 

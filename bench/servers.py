@@ -20,7 +20,7 @@ from bench.load import Request, json_request
 from bench.processes import Child, free_port
 from tests.postgres import Server as Postgres
 from tests.postgres import private_server, with_database
-from watchword.app import house, opened
+from watchword.app import build_runtime, opened
 from watchword.services.runtime import Runtime
 from watchword.settings import load
 
@@ -217,9 +217,9 @@ def postgres_environment(folder: Path, dsn: str, **variables: str) -> dict[str, 
 
 @asynccontextmanager
 async def opened_house(environment: Mapping[str, str]) -> Any:
-    """The house of these settings in this process, to be filled."""
+    """The server of these settings in this process, to be filled."""
     settings = load({name: value for name, value in environment.items() if name.startswith("WATCHWORD_")})
-    async with opened(house(settings)) as parts:
+    async with opened(build_runtime(settings)) as parts:
         yield parts
 
 

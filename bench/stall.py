@@ -293,8 +293,8 @@ HEAD = f"{'request':40} status   took ms   wall ms    CPU ms"
 
 def as_line(one: Stall) -> str:
     """One row of the table."""
-    mark = "  <" if one.cpu > LIMIT else ""
-    return f"{one.name:40} {one.status:6} {one.took * 1000:9.0f} {one.wall * 1000:9.1f} {one.cpu * 1000:9.1f}{mark}"
+    revocation = "  <" if one.cpu > LIMIT else ""
+    return f"{one.name:40} {one.status:6} {one.took * 1000:9.0f} {one.wall * 1000:9.1f} {one.cpu * 1000:9.1f}{revocation}"
 
 
 async def run(folder: Path, size: seed.Size, only: str, say: Say) -> list[Stall]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
 

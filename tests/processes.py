@@ -1,7 +1,7 @@
 """Real servers: `watchword serve` in processes of their own, on free ports, over a folder or a PostgreSQL, to be killed at will.
 
 async with serving(tmp_path) as server:                         # SQLite
-    api = await server.api()                                    # bootstrapped, as `tests.house.Api`
+    api = await server.api()                                    # bootstrapped, as `tests.api.Api`
 async with serving(tmp_path, dsn, count=2) as (one, two): ...   # two processes over one PostgreSQL
 """
 
@@ -18,7 +18,7 @@ from typing import Any, cast
 import httpx
 
 from tests import forks
-from tests.house import ROOT_KEY, Api
+from tests.api import ROOT_KEY, Api
 
 # The server closes a connection that is idle for five seconds; on a busy machine that happens just as it is used again.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2)
@@ -102,7 +102,7 @@ class Server:
         return found
 
     async def api(self, like: Api | None = None) -> Api:
-        """The house's client of this process: bootstrapped, or signed in as `like` is."""
+        """The server's client of this process: bootstrapped, or signed in as `like` is."""
         found = Api(cast("Any", None), cast("Any", None), self.client())
         if like is None:
             await found.bootstrap()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "api-contract.md"
 ROWS = re.findall(r"^\| ([^|]+) \| (\d{3}) \| `(\w+)` \|$", PAGE.read_text().partition("Annex A.")[2], re.MULTILINE)
@@ -183,7 +183,7 @@ async def _(api: Api) -> Answers:
 @case("too many refused logins from one address")
 async def _(api: Api) -> Answers:
     wrong = {"clientId": NOWHERE, "clientSecret": "wrong"}
-    for _ in range(3 * api.house.settings.refused_logins_per_minute):  # places come free while the requests are made
+    for _ in range(3 * api.runtime.settings.refused_logins_per_minute):  # places come free while the requests are made
         reply = await api.post("/api/v1/auth/universal-auth/login", wrong, token=None)
         if reply.status_code != 401:
             break

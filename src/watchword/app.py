@@ -116,7 +116,7 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(data_directory.database_of(settings))
 
 
-def house(settings: Settings, *, outside: Outbound | None = None) -> Runtime:
+def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Runtime:
     """All long-lived parts, not opened yet. Makes the data directory and the root key of a new instance. Raises SettingsError."""
     methods = _methods()
     prepare(settings)
@@ -124,7 +124,7 @@ def house(settings: Settings, *, outside: Outbound | None = None) -> Runtime:
     store, entropy = open_store(settings), Entropy()
     return Runtime(
         settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
-        keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outside=outside or outbound(settings),
+        keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outbound=outbound or build_outbound(settings),
         methods=methods, mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=AddressLimits(settings), refusals=Refusals(),
         passwords=Queue(), guesses=Guesses(),
     )  # fmt: skip
@@ -161,11 +161,11 @@ async def existing(settings: Settings) -> AsyncIterator[Runtime]:
     Raises SettingsError, StoreDown and WrongRootKey as `look` does.
     """
     (await look(settings)).require_current(migrate.where(address_of(settings)))
-    async with opened(house(settings)) as parts:
+    async with opened(build_runtime(settings)) as parts:
         yield parts
 
 
-def outbound(settings: Settings) -> LazyOutbound:
+def build_outbound(settings: Settings) -> LazyOutbound:
     """The guarded way out, HTTP and LDAP behind one guard; close it at the end."""
 
     def make() -> Closable:
@@ -201,15 +201,15 @@ async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
         await parts.writes.close()
         await parts.journal.close()
         await parts.store.close()
-        if isinstance(parts.outside, LazyOutbound):
-            await parts.outside.close()
+        if isinstance(parts.outbound, LazyOutbound):
+            await parts.outbound.close()
 
 
 class Server:
-    """The ASGI application of one process, over a house that is open."""
+    """The ASGI application of one process, over a server that is open."""
 
     def __init__(self, parts: Runtime) -> None:
-        self.house = parts
+        self.runtime = parts
         seen = VerifiedTokens(parts.keys, parts.settings.cache_entries)
         self.routes = table(parts.methods.values(), seen)
         self.edge = Edge(parts, seen, build(self.routes, lambda: self.edge), self.routes)

@@ -5,7 +5,7 @@ Each test is a walk of one client's requests with the fields that its strict dec
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 
 IDENTITY_NEEDS = {"id", "name", "authMethods", "hasDeleteProtection", "createdAt", "updatedAt", "metadata"}
 SECRET_NEEDS = {"id", "_id", "workspace", "environment", "type", "secretKey", "secretValue", "secretComment", "version", "createdAt",

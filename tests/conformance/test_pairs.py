@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import EMAIL, PASSWORD
+from tests.api import EMAIL, PASSWORD
 from tests.processes import Server, serving
 
 HERE = Path(__file__).parent

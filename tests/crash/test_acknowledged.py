@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api import Api
 from tests.databases import emptied
-from tests.house import Api
 from tests.postgres import Server as Postgres
 from tests.processes import Server, serving
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
-from tests.house import Api
+from tests.api import Api
 from tests.postgres import Server as Postgres
 from tests.processes import Server, serving
 

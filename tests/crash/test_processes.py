@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SmallDirectory, listening
+from tests.api import Api
 from tests.databases import emptied
-from tests.house import Api
 from tests.processes import serving
 from tests.services import coherence
 

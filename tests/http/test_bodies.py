@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from watchword.app import Server
 from watchword.domain.decode import Trimmed, decode
 from watchword.domain.errors import BadRequest, Invalid, Refusal, TooLarge, Unauthorized, Unavailable
@@ -245,7 +245,7 @@ async def test_no_body_keeps_the_others_waiting(api: Api, name: str) -> None:
     project = (await api.ok("POST", "/api/v2/workspace", {"projectName": "P"}))["project"]["id"]
     first = {"environment": "dev", "workspaceId": project, "secrets": [{"secretKey": "FIRST", "secretValue": "x"}]}
     await api.ok("POST", "/api/v3/secrets/batch/raw", first)  # statements are compiled once
-    app = Server(api.house)
+    app = Server(api.runtime)
     body = HOSTILE[name].replace(b"%s", project.encode())
     pieces = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
     pairs = [(b"host", b"a"), (b"content-type", b"application/json"), (b"authorization", f"Bearer {api.token}".encode())]

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from sqlalchemy import func, select
 
+from tests.api import Api, postgres_settings, running
 from tests.databases import emptied
-from tests.house import Api, postgres_settings, running
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
 from watchword.store import schema
@@ -89,7 +89,7 @@ async def test_a_unit_that_gives_way_writes_once(api: Api, monkeypatch: pytest.M
 
     assert 3 == len(attempts)
     assert before + 1 == (await api.ok("GET", f"/api/v2/organizations/{api.org_id}/identity-memberships"))["totalCount"]
-    assert 1 == (await api.house.store.once(CREATED))[0][0]
+    assert 1 == (await api.runtime.store.once(CREATED))[0][0]
 
 
 async def test_a_unit_that_gives_way_again_and_again_is_refused_and_may_be_sent_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

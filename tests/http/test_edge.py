@@ -12,8 +12,8 @@ import httpx
 import msgspec
 import pytest
 
+from tests.api import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.loopback import listening
 from watchword.app import Server
 from watchword.domain.errors import BadRequest, Refusal, TooManyRequests, Unavailable
@@ -45,7 +45,7 @@ class Asked:
     """One request as the server process hands it over, with headers as they stand on the wire."""
 
     def __init__(self, api: Api) -> None:
-        self._app = Server(api.house)
+        self._app = Server(api.runtime)
 
     async def __call__(
         self,
@@ -129,7 +129,7 @@ async def test_what_proxies_send_names_the_caller(tmp_path: Path, migrated_file:
     settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.0/8", "::1/128"))
     async with running(settings) as api:
         edge, headers = (
-            Edge(api.house, cast("Any", None), cast("Any", None)),
+            Edge(api.runtime, cast("Any", None), cast("Any", None)),
             [(b"x-forwarded-for", line.encode()) for line in lines.split("|")],
         )
         found = edge.context({"state": {"request_id": ""}, "client": ("127.0.0.1", 1)}, by_name(headers))
@@ -167,7 +167,7 @@ async def test_a_network_restriction_holds_behind_two_proxies(tmp_path: Path, mi
 async def test_the_standard_header_is_read_where_a_setting_says_so_and_the_other_is_not(tmp_path: Path, migrated_file: Path) -> None:
     settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.0/8", UNIX), forwarded_header="forwarded")
     async with running(settings) as api:
-        edge = Edge(api.house, cast("Any", None), cast("Any", None))
+        edge = Edge(api.runtime, cast("Any", None), cast("Any", None))
         headers = {b"forwarded": b'for="[2001:db8::1]:80", for=127.0.0.1', b"x-forwarded-for": b"9.9.9.9"}
         found = [
             edge.context({"state": {"request_id": ""}, "client": client}, headers).address
@@ -178,7 +178,7 @@ async def test_the_standard_header_is_read_where_a_setting_says_so_and_the_other
 
 
 async def test_nobody_is_believed_through_the_socket_unless_a_setting_says_so(api: Api) -> None:
-    edge = Edge(api.house, cast("Any", None), cast("Any", None))
+    edge = Edge(api.runtime, cast("Any", None), cast("Any", None))
 
     assert edge.context({"state": {"request_id": ""}, "client": None}, {b"x-forwarded-for": b"9.9.9.9"}).address is None
 
@@ -274,7 +274,7 @@ async def test_strangers_send_little_and_whoever_signs_in_may_send_more(api: Api
 
 
 async def test_options_of_the_whole_server_says_which_methods_there_are(api: Api) -> None:
-    async with listening(Server(api.house)) as url:
+    async with listening(Server(api.runtime)) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
         writer.write(b"OPTIONS * HTTP/1.1\r\nHost: watchword.test\r\nConnection: close\r\n\r\n")
         head = (await reader.read()).split(b"\r\n\r\n")[0].split(b"\r\n")

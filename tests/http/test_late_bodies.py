@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.house import Api
+from tests.api import Api
 from tests.loopback import listening
 from tests.minting import mint, public_pem
 from tests.services.people.test_mfa import VERIFY, enrolled, half_signed_in
@@ -30,7 +30,7 @@ async def late(api: Api, path: str, body: dict[str, Any], happens: Callable[[], 
     ]
     if token:
         head.append(f"Authorization: Bearer {token}")
-    async with listening(Server(api.house)) as url:
+    async with listening(Server(api.runtime)) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + raw[: len(raw) // 2])
         await writer.drain()
@@ -98,7 +98,7 @@ async def test_an_assertion_whose_use_was_swept_meanwhile_has_ended_as_well(any_
     async def used_and_swept() -> None:
         await any_api.ok("POST", f"{KEYPAIR}/login", body, token=None)
         any_api.clock.forward(2 * 3600)
-        swept.update(await sweep(any_api.house))
+        swept.update(await sweep(any_api.runtime))
 
     status, answer = await late(any_api, f"{KEYPAIR}/login", body, used_and_swept)
     any_api.clock.forward(-2 * 3600)  # the administrator's token has ended otherwise

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 
 
 async def test_there_are_no_metrics_unless_they_are_asked_for(api: Api) -> None:

@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.schemas import schema_v31
 from referencing.jsonschema import DRAFT202012
 
-from tests.house import Api
+from tests.api import Api
 from watchword.app import Server
 
 PAGES = ("/api/docs", "/api/docs/start.js", "/api/docs/swagger-ui.css", "/api/docs/swagger-ui-bundle.js")
@@ -45,7 +45,7 @@ def test_a_document_with_faults_is_not_valid() -> None:
 
 
 async def test_every_route_is_in_the_document_with_a_summary(api: Api, document: Any) -> None:
-    routes = {(route.method.lower(), route.path) for route in Server(api.house).routes}
+    routes = {(route.method.lower(), route.path) for route in Server(api.runtime).routes}
     written = {(method, path) for path, methods in document["paths"].items() for method in methods}
 
     assert routes == written

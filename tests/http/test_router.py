@@ -18,7 +18,7 @@ class Edge:
 
 @pytest.fixture
 def routes(api) -> list[Route]:
-    return list(Server(api.house).routes)
+    return list(Server(api.runtime).routes)
 
 
 @pytest.fixture

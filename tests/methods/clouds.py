@@ -30,8 +30,8 @@ def milliseconds():
     return int(time.time() * 1000)
 
 
-def given(outside=None, *, now=None, certificate=None):
-    return Given(now=now or milliseconds(), identity_id="an-identity", outside=outside, checks=Checks(), certificate=certificate)
+def given(outbound=None, *, now=None, certificate=None):
+    return Given(now=now or milliseconds(), identity_id="an-identity", outbound=outbound, checks=Checks(), certificate=certificate)
 
 
 def pem(thing):

@@ -34,7 +34,7 @@ class Abroad:
         return method.check(msgspec.convert(body, method.config, dec_hook=decode_secret))
 
     async def login(self, method, body, jwt, **more):
-        given = Given(now=self.now, identity_id=IDENTITY, outside=self.outbound, checks=Recorded())
+        given = Given(now=self.now, identity_id=IDENTITY, outbound=self.outbound, checks=Recorded())
         return await method.verify(self.config(method, body), method.login(identity_id=IDENTITY, jwt=jwt, **more), given)
 
     async def refusal(self, method, body, jwt):

@@ -87,8 +87,8 @@ def login(query):
 
 
 async def proved(alibaba, query, config=None, **options):
-    async with way_out(alibaba.port, alibaba.roots, ["sts.aliyuncs.com"]) as outside:
-        return await verify(check(config or Config()), login(query), given(outside, **options))
+    async with way_out(alibaba.port, alibaba.roots, ["sts.aliyuncs.com"]) as outbound:
+        return await verify(check(config or Config()), login(query), given(outbound, **options))
 
 
 async def refused(alibaba, query, config=None, **options):

@@ -123,8 +123,8 @@ def login(headers, *, body=BODY, method="POST"):
 
 
 async def proved(sts, request, config=None, **options):
-    async with way_out(sts.port, sts.roots, NAMES) as outside:
-        return await verify(check(config or Config()), request, given(outside, **options))
+    async with way_out(sts.port, sts.roots, NAMES) as outbound:
+        return await verify(check(config or Config()), request, given(outbound, **options))
 
 
 async def refused(sts, request, config=None, **options):
@@ -467,9 +467,9 @@ async def test_a_redirect_or_any_answer_but_200_is_refused(sts, status):
 
 
 async def test_an_sts_with_a_certificate_of_another_authority_is_not_believed(sts, tmp_path):
-    async with way_out(sts.port, Trust(tmp_path).pem, NAMES) as outside:
+    async with way_out(sts.port, Trust(tmp_path).pem, NAMES) as outbound:
         with pytest.raises(Denied) as denied:
-            await verify(Config(), login(go_sdk(sts.keys["user"])), given(outside))
+            await verify(Config(), login(go_sdk(sts.keys["user"])), given(outbound))
 
     assert denied.value.reason == "sts_unavailable"
 

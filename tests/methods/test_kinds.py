@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from watchword import app
 from watchword.domain.authentication import claims, jose
 from watchword.methods import METHODS

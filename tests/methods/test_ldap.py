@@ -42,11 +42,11 @@ def login(username="ada", password="ada's password"):
 
 async def proved(using, request):
     guard = Guard(["localhost"])
-    outside = GuardedOutbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
+    outbound = GuardedOutbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
     try:
-        return await verify(using, request, given(outside))
+        return await verify(using, request, given(outbound))
     finally:
-        await outside.close()
+        await outbound.close()
 
 
 async def refused(using, request):

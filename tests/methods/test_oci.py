@@ -96,8 +96,8 @@ def login(headers=None, user=USER):
 
 
 async def proved(oracle, request, config=None, **options):
-    async with way_out(oracle.port, oracle.roots, ["*.oraclecloud.com"]) as outside:
-        return await verify(check(config or Config(tenancy_ocid=TENANCY)), request, given(outside, **options))
+    async with way_out(oracle.port, oracle.roots, ["*.oraclecloud.com"]) as outbound:
+        return await verify(check(config or Config(tenancy_ocid=TENANCY)), request, given(outbound, **options))
 
 
 async def refused(oracle, request, config=None, **options):

@@ -85,7 +85,7 @@ async def login(url, token, **more):
         "boundClaims": {"repository": "octo/*", "groups": "ops"},
     } | more
     config = METHOD.check(msgspec.convert(body, METHOD.config, dec_hook=decode_secret))
-    given = Given(now=int(time.time() * 1000), identity_id="id", outside=outbound, checks=Recorded())
+    given = Given(now=int(time.time() * 1000), identity_id="id", outbound=outbound, checks=Recorded())
     try:
         return await METHOD.verify(config, METHOD.login(identity_id="id", jwt=token), given)
     finally:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from tests.methods.world import SLUGS
 from watchword import app
 from watchword.app import Server
@@ -171,7 +171,7 @@ def decoded(token: str) -> dict[str, Any]:
 
 
 class Config(Schema, frozen=True, kw_only=True):
-    """The word of the house."""
+    """The word of the server."""
 
     word: Secret
     allowed_towns: str = ""
@@ -186,7 +186,7 @@ class Login(Schema, frozen=True, kw_only=True):
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The word is the house's."""
+    """The word is the server's."""
     given.checks.prove(config.word == login.word, "word_wrong", "This is not the word")
     given.checks.compare(login.town in config.allowed_towns.split(","), "town_not_allowed", f"{login.town} is not allowed")
     return Verified(claims={"toy": {"town": login.town}})
@@ -239,6 +239,6 @@ async def test_everything_about_a_method_follows_from_its_declaration(toy: Api) 
 
 
 async def test_the_routes_of_all_methods_are_in_the_table(api: Api) -> None:
-    paths = {route.path for route in Server(api.house).routes}
+    paths = {route.path for route in Server(api.runtime).routes}
 
     assert {f"/api/v1/auth/{method.slug}/login" for method in METHODS if method.login} <= paths

@@ -196,7 +196,7 @@ class World:
     """The outside of all methods, and the way to it."""
 
     site: Site
-    outside: GuardedOutbound
+    outbound: GuardedOutbound
     cases: dict[str, Case]
 
 
@@ -225,8 +225,8 @@ async def the_world() -> AsyncIterator[World]:
             return [("127.0.0.1", port if host in ("localhost", "127.0.0.1") else ports.get(host, site.port))]
 
         guard = Guard(("127.0.0.1",), resolve=resolve)
-        outside = GuardedOutbound(
+        outbound = GuardedOutbound(
             clock=milliseconds, guard=guard, roots=CA, directory=functools.partial(opened_entry, allowed=guard.addresses), total_timeout=5
         )
-        stack.push_async_callback(outside.close)
-        yield World(site, outside, _cases(site, directory))
+        stack.push_async_callback(outbound.close)
+        yield World(site, outbound, _cases(site, directory))

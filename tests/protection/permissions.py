@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tests.house import PASSWORD
+from tests.api import PASSWORD
 
 
 class Asks(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
+from tests.api import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.protection.power_routes import HARMLESS, OVER_INSTANCE, POWER, Attempt
 from tests.protection.test_routes import ROUTES, filled, operation
 from watchword.domain.people.records import GroupMember
@@ -143,7 +143,7 @@ class Mountain:
         return self.ids | {key.removeprefix(f"{own} "): value for key, value in self.ids.items() if key.startswith(f"{own} ")}
 
     async def put_into_group(self, group_id: str, identity_id: str) -> None:
-        async with self.api.house.store.write() as tx:
+        async with self.api.runtime.store.write() as tx:
             if await groups.member(tx, group_id, "identity", identity_id) is None:
                 await groups.add_member(tx, GroupMember(group_id=group_id, actor_kind="identity", actor_id=identity_id, created_at=0))
 

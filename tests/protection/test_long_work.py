@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 from watchword.domain.access import boundary
 from watchword.domain.globs import MAX_WORK, Effort

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.api import Api, postgres_settings, running
 from tests.databases import emptied
-from tests.house import Api, postgres_settings, running
 from tests.protection.permissions import TABLE, Asks
 from tests.protection.test_routes import filled
 from tests.protection.world import World
@@ -38,7 +38,7 @@ REMOVING = [
 async def furnished(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     settings = postgres_settings(await emptied(request.getfixturevalue("migrated")))
     async with running(msgspec.structs.replace(settings, database_pool=10)) as api:
-        world = World(api, api.house.store)  # type: ignore[arg-type]
+        world = World(api, api.runtime.store)  # type: ignore[arg-type]
         await world.furnish()
         yield world
 

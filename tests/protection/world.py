@@ -9,9 +9,9 @@ import httpx
 import msgspec
 from argon2 import PasswordHasher
 
-from tests.house import EMAIL, PASSWORD, Api, Clock, sqlite_settings
+from tests.api import EMAIL, PASSWORD, Api, Clock, sqlite_settings
 from tests.protection.permissions import TABLE, Asks
-from watchword.app import Server, house, opened
+from watchword.app import Server, build_runtime, opened
 from watchword.domain.access.abilities import BUILT_IN, Ability, Rule, compile_rules
 from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.authentication.records import MethodConfig
@@ -203,7 +203,7 @@ class World:
         """Callers of every kind, straight into the store: over the API the boundary would refuse some of them."""
         api = self.api
         other_id, _ = await api.organization("Other tenant")
-        ctx = Ctx(api.house, address="127.0.0.1")
+        ctx = Ctx(api.runtime, address="127.0.0.1")
         ctx.public("arranging a test")
         async with ctx.unit() as tx:
             await self._standing(ctx, tx, other_id)
@@ -280,7 +280,7 @@ class World:
         if dead == "revoked":
             await credentials.end_tokens(tx, id)
         if dead == "expired":
-            return ctx.house.keys.signer.sign(msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1))
+            return ctx.runtime.keys.signer.sign(msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1))
         return issued.token
 
     async def _person(self, ctx: Ctx, tx: Tx, id: str, org_id: str, dead: str, *, owes: bool) -> str:
@@ -337,7 +337,7 @@ class World:
 async def inhabited(folder: Path) -> AsyncIterator[World]:
     """A world whose callers may ask for anything without changing it."""
     clock = Clock()
-    parts = house(sqlite_settings(folder))
+    parts = build_runtime(sqlite_settings(folder))
     store = ForgetfulStore(parts.store)
     parts = msgspec.structs.replace(
         parts, clock=clock, store=store, cache=Cache(store, 50_000), journal=Journal(store), writes=Journal(store)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from tests.house import EMAIL, PASSWORD, Api
+from tests.api import EMAIL, PASSWORD, Api
 
 IDENTITIES = "/api/v1/identities"
 UNIVERSAL = "/api/v1/auth/universal-auth"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.house import Api, running
+from tests.api import Api, running
 from tests.services import coherence
 from watchword.settings import Settings
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from watchword.domain.access.abilities import Rule, compile_rules
 from watchword.domain.errors import PermissionDenied
 from watchword.services.context import CallerScope, Ctx, PermissionNotAsked, RemoteInsideUnit
@@ -20,11 +20,11 @@ COUNT = select(func.count()).select_from(schema.audit_events)
 
 @pytest.fixture
 def ctx(api: Api) -> Ctx:
-    return Ctx(api.house, request_id="req-test")
+    return Ctx(api.runtime, request_id="req-test")
 
 
 async def names(api: Api) -> set[str]:
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         return {row[0] for row in await tx.all(select(schema.audit_events.c.event))}
 
 
@@ -35,7 +35,7 @@ async def rename(ctx: Ctx, api: Api, name: str) -> None:
 
 
 async def name_of(api: Api) -> str:
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         found = await people.organization(tx, api.org_id)
     assert found
     return found.name
@@ -84,7 +84,7 @@ async def test_an_event_is_stored_once(ctx: Ctx, api: Api) -> None:
     await rename(ctx, api, "One")
     await rename(ctx, api, "Two")
 
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         events = await tx.all(
             select(schema.audit_events.c.metadata, schema.audit_events.c.request_id).where(schema.audit_events.c.event == "renamed")
         )
@@ -98,12 +98,12 @@ async def test_nothing_remote_and_no_second_unit_while_one_is_open(ctx: Ctx, out
 
     async with getattr(ctx, outer)():
         with pytest.raises(RemoteInsideUnit):
-            _ = ctx.outside
+            _ = ctx.outbound
         for inner in (ctx.unit, ctx.view):
             with pytest.raises(RemoteInsideUnit):
                 await inner().__aenter__()
 
-    assert ctx.outside is ctx.house.outside
+    assert ctx.outbound is ctx.runtime.outbound
 
 
 async def test_after_a_unit_that_failed_the_next_one_opens(ctx: Ctx, api: Api) -> None:
@@ -146,9 +146,9 @@ async def test_a_strict_read_is_answered_after_its_event_is_durable(strict: Api)
 
 
 async def test_a_new_id_is_a_uuid_of_version_7_that_grows_with_time(api: Api) -> None:
-    first = api.house.new_id()
+    first = api.runtime.new_id()
     api.clock.forward(0.002)
-    second = api.house.new_id()
+    second = api.runtime.new_id()
 
     assert ("7", "7", True) == (first[14], second[14], first < second)
     assert {first[19], second[19]} <= set("89ab")

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from tests.house import EMAIL, PASSWORD, Api
+from tests.api import EMAIL, PASSWORD, Api
 from watchword.domain.authentication.records import Lockout
 from watchword.domain.horizon import STEP
 from watchword.services.upkeep import _move_on, horizon, sweep
@@ -20,9 +20,9 @@ async def time_passes(api: Api, days: int) -> dict[str, int]:
     sweeps = days * DAY * 1000 // STEP + 1
     for number in range(sweeps):
         if number % 24 and number < sweeps - 2:
-            await _move_on(api.house)
+            await _move_on(api.runtime)
             continue
-        for name, count in (await sweep(api.house)).items():
+        for name, count in (await sweep(api.runtime)).items():
             removed[name] = removed.get(name, 0) + count
     return removed
 
@@ -33,7 +33,7 @@ async def test_nothing_of_today_is_swept(any_api: Api) -> None:
         "/api/v1/auth/token/revoke", {"accessToken": await any_api.login(await any_api.universal((await any_api.identity())["id"]))}
     )
 
-    removed = await sweep(any_api.house)
+    removed = await sweep(any_api.runtime)
 
     assert {} == removed
     assert 200 == (await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
@@ -46,7 +46,7 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
     _, token = await any_api.bot()  # one without a use limit has no row, so its revocation is a mark
     await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
     await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         now = any_api.clock()
         await credentials.put_lockout(tx, Lockout(key="k", identity_id=identity["id"], failures=1, window_ends_at=now, locked_until=0))
 
@@ -60,13 +60,13 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
 
 async def test_a_used_proof_is_remembered_for_an_hour_after_its_end(any_api: Api) -> None:
     ends = any_api.clock()
-    assert await any_api.house.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+    assert await any_api.runtime.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
 
     any_api.clock.forward(3_540)
-    early = await sweep(any_api.house)
-    again = await any_api.house.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+    early = await sweep(any_api.runtime)
+    again = await any_api.runtime.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
     any_api.clock.forward(120)
-    late = await sweep(any_api.house)
+    late = await sweep(any_api.runtime)
 
     assert (0, False, 1) == (early.get("spent proofs", 0), again, late.get("spent proofs"))
 
@@ -77,8 +77,8 @@ async def test_a_sweep_goes_on_until_nothing_is_left(any_api: Api) -> None:
     any_api.clock.forward(400 * DAY)
     await any_api.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
 
-    first = await sweep(any_api.house)  # the first of all: the newest event says how far the time has come
-    second = await sweep(any_api.house)
+    first = await sweep(any_api.runtime)  # the first of all: the newest event says how far the time has come
+    second = await sweep(any_api.runtime)
 
     assert 4 == first["sessions"]
     assert {} == second
@@ -88,40 +88,40 @@ async def test_a_clock_that_jumps_ahead_lets_nothing_go(any_api: Api) -> None:
     """Also where events are written under the wrong time, and where it is told right again."""
     _, token = await any_api.bot("member")
     await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
     before = await held(any_api)
 
     any_api.clock.forward(400 * DAY)
-    at_once = await sweep(any_api.house)
+    at_once = await sweep(any_api.runtime)
     await any_api.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
-    with_events = await sweep(any_api.house)
+    with_events = await sweep(any_api.runtime)
     any_api.clock.forward(-400 * DAY)
 
     assert ({}, {}) == (at_once, with_events)
     assert before <= await held(any_api)
-    assert any_api.clock() >= await horizon(any_api.house)
+    assert any_api.clock() >= await horizon(any_api.runtime)
 
 
 async def held(api: Api) -> set[str]:
     """The keys of all events, sessions and revocations that there are."""
     columns = (schema.audit_events.c.id, schema.sessions.c.id, schema.revocations.c.key)
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         return {row[0] for column in columns for row in await tx.all(select(column))}
 
 
 async def test_the_first_sweep_of_all_compares_with_the_newest_event(any_api: Api) -> None:
     any_api.clock.forward(400 * DAY)
 
-    assert {} == await sweep(any_api.house)
+    assert {} == await sweep(any_api.runtime)
 
 
 async def test_the_horizon_catches_up_with_the_clock_and_goes_back_with_it(any_api: Api) -> None:
     await time_passes(any_api, 30)
-    caught_up = any_api.clock() - await horizon(any_api.house)
+    caught_up = any_api.clock() - await horizon(any_api.runtime)
     any_api.clock.forward(-20 * DAY)
 
     assert caught_up < 1000
-    assert await horizon(any_api.house) <= any_api.clock()
+    assert await horizon(any_api.runtime) <= any_api.clock()
 
 
 # --- what is left of what was deleted
@@ -130,7 +130,7 @@ async def test_the_horizon_catches_up_with_the_clock_and_goes_back_with_it(any_a
 async def ids_held(api: Api) -> dict[str, str]:
     """Every id that stands anywhere but in the audit log and the stories of refusals, and one table it stands in."""
     found: dict[str, str] = {}
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         for table in schema.metadata.sorted_tables:
             if table.name not in ("audit_events", "denials"):
                 for row in await tx.all(select(table)):
@@ -150,7 +150,7 @@ async def test_nothing_is_left_of_a_deleted_project(any_api: Api) -> None:
     await any_api.login(await any_api.universal(inside))
 
     await any_api.ok("DELETE", f"/api/v1/workspace/{project}")
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
 
     ids = {project, inside}
     assert ids.isdisjoint(before)
@@ -170,29 +170,29 @@ async def test_nothing_is_left_of_a_deleted_organization(any_api: Api) -> None:
     project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Inside"}, **mine))["project"]["id"]
 
     await any_api.ok("DELETE", f"/api/v2/organizations/{org}", **mine)
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
 
     left = {id: table for id, table in (await ids_held(any_api)).items() if id in {org, identity, project, client}}
     assert left in ({}, {org: "sessions"})
 
 
 async def test_a_version_row_that_goes_lets_nothing_old_be_taken_for_fresh(any_api: Api) -> None:
-    """Whatever raises the family of a deleted thing again does not give it a number that it had."""
+    """Whatever raises the version key of a deleted thing again does not give it a number that it had."""
     identity, token = await any_api.bot("member")
     path = f"/api/v1/identities/{identity['id']}"
-    family = f"identity/{identity['id']}"
+    version_key = f"identity/{identity['id']}"
     seen = {(await any_api.get(path, token=token)).status_code}
-    async with any_api.house.store.read() as tx:
-        rows = [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == family))]
+    async with any_api.runtime.store.read() as tx:
+        rows = [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == version_key))]
     await any_api.ok("DELETE", path)
 
-    swept = await sweep(any_api.house)
+    swept = await sweep(any_api.runtime)
     for _ in range(3):
-        async with any_api.house.store.write() as tx:
-            tx.changed(family)
+        async with any_api.runtime.store.write() as tx:
+            tx.changed(version_key)
         seen.add((await any_api.get(path, token=token)).status_code)
-        async with any_api.house.store.read() as tx:
-            rows += [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == family))]
+        async with any_api.runtime.store.read() as tx:
+            rows += [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == version_key))]
 
     assert swept["versions"] >= 1
     assert {200, 401} == seen

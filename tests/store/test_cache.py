@@ -17,8 +17,8 @@ from watchword.store.engine import Store, StoreDown, Tx
 class Held:
     """Loads a number that tests may change, and stops where tests want it to."""
 
-    def __init__(self, *families: str) -> None:
-        self.families = families or ("identity/1",)
+    def __init__(self, *version_keys: str) -> None:
+        self.version_keys = version_keys or ("identity/1",)
         self.value = 0
         self.loads = 0
         self.gate: asyncio.Event | None = None
@@ -30,12 +30,12 @@ class Held:
         self.begun.set()
         if self.gate:
             await self.gate.wait()
-        return value, self.families
+        return value, self.version_keys
 
 
-async def change(store: Store, *families: str) -> None:
+async def change(store: Store, *version_keys: str) -> None:
     async with store.write() as tx:
-        tx.changed(*families)
+        tx.changed(*version_keys)
 
 
 async def test_a_value_is_loaded_once_and_again_after_its_family_changed(store: Store) -> None:
@@ -157,8 +157,8 @@ async def test_loads_that_come_together_share_a_view(postgres_store: Store, monk
     assert 1 == views.opened
     entry = cache.peek(3)
     assert entry is not None
-    families = ("identity/3", "org/1")
-    assert tuple(zip(families, await postgres_store.versions(families), strict=True)) == entry.stamp
+    version_keys = ("identity/3", "org/1")
+    assert tuple(zip(version_keys, await postgres_store.versions(version_keys), strict=True)) == entry.stamp
 
 
 async def test_a_load_that_takes_long_is_not_in_the_way_of_others(postgres_store: Store) -> None:
@@ -305,7 +305,7 @@ async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_req
 
     fresh.forget()
 
-    assert ("identity/1",) == fresh.families
+    assert ("identity/1",) == fresh.version_keys
 
 
 async def test_a_request_reads_a_family_once_however_long_it_takes(postgres_store: Store) -> None:
@@ -339,7 +339,7 @@ async def test_a_request_does_not_lose_a_change_it_has_seen_when_another_process
 
 
 class Register:
-    """Two numbers under two families, and what every request must have seen."""
+    """Two numbers under two version keys, and what every request must have seen."""
 
     FAMILIES = ("identity/1", "org/1")
 
@@ -350,41 +350,41 @@ class Register:
         self.answered = dict.fromkeys(self.FAMILIES, 0)
         self.stale: list[tuple[str, int, int]] = []
 
-    async def write(self, family: str) -> None:
+    async def write(self, version_key: str) -> None:
         async with self.store.write() as tx:
-            tx.changed(family)
-        self.answered[family] += 1
+            tx.changed(version_key)
+        self.answered[version_key] += 1
 
-    def load(self, pauses: int, *families: str) -> Callable[[Tx], Awaitable[Any]]:
+    def load(self, pauses: int, *version_keys: str) -> Callable[[Tx], Awaitable[Any]]:
         async def load(tx: Tx) -> Any:
             for _ in range(pauses // 2):
                 await asyncio.sleep(0)
-            value = await tx.versions(families)
+            value = await tx.versions(version_keys)
             for _ in range(pauses):
                 await asyncio.sleep(0)
-            return value, families
+            return value, version_keys
 
         return load
 
-    async def read(self, cache: Cache, pauses: int, *families: str) -> None:
+    async def read(self, cache: Cache, pauses: int, *version_keys: str) -> None:
         """What is loaded is the version itself, as that view saw it: it counts the writes that were committed."""
-        least = [self.answered[family] for family in families]
+        least = [self.answered[version_key] for version_key in version_keys]
         fresh = ConsistentReads(self.store, cache)
         for _ in range(2):
-            versions = await fresh.get(families, self.load(pauses, *families))
-            seen = [version - self.base[family] for family, version in zip(families, versions, strict=True)]
-            self.stale += [(family, need, n) for family, need, n in zip(families, least, seen, strict=True) if n < need]
+            versions = await fresh.get(version_keys, self.load(pauses, *version_keys))
+            seen = [version - self.base[version_key] for version_key, version in zip(version_keys, versions, strict=True)]
+            self.stale += [(version_key, need, n) for version_key, need, n in zip(version_keys, least, seen, strict=True) if n < need]
 
     async def play(self, steps: list[tuple[str, int, int]]) -> None:
         found = await self.store.versions(self.FAMILIES)
         self.base = dict(zip(self.FAMILIES, found, strict=True))
         tasks = []
         for kind, which, pauses in steps:
-            family = self.FAMILIES[which % 2]
+            version_key = self.FAMILIES[which % 2]
             if kind == "write":
-                tasks.append(asyncio.create_task(self.write(family)))
+                tasks.append(asyncio.create_task(self.write(version_key)))
             elif kind == "read":
-                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, family)))
+                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, version_key)))
             elif kind == "both":
                 tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, *self.FAMILIES)))
             else:

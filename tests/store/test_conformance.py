@@ -32,10 +32,10 @@ async def settings(store: Store) -> list[tuple[str, str]]:
         return [tuple(row) for row in await tx.all(SETTINGS)]
 
 
-async def put(store: Store, key: str, value: str = "v", *families: str) -> None:
+async def put(store: Store, key: str, value: str = "v", *version_keys: str) -> None:
     async with store.write() as tx:
         await tx.run(SETTING, key=key, value=value)
-        tx.changed(*families)
+        tx.changed(*version_keys)
 
 
 class Mishap(Exception):
@@ -220,7 +220,7 @@ async def test_writes_together_must_raise_a_family_unless_they_count(store: Stor
 
 
 async def test_families_named_before_and_after_writes_together_are_raised_once(store: Store) -> None:
-    await put(store, "first", "v", "folder/1", "folder/2")  # a family begins anywhere, and then goes on by one
+    await put(store, "first", "v", "folder/1", "folder/2")  # a version key begins anywhere, and then goes on by one
     before = await store.versions(("folder/1", "folder/2"))
 
     async with store.write() as tx:
@@ -268,25 +268,25 @@ async def test_a_unit_that_forgets_the_family_of_a_table_is_rolled_back(store: S
     for table, owners in versions.FAMILIES.items():
         column = next(iter(schema.metadata.tables[table].columns))
         statement = update(schema.metadata.tables[table]).values({column.name: column})
-        wrong = next(f"{family}/1" for family in ("project", "folder", "org") if family not in owners)
-        for families in ((), (wrong,), (f"{owners[0]}s/1",)):
+        wrong = next(f"{version_key}/1" for version_key in ("project", "folder", "org") if version_key not in owners)
+        for version_keys in ((), (wrong,), (f"{owners[0]}s/1",)):
             with contextlib.suppress(ForgottenVersion):
-                await change(store, statement, *families)
-                let_through.append((table, families))
-        for family in owners:
-            await change(store, statement, f"{family}/1")
+                await change(store, statement, *version_keys)
+                let_through.append((table, version_keys))
+        for version_key in owners:
+            await change(store, statement, f"{version_key}/1")
 
     assert [] == let_through
 
 
-async def change(store: Store, statement: Any, *families: str) -> None:
+async def change(store: Store, statement: Any, *version_keys: str) -> None:
     async with store.write() as tx:
         await tx.run(statement)
-        tx.changed(*families)
+        tx.changed(*version_keys)
 
 
 async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not_to_be() -> None:
-    """A new table must say which: nothing that decides may be read from a cache without a family."""
+    """A new table must say which: nothing that decides may be read from a cache without a version key."""
     uncached = {
         "versions", "settings", "data_keys", "invitations", "one_time_tokens", "spent_proofs", "secret_versions", "audit_events",
         "denials", "person_failures",
@@ -307,7 +307,7 @@ async def test_a_family_is_raised_once_in_a_unit_however_often_it_is_named(store
 
 
 async def test_families_are_raised_after_everything_else(postgres_store: PostgresStore) -> None:
-    """While a unit is open nobody waits for its families: the row's lock is taken just before the commit."""
+    """While a unit is open nobody waits for its version keys: the row's lock is taken just before the commit."""
     await put(postgres_store, "first", "v", "identity/1")
     (before,) = await postgres_store.versions(("identity/1",))
     async with postgres_store.write() as tx:

@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.api import Api, postgres_settings, running
 from tests.databases import emptied
-from tests.house import Api, postgres_settings, running
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 
 from bench import seed
 from bench.servers import analyzed
-from watchword.app import Server, house, opened
+from watchword.app import Server, build_runtime, opened
 from watchword.domain.authentication.records import AccessToken
 from watchword.services.runtime import Runtime
 from watchword.settings import Settings
@@ -121,7 +121,7 @@ class AskedStore:
 
 
 async def test_no_statement_of_a_hot_operation_reads_more_than_an_index_leads_to(any_settings: Settings) -> None:
-    async with opened(house(any_settings)) as parts:
+    async with opened(build_runtime(any_settings)) as parts:
         world = await seed.found_world(parts)
         await seed.grow(
             parts, world, seed.Size(identities=0, secrets=0), seed.Size(identities=ROWS, secrets=ROWS, tokens=ROWS, revocations=ROWS)
@@ -139,7 +139,7 @@ async def test_no_statement_of_a_hot_operation_reads_more_than_an_index_leads_to
 
 async def carry_out(settings: Settings, asked: Asked, world: seed.World) -> None:
     """Each hot operation once, by a server that has nothing in its caches."""
-    parts = house(settings)
+    parts = build_runtime(settings)
     store: Any = AskedStore(parts.store, asked)
     parts = msgspec.structs.replace(parts, store=store, cache=Cache(store, 1000), journal=Journal(store), writes=Journal(store))
     async with opened(parts):
@@ -173,7 +173,7 @@ async def settle(parts: Runtime) -> None:
     async with parts.store.read() as tx:
         listed = await credentials.tokens(tx, seed.identity_id(ROWS // seed.SOME), "universal-auth", offset=0, limit=1)
         row = await credentials.token(tx, listed[0].id)
-        await credentials.marks(tx, [f"token/{listed[0].id}", f"identity/{listed[0].identity_id}"])
+        await credentials.revocations(tx, [f"token/{listed[0].id}", f"identity/{listed[0].identity_id}"])
     assert isinstance(row, AccessToken)
     fresh = msgspec.structs.replace(row, id=parts.new_id())
     submit = parts.journal.submit_all

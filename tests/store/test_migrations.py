@@ -193,11 +193,11 @@ async def test_a_database_of_the_first_version_keeps_what_is_in_it(
             await store.open()
             async with store.read() as tx:
                 identity, config = await identities.by_id(tx, "i"), await credentials.config(tx, "i", "universal-auth")
-                marks = await credentials.marks(tx, ["method/i/universal-auth"])
+                revocations = await credentials.revocations(tx, ["method/i/universal-auth"])
             await store.close()
 
             assert identity is not None
             assert config is not None
             assert (1, 0) == (identity.token_generation, identity.tokens_since)
             assert (0, None) == (config.tokens_since, config.longest_life)
-            assert [7] == [one.before for one in marks]
+            assert [7] == [one.before for one in revocations]

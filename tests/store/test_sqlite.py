@@ -20,9 +20,9 @@ FAMILY = ("identity/1",)
 PUT, COUNT = prepare(insert(schema.settings)), prepare(select(func.count()).select_from(schema.settings))
 
 
-async def own_change(store: SqliteStore, *families: str) -> None:
+async def own_change(store: SqliteStore, *version_keys: str) -> None:
     async with store.write() as tx:
-        tx.changed(*families)
+        tx.changed(*version_keys)
 
 
 def foreign_change(store: SqliteStore) -> None:

@@ -1,1 +1,1 @@
-"""The real outside: clock, randomness, the network, files, logs. Only `app.py` puts these into the house."""
+"""The real outside: clock, randomness, the network, files, logs. Only `app.py` puts these into the server."""

@@ -13,7 +13,7 @@ import msgspec
 import rich_click as click
 from rich.console import Console
 
-from watchword.app import house, opened, start_logs
+from watchword.app import build_runtime, opened, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import FAILED, fail, output_option, say
 from watchword.domain.actor import PLATFORM
@@ -110,7 +110,7 @@ def without_secrets(said: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _in_database(settings: Settings, wanted: dict[str, Any]) -> organizations.Bootstrapped:
-    async with opened(house(settings)) as parts:
+    async with opened(build_runtime(settings)) as parts:
         return await make(parts, wanted)
 
 

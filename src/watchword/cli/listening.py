@@ -22,7 +22,7 @@ from typing import Any
 
 import uvicorn
 
-from watchword.app import Server, house, opened, start_logs
+from watchword.app import Server, build_runtime, opened, start_logs
 from watchword.cli.connection import Connection, ConnectionLimits, WithCertificate
 from watchword.services.runtime import Runtime
 from watchword.settings import Settings, SettingsError
@@ -245,7 +245,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_parts:
         with _stays_for_good():
-            parts = await open_parts.enter_async_context(opened(house(settings)))
+            parts = await open_parts.enter_async_context(opened(build_runtime(settings)))
             told = ready(parts)
             if asyncio.iscoroutine(told):
                 told = await told

@@ -57,8 +57,8 @@ class Commands(click.RichGroup):
         return found
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what the house raises becomes a message and an exit code."""
-        from watchword.cli.output import faults  # noqa: PLC0415 - needs half the house
+        """Run a command; what the server raises becomes a message and an exit code."""
+        from watchword.cli.output import faults  # noqa: PLC0415 - needs half the server
 
         with faults():
             return super().invoke(ctx)

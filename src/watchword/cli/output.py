@@ -93,7 +93,7 @@ def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Turn what the house raises into a message and an exit code."""
+    """Turn what the server raises into a message and an exit code."""
     try:
         yield
     except SettingsError as error:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from watchword import __version__
-from watchword.app import house, opened, start_logs
+from watchword.app import build_runtime, opened, start_logs
 from watchword.cli import listening
 from watchword.cli.bootstrap import answer, made_up_password, make, saved
 from watchword.cli.options import settings_of, texts_of, with_settings
@@ -87,7 +87,7 @@ def _several(settings: Settings, listeners: list[socket.socket], again: Callable
 
 
 async def _prepared(settings: Settings, login: InitialLogin) -> "First":
-    async with opened(house(settings)) as parts:
+    async with opened(build_runtime(settings)) as parts:
         return await _first_steps(parts, login)
 
 

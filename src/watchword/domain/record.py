@@ -8,4 +8,4 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A row as the rest of the house sees it."""
+    """A row as the rest of the server sees it."""

@@ -46,25 +46,25 @@ _log = logging.getLogger("watchword.http")
 class Edge:
     """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
 
-    def __init__(self, house: Runtime, seen: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
-        self.house = house
+    def __init__(self, runtime: Runtime, seen: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
+        self.runtime = runtime
         self.seen = seen
         self._inner = inner
         self._hot = _HotRoutes(routes)
         self._hints = _Hints()
-        self._logs = house.settings.log_requests
-        self._proxies = tuple(ipaddress.ip_network(text) for text in house.settings.trusted_proxies if text != UNIX)
-        self._trusts_socket = UNIX in house.settings.trusted_proxies
+        self._logs = runtime.settings.log_requests
+        self._proxies = tuple(ipaddress.ip_network(text) for text in runtime.settings.trusted_proxies if text != UNIX)
+        self._trusts_socket = UNIX in runtime.settings.trusted_proxies
         self._is_behind = bool(self._proxies) or self._trusts_socket
         self._trusts = lru_cache(1024)(self._is_proxy)
-        self._forwarded = house.settings.forwarded_header
+        self._forwarded = runtime.settings.forwarded_header
         self._forwarded_name = self._forwarded.encode()
-        self._certificate_header = house.settings.tls_client_cert_header.encode()
-        self._reader = bodies.Reader(house.settings.max_body)
+        self._certificate_header = runtime.settings.tls_client_cert_header.encode()
+        self._reader = bodies.Reader(runtime.settings.max_body)
         self._hosts: set[bytes] = set()  # names of this server that were found to be valid
-        self._most = house.settings.max_body
+        self._most = runtime.settings.max_body
         self._small = min(bodies.SMALL, self._most)
-        self._origin = house.settings.site_url.rstrip("/").encode()
+        self._origin = runtime.settings.site_url.rstrip("/").encode()
         self._is_at_https = self._origin.startswith(b"https:")
 
     async def __call__(self, scope: AsgiScope, receive: bodies.Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ class Edge:
             await self._inner(scope, receive, send)
             return
         began = time.perf_counter()  # a failed request is logged in any case
-        request_id = "req-" + self.house.entropy(9).hex()
+        request_id = "req-" + self.runtime.entropy(9).hex()
         scope["state"] = {"request_id": request_id}
         answer = _Answer(send, head=scope["method"] == "HEAD")
         if scope["method"] == "HEAD":
@@ -134,7 +134,7 @@ class Edge:
         agent, cookies = headers.get(b"user-agent"), headers.get(b"cookie")
         is_tls = self._is_at_https or scope.get("scheme") == "https"
         return Ctx(
-            self.house,
+            self.runtime,
             request_id=scope["state"]["request_id"],
             address=address,
             user_agent=agent[:MAX_USER_AGENT].decode("latin-1") if agent else "",
@@ -204,7 +204,7 @@ class Edge:
         if bearer.startswith("st."):  # which nobody signed: it must be looked up
             await authenticate_bearer(self.context(scope, headers), bearer, self.seen)
         else:
-            require_unexpired(self.seen.claims(bearer), self.house.clock())
+            require_unexpired(self.seen.claims(bearer), self.runtime.clock())
 
     async def serve(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, params: Mapping[str, str]
@@ -386,16 +386,16 @@ class _Hints:
 
     async def ask(self, alike: int, ctx: Ctx) -> None:
         """Pass the barrier for what a request like this one needed."""
-        families = self._young.get(alike) or self._old.get(alike)
-        if families:
-            await ctx.fresh.expect(families)
+        version_keys = self._young.get(alike) or self._old.get(alike)
+        if version_keys:
+            await ctx.fresh.expect(version_keys)
 
     def learn(self, alike: int, ctx: Ctx) -> None:
         """Remember what this request needed."""
         if alike not in self._young:
             if len(self._young) >= self._CAPACITY:
                 self._old, self._young = self._young, {}
-            self._young[alike] = ctx.fresh.families
+            self._young[alike] = ctx.fresh.version_keys
 
 
 class _HotRoutes:

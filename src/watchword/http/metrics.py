@@ -50,7 +50,7 @@ def forget_process(pid: int) -> None:
 class Measured:
     """An application that counts and times its requests, and tells at `/metrics`."""
 
-    def __init__(self, house: Runtime, inner: App) -> None:
+    def __init__(self, runtime: Runtime, inner: App) -> None:
         # Imported here: where metrics are off, nobody waits for it, and it looks at the environment once.
         from prometheus_client import (  # noqa: PLC0415
             CollectorRegistry,
@@ -62,9 +62,9 @@ class Measured:
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series, of which several processes tell nothing
 
-        self._house = house
+        self._house = runtime
         self._inner = inner
-        self._local_only = house.settings.metrics == "loopback"
+        self._local_only = runtime.settings.metrics == "loopback"
         self._registry = CollectorRegistry()
         self._requests = Counter("watchword_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry)
         self._seconds = Histogram("watchword_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS, registry=self._registry)
@@ -82,7 +82,7 @@ class Measured:
         info = Gauge(
             "watchword_info", "The version that runs.", ("version", "engine"), registry=self._registry, multiprocess_mode="livemax"
         )
-        info.labels(__version__, house.store.name).set(1)
+        info.labels(__version__, runtime.store.name).set(1)
         self._processes.set(1)
         self._is_due = False
         self._refresh()

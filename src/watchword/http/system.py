@@ -15,8 +15,8 @@ routes = Routes("system")
 async def status(ctx: Ctx) -> Reply:
     """Whether the server is up, as clients ask it."""
     body = {
-        "date": iso(ctx.now), "message": "Ok", "emailConfigured": ctx.house.mailer.is_configured,
-        "inviteOnlySignup": not ctx.house.settings.allow_signup, "redisConfigured": False, "secretScanningConfigured": False,
+        "date": iso(ctx.now), "message": "Ok", "emailConfigured": ctx.runtime.mailer.is_configured,
+        "inviteOnlySignup": not ctx.runtime.settings.allow_signup, "redisConfigured": False, "secretScanningConfigured": False,
         "auditLogStorageDisabled": False,
     }  # fmt: skip
     return Reply(body, headers={"cache-control": "no-store"})
@@ -32,15 +32,15 @@ async def health(ctx: Ctx) -> dict[str, str]:
 @routes.get("/readyz")
 async def readiness(ctx: Ctx) -> Reply:
     """Whether requests can be served: each part by name."""
-    checks = {"database": await _database(ctx), "migrations": "ok", "keys": "ok" if ctx.house.keys.verifiers else "no signing key",
-              "journal": "ok" if ctx.house.journal.is_writing and ctx.house.writes.is_writing else "the last batch could not be written"}  # fmt: skip
+    checks = {"database": await _database(ctx), "migrations": "ok", "keys": "ok" if ctx.runtime.keys.verifiers else "no signing key",
+              "journal": "ok" if ctx.runtime.journal.is_writing and ctx.runtime.writes.is_writing else "the last batch could not be written"}  # fmt: skip
     ready = all(text == "ok" for text in checks.values())
     return Reply({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
 
 
 async def _database(ctx: Ctx) -> str:
     try:
-        await ctx.house.store.check()
+        await ctx.runtime.store.check()
     except Refusal as refusal:
         return refusal.message
     return "ok"
@@ -50,5 +50,5 @@ async def _database(ctx: Ctx) -> str:
 async def keys(ctx: Ctx) -> Reply:
     """The public keys of access tokens (RFC 7517)."""
     await know_keys(ctx)
-    body: dict[str, Any] = ctx.house.keys.jwks
+    body: dict[str, Any] = ctx.runtime.keys.jwks
     return Reply(body, headers={"cache-control": "public, max-age=300"})

@@ -83,7 +83,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
     query = {type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name) for name in SIGNED}
     try:
-        answer = await given.outside.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
+        answer = await given.outbound.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
     except OutboundError as error:
         given.checks.fail("reach", "alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)

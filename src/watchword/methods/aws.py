@@ -114,7 +114,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
     try:
-        answer = await given.outside.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
+        answer = await given.outbound.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
     except OutboundError as error:
         given.checks.fail("reach", "sts_unavailable", "STS could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)

@@ -46,7 +46,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     checks.reach(bool(config.resource), "resource_unset", "The configuration names no resource")
     presented = decode_unverified(token, checks)
     try:
-        keys = await given.outside.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
+        keys = await given.outbound.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The tenant's keys are not available", presented=str(error))
     # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell the

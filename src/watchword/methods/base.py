@@ -194,7 +194,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int  # milliseconds since the epoch, UTC
     identity_id: str
-    outside: Outbound
+    outbound: Outbound
     checks: Checks
     address: str | None = None  # the caller's IP address
     credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`

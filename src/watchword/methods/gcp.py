@@ -81,7 +81,7 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
     checks = given.checks
     presented = decode_unverified(token, checks)
     try:
-        keys = await given.outside.jwks(GOOGLE_KEYS, presented.kid)
+        keys = await given.outbound.jwks(GOOGLE_KEYS, presented.kid)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "Google's keys are not available", presented=str(error))
     claims = verify_jws(
@@ -122,7 +122,7 @@ async def _signed_by_account(token: str, given: Given) -> str:
         checks.fail("form", "not_a_service_account", "The token's subject is not a service account", presented=str(account)[:300])
     checks.form(presented.kid is not None, "key_unnamed", "The token does not name its key")
     try:
-        certificates = await given.outside.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
+        certificates = await given.outbound.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The service account's keys are not available", presented=str(error))
     claims = verify_jws(

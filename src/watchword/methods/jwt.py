@@ -91,7 +91,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     if config.configuration_type == "static":
         return [key_from_pem(text) for text in config.public_keys]
     try:
-        return await given.outside.jwks(config.jwks_url, kid, ca=config.jwks_ca_cert)
+        return await given.outbound.jwks(config.jwks_url, kid, ca=config.jwks_ca_cert)
     except OutboundError as error:
         given.checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 

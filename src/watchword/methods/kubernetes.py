@@ -92,7 +92,7 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}).encode()
     headers = {"content-type": "application/json", "authorization": f"Bearer {reviewer}"}
     try:
-        answer = await given.outside.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
+        answer = await given.outbound.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
     except OutboundError as error:
         checks.fail("reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
     try:
@@ -145,12 +145,12 @@ async def _read(config: Config, token: str, given: Given) -> Any:
         if config.jwks.strip():
             keys = public_keys(config.jwks)
         else:
-            found = await given.outside.document(f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert)
+            found = await given.outbound.document(f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert)
             checks.compare(
                 found.get("issuer") == config.jwks_issuer, "issuer_mismatch", "The cluster publishes another issuer",
                 expected=config.jwks_issuer, presented=str(found.get("issuer"))[:300],
             )  # fmt: skip
-            keys = tuple(await given.outside.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
+            keys = tuple(await given.outbound.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
     except (OutboundError, UnusableKeyError) as error:
         checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
     claims = verify_jws(

@@ -93,7 +93,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     checks = given.checks
     checks.form(bool(login.password), "password_empty", "User name or password is wrong")
     try:
-        entry = await given.outside.ldap(
+        entry = await given.outbound.ldap(
             config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
             base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
             admits=_counted_by_entry(given),

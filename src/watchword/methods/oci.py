@@ -115,7 +115,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
     sent = {name: headers[name] for name in ("authorization", *dates)}
     try:
-        answer = await given.outside.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
+        answer = await given.outbound.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
     except OutboundError as error:
         given.checks.fail("reach", "oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
     checks.prove(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)

@@ -66,14 +66,14 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any]]:
     checks, base = given.checks, config.oidc_discovery_url.rstrip("/")
     try:
-        found = await given.outside.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
+        found = await given.outbound.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
         # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
         checks.form(
             found.get("issuer") == config.bound_issuer, "discovery_issuer_mismatch", "The discovery document is of another issuer",
             expected=config.bound_issuer, presented=str(found.get("issuer"))[:300],
         )  # fmt: skip
         where = found.get("jwks_uri")
-        return await given.outside.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
+        return await given.outbound.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 

@@ -133,9 +133,9 @@ def _contained_judge(judge: Judge, slug: str) -> Judge:
 
 def _contained_fetch(fetch: Callable[..., Awaitable[None]], method: Method) -> Callable[..., Awaitable[None]]:
     @wraps(fetch)
-    async def contained(config: Any, outside: Outbound) -> None:
+    async def contained(config: Any, outbound: Outbound) -> None:
         try:
-            await fetch(config, outside)
+            await fetch(config, outbound)
         except (OutboundError, Refusal):
             raise
         except Exception as error:

@@ -122,7 +122,7 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     try:
         if isinstance(bundle, Static):
             return public_keys(bundle.bundle)
-        return await given.outside.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
+        return await given.outbound.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
     except (OutboundError, UnusableKeyError) as error:
         given.checks.fail("reach", "keys_unavailable", "The trust bundle is not available", presented=str(error))
 
@@ -133,12 +133,12 @@ def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
     return max(0, min(bundle.refresh_hint_seconds, since))
 
 
-async def refresh(config: Config, outside: Outbound) -> None:
+async def refresh(config: Config, outbound: Outbound) -> None:
     """Fetch the bundle anew. Raises OutsideError, BadRequest."""
     bundle = config.trust_bundle_distribution
     if isinstance(bundle, Static):
         raise BadRequest("A bundle that is pasted is not fetched: update the configuration")
-    await outside.jwks(bundle.endpoint_url, None, ca=bundle.ca_cert, max_age=0)
+    await outbound.jwks(bundle.endpoint_url, None, ca=bundle.ca_cert, max_age=0)
 
 
 def risks(settings: Settings) -> Sequence[Risk]:

@@ -45,24 +45,37 @@ class Ctx:
     """One request. Services take it first; everything of the outer world comes from it."""
 
     __slots__ = (
-        "_asked", "_attempts", "_events", "_has_written", "_open", "actor", "address", "certificate", "cookies", "fresh", "house", "is_secure",
-        "now", "request_id", "user_agent",
+        "_asked",
+        "_attempts",
+        "_events",
+        "_has_written",
+        "_open",
+        "actor",
+        "address",
+        "certificate",
+        "cookies",
+        "fresh",
+        "is_secure",
+        "now",
+        "request_id",
+        "runtime",
+        "user_agent",
     )  # fmt: skip
 
     def __init__(
-        self, house: Runtime, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
+        self, runtime: Runtime, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
         user_agent: str = "", certificate: str | None = None, cookies: str = "", is_secure: bool = False,
     ) -> None:  # fmt: skip
-        self.house = house
+        self.runtime = runtime
         self.actor = actor
-        self.now = house.clock() if now is None else now
+        self.now = runtime.clock() if now is None else now
         self.request_id = request_id
         self.address = address
         self.user_agent = user_agent
         self.certificate = certificate
         self.cookies = cookies
         self.is_secure = is_secure  # whether the caller speaks TLS, with us or with a proxy that we trust
-        self.fresh = ConsistentReads(house.store, house.cache)
+        self.fresh = ConsistentReads(runtime.store, runtime.cache)
         self._asked = False
         self._attempts = 1
         self._has_written = False  # whether anything of this request is durable already
@@ -102,7 +115,7 @@ class Ctx:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
         try:
-            async with self.house.store.write() as tx:
+            async with self.runtime.store.write() as tx:
                 yield tx
                 if not self._asked:
                     raise PermissionNotAsked("a unit cannot commit before permission was asked for")
@@ -137,7 +150,7 @@ class Ctx:
             raise RemoteInsideUnit("a unit is already open")
         if not self._asked:
             raise PermissionNotAsked("a write cannot be handed on before permission was asked for")
-        answer = await self.house.writes.submit(entry)
+        answer = await self.runtime.writes.submit(entry)
         self.fresh.forget()
         if isinstance(answer, Refusal):
             raise answer
@@ -146,7 +159,7 @@ class Ctx:
 
     async def submit(self, entry: JournalEntry) -> Any:
         """Wait until a journal entry is durable; its answer."""
-        answer = await self.house.journal.submit(entry)
+        answer = await self.runtime.journal.submit(entry)
         self._has_written = True
         return answer
 
@@ -164,7 +177,7 @@ class Ctx:
 
     def begin_now(self) -> None:
         """Take the time and the state anew from here on: after something remote was waited for, what was known of them is old."""
-        self.now = self.house.clock()
+        self.now = self.runtime.clock()
         self.fresh.forget()
 
     @asynccontextmanager
@@ -174,7 +187,7 @@ class Ctx:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
         try:
-            async with self.house.store.read() as tx:
+            async with self.runtime.store.read() as tx:
                 yield tx
         finally:
             self._open = False
@@ -186,24 +199,24 @@ class Ctx:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
         try:
-            async with self.house.store.survey() as tx:
+            async with self.runtime.store.survey() as tx:
                 yield tx
         finally:
             self._open = False
 
     @property
-    def outside(self) -> Outbound:
+    def outbound(self) -> Outbound:
         """The guarded way out. Raises RemoteInsideUnit while a unit or view is open."""
         if self._open:
             raise RemoteInsideUnit("nothing remote may be called while a unit is open")
-        return self.house.outside
+        return self.runtime.outbound
 
     def event(self, name: str, metadata: Mapping[str, Any], *, org_id: str | None = None, project_id: str | None = None,
               actor: Actor | None = None) -> AuditEvent:  # fmt: skip
         """An audit event of this request."""
         who = actor or self.actor
         return AuditEvent(
-            id=self.house.new_id(), at=self.now, org_id=org_id or who.org_id, project_id=project_id, actor_kind=who.kind, actor_id=who.id or None,
+            id=self.runtime.new_id(), at=self.now, org_id=org_id or who.org_id, project_id=project_id, actor_kind=who.kind, actor_id=who.id or None,
             actor_name=who.email or who.name, event=name, metadata=dict(metadata), address=self.address, user_agent=self.user_agent,
             request_id=self.request_id,
         )  # fmt: skip
@@ -215,10 +228,10 @@ class Ctx:
     async def audit_read(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
         """Store an audit event of something that was only read: through the journal, waiting for it where settings say `strict`."""
         entry = events.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
-        if self.house.settings.audit_reads == "strict":
-            await self.house.journal.submit(entry)
+        if self.runtime.settings.audit_reads == "strict":
+            await self.runtime.journal.submit(entry)
         else:
-            self.house.journal.note(entry)
+            self.runtime.journal.note(entry)
 
     def cookie(self, name: str) -> str:
         """The value of a cookie that came with the request; empty without it."""
@@ -230,4 +243,4 @@ class Ctx:
 
     def new_id(self) -> str:
         """A new id."""
-        return self.house.new_id()
+        return self.runtime.new_id()

@@ -43,7 +43,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keyring
     clock: Callable[[], int]  # milliseconds since the epoch, UTC
     entropy: Callable[[int], bytes]
-    outside: Outbound
+    outbound: Outbound
     methods: Mapping[str, AuthMethod[Any, Any]]
     named_tokens: tuple[str, ...] = ()  # the slugs of the methods whose tokens are made and named by operators; ours is the first
     mailer: Mailer

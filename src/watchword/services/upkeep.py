@@ -35,31 +35,31 @@ _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
 
-async def remember(house: Runtime) -> None:
+async def remember(runtime: Runtime) -> None:
     """Note at a start what later decisions need to know of all settings there ever were."""
-    age = house.settings.max_token_age
-    async with house.store.read() as tx:
+    age = runtime.settings.max_token_age
+    async with runtime.store.read() as tx:
         if await credentials.longest_age(tx, 0) >= age:
             return
-    async with house.store.write() as tx:
+    async with runtime.store.write() as tx:
         await credentials.note_age(tx, age)
 
 
-async def horizon(house: Runtime) -> int:
+async def horizon(runtime: Runtime) -> int:
     """The moment (ms) that counts as now for whoever removes what is old: the clock's, unless that has jumped ahead.
 
     It changes nothing: `sweep` moves the mark on that it is measured by.
     """
-    clock = house.clock()
-    async with house.store.read() as tx:
+    clock = runtime.clock()
+    async with runtime.store.read() as tx:
         mark = await sweeps.mark(tx)
     return clock if mark is None else horizons.horizon(clock=clock, mark=mark)
 
 
-async def _move_on(house: Runtime) -> int:
+async def _move_on(runtime: Runtime) -> int:
     """Move the mark on, once for each sweep; the horizon from there."""
-    clock = house.clock()
-    async with house.store.write() as tx:
+    clock = runtime.clock()
+    async with runtime.store.write() as tx:
         before = await sweeps.mark(tx)
         mark = clock if before is None else horizons.next_mark(clock=clock, mark=before)
         await sweeps.put_mark(tx, mark)
@@ -70,9 +70,9 @@ async def _move_on(house: Runtime) -> int:
     return found
 
 
-def moments(house: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
+def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
     """Each sweep by name, and the moment (ms) before which something must have died to be removed. `now`: see `horizon`."""
-    settings = house.settings
+    settings = runtime.settings
     dead_credentials = now - settings.credential_retention_days * _DAY
     trail = now - settings.audit_retention_days * _DAY
     return (
@@ -91,21 +91,21 @@ def moments(house: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]
     )
 
 
-async def sweep(house: Runtime) -> dict[str, int]:
+async def sweep(runtime: Runtime) -> dict[str, int]:
     """Run every sweep to its end; how much each removed."""
-    now = await _move_on(house)
+    now = await _move_on(runtime)
     removed: dict[str, int] = {}
-    for name, run, before in moments(house, now):
-        removed[name] = await _to_the_end(house, run, before)
-    removed["versions"] = await _versions_of_nothing(house)
+    for name, run, before in moments(runtime, now):
+        removed[name] = await _to_the_end(runtime, run, before)
+    removed["versions"] = await _versions_of_nothing(runtime)
     return {name: count for name, count in removed.items() if count}
 
 
-async def _versions_of_nothing(house: Runtime) -> int:
+async def _versions_of_nothing(runtime: Runtime) -> int:
     """Look at some of the version rows in each sweep, and so at all of them in turn."""
     total = 0
     for _ in range(_LOOKS):
-        async with house.store.write() as tx:
+        async with runtime.store.write() as tx:
             removed, is_end = await sweeps.versions_of_nothing(tx)
         total += removed
         if is_end:
@@ -114,26 +114,26 @@ async def _versions_of_nothing(house: Runtime) -> int:
     return total
 
 
-async def _to_the_end(house: Runtime, run: sweeps.Sweep, before: int) -> int:
+async def _to_the_end(runtime: Runtime, run: sweeps.Sweep, before: int) -> int:
     total, found = 0, sweeps.BATCH
     while found >= sweeps.BATCH:
-        async with house.store.write() as tx:
+        async with runtime.store.write() as tx:
             found = await run(tx, before, sweeps.BATCH)
         total += found
         await asyncio.sleep(0)  # requests come first
     return total
 
 
-def note_refusals(house: Runtime, *, at_once: bool = False) -> None:
+def note_refusals(runtime: Runtime, *, at_once: bool = False) -> None:
     """Say in the audit log how many refusals were like one whose minute is over. What cannot be written is tried again."""
-    over = house.refusals.over(at_once=at_once)
+    over = runtime.refusals.over(at_once=at_once)
     while over:
         first, more = over[-1]
         facts = {**first.metadata, "timesMore": more}
         try:
-            house.journal.note(Audited(msgspec.structs.replace(first, id=house.new_id(), at=house.clock(), metadata=facts)))
+            runtime.journal.note(Audited(msgspec.structs.replace(first, id=runtime.new_id(), at=runtime.clock(), metadata=facts)))
         except Refusal:
-            house.refusals.give_back(over)
+            runtime.refusals.give_back(over)
             return
         over.pop()
 
@@ -141,8 +141,8 @@ def note_refusals(house: Runtime, *, at_once: bool = False) -> None:
 class Upkeep:
     """The task that does it for one process."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime) -> None:
+        self._house = runtime
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

@@ -12,23 +12,23 @@ import msgspec
 
 from watchword.store.engine import Store, StoreDown, Tx
 
-Loaded = tuple[Any, tuple[str, ...]]  # a value, and its families
+Loaded = tuple[Any, tuple[str, ...]]  # a value, and its version keys
 Load = Callable[..., Awaitable[Loaded]]  # of a view and what else is given
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, Loaded]]]
-_NONE = -1  # no family has this version
+_NONE = -1  # no version key has this version
 _AT_ONCE = 2  # views
 
 
 class CacheEntry(msgspec.Struct, frozen=True, gc=False):
-    """A value, and the families it depends on with their versions when it was loaded."""
+    """A value, and the version keys it depends on with their versions when it was loaded."""
 
     value: Any
     stamp: tuple[tuple[str, int], ...]
 
     @property
-    def families(self) -> tuple[str, ...]:
+    def version_keys(self) -> tuple[str, ...]:
         """What it depends on."""
-        return tuple([family for family, _ in self.stamp])
+        return tuple([version_key for version_key, _ in self.stamp])
 
 
 class LoadEach:
@@ -84,7 +84,7 @@ class _Views:
         self._open: set[asyncio.Task[None]] = set()
 
     async def load(self, load: Load, about: tuple[Any, ...]) -> CacheEntry:
-        """The value and its families' versions as they are in a view that begins after this call. Raises what `load` does, StoreDown."""
+        """The value and its version keys' versions as they are in a view that begins after this call. Raises what `load` does, StoreDown."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[CacheEntry] = loop.create_future()
         self._waiting.append((load, about, future))
@@ -136,9 +136,11 @@ async def _loaded(tx: Tx, batch: Sequence[_Waiting]) -> list[Loaded]:
 
 async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
     """Entries of what was loaded in this view, with the versions it sees."""
-    unique = tuple({family for _, families in loaded for family in families})
+    unique = tuple({version_key for _, version_keys in loaded for version_key in version_keys})
     versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
-    return [CacheEntry(value, tuple([(family, versions[family]) for family in families])) for value, families in loaded]
+    return [
+        CacheEntry(value, tuple([(version_key, versions[version_key]) for version_key in version_keys])) for value, version_keys in loaded
+    ]
 
 
 class Cache:
@@ -159,7 +161,7 @@ class Cache:
         return sum(len(room.young) + len(room.old) for room in (self._light, self._heavy))
 
     def peek(self, key: Hashable) -> CacheEntry | None:
-        """The entry as it is, not checked against anything: good only for knowing its families."""
+        """The entry as it is, not checked against anything: good only for knowing its version keys."""
         entry = self._light.young.get(key) or self._heavy.young.get(key)
         if entry is None:
             entry = self._light.old.get(key) or self._heavy.old.get(key)
@@ -179,7 +181,7 @@ class Cache:
         self._heavy.drop(key)
 
     async def load(self, key: Hashable, load: Load, *about: Any) -> CacheEntry:
-        """Read the value and its families' versions in one snapshot and keep them."""
+        """Read the value and its version keys' versions in one snapshot and keep them."""
         waiting = self._loading.get(key)
         if waiting is not None:
             # That load may have taken its snapshot before we arrived; one more that begins now settles it.
@@ -213,7 +215,7 @@ class Cache:
             return entry
 
     async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, CacheEntry]:
-        """Read the values of several keys and their families' versions in one snapshot and keep them."""
+        """Read the values of several keys and their version keys' versions in one snapshot and keep them."""
         async with self._store.read() as tx:
             loaded = await load(tx, keys)
             found = dict(zip(loaded, await _stamped(tx, list(loaded.values())), strict=True))
@@ -226,7 +228,7 @@ class Cache:
 class ConsistentReads:
     """What one request knows of versions: none is older than the request.
 
-    Where the store has them in memory, they are looked up there; else each family is read at most once, and with others if possible.
+    Where the store has them in memory, they are looked up there; else each version key is read at most once, and with others if possible.
     """
 
     __slots__ = ("_absent", "_before", "_cache", "_known", "_store", "asks")
@@ -234,27 +236,27 @@ class ConsistentReads:
     def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
-        self._before: tuple[str, ...] = ()  # families asked for before something was changed
+        self._before: tuple[str, ...] = ()  # version keys asked for before something was changed
         self._begin()
 
     def _begin(self) -> None:
-        at_hand = self._store.at_hand()
-        self.asks = at_hand is None  # whether a family costs a read, which may be shared
-        self._known, self._absent = ({}, _NONE) if at_hand is None else at_hand
+        cached = self._store.cached()
+        self.asks = cached is None  # whether a version key costs a read, which may be shared
+        self._known, self._absent = ({}, _NONE) if cached is None else cached
 
-    async def expect(self, families: Iterable[str]) -> None:
-        """Pass one barrier for families that will probably be asked for."""
+    async def expect(self, version_keys: Iterable[str]) -> None:
+        """Pass one barrier for version keys that will probably be asked for."""
         if self.asks:
-            unseen = tuple([family for family in families if family not in self._known])
+            unseen = tuple([version_key for version_key in version_keys if version_key not in self._known])
             if unseen:
                 self._learn(zip(unseen, await self._store.versions(unseen), strict=True))
 
-    def version(self, family: str) -> int:
-        """The version of a family that was asked for already; one that no family has, where it was not."""
-        return self._known.get(family, self._absent)
+    def version(self, version_key: str) -> int:
+        """The version of a version key that was asked for already; one that no version key has, where it was not."""
+        return self._known.get(version_key, self._absent)
 
     @property
-    def families(self) -> tuple[str, ...]:
+    def version_keys(self) -> tuple[str, ...]:
         """All that was asked for so far, where that costs anything."""
         return (*self._before, *self._known) if self.asks else ()
 
@@ -264,19 +266,19 @@ class ConsistentReads:
 
     def _holds(self, entry: CacheEntry) -> bool:
         known, absent = self._known, self._absent
-        for family, version in entry.stamp:  # noqa: SIM110 - `all` would make a generator, which costs as much as the rest
-            if known.get(family, absent) != version:
+        for version_key, version in entry.stamp:  # noqa: SIM110 - `all` would make a generator, which costs as much as the rest
+            if known.get(version_key, absent) != version:
                 return False
         return True
 
-    async def at_hand(self, key: Hashable) -> Any:
+    async def cached(self, key: Hashable) -> Any:
         """The value of `key` if it need not be loaded; None otherwise."""
         entry = self._cache.peek(key)
         if entry is None:
             return None
         if self._holds(entry):
             return entry.value
-        await self.expect(entry.families)
+        await self.expect(entry.version_keys)
         return entry.value if self._holds(entry) else None
 
     async def get(self, key: Hashable, load: Load, *about: Any) -> Any:
@@ -288,7 +290,7 @@ class ConsistentReads:
         if entry is not None:
             if self._holds(entry):
                 return entry.value
-            await self.expect(entry.families)
+            await self.expect(entry.version_keys)
             if self._holds(entry):
                 return entry.value
         entry = await self._cache.load(key, load, *about)
@@ -298,7 +300,7 @@ class ConsistentReads:
     async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
         """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""
         entries = {key: self._cache.peek(key) for key in keys}
-        await self.expect({family for entry in entries.values() if entry is not None for family in entry.families})
+        await self.expect({version_key for entry in entries.values() if entry is not None for version_key in entry.version_keys})
         found = {key: entry.value for key, entry in entries.items() if entry is not None and self._holds(entry)}
         missing = [key for key in keys if key not in found]
         if missing:
@@ -309,5 +311,5 @@ class ConsistentReads:
 
     def forget(self) -> None:
         """Read versions anew from here on: after this request itself changed something."""
-        self._before = self.families
+        self._before = self.version_keys
         self._begin()

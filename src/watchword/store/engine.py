@@ -280,7 +280,7 @@ class Tx(Protocol):
         ...
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        """A write that changes only counters and moments of last use, which no cache holds: no family is raised for it."""
+        """A write that changes only counters and moments of last use, which no cache holds: no version key is raised for it."""
         ...
 
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
@@ -290,7 +290,7 @@ class Tx(Protocol):
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         """Carry out writes none of which looks at what another one changes, in any order: one statement, where the engine gains by it.
 
-        `is_last`: the unit ends with them, so the families named until now may be raised in the same way.
+        `is_last`: the unit ends with them, so the version keys named until now may be raised in the same way.
         """
         ...
 
@@ -299,7 +299,7 @@ class Tx(Protocol):
         ...
 
     def changed(self, *keys: str) -> None:
-        """Name the version families this unit changes; their rows are raised last, just before the commit."""
+        """Name the version keys this unit changes; their rows are raised last, just before the commit."""
         ...
 
 
@@ -326,11 +326,11 @@ class Store(Protocol):
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """The barrier: the version of each family, by a read that began after this call."""
+        """The barrier: the version of each version key, by a read that began after this call."""
         ...
 
-    def at_hand(self) -> tuple[dict[str, int], int] | None:
-        """All versions as they are after this call, and the version of every family that is not among them.
+    def cached(self) -> tuple[dict[str, int], int] | None:
+        """All versions as they are after this call, and the version of every version key that is not among them.
 
         None where they are not in memory. They belong to the store; it may add later versions to them.
         """

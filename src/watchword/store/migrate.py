@@ -53,7 +53,7 @@ async def upgrade(url: str) -> None:
     """Run the migrations that are missing. Safe for several processes at once. Raises Unusable, StoreDown."""
     if (await look(url)).revision == HEAD:
         return
-    with _told(url):
+    with _translated(url):
         await asyncio.to_thread(_alembic_upgrade, url)
 
 
@@ -69,10 +69,10 @@ async def look(url: str, *, whole: bool = False) -> DatabaseState:
     """
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
-        with _told(url):
+        with _translated(url):
             found = _look_at_file(path, whole=whole)
     else:
-        with _told(url):
+        with _translated(url):
             found = await _look_at_server(url)
     found.require_known(where(url))
     return found
@@ -122,7 +122,7 @@ def _look_at_file(path: Path, *, whole: bool) -> DatabaseState:
 def has_keys(path: Path) -> bool:
     """Whether a database file holds keys of an instance: one that is empty, or only migrated, does not. Raises Unusable, StoreDown."""
     url = f"sqlite:///{path}"
-    with _told(url):
+    with _translated(url):
         return bool(_look_at_file(path, whole=False).keys)
 
 
@@ -162,7 +162,7 @@ async def _look_at_server(url: str) -> DatabaseState:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _translated(url: str) -> Iterator[None]:
     """Turn the errors of a driver into Unusable or StoreDown with a text that says what to do."""
     try:
         yield

@@ -177,9 +177,9 @@ class PostgresTx:
         if not asked:
             return
         # Not earlier: a version's row is locked from then on, and units that lock several must do so in one order.
-        families = self.due() if is_last else []
-        if families:
-            asked.append(Write(RAISE, families, counts=True))
+        version_keys = self.due() if is_last else []
+        if version_keys:
+            asked.append(Write(RAISE, version_keys, counts=True))
         parts: list[str] = []
         values: list[Any] = []
         for write in asked:
@@ -204,7 +204,7 @@ class PostgresTx:
         self.keys.update(keys)
 
     def due(self) -> list[Params]:
-        """What `RAISE` must be carried out for, once: the families named since the last call."""
+        """What `RAISE` must be carried out for, once: the version keys named since the last call."""
         keys = sorted(self.keys - self._raised)
         self._raised.update(keys)
         return [raising(key) for key in keys]
@@ -295,7 +295,7 @@ class PostgresStore:
             rows: Sequence[Row] = await connection.fetch(ready.text, *ready.values(params))
             return rows
 
-    def at_hand(self) -> None:
+    def cached(self) -> None:
         """Nothing: other processes write to this database."""
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:

@@ -488,7 +488,7 @@ class SqliteStore:
         known, absent = self._known, self._epoch
         return tuple([known.get(key, absent) for key in keys])
 
-    def at_hand(self) -> tuple[dict[str, int], int]:
+    def cached(self) -> tuple[dict[str, int], int]:
         """In memory: this process makes all the changes, and the WAL index tells when another one made some."""
         self._notice_others()
         return self._known, self._epoch

@@ -1,6 +1,6 @@
 """Delete rows that can no longer change any answer, in batches.
 
-A sweep raises no family: what it removes is already dead by its own dates, so a cached view of it decides the same.
+A sweep raises no version key: what it removes is already dead by its own dates, so a cached view of it decides the same.
 """
 
 from collections.abc import Awaitable, Callable
@@ -58,7 +58,7 @@ _v = schema.versions
 _PLACE = "versions-looked-at"
 _VERSIONS_AFTER = prepare(select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most")))
 _DROP_VERSIONS = prepare(delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
-# Whose deletion ends a family. Families of other kinds stay.
+# Whose deletion ends a version key. Families of other kinds stay.
 _STANDS_FOR = {
     kind: prepare(select(table.c.id).where(any_of(table.c.id, "of")))
     for kind, table in {

@@ -1,6 +1,6 @@
-"""The version families behind coherent caching: their names, and which tables belong to them.
+"""The version keys behind coherent caching: their names, and which tables belong to them.
 
-A family is raised in the same unit that changes what it stands for. `FAMILIES` says which family a write to a table must
+A version key is raised in the same unit that changes what it stands for. `FAMILIES` says which version key a write to a table must
 raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
 """
 
@@ -24,10 +24,10 @@ RAISE = prepare(
 
 
 def raising(key: str) -> dict[str, object]:
-    """The parameters of `RAISE` for a family.
+    """The parameters of `RAISE` for a version key.
 
-    One without a row has version 0; its row begins with a number that no family ever had. So a row may be removed when what it stood
-    for is gone, and whatever raises the family after all, nothing that was kept from before is taken for what is now.
+    One without a row has version 0; its row begins with a number that no version key ever had. So a row may be removed when what it stood
+    for is gone, and whatever raises the version key after all, nothing that was kept from before is taken for what is now.
     """
     return {"key": key, "one": random.getrandbits(62) + 1}
 
@@ -43,7 +43,7 @@ def user(id: str) -> str:
 
 
 def actor(kind: str, id: str) -> str:
-    """The family of an actor of any kind: `user`, `identity` or `group`."""
+    """The version key of an actor of any kind: `user`, `identity` or `group`."""
     return f"{kind}/{id}"
 
 
@@ -77,7 +77,7 @@ def lockout(identity_id: str) -> str:
     return f"lockout/{identity_id}"
 
 
-# table -> the families of which at least one must be raised by a unit that writes to it
+# table -> the version keys of which at least one must be raised by a unit that writes to it
 FAMILIES: dict[str, tuple[str, ...]] = {
     "organizations": ("org",),
     "users": ("user",),
@@ -107,9 +107,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 
 def verify_raised(tables: set[str], keys: set[str]) -> None:
-    """Raise ForgottenVersion if a table in `tables` was written and none of its families is in `keys`."""
+    """Raise ForgottenVersion if a table in `tables` was written and none of its version keys is in `keys`."""
     raised = {key.partition("/")[0] for key in keys}
     for table in tables:
-        families = FAMILIES.get(table)
-        if families and raised.isdisjoint(families):
-            raise ForgottenVersion(f"a unit wrote to {table} without raising one of {', '.join(families)}")
+        version_keys = FAMILIES.get(table)
+        if version_keys and raised.isdisjoint(version_keys):
+            raise ForgottenVersion(f"a unit wrote to {table} without raising one of {', '.join(version_keys)}")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.api import Api, running, sqlite_settings
 from tests.building import project
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from tests.methods.world import NOW, PROXY, SLUGS, Case, World, the_world
 from tests.minting import mint
 from watchword.methods import METHODS
@@ -32,7 +32,7 @@ async def world() -> AsyncIterator[World]:
 async def abroad(tmp_path: Path, migrated_file: Path, world: World) -> AsyncIterator[Api]:
     """A server whose way out leads to `world`, behind a proxy that it trusts."""
     settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.1/32",))
-    async with running(settings, outside=world.outside) as found:
+    async with running(settings, outbound=world.outbound) as found:
         yield found
 
 
@@ -96,7 +96,7 @@ async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_on
     told = await story(abroad, wrong)
     assert (case.reason, identity_id, case.slug) == (told["reason"], told["identityId"], told["authMethod"])
     assert [False] == [check["passed"] for check in told["checks"]][-1:]
-    async with abroad.house.store.read() as tx:
+    async with abroad.runtime.store.read() as tx:
         rows = await tx.all(select(schema.denials.c.request_id, schema.denials.c.reason))
     assert {(wrong.json()["reqId"], case.reason), (unknown.json()["reqId"], "not_configured")} == {tuple(row) for row in rows}
 

@@ -10,7 +10,7 @@ import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 
-from tests.house import Api
+from tests.api import Api
 from tests.loopback import listening
 from tests.minting import KEYS, mint, public_pem
 from watchword.app import Server
@@ -46,7 +46,7 @@ async def test_a_client_library_gets_a_token_with_a_client_secret(api: Api, how:
     login = await api.universal(identity["id"])
 
     client = AsyncOAuth2Client(login["clientId"], login["clientSecret"], token_endpoint_auth_method=how)
-    async with listening(Server(api.house)) as url, client:
+    async with listening(Server(api.runtime)) as url, client:
         token = await client.fetch_token(f"{url}/oauth2/token", grant_type="client_credentials")
         reply = await client.get(f"{url}/api/v1/identities/{identity['id']}")
 
@@ -55,7 +55,7 @@ async def test_a_client_library_gets_a_token_with_a_client_secret(api: Api, how:
 
 
 async def test_a_client_library_gets_a_token_with_its_private_key(api: Api) -> None:
-    async with listening(Server(api.house)) as url:
+    async with listening(Server(api.runtime)) as url:
         endpoint = f"{url}/oauth2/token"
         identity_id = await bound(api, "rsa", audience=endpoint)
         pem = (KEYS / "rsa.pem").read_text()
@@ -72,7 +72,7 @@ async def test_a_client_library_reads_the_metadata_and_introspects_and_revokes(a
     identity = await api.identity("member")
     login = await api.universal(identity["id"])
 
-    async with listening(Server(api.house)) as url, AsyncOAuth2Client(login["clientId"], login["clientSecret"]) as client:
+    async with listening(Server(api.runtime)) as url, AsyncOAuth2Client(login["clientId"], login["clientSecret"]) as client:
         about = (await api.get("/.well-known/oauth-authorization-server", token=None, headers={"host": url.removeprefix("http://")})).json()
         token = (await client.fetch_token(about["token_endpoint"], grant_type="client_credentials"))["access_token"]
         before = (await client.introspect_token(about["introspection_endpoint"], token=token)).json()
@@ -91,7 +91,7 @@ async def test_a_client_library_is_told_invalid_client(api: Api) -> None:
     identity = await api.identity()
     login = await api.universal(identity["id"])
 
-    async with listening(Server(api.house)) as url, AsyncOAuth2Client(login["clientId"], "0" * 64) as client:
+    async with listening(Server(api.runtime)) as url, AsyncOAuth2Client(login["clientId"], "0" * 64) as client:
         with pytest.raises(OAuthError) as refused:
             await client.fetch_token(f"{url}/oauth2/token", grant_type="client_credentials")
 

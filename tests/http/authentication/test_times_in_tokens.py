@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.api import Api, postgres_settings, running, sqlite_settings
 from tests.databases import emptied, placed
-from tests.house import Api, postgres_settings, running, sqlite_settings
 from tests.methods.world import NOW, World, the_world
 from tests.minting import jwk, mint
 from watchword.methods import METHODS
@@ -37,7 +37,7 @@ async def abroad(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: 
         settings = sqlite_settings(placed(migrated_file, tmp_path), **trusted)
     else:
         settings = postgres_settings(await emptied(request.getfixturevalue("migrated")), **trusted)
-    async with running(settings, outside=world.outside) as found:
+    async with running(settings, outbound=world.outbound) as found:
         yield found
 
 

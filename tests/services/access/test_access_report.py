@@ -1,6 +1,6 @@
 """Who has access: through roles, groups and privileges, by environment and path, and never who is disabled."""
 
-from tests.house import EMAIL, Api
+from tests.api import EMAIL, Api
 from tests.services.access.test_privileges import give
 from tests.services.access.test_roles import READ_DEV, member, project, role
 from tests.services.people.test_groups import group

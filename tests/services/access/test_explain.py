@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 
 ASK = "/api/v1/organization/explain"
 

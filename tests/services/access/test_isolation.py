@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 from tests.services.access.test_roles import READ_DEV, member, project, role
 from tests.services.people.test_groups import group
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 from tests.services.access.test_roles import READ_DEV, member, project, role
 
 V1, V2 = "/api/v1/additional-privilege/identity", "/api/v2/identity-project-additional-privilege"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 
 READ_DEV = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "dev"}}

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.house import EMAIL, PASSWORD, Api, running
+from tests.api import EMAIL, PASSWORD, Api, running
 from watchword.services.timestamps import iso
 from watchword.services.upkeep import sweep
 from watchword.settings import Settings
@@ -66,7 +66,7 @@ async def test_the_kind_of_client_is_shown_and_can_be_filtered_by(any_api: Api, 
 async def test_dates_limit_the_log(any_api: Api) -> None:
     await any_api.identity(name="early")
     any_api.clock.forward(7200)
-    middle = any_api.house.clock()
+    middle = any_api.runtime.clock()
     await any_api.identity(name="late")
     after = await logs(any_api, startDate=iso(middle), eventType="create-identity")
     before = await logs(any_api, endDate=iso(middle - 1), eventType="create-identity")
@@ -164,7 +164,7 @@ async def test_a_project_administrator_shortens_what_the_project_shows_and_nothi
 
     any_api.clock.forward(6 * 86_400)
     await any_api.ok("PATCH", f"/api/v1/projects/{project['id']}", {"name": "Renamed"})
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
 
     assert {"create-project", "update-project"} <= set(before)
     assert ["update-project"] == await of_project(any_api, project["id"])
@@ -191,7 +191,7 @@ async def test_a_retention_below_the_floor_of_the_instance_is_refused(any_api: A
     before = await of_project(any_api, project["id"])
 
     refused = await any_api.request("PUT", url, {"auditLogsRetentionDays": 0})
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
 
     assert (422, "auditLogsRetentionDays") == (refused.status_code, refused.json()["message"][0]["path"][0])
     assert before == await of_project(any_api, project["id"])
@@ -228,7 +228,7 @@ async def test_the_events_of_a_deleted_project_stay_in_the_organization_s_log(an
     await any_api.ok("DELETE", f"/api/v1/projects/{project['id']}")
 
     any_api.clock.forward(80 * 86_400)
-    await sweep(any_api.house)
+    await sweep(any_api.runtime)
     any_api.clock.forward(-80 * 86_400)  # the session is as old as the events
 
     kept = {one["event"]["type"] for one in await logs(any_api, limit=1000)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.house import Api, postgres_settings, running, sqlite_settings
+from tests.api import Api, postgres_settings, running, sqlite_settings
 from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
 from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
 from tests.methods.doubles.web import Site, json_reply
@@ -94,7 +94,7 @@ async def test_a_secret_is_written_and_never_read(any_api: Api) -> None:
     ]
     assert ("", False) == (without["tokenReviewerJwt"], without["tokenReviewerJwtIsSet"])
     assert ("api", None) == (without["tokenReviewMode"], without["gatewayId"])
-    async with any_api.house.store.read() as tx:
+    async with any_api.runtime.store.read() as tx:
         rows = await tx.all(select(schema.method_configs.c.config))
     assert "very-secret" not in str([tuple(row) for row in rows])
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 
 LOGIN = "/api/v1/auth/universal-auth/login"
 FIELDS = {"id", "createdAt", "updatedAt", "isClientSecretRevoked", "description", "clientSecretPrefix", "clientSecretNumUses",

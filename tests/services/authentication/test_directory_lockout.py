@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.directories import BASE, PEOPLE, SERVICE, SERVICE_PASSWORD, SLAPD, SmallDirectory, listening, slapd
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from tests.methods.clouds import Trust
 from watchword.domain.authentication.ldap_names import directory_name
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 
 LOGIN = "/api/v1/auth/universal-auth/login"
 

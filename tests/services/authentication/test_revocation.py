@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from tests.house import Api, running
+from tests.api import Api, running
 from tests.services.test_upkeep import time_passes
 from watchword.domain.authentication.records import Revocation
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer
@@ -116,7 +116,7 @@ async def test_a_second_end_under_a_clock_that_stepped_back_revives_nothing(serv
     ends = await rows(api)
 
     other.clock.forward(-90 * DAY)
-    async with other.house.store.write() as tx:
+    async with other.runtime.store.write() as tx:
         for key in (f"token/{claims(token)['jti']}", f"secret/{secret}"):
             await credentials.revoke(tx, Revocation(key=key, identity_id=identity["id"], expires_at=1))
     other.clock.forward(90 * DAY)
@@ -127,7 +127,7 @@ async def test_a_second_end_under_a_clock_that_stepped_back_revives_nothing(serv
 
 async def rows(api: Api) -> dict[str, int]:
     r = schema.revocations
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         return {row[0]: row[1] for row in await tx.all(select(r.c.key, r.c.expires_at))}
 
 
@@ -137,13 +137,13 @@ async def rows(api: Api) -> dict[str, int]:
 async def issued_before(api: Api) -> tuple[str, str]:
     """An identity, and a token of it as an earlier version signed them: without a generation."""
     identity, token = await api.bot("member")
-    old = VerifiedTokens(api.house.keys, 10).claims(token)
+    old = VerifiedTokens(api.runtime.keys, 10).claims(token)
     i, m = schema.identities, schema.method_configs
-    async with api.house.store.write() as tx:  # as the migration leaves them
+    async with api.runtime.store.write() as tx:  # as the migration leaves them
         await tx.run(update(i).where(i.c.id == identity["id"]).values(token_generation=1, tokens_since=0))
         await tx.run(update(m).where(m.c.identity_id == identity["id"]).values(tokens_since=0, longest_life=None))
         tx.changed(f"identity/{identity['id']}")
-    return identity["id"], api.house.keys.signer.sign(msgspec.structs.replace(old, generation=0))  # type: ignore[arg-type,type-var]
+    return identity["id"], api.runtime.keys.signer.sign(msgspec.structs.replace(old, generation=0))  # type: ignore[arg-type,type-var]
 
 
 @pytest.mark.parametrize("what", ENDS)
@@ -164,7 +164,7 @@ async def test_the_revocations_of_an_earlier_version_hold(servers: Sequence[Api]
     said = claims(token)
     key = {"identity": f"identity/{identity_id}", "method": f"method/{identity_id}/universal-auth", "token": f"token/{said['jti']}",
            "secret": f"secret/{said['clientSecretId']}"}[kind]  # fmt: skip
-    async with servers[0].house.store.write() as tx:
+    async with servers[0].runtime.store.write() as tx:
         await credentials.revoke(tx, Revocation(key=key, identity_id=identity_id, before=said["creationMs"], expires_at=1 << 50))
 
     assert {False} == await everywhere(servers, token)
@@ -232,14 +232,14 @@ async def test_a_login_that_read_the_state_before_an_end_is_dead_after_it(server
     identity = await api.identity("member")
     login = await api.universal(identity["id"])
     await api.login(login)
-    submit = api.house.journal.submit
+    submit = api.runtime.journal.submit
 
     async def ended_first(entry: Any) -> Any:
-        object.__setattr__(api.house.journal, "submit", submit)
+        object.__setattr__(api.runtime.journal, "submit", submit)
         await end(other, identity["id"], "", "all tokens")
         return await submit(entry)
 
-    object.__setattr__(api.house.journal, "submit", ended_first)
+    object.__setattr__(api.runtime.journal, "submit", ended_first)
     token = await api.login(login)
 
     assert {False} == await everywhere(servers, token)
@@ -342,7 +342,7 @@ class Model:
             assert is_alive == await alive(self.api(), token), (is_alive, claims(token))
 
 
-@pytest.mark.parametrize(("seed", "steps"), [(1, 150), pytest.param(2, 5_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("seed", "steps"), [(1, 150), pytest.param(2, 5_000, revocations=pytest.mark.soak)])
 async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(servers: Sequence[Api], seed: int, steps: int) -> None:
     model = Model(servers, random.Random(seed))
     for _ in range(steps):
@@ -359,8 +359,8 @@ async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(servers: S
 async def test_a_token_check_asks_no_more_than_it_did(any_api: Api) -> None:
     """What ends tokens is part of what is read once and kept: a check of a token that was checked before reads nothing."""
     _, token = await any_api.bot("member")
-    seen = VerifiedTokens(any_api.house.keys, 10)
-    await authenticate_bearer(Ctx(any_api.house, address="127.0.0.1"), token, seen)
-    any_api.house.cache.load = None  # type: ignore[assignment,method-assign]
+    seen = VerifiedTokens(any_api.runtime.keys, 10)
+    await authenticate_bearer(Ctx(any_api.runtime, address="127.0.0.1"), token, seen)
+    any_api.runtime.cache.load = None  # type: ignore[assignment,method-assign]
 
-    assert "identity" == (await authenticate_bearer(Ctx(any_api.house, address="127.0.0.1"), token, seen)).kind
+    assert "identity" == (await authenticate_bearer(Ctx(any_api.runtime, address="127.0.0.1"), token, seen)).kind

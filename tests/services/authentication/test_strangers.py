@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import Api, running, sqlite_settings
 from watchword.services.upkeep import note_refusals
 from watchword.store import schema
 
@@ -22,7 +22,7 @@ DENIALS = "/api/v1/organization/login-denials"
 
 async def rows(api: Api) -> list[tuple[str, int]]:
     """The reasons of all kept refusals, and how often."""
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         found = await tx.all(select(schema.denials.c.reason, schema.denials.c.times))
     return [(row[0], row[1]) for row in found]
 
@@ -61,7 +61,7 @@ async def test_what_an_address_is_refused_above_its_limit_is_counted_as_well(any
 
 async def test_a_right_secret_is_not_held_up_by_others_behind_its_address(any_api: Api) -> None:
     login = await any_api.universal((await any_api.identity())["id"])
-    any_api.house.limits.refused_logins._clock = lambda: 1.0
+    any_api.runtime.limits.refused_logins._clock = lambda: 1.0
     await asyncio.gather(*[stranger(any_api) for _ in range(310)])
 
     assert [200] * 20 == [(await any_api.post(LOGIN, login, token=None)).status_code for _ in range(20)]
@@ -84,7 +84,7 @@ async def test_wrong_secrets_of_one_identity_are_one_story_and_one_count(any_api
 
     for _ in range(20):
         await stranger(any_api, clientId=login["clientId"])
-    note_refusals(any_api.house, at_once=True)
+    note_refusals(any_api.runtime, at_once=True)
     await any_api.ok("GET", "/api/v1/organization/audit-logs")
 
     listed = (await any_api.ok("GET", f"{DENIALS}?identityId={identity['id']}"))["loginDenials"]
@@ -116,8 +116,8 @@ async def test_a_request_id_that_nothing_is_kept_under_says_where_to_look(api: A
 
 async def test_another_minute_is_another_row(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await stranger(api)
-    now = api.house.refusals._clock()
-    monkeypatch.setattr(api.house.refusals, "_clock", lambda: now + 61)
+    now = api.runtime.refusals._clock()
+    monkeypatch.setattr(api.runtime.refusals, "_clock", lambda: now + 61)
     await stranger(api)
 
     assert [1, 1] == [times for _, times in await rows(api)]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.api import Api
 from tests.building import project
-from tests.house import Api
 from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
 from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
 from tests.methods.world import World
@@ -49,7 +49,7 @@ async def test_an_identity_takes_settings_from_a_template_and_keeps_its_own(any_
     assert ("ldap-auth", "ldaps://new.test", "", True) == (
         shown["authMethod"], shown["templateFields"]["url"], shown["templateFields"]["bindPass"], shown["templateFields"]["bindPassIsSet"],
     )  # fmt: skip
-    async with any_api.house.store.read() as tx:
+    async with any_api.runtime.store.read() as tx:
         stored = await tx.all(
             select(schema.method_templates.c.fields, schema.method_configs.c.config).where(schema.method_configs.c.template_id == id)
         )
@@ -196,7 +196,7 @@ async def test_an_organization_goes_with_its_templates_and_their_uses(any_api: A
     reply = await any_api.delete(f"/api/v2/organizations/{org_id}", token=token)
 
     assert 200 == reply.status_code
-    async with any_api.house.store.read() as tx:
+    async with any_api.runtime.store.read() as tx:
         assert [] == list(await tx.all(select(schema.method_templates.c.id)))
 
 

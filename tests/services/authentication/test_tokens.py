@@ -6,8 +6,8 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.house import Api
-from watchword.services.authentication.bearer import _MARKS_AT_HAND
+from tests.api import Api
+from watchword.services.authentication.bearer import _MOST_CACHED_REVOCATIONS
 
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"
 ANY_TIME = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
@@ -185,18 +185,18 @@ async def test_a_request_that_is_refused_for_other_reasons_costs_a_use_only_wher
     identity, token = await any_api.bot("no-access", accessTokenNumUsesLimit=2, accessTokenTrustedIps=[{"ipAddress": "10.0.0.0/8"}])
     path = f"/api/v1/auth/universal-auth/identities/{identity['id']}"
 
-    outside = [(await any_api.get(path, token=token)).status_code for _ in range(5)]
+    outbound = [(await any_api.get(path, token=token)).status_code for _ in range(5)]
     await any_api.ok("PATCH", path, {"accessTokenTrustedIps": [{"ipAddress": "127.0.0.1"}]})
     inside = [(await any_api.get(path, token=token)).status_code for _ in range(3)]
 
-    assert ([403] * 5, [403, 403, 401]) == (outside, inside)
+    assert ([403] * 5, [403, 403, 401]) == (outbound, inside)
 
 
 async def test_exactly_the_limit_is_let_through_across_a_token_and_its_renewals(any_api: Api) -> None:
     _, token = await any_api.bot("member", accessTokenNumUsesLimit=10)
-    family = [token, await renew(any_api, token), await renew(any_api, token)]
+    version_key = [token, await renew(any_api, token), await renew(any_api, token)]
 
-    answers = await asyncio.gather(*[status(any_api, family[i % 3]) for i in range(60)])
+    answers = await asyncio.gather(*[status(any_api, version_key[i % 3]) for i in range(60)])
 
     assert [200] * 10 + [401] * 50 == sorted(answers)
 
@@ -273,7 +273,7 @@ async def test_a_named_token_counts_its_uses_where_an_operator_sees_them(any_api
 async def test_each_of_very_many_revoked_tokens_is_dead_and_no_other(any_api: Api) -> None:
     identity = await any_api.identity(role="member")
     login = await any_api.universal(identity["id"])
-    many = _MARKS_AT_HAND + 3
+    many = _MOST_CACHED_REVOCATIONS + 3
     tokens = [(await any_api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["accessToken"] for _ in range(many)]
 
     seen = []

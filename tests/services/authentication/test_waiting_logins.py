@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.adapters.directories import SERVICE_PASSWORD
+from tests.api import Api, postgres_settings, running, sqlite_settings
 from tests.databases import emptied, placed
-from tests.house import Api, postgres_settings, running, sqlite_settings
 from tests.methods.doubles.web import CA, json_reply
 from tests.methods.world import NOW, SLUGS, Case, World, the_world
 from tests.minting import mint
@@ -30,8 +30,8 @@ WRAPPERS = {method.slug: method.wrapper for method in METHODS}
 class Held:
     """A way out that keeps each answer, once it is there, until it is let go."""
 
-    def __init__(self, outside: Any) -> None:
-        self._outside = outside
+    def __init__(self, outbound: Any) -> None:
+        self._outside = outbound
         self.is_holding = True
         self.asked = 0
         self.is_here = asyncio.Event()
@@ -88,8 +88,8 @@ class Place:
 @asynccontextmanager
 async def place_on(settings: Any) -> AsyncIterator[Place]:
     async with the_world() as world:
-        held = Held(world.outside)
-        async with running(settings, outside=held) as api:  # type: ignore[arg-type]
+        held = Held(world.outbound)
+        async with running(settings, outbound=held) as api:  # type: ignore[arg-type]
             yield Place(api, world, held)
 
 
@@ -242,7 +242,7 @@ async def test_what_is_issued_and_recorded_is_of_the_moment_after_the_answer(any
     right = await any_place.during(case, case.good(identity_id), time_passes)
     any_place.held.is_holding = False
     wrong = await any_place.log_in(case, case.bad(identity_id))
-    async with any_place.api.house.store.read() as tx:
+    async with any_place.api.runtime.store.read() as tx:
         row = await tx.one(
             prepare(select(func.max(schema.audit_events.c.at)).where(schema.audit_events.c.event == "login-identity-ldap-auth"))
         )
@@ -265,7 +265,7 @@ async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end
     case = place.world.cases["ldap-auth"]
     identity_id = await place.attached(case)
     place.held.is_holding = False
-    ldap = place.world.outside.ldap
+    ldap = place.world.outbound.ldap
     bundles = iter(CA * n for n in range(2, 100))
 
     async def changing(*given: Any, **named: Any) -> Any:
@@ -273,7 +273,7 @@ async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end
         await place.api.ok("PATCH", place.at(case, identity_id), {"ldapCaCertificate": next(bundles), "bindPass": SERVICE_PASSWORD})
         return answer
 
-    place.world.outside.ldap = changing  # type: ignore[method-assign]
+    place.world.outbound.ldap = changing  # type: ignore[method-assign]
     reply = await asyncio.wait_for(place.log_in(case, case.good(identity_id)), 60)
 
     assert 401 == reply.status_code

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 
 IDENTITIES = "/api/v1/identities"
 

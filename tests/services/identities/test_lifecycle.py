@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 
 DAY = 24 * 3600
 
@@ -66,7 +66,7 @@ async def test_who_holds_less_cannot_disable_who_holds_more(api: Api) -> None:
 
 async def test_the_last_login_is_shown(api: Api) -> None:
     identity, _ = await api.bot("member")
-    await api.house.journal.close()  # it writes moments of last use once a second, and at its end
+    await api.runtime.journal.close()  # it writes moments of last use once a second, and at its end
 
     shown = (await api.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"]
 
@@ -84,7 +84,7 @@ async def test_reports_name_the_unused_the_never_used_and_the_expiring(any_api: 
     await any_api.login(await any_api.universal(used["id"]))
     soon = await any_api.identity(name="soon")
     await any_api.ok("PATCH", f"/api/v1/identities/{soon['id']}", {"expiresAt": "2099-01-01T00:00:00Z"})
-    await any_api.house.journal.close()
+    await any_api.runtime.journal.close()
     fresh = [await report(any_api, kind, days=30) for kind in ("unused", "never-used", "expiring")]
     any_api.clock.forward(6 * DAY)
 
@@ -120,6 +120,6 @@ async def test_an_identity_with_delete_protection_outlives_its_organization(api:
 
 async def test_an_identity_that_only_uses_named_tokens_is_not_reported_as_never_used(api: Api) -> None:
     await api.get("/api/v1/identities/details", token=api.instance_token)
-    await api.house.journal.close()
+    await api.runtime.journal.close()
 
     assert ([], None) == await report(api, "never-used", days=0)

@@ -1,6 +1,6 @@
 """Identities of projects: their tokens work, they live and die with the project, and the project's rights rule over them."""
 
-from tests.house import Api
+from tests.api import Api
 from tests.services.access.test_roles import member, project, role
 from tests.services.projects.test_members import path
 

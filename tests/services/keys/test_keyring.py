@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.house import ROOT_KEY, Api, running
+from tests.api import ROOT_KEY, Api, running
 from tests.store import samples
 from watchword.adapters.root_key import found_root_key, made_root_key
-from watchword.app import house, opened
+from watchword.app import build_runtime, opened
 from watchword.domain.keys.sealing import CannotOpen
 from watchword.domain.secret import Secret
 from watchword.services.keys.keyring import HMAC, Keyring, WrongRootKey, org_scope, project_scope
@@ -40,22 +40,22 @@ def with_root(settings: Settings, key: str) -> Settings:
 async def test_a_wrong_root_key_fails_at_once_and_changes_nothing(any_settings: Settings) -> None:
     async with running(any_settings) as api:
         await api.bot("member")
-    async with opened(house(any_settings)) as parts:
+    async with opened(build_runtime(any_settings)) as parts:
         before = await everything(parts.store)
-    wrong = house(with_root(any_settings, OTHER_ROOT))
+    wrong = build_runtime(with_root(any_settings, OTHER_ROOT))
 
     with pytest.raises(WrongRootKey) as refusal:
         async with opened(wrong):
             pass
 
-    async with opened(house(any_settings)) as parts:
+    async with opened(build_runtime(any_settings)) as parts:
         assert before == await everything(parts.store)
     assert ROOT_KEY not in str(refusal.value)
     assert OTHER_ROOT not in str(refusal.value)
 
 
 async def test_two_servers_that_start_on_an_empty_database_at_once_have_the_same_keys(any_settings: Settings) -> None:
-    first, second = house(any_settings), house(any_settings)
+    first, second = build_runtime(any_settings), build_runtime(any_settings)
     await first.store.open()
     await second.store.open()
     await asyncio.gather(first.keys.open(first.store), second.keys.open(second.store))
@@ -94,8 +94,8 @@ def test_a_root_key_that_is_none_is_refused_without_being_shown(tmp_path: Path, 
 
 async def sealers(api: Api) -> tuple[Any, Any]:
     other, _ = await api.organization()
-    async with api.house.store.read() as tx:
-        return await api.house.keys.sealer(tx, org_scope(api.org_id)), await api.house.keys.sealer(tx, org_scope(other))
+    async with api.runtime.store.read() as tx:
+        return await api.runtime.keys.sealer(tx, org_scope(api.org_id)), await api.runtime.keys.sealer(tx, org_scope(other))
 
 
 async def test_a_value_opens_in_its_own_scope_and_context_only(api: Api) -> None:
@@ -121,7 +121,7 @@ async def test_a_secret_whose_sealed_value_was_copied_from_another_does_not_open
     for key in ("ONE", "TWO"):
         await any_api.ok("POST", f"/api/v3/secrets/raw/{key}", {**place, "secretValue": f"value of {key}"})
     table = schema.secrets
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         row = await tx.one(select(table.c.value, table.c.folder_id).where(table.c.key == "ONE"))
         assert row
         await tx.run(update(table).where(table.c.key == "TWO").values(value=row[0]))
@@ -136,34 +136,34 @@ async def test_a_secret_whose_sealed_value_was_copied_from_another_does_not_open
 async def test_a_data_key_that_was_put_under_another_scope_does_not_open(any_api: Api) -> None:
     other, _ = await any_api.organization()
     table = schema.data_keys
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         row = await tx.one(select(table.c.sealed).where(table.c.scope == org_scope(other)))
         assert row
         await tx.run(update(table).where(table.c.scope == org_scope(any_api.org_id)).values(sealed=row[0]))
     fresh = Keyring(bytes.fromhex(ROOT_KEY), os.urandom, any_api.clock)
-    await fresh.open(any_api.house.store)
+    await fresh.open(any_api.runtime.store)
 
     with pytest.raises(WrongRootKey):
-        async with any_api.house.store.read() as tx:
+        async with any_api.runtime.store.read() as tx:
             await fresh.sealer(tx, org_scope(any_api.org_id))
 
 
 async def test_a_key_that_is_not_there_opens_nothing(api: Api) -> None:
     with pytest.raises(CannotOpen):
-        async with api.house.store.read() as tx:
-            await api.house.keys.sealer(tx, project_scope("nowhere"))
+        async with api.runtime.store.read() as tx:
+            await api.runtime.keys.sealer(tx, project_scope("nowhere"))
 
 
 async def test_credentials_are_kept_as_keyed_hashes(api: Api) -> None:
     """With the database alone nobody can try out client secrets: the hash needs the server's key."""
     identity = await api.identity()
     login = await api.universal(identity["id"])
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         rows = [row[0] for row in await tx.all(select(schema.client_secrets.c.hash))]
         stored = [row[0] for row in await tx.all(select(schema.data_keys.c.sealed).where(schema.data_keys.c.scope == HMAC))]
         dump = {name: [tuple(row) for row in await tx.all(select(table))] for name, table in schema.metadata.tables.items()}
 
-    assert [api.house.keys.digest(login["clientSecret"])] == rows
+    assert [api.runtime.keys.digest(login["clientSecret"])] == rows
     assert 1 == len(stored)
     assert login["clientSecret"] not in repr(dump)
 
@@ -175,7 +175,7 @@ async def test_no_repr_shows_a_key_or_a_secret(api: Api) -> None:
     identity = await api.identity()
     login = await api.universal(identity["id"])
     one, _ = await sealers(api)
-    shown = " ".join(map(repr, (api.house.keys, one, api.house.keys.signer, api.house.settings, Secret("hush"), api.house)))
+    shown = " ".join(map(repr, (api.runtime.keys, one, api.runtime.keys.signer, api.runtime.settings, Secret("hush"), api.runtime)))
 
     for hidden in (ROOT_KEY, "hush", login["clientSecret"]):
         assert hidden not in shown

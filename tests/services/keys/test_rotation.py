@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.house import EMAIL, PASSWORD, ROOT_KEY, Api, running
-from watchword.app import house, opened
+from tests.api import EMAIL, PASSWORD, ROOT_KEY, Api, running
+from watchword.app import build_runtime, opened
 from watchword.domain.authentication.tokens import verified
 from watchword.domain.errors import BadRequest
 from watchword.domain.secret import Secret
@@ -32,16 +32,16 @@ async def value(api: Api, where: dict[str, Any]) -> str:
 
 
 async def resealed(api: Api, scope: str) -> int:
-    return sum([count async for count in rotation.reseal(api.house, scope)])
+    return sum([count async for count in rotation.reseal(api.runtime, scope)])
 
 
 async def test_a_rotated_project_key_seals_every_value_anew(any_api: Api) -> None:
     project, where = await secret_of(any_api)
     scope = f"project/{project}"
 
-    await rotation.stage(any_api.house, scope)
+    await rotation.stage(any_api.runtime, scope)
     before = await value(any_api, where)
-    await rotation.activate(any_api.house, scope)
+    await rotation.activate(any_api.runtime, scope)
     between = await value(any_api, where)
     written = await resealed(any_api, scope)
     again = await resealed(any_api, scope)
@@ -59,8 +59,8 @@ async def test_a_rotated_organization_key_seals_configurations_and_project_keys_
                       "allowedAudience": ""})  # fmt: skip
     scope = org_scope(any_api.org_id)
 
-    await rotation.stage(any_api.house, scope)
-    await rotation.activate(any_api.house, scope)
+    await rotation.stage(any_api.runtime, scope)
+    await rotation.activate(any_api.runtime, scope)
     written = await resealed(any_api, scope)
 
     assert written >= 2
@@ -71,53 +71,53 @@ async def test_a_rotated_organization_key_seals_configurations_and_project_keys_
 async def test_staging_twice_makes_one_version_and_activating_needs_one(any_api: Api) -> None:
     scope = org_scope(any_api.org_id)
 
-    assert (2, 2) == (await rotation.stage(any_api.house, scope), await rotation.stage(any_api.house, scope))
-    assert 2 == await rotation.activate(any_api.house, scope)
+    assert (2, 2) == (await rotation.stage(any_api.runtime, scope), await rotation.stage(any_api.runtime, scope))
+    assert 2 == await rotation.activate(any_api.runtime, scope)
     with pytest.raises(BadRequest):
-        await rotation.activate(any_api.house, scope)
+        await rotation.activate(any_api.runtime, scope)
 
 
 async def test_a_new_signing_key_signs_and_the_old_one_still_verifies(any_api: Api) -> None:
     identity, old = await any_api.bot("member")
-    kid = any_api.house.keys.signer.kid
+    kid = any_api.runtime.keys.signer.kid
 
-    await rotation.stage(any_api.house, SIGNING)
-    await any_api.house.keys.refresh(any_api.house.store)
-    staged = any_api.house.keys.jwks["keys"]
-    await rotation.activate(any_api.house, SIGNING)
+    await rotation.stage(any_api.runtime, SIGNING)
+    await any_api.runtime.keys.refresh(any_api.runtime.store)
+    staged = any_api.runtime.keys.jwks["keys"]
+    await rotation.activate(any_api.runtime, SIGNING)
     new = await any_api.login(await any_api.universal((await any_api.identity("member", "other"))["id"]))
 
     assert 2 == len(staged)
-    assert kid != any_api.house.keys.signer.kid
+    assert kid != any_api.runtime.keys.signer.kid
     for token in (old, new):
         assert 200 == (await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
 
 
 async def test_a_signing_key_is_retired_once_all_it_signed_has_ended(any_api: Api) -> None:
     _, old = await any_api.bot("member")
-    await rotation.stage(any_api.house, SIGNING)
-    await rotation.activate(any_api.house, SIGNING)
+    await rotation.stage(any_api.runtime, SIGNING)
+    await rotation.activate(any_api.runtime, SIGNING)
 
-    early = await rotation.retire_signing_keys(any_api.house, any_api.clock())
+    early = await rotation.retire_signing_keys(any_api.runtime, any_api.clock())
     any_api.clock.forward(92 * 86_400)
-    late = await rotation.retire_signing_keys(any_api.house, any_api.clock())
+    late = await rotation.retire_signing_keys(any_api.runtime, any_api.clock())
 
     assert (0, 1) == (early, late)
-    assert 1 == len(any_api.house.keys.jwks["keys"])
+    assert 1 == len(any_api.runtime.keys.jwks["keys"])
     with pytest.raises(Exception, match="not issued here"):
-        verified(old, any_api.house.keys.verifiers)
+        verified(old, any_api.runtime.keys.verifiers)
 
 
 async def test_a_second_server_notices_a_rotation(any_settings: Settings) -> None:
-    async with running(any_settings) as api, opened(house(any_settings)) as other:
+    async with running(any_settings) as api, opened(build_runtime(any_settings)) as other:
         project, _ = await secret_of(api)
         scope = f"project/{project}"
         async with other.store.read() as tx:
             stale = await other.keys.sealer(tx, scope)
-        await rotation.stage(api.house, scope)
-        await rotation.activate(api.house, scope)
-        async with api.house.store.read() as tx:
-            envelope = (await api.house.keys.sealer(tx, scope)).seal("place", b"new")
+        await rotation.stage(api.runtime, scope)
+        await rotation.activate(api.runtime, scope)
+        async with api.runtime.store.read() as tx:
+            envelope = (await api.runtime.keys.sealer(tx, scope)).seal("place", b"new")
 
         with pytest.raises(KeysBehind):
             stale.open("place", envelope)
@@ -130,7 +130,7 @@ async def test_the_root_key_rotates_and_the_old_one_then_opens_nothing(any_setti
     async with running(any_settings) as api:
         _, where = await secret_of(api)
     both = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT), previous_root_key=Secret(ROOT_KEY))
-    async with opened(house(both)) as parts:
+    async with opened(build_runtime(both)) as parts:
         waiting = [one.scope for one in await rotation.state(parts) if not one.is_under_root_of_now]
         progress = [step async for step in rotation.reseal_root(parts)]
         again = [step async for step in rotation.reseal_root(parts)]
@@ -141,10 +141,10 @@ async def test_the_root_key_rotates_and_the_old_one_then_opens_nothing(any_setti
     assert (len(waiting), len(waiting)) == progress[-1]
     assert [(0, 0)] == again
     assert [] == left
-    async with opened(house(only_new)) as parts, parts.store.read() as tx:
+    async with opened(build_runtime(only_new)) as parts, parts.store.read() as tx:
         await parts.keys.sealer(tx, f"project/{where['workspaceId']}")
     with pytest.raises(WrongRootKey):
-        async with opened(house(any_settings)):
+        async with opened(build_runtime(any_settings)):
             pass
 
 
@@ -175,12 +175,12 @@ async def test_all_that_a_revoked_signing_key_signed_is_dead_everywhere_at_once(
     tokens = [token, named, limited, first.token]
     cookie = await signed_in(first)
     alive = await statuses(both, path, tokens)
-    kid = first.house.keys.signer.kid
+    kid = first.runtime.keys.signer.kid
 
-    await rotation.stage(first.house, SIGNING)
+    await rotation.stage(first.runtime, SIGNING)
     for api in both:
-        await api.house.keys.refresh(api.house.store)
-    await rotation.revoke_signing_keys(first.house)
+        await api.runtime.keys.refresh(api.runtime.store)
+    await rotation.revoke_signing_keys(first.runtime)
 
     assert ({200}, {401}) == (alive, await statuses(both, path, tokens))
     for api in both:
@@ -204,8 +204,8 @@ async def test_a_login_after_the_end_of_a_key_is_signed_with_the_new_one_on_a_se
     login = await first.universal((await first.identity("member"))["id"])
     await second.login(login)
 
-    await rotation.stage(first.house, SIGNING)
-    await rotation.revoke_signing_keys(first.house)
+    await rotation.stage(first.runtime, SIGNING)
+    await rotation.revoke_signing_keys(first.runtime)
     token = await second.login(login)
 
     assert {200} == await statuses(both, "/api/v1/identities/details", [token])
@@ -217,7 +217,7 @@ async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_ke
         path = f"/api/v1/identities/{identity['id']}"
         alive = (await api.get(path, token=token)).status_code
         roots = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT), previous_root_key=Secret(ROOT_KEY))
-        async with opened(house(roots)) as parts:
+        async with opened(build_runtime(roots)) as parts:
             async for _ in rotation.reseal_root(parts):
                 pass
             await rotation.stage(parts, SIGNING)
@@ -229,33 +229,33 @@ async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_ke
 async def test_ending_a_signing_key_needs_a_new_one_and_can_be_done_again(any_api: Api) -> None:
     await any_api.bot("member", accessTokenNumUsesLimit=50)
     with pytest.raises(BadRequest):
-        await rotation.revoke_signing_keys(any_api.house)
+        await rotation.revoke_signing_keys(any_api.runtime)
 
-    await rotation.stage(any_api.house, SIGNING)
-    await rotation.revoke_signing_keys(any_api.house)
-    await rotation.stage(any_api.house, SIGNING)
+    await rotation.stage(any_api.runtime, SIGNING)
+    await rotation.revoke_signing_keys(any_api.runtime)
+    await rotation.stage(any_api.runtime, SIGNING)
 
-    assert 3 == await rotation.revoke_signing_keys(any_api.house)
-    assert 1 == len(any_api.house.keys.jwks["keys"])
+    assert 3 == await rotation.revoke_signing_keys(any_api.runtime)
+    assert 1 == len(any_api.runtime.keys.jwks["keys"])
 
 
 async def test_a_key_staged_under_a_clock_of_long_ago_retires_none_that_is_needed(any_api: Api) -> None:
     any_api.clock.forward(-400 * 86_400)
-    await rotation.stage(any_api.house, SIGNING)
-    await rotation.activate(any_api.house, SIGNING)
+    await rotation.stage(any_api.runtime, SIGNING)
+    await rotation.activate(any_api.runtime, SIGNING)
     any_api.clock.forward(400 * 86_400)
 
-    assert 0 == await rotation.retire_signing_keys(any_api.house, any_api.clock())
+    assert 0 == await rotation.retire_signing_keys(any_api.runtime, any_api.clock())
 
 
 # --- the key that credentials are hashed with
 
 
 async def new_hmac(apis: Sequence[Api]) -> None:
-    await rotation.stage(apis[0].house, HMAC)
+    await rotation.stage(apis[0].runtime, HMAC)
     for api in apis:
-        await api.house.keys.refresh(api.house.store)
-    await rotation.activate(apis[0].house, HMAC)
+        await api.runtime.keys.refresh(api.runtime.store)
+    await rotation.activate(apis[0].runtime, HMAC)
 
 
 async def service_token(api: Api) -> tuple[str, str]:
@@ -271,12 +271,12 @@ async def test_credentials_stay_good_when_their_key_rotates_and_are_hashed_anew_
     cookie = await signed_in(first)
 
     await new_hmac(both)
-    before = await rotation.hashed_before(first.house)
+    before = await rotation.hashed_before(first.runtime)
     for api in (second, first, second):
         await api.login(used)
         assert 200 == (await api.get("/api/v2/service-token", token=service)).status_code
         assert 200 == (await api.post("/api/v1/auth/token", {}, token=None, headers={"cookie": cookie})).status_code
-    after = await rotation.hashed_before(second.house)
+    after = await rotation.hashed_before(second.runtime)
 
     assert (2, 1) == (before["client_secrets"], before["service_tokens"])
     assert (1, 0) == (after["client_secrets"], after["service_tokens"])
@@ -293,11 +293,11 @@ async def test_what_is_still_hashed_with_a_revoked_key_is_dead_everywhere_at_onc
     await new_hmac(both)
     await second.login(used)
 
-    ended = await rotation.revoke_hmac_keys(first.house)
-    again = await rotation.revoke_hmac_keys(second.house)
+    ended = await rotation.revoke_hmac_keys(first.runtime)
+    again = await rotation.revoke_hmac_keys(second.runtime)
 
     assert (1, 1) == (ended["client_secrets"], ended["service_tokens"])
-    assert {0} == set(again.values()) == set((await rotation.hashed_before(first.house)).values())
+    assert {0} == set(again.values()) == set((await rotation.hashed_before(first.runtime)).values())
     for api in (second, first):
         await api.login(used)
         assert 401 == (await api.post("/api/v1/auth/universal-auth/login", unused, token=None)).status_code
@@ -313,7 +313,7 @@ async def test_links_of_before_a_rotation_work(any_api: Api) -> None:
 
     await new_hmac([any_api])
 
-    assert 1 == (await rotation.hashed_before(any_api.house))["invitations"]
-    async with any_api.house.store.read() as tx:
+    assert 1 == (await rotation.hashed_before(any_api.runtime))["invitations"]
+    async with any_api.runtime.store.read() as tx:
         code = link.partition("token=")[2].partition("&")[0]
-        assert await accounts.invitation_by_token(tx, any_api.house.keys.digests(code).values())
+        assert await accounts.invitation_by_token(tx, any_api.runtime.keys.digests(code).values())

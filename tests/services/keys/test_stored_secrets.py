@@ -1,6 +1,6 @@
 """A write-only secret of an auth method stays where it was entered for."""
 
-from tests.house import Api
+from tests.api import Api
 
 KUBERNETES = {"kubernetesHost": "https://cluster.example.com", "tokenReviewerJwt": "reviewer", "allowedNamespaces": "", "allowedNames": "",
               "allowedAudience": ""}  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from watchword.store.people import administrators
 
 USERS = "/api/v1/admin/user-management/users"
@@ -92,8 +92,8 @@ async def test_a_live_token_of_somebody_else_is_no_way_in(api: Api) -> None:
     for token in (await api.ok("GET", f"/api/v1/auth/token-auth/identities/{instance.identity}/tokens"))["tokens"]:
         await api.ok("POST", f"/api/v1/auth/token-auth/tokens/{token['id']}/revoke")
 
-    async with api.house.store.read() as tx:
-        assert 1 == await administrators.usable(tx, api.house.clock(), named="token-auth")
+    async with api.runtime.store.read() as tx:
+        assert 1 == await administrators.usable(tx, api.runtime.clock(), named="token-auth")
 
 
 async def test_two_who_take_each_other_away_at_once_leave_one(any_api: Api) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import EMAIL, PASSWORD, Api, running
+from tests.api import EMAIL, PASSWORD, Api, running
 from watchword.domain.errors import Invalid, NotFound
 from watchword.domain.secret import Secret
 from watchword.services.people import break_glass
@@ -34,7 +34,7 @@ async def events(api: Api, token: str, **query: Any) -> list[dict[str, Any]]:
 async def test_a_new_password_opens_and_ends_every_session_of_a_running_server(any_settings: Settings) -> None:
     async with running(any_settings) as api, running(any_settings, fresh=False) as beside:
         before = (await api.post("/api/v1/auth/checkAuth")).status_code
-        done = await break_glass.reset_password(beside.house, " Admin@Example.com ", Secret(NEW), BY)
+        done = await break_glass.reset_password(beside.runtime, " Admin@Example.com ", Secret(NEW), BY)
         after = (await api.post("/api/v1/auth/checkAuth")).status_code
         old, new = await sign_in(api, EMAIL, PASSWORD), await sign_in(api, EMAIL, NEW)
 
@@ -48,8 +48,8 @@ async def test_a_locked_person_is_let_in_again(any_settings: Settings) -> None:
         for _ in range(12):
             await sign_in(api, EMAIL, "wrong")
         locked = await sign_in(api, EMAIL, PASSWORD)
-        api.house.limits.failed_sign_ins._buckets.clear()  # of this process and address, and over in a minute
-        await break_glass.unlock(beside.house, EMAIL, BY)
+        api.runtime.limits.failed_sign_ins._buckets.clear()  # of this process and address, and over in a minute
+        await break_glass.unlock(beside.runtime, EMAIL, BY)
         opened = await sign_in(api, EMAIL, PASSWORD)
 
     assert (True, 200) == (locked != 200, opened)
@@ -58,9 +58,9 @@ async def test_a_locked_person_is_let_in_again(any_settings: Settings) -> None:
 async def test_a_locked_identity_is_let_in_again(any_api: Api) -> None:
     identity = await any_api.identity("member")
 
-    assert 0 == await break_glass.unlock_identity(any_api.house, identity["id"], BY)
+    assert 0 == await break_glass.unlock_identity(any_api.runtime, identity["id"], BY)
     with pytest.raises(NotFound):
-        await break_glass.unlock_identity(any_api.house, "nobody", BY)
+        await break_glass.unlock_identity(any_api.runtime, "nobody", BY)
 
 
 async def test_a_member_becomes_an_administrator_at_once_and_the_log_says_by_whom(any_settings: Settings) -> None:
@@ -71,7 +71,7 @@ async def test_a_member_becomes_an_administrator_at_once_and_the_log_says_by_who
             (await api.get(people, token=token)).status_code,
             (await api.get("/api/v1/organization/audit-logs", token=token)).status_code,
         )
-        await break_glass.promote(beside.house, "ada@example.com", BY, organization_id=api.org_id)
+        await break_glass.promote(beside.runtime, "ada@example.com", BY, organization_id=api.org_id)
         after = (await api.get(people, token=token)).status_code
         found = await events(api, token, actorType="operator", eventType="promote-instance-admin")
 
@@ -81,13 +81,13 @@ async def test_a_member_becomes_an_administrator_at_once_and_the_log_says_by_who
 
 
 async def test_what_makes_no_sense_is_refused(any_api: Api) -> None:
-    house = any_api.house
+    runtime = any_api.runtime
     for work in (
-        break_glass.unlock(house, "nobody@example.com", BY), break_glass.promote(house, "nobody@example.com", BY),
-        break_glass.reset_password(house, "nobody@example.com", Secret(NEW), BY),
-        break_glass.promote(house, EMAIL, BY, organization_id="none"),
+        break_glass.unlock(runtime, "nobody@example.com", BY), break_glass.promote(runtime, "nobody@example.com", BY),
+        break_glass.reset_password(runtime, "nobody@example.com", Secret(NEW), BY),
+        break_glass.promote(runtime, EMAIL, BY, organization_id="none"),
     ):  # fmt: skip
         with pytest.raises(NotFound):
             await work
     with pytest.raises(Invalid):
-        await break_glass.reset_password(house, EMAIL, Secret("short"), BY)
+        await break_glass.reset_password(runtime, EMAIL, Secret("short"), BY)

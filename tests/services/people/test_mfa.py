@@ -8,7 +8,7 @@ import httpx
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from tests.house import EMAIL, PASSWORD, Api
+from tests.api import EMAIL, PASSWORD, Api
 
 LOGIN, VERIFY, TOTP_PATH = "/api/v3/auth/login", "/api/v2/auth/mfa/verify", "/api/v1/user/me/totp"
 RIGHT = {"email": EMAIL, "password": PASSWORD}
@@ -149,7 +149,7 @@ async def test_the_secret_is_sealed_in_the_database(api: Api) -> None:
     secret = base64.b32decode(parse_qs(urlsplit(made["otpUrl"]).query)["secret"][0])
     await api.ok("POST", f"{TOTP_PATH}/verify", {"totp": Authenticator(api, made["otpUrl"]).code()})
 
-    folder = api.house.settings.data_dir
+    folder = api.runtime.settings.data_dir
     stored = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
 
     assert secret not in stored

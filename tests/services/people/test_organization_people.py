@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.house import EMAIL, PASSWORD, Api
+from tests.api import EMAIL, PASSWORD, Api
 from tests.services.people.test_sign_in import joined
 
 

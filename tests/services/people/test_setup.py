@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.api import EMAIL, PASSWORD, Api, postgres_settings, running, sqlite_settings
 from tests.databases import emptied
-from tests.house import EMAIL, PASSWORD, Api, postgres_settings, running, sqlite_settings
 from tests.processes import Server, serving
 from watchword.domain.secret import Secret
 from watchword.services.people import passwords, setup
@@ -23,7 +23,7 @@ PATH = "/api/v1/admin/bootstrap"
 
 async def rows(api: Api) -> dict[str, int]:
     """How many rows are in each table that a bootstrap could write to."""
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         return {
             table.name: len(await tx.all(table.select()))
             for table in (schema.settings, schema.users, schema.organizations, schema.identities, schema.audit_events, schema.denials)
@@ -54,7 +54,7 @@ async def test_a_stranger_without_the_code_is_refused_and_leaves_nothing(empty: 
 
 
 async def test_the_code_is_taken_from_the_body_or_the_header(empty: Api, any_settings: Settings) -> None:
-    code = setup.setup_code(empty.house)
+    code = setup.setup_code(empty.runtime)
     assert code is not None
 
     by_header = await empty.post(PATH, BOOT, token=None, headers={"X-Setup-Code": code.reveal()})
@@ -68,10 +68,10 @@ async def test_the_code_is_taken_from_the_body_or_the_header(empty: Api, any_set
 async def test_every_process_of_a_database_takes_the_same_code(empty: Api, any_settings: Settings) -> None:
     settings = msgspec.structs.replace(any_settings, setup_code=None)
     async with running(settings, fresh=False) as other:
-        first, second = setup.setup_code(empty.house), setup.setup_code(other.house)
-        shown = await setup.code_to_show(other.house)
+        first, second = setup.setup_code(empty.runtime), setup.setup_code(other.runtime)
+        shown = await setup.code_to_show(other.runtime)
         reply = await empty.post(PATH, {**BOOT, "setupCode": second.reveal() if second else ""}, token=None)
-        shown_afterwards = await setup.code_to_show(other.house)
+        shown_afterwards = await setup.code_to_show(other.runtime)
 
     assert first == second == shown
     assert first is not None and 20 <= len(first.reveal().replace("-", ""))
@@ -82,7 +82,7 @@ async def test_a_code_of_the_operator_is_the_one_that_counts(any_settings: Setti
     settings = msgspec.structs.replace(any_settings, setup_code=Secret("open sesame"))
     async with running(settings, fresh=False) as api:
         refused = await api.post(PATH, {**BOOT, "setupCode": "open sesamf"}, token=None)
-        shown = await setup.code_to_show(api.house)
+        shown = await setup.code_to_show(api.runtime)
         taken = await api.post(PATH, {**BOOT, "setupCode": "open sesame"}, token=None)
 
     assert (403, None, 200) == (refused.status_code, shown, taken.status_code)
@@ -104,8 +104,8 @@ async def test_no_password_is_hashed_before_the_code_is_right(empty: Api, monkey
 
 
 async def test_who_guesses_codes_waits_with_the_right_one_too(empty: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, now = setup.setup_code(empty.house), [1.0]
-    monkeypatch.setattr(empty.house.limits.setup_codes, "_clock", lambda: now[0])
+    code, now = setup.setup_code(empty.runtime), [1.0]
+    monkeypatch.setattr(empty.runtime.limits.setup_codes, "_clock", lambda: now[0])
     assert code is not None
     right = {**BOOT, "setupCode": code.reveal()}
 
@@ -119,7 +119,7 @@ async def test_who_guesses_codes_waits_with_the_right_one_too(empty: Api, monkey
 
 
 async def test_an_instance_that_lost_its_administrators_is_not_claimed_anew(any_api: Api) -> None:
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         await people.change_user(tx, (await people.user_by_email(tx, EMAIL)).id, is_instance_admin=False)  # type: ignore[union-attr]
         await tx.count(schema.identities.update().values(is_instance_admin=0))
 

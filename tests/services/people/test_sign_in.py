@@ -8,8 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from tests.api import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.databases import placed
-from tests.house import EMAIL, PASSWORD, Api, running, sqlite_settings
 from watchword.app import Server
 from watchword.domain.authentication.lockout import BESIEGED, CROWDED, DRAINED, FULL
 from watchword.store import schema
@@ -211,7 +211,7 @@ async def test_a_deleted_account_leaves_nothing_behind(any_api: Api) -> None:
 
 def elsewhere(api: Api, address: str) -> httpx.AsyncClient:
     """A client at another address, without a cookie."""
-    transport = httpx.ASGITransport(Server(api.house), client=(address, 40_000))
+    transport = httpx.ASGITransport(Server(api.runtime), client=(address, 40_000))
     return httpx.AsyncClient(transport=transport, base_url="http://watchword.test")
 
 
@@ -271,7 +271,7 @@ async def test_the_wait_grows_and_the_refusal_says_how_long(any_api: Api) -> Non
 
 
 async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api: Api) -> None:
-    api.house.limits.failed_sign_ins._clock = lambda: 1.0
+    api.runtime.limits.failed_sign_ins._clock = lambda: 1.0
     async with elsewhere(api, "192.0.2.66") as stranger, elsewhere(api, "192.0.2.7") as other:
         statuses = [
             (await stranger.post(LOGIN, json={"email": f"somebody{i}@example.com", "password": "wrong password"})).status_code
@@ -282,7 +282,7 @@ async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api:
         assert [401] * 60 + [429] * 10 == statuses
         assert (429, True) == (refused.status_code, int(refused.headers["retry-after"]) >= 1)
         assert 200 == (await other.post(LOGIN, json=RIGHT)).status_code
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         kept = await tx.all(select(schema.denials.c.method, schema.denials.c.times))
         events = await tx.all(select(schema.audit_events.c.id).where(schema.audit_events.c.event == "login-user-failed"))
     assert [("password", 60)] == [tuple(row) for row in kept]
@@ -290,7 +290,7 @@ async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api:
 
 
 async def kept(api: Api) -> int:
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         return len(await tx.all(select(schema.person_failures.c.key)))
 
 
@@ -325,7 +325,7 @@ async def test_what_only_another_server_saw_is_not_told_but_holds(tmp_path: Path
 
 async def level(api: Api, failures: int) -> None:
     """As if so many strangers had been wrong by now."""
-    async with api.house.store.write() as tx:
+    async with api.runtime.store.write() as tx:
         row = schema.person_failures
         begin = (await tx.all(select(row.c.key).where(row.c.key.like("%/strangers"))))[0][0]
         empty_at = api.clock() + failures * DRAINED
@@ -386,7 +386,7 @@ async def test_cookies_are_secure_whenever_the_caller_speaks_tls(
 ) -> None:
     settings = sqlite_settings(placed(migrated_file, tmp_path), site_url=site_url, trusted_proxies=("10.0.0.0/8",))
     async with running(settings) as api:
-        transport = httpx.ASGITransport(Server(api.house), client=(peer, 40_000))
+        transport = httpx.ASGITransport(Server(api.runtime), client=(peer, 40_000))
         async with httpx.AsyncClient(transport=transport, base_url=base, headers={"x-forwarded-proto": proto} if proto else {}) as client:
             signed_in = await client.post(LOGIN, json=RIGHT)
             out = await client.post("/api/v1/auth/logout", headers={"authorization": f"Bearer {signed_in.json()['accessToken']}"})
@@ -423,7 +423,7 @@ async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> No
 
 
 async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_session(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = any_api.house.passwords
+    queue = any_api.runtime.passwords
     matches = queue.matches
 
     async def changed_meanwhile(*given: Any, **whence: Any) -> bool:

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from tests.api import Api
 from tests.building import folder, member, names, project
-from tests.house import Api
 from watchword.services.projects import environments
 
 
@@ -141,7 +141,7 @@ async def test_the_purge_removes_what_was_deleted_before_and_nothing_else(any_ap
     any_api.clock.forward(60)
     await any_api.ok("DELETE", f"{path}/{staging}")
 
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         count = await environments.purge(tx, any_api.clock() - 30_000, 100)
     restored = [(await any_api.post(f"{path}/{one}/restore")).status_code for one in (dev, staging)]
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from tests.api import Api
 from tests.building import UNKNOWN, folder, member, names, project
-from tests.house import Api
 
 
 async def test_a_folder_is_made_with_its_parents_and_only_once(any_api: Api) -> None:
@@ -166,7 +166,7 @@ async def test_a_rule_about_folders_holds_for_the_folder_they_are_in(api: Api) -
     inner = await folder(api, made["id"], "db", "/app")
     token = await member(api, made["id"], "app-only", rules=RULES)
     inside = {"projectId": made["id"], "environment": "dev", "path": "/app", "name": "cache"}
-    outside, other = {**inside, "path": "/"}, {**inside, "environment": "prod"}
+    outbound, other = {**inside, "path": "/"}, {**inside, "environment": "prod"}
 
     allowed = [
         await api.post("/api/v2/folders", inside, token=token), await api.get("/api/v2/folders", query=inside, token=token),
@@ -175,13 +175,15 @@ async def test_a_rule_about_folders_holds_for_the_folder_they_are_in(api: Api) -
         await api.delete(f"/api/v2/folders/{inner['id']}", inside, token=token),
     ]  # fmt: skip
     refused = [
-        await api.post("/api/v2/folders", outside, token=token), await api.post("/api/v2/folders", other, token=token),
-        await api.get("/api/v2/folders", query=outside, token=token), await api.get(f"/api/v2/folders/{secret['id']}", token=token),
-        await api.patch(f"/api/v2/folders/{secret['id']}", outside, token=token), await api.delete("/api/v2/folders/secret", outside, token=token),
+        await api.post("/api/v2/folders", outbound, token=token), await api.post("/api/v2/folders", other, token=token),
+        await api.get("/api/v2/folders", query=outbound, token=token), await api.get(f"/api/v2/folders/{secret['id']}", token=token),
+        await api.patch(f"/api/v2/folders/{secret['id']}", outbound, token=token), await api.delete("/api/v2/folders/secret", outbound, token=token),
         # The place that is named is the place that counts: a folder elsewhere is not reached through one that is allowed.
         await api.delete(f"/api/v2/folders/{secret['id']}", inside, token=token),
     ]  # fmt: skip
-    seen = [one["path"] for one in (await api.ok("GET", "/api/v2/folders", query={**outside, "recursive": "true"}, token=token))["folders"]]
+    seen = [
+        one["path"] for one in (await api.ok("GET", "/api/v2/folders", query={**outbound, "recursive": "true"}, token=token))["folders"]
+    ]
 
     assert [200] * 5 == [reply.status_code for reply in allowed]
     assert [403] * 6 + [404] == [reply.status_code for reply in refused]
@@ -203,12 +205,12 @@ async def test_the_older_routes_show_folders_to_every_member_and_to_nobody_else(
     made = await project(api)
     inner = await folder(api, made["id"], "app")
     inside = await member(api, made["id"], "no-access")
-    _, outside = await api.bot("admin")
+    _, outbound = await api.bot("admin")
     where = {"workspaceId": made["id"], "environment": "dev"}
 
     shown = [await api.get("/api/v1/folders", query=where, token=inside), await api.get(f"/api/v1/folders/{inner['id']}", token=inside)]
     hidden = [
-        await api.get("/api/v1/folders", query=where, token=outside), await api.get(f"/api/v1/folders/{inner['id']}", token=outside),
+        await api.get("/api/v1/folders", query=where, token=outbound), await api.get(f"/api/v1/folders/{inner['id']}", token=outbound),
         await api.get(f"/api/v2/folders/{inner['id']}", token=inside), await api.get("/api/v2/folders", query={**where, "projectId": made["id"]}, token=inside),
     ]  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.api import Api
 from tests.building import folder, project
-from tests.house import Api
 from watchword.domain.errors import Invalid
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
@@ -47,13 +47,16 @@ def test_parents_and_children_of_paths() -> None:
 
 async def test_a_place_is_found_as_it_is_when_the_request_began(any_api: Api) -> None:
     made = await project(any_api)
-    missing = await locations.find(Ctx(any_api.house), made["id"], "dev", "/app")
+    missing = await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/app")
     inner = await folder(any_api, made["id"], "app")
 
-    found = await locations.find(Ctx(any_api.house), made["id"], "dev", "/app")
-    again = await locations.by_folder(Ctx(any_api.house), inner["id"])
+    found = await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/app")
+    again = await locations.by_folder(Ctx(any_api.runtime), inner["id"])
     await any_api.ok("DELETE", f"/api/v2/folders/{inner['id']}", {"projectId": made["id"], "environment": "dev", "path": "/"})
-    gone = [await locations.find(Ctx(any_api.house), made["id"], "dev", "/app"), await locations.by_folder(Ctx(any_api.house), inner["id"])]
+    gone = [
+        await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/app"),
+        await locations.by_folder(Ctx(any_api.runtime), inner["id"]),
+    ]
 
     assert found is not None
     assert (None, inner["id"], "dev", found, [None, None]) == (missing, found.folder.id, found.environment.slug, again, gone)
@@ -61,16 +64,16 @@ async def test_a_place_is_found_as_it_is_when_the_request_began(any_api: Api) ->
 
 async def test_a_path_is_made_once_with_all_its_parents(any_api: Api) -> None:
     made = await project(any_api)
-    environment = await locations.environment(Ctx(any_api.house), made["id"], "dev")
+    environment = await locations.environment(Ctx(any_api.runtime), made["id"], "dev")
 
     async def make(path: str) -> str:
-        ctx = Ctx(any_api.house)
+        ctx = Ctx(any_api.runtime)
         ctx.public("a test")
         async with ctx.unit() as tx:
             return (await locations.make_path(ctx, tx, made["id"], environment, path)).id
 
     deep, again, parent, root = [await make(path) for path in ("/a/b/c", "/a/b/c", "/a/b", "/")]
-    place = await locations.find(Ctx(any_api.house), made["id"], "dev", "/a/b/c")
+    place = await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/a/b/c")
 
     assert place is not None
     assert (deep, parent) == (again, place.folder.parent_id)

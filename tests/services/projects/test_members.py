@@ -1,6 +1,6 @@
 """Memberships: at least one permanent role, nobody beyond themselves, nobody removes themselves, what is listed and how."""
 
-from tests.house import EMAIL, Api
+from tests.api import EMAIL, Api
 from tests.services.access.test_roles import READ_DEV, member, project, role
 from watchword.services.timestamps import iso
 
@@ -157,12 +157,12 @@ async def test_rules_on_single_identities_show_only_these_in_lists(any_api: Api)
 
 async def test_available_identities_are_those_that_could_join(any_api: Api) -> None:
     project_id = await project(any_api)
-    inside, outside = await any_api.identity(name="inside"), await any_api.identity(name="outside")
+    inside, outbound = await any_api.identity(name="inside"), await any_api.identity(name="outside")
     await any_api.ok("POST", path(project_id, inside["id"]), {"role": "viewer"})
 
     found = await any_api.ok("GET", f"/api/v1/projects/{project_id}/memberships/available-identities", query={"identityName": "side"})
 
-    assert [{"id": outside["id"], "name": "outside"}] == found["identities"]
+    assert [{"id": outbound["id"], "name": "outside"}] == found["identities"]
 
 
 async def test_a_membership_is_found_by_its_own_id_and_from_the_identity(any_api: Api) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault
 from watchword.services.projects.move_in import ApiRefused, Plan, carry_out, survey
 

@@ -1,7 +1,7 @@
 """Projects: what a new one has, who sees it, what protects it, and what goes with it."""
 
+from tests.api import Api
 from tests.building import UNKNOWN, member, project
-from tests.house import Api
 
 
 async def test_a_new_project_has_three_environments_and_its_maker_as_administrator(any_api: Api) -> None:

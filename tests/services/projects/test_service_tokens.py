@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from tests.api import Api
 from tests.building import UNKNOWN, folder, member, names, project
-from tests.house import Api
 from watchword.store import schema, versions
 
 
@@ -107,7 +107,7 @@ async def test_nobody_makes_a_service_token_that_may_more_than_its_maker(api: Ap
 async def person_with(api: Api, project_id: str, rules: list[dict[str, Any]]) -> str:
     """A token of the first person, whose rights in the project are from now on these."""
     await api.ok("POST", f"/api/v1/projects/{project_id}/roles", {"slug": "narrow", "name": "narrow", "permissions": rules})
-    async with api.house.store.write() as tx:
+    async with api.runtime.store.write() as tx:
         held, roles, own = schema.membership_roles, schema.roles, schema.memberships
         found = await tx.one(select(roles.c.id).where(roles.c.slug == "narrow"))
         member_of = await tx.one(select(own.c.id, own.c.actor_id).where(own.c.project_id == project_id, own.c.actor_kind == "user"))

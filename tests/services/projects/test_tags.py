@@ -1,7 +1,7 @@
 """Tags: one slug once in a project, a name of its own, the same by both paths."""
 
+from tests.api import Api
 from tests.building import UNKNOWN, member, project
-from tests.house import Api
 
 
 async def test_a_tag_is_the_same_by_every_path_to_it(any_api: Api) -> None:

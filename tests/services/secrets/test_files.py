@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.secrets import folder_cache
@@ -288,9 +288,9 @@ async def test_reads_are_audited_without_values(api: Api) -> None:
     await vault.put("A", "canary-value")
     await vault.value("A")
     await vault.every()
-    await api.house.journal.close()
+    await api.runtime.journal.close()
 
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         rows = await tx.all(
             select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(schema.audit_events.c.project_id == vault.project_id)
         )
@@ -305,7 +305,7 @@ async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_ap
     await vault.every()
     await vault.value("A")
     gc.collect()  # it lets go of tuples then in which there is nothing to look for
-    kept = [entry for key, entry in any_api.house.cache._heavy.young.items() if key[0] == "secrets"]
+    kept = [entry for key, entry in any_api.runtime.cache._heavy.young.items() if key[0] == "secrets"]
 
     held = kept[0].value.shared["A"]
 
@@ -319,15 +319,15 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
     for name in ("A", "B"):
         await vault.put(name, "old")
     await vault.every()
-    folders = [key for key in any_api.house.cache._heavy.young if key[0] == "secrets"]
+    folders = [key for key in any_api.runtime.cache._heavy.young if key[0] == "secrets"]
 
     await vault.change("A", secretValue="new")
     values = [await vault.value("A"), await vault.value("B")]
-    fresh = ConsistentReads(any_api.house.store, any_api.house.cache)
-    after_a_read = [await fresh.at_hand(key) for key in folders]
+    fresh = ConsistentReads(any_api.runtime.store, any_api.runtime.cache)
+    after_a_read = [await fresh.cached(key) for key in folders]
     missing = await vault.call("GET", "C")
     fresh.forget()
-    after_a_miss = [await fresh.at_hand(key) for key in folders]
+    after_a_miss = [await fresh.cached(key) for key in folders]
 
     assert (["new", "old"], [None], 404) == (values, after_a_read, missing.status_code)
     assert ["A", "B"] == list(after_a_miss[0].shared)

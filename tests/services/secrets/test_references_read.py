@@ -1,6 +1,6 @@
 """References and imports when secrets are read: who may follow them, and which secret wins."""
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 
 
@@ -194,9 +194,9 @@ async def test_lists_take_a_fixed_number_of_queries_whatever_their_size(api: Api
             await vault.put("X", f"${{dev.f{(i + 1) % size}.Y}}", path=f"/f{i}")
             await vault.put("Y", "y", path=f"/f{i}")
             await vault.link(f"/f{i}")
-        api.house.cache.__init__(api.house.store, 10_000)
+        api.runtime.cache.__init__(api.runtime.store, 10_000)
         seen = []
-        reader = api.house.store._reader
+        reader = api.runtime.store._reader
         reader.set_trace_callback(seen.append)
         listed = await vault.every(recursive=True, include_imports=True, expandSecretReferences=True)
         reader.set_trace_callback(None)

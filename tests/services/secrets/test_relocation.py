@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 from watchword.domain.access.abilities import compile_rules, parse_rules
 from watchword.domain.errors import PermissionDenied
@@ -154,7 +154,7 @@ async def test_folders_and_imports_below_are_moved_by_who_may_delete_and_make_th
 
 
 @pytest.mark.parametrize("way", ["rename", "delete"])
-async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_api: Api, way: str) -> None:
+async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_api: Api, search_path: str) -> None:
     vault = await Vault.new(any_api)
     closed, free = await vault.tag("closed"), await vault.tag("free")
     await vault.folder("/deep")
@@ -164,7 +164,7 @@ async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_
     base = f"/api/v1/projects/{vault.project_id}/tags"
 
     async def act(tag: str) -> int:
-        if way == "delete":
+        if search_path == "delete":
             return (await any_api.delete(f"{base}/{tag}", token=token)).status_code
         return (await any_api.patch(f"{base}/{tag}", {"slug": f"x-{tag[-6:]}"}, token=token)).status_code
 
@@ -313,7 +313,7 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
         await vault.put(name, "v", path="/app")
     no_closed = rule("readValue", inverted=True, secretTags={"$in": ["closed"]})
     rules = parse_rules("project", [rule(*ALL), no_closed])
-    ctx = Ctx(any_api.house)
+    ctx = Ctx(any_api.runtime)
     ctx.public("arranging a test")
     project = await scopes.project(ctx, vault.project_id)
     assert project is not None
@@ -326,7 +326,7 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
         return shifts
 
     async def judged(seen: relocation.CheckedMove | None) -> bool:
-        late = Ctx(any_api.house)
+        late = Ctx(any_api.runtime)
         late.public("arranging a test")
         async with late.unit() as tx:
             try:
@@ -341,7 +341,7 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
 
     assert not await judged(seen)
     with pytest.raises(PermissionDenied):
-        await relocation.look(Ctx(any_api.house), scope, relocation.MOVED, load, ("dev", "/app"))
+        await relocation.look(Ctx(any_api.runtime), scope, relocation.MOVED, load, ("dev", "/app"))
 
 
 async def test_twenty_thousand_secrets_under_a_renamed_folder_do_not_hold_the_loop(api: Api) -> None:
@@ -369,7 +369,7 @@ async def test_twenty_thousand_secrets_under_a_renamed_folder_do_not_hold_the_lo
 
 async def many(api: Api, vault: Vault, like: str, count: int) -> None:
     """Copies of a secret, straight into the store: over the API they would take minutes."""
-    ctx = Ctx(api.house)
+    ctx = Ctx(api.runtime)
     ctx.public("arranging a test")
     async with ctx.unit() as tx:
         one = (await stored.by_ids(tx, [like]))[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from tests.house import Api, running, sqlite_settings
+from tests.api import Api, running, sqlite_settings
 from tests.vault import Vault
 from watchword.domain.keys.sealing import CannotOpen
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer
@@ -19,20 +19,20 @@ _s = schema.secrets
 
 async def _read(api: Api, vault: Vault, name: str) -> str:
     """Read past the edge, so that the error itself is seen."""
-    ctx = Ctx(api.house)
-    ctx.actor = await authenticate_bearer(ctx, api.token, VerifiedTokens(api.house.keys, 100))
+    ctx = Ctx(api.runtime)
+    ctx.actor = await authenticate_bearer(ctx, api.token, VerifiedTokens(api.runtime.keys, 100))
     return (await reading.one(ctx, reading.One(project_id=vault.project_id, environment="dev", name=name))).value
 
 
 async def _overwrite(api: Api, id: str, **fields: object) -> None:
-    async with api.house.store.write() as tx:
+    async with api.runtime.store.write() as tx:
         await tx.run(update(_s).where(_s.c.id == id).values(**fields))
         row = await tx.one(_s.select().with_only_columns(_s.c.folder_id).where(_s.c.id == id))
         tx.changed(versions.folder(row[0]))
 
 
 async def _stored(api: Api, id: str) -> bytes:
-    async with api.house.store.read() as tx:
+    async with api.runtime.store.read() as tx:
         row = await tx.one(_s.select().with_only_columns(_s.c.value).where(_s.c.id == id))
         return bytes(row[0])
 
@@ -57,7 +57,7 @@ async def test_a_row_put_into_another_folder_or_project_does_not_open(any_api: A
     made = await vault.put("A", "v")
     there = await other.put("B", "v")
 
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         row = await tx.one(_s.select().with_only_columns(_s.c.folder_id).where(_s.c.id == there["id"]))
         await tx.run(update(_s).where(_s.c.id == made["id"]).values(folder_id=row[0], project_id=other.project_id))
         tx.changed(versions.folder(row[0]))

@@ -1,6 +1,6 @@
 """Service tokens read and write secrets in their scopes."""
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault
 
 

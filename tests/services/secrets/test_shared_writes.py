@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 
 
@@ -93,7 +93,7 @@ async def test_a_write_like_one_before_passes_one_barrier(any_api: Api, monkeypa
     await vault.put("A", "old")
     for i in range(2):
         assert 200 == (await vault.call("PATCH", "A", secretValue=str(i))).status_code
-    store, barriers = any_api.house.store, []
+    store, barriers = any_api.runtime.store, []
     versions = store.versions
 
     async def counted(keys: tuple[str, ...]) -> tuple[int, ...]:

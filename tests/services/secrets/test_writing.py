@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Api
+from tests.api import Api
 from tests.vault import Vault, rule
 from watchword.services.secrets import writing
 

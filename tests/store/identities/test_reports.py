@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tests.house import Api
+from tests.api import Api
 from watchword.domain.identities.records import Identity
 from watchword.store.identities import reports
 from watchword.store.identities.identities import IDENTITIES
@@ -26,7 +26,7 @@ def _one(api: Api, number: int, now: int) -> Identity:
 @pytest.fixture
 async def crowd(any_api: Api) -> Api:
     now = any_api.clock()
-    async with any_api.house.store.write() as tx:
+    async with any_api.runtime.store.write() as tx:
         await tx.many(IDENTITIES.INSERT, [IDENTITIES.values(_one(any_api, number, now)) for number in range(MANY)])
         tx.changed(f"identity/{any_api.org_id}")
     return any_api
@@ -75,7 +75,7 @@ async def _plan(api: Api, kind: str, *, later: bool) -> tuple[str, str]:
         {"since": now} if "since" in moments else {}
     )
     cursor = (now + 10 * DAY if kind == "expiring" else now - 200 * DAY, "0190c000")
-    async with api.house.store.read() as tx:
-        plans = _Plans(tx, api.house.store.name)
+    async with api.runtime.store.read() as tx:
+        plans = _Plans(tx, api.runtime.store.name)
         await ask(plans, api.org_id, after=cursor if later else None, limit=101, **given)
     return plans.plan, index

@@ -118,7 +118,7 @@ def routes(seen: VerifiedTokens) -> Routes:
 
 async def _metadata(ctx: Ctx, body: Incoming) -> Reply:
     """Where everything is (RFC 8414)."""
-    settings = ctx.house.settings
+    settings = ctx.runtime.settings
     scheme = "https" if settings.tls_cert_file else "http"
     # Without a site URL the address that was asked is the best there is; it is told to nobody but the one who asked.
     issuer = settings.site_url.rstrip("/") or f"{scheme}://{body.header('host')}"

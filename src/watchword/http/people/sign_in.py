@@ -67,7 +67,7 @@ def cookie(ctx: Ctx, name: str, value: str, *, path: str, seconds: int) -> str:
 def signed_in(ctx: Ctx, body: Any, found: sign_in.SignedIn) -> Reply:
     """An answer that also sets the refresh cookie, and the one by which the device is known."""
     value = sign_in.refresh_value(ctx, found.session.id)
-    refresh = cookie(ctx, sign_in.REFRESH_COOKIE, value, path="/api", seconds=ctx.house.settings.session_ttl)
+    refresh = cookie(ctx, sign_in.REFRESH_COOKIE, value, path="/api", seconds=ctx.runtime.settings.session_ttl)
     return Reply(body, cookies=(refresh, *device_cookies(ctx, found)))
 
 

@@ -97,15 +97,15 @@ class SecretOut(Out, frozen=True, kw_only=True):
             return cls._on(views)
         found: list[Any] = []
         for view in views:
-            made = view.made
-            if made is None:
+            memo = view.memo
+            if memo is None:
                 found.append(cls._whole(view, in_group=in_group))
                 continue
             drawn = (view.environment, view.path, view.is_hidden, in_group)
-            around: tuple[bytes, bytes] | None = made.get(drawn)
+            around: tuple[bytes, bytes] | None = memo.get(drawn)
             if around is None:
                 before, _, after = encode(cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)).partition(_QUOTED)
-                around = made[drawn] = (before, after)
+                around = memo[drawn] = (before, after)
             found.append(msgspec.Raw(around[0] + encode(view.value) + around[1]))
         return found
 
@@ -122,13 +122,13 @@ class SecretOut(Out, frozen=True, kw_only=True):
         return whole
 
     @classmethod
-    def _on(cls, shelf: DecryptedFolder) -> Sequence["SecretOut"]:
-        around: tuple[bytes, ...] | None = shelf.made.get(shelf.at)
+    def _on(cls, folder_secrets: DecryptedFolder) -> Sequence["SecretOut"]:
+        around: tuple[bytes, ...] | None = folder_secrets.memo.get(folder_secrets.at)
         if around is None:
-            blank = [cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=False) for view in shelf]
-            around = shelf.made[shelf.at] = tuple(encode(blank).split(_VALUE.encode()))
-        parts = [b""] * (2 * len(shelf) + 1)
-        parts[::2], parts[1::2] = around, _texts(shelf.values)
+            blank = [cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=False) for view in folder_secrets]
+            around = folder_secrets.memo[folder_secrets.at] = tuple(encode(blank).split(_VALUE.encode()))
+        parts = [b""] * (2 * len(folder_secrets) + 1)
+        parts[::2], parts[1::2] = around, _texts(folder_secrets.values)
         whole: Sequence[Any] = msgspec.Raw(b"".join(parts))
         return whole
 

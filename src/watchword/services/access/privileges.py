@@ -84,7 +84,7 @@ async def create(ctx: Ctx, where: ScopeRef, given: CreatePrivilege) -> HeldPrivi
     """Give an identity of a project more than its roles."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
-    slug = _slug(given.slug) if given.slug else ctx.house.entropy(32).hex()[: given.random_length]
+    slug = _slug(given.slug) if given.slug else ctx.runtime.entropy(32).hex()[: given.random_length]
     rules, window = await beside(weight(given.permissions), new_rules, "project", given.permissions), given.window.checked()
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, given.identity_id)

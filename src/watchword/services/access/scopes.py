@@ -138,7 +138,7 @@ async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
 
     found: Holding = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
     if ctx.now >= found.until:
-        ctx.house.cache.drop(key)
+        ctx.runtime.cache.drop(key)
         found = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
     return found
 

@@ -75,7 +75,7 @@ async def _scope(ctx: Ctx, project_id: str | None) -> CallerScope:
 
 def _shown_days(ctx: Ctx, scope: CallerScope) -> int:
     """For how many days this view shows an event: a project may choose less than the instance keeps, but not less than the floor."""
-    settings = ctx.house.settings
+    settings = ctx.runtime.settings
     chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
     if chosen is None:
         return settings.audit_retention_days
@@ -112,7 +112,7 @@ def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventF
 def _since(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> int | None:
     asked = _moment("startDate", wanted.start_date)
     days = _shown_days(ctx, scope)
-    if days == ctx.house.settings.audit_retention_days:
+    if days == ctx.runtime.settings.audit_retention_days:
         return asked  # nothing is hidden that is there
     return max(asked or 0, ctx.now - days * _DAY)
 
@@ -168,7 +168,7 @@ async def denial(ctx: Ctx, request_id: str) -> Denial:
     """Why one login was refused, by the request id that the caller was given: its own story, or that of the one it was counted with."""
     scope = await _scope(ctx, None)
     async with ctx.view() as tx:
-        kept_as = ctx.house.refusals.kept_as(request_id)
+        kept_as = ctx.runtime.refusals.kept_as(request_id)
         found = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
     if found is None:
         raise NotFound(

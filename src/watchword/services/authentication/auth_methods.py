@@ -49,7 +49,7 @@ async def attach(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
     wire = {name: value for name, value in given.items() if name not in method.managed}
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
-        sealer = await ctx.house.keys.sealer(tx, org_scope(identity.org_id))
+        sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
         template = await _template(tx, method, identity, wire.get("templateId"))
         read = method_bodies.read(method, wire | _from_template(method, template, sealer))
         record = await _add(ctx, tx, method, identity, read, sealer)
@@ -83,7 +83,7 @@ async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         record = await config_of(tx, method, identity)
-        sealer = await ctx.house.keys.sealer(tx, org_scope(identity.org_id))
+        sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
         sent = _sent(method, given)
         template = await _template(tx, method, identity, sent.get("templateId", record.template_id))
         if template is not None and template.id == record.template_id and any(name in method.template for name in sent):
@@ -211,7 +211,7 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
         record = await config_of(tx, method, identity)
     assert method.refresh is not None
     try:
-        await method.refresh.fetch(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outside)
+        await method.refresh.fetch(await sealed_config.opened(ctx, method, record, identity.org_id), ctx.outbound)
     except OutboundError as error:
         raise BadRequest(f"Nothing could be fetched: {error}") from None
     async with ctx.unit() as tx:

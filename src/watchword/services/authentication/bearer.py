@@ -29,7 +29,7 @@ from watchword.store.people import people
 from watchword.store.projects import service_tokens
 
 _KEYS = versions.keys()
-_MARKS_AT_HAND = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
+_MOST_CACHED_REVOCATIONS = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
 _USES_APART = 3600 * 1000  # milliseconds
 
 
@@ -78,10 +78,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_member: bool
     since: int  # tokens of an earlier generation are dead
     networks: AddressSet | None  # None: the method is not attached any more
-    marks: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
+    revocations: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
 
 
-def mark_keys(claims: IdentityClaims) -> tuple[str, ...]:
+def revocation_keys(claims: IdentityClaims) -> tuple[str, ...]:
     """The revocations that could end this token: of itself, and of the client secret it was issued for."""
     own = (f"token/{claims.jti}",)
     return (*own, f"secret/{claims.client_secret_id}") if claims.client_secret_id else own
@@ -92,11 +92,11 @@ def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
     return () if claims.generation else (f"identity/{claims.identity_id}", f"method/{claims.identity_id}/{claims.auth_method}")
 
 
-def is_revoked(claims: IdentityClaims, marks: Mapping[str, Revocation]) -> bool:
+def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) -> bool:
     """Whether one of `marks` ends a token."""
-    if any(key in marks for key in mark_keys(claims)):
+    if any(key in revocations for key in revocation_keys(claims)):
         return True
-    return any(key in marks and claims.creation_ms <= marks[key].before for key in _timed_keys(claims))
+    return any(key in revocations and claims.creation_ms <= revocations[key].before for key in _timed_keys(claims))
 
 
 async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
@@ -110,21 +110,21 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
     identity = await identities.by_id(tx, identity_id)
     config = await credentials.config(tx, identity_id, method)
     member = await grants.org_membership(tx, "identity", identity_id, org_id)
-    marks = await credentials.few_marks(tx, identity_id, most=_MARKS_AT_HAND)
+    revocations = await credentials.few_revocations(tx, identity_id, most=_MOST_CACHED_REVOCATIONS)
     value = Standing(
         identity=identity, is_member=member is not None and member.is_active,
         since=max(identity.tokens_since if identity else 0, config.tokens_since if config else 0),
         networks=compile_ranges(config.trusted_ips) if config else None,
-        marks=None if marks is None else {mark.key: mark for mark in marks},
+        revocations=None if revocations is None else {revocation.key: revocation for revocation in revocations},
     )  # fmt: skip
     return value, (versions.identity(identity_id), versions.org(org_id), _KEYS)
 
 
-async def _own_marks(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
+async def _own_revocations(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
     async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
-        return {mark.key: mark for mark in await credentials.marks(tx, mark_keys(claims) + _timed_keys(claims))}, (
-            versions.identity(claims.identity_id),
-        )
+        return {
+            revocation.key: revocation for revocation in await credentials.revocations(tx, revocation_keys(claims) + _timed_keys(claims))
+        }, (versions.identity(claims.identity_id),)
 
     found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
     return found
@@ -151,8 +151,8 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     identity = state.identity
     if identity is None:
         raise Unauthorized(f"Failed to {doing}: no identity access token found")
-    marks = await _own_marks(ctx, claims) if state.marks is None else state.marks
-    if claims.generation < state.since or (marks and is_revoked(claims, marks)):
+    revocations = await _own_revocations(ctx, claims) if state.revocations is None else state.revocations
+    if claims.generation < state.since or (revocations and is_revoked(claims, revocations)):
         raise Unauthorized(f"Failed to {doing}: no identity access token found, it was revoked")
     if identity.is_disabled or (identity.expires_at is not None and identity.expires_at <= ctx.now):
         raise Unauthorized(f"Failed to {doing}: the identity is disabled or has expired")
@@ -165,7 +165,7 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
 
 async def require_signed(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     """Raise BadToken if the key that signed a token has been ended. Asked after its standing, which depends on the keys as well."""
-    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
+    if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:
         await know_keys(ctx)
         seen.claims(token)
 
@@ -173,8 +173,8 @@ async def require_signed(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
 async def know_keys(ctx: Ctx) -> None:
     """Know of every key that was ended before this request came, on whatever server."""
     await ctx.fresh.expect((_KEYS,))
-    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:
-        await ctx.house.keys.catch_up(ctx.house.store, ctx.fresh.version(_KEYS))
+    if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:
+        await ctx.runtime.keys.catch_up(ctx.runtime.store, ctx.fresh.version(_KEYS))
 
 
 async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Actor:
@@ -187,12 +187,12 @@ async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Ac
         await require_signed(ctx, bearer, seen)
         return person
     identity = await require_standing(ctx, claims)
-    if ctx.fresh.version(_KEYS) != ctx.house.keys.checked:  # asked here too: nearly always there is nothing to wait for
+    if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:  # asked here too: nearly always there is nothing to wait for
         await require_signed(ctx, bearer, seen)
-    if claims.auth_method in ctx.house.named_tokens and seen.is_due(identity.id, ctx.now):
+    if claims.auth_method in ctx.runtime.named_tokens and seen.is_due(identity.id, ctx.now):
         # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
         used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address)
-        ctx.house.journal.coalesce(identity.id, used)
+        ctx.runtime.journal.coalesce(identity.id, used)
     return Actor(
         kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,
     )  # fmt: skip
@@ -201,7 +201,11 @@ async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Ac
 async def count_use(ctx: Ctx) -> None:
     """Count one request of a limited token, durably. Raises Unauthorized when no use is left."""
     claims = ctx.actor.claims
-    if claims is not None and claims.num_uses_limit > 0 and not await ctx.house.journal.submit(credentials.TokenUsed(claims.jti, ctx.now)):
+    if (
+        claims is not None
+        and claims.num_uses_limit > 0
+        and not await ctx.runtime.journal.submit(credentials.TokenUsed(claims.jti, ctx.now))
+    ):
         raise Unauthorized("The access token has no uses left: log in again")
 
 
@@ -215,7 +219,7 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
     person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
     if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:
         raise Unauthorized("The session has ended: sign in again")
-    # A person with a second factor is nobody to most of the house until the session has proved it.
+    # A person with a second factor is nobody to most of the server until the session has proved it.
     return Actor(
         kind="pending" if person.mfa_method and not session.is_mfa_verified else "user", id=person.id,
         name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id, session_id=session.id,
@@ -232,7 +236,7 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
         token = await service_tokens.by_id(tx, parts[1])
     if token is None:
         raise Unauthorized("The service token is not valid")
-    keys = ctx.house.keys
+    keys = ctx.runtime.keys
     digest = keys.digest(bearer)
     if not hmac.compare_digest(token.hash, digest):
         # It may be hashed with the key of before a rotation; from its first use on it is hashed with the key of now.

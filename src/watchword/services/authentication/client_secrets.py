@@ -41,13 +41,13 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClient
     """A new credential for an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "create-token"), identity)
-    secret = ctx.house.entropy(32).hex()
+    secret = ctx.runtime.entropy(32).hex()
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
         config = await _config(tx, method, identity)
         record = ClientSecret(
             id=ctx.new_id(), identity_id=identity.id, config_id=config.id, description=given.description, prefix=secret[:4],
-            hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+            hash=ctx.runtime.keys.digest(secret), hash_version=ctx.runtime.keys.hash_version,
             ttl=given.ttl, uses_limit=given.num_uses_limit, created_at=ctx.now, updated_at=ctx.now,
         )  # fmt: skip
         await credentials.add_client_secret(tx, record)

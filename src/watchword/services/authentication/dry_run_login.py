@@ -170,14 +170,14 @@ async def _proved(
         is_its = what == found.config.locator
         checks.compare(is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64])
     inside = Ctx(
-        ctx.house,
+        ctx.runtime,
         actor=Actor(kind="nobody"),
         now=ctx.now,
         request_id=ctx.request_id,
         address=around.address,
         certificate=around.certificate,
     )
-    verified = await login.prove(inside, method, proof, found, checks, inside.outside)
+    verified = await login.prove(inside, method, proof, found, checks, inside.outbound)
     if verified.credential is not None:
         await login.require_use_left(inside, found, verified.credential.id, checks)
     spent = login.spent_by(method, verified)

@@ -66,11 +66,11 @@ _ROUNDS = 4  # of asking and checking once more, before a configuration that cha
 class _Attempt:
     """A login under way: what it is for, as far as that is known, the checks it went through and what was asked for it."""
 
-    __slots__ = ("checks", "found", "outside")
+    __slots__ = ("checks", "found", "outbound")
 
-    def __init__(self, outside: Outbound) -> None:
+    def __init__(self, outbound: Outbound) -> None:
         self.checks = Checks()
-        self.outside = RecordedOutbound(outside)
+        self.outbound = RecordedOutbound(outbound)
         self.found: LocatedLogin | None = None
 
 
@@ -82,20 +82,20 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     """
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
-    attempt = _Attempt(ctx.outside)
+    attempt = _Attempt(ctx.outbound)
     checks = attempt.checks
     try:
         verified = await _proved(ctx, method, body, attempt)
         return await _issue(ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks)
     except Denied as denial:
-        raise told(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise public_error(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin:
     """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
-    attempt = _Attempt(ctx.outside)
+    attempt = _Attempt(ctx.outbound)
     checks = attempt.checks
     try:
         verified = await _proved(ctx, method, body, attempt)
@@ -106,7 +106,7 @@ async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any)
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
         return present(attempt.found)
     except Denied as denial:
-        raise told(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise public_error(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _Attempt) -> Verified:
@@ -120,19 +120,19 @@ async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _A
     attempt.found = await find(ctx, method, body)
     for left in reversed(range(_ROUNDS)):
         try:
-            verified = await prove(ctx, method, body, attempt.found, checks, attempt.outside)
+            verified = await prove(ctx, method, body, attempt.found, checks, attempt.outbound)
         except Denied:
-            if attempt.outside.waited:  # what is recorded is of now, and of what there is now
+            if attempt.outbound.waited:  # what is recorded is of now, and of what there is now
                 ctx.begin_now()
                 attempt.found = await find(ctx, method, body)
             raise
-        if not attempt.outside.waited:
+        if not attempt.outbound.waited:
             return verified
         ctx.begin_now()
         attempt.found = await find(ctx, method, body)
         if left:
             checks.begin_anew()
-            attempt.outside.repeat()
+            attempt.outbound.repeat()
     raise Denied("configuration_unsettled", "The configuration changes faster than its provider answers: try again")
 
 
@@ -145,7 +145,7 @@ async def require_use_left(ctx: Ctx, found: LocatedLogin, secret_id: str, checks
     checks.compare(is_left, "client_secret_used_up", _TEXTS["client_secret_used_up"], expected=f"fewer than {limit}", presented=uses)
 
 
-def told(checks: Checks, denial: Denied) -> Denied:
+def public_error(checks: Checks, denial: Denied) -> Denied:
     """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an unknown identity."""
     return denial if denial.status != 401 or checks.is_proved else Denied(denial.reason, UNPROVED)
 
@@ -198,7 +198,7 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
     found = LocatedLogin(
         config=config, identity=identity, org=org, template=template, is_member=is_member, login_networks=login_networks(method, config)
     )
-    # The families of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
+    # The version keys of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
     return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
 
 
@@ -208,7 +208,7 @@ def login_networks(method: AuthMethod[Any, Any], config: MethodConfig) -> Addres
 
 
 async def prove(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, outside: Outbound
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, outbound: Outbound
 ) -> Verified:
     """What the method says of the proof, between the checks that are the same for every method. Raises Denied.
 
@@ -228,7 +228,7 @@ async def prove(
     # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
     credential = await _credential(ctx, method, body, found)
     given = Given(
-        now=ctx.now, identity_id=found.identity.id if found else "", outside=outside, checks=checks, address=ctx.address,
+        now=ctx.now, identity_id=found.identity.id if found else "", outbound=outbound, checks=checks, address=ctx.address,
         credential=credential, certificate=ctx.certificate, count_by=count_by,
     )  # fmt: skip
     if found is None:
@@ -308,7 +308,7 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
     if found is not None:
         await know_keys(ctx)
     text = method.secret_of(body)
-    digest = ctx.house.keys.digest(text)
+    digest = ctx.runtime.keys.digest(text)
     secret = await _secret_of(ctx, digest)
     if secret is None:
         secret = await _hashed_before(ctx, text, digest)
@@ -323,7 +323,7 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
 
 async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | None:
     """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now from here on."""
-    keys = ctx.house.keys
+    keys = ctx.runtime.keys
     for other in keys.other_digests(text).values():
         secret = await _secret_of(ctx, other)
         if secret is not None:
@@ -364,7 +364,7 @@ async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Locat
     )  # fmt: skip
     if reason is not None:
         raise Denied(reason, _TEXTS[reason])
-    ctx.house.journal.coalesce(
+    ctx.runtime.journal.coalesce(
         actor.id, logins.LoginSeen(identity_id=actor.id, org_id=found.org.id, method=method.slug, at=ctx.now, address=ctx.address)
     )
     return issued
@@ -376,7 +376,7 @@ def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.Pr
     return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
 
 
-def _story(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
+def check_trace(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
     """The checks in order, the one that decided last: what the journal settles is known only after all others."""
     done = checks.done
     if not done or done[-1].passed:
@@ -392,7 +392,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Loca
     """
     config = found.config if found else None
     counts = config is not None and method.locks and config.lockout_enabled and checks.failed == "prove"
-    wait = 0.0 if checks.failed == "reach" else ctx.house.limits.refused_logins.take(ctx.address)
+    wait = 0.0 if checks.failed == "reach" else ctx.runtime.limits.refused_logins.take(ctx.address)
     event = None
     if found is not None:
         facts = {
@@ -406,12 +406,12 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Loca
     story = Denial(
         request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
         identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message,
-        facts=dict(denial.facts), checks=_story(checks, denial.reason), address=ctx.address, user_agent=ctx.user_agent,
+        facts=dict(denial.facts), checks=check_trace(checks, denial.reason), address=ctx.address, user_agent=ctx.user_agent,
     )  # fmt: skip
-    kept = ctx.house.refusals.take(story, event, whose=found.identity.id if found else "")
+    kept = ctx.runtime.refusals.take(story, event, whose=found.identity.id if found else "")
     counted = True
     if wait and not counts and kept.again is not None:
-        ctx.house.journal.coalesce(("refused", kept.request_id), kept.again)
+        ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)
     else:
         entry = logins.LoginFailed(
             at=ctx.now, denial=kept.denial, again=kept.again, event=kept.event, config=config if counts else None,
@@ -419,7 +419,7 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Loca
         )  # fmt: skip
         counted = await _written(ctx, kept, entry)
     if wait:
-        raise ctx.house.limits.refused_logins.refusal(wait)
+        raise ctx.runtime.limits.refused_logins.refusal(wait)
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
@@ -427,14 +427,14 @@ async def _written(ctx: Ctx, kept: RefusalWrite, entry: logins.LoginFailed) -> b
     try:
         counted: bool = await ctx.submit(entry)
     except BaseException:
-        ctx.house.refusals.forget(kept)
+        ctx.runtime.refusals.forget(kept)
         raise
     return counted
 
 
 async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
     """Raise TooManyRequests for an address that was refused too often, before a proof that is dear to judge is looked at."""
-    limit = ctx.house.limits.refused_logins
+    limit = ctx.runtime.limits.refused_logins
     wait = 0.0 if method.secret_of is not None else limit.wait(ctx.address)
     if not wait:
         return
@@ -443,9 +443,9 @@ async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
         request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method.slug, reason="too_many_refusals", message=refusal.message, facts={},
         checks=(), address=ctx.address, user_agent=ctx.user_agent,
     )  # fmt: skip
-    kept = ctx.house.refusals.take(story, None)
+    kept = ctx.runtime.refusals.take(story, None)
     if kept.again is not None:
-        ctx.house.journal.coalesce(("refused", kept.request_id), kept.again)
+        ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)
     else:
         await _written(ctx, kept, logins.LoginFailed(at=ctx.now, denial=kept.denial))
     raise refusal

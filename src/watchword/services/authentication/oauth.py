@@ -47,7 +47,7 @@ async def authenticated(ctx: Ctx, client: Client) -> Identity:
 
 
 def _login(ctx: Ctx, client: Client) -> tuple[Method, Any]:
-    for method in ctx.house.methods.values():
+    for method in ctx.runtime.methods.values():
         if client.assertion and method.oauth_assertion is not None:
             wire = method.oauth_assertion(client.id or _subject(client.assertion), client.assertion)
         elif not client.assertion and method.oauth_secret is not None:

@@ -18,8 +18,8 @@ class RecordedOutbound:
 
     __slots__ = ("_answers", "_outside", "waited")
 
-    def __init__(self, outside: Outbound) -> None:
-        self._outside = outside
+    def __init__(self, outbound: Outbound) -> None:
+        self._outside = outbound
         self._answers: dict[Hashable, Any] = {}
         self.waited = False
 
@@ -31,7 +31,7 @@ class RecordedOutbound:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
     ) -> OutboundAnswer:
         """One HTTP request."""
-        found: OutboundAnswer = await self._told(
+        found: OutboundAnswer = await self._recorded(
             ("fetch", method, url, tuple(sorted((headers or {}).items())), body, ca),
             lambda: self._outside.fetch(method, url, headers=headers, body=body, ca=ca),
         )
@@ -39,14 +39,14 @@ class RecordedOutbound:
 
     async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
-        found: Sequence[Mapping[str, Any]] = await self._told(
+        found: Sequence[Mapping[str, Any]] = await self._recorded(
             ("jwks", url, kid, ca), lambda: self._outside.jwks(url, kid, ca=ca, max_age=max_age)
         )
         return found
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`."""
-        found: Mapping[str, Any] = await self._told(("document", url, ca), lambda: self._outside.document(url, ca=ca))
+        found: Mapping[str, Any] = await self._recorded(("document", url, ca), lambda: self._outside.document(url, ca=ca))
         return found
 
     async def ldap(
@@ -78,10 +78,10 @@ class RecordedOutbound:
             )
 
         question = ("ldap", url, ca, bind_dn, bind_password.reveal(), base, filter_template, username, password.reveal())
-        found: LdapEntry | None = await self._told(question, ask)
+        found: LdapEntry | None = await self._recorded(question, ask)
         return found
 
-    async def _told(self, question: Hashable, ask: Callable[[], Awaitable[Any]]) -> Any:
+    async def _recorded(self, question: Hashable, ask: Callable[[], Awaitable[Any]]) -> Any:
         if question not in self._answers:
             # It runs if the event loop has a turn before the answer is there: then others did as well.
             turn = asyncio.get_running_loop().call_soon(self._wait)

@@ -101,8 +101,8 @@ async def opened(ctx: Ctx, method: Method, record: MethodConfig, org_id: str, te
     """The struct of a stored configuration."""
     sealer = None
     if secret_fields(method):
-        sealer = ctx.house.keys.ready(org_scope(org_id))
+        sealer = ctx.runtime.keys.ready(org_scope(org_id))
         if sealer is None:
             async with ctx.view() as tx:
-                sealer = await ctx.house.keys.sealer(tx, org_scope(org_id))
+                sealer = await ctx.runtime.keys.sealer(tx, org_scope(org_id))
     return decode(method.config, unsealed(method, record, sealer, template))

@@ -77,7 +77,7 @@ async def create(ctx: Ctx, given: CreateTemplate) -> Shown:
     method = _method(ctx, given.auth_method)
     fields = _read(method, given.template_fields)
     async with ctx.unit() as tx:
-        sealer = await ctx.house.keys.sealer(tx, org_scope(scope.org_id))
+        sealer = await ctx.runtime.keys.sealer(tx, org_scope(scope.org_id))
         id = ctx.new_id()
         record = MethodTemplate(
             id=id, org_id=scope.org_id, name=given.name, method=method.slug, created_at=ctx.now, updated_at=ctx.now,
@@ -94,7 +94,7 @@ async def update(ctx: Ctx, template_id: str, given: UpdateTemplate) -> Shown:
     scopes = await _scopes(ctx, record, scope)
     async with ctx.unit() as tx:
         record = await templates.by_id(tx, record.id) or record
-        sealer = await ctx.house.keys.sealer(tx, org_scope(record.org_id))
+        sealer = await ctx.runtime.keys.sealer(tx, org_scope(record.org_id))
         changes: dict[str, Any] = {"name": given.name} if given.name else {}
         if given.template_fields is not None:
             secrets = sealed_config.secret_fields(method)
@@ -178,9 +178,9 @@ async def _find(ctx: Ctx, template_id: str, action: str | None) -> tuple[MethodT
 
 
 def _method(ctx: Ctx, slug: str) -> Method:
-    method = ctx.house.methods.get(slug)
+    method = ctx.runtime.methods.get(slug)
     if method is None or not method.template:
-        known = ", ".join(one.slug for one in ctx.house.methods.values() if one.template)
+        known = ", ".join(one.slug for one in ctx.runtime.methods.values() if one.template)
         raise Invalid.of("authMethod", f"One of {known}", code="invalid_enum_value")
     return method
 
@@ -224,7 +224,7 @@ def _scope_of(scopes: Mapping[str | None, CallerScope], identity: Identity) -> C
 
 
 def _shown(ctx: Ctx, record: MethodTemplate) -> Shown:
-    return Shown(record=record, fields=sealed_config.shown(ctx.house.methods[record.method], record.fields))
+    return Shown(record=record, fields=sealed_config.shown(ctx.runtime.methods[record.method], record.fields))
 
 
 def _audit(ctx: Ctx, verb: str, record: MethodTemplate, **more: Any) -> None:

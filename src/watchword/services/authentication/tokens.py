@@ -38,7 +38,7 @@ def new_token(
     Both as one view had them, or the identity as it was before: a token of an old generation is dead, one of a new generation that
     an old configuration issued would not be.
     """
-    max_age = ctx.house.settings.max_token_age
+    max_age = ctx.runtime.settings.max_token_age
     end = ends_at(now=ctx.now, first=ctx.now, ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, max_age=max_age)
     jti = ctx.new_id()
     seconds = ctx.now // 1000
@@ -58,13 +58,13 @@ def _rounded_up(ms: int) -> int:
 
 
 def _serial(ctx: Ctx) -> str:
-    return base64.urlsafe_b64encode(ctx.house.entropy(6)).decode()
+    return base64.urlsafe_b64encode(ctx.runtime.entropy(6)).decode()
 
 
 def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
     # What is left of its life: less than the TTL near the end of max TTL, and the rest of it where the TTL is 0.
     left = max(0, claims.expires_ms - ctx.now) // 1000
-    return Issued(token=ctx.house.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl)
+    return Issued(token=ctx.runtime.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl)
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
@@ -94,13 +94,13 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     await require_signed(ctx, token, seen)
     end = ends_at(
         now=ctx.now, first=claims.creation_ms, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
-        period=claims.access_token_period, max_age=ctx.house.settings.max_token_age,
+        period=claims.access_token_period, max_age=ctx.runtime.settings.max_token_age,
     )  # fmt: skip
     if end <= ctx.now:
         raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
     await _require_uses(ctx, claims)
     renewed = msgspec.structs.replace(claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx))
-    if claims.num_uses_limit or claims.auth_method in ctx.house.named_tokens:
+    if claims.num_uses_limit or claims.auth_method in ctx.runtime.named_tokens:
         await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
     return _issued(ctx, renewed)
 
@@ -129,7 +129,7 @@ _DAY = 86_400_000  # ms: by how much the clocks of servers may differ before a r
 
 async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
     """End one token and its renewals in the open unit. `token`: its row, whether it is stored or not."""
-    max_age = await credentials.longest_age(tx, ctx.house.settings.max_token_age)
+    max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     last = last_end(
         now=ctx.now,
         first=token.created_at,
@@ -145,7 +145,7 @@ async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
 
 async def end_tokens_of_secret(ctx: Ctx, tx: Tx, secret: ClientSecret, config: MethodConfig) -> None:
     """End all tokens that were issued for a client secret, in the open unit."""
-    life = config.longest_life or await credentials.longest_age(tx, ctx.house.settings.max_token_age)
+    life = config.longest_life or await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     used = max(ctx.now, secret.last_used_at or 0)  # a renewal after this one is refused
-    mark = Revocation(key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY)
-    await credentials.revoke(tx, mark)
+    revocation = Revocation(key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY)
+    await credentials.revoke(tx, revocation)

@@ -130,8 +130,8 @@ async def _risky(ctx: Ctx, org_id: str, given: ReportQuery) -> ReportPage:
             theirs = [
                 MethodRisk(config.method, risk)
                 for config in configs.get(identity.id, ())
-                if config.method in ctx.house.methods
-                for risk in risks_of(ctx.house.methods[config.method], config.config)
+                if config.method in ctx.runtime.methods
+                for risk in risks_of(ctx.runtime.methods[config.method], config.config)
             ]
             if theirs:
                 found.append(identity)

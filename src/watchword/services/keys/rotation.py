@@ -48,21 +48,21 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     is_under_root_of_now: bool
 
 
-def ctx_of(house: Runtime) -> Ctx:
+def ctx_of(runtime: Runtime) -> Ctx:
     """The server itself at work on its keys."""
-    ctx = Ctx(house, actor=PLATFORM, request_id="rotation")
+    ctx = Ctx(runtime, actor=PLATFORM, request_id="rotation")
     ctx.public("who has the root key and the database may rotate keys")
     return ctx
 
 
-async def state(house: Runtime) -> list[ScopeState]:
+async def state(runtime: Runtime) -> list[ScopeState]:
     """How every key stands."""
-    async with house.store.read() as tx:
+    async with runtime.store.read() as tx:
         found = await data_keys.outline(tx)
     scopes: dict[str, list[tuple[int, str, int, bool]]] = {}
     for scope, version, parent, above, active in found:
         scopes.setdefault(scope, []).append((version, parent, above, active))
-    return [_state(scope, rows, house.keys.root_version) for scope, rows in scopes.items()]
+    return [_state(scope, rows, runtime.keys.root_version) for scope, rows in scopes.items()]
 
 
 def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> ScopeState:
@@ -74,30 +74,30 @@ def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> Sco
     )  # fmt: skip
 
 
-async def stage(house: Runtime, scope: str) -> int:
+async def stage(runtime: Runtime, scope: str) -> int:
     """Make the next version of a key, which is not used yet; the version. One that waits already is taken."""
-    ctx = ctx_of(house)
+    ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         rows = await _rows(tx, scope)
         active = max(row.version for row in rows if row.is_active)
         if rows[-1].version > active:
             return rows[-1].version
-        parent = None if rows[-1].parent == "root" else await house.keys.sealer(tx, rows[-1].parent)
-        key = house.keys.new_key(scope, active + 1, parent)
+        parent = None if rows[-1].parent == "root" else await runtime.keys.sealer(tx, rows[-1].parent)
+        key = runtime.keys.new_key(scope, active + 1, parent)
         await data_keys.add(tx, msgspec.structs.replace(key, is_active=False))
     return active + 1
 
 
-async def activate(house: Runtime, scope: str) -> int:
+async def activate(runtime: Runtime, scope: str) -> int:
     """Use the staged version from now on; the version. Every server must have had `GRACE` seconds to read it."""
-    ctx = ctx_of(house)
+    ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         rows = await _activate(ctx, tx, scope)
         above = scope if scope.startswith("org/") else rows[-1].parent
         org_id = above.removeprefix("org/") if above.startswith("org/") else None
         project_id = scope.removeprefix("project/") if scope.startswith("project/") else None
         ctx.audit("rotate-key", org_id=org_id, project_id=project_id, scope=scope, version=rows[-1].version)
-    await house.keys.refresh(house.store)
+    await runtime.keys.refresh(runtime.store)
     return rows[-1].version
 
 
@@ -120,26 +120,26 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
 
 
-async def signed(house: Runtime) -> Signed:
+async def signed(runtime: Runtime) -> Signed:
     """How many tokens with a name, tokens with a use limit, and sessions of people are alive. Tokens of logins have no row."""
-    async with house.store.read() as tx:
-        named, limited = await credentials.live_tokens(tx, house.clock())
+    async with runtime.store.read() as tx:
+        named, limited = await credentials.live_tokens(tx, runtime.clock())
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 
-async def revoke_signing_keys(house: Runtime) -> int:
+async def revoke_signing_keys(runtime: Runtime) -> int:
     """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new version.
 
     Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key could have
     made any of them. Rows of tokens are marked first, a batch at a time, so that the unit that ends the keys stays short.
     """
     while True:
-        ctx = ctx_of(house)
+        ctx = ctx_of(runtime)
         async with ctx.unit() as tx:
             count = await credentials.end_rows(tx, ctx.now, _ROWS)
         if count < _ROWS:
             break
-    ctx = ctx_of(house)
+    ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         rows = await _activate(ctx, tx, SIGNING)
         ended = [row for row in rows[:-1] if row.is_active]
@@ -148,13 +148,13 @@ async def revoke_signing_keys(house: Runtime) -> int:
         await credentials.end_rows(tx, ctx.now)
         sessions = await people.remove_all_sessions(tx)
         ctx.audit("revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions)
-    await house.keys.refresh(house.store)
+    await runtime.keys.refresh(runtime.store)
     return rows[-1].version
 
 
-async def hashed_before(house: Runtime) -> dict[str, int]:
+async def hashed_before(runtime: Runtime) -> dict[str, int]:
     """How many credentials of each kind are hashed with a key of before the last rotation: what `revoke_hmac_keys` ends."""
-    async with house.store.read() as tx:
+    async with runtime.store.read() as tx:
         version = await _hash_version(tx)
         codes = [json_codes(stored) for _, stored in await accounts.recovery_codes(tx)]
         return {
@@ -164,9 +164,9 @@ async def hashed_before(house: Runtime) -> dict[str, int]:
         }
 
 
-async def has_earlier_hmac_keys(house: Runtime) -> bool:
+async def has_earlier_hmac_keys(runtime: Runtime) -> bool:
     """Whether credentials may be hashed with another key than the one of now."""
-    async with house.store.read() as tx:
+    async with runtime.store.read() as tx:
         return sum(active for scope, _, _, _, active in await data_keys.outline(tx) if scope == HMAC) > 1
 
 
@@ -180,22 +180,22 @@ def json_codes(stored: str) -> list[str]:
     return found
 
 
-async def revoke_hmac_keys(house: Runtime) -> dict[str, int]:
+async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
     """End every credential that is still hashed with an earlier key, and the keys; how many of each kind.
 
     Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys end last.
     """
-    ended = await hashed_before(house)
-    async with house.store.read() as tx:
+    ended = await hashed_before(runtime)
+    async with runtime.store.read() as tx:
         version = await _hash_version(tx)
     for work in (_secrets_behind, _service_tokens_behind):
         while True:
-            ctx = ctx_of(house)
+            ctx = ctx_of(runtime)
             async with ctx.unit() as tx:
                 count = await work(ctx, tx, version)
             if count < data_keys.BATCH:
                 break
-    ctx = ctx_of(house)
+    ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         await accounts.drop_links_behind(tx, version)
         for user_id, stored in await accounts.recovery_codes(tx):
@@ -210,7 +210,7 @@ async def revoke_hmac_keys(house: Runtime) -> dict[str, int]:
             version=version,
             ended={_WIRE[name]: count for name, count in ended.items()},
         )
-    await house.keys.refresh(house.store)
+    await runtime.keys.refresh(runtime.store)
     return ended
 
 
@@ -245,18 +245,18 @@ async def _rows(tx: Tx, scope: str) -> list[DataKey]:
     return rows
 
 
-async def reseal_root(house: Runtime) -> AsyncIterator[tuple[int, int]]:
+async def reseal_root(runtime: Runtime) -> AsyncIterator[tuple[int, int]]:
     """Seal every key below the root with the root key of now; after each batch, how many are done and how many there were."""
-    root, done = house.keys.root_version, 0
-    async with house.store.read() as tx:
+    root, done = runtime.keys.root_version, 0
+    async with runtime.store.read() as tx:
         total = await data_keys.count_not_under(tx, "root", root)
     yield 0, total
     while True:
-        ctx = ctx_of(house)
+        ctx = ctx_of(runtime)
         async with ctx.unit() as tx:
             rows = await data_keys.not_under(tx, "root", root)
             for row in rows:
-                await data_keys.change(tx, house.keys.under_root(row))
+                await data_keys.change(tx, runtime.keys.under_root(row))
             if not rows and done:
                 ctx.audit("rotate-root-key", keys=done)
         if not rows:
@@ -265,14 +265,14 @@ async def reseal_root(house: Runtime) -> AsyncIterator[tuple[int, int]]:
         yield done, max(total, done)
 
 
-async def reseal(house: Runtime, scope: str) -> AsyncIterator[int]:
+async def reseal(runtime: Runtime, scope: str) -> AsyncIterator[int]:
     """Seal everything below a key with its newest version; after each batch, how many values it wrote."""
     for work in _works(scope):
         place: str | None = ""
         while place is not None:
-            ctx = ctx_of(house)
+            ctx = ctx_of(runtime)
             async with ctx.unit() as tx:
-                key = await house.keys.sealer(tx, scope)
+                key = await runtime.keys.sealer(tx, scope)
                 place, written = await work(tx, key, place)
             yield written
 
@@ -352,9 +352,9 @@ async def _second_factors(tx: Tx, key: Sealer, after: str) -> Batch:
     return (rows[-1][0] if rows else None), written
 
 
-async def data_scopes(house: Runtime, org_id: str | None = None, project_id: str | None = None) -> list[str]:
+async def data_scopes(runtime: Runtime, org_id: str | None = None, project_id: str | None = None) -> list[str]:
     """The data keys that are meant: one organization's, one project's, or all. Organizations come before their projects."""
-    known = [one.scope for one in await state(house)]
+    known = [one.scope for one in await state(runtime)]
     wanted = {org_scope(org_id)} if org_id else {project_scope(project_id)} if project_id else set()
     found = [scope for scope in known if (scope in wanted if wanted else scope == PEOPLE or scope.startswith(("org/", "project/")))]
     if wanted and not found:
@@ -362,10 +362,10 @@ async def data_scopes(house: Runtime, org_id: str | None = None, project_id: str
     return found
 
 
-async def retire_signing_keys(house: Runtime, now: int) -> int:
+async def retire_signing_keys(runtime: Runtime, now: int) -> int:
     """Take earlier signing keys out of use once no token that they signed can be alive; how many. `now` (ms): `upkeep.horizon`."""
-    ctx = ctx_of(house)
-    longest = max(house.settings.max_token_age, house.settings.session_ttl) * 1000 + _DAY
+    ctx = ctx_of(runtime)
+    longest = max(runtime.settings.max_token_age, runtime.settings.session_ttl) * 1000 + _DAY
     async with ctx.unit() as tx:
         rows = await data_keys.of(tx, SIGNING)
         newest = max(row.version for row in rows if row.is_active)
@@ -376,5 +376,5 @@ async def retire_signing_keys(house: Runtime, now: int) -> int:
         if old:
             ctx.audit("retire-signing-keys", versions=[row.version for row in old])
     if old:
-        await house.keys.refresh(house.store)
+        await runtime.keys.refresh(runtime.store)
     return len(old)

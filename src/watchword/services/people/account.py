@@ -118,7 +118,7 @@ async def change_password(ctx: Ctx, given: ChangePassword) -> None:
     person = await myself(ctx)
     await passwords.require_usable(given.new_password, "newPassword", own=own_words(person))
     await sign_in.prove_password(ctx, person.email, person, given.old_password)
-    hashed = await ctx.house.passwords.hashed(given.new_password)
+    hashed = await ctx.runtime.passwords.hashed(given.new_password)
     async with ctx.unit() as tx:
         await _set_password(ctx, tx, person, hashed, keep=ctx.actor.session_id)
         ctx.audit("change-user-password", userId=person.id)
@@ -134,16 +134,16 @@ async def _set_password(ctx: Ctx, tx: Tx, person: User, password_hash: str, *, k
     await people.remove_sessions(tx, person.id, but=keep)
     key = sign_in.password_failures(ctx, person.email)
     await accounts.clear_failures(tx, key)
-    ctx.house.guesses.forget(key)
+    ctx.runtime.guesses.forget(key)
 
 
 async def ask_reset(ctx: Ctx, given: AskReset) -> None:
     """Mail a reset link to a person who has forgotten its password. What the caller sees is the same whoever it asks for."""
     ctx.public("who has forgotten a password cannot sign in")
-    if not ctx.house.mailer.is_configured:
+    if not ctx.runtime.mailer.is_configured:
         raise BadRequest("No mail server is configured: ask an administrator of the instance for a reset link")
-    ctx.house.limits.failed_sign_ins.require(ctx.address)
-    ctx.house.limits.failed_sign_ins.take(ctx.address)  # each may be a mail
+    ctx.runtime.limits.failed_sign_ins.require(ctx.address)
+    ctx.runtime.limits.failed_sign_ins.take(ctx.address)  # each may be a mail
     async with ctx.view() as tx:
         person = await people.user_by_email(tx, normalised(given.email))
         waiting = await accounts.one_time_tokens(tx, person.id, RESET) if person else []
@@ -160,27 +160,27 @@ async def ask_reset(ctx: Ctx, given: AskReset) -> None:
 async def _mail(ctx: Ctx, to: str, link: str) -> None:
     text = f"Somebody asked to reset the password of your Watchword account.\n\nTo choose a new one, open {link}\n\nIf it was not you, do nothing.\n"
     try:
-        await ctx.house.mailer.send(to, "Reset your password", text)
+        await ctx.runtime.mailer.send(to, "Reset your password", text)
     except OutboundError as error:
         _log.warning("a reset mail could not be sent", exc_info=error)
 
 
 async def reset_link(ctx: Ctx, person: User, *, given_by: str | None = None) -> ResetLink:
     """A new reset link for a person, in place of all earlier ones. The caller has asked for permission."""
-    token = Secret(f"wwr_{ctx.house.entropy(32).hex()}")
+    token = Secret(f"wwr_{ctx.runtime.entropy(32).hex()}")
     record = OneTimeToken(
         id=ctx.new_id(),
         user_id=person.id,
         purpose=RESET,
-        token_hash=ctx.house.keys.digest(token.reveal()),
-        hash_version=ctx.house.keys.hash_version,
+        token_hash=ctx.runtime.keys.digest(token.reveal()),
+        hash_version=ctx.runtime.keys.hash_version,
         expires_at=ctx.now + RESET_TTL * 1000,
         given_by=given_by,
     )
     async with ctx.unit() as tx:
         await accounts.put_one_time_token(tx, record)
         ctx.audit("create-password-reset-link", userId=person.id)
-    link = f"{ctx.house.settings.site_url.rstrip('/')}/password-reset?token={token.reveal()}"
+    link = f"{ctx.runtime.settings.site_url.rstrip('/')}/password-reset?token={token.reveal()}"
     return ResetLink(token=token, link=link, expires_at=record.expires_at)
 
 
@@ -190,14 +190,14 @@ async def reset(ctx: Ctx, given: Reset) -> None:
     A link that an administrator made is dead once that one administers the instance no more.
     """
     ctx.public("the token proves who is calling")
-    digests = ctx.house.keys.digests(given.token.reveal()).values()
+    digests = ctx.runtime.keys.digests(given.token.reveal()).values()
     async with ctx.view() as tx:
         found = await accounts.one_time_token(tx, digests, RESET)
         person = await people.user(tx, found.user_id) if found else None
     if found is None or person is None or found.expires_at <= ctx.now:
         raise Unauthorized("The reset link is not valid any more: ask for a new one")
     await passwords.require_usable(given.password, own=own_words(person))
-    hashed = await ctx.house.passwords.hashed(given.password)
+    hashed = await ctx.runtime.passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if not await accounts.take_one_time_token(tx, found.id):
             raise Unauthorized("The reset link was used meanwhile")

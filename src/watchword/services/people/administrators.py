@@ -18,5 +18,5 @@ async def hold(tx: Tx) -> None:
 
 async def require_one(ctx: Ctx, tx: Tx) -> None:
     """Raise BadRequest when what this unit wrote leaves nobody who administers the instance."""
-    if await administrators.usable(tx, ctx.now, named=ctx.house.named_tokens[0]) == 0:
+    if await administrators.usable(tx, ctx.now, named=ctx.runtime.named_tokens[0]) == 0:
         raise BadRequest("The instance would be left without an administrator")

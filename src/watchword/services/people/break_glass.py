@@ -34,8 +34,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str | None = None
 
 
-def _ctx(house: Runtime) -> Ctx:
-    ctx = Ctx(house, actor=OPERATOR, request_id="operator")
+def _ctx(runtime: Runtime) -> Ctx:
+    ctx = Ctx(runtime, actor=OPERATOR, request_id="operator")
     ctx.public("who has the root key and the database may do everything")
     return ctx
 
@@ -54,14 +54,14 @@ async def _unlock(ctx: Ctx, tx: Tx, person: User) -> None:
 
 
 async def reset_password(
-    house: Runtime, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False
+    runtime: Runtime, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False
 ) -> Done:
     """Set a person's password: all its sessions end, and its counted failures. Raises Invalid, NotFound."""
-    ctx = _ctx(house)
+    ctx = _ctx(runtime)
     async with ctx.view() as tx:
         found = await _person(tx, email)
     await passwords.require_usable(password, own=(found.email, found.first_name, found.last_name))
-    hashed = await house.passwords.hashed(password)
+    hashed = await runtime.passwords.hashed(password)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
         await people.change_user(tx, person.id, password_hash=hashed, updated_at=ctx.now)
@@ -75,9 +75,9 @@ async def reset_password(
     return Done(user=person, sessions_ended=ended, second_factor_removed=removes)
 
 
-async def unlock(house: Runtime, email: str, by: Mapping[str, Any]) -> Done:
+async def unlock(runtime: Runtime, email: str, by: Mapping[str, Any]) -> Done:
     """Forget a person's counted failures, and let an account that was deactivated be used again. Raises NotFound."""
-    ctx = _ctx(house)
+    ctx = _ctx(runtime)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
         await _unlock(ctx, tx, person)
@@ -88,9 +88,9 @@ async def unlock(house: Runtime, email: str, by: Mapping[str, Any]) -> Done:
     return Done(user=person, activated=not person.is_active)
 
 
-async def unlock_identity(house: Runtime, identity_id: str, by: Mapping[str, Any]) -> int:
+async def unlock_identity(runtime: Runtime, identity_id: str, by: Mapping[str, Any]) -> int:
     """Take the locks off a machine identity; how many there were. Raises NotFound."""
-    ctx = _ctx(house)
+    ctx = _ctx(runtime)
     async with ctx.unit() as tx:
         found = await identities.by_id(tx, identity_id)
         if found is None:
@@ -100,9 +100,9 @@ async def unlock_identity(house: Runtime, identity_id: str, by: Mapping[str, Any
     return cleared
 
 
-async def promote(house: Runtime, email: str, by: Mapping[str, Any], *, organization_id: str | None = None) -> Done:
+async def promote(runtime: Runtime, email: str, by: Mapping[str, Any], *, organization_id: str | None = None) -> Done:
     """Make a person an administrator of the instance, and of an organization where one is named. Raises NotFound, BadRequest."""
-    ctx = _ctx(house)
+    ctx = _ctx(runtime)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
         if not person.is_active:

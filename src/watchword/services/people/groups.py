@@ -68,7 +68,7 @@ async def create(ctx: Ctx, given: CreateGroup) -> GroupDetails:
     """A new group of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create", "groups")
-    slug = _slug(given.slug) if given.slug else f"{slugify(given.name)[:50] or 'group'}-{ctx.house.entropy(2).hex()}"
+    slug = _slug(given.slug) if given.slug else f"{slugify(given.name)[:50] or 'group'}-{ctx.runtime.entropy(2).hex()}"
     group = Group(id=ctx.new_id(), org_id=scope.org_id, name=given.name, slug=slug, created_at=ctx.now, updated_at=ctx.now)
     async with ctx.unit() as tx:
         try:

@@ -75,7 +75,7 @@ def _recovery_hash(ctx: Ctx, user_id: str, code: str) -> str:
 
 
 def _recovery_hashes(ctx: Ctx, user_id: str, code: str) -> list[str]:
-    found = ctx.house.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
+    found = ctx.runtime.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
     return [f"{version}:{one.hex()}" if version > 1 else one.hex() for version, one in found.items()]
 
 
@@ -86,7 +86,7 @@ def hash_version_of(stored: str) -> int:
 
 def _new_codes(ctx: Ctx) -> tuple[str, ...]:
     # 60 bits each: far beyond guessing, short enough to be typed.
-    raw = [base64.b32encode(ctx.house.entropy(8)).decode()[:12].lower() for _ in range(RECOVERY_CODES)]
+    raw = [base64.b32encode(ctx.runtime.entropy(8)).decode()[:12].lower() for _ in range(RECOVERY_CODES)]
     return tuple(f"{one[:4]}-{one[4:8]}-{one[8:]}" for one in raw)
 
 
@@ -115,12 +115,12 @@ async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
     await sign_in.prove_password(ctx, person.email, person, given.password)
-    secret, codes = ctx.house.entropy(20), _new_codes(ctx)
+    secret, codes = ctx.runtime.entropy(20), _new_codes(ctx)
     async with ctx.unit() as tx:
         person = await _person(ctx, tx)
         if person.mfa_method is not None:
             raise BadRequest("The second factor is set up already: remove it first")
-        sealed = (await ctx.house.keys.sealer(tx, PEOPLE)).seal(_context(person.id), secret)
+        sealed = (await ctx.runtime.keys.sealer(tx, PEOPLE)).seal(_context(person.id), secret)
         hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
         await people.change_user(tx, person.id, mfa_secret=sealed, mfa_recovery=hashes, updated_at=ctx.now)
     label, query = quote(f"Watchword:{person.email}"), urlencode({"secret": base64.b32encode(secret).decode(), "issuer": "Watchword"})
@@ -220,7 +220,7 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
     if person.mfa_secret is None:
         raise BadRequest("Set the second factor up first")
     async with ctx.view() as tx:
-        secret = (await ctx.house.keys.sealer(tx, PEOPLE)).open(_context(person.id), person.mfa_secret)
+        secret = (await ctx.runtime.keys.sealer(tx, PEOPLE)).open(_context(person.id), person.mfa_secret)
     generator = TOTP(secret, 6, SHA1(), STEP)  # noqa: S303 - what authenticators speak; HMAC-SHA1 is not broken
     now = ctx.now // 1000
     # One step to either side for clocks that differ (RFC 6238 section 5.2); and each code once, so that one seen is worth nothing.

@@ -105,7 +105,7 @@ async def invite(ctx: Ctx, given: InviteToOrganization) -> list[Invited]:
         require_within(scope, [rules])
         made = [await _invitation(ctx, tx, scope, org, email, role) for email in emails]
         ctx.audit("invite-organization-members", org_id=org.id, emails=emails, role=role)
-    return [await _mailed(ctx, org, one) for one in made] if ctx.house.mailer.is_configured else made
+    return [await _mailed(ctx, org, one) for one in made] if ctx.runtime.mailer.is_configured else made
 
 
 async def _invitation(ctx: Ctx, tx: Tx, scope: CallerScope, org: Organization, email: str, role: str) -> Invited:
@@ -115,21 +115,21 @@ async def _invitation(ctx: Ctx, tx: Tx, scope: CallerScope, org: Organization, e
     for earlier in await accounts.invitations(tx, org.id):
         if earlier.email == email and earlier.expires_at > ctx.now:
             await _require_over_invitation(tx, scope, earlier)  # its link is dead from now on
-    token = Secret(f"wwi_{ctx.house.entropy(32).hex()}")
+    token = Secret(f"wwi_{ctx.runtime.entropy(32).hex()}")
     record = Invitation(
-        id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.house.keys.digest(token.reveal()), hash_version=ctx.house.keys.hash_version,
+        id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.runtime.keys.digest(token.reveal()), hash_version=ctx.runtime.keys.hash_version,
             invited_by=ctx.actor.id,
         created_at=ctx.now, expires_at=ctx.now + INVITATION_TTL * 1000,
     )  # fmt: skip
     await accounts.put_invitation(tx, record)
-    link = f"{ctx.house.settings.site_url.rstrip('/')}/accept-invitation?token={token.reveal()}"
+    link = f"{ctx.runtime.settings.site_url.rstrip('/')}/accept-invitation?token={token.reveal()}"
     return Invited(invitation=record, token=token, link=link, mailed=False)
 
 
 async def _mailed(ctx: Ctx, org: Organization, made: Invited) -> Invited:
     text = f"{ctx.actor.email or ctx.actor.name} invites you to {org.name} on Watchword.\n\nTo accept, open {made.link}\n"
     try:
-        await ctx.house.mailer.send(made.invitation.email, f"Invitation to {org.name}", text)
+        await ctx.runtime.mailer.send(made.invitation.email, f"Invitation to {org.name}", text)
     except OutboundError:
         return made  # the inviter has the link and is told that no mail went out
     return msgspec.structs.replace(made, mailed=True)
@@ -185,7 +185,7 @@ async def accept(ctx: Ctx, given: Accept) -> Joined:
         raise Invalid.of("password", "Required", code="invalid_type")
     elif person is None:
         await passwords.require_usable(given.password, own=(found.email, given.first_name, given.last_name))
-        password_hash = await ctx.house.passwords.hashed(given.password)
+        password_hash = await ctx.runtime.passwords.hashed(given.password)
     else:
         person = await sign_in.prove_password(ctx, person.email, person, given.password)
     try:
@@ -199,7 +199,7 @@ async def accept(ctx: Ctx, given: Accept) -> Joined:
 
 async def _open_invitation(ctx: Ctx, token: Secret) -> tuple[Invitation, User | None]:
     async with ctx.view() as tx:
-        found = await accounts.invitation_by_token(tx, ctx.house.keys.digests(token.reveal()).values())
+        found = await accounts.invitation_by_token(tx, ctx.runtime.keys.digests(token.reveal()).values())
         person = await people.user_by_email(tx, found.email) if found else None
     if found is None or found.expires_at <= ctx.now:
         raise Unauthorized("The invitation is not valid any more: ask for a new one")

@@ -83,7 +83,7 @@ class AlreadyBootstrapped(BadRequest):
 
 def new_slug(ctx: Ctx, name: str) -> str:
     """A slug from a name and four random characters."""
-    return f"{slugify(name)[:50] or 'org'}-{ctx.house.entropy(2).hex()}"
+    return f"{slugify(name)[:50] or 'org'}-{ctx.runtime.entropy(2).hex()}"
 
 
 async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
@@ -92,7 +92,7 @@ async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
         id=ctx.new_id(), name=name, slug=new_slug(ctx, name), privilege_mode="subset", created_at=ctx.now, updated_at=ctx.now
     )
     await people.add_organization(tx, org)
-    await ctx.house.keys.make(tx, org_scope(org.id))
+    await ctx.runtime.keys.make(tx, org_scope(org.id))
     return org
 
 
@@ -200,7 +200,7 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
     await passwords.require_usable(given.password, own=(given.email, given.organization))
-    password_hash = await ctx.house.passwords.hashed(given.password)
+    password_hash = await ctx.runtime.passwords.hashed(given.password)
     async with ctx.unit() as tx:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
@@ -228,7 +228,7 @@ async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity
     await identities.add(tx, identity)
     await add_member(ctx, tx, org.id, "identity", identity.id, "admin")
     config = MethodConfig(
-        id=ctx.new_id(), identity_id=identity.id, method=ctx.house.named_tokens[0], config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
+        id=ctx.new_id(), identity_id=identity.id, method=ctx.runtime.named_tokens[0], config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
         trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")), created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip
     config = await credentials.add_config(tx, config)

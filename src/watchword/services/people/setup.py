@@ -37,23 +37,23 @@ class Claim(organizations.Bootstrap, frozen=True, kw_only=True):
     setup_code: Secret | None = msgspec.field(name="setupCode", default=None)
 
 
-def setup_code(house: Runtime) -> Secret | None:
+def setup_code(runtime: Runtime) -> Secret | None:
     """The code that a bootstrap over the network must send, or None where none is asked for."""
-    given = house.settings.setup_code
+    given = runtime.settings.setup_code
     if given is not None:
         return None if given.reveal() == OFF else given
-    derived = base64.b32encode(house.keys.digest("setup-code"))[: _BITS // 5].decode().lower()
+    derived = base64.b32encode(runtime.keys.digest("setup-code"))[: _BITS // 5].decode().lower()
     return Secret("-".join(derived[i : i + 5] for i in range(0, len(derived), 5)))
 
 
-async def code_to_show(house: Runtime) -> Secret | None:
+async def code_to_show(runtime: Runtime) -> Secret | None:
     """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where the operator chose it."""
-    if house.settings.setup_code is not None:
+    if runtime.settings.setup_code is not None:
         return None
-    async with house.store.read() as tx:
+    async with runtime.store.read() as tx:
         if await people.is_bootstrapped(tx):
             return None
-    return setup_code(house)
+    return setup_code(runtime)
 
 
 async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootstrapped:
@@ -67,12 +67,12 @@ async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootst
     async with ctx.view() as tx:
         if await people.is_bootstrapped(tx):
             raise organizations.AlreadyBootstrapped
-    wanted = setup_code(ctx.house)
+    wanted = setup_code(ctx.runtime)
     presented = given.setup_code.reveal() if given.setup_code is not None else header
     if wanted is not None:
-        ctx.house.limits.setup_codes.require(ctx.address)
+        ctx.runtime.limits.setup_codes.require(ctx.address)
     if wanted is not None and not hmac.compare_digest(_hash(wanted.reveal()), _hash(presented)):
-        ctx.house.limits.setup_codes.take(ctx.address)
+        ctx.runtime.limits.setup_codes.take(ctx.address)
         raise WrongSetupCode
     return await organizations.bootstrap(ctx, given)
 

@@ -62,12 +62,12 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
 def _device_cookie(ctx: Ctx, email: str) -> str:
     """The name of the cookie of a person's device: several people may share a browser. Over TLS no other host can set it (RFC 6265bis)."""
-    name = "wwd-" + ctx.house.keys.digest(f"device-name/{normalised(email)}").hex()[:12]
+    name = "wwd-" + ctx.runtime.keys.digest(f"device-name/{normalised(email)}").hex()[:12]
     return f"__Host-{name}" if ctx.is_secure else name
 
 
 def _device_proof(ctx: Ctx, email: str, device_id: str) -> str:
-    return ctx.house.keys.digest(f"device/{normalised(email)}/{device_id}").hex()
+    return ctx.runtime.keys.digest(f"device/{normalised(email)}/{device_id}").hex()
 
 
 def known_device(ctx: Ctx, email: str) -> str | None:
@@ -79,7 +79,7 @@ def known_device(ctx: Ctx, email: str) -> str | None:
 
 def device_of(ctx: Ctx, email: str) -> tuple[str, str]:
     """The cookie by which this device is known from now on: a keyed hash, so that nothing need be stored and nobody can make one up."""
-    device_id = known_device(ctx, email) or ctx.house.entropy(12).hex()
+    device_id = known_device(ctx, email) or ctx.runtime.entropy(12).hex()
     return _device_cookie(ctx, email), f"{device_id}.{_device_proof(ctx, email, device_id)}"
 
 
@@ -90,12 +90,12 @@ def password_failures(ctx: Ctx, email: str) -> str:
     """
     device = known_device(ctx, email)
     whence = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
-    return password_failures_of(ctx, email) + ctx.house.keys.digest(f"person/{normalised(email)}/{whence}").hex()
+    return password_failures_of(ctx, email) + ctx.runtime.keys.digest(f"person/{normalised(email)}/{whence}").hex()
 
 
 def password_failures_of(ctx: Ctx, email: str) -> str:
     """What all keys begin with under which wrong passwords for a person are counted, wherever they came from."""
-    return f"password/{ctx.house.keys.digest(f'person/{normalised(email)}').hex()}/"
+    return f"password/{ctx.runtime.keys.digest(f'person/{normalised(email)}').hex()}/"
 
 
 async def login(ctx: Ctx, given: SignIn) -> SignedIn:
@@ -112,16 +112,16 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
     is_stranger = not known_device(ctx, email) and ctx.actor.kind != "user"
     strangers = f"{password_failures_of(ctx, email)}strangers" if is_stranger else ""
     if is_stranger:
-        ctx.house.limits.failed_sign_ins.require(ctx.address)
+        ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     async with ctx.view() as tx:
         until = await accounts.waits_until(tx, key, strangers, ctx.now)
     # Only what this process saw is shown, for it sees addresses that nobody has as well. Then nothing is weighed.
-    seen = ctx.house.guesses.waits_until(key, strangers, ctx.now)
+    seen = ctx.runtime.guesses.waits_until(key, strangers, ctx.now)
     until, shown = (until, min(until, seen)) if person is not None else (seen, seen)
     may = person is not None and until <= ctx.now
     right = shown <= ctx.now and await _matches(ctx, password, person.password_hash if person and may else None, is_stranger)
     if person is None or not right or not person.is_active:
-        ctx.house.guesses.count(key, strangers, ctx.now)
+        ctx.runtime.guesses.count(key, strangers, ctx.now)
         # What was not weighed does not count: who waits only because of others has done nothing wrong.
         reason = "wrong_password" if person is None or may else "locked_out"
         await note_failure(ctx, key if may else "", person, reason, strangers=strangers if may else "")
@@ -132,12 +132,12 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
 async def _matches(ctx: Ctx, password: Secret, stored: str | None, is_stranger: bool) -> bool:
     """Whether the password is the stored one. Raises TooManyRequests, which counts against a stranger's address."""
     if not is_stranger:
-        return await ctx.house.passwords.matches(password, stored, whence=None)
-    tried = ctx.house.guesses.of_address(ctx.address, ctx.now)
+        return await ctx.runtime.passwords.matches(password, stored, whence=None)
+    tried = ctx.runtime.guesses.of_address(ctx.address, ctx.now)
     try:
-        return await ctx.house.passwords.matches(password, stored, whence=address_prefix(ctx.address), tried=tried)
+        return await ctx.runtime.passwords.matches(password, stored, whence=address_prefix(ctx.address), tried=tried)
     except TooManyRequests:
-        ctx.house.guesses.count_address(ctx.address, ctx.now, sent_away=1)
+        ctx.runtime.guesses.count_address(ctx.address, ctx.now, sent_away=1)
         raise
 
 
@@ -151,8 +151,8 @@ def refused(message: str, now: int, until: int) -> Unauthorized:
 
 async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password", strangers: str = "") -> None:
     """Count a wrong proof durably, charge it to the address, and keep it in the trail: alike within a minute as one."""
-    ctx.house.limits.failed_sign_ins.take(ctx.address)
-    ctx.house.guesses.count_address(ctx.address, ctx.now, wrong=1)
+    ctx.runtime.limits.failed_sign_ins.take(ctx.address)
+    ctx.runtime.guesses.count_address(ctx.address, ctx.now, wrong=1)
     actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
     facts = {"userId": person.id if person else None, "reasonCode": reason}
     event = ctx.event("login-user-failed", facts, actor=actor) if person else None
@@ -160,12 +160,12 @@ async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, 
         request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method, reason=reason, message=REFUSED,
         facts={"userId": person.id} if person else {}, checks=(), address=ctx.address, user_agent=ctx.user_agent,
     )  # fmt: skip
-    kept = ctx.house.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
+    kept = ctx.runtime.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
     try:
         failed = accounts.ProofFailed(key=key, strangers=strangers, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again)
         await ctx.submit(failed)
     except BaseException:
-        ctx.house.refusals.forget(kept)
+        ctx.runtime.refusals.forget(kept)
         raise
 
 
@@ -186,7 +186,7 @@ async def open_session(ctx: Ctx, person: User) -> SignedIn:
     if until > ctx.now:
         await note_failure(ctx, key, person, "locked_out")
         raise refused(REFUSED, ctx.now, until)
-    ctx.house.guesses.forget(key)
+    ctx.runtime.guesses.forget(key)
     device = None if person.mfa_method else device_of(ctx, person.email)
     return SignedIn(session=session, token=sign(ctx, session, None), mfa_method=person.mfa_method, device=device)
 
@@ -195,7 +195,7 @@ async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = No
     """Store a session of a person in the open unit."""
     session = Session(
         id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent, org_id=org_id, is_mfa_verified=verified,
-        created_at=ctx.now, last_used_at=ctx.now, expires_at=ctx.now + ctx.house.settings.session_ttl * 1000,
+        created_at=ctx.now, last_used_at=ctx.now, expires_at=ctx.now + ctx.runtime.settings.session_ttl * 1000,
     )  # fmt: skip
     await people.add_session(tx, session)
     actor = Actor(kind="user", id=person.id, email=person.email)
@@ -210,7 +210,7 @@ def sign(ctx: Ctx, session: Session, org_id: str | None) -> str:
         auth_token_type=PERSON, user_id=session.user_id, token_version_id=session.id, organization_id=org_id,
         is_mfa_verified=session.is_mfa_verified, iat=seconds, exp=session.expires_at // 1000, serial=ctx.new_id()[-12:],
     )  # fmt: skip
-    return ctx.house.keys.signer.sign(claims)
+    return ctx.runtime.keys.signer.sign(claims)
 
 
 async def own_session(ctx: Ctx, tx: Tx) -> Session:
@@ -245,7 +245,7 @@ async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
 
 def refresh_value(ctx: Ctx, session_id: str) -> str:
     """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can make one up."""
-    return _cookie_with(session_id, ctx.house.keys.digest(f"refresh/{session_id}"))
+    return _cookie_with(session_id, ctx.runtime.keys.digest(f"refresh/{session_id}"))
 
 
 def _cookie_with(session_id: str, proof: bytes) -> str:
@@ -254,7 +254,7 @@ def _cookie_with(session_id: str, proof: bytes) -> str:
 
 async def _is_own_cookie(ctx: Ctx, value: str, session_id: str) -> bool:
     await know_keys(ctx)
-    proofs = ctx.house.keys.digests(f"refresh/{session_id}")
+    proofs = ctx.runtime.keys.digests(f"refresh/{session_id}")
     return any(hmac.compare_digest(value.encode(), _cookie_with(session_id, proof).encode()) for proof in proofs.values())
 
 

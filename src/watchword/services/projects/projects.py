@@ -112,12 +112,12 @@ async def create(ctx: Ctx, given: CreateProject) -> ProjectDetails:
 
 
 def _new_slug(ctx: Ctx, name: str) -> str:
-    return f"{slugify(name)[:31].strip('-') or 'project'}-{ctx.house.entropy(2).hex()}"
+    return f"{slugify(name)[:31].strip('-') or 'project'}-{ctx.runtime.entropy(2).hex()}"
 
 
 async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Environment]) -> None:
     await projects.add(tx, project)
-    await ctx.house.keys.make(tx, project_scope(project.id), parent=org_scope(project.org_id))
+    await ctx.runtime.keys.make(tx, project_scope(project.id), parent=org_scope(project.org_id))
     await tree.add_environments(tx, environments)
     await tree.add_folders(tx, [locations.new_root(ctx, one) for one in environments])
     membership = Membership(
@@ -255,7 +255,7 @@ async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
     """
     scope = await enter_project(ctx, project_id)
     _require_admin(ctx, scope)
-    floor, days = ctx.house.settings.audit_retention_floor_days, given.audit_logs_retention_days
+    floor, days = ctx.runtime.settings.audit_retention_floor_days, given.audit_logs_retention_days
     if days < floor:
         message = f"At least {floor} {'day' if floor == 1 else 'days'}: the instance sets this floor (WATCHWORD_AUDIT_RETENTION_FLOOR_DAYS)"
         raise Invalid([Issue(code="too_small", path=("auditLogsRetentionDays",), message=message, minimum=floor)])

@@ -63,10 +63,10 @@ async def create(ctx: Ctx, given: CreateServiceToken) -> NewServiceToken:
     for place in wanted:
         await locations.environment(ctx, given.workspace_id, place["environment"])
     token_id = ctx.new_id()
-    secret = f"st.{token_id}.{ctx.house.entropy(16).hex()}"
+    secret = f"st.{token_id}.{ctx.runtime.entropy(16).hex()}"
     record = ServiceToken(
         id=token_id, project_id=given.workspace_id, name=given.name, scopes=tuple(wanted), permissions=tuple(dict.fromkeys(given.permissions)),
-        hash=ctx.house.keys.digest(secret), hash_version=ctx.house.keys.hash_version,
+        hash=ctx.runtime.keys.digest(secret), hash_version=ctx.runtime.keys.hash_version,
             encrypted_key=given.encrypted_key, iv=given.iv, tag=given.tag, created_by=ctx.actor.id,
         expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None, created_at=ctx.now, updated_at=ctx.now,
     )  # fmt: skip

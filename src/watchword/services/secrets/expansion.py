@@ -78,21 +78,21 @@ async def _resolve(
     project_id = scope.project.id
     places = await import_resolution.places(ctx, project_id, {(one.environment, one.path) for one in asked})
     links = await import_resolution.links(ctx, project_id)
-    ways: dict[tuple[str, str], list[SecretLocation]] = {}
+    search_paths: dict[tuple[str, str], list[SecretLocation]] = {}
     for at, place in places.items():
         if place is not None:
-            ways[at] = _way(scope, import_resolution.chain(links, place))
+            search_paths[at] = _readable_path(scope, import_resolution.search_path(links, place))
             await turns.give()
     wanted: dict[str, set[str]] = {}
     for number, address in enumerate(asked):
-        for place in ways.get((address.environment, address.path), ()):
+        for place in search_paths.get((address.environment, address.path), ()):
             wanted.setdefault(place.folder.id, set()).add(address.key)
         if not number % _PIECE:
             await turns.give()
     there = await folder_cache.picked(ctx, project_id, wanted)
     found: dict[Address, tuple[SecretLocation, CachedSecret]] = {}
     for number, address in enumerate(asked):
-        for place in ways.get((address.environment, address.path), ()):
+        for place in search_paths.get((address.environment, address.path), ()):
             held = there.get((place.folder.id, address.key))
             if held is not None:
                 found[address] = (place, held)
@@ -102,9 +102,9 @@ async def _resolve(
     return found
 
 
-def _way(scope: ProjectScope, chain: list[SecretLocation]) -> list[SecretLocation]:
+def _readable_path(scope: ProjectScope, search_path: list[SecretLocation]) -> list[SecretLocation]:
     """The chain without the imports that the caller may not read anything of; the asked place itself stays."""
-    return chain[:1] + [place for place in chain[1:] if rights.some(scope, rights.READ, place)]
+    return search_path[:1] + [place for place in search_path[1:] if rights.some(scope, rights.READ, place)]
 
 
 def require_value(scope: ProjectScope, place: SecretLocation, held: CachedSecret, address: Address, referrer: Address) -> None:

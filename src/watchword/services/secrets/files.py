@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import search_path
 from typing import Literal
 
 import msgspec
@@ -41,7 +41,7 @@ async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
     listed = await reading.every(ctx, wanted)
     merged: dict[str, SecretView] = {}
     turns = Turns()
-    for number, view in enumerate(chain(*(group.secrets for group in listed.imports), listed.secrets)):
+    for number, view in enumerate(search_path(*(group.secrets for group in listed.imports), listed.secrets)):
         merged[view.secret.key] = view
         if not number % _PIECE:
             await turns.give()

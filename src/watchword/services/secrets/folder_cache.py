@@ -41,7 +41,7 @@ class CachedSecret(msgspec.Struct, eq=False, gc=False):
     secret: StoredSecret
     tags: tuple[Tag, ...] = ()
     _facts: Mapping[str, Any] | None = None
-    made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
+    memo: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Held({self.secret.key})"
@@ -69,7 +69,7 @@ class FolderSecrets(msgspec.Struct, frozen=True, gc=False):
     shared: Mapping[str, CachedSecret] = {}
     personal: Mapping[str, Mapping[str, CachedSecret]] = {}  # by user id
     weight: int = 1  # for the cache
-    made: dict[Hashable, Any] = msgspec.field(default_factory=dict)
+    memo: dict[Hashable, Any] = msgspec.field(default_factory=dict)
 
     def find(self, key: str, user_id: str | None) -> CachedSecret | None:
         """The shared secret of that name, or the person's own."""
@@ -105,7 +105,7 @@ async def _load_tags(tx: Tx, project_id: str) -> tuple[Mapping[str, Tag], tuple[
     return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
 
 
-async def shelf(ctx: Ctx, place: SecretLocation) -> FolderSecrets:
+async def folder_secrets(ctx: Ctx, place: SecretLocation) -> FolderSecrets:
     """What one folder holds, through the cache."""
     folder_id, project_id = place.folder.id, place.folder.project_id
 
@@ -116,7 +116,7 @@ async def shelf(ctx: Ctx, place: SecretLocation) -> FolderSecrets:
     return found
 
 
-async def shelves(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
+async def folders(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
     """What several folders of a project hold, by folder id: two or three queries for all that the cache lacks."""
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[FolderSecrets, tuple[str, ...]]]:
@@ -216,14 +216,14 @@ async def one(ctx: Ctx, place: SecretLocation, key: str, user_id: str | None = N
     all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
     """
     folder_id = place.folder.id
-    there: FolderSecrets | None = await ctx.fresh.at_hand(("secrets", folder_id))
+    there: FolderSecrets | None = await ctx.fresh.cached(("secrets", folder_id))
     if there is not None and there.is_whole:
         return there.find(key, user_id)
     if "\x00" in key:
         return None
     found: CachedSecret | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), _load_one, place, key, user_id)
     if found is None and there is None:
-        await shelf(ctx, place)
+        await folder_secrets(ctx, place)
     return found
 
 
@@ -246,7 +246,7 @@ _load_one = LoadEach(_load_each)
 
 async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
     """What several folders hold, whole also where that is too much to keep."""
-    found = await shelves(ctx, project_id, folder_ids)
+    found = await folders(ctx, project_id, folder_ids)
     large = [folder_id for folder_id, there in found.items() if not there.is_whole]
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[FolderSecrets, tuple[str, ...]]]:
@@ -255,7 +255,10 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
         if together > MAX_LISTED:
             raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
         read = await _read(tx, project_id, weights)
-        return {("listed", id): (shelf, families if together <= LISTED_BYTES else ()) for id, (shelf, families) in read.items()}
+        return {
+            ("listed", id): (folder_secrets, version_keys if together <= LISTED_BYTES else ())
+            for id, (folder_secrets, version_keys) in read.items()
+        }
 
     if large:
         listed = await ctx.fresh.many([("listed", folder_id) for folder_id in large], load)
@@ -267,7 +270,7 @@ async def picked(ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]
     """The shared secrets with certain names in certain folders (folder id -> names), by (folder id, name)."""
     found: dict[tuple[str, str], CachedSecret] = {}
     large: list[str] = []
-    for folder_id, there in (await shelves(ctx, project_id, wanted)).items():
+    for folder_id, there in (await folders(ctx, project_id, wanted)).items():
         if there.is_whole:
             found.update({(folder_id, key): there.shared[key] for key in wanted[folder_id] if key in there.shared})
         else:

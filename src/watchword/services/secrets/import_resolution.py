@@ -45,7 +45,7 @@ def source(link: Link) -> SecretLocation | None:
     return None if link.folder is None else SecretLocation(environment=link.source, folder=link.folder)
 
 
-def chain(all_links: Links, place: SecretLocation, *, without: str = "") -> list[SecretLocation]:
+def search_path(all_links: Links, place: SecretLocation, *, without: str = "") -> list[SecretLocation]:
     """The places where a secret of `place` is looked for, the first that has it wins: `place`, then what it imports.
 
     `without` is the id of a folder that takes no part: the one that imports `place`.

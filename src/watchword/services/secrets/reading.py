@@ -19,7 +19,7 @@ from watchword.services.projects.locations import SecretLocation, by_folder, des
 from watchword.services.secrets import expansion, folder_cache, import_resolution, rights, sealed
 from watchword.services.secrets.folder_cache import CachedSecret, FolderSecrets
 from watchword.services.secrets.rights import Rights
-from watchword.services.secrets.views import DecryptedFolder, SecretView, look, look_at_all, look_at_every
+from watchword.services.secrets.views import DecryptedFolder, SecretView, decrypt_all, decrypt_many, decrypt_one
 from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.engine import Tx
@@ -107,9 +107,9 @@ async def _imported(
     ctx: Ctx, scope: ProjectScope, place: SecretLocation, name: str, *, show: bool
 ) -> tuple[SecretLocation, CachedSecret] | None:
     links = await import_resolution.links(ctx, scope.project.id)
-    way = import_resolution.chain(links, place)[1:]
-    there = await folder_cache.picked(ctx, scope.project.id, {at.folder.id: {name} for at in way})
-    for at in way:
+    search_path = import_resolution.search_path(links, place)[1:]
+    there = await folder_cache.picked(ctx, scope.project.id, {at.folder.id: {name} for at in search_path})
+    for at in search_path:
         held = there.get((at.folder.id, name))
         if held is not None and _imports(scope, at, show=show)(held):
             return at, held
@@ -133,7 +133,7 @@ async def _shown(
     key = await sealed.sealer(ctx, scope.project.id)
     if wanted.version is not None and wanted.version != held.secret.version:
         held = await as_of(ctx, held, wanted.version)
-    view = look(key, held, place, show=wanted.show, is_imported=imported)
+    view = decrypt_one(key, held, place, show=wanted.show, is_imported=imported)
     if wanted.expand and wanted.show:
         view = (await _expanded(ctx, scope, key, [view]))[0]
     await ctx.audit_read(
@@ -263,10 +263,10 @@ async def _passing(items: Iterable[CachedSecret], asked: Rights, turns: Turns) -
 async def _look(key: Sealer, items: Sequence[CachedSecret], at: SecretLocation, turns: Turns, *, show: bool) -> Sequence[SecretView]:
     """`look_at_every` in pieces."""
     if len(items) <= _PIECE:
-        return look_at_every(key, items, at, show=show)
+        return decrypt_many(key, items, at, show=show)
     views: list[SecretView] = []
     for start in range(0, len(items), _PIECE):
-        views += look_at_every(key, items[start : start + _PIECE], at, show=show)
+        views += decrypt_many(key, items[start : start + _PIECE], at, show=show)
         await turns.give()
     return views
 
@@ -280,12 +280,20 @@ async def _below(ctx: Ctx, place: SecretLocation) -> list[SecretLocation]:
 
 
 async def _of_folder(
-    ctx: Ctx, scope: ProjectScope, key: Sealer, at: SecretLocation, shelf: FolderSecrets, wanted: Every, turns: Turns, *, is_asked: bool
+    ctx: Ctx,
+    scope: ProjectScope,
+    key: Sealer,
+    at: SecretLocation,
+    folder_secrets: FolderSecrets,
+    wanted: Every,
+    turns: Turns,
+    *,
+    is_asked: bool,
 ) -> Sequence[SecretView] | DecryptedFolder:
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
-    mine = shelf.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
-    there = shelf.every() if not mine else _with_own(shelf, mine, instead=wanted.personal == "instead")
+    mine = folder_secrets.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
+    there = folder_secrets.every() if not mine else _with_own(folder_secrets, mine, instead=wanted.personal == "instead")
     keeps = _filter(wanted)
     await turns.give()
     there = list(there)
@@ -295,17 +303,21 @@ async def _of_folder(
         there = list(filter(keeps, there))
     shows = await _passing(there, reads, turns) if wanted.show and not reads.all else [wanted.show] * len(there)
     if wanted.show and all(shows):
-        is_everything = not mine and len(there) == len(shelf.shared) and shelf.weight < _HEAVY
-        return look_at_all(key, shelf, at) if is_everything else await _look(key, there, at, turns, show=True)
+        is_everything = not mine and len(there) == len(folder_secrets.shared) and folder_secrets.weight < _HEAVY
+        return decrypt_all(key, folder_secrets, at) if is_everything else await _look(key, there, at, turns, show=True)
     if not wanted.show:
         return await _look(key, there, at, turns, show=False)
     # A folder below that one only happens to list is left out rather than shown without values.
     opened = iter(await _look(key, list(compress(there, shows)), at, turns, show=True))
-    return [next(opened) if show else look(key, seen, at, show=False) for seen, show in zip(there, shows, strict=True) if show or is_asked]
+    return [
+        next(opened) if show else decrypt_one(key, seen, at, show=False)
+        for seen, show in zip(there, shows, strict=True)
+        if show or is_asked
+    ]
 
 
-def _with_own(shelf: FolderSecrets, mine: Mapping[str, CachedSecret], *, instead: bool) -> Iterable[CachedSecret]:
-    for held in shelf.every():
+def _with_own(folder_secrets: FolderSecrets, mine: Mapping[str, CachedSecret], *, instead: bool) -> Iterable[CachedSecret]:
+    for held in folder_secrets.every():
         own = mine.get(held.secret.key)
         if own is None or not instead:
             yield held
@@ -333,32 +345,32 @@ def _filter(wanted: Every) -> Keeps | None:
 async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[SecretLocation], wanted: Every) -> list[ImportedGroup]:
     """What the imports of these folders bring in, each import a group in its order; nested imports belong to the outer one."""
     links = await import_resolution.links(ctx, scope.project.id)
-    ways = [
-        (shown, import_resolution.chain(links, shown, without=at.folder.id))
+    search_paths = [
+        (shown, import_resolution.search_path(links, shown, without=at.folder.id))
         for at in there
         for link in links.get(at.folder.id, ())
         if (shown := import_resolution.source(link)) is not None and not link.record.is_replication and shown.folder.id != at.folder.id
     ]
-    held = await folder_cache.everything(ctx, scope.project.id, {at.folder.id for _, way in ways for at in way})
+    held = await folder_cache.everything(ctx, scope.project.id, {at.folder.id for _, search_path in search_paths for at in search_path})
     groups, action = [], rights.READ if wanted.show else rights.DESCRIBE
-    for shown, way in ways:
-        views = await _through(scope, key, way, held, wanted)
+    for shown, search_path in search_paths:
+        views = await _through(scope, key, search_path, held, wanted)
         if views or rights.some(scope, action, shown):
             groups.append(ImportedGroup(shown, views))
     return groups
 
 
 async def _through(
-    scope: ProjectScope, key: Sealer, way: Sequence[SecretLocation], held: dict[str, FolderSecrets], wanted: Every
+    scope: ProjectScope, key: Sealer, search_path: Sequence[SecretLocation], held: dict[str, FolderSecrets], wanted: Every
 ) -> list[SecretView]:
     keeps, names = _filter(wanted), set[str]()
     turns, views = Turns(), list[SecretView]()
-    for at in way:
+    for at in search_path:
         sees = _imports(scope, at, show=wanted.show)
         for item in held[at.folder.id].every():
             if item.secret.key not in names and sees(item) and (keeps is None or keeps(item)):
                 names.add(item.secret.key)
-                views.append(look(key, item, at, show=wanted.show, is_imported=True))
+                views.append(decrypt_one(key, item, at, show=wanted.show, is_imported=True))
             await turns.give()
     return views
 

@@ -28,10 +28,10 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
 
 async def sealer(ctx: Ctx, project_id: str) -> Sealer:
     """The project's key. Called outside of units; inside use `ctx.house.keys.sealer`."""
-    found = ctx.house.keys.ready(project_scope(project_id))
+    found = ctx.runtime.keys.ready(project_scope(project_id))
     if found is None:
         async with ctx.view() as tx:
-            found = await ctx.house.keys.sealer(tx, project_scope(project_id))
+            found = await ctx.runtime.keys.sealer(tx, project_scope(project_id))
     return found
 
 
@@ -47,20 +47,20 @@ def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
 
 def values_of(key: Sealer, items: Sequence[CachedSecret]) -> list[str]:
     """The values of secrets that are kept: their envelopes are taken apart once. Raises as `value_of` does."""
-    return [plain.decode() for plain in key.opened_every([item.made.get("value") or _taken_apart(key, item) for item in items])]
+    return [plain.decode() for plain in key.opened_every([item.memo.get("value") or _taken_apart(key, item) for item in items])]
 
 
-def values_on(key: Sealer, shelf: FolderSecrets) -> list[bytes] | None:
+def values_on(key: Sealer, folder_secrets: FolderSecrets) -> list[bytes] | None:
     """All shared values of a folder, not decoded; None where more than values is sealed there, or large ones are.
 
     Their envelopes are kept together, for a list looks at all of them: what lies side by side is sooner at hand.
     """
-    envelopes: tuple[Envelope, ...] | None = shelf.made.get("values", ())
+    envelopes: tuple[Envelope, ...] | None = folder_secrets.memo.get("values", ())
     if envelopes == ():
-        items = shelf.every()
+        items = folder_secrets.every()
         is_plain = all(item.is_bare and len(item.secret.value) <= _SMALL for item in items)
         envelopes = tuple([_envelope_of(key, item) for item in items]) if is_plain else None
-        shelf.made["values"] = envelopes
+        folder_secrets.memo["values"] = envelopes
     return None if envelopes is None else key.opened_every(envelopes)
 
 
@@ -71,7 +71,7 @@ def _envelope_of(key: Sealer, held: CachedSecret) -> Envelope:
 def _taken_apart(key: Sealer, held: CachedSecret) -> Envelope:
     envelope = _envelope_of(key, held)
     if len(held.secret.value) <= _SMALL:
-        held.made["value"] = envelope
+        held.memo["value"] = envelope
     return envelope
 
 

@@ -10,7 +10,7 @@ from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.projects.locations import environment, normal_path
 from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
-from watchword.services.secrets.views import SecretView, look
+from watchword.services.secrets.views import SecretView, decrypt_one
 from watchword.services.turns import Turns
 from watchword.store.secrets import secrets
 
@@ -52,7 +52,7 @@ async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
     at = await import_resolution.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})
     key = await sealed.sealer(ctx, scope.project.id)
     views = [
-        look(key, folder_cache.held(rows[one.id], labels), place, show=False)
+        decrypt_one(key, folder_cache.held(rows[one.id], labels), place, show=False)
         for one in page
         if one.id in rows and (place := at[where.slug, one.path]) is not None
     ]

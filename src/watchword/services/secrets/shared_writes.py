@@ -37,7 +37,7 @@ Decide = Callable[[FolderState], WritePlan | Awaitable[WritePlan]]  # or raises 
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Translate what the database refuses. Raises Collision where another write was first, BadRequest, NotFound."""
     try:
         yield
@@ -62,7 +62,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
     async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True) -> Sequence[Any]:
         """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database refuses it.
 
-        `is_last`: nothing that raises a family follows in the unit.
+        `is_last`: nothing that raises a version key follows in the unit.
         """
         folders = await _read(tx, entries)
         answers: list[Any] = []
@@ -79,7 +79,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
             folder.take(decided.written)
             written.append(decided.written)
             answers.append(decided.answer)
-        with told():
+        with translate_store_errors():
             await secrets.write(tx, written, is_last=is_last)
         return answers
 

@@ -13,7 +13,7 @@ from watchword.services.paging import Page
 from watchword.services.secrets import expansion, folder_cache, rights, sealed
 from watchword.services.secrets.folder_cache import held
 from watchword.services.secrets.reading import as_of, locate, then_of
-from watchword.services.secrets.views import SecretView, look
+from watchword.services.secrets.views import SecretView, decrypt_one
 from watchword.services.secrets.writing import SecretChange, Target, change
 from watchword.store.secrets import secrets
 
@@ -43,7 +43,7 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Was]:
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
         total = await secrets.how_many_versions(tx, secret_id)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
-    found: Sequence[Was] = [Was(row, look(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows]
+    found: Sequence[Was] = [Was(row, decrypt_one(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows]
     await ctx.audit_read(
         "get-secret-versions", org_id=scope.org_id, project_id=scope.project.id, environment=at[0], secretPath=at[1], secretId=secret_id,
         numberOfVersions=len(found),

@@ -28,7 +28,7 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
     is_hidden: bool = False
     is_imported: bool = False
     # Where the value is all that must be opened: a place to keep what is made of the rest, for as long as it is true.
-    made: dict[Hashable, Any] | None = None
+    memo: dict[Hashable, Any] | None = None
 
     def __repr__(self) -> str:
         return f"SecretView({self.secret.key} in {self.environment}:{self.path})"
@@ -40,13 +40,13 @@ class DecryptedFolder:
     `values` are not decoded, and in the order of the secrets; `made` keeps what is made of all the rest.
     """
 
-    __slots__ = ("_held", "_place", "made", "values")
+    __slots__ = ("_held", "_place", "memo", "values")
 
-    def __init__(self, shelf: FolderSecrets, values: Sequence[bytes], place: SecretLocation) -> None:
-        self._held = shelf.shared
+    def __init__(self, folder_secrets: FolderSecrets, values: Sequence[bytes], place: SecretLocation) -> None:
+        self._held = folder_secrets.shared
         self._place = place
         self.values = values
-        self.made = shelf.made
+        self.memo = folder_secrets.memo
 
     def __len__(self) -> int:
         return len(self.values)
@@ -54,7 +54,7 @@ class DecryptedFolder:
     def __iter__(self) -> Iterator[SecretView]:
         environment, path = self.at
         for held, value in zip(self._held.values(), self.values, strict=True):
-            yield SecretView(held.secret, environment, path, value.decode(), "", (), held.tags, made=held.made)
+            yield SecretView(held.secret, environment, path, value.decode(), "", (), held.tags, memo=held.memo)
 
     @property
     def at(self) -> tuple[str, str]:
@@ -66,18 +66,22 @@ class DecryptedFolder:
         return any(text in value for value in self.values)
 
 
-def look_at_all(key: Sealer, shelf: FolderSecrets, place: SecretLocation) -> DecryptedFolder | Sequence[SecretView]:
+def decrypt_all(key: Sealer, folder_secrets: FolderSecrets, place: SecretLocation) -> DecryptedFolder | Sequence[SecretView]:
     """Open all that is shared in a folder for an answer."""
-    values = sealed.values_on(key, shelf)
-    return look_at_every(key, list(shelf.every()), place, show=True) if values is None else DecryptedFolder(shelf, values, place)
+    values = sealed.values_on(key, folder_secrets)
+    return (
+        decrypt_many(key, list(folder_secrets.every()), place, show=True)
+        if values is None
+        else DecryptedFolder(folder_secrets, values, place)
+    )
 
 
-def look(key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False) -> SecretView:
+def decrypt_one(key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False) -> SecretView:
     """Open a secret for an answer."""
-    return look_at_every(key, (held,), place, show=show, is_imported=is_imported)[0]
+    return decrypt_many(key, (held,), place, show=show, is_imported=is_imported)[0]
 
 
-def look_at_every(
+def decrypt_many(
     key: Sealer, items: Sequence[CachedSecret], place: SecretLocation, *, show: bool, is_imported: bool = False
 ) -> list[SecretView]:
     """Open secrets of one place for an answer."""
@@ -85,7 +89,7 @@ def look_at_every(
     values = sealed.values_of(key, items) if show else [HIDDEN] * len(items)
     return [
         # By position: nearly all that a list looks at goes this way, and names cost as much as all else here.
-        SecretView(held.secret, environment, path, value, "", (), held.tags, hides, is_imported, held.made)
+        SecretView(held.secret, environment, path, value, "", (), held.tags, hides, is_imported, held.memo)
         if held.is_bare
         else SecretView(
             secret=held.secret, environment=environment, path=path, value=value, comment=sealed.comment_of(key, held.secret), tags=held.tags,

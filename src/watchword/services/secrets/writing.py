@@ -24,8 +24,8 @@ from watchword.services.secrets import expansion, folder_cache, relocation, rena
 from watchword.services.secrets.folder_cache import CachedSecret, facts_of, held
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shared_writes import FolderState, FolderWrite, Name, WritePlan, told
-from watchword.services.secrets.views import SecretView, look, of_plain
+from watchword.services.secrets.shared_writes import FolderState, FolderWrite, Name, WritePlan, translate_store_errors
+from watchword.services.secrets.views import SecretView, decrypt_one, of_plain
 from watchword.services.turns import Turns
 from watchword.store.audit import events as audit
 from watchword.store.engine import Tx
@@ -122,7 +122,7 @@ async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> Wr
 @asynccontextmanager
 async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
     """A unit whose refusals by the database say what the caller can do."""
-    with told():
+    with translate_store_errors():
         async with ctx.unit() as tx:
             yield tx
 
@@ -238,8 +238,8 @@ def _some(names: Iterable[str]) -> str:
 def _events(ctx: Ctx, at: WriteTarget, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
     place = dict(zip(("environment", "secretPath"), at.at, strict=True))
     ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
-    told = [(f"{verb}-secrets", {**place, "secrets": ids})] if is_batch else [(f"{verb}-secret", {**place, **one}) for one in ids]
-    return [ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in told]
+    events = [(f"{verb}-secrets", {**place, "secrets": ids})] if is_batch else [(f"{verb}-secret", {**place, **one}) for one in ids]
+    return [ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in events]
 
 
 async def change(
@@ -405,4 +405,4 @@ async def remove(ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, 
         await folders.touch(tx, [at.place.folder.id], ctx.now)
         await audit.add(tx, _events(ctx, at, "delete", list(gone.values()), is_batch=is_batch))
     items_gone = [held(row, at.labels) for row in gone.values()]
-    return [look(at.key, item, at.place, show=at.shows(item)) for item in items_gone]
+    return [decrypt_one(at.key, item, at.place, show=at.shows(item)) for item in items_gone]

@@ -160,7 +160,7 @@ async def _with_rules(
 def _raise(tx: Tx, record: Membership) -> None:
     tx.changed(versions.actor(record.actor_kind, record.actor_id))
     if record.actor_kind == "group":
-        # Who is in the group need not be looked up: what anybody holds here depends on the place's family too.
+        # Who is in the group need not be looked up: what anybody holds here depends on the place's version key too.
         tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
 
 

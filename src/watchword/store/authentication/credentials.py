@@ -311,7 +311,7 @@ class TokenIssued(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenIssued"]) -> Sequence[None]:
-        # Nobody can hold a cached view of a token that does not exist yet, so no family is raised.
+        # Nobody can hold a cached view of a token that does not exist yet, so no version key is raised.
         await tx.count_many(TOKENS.INSERT, [TOKENS.values(entry.token) for entry in entries])
         return [None] * len(entries)
 
@@ -342,7 +342,7 @@ _REVOKE = prepare(
 )
 
 
-async def marks(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
+async def revocations(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
     """The revocations under any of `keys`."""
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
@@ -354,16 +354,16 @@ _MARKS_OF = prepare(
 )
 
 
-async def few_marks(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] | None:
+async def few_revocations(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] | None:
     """The marks that concern one identity; None if there are more than `most`."""
     rows = await tx.all(_MARKS_OF, of=identity_id, enough=most + 1)
     return None if len(rows) > most else REVOCATIONS.every(rows)
 
 
-async def revoke(tx: Tx, mark: Revocation) -> None:
+async def revoke(tx: Tx, revocation: Revocation) -> None:
     """Store a revocation, and raise the identity's version. One that is there already is kept, at least as long."""
-    await tx.run(_REVOKE, **REVOCATIONS.values(mark))
-    tx.changed(versions.identity(mark.identity_id))
+    await tx.run(_REVOKE, **REVOCATIONS.values(revocation))
+    tx.changed(versions.identity(revocation.identity_id))
 
 
 _FORGET_REVOCATIONS = prepare(delete(_r).where(_r.c.identity_id == bindparam("of")))

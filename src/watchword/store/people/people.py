@@ -66,7 +66,7 @@ async def change_organization(tx: Tx, id: str, **fields: Any) -> None:
 async def remove_organization(tx: Tx, id: str) -> None:
     """Delete an organization with everything in it."""
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes first.
-    # Every cached view of these rows depends on the organization's family too, and that one is raised.
+    # Every cached view of these rows depends on the organization's version key too, and that one is raised.
     identities, held = schema.identities, schema.membership_roles
     await tx.count(
         delete(schema.method_configs).where(

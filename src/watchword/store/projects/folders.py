@@ -260,5 +260,5 @@ async def touch(tx: Tx, folder_ids: Collection[str], at: int) -> None:
 
 
 def touched(folder_ids: Collection[str], at: int) -> Write:
-    """The write that notes it. No cached record holds the moment, so no family is raised."""
+    """The write that notes it. No cached record holds the moment, so no version key is raised."""
     return Write(_TOUCH, [{"of": id, "at": at} for id in sorted(folder_ids)], counts=True)

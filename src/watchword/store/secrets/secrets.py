@@ -207,7 +207,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) -> None:
     """Carry out writes in their order, a statement for all of one kind. Their rows were read `to_change` in this unit.
 
-    `is_last`: nothing else that raises a family is written in it.
+    `is_last`: nothing else that raises a version key is written in it.
 
     Raises AlreadyThere when a key is taken, StillNeeded when a folder is gone.
     """

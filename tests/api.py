@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from tests.databases import elsewhere, emptied, placed, refilling
-from watchword.app import Server, house, opened
+from watchword.app import Server, build_runtime, opened
 from watchword.domain.secret import Secret
 from watchword.methods.base import Outbound
 from watchword.services.runtime import Runtime
@@ -47,7 +47,7 @@ class Api:
     """A client of one in-process server. Calls are made as `token` (default: the first organization's administrator)."""
 
     def __init__(self, parts: Runtime, clock: Clock, client: httpx.AsyncClient) -> None:
-        self.house = parts
+        self.runtime = parts
         self.clock = clock
         self.client = client
         self.token = ""
@@ -121,11 +121,11 @@ class Api:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, outside: Outbound | None = None, address: str = "127.0.0.1", fresh: bool = True
+    settings: Settings, *, outbound: Outbound | None = None, address: str = "127.0.0.1", fresh: bool = True
 ) -> AsyncIterator[Api]:
     """A bootstrapped server in this process; not `fresh`: one more server of a database that another has bootstrapped."""
     clock = Clock()
-    parts = msgspec.structs.replace(house(settings, outside=outside), clock=clock)
+    parts = msgspec.structs.replace(build_runtime(settings, outbound=outbound), clock=clock)
     async with opened(parts):
         transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
