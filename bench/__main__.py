@@ -34,12 +34,20 @@ def _numbers(text: str) -> list[int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows.")
-    parser.add_argument(
-        "what", nargs="?", choices=("compare", "growth", "stall"), default="compare", help="compare (default), growth or stall"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measures Watchword beside OpenBao, or how it grows."
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a short run: 16 connections only, a second for each figure; growth up to 100,000"
+        "what",
+        nargs="?",
+        choices=("compare", "growth", "stall"),
+        default="compare",
+        help="compare (default), growth or stall",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a short run: 16 connections only, a second for each figure; growth up to 100,000",
     )
     parser.add_argument("--servers", type=_listed(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--operations", type=_listed(list(OPERATIONS)), help=f"of {','.join(OPERATIONS)}")
@@ -49,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--identities", type=int, help="identities that log in (500)")
     parser.add_argument("--secrets", type=int, help="secrets that are there, 100 to a folder (2,000)")
     parser.add_argument("--most", type=int, help="growth: the largest size (1,000,000)")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="stall: only requests whose names match this expression")
+    parser.add_argument(
+        "--only", default="", metavar="PATTERN", help="stall: only requests whose names match this expression"
+    )
     parser.add_argument("--out", type=Path, default=_OUT, help="folder for the JSON and the page")
     return parser
 
@@ -63,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.what == "stall":
                 return asyncio.run(_stall(given, Path(folder)))
             Loader(Path(folder))  # before anything is filled: whether there is a loader
-            written = asyncio.run(_grow(given, Path(folder)) if given.what == "growth" else _compare(given, Path(folder)))
+            written = asyncio.run(
+                _grow(given, Path(folder)) if given.what == "growth" else _compare(given, Path(folder))
+            )
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -88,11 +100,15 @@ async def _stall(given: argparse.Namespace, folder: Path) -> int:
 async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
     quick = given.quick
     plan = Plan(
-        servers=given.servers or SERVERS, operations=given.operations or list(OPERATIONS),
-        connections=given.connections or ([16] if quick else [1, 16, 64]), rounds=given.rounds or (2 if quick else 3),
+        servers=given.servers or SERVERS,
+        operations=given.operations or list(OPERATIONS),
+        connections=given.connections or ([16] if quick else [1, 16, 64]),
+        rounds=given.rounds or (2 if quick else 3),
         seconds=given.seconds or (1 if quick else 3),
-        size=seed.Size(identities=given.identities or (100 if quick else 500), secrets=given.secrets or (500 if quick else 2000)),
-    )  # fmt: skip
+        size=seed.Size(
+            identities=given.identities or (100 if quick else 500), secrets=given.secrets or (500 if quick else 2000)
+        ),
+    )
     async with fleet(plan, folder, _say) as servers:
         rows = Bench(plan, servers, folder, _say).run()
     found = report.summary(plan, rows, machine.described())
@@ -104,9 +120,12 @@ async def _grow(given: argparse.Namespace, folder: Path) -> list[Path]:
     most = given.most or (100_000 if given.quick else 1_000_000)
     engines = [name for name in ("sqlite", "postgres") if name in (given.servers or SERVERS)]
     plan = growth.Growth(
-        engines=engines, most=most, operations=given.operations or list(OPERATIONS),
-        seconds=given.seconds or (1 if given.quick else 2), rounds=given.rounds or (1 if given.quick else 2),
-    )  # fmt: skip
+        engines=engines,
+        most=most,
+        operations=given.operations or list(OPERATIONS),
+        seconds=given.seconds or (1 if given.quick else 2),
+        rounds=given.rounds or (1 if given.quick else 2),
+    )
     found = await growth.run(plan, folder, _say)
     found["machine"] = machine.described()
     print(growth.as_text(found))

@@ -150,7 +150,8 @@ class Bench:
         for number in range(1, self._plan.rounds + 1):
             for operation in self._plan.operations:
                 for connections in self._plan.connections:
-                    # Who goes first changes from round to round, so that no server always meets the machine in one state.
+                    # Who goes first changes from round to round, so that no server always meets the machine in one
+                    # state.
                     turn = number % len(self._servers)
                     for server in [*self._servers[turn:], *self._servers[:turn]]:
                         for variant in self._variants(server, operation):
@@ -186,14 +187,22 @@ class Bench:
         path = self._prepare(server, operation)
         key = (server.name, operation, connections)
         row = self._rows.setdefault(
-            key, Row(server=server.name, operation=operation, connections=connections, why_not=self._why[key[:2]] if path is None else "")
+            key,
+            Row(
+                server=server.name,
+                operation=operation,
+                connections=connections,
+                why_not=self._why[key[:2]] if path is None else "",
+            ),
         )
         if path is not None:
             sample = measured(self._loader, server, path, number, connections, self._plan.seconds)
             row.samples.append(sample)
             self._say(
-                f"round {number}  {operation:<12} c={connections:<3} {server.name:<11} {sample.per_second:>8.0f}/s {sample.per_cpu_second:>8.0f}/CPU s"
-                f"  p50 {sample.p50:6.2f}  p99 {sample.p99:7.2f} ms  {sample.pss / 2**20:5.0f} MiB{'  ERRORS ' + str(sample.faults) if sample.errors else ''}"
+                f"round {number}  {operation:<12} c={connections:<3} {server.name:<11} {sample.per_second:>8.0f}/s "
+                f"{sample.per_cpu_second:>8.0f}/CPU s"
+                f"  p50 {sample.p50:6.2f}  p99 {sample.p99:7.2f} ms  {sample.pss / 2**20:5.0f} "
+                f"MiB{'  ERRORS ' + str(sample.faults) if sample.errors else ''}"
             )
 
 
@@ -209,10 +218,19 @@ def measured(loader: Loader, server: Server, path: Path, number: int, connection
     held = processes.memory(roots)
     cores = _cores()
     return Sample(
-        round=number, requests=result.requests, errors=result.errors, faults=dict(result.faults), per_second=result.requests / result.seconds,
-        per_cpu_second=result.requests / cpu if cpu > 0 else 0.0, cpu_share=cpu / took / cores,
-        elsewhere=max(0.0, machine - cpu - loading) / took / cores, p50=result.p50, p99=result.p99, rss=held["rss"], pss=held["pss"],
-    )  # fmt: skip
+        round=number,
+        requests=result.requests,
+        errors=result.errors,
+        faults=dict(result.faults),
+        per_second=result.requests / result.seconds,
+        per_cpu_second=result.requests / cpu if cpu > 0 else 0.0,
+        cpu_share=cpu / took / cores,
+        elsewhere=max(0.0, machine - cpu - loading) / took / cores,
+        p50=result.p50,
+        p99=result.p99,
+        rss=held["rss"],
+        pss=held["pss"],
+    )
 
 
 def _loader_seconds() -> float:

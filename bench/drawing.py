@@ -40,8 +40,12 @@ def bars(found: Sequence[Bar], unit: str) -> str:
             continue
         width, least, most = (room * value / top for value in (bar.value, bar.least, bar.most))
         parts.append(f'<rect class="bar {bar.style}" x="{_LABEL}" y="{y + 3}" width="{width:.1f}" height="16" rx="2"/>')
-        parts.append(f'<line class="spread" x1="{_LABEL + least:.1f}" x2="{_LABEL + most:.1f}" y1="{y + 11}" y2="{y + 11}"/>')
-        parts.append(f'<text class="value" x="{_LABEL + max(width, most) + 8:.1f}" y="{y + 15}">{number(bar.value)}</text>')
+        parts.append(
+            f'<line class="spread" x1="{_LABEL + least:.1f}" x2="{_LABEL + most:.1f}" y1="{y + 11}" y2="{y + 11}"/>'
+        )
+        parts.append(
+            f'<text class="value" x="{_LABEL + max(width, most) + 8:.1f}" y="{y + 15}">{number(bar.value)}</text>'
+        )
     return "\n".join([*parts, "</svg>"])
 
 
@@ -57,17 +61,32 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, across: str, u
     def place(x: float, y: float) -> tuple[float, float]:
         return left + (_WIDTH - left - right) * (_log(x) - low) / (high - low), (height - bottom) * (1 - y / top) + 6
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {height + 10}" role="img" aria-label="{html.escape(unit)} over {html.escape(across)}">']
+    parts = [
+        (
+            f'<svg viewBox="0 0 {_WIDTH} {height + 10}" role="img" aria-label="{html.escape(unit)} over '
+            f'{html.escape(across)}">'
+        )
+    ]
     (x0, y_high), (x1, y_low) = place(min(sizes), 1.2), place(max(sizes), 0.8)
-    parts.append(f'<rect class="band" x="{x0:.1f}" y="{y_high:.1f}" width="{x1 - x0:.1f}" height="{y_low - y_high:.1f}"/>')
-    parts += [f'<text class="tick end" x="{left - 6}" y="{place(max(sizes), y)[1] + 4:.1f}">{y:.1f}</text>' for y in (0.0, 0.5, 1.0)]
-    parts += [f'<text class="tick middle" x="{place(size, 0)[0]:.1f}" y="{height - 8}">{size:,.0f}</text>' for size in sorted(set(sizes))]
+    parts.append(
+        f'<rect class="band" x="{x0:.1f}" y="{y_high:.1f}" width="{x1 - x0:.1f}" height="{y_low - y_high:.1f}"/>'
+    )
+    parts += [
+        f'<text class="tick end" x="{left - 6}" y="{place(max(sizes), y)[1] + 4:.1f}">{y:.1f}</text>'
+        for y in (0.0, 0.5, 1.0)
+    ]
+    parts += [
+        f'<text class="tick middle" x="{place(size, 0)[0]:.1f}" y="{height - 8}">{size:,.0f}</text>'
+        for size in sorted(set(sizes))
+    ]
     parts.append(f'<text class="tick middle" x="{(x0 + x1) / 2:.1f}" y="{height + 6}">{html.escape(across)}</text>')
     for i, (name, points) in enumerate(series.items()):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         dashes = ' stroke-dasharray="5 4"' if name.startswith("cold") else ""
         parts.append(f'<polyline class="line c{i % 9}"{dashes} points="{path}"/>')
-        parts.append(f'<text class="key c{i % 9}" x="{_WIDTH - right + 14}" y="{20 + i * 17}">{html.escape(name)}</text>')
+        parts.append(
+            f'<text class="key c{i % 9}" x="{_WIDTH - right + 14}" y="{20 + i * 17}">{html.escape(name)}</text>'
+        )
     return "\n".join([*parts, "</svg>"])
 
 

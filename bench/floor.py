@@ -32,9 +32,16 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def serve(port: int) -> None:
     """Serve on the loopback interface until told to stop."""
     config = uvicorn.Config(
-        answer, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None, server_header=False, date_header=True,
+        answer,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
         proxy_headers=False,
-    )  # fmt: skip
+    )
     with socket.create_server(("127.0.0.1", port), backlog=2048) as listener:
         runner: Any = uvloop.run
         runner(uvicorn.Server(config).serve([listener]))

@@ -1,8 +1,9 @@
-"""The curves: one database that grows step by step to a million of everything, and what each operation costs on the way.
+"""The curves: one database that grows step by step to a million of everything, and what each operation costs on the
+way.
 
-Every figure is divided by the floor's, measured in the same minute: a machine that is busier at one size than at another
-bends the curves less. Each operation is measured `hot`, by a server with its default caches, and where it reads, `cold`: by
-one whose caches hold so little that nearly every request goes to the database.
+Every figure is divided by the floor's, measured in the same minute: a machine that is busier at one size than at
+another bends the curves less. Each operation is measured `hot`, by a server with its default caches, and where it
+reads, `cold`: by one whose caches hold so little that nearly every request goes to the database.
 """
 
 import html
@@ -37,10 +38,18 @@ from bench.servers import (
 )
 from tests.postgres import Server as Postgres
 
-AXES: Mapping[str, str] = {"identities": "identities", "secrets": "secrets", "tokens": "live tokens", "revocations": "revocations"}
+AXES: Mapping[str, str] = {
+    "identities": "identities",
+    "secrets": "secrets",
+    "tokens": "live tokens",
+    "revocations": "revocations",
+}
 FLAT = 0.8  # of what it was at the first size
 _SMALL = 10
-_USUAL = {"identities": 1_000, "secrets": 50_000}  # 500 identities, secrets and folders in rotation, as at any larger size
+_USUAL = {
+    "identities": 1_000,
+    "secrets": 50_000,
+}  # 500 identities, secrets and folders in rotation, as at any larger size
 _CONNECTIONS = 16
 _COLD = (LOGIN, CHECK, READ)
 _COLD_ENTRIES = "100"
@@ -58,7 +67,9 @@ class Growth:
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One size of the database and what was measured there: operation (`read`, `cold read`) -> requests per CPU second."""
+    """One size of the database and what was measured there: operation (`read`, `cold read`) -> requests per CPU
+    second.
+    """
 
     engine: str
     size: seed.Size
@@ -74,7 +85,11 @@ def path(most: int) -> list[seed.Size]:
     """The sizes in the order in which they are reached: from each to the next, one thing grows."""
     found = [seed.Size(identities=_SMALL, secrets=_SMALL), seed.Size(**_USUAL)]
     for axis in AXES:
-        found += [msgspec.structs.replace(found[-1], **{axis: step}) for step in (most // 10, most) if step > _USUAL.get(axis, 0)]
+        found += [
+            msgspec.structs.replace(found[-1], **{axis: step})
+            for step in (most // 10, most)
+            if step > _USUAL.get(axis, 0)
+        ]
     return found
 
 
@@ -146,20 +161,42 @@ class _Engine:
             tokens = server.tokens()
             server.stop()
             cold = Watchword(
-                self._engine, self._engine, {**environment, "WATCHWORD_CACHE_ENTRIES": _COLD_ENTRIES}, world, size, self._database, tokens
+                self._engine,
+                self._engine,
+                {**environment, "WATCHWORD_CACHE_ENTRIES": _COLD_ENTRIES},
+                world,
+                size,
+                self._database,
+                tokens,
             )
             stack.callback(cold.stop)
             cold.start(log)
             self._rounds(cold, floor, [one for one in _COLD if one in self._plan.operations], "cold ", found, why_not)
         means = {name: sum(values) / len(values) for name, values in found.items()}
-        self._say(f"  start {took:.2f} s  {held / 2**20:.0f} MiB  " + "  ".join(f"{name} {value:.0f}" for name, value in means.items()))
+        self._say(
+            f"  start {took:.2f} s  {held / 2**20:.0f} MiB  "
+            + "  ".join(f"{name} {value:.0f}" for name, value in means.items())
+        )
         return Point(
-            engine=self._engine, size=size, start_seconds=took, floor=means.pop("floor"), per_cpu_second=means, why_not=why_not, pss=held,
+            engine=self._engine,
+            size=size,
+            start_seconds=took,
+            floor=means.pop("floor"),
+            per_cpu_second=means,
+            why_not=why_not,
+            pss=held,
             bytes_per_login=grown,
-        )  # fmt: skip
+        )
 
-    def _rounds(self, server: Watchword, floor: Floor, operations: Sequence[str], prefix: str, found: dict[str, list[float]],
-                why_not: dict[str, str]) -> None:  # fmt: skip
+    def _rounds(
+        self,
+        server: Watchword,
+        floor: Floor,
+        operations: Sequence[str],
+        prefix: str,
+        found: dict[str, list[float]],
+        why_not: dict[str, str],
+    ) -> None:
         ready: dict[str, tuple[Path, int]] = {}  # the requests in a file, and how many there are
         for operation in operations:
             requests = server.requests(operation)
@@ -213,11 +250,17 @@ def summary(plan: Growth, points: Sequence[Point]) -> dict[str, Any]:
                 curves.append({"engine": engine, "axis": axis, "operation": operation, "points": found})
                 worst = min((value, size) for size, value in found if size != _SMALL)
                 if worst[0] < FLAT:
-                    steep.append({"engine": engine, "axis": axis, "operation": operation, "size": worst[1], "of_first": worst[0]})
+                    steep.append(
+                        {"engine": engine, "axis": axis, "operation": operation, "size": worst[1], "of_first": worst[0]}
+                    )
     return {
-        "kind": "growth", "day": today(), "plan": {"most": plan.most, "seconds": plan.seconds, "rounds": plan.rounds, "connections": _CONNECTIONS},
-        "points": msgspec.to_builtins(list(points)), "curves": curves, "not_flat": steep,
-    }  # fmt: skip
+        "kind": "growth",
+        "day": today(),
+        "plan": {"most": plan.most, "seconds": plan.seconds, "rounds": plan.rounds, "connections": _CONNECTIONS},
+        "points": msgspec.to_builtins(list(points)),
+        "curves": curves,
+        "not_flat": steep,
+    }
 
 
 def as_text(found: Mapping[str, Any]) -> str:
@@ -234,8 +277,10 @@ def as_text(found: Mapping[str, Any]) -> str:
 def growth_page(found: Mapping[str, Any]) -> str:
     """The page of the curves."""
     intro = (
-        f"Measured on {found['day']} at {found['plan']['connections']} connections, 500 identities or secrets in rotation, spread over all there are. "
-        "Each line is requests per second of server CPU (the database's included) against the floor of the same minute; 1 is what it was at the "
+        f"Measured on {found['day']} at {found['plan']['connections']} connections, 500 identities or secrets in "
+        "rotation, spread over all there are. "
+        "Each line is requests per second of server CPU (the database's included) against the floor of the same "
+        "minute; 1 is what it was at the "
         "first size. Inside the band is flat within 20 %. "
         "Dashed lines are servers without caches. At ten of each the rotation is narrower: that is in the table only."
     )
@@ -260,9 +305,10 @@ def _steep(one: Mapping[str, Any]) -> str:
 def _table(points: Sequence[Mapping[str, Any]]) -> str:
     operations = list(dict.fromkeys(name for point in points for name in point["per_cpu_second"]))
     columns: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("start s", lambda point: number(point["start_seconds"])), ("MiB", lambda point: number(point["pss"] / 2**20)),
+        ("start s", lambda point: number(point["start_seconds"])),
+        ("MiB", lambda point: number(point["pss"] / 2**20)),
         ("floor", lambda point: number(point["floor"])),
-    ]  # fmt: skip
+    ]
     head = "".join(f"<th>{name}</th>" for name in [*AXES.values(), *[name for name, _ in columns], *operations])
     rows = []
     for point in points:

@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.faults import BenchError
 
 # One thread: on a small machine the loader must not take the core that the server needs. The requests are read from a
-# file (length, line end, bytes) because they are long and many, and are sent as they are: nothing is formatted under load.
+# file (length, line end, bytes) because they are long and many, and are sent as they are: nothing is formatted under
+# load.
 _SCRIPT = """
 local requests, count, at = {}, 0, 0
 
@@ -35,9 +36,11 @@ end
 function done(summary, latency, each)
   local errors = summary.errors
   io.write(string.format(
-    '\\nRESULT {"requests":%d,"microseconds":%d,"bytes":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
+    '\\nRESULT {"requests":%d,"microseconds":%d,"bytes":%d,"connect":%d,' ..
+    '"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
     '"p50":%.1f,"p90":%.1f,"p99":%.1f,"worst":%.1f}\\n',
-    summary.requests, summary.duration, summary.bytes, errors.connect, errors.read, errors.write, errors.status, errors.timeout,
+    summary.requests, summary.duration, summary.bytes,
+    errors.connect, errors.read, errors.write, errors.status, errors.timeout,
     latency:percentile(50), latency:percentile(90), latency:percentile(99), latency.max))
 end
 """
@@ -57,7 +60,11 @@ class Request:
 
     def raw(self) -> bytes:
         """Its bytes on a connection that stays open."""
-        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1", *[f"{name}: {value}" for name, value in self.headers.items()]]
+        lines = [
+            f"{self.method} {self.path} HTTP/1.1",
+            "Host: 127.0.0.1",
+            *[f"{name}: {value}" for name, value in self.headers.items()],
+        ]
         if self.body or self.method in ("POST", "PUT", "PATCH"):
             lines.append(f"Content-Length: {len(self.body)}")
         return "\r\n".join([*lines, "", ""]).encode() + self.body
@@ -68,7 +75,9 @@ def json_request(method: str, path: str, body: object | None = None, **headers: 
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is None:
         return Request(method, path, sent)
-    return Request(method, path, {**sent, "content-type": "application/json"}, json.dumps(body, separators=(",", ":")).encode())
+    return Request(
+        method, path, {**sent, "content-type": "application/json"}, json.dumps(body, separators=(",", ":")).encode()
+    )
 
 
 @dataclass(frozen=True)
@@ -116,9 +125,23 @@ class Loader:
                 return
 
     def run(self, port: int, requests: Path, *, connections: int, seconds: int, start: int = 0) -> Result:
-        """Send requests for some seconds over that many connections, each waiting for its answer before it sends the next."""
-        command = [self._wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(self._script), f"http://127.0.0.1:{port}/",
-                   "--", str(requests), str(start)]  # fmt: skip
+        """Send requests for some seconds over that many connections, each waiting for its answer before it
+        sends the next.
+        """
+        command = [
+            self._wrk,
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--timeout",
+            "10s",
+            "-s",
+            str(self._script),
+            f"http://127.0.0.1:{port}/",
+            "--",
+            str(requests),
+            str(start),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchError(f"wrk ended with {done.returncode}: {done.stderr[-500:]}")
@@ -133,6 +156,12 @@ def parsed(output: str) -> Result:
     found = json.loads(lines[0].removeprefix(_MARK))
     faults = {name: found[name] for name in _FAULTS if found[name]}
     return Result(
-        requests=found["requests"], seconds=found["microseconds"] / 1e6, errors=sum(faults.values()), faults=faults,
-        p50=found["p50"] / 1000, p90=found["p90"] / 1000, p99=found["p99"] / 1000, worst=found["worst"] / 1000,
-    )  # fmt: skip
+        requests=found["requests"],
+        seconds=found["microseconds"] / 1e6,
+        errors=sum(faults.values()),
+        faults=faults,
+        p50=found["p50"] / 1000,
+        p90=found["p90"] / 1000,
+        p99=found["p99"] / 1000,
+        worst=found["worst"] / 1000,
+    )

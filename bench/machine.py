@@ -39,7 +39,9 @@ def described() -> dict[str, str]:
 
 def _first(command: list[str], environment: Mapping[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=Path(__file__).parent)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, cwd=Path(__file__).parent
+        )
     except OSError:
         return ""
     return next(iter((done.stdout + done.stderr).splitlines()), "").strip()
@@ -47,7 +49,11 @@ def _first(command: list[str], environment: Mapping[str, str] | None = None) -> 
 
 def _build() -> str:
     # A third of Python's speed, and seldom known: whether it was compiled with the profile of a run.
-    return "profile-guided build" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "plain build"
+    return (
+        "profile-guided build"
+        if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+        else "plain build"
+    )
 
 
 def _openbao() -> str:
@@ -59,7 +65,9 @@ def _openbao() -> str:
 
 def _postgres() -> str:
     installed = installed_binaries()
-    return _first([str(installed / "postgres"), "--version"]).removeprefix("postgres (PostgreSQL) ") if installed else ""
+    return (
+        _first([str(installed / "postgres"), "--version"]).removeprefix("postgres (PostgreSQL) ") if installed else ""
+    )
 
 
 def _processor() -> str:

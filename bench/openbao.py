@@ -85,7 +85,11 @@ class OpenBao:
 
     def _fill(self, caller: Caller, root: str) -> None:
         caller.ok(json_request("POST", "/v1/sys/auth/approle", {"type": "approle"}, x_vault_token=root))
-        caller.ok(json_request("POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, x_vault_token=root))
+        caller.ok(
+            json_request(
+                "POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, x_vault_token=root
+            )
+        )
         caller.ok(json_request("PUT", "/v1/sys/policies/acl/bench", {"policy": _POLICY}, x_vault_token=root))
         for kind in ("service", "batch"):
             self._logins[kind] = self._several(self._size.identities, partial(_make_role, root, kind))
@@ -114,7 +118,9 @@ class OpenBao:
         if operation == CHECK:
             return [json_request("GET", "/v1/auth/token/lookup-self", x_vault_token=token) for token in self._tokens]
         if operation == RENEW:
-            return [json_request("POST", "/v1/auth/token/renew-self", {}, x_vault_token=token) for token in self._tokens]
+            return [
+                json_request("POST", "/v1/auth/token/renew-self", {}, x_vault_token=token) for token in self._tokens
+            ]
         asked = {READ: ("GET", "data"), WRITE: ("POST", "data"), LIST: ("GET", "metadata")}
         if operation not in asked:
             return []
@@ -145,4 +151,6 @@ def _make_role(root: str, kind: str, caller: Caller, number: int) -> dict[str, s
 
 def _store(root: str, caller: Caller, number: int) -> None:
     body = {"data": {"value": f"value of {number}: 0123456789abcdef"}}
-    caller.ok(json_request("POST", f"/v1/secret/data{seed.path_of(number)}/{seed.key_of(number)}", body, x_vault_token=root))
+    caller.ok(
+        json_request("POST", f"/v1/secret/data{seed.path_of(number)}/{seed.key_of(number)}", body, x_vault_token=root)
+    )

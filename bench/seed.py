@@ -1,7 +1,8 @@
 """Fills a database with as much as a benchmark asks for, straight through the store's own statements.
 
-A house that is open and serves nobody is filled; the server is started afterwards. Everything is numbered: identity 7 has
-the id that `identity_id(7)` says and the client secret that `login_of(7)` says, so requests can be made without asking.
+A house that is open and serves nobody is filled; the server is started afterwards. Everything is numbered: identity 7
+has the id that `identity_id(7)` says and the client secret that `login_of(7)` says, so requests can be made without
+asking.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +39,21 @@ SOME = 500  # things that requests rotate over
 IN_FOLDER = 100  # secrets in each folder
 _BATCH = 10_000  # rows in one statement: what a connection of the pool carries well within its time limit
 _DAYS = 86_400_000
-_KINDS = ("identity", "config", "client", "secret", "membership", "held", "access", "role", "folder", "stored", "version", "token", "event")
+_KINDS = (
+    "identity",
+    "config",
+    "client",
+    "secret",
+    "membership",
+    "held",
+    "access",
+    "role",
+    "folder",
+    "stored",
+    "version",
+    "token",
+    "event",
+)
 
 
 class World(msgspec.Struct, frozen=True):
@@ -97,14 +112,28 @@ def key_of(number: int) -> str:
 async def found_world(parts: Runtime) -> World:
     """Bootstrap an empty house and make one project with one environment."""
     now = parts.clock()
-    made = await make(parts, {"email": "bench@example.com", "password": "correct horse battery", "organization": "Bench"})
+    made = await make(
+        parts, {"email": "bench@example.com", "password": "correct horse battery", "organization": "Bench"}
+    )
     org_id = made.organization.id
     project = Project(id=parts.new_id(), org_id=org_id, name="Bench", slug="bench", created_at=now, updated_at=now)
     environment = Environment(
-        id=parts.new_id(), project_id=project.id, name="Bench", slug=ENVIRONMENT, position=1, created_at=now, updated_at=now
+        id=parts.new_id(),
+        project_id=project.id,
+        name="Bench",
+        slug=ENVIRONMENT,
+        position=1,
+        created_at=now,
+        updated_at=now,
     )
     root = Folder(
-        id=parts.new_id(), project_id=project.id, environment_id=environment.id, name="root", path="/", created_at=now, updated_at=now
+        id=parts.new_id(),
+        project_id=project.id,
+        environment_id=environment.id,
+        name="root",
+        path="/",
+        created_at=now,
+        updated_at=now,
     )
     async with parts.store.write() as tx:
         await projects.add(tx, project)
@@ -134,9 +163,18 @@ Fill = Callable[[int], None]
 _VERSION = prepare(insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
 
 
-async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...], fill: Fill, *version_keys: str,
-                grown: Callable[[int], str | None] | None = None) -> None:  # fmt: skip
-    """Store what `fill` adds for each number, and a version row for each version key that `grown` names: others have grown with them."""
+async def _fill(
+    parts: Runtime,
+    first: int,
+    last: int,
+    tables: tuple[_Rows, ...],
+    fill: Fill,
+    *version_keys: str,
+    grown: Callable[[int], str | None] | None = None,
+) -> None:
+    """Store what `fill` adds for each number, and a version row for each version key that `grown` names: others
+    have grown with them.
+    """
     for begin in range(first, last, _BATCH):
         batch = range(begin, min(last, begin + _BATCH))
         for number in batch:
@@ -150,7 +188,9 @@ async def _fill(parts: Runtime, first: int, last: int, tables: tuple[_Rows, ...]
 
 
 async def add_identities(parts: Runtime, world: World, first: int, last: int) -> None:
-    """Identities `first` to before `last`: members of the organization and the project, with Universal Auth and a client secret."""
+    """Identities `first` to before `last`: members of the organization and the project, with Universal Auth and
+    a client secret.
+    """
     now, digest = parts.clock(), parts.keys.digest
     stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
     config = universal.Config(client_id="")
@@ -158,47 +198,95 @@ async def add_identities(parts: Runtime, world: World, first: int, last: int) ->
     held = MembershipRole(id="", membership_id="", role="no-access", **stamps)
     rows = (
         people := _Rows(identities.IDENTITIES, Identity(id="", org_id=world.org_id, name="", **stamps)),
-        configs := _Rows(credentials.CONFIGS, MethodConfig(
-            id="", identity_id="", method=universal.SLUG, config={}, ttl=2_592_000, max_ttl=2_592_000, period=0, uses_limit=0,
-            trusted_ips=universal.ranges(config), **stamps)),
-        clients := _Rows(credentials.SECRETS, ClientSecret(
-            id="", identity_id="", config_id="", description="", prefix="benc", hash=b"", ttl=0, **stamps)),
+        configs := _Rows(
+            credentials.CONFIGS,
+            MethodConfig(
+                id="",
+                identity_id="",
+                method=universal.SLUG,
+                config={},
+                ttl=2_592_000,
+                max_ttl=2_592_000,
+                period=0,
+                uses_limit=0,
+                trusted_ips=universal.ranges(config),
+                **stamps,
+            ),
+        ),
+        clients := _Rows(
+            credentials.SECRETS,
+            ClientSecret(id="", identity_id="", config_id="", description="", prefix="benc", hash=b"", ttl=0, **stamps),
+        ),
         in_org := _Rows(MEMBERSHIPS, members),
         org_roles := _Rows(HELD, held),
         in_project := _Rows(MEMBERSHIPS, msgspec.structs.replace(members, project_id=world.project_id)),
         project_roles := _Rows(HELD, msgspec.structs.replace(held, role="member")),
-    )  # fmt: skip
+    )
 
     def fill(number: int) -> None:
         own, login = identity_id(number), login_of(number)
         locator, kept = login["clientId"], msgspec.structs.replace(config, client_id=login["clientId"])
         people.add(id=own, name=f"bench-{number}")
-        configs.add(id=_id("config", number), identity_id=own, locator=locator, config=msgspec.json.encode(kept).decode())
-        clients.add(id=_id("secret", number), identity_id=own, config_id=_id("config", number), hash=digest(login["clientSecret"]))
+        configs.add(
+            id=_id("config", number), identity_id=own, locator=locator, config=msgspec.json.encode(kept).decode()
+        )
+        clients.add(
+            id=_id("secret", number),
+            identity_id=own,
+            config_id=_id("config", number),
+            hash=digest(login["clientSecret"]),
+        )
         in_org.add(id=_id("membership", number), actor_id=own)
         org_roles.add(id=_id("held", number), membership_id=_id("membership", number))
         in_project.add(id=_id("access", number), actor_id=own)
         project_roles.add(id=_id("role", number), membership_id=_id("access", number))
 
-    await _fill(parts, first, last, rows, fill, versions.identity("seed"), grown=lambda number: versions.identity(identity_id(number)))
+    await _fill(
+        parts,
+        first,
+        last,
+        rows,
+        fill,
+        versions.identity("seed"),
+        grown=lambda number: versions.identity(identity_id(number)),
+    )
 
 
 async def add_secrets(parts: Runtime, world: World, first: int, last: int) -> None:
-    """Secrets `first` to before `last`, `IN_FOLDER` to a folder, each with its first version. `first` begins a folder."""
+    """Secrets `first` to before `last`, `IN_FOLDER` to a folder, each with its first version.
+
+    `first` begins a folder.
+    """
     now = parts.clock()
     stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
     async with parts.store.read() as tx:
         key = await parts.keys.sealer(tx, project_scope(world.project_id))
     row = StoredSecret(id="", project_id=world.project_id, folder_id="", key="", value=b"", **stamps)
     version = SecretVersion(
-        id="", secret_id="", project_id=world.project_id, folder_id="", version=1, key="", kind="shared", value=b"", created_at=now
+        id="",
+        secret_id="",
+        project_id=world.project_id,
+        folder_id="",
+        version=1,
+        key="",
+        kind="shared",
+        value=b"",
+        created_at=now,
     )
     folder = Folder(
-        id="", project_id=world.project_id, environment_id=world.environment_id, parent_id=world.root_id, name="", path="", **stamps
+        id="",
+        project_id=world.project_id,
+        environment_id=world.environment_id,
+        parent_id=world.root_id,
+        name="",
+        path="",
+        **stamps,
     )
     rows = (
-        folders := _Rows(places.FOLDERS, folder), stored := _Rows(secrets.SECRETS, row), history := _Rows(secrets.VERSIONS, version),
-    )  # fmt: skip
+        folders := _Rows(places.FOLDERS, folder),
+        stored := _Rows(secrets.SECRETS, row),
+        history := _Rows(secrets.VERSIONS, version),
+    )
 
     def fill(number: int) -> None:
         own, where = _id("stored", number), _id("folder", number // IN_FOLDER)
@@ -211,7 +299,9 @@ async def add_secrets(parts: Runtime, world: World, first: int, last: int) -> No
     def version_key(number: int) -> str | None:
         return versions.folder(_id("folder", number // IN_FOLDER)) if number % IN_FOLDER == 0 else None
 
-    await _fill(parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"), grown=version_key)
+    await _fill(
+        parts, first, last, rows, fill, versions.tree(world.project_id), versions.folder("seed"), grown=version_key
+    )
 
 
 def _envelope(key: Sealer, row: StoredSecret) -> bytes:
@@ -223,27 +313,51 @@ async def grow(parts: Runtime, world: World, before: Size, after: Size) -> None:
     await add_identities(parts, world, before.identities, after.identities)
     await add_secrets(parts, world, before.secrets, after.secrets)
     await add_tokens(parts, world, before.tokens, after.tokens, owners=list(numbers(SOME, after.identities)))
-    await add_revocations(parts, world, before.revocations, after.revocations, owners=list(numbers(SOME, after.identities)))
+    await add_revocations(
+        parts, world, before.revocations, after.revocations, owners=list(numbers(SOME, after.identities))
+    )
 
 
 async def add_tokens(parts: Runtime, world: World, first: int, last: int, *, owners: Sequence[int]) -> None:
-    """Live tokens `first` to before `last`, of these identities in turn: each has a row of its own and the event of its login."""
+    """Live tokens `first` to before `last`, of these identities in turn: each has a row of its own and the
+    event of its login.
+    """
     now = parts.clock()
     model = AccessToken(
-        id="", identity_id="", org_id=world.org_id, method=universal.SLUG, ttl=2_592_000, max_ttl=2_592_000, uses_limit=1_000_000,
-        expires_at=now + 30 * _DAYS, created_at=now, updated_at=now,
-    )  # fmt: skip
+        id="",
+        identity_id="",
+        org_id=world.org_id,
+        method=universal.SLUG,
+        ttl=2_592_000,
+        max_ttl=2_592_000,
+        uses_limit=1_000_000,
+        expires_at=now + 30 * _DAYS,
+        created_at=now,
+        updated_at=now,
+    )
     event = AuditEvent(
-        id="", at=now, org_id=world.org_id, actor_kind="identity", event=f"login-identity-{universal.SLUG}", metadata={}, address="127.0.0.1",
-        user_agent="bench", request_id="",
-    )  # fmt: skip
+        id="",
+        at=now,
+        org_id=world.org_id,
+        actor_kind="identity",
+        event=f"login-identity-{universal.SLUG}",
+        metadata={},
+        address="127.0.0.1",
+        user_agent="bench",
+        request_id="",
+    )
     rows = (tokens := _Rows(credentials.TOKENS, model), events := _Rows(audit.EVENTS, event))
 
     def fill(number: int) -> None:
         owner = identity_id(owners[number % len(owners)])
         tokens.add(id=_id("token", number), identity_id=owner)
         facts = {"identityId": owner, "identityAccessTokenId": _id("token", number)}
-        events.add(id=_id("event", number), actor_id=owner, request_id=f"req-{number:018x}", metadata=msgspec.json.encode(facts).decode())
+        events.add(
+            id=_id("event", number),
+            actor_id=owner,
+            request_id=f"req-{number:018x}",
+            metadata=msgspec.json.encode(facts).decode(),
+        )
 
     await _fill(parts, first, last, rows, fill, versions.identity("seed"))
 
@@ -252,7 +366,11 @@ async def add_revocations(parts: Runtime, world: World, first: int, last: int, *
     """Revocation marks `first` to before `last` of tokens nobody presents, on these identities in turn."""
     del world
     now = parts.clock()
-    rows = (revocations := _Rows(credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)),)
+    rows = (
+        revocations := _Rows(
+            credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)
+        ),
+    )
 
     def fill(number: int) -> None:
         revocations.add(key=f"token/{_id('token', number)}", identity_id=identity_id(owners[number % len(owners)]))

@@ -93,9 +93,15 @@ class Watchword:
     """One of our servers over a database that was filled beforehand."""
 
     def __init__(
-        self, name: str, title: str, environment: Mapping[str, str], world: seed.World, size: seed.Size, database: Postgres | None = None,
+        self,
+        name: str,
+        title: str,
+        environment: Mapping[str, str],
+        world: seed.World,
+        size: seed.Size,
+        database: Postgres | None = None,
         tokens: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.title = name, title
         self.port = free_port()
         self.world = world
@@ -139,7 +145,10 @@ class Watchword:
 
     def _logins(self) -> list[Request]:
         path = "/api/v1/auth/universal-auth/login"
-        return [json_request("POST", path, seed.login_of(number)) for number in seed.numbers(seed.SOME, self.size.identities)]
+        return [
+            json_request("POST", path, seed.login_of(number))
+            for number in seed.numbers(seed.SOME, self.size.identities)
+        ]
 
     def requests(self, operation: str) -> Sequence[Request]:
         if operation == BATCH_LOGIN:
@@ -149,16 +158,25 @@ class Watchword:
         if operation == RENEW:
             return [json_request("POST", "/api/v1/auth/token/renew", {"accessToken": token}) for token in self.tokens()]
         if operation == CHECK:
-            return [json_request("GET", "/api/v1/identities/details", authorization=f"Bearer {token}") for token in self.tokens()]
+            return [
+                json_request("GET", "/api/v1/identities/details", authorization=f"Bearer {token}")
+                for token in self.tokens()
+            ]
         return [self._about(operation, *pair) for pair in self._pairs()]
 
     def _pairs(self) -> list[tuple[int, str]]:
         """Secrets spread over all there are, each with the token of somebody."""
         tokens = self.tokens()
-        return [(number, tokens[i % len(tokens)]) for i, number in enumerate(seed.numbers(seed.SOME, self.size.secrets))]
+        return [
+            (number, tokens[i % len(tokens)]) for i, number in enumerate(seed.numbers(seed.SOME, self.size.secrets))
+        ]
 
     def _about(self, operation: str, number: int, token: str) -> Request:
-        place = {"workspaceId": self.world.project_id, "environment": seed.ENVIRONMENT, "secretPath": seed.path_of(number)}
+        place = {
+            "workspaceId": self.world.project_id,
+            "environment": seed.ENVIRONMENT,
+            "secretPath": seed.path_of(number),
+        }
         query, bearer = urllib.parse.urlencode(place), f"Bearer {token}"
         if operation == LIST:
             return json_request("GET", f"/api/v3/secrets/raw?{query}", authorization=bearer)
@@ -185,7 +203,9 @@ class Floor:
     def start(self, log: Path) -> None:
         """Start it and wait until it answers."""
         self._child = Child(
-            [sys.executable, "-m", "bench.floor", str(self.port)], environment=clean_environment(PYTHONPATH=str(_ROOT)), log=log
+            [sys.executable, "-m", "bench.floor", str(self.port)],
+            environment=clean_environment(PYTHONPATH=str(_ROOT)),
+            log=log,
         )
         self._child.wait_until_answers(self.port, "/")
 
@@ -206,7 +226,10 @@ def clean_environment(**variables: str) -> dict[str, str]:
 def sqlite_environment(folder: Path, **variables: str) -> dict[str, str]:
     """Settings of a server on SQLite."""
     return clean_environment(
-        WATCHWORD_DATA_DIR=str(folder), WATCHWORD_LOG_LEVEL="warning", WATCHWORD_ROOT_KEY=secrets.token_hex(32), **variables
+        WATCHWORD_DATA_DIR=str(folder),
+        WATCHWORD_LOG_LEVEL="warning",
+        WATCHWORD_ROOT_KEY=secrets.token_hex(32),
+        **variables,
     )
 
 
@@ -243,7 +266,8 @@ async def make_database(database: Postgres, name: str) -> str:
 
 
 async def analyzed(dsn: str) -> None:
-    """Bring the planner's statistics up to date, as autovacuum would in its own time, and write out what a bulk load left to write.
+    """Bring the planner's statistics up to date, as autovacuum would in its own time, and write out what a bulk load
+    left to write.
 
     Without the second, what is measured next pays for the load: the checkpointer is one of the database's processes.
     """
@@ -259,4 +283,6 @@ async def analyzed(dsn: str) -> None:
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL that is durable and gives its tables the memory that an operator would."""
     with ExitStack() as stack:
-        yield stack.enter_context(private_server(fsync=True, settings={"shared_buffers": "512MB", "max_wal_size": "4GB"}))
+        yield stack.enter_context(
+            private_server(fsync=True, settings={"shared_buffers": "512MB", "max_wal_size": "4GB"})
+        )

@@ -1,8 +1,10 @@
-"""How long one request of a tenant holds up everybody else: hostile data and requests, with `/healthz` asked all the while.
+"""How long one request of a tenant holds up everybody else: hostile data and requests, with `/healthz` asked all the
+while.
 
-A real server on SQLite; another process asks it every 10 ms. For each request: the longest wait of those asked meanwhile, in wall
-time, and in CPU time that the server's main thread used during such a wait. On a machine that others use as well, the second counts:
-a slice is at most some milliseconds of it. `python -m bench.stall PORT PID` is that other process.
+A real server on SQLite; another process asks it every 10 ms. For each request: the longest wait of those asked
+meanwhile, in wall time, and in CPU time that the server's main thread used during such a wait. On a machine that others
+use as well, the second counts: a slice is at most some milliseconds of it. `python -m bench.stall PORT PID` is that
+other process.
 """
 
 import json
@@ -92,7 +94,9 @@ def _cpu(pid: int) -> float:
 @contextmanager
 def _probed(port: int, pid: int) -> Iterator[list[Sample]]:
     found: list[Sample] = []
-    process = subprocess.Popen([sys.executable, "-m", "bench.stall", str(port), str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.stall", str(port), str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert process.stdout is not None
         process.stdout.readline()
@@ -112,7 +116,11 @@ class Tenant:
         self._caller = Caller(server.port)
         self._tokens: dict[int, str] = {}
         self.project = f"/api/v1/projects/{world.project_id}"
-        self.place: dict[str, Any] = {"workspaceId": world.project_id, "projectId": world.project_id, "environment": seed.ENVIRONMENT}
+        self.place: dict[str, Any] = {
+            "workspaceId": world.project_id,
+            "projectId": world.project_id,
+            "environment": seed.ENVIRONMENT,
+        }
 
     def token(self, number: int = 0) -> str:
         """An access token of an identity."""
@@ -122,7 +130,13 @@ class Tenant:
         return self._tokens[number]
 
     def request(
-        self, method: str, path: str, body: object | None = None, *, who: int = 0, query: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        who: int = 0,
+        query: Mapping[str, object] | None = None,
     ) -> Request:
         """A request of an identity."""
         text = f"{path}?{urllib.parse.urlencode(query)}" if query else path
@@ -148,7 +162,9 @@ class Tenant:
         self.ok("POST", "/api/v1/folders", {**self.place, "name": "new", "path": "/"})
         self._secrets("/big", [(f"SECRET_{i:05d}", "v" * 40) for i in range(_LARGE)])
         base = [(f"BASE_{i}", "b" * 200) for i in range(50)]
-        self._secrets("/woven", base + [(f"WOVEN_{i}", "".join(f"${{BASE_{n}}}" for n in range(50))) for i in range(_REFERRING)])
+        self._secrets(
+            "/woven", base + [(f"WOVEN_{i}", "".join(f"${{BASE_{n}}}" for n in range(50))) for i in range(_REFERRING)]
+        )
         self._secrets("/woven", [(f"CHAIN_{i}", f"${{CHAIN_{i + 1}}}x") for i in range(200)] + [("CHAIN_200", "end")])
         give = [_rule(["read", "create", "edit", "grant-privileges"], "identity"), _rule(["read"], "role")]
         self.role("giver", give + _patterns(150, "*a*b*c*{}*d*[a-z]*"))
@@ -182,52 +198,138 @@ class Tenant:
         as_json = json.dumps({f"NEW_{i}": "v" * 25 for i in range(55_000)})
         text = {**self.place, "secretPath": "/new", "dryRun": True}
         privilege = {
-            "identityId": seed.identity_id(7), "projectId": self._world.project_id, "slug": "given", "type": {"isTemporary": False},
+            "identityId": seed.identity_id(7),
+            "projectId": self._world.project_id,
+            "slug": "given",
+            "type": {"isTemporary": False},
             "permissions": _patterns(150, "*b*{}*a*[a-z]*?*"),
-        }  # fmt: skip
+        }
         ask = {"actorType": "identity", "actorId": seed.identity_id(1000), "action": "readValue", "subject": "secrets"}
         return [
             ("nothing at all", get("/api/v1/identities/details")),
-            ("150 patterns given under 150", self.request("PATCH", f"{member}/{seed.identity_id(6)}", {"roles": [{"role": "wide"}]}, who=1)),
-            ("150 patterns as a privilege", self.request("POST", "/api/v2/identity-project-additional-privilege", privilege, who=1)),
-            ("a role of 300 large rules", self.request("POST", f"{self.project}/roles", {
-                "slug": "late", "name": "late", "permissions": _patterns(300, "/{}/" + "z" * 480, field="secretPath")})),
+            (
+                "150 patterns given under 150",
+                self.request("PATCH", f"{member}/{seed.identity_id(6)}", {"roles": [{"role": "wide"}]}, who=1),
+            ),
+            (
+                "150 patterns as a privilege",
+                self.request("POST", "/api/v2/identity-project-additional-privilege", privilege, who=1),
+            ),
+            (
+                "a role of 300 large rules",
+                self.request(
+                    "POST",
+                    f"{self.project}/roles",
+                    {
+                        "slug": "late",
+                        "name": "late",
+                        "permissions": _patterns(300, "/{}/" + "z" * 480, field="secretPath"),
+                    },
+                ),
+            ),
             ("the first request of 20 large roles", get(raw, 3, **self.place, secretPath="/f000001")),
             ("a recursive list of 100,000", get(raw, **all_of)),
             ("the same again", get(raw, **all_of)),
             ("the same without values", get(raw, **all_of, viewSecretValue="false")),
-            ("400 secrets of 50 references each", get(raw, **self.place, secretPath="/woven", expandSecretReferences="true")),
-            ("a chain of references, as a tree", get("/api/v4/secrets/CHAIN_0/secret-reference-tree", **self.place, secretPath="/woven")),
-            ("what refers to one secret", get("/api/v4/secrets/BASE_1/secret-references", **self.place, secretPath="/woven")),
-            ("a search for all", get(f"{self.project}/secrets/search", environment=seed.ENVIRONMENT, name="K", limit=500)),
-            ("a search at an offset", get(f"{self.project}/secrets/search", environment=seed.ENVIRONMENT, offset=9_000, limit=500)),
-            *[(f"an export as {one}", get(f"{self.project}/secrets/export", environment=seed.ENVIRONMENT, secretPath="/", recursive="true", format=one))
-              for one in ("dotenv", "json", "yaml", "csv")],
+            (
+                "400 secrets of 50 references each",
+                get(raw, **self.place, secretPath="/woven", expandSecretReferences="true"),
+            ),
+            (
+                "a chain of references, as a tree",
+                get("/api/v4/secrets/CHAIN_0/secret-reference-tree", **self.place, secretPath="/woven"),
+            ),
+            (
+                "what refers to one secret",
+                get("/api/v4/secrets/BASE_1/secret-references", **self.place, secretPath="/woven"),
+            ),
+            (
+                "a search for all",
+                get(f"{self.project}/secrets/search", environment=seed.ENVIRONMENT, name="K", limit=500),
+            ),
+            (
+                "a search at an offset",
+                get(f"{self.project}/secrets/search", environment=seed.ENVIRONMENT, offset=9_000, limit=500),
+            ),
+            *[
+                (
+                    f"an export as {one}",
+                    get(
+                        f"{self.project}/secrets/export",
+                        environment=seed.ENVIRONMENT,
+                        secretPath="/",
+                        recursive="true",
+                        format=one,
+                    ),
+                )
+                for one in ("dotenv", "json", "yaml", "csv")
+            ],
             ("explained in a project", self.request("POST", f"{self.project}/explain", ask)),
-            ("who has access, 200 of thousands", get(f"{self.project}/access", limit=200, environment=seed.ENVIRONMENT)),
-            ("who has access, large roles", get(f"{self.project}/access", limit=200, search="bench-10", environment=seed.ENVIRONMENT)),
+            (
+                "who has access, 200 of thousands",
+                get(f"{self.project}/access", limit=200, environment=seed.ENVIRONMENT),
+            ),
+            (
+                "who has access, large roles",
+                get(f"{self.project}/access", limit=200, search="bench-10", environment=seed.ENVIRONMENT),
+            ),
             ("the identities of an organization", get("/api/v1/identities", orgId=self._world.org_id)),
-            ("a search of identities", self.request("POST", "/api/v1/identities/search", {"search": {"name": {"$contains": "9"}}, "limit": 100})),
+            (
+                "a search of identities",
+                self.request(
+                    "POST", "/api/v1/identities/search", {"search": {"name": {"$contains": "9"}}, "limit": 100}
+                ),
+            ),
             ("the identities of a project", get(member, limit=20_000)),
             ("identities of a project, large roles", get(member, limit=100, search="bench-10")),
             ("the roles of a project", get(f"{self.project}/roles")),
             ("audit: at an offset", get(audit, offset=90_000, limit=1000)),
             ("audit: metadata that matches nothing", get(audit, eventMetadata="a=b,c=d,e=f,g=h")),
-            ("audit: one actor, metadata, agent", get(audit, actorType="identity", userAgentType="web", eventMetadata="identityId=x")),
+            (
+                "audit: one actor, metadata, agent",
+                get(audit, actorType="identity", userAgentType="web", eventMetadata="identityId=x"),
+            ),
             ("audit: exported", get(f"{audit}/export", limit=10_000)),
             ("audit: a project's actors", get(f"{self.project}/audit-logs/filters/actors")),
             ("the folders of an environment", get("/api/v1/folders", **self.place, path="/", recursive="true")),
-            ("a file of 60,000 lines, tried", self.request("POST", f"{self.project}/secrets/import", {**text, "format": "dotenv", "content": dotenv})),
-            ("a file of 2 MiB of JSON, tried", self.request("POST", f"{self.project}/secrets/import", {**text, "format": "json", "content": as_json})),
-            ("the same for good", self.request("POST", f"{self.project}/secrets/import", {**text, "dryRun": False, "format": "json", "content": as_json})),
-            ("1 MiB of empty lists", Request("POST", f"{self.project}/roles", {
-                "authorization": f"Bearer {self.token()}", "content-type": "application/json"},
-                b'{"slug":"x","name":"x","permissions":[' + b"[]," * 349_000 + b"[]]}")),
+            (
+                "a file of 60,000 lines, tried",
+                self.request("POST", f"{self.project}/secrets/import", {**text, "format": "dotenv", "content": dotenv}),
+            ),
+            (
+                "a file of 2 MiB of JSON, tried",
+                self.request("POST", f"{self.project}/secrets/import", {**text, "format": "json", "content": as_json}),
+            ),
+            (
+                "the same for good",
+                self.request(
+                    "POST",
+                    f"{self.project}/secrets/import",
+                    {**text, "dryRun": False, "format": "json", "content": as_json},
+                ),
+            ),
+            (
+                "1 MiB of empty lists",
+                Request(
+                    "POST",
+                    f"{self.project}/roles",
+                    {"authorization": f"Bearer {self.token()}", "content-type": "application/json"},
+                    b'{"slug":"x","name":"x","permissions":[' + b"[]," * 349_000 + b"[]]}",
+                ),
+            ),
             ("a list under 900 patterns", get(raw, 2, **self.place, secretPath="/big")),
-            ("a folder renamed", self.request("PATCH", f"/api/v1/folders/{self._folder('big')}", {**self.place, "name": "bigger", "path": "/"})),
-            ("an environment renamed", self.request("PATCH", f"{self.project}/environments/{self._world.environment_id}", {"slug": "renamed"})),
+            (
+                "a folder renamed",
+                self.request(
+                    "PATCH", f"/api/v1/folders/{self._folder('big')}", {**self.place, "name": "bigger", "path": "/"}
+                ),
+            ),
+            (
+                "an environment renamed",
+                self.request("PATCH", f"{self.project}/environments/{self._world.environment_id}", {"slug": "renamed"}),
+            ),
             ("a project deleted", self.request("DELETE", self.project)),
-        ]  # fmt: skip
+        ]
 
     def _folder(self, name: str) -> str:
         found = self.ok("GET", "/api/v1/folders", query={**self.place, "path": "/"})
@@ -240,14 +342,21 @@ def _rule(actions: Sequence[str], subject: str, **conditions: object) -> dict[st
 
 def _patterns(count: int, text: str, *, field: str = "secretName") -> list[dict[str, object]]:
     actions = ("readValue", "describeSecret")
-    return [_rule(actions, "secrets", environment=seed.ENVIRONMENT, **{field: {"$glob": text.format(i)}}) for i in range(count)]
+    return [
+        _rule(actions, "secrets", environment=seed.ENVIRONMENT, **{field: {"$glob": text.format(i)}})
+        for i in range(count)
+    ]
 
 
 _ADMIN = prepare(
-    update(schema.membership_roles).where(schema.membership_roles.c.membership_id == bindparam("membership")).values(role="admin")
+    update(schema.membership_roles)
+    .where(schema.membership_roles.c.membership_id == bindparam("membership"))
+    .values(role="admin")
 )
 _OF_PROJECT = prepare(
-    update(schema.audit_events).where(schema.audit_events.c.id > bindparam("after")).values(project_id=bindparam("project"))
+    update(schema.audit_events)
+    .where(schema.audit_events.c.id > bindparam("after"))
+    .values(project_id=bindparam("project"))
 )
 
 
@@ -280,8 +389,15 @@ def measured(server: Watchword, world: seed.World, only: str, say: Say) -> list[
             ended = time.monotonic()
         caller.close()
         meanwhile = [one for one in samples if one.answered >= began and one.sent <= ended + 0.05]
-        found.append(Stall(name=name, status=answer.status, took=ended - began, wall=max((one.answered - one.sent for one in meanwhile), default=0),
-                           cpu=max((one.cpu for one in meanwhile), default=0)))  # fmt: skip
+        found.append(
+            Stall(
+                name=name,
+                status=answer.status,
+                took=ended - began,
+                wall=max((one.answered - one.sent for one in meanwhile), default=0),
+                cpu=max((one.cpu for one in meanwhile), default=0),
+            )
+        )
         say(as_line(found[-1]))
         if answer.status >= 500:
             say(answer.body[:500].decode(errors="replace"))
@@ -294,7 +410,9 @@ HEAD = f"{'request':40} status   took ms   wall ms    CPU ms"
 def as_line(one: Stall) -> str:
     """One row of the table."""
     revocation = "  <" if one.cpu > LIMIT else ""
-    return f"{one.name:40} {one.status:6} {one.took * 1000:9.0f} {one.wall * 1000:9.1f} {one.cpu * 1000:9.1f}{revocation}"
+    return (
+        f"{one.name:40} {one.status:6} {one.took * 1000:9.0f} {one.wall * 1000:9.1f} {one.cpu * 1000:9.1f}{revocation}"
+    )
 
 
 async def run(folder: Path, size: seed.Size, only: str, say: Say) -> list[Stall]:

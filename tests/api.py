@@ -1,4 +1,5 @@
-"""A whole Watchword in process for tests: the real store on a temporary database, real HTTP semantics, a clock that can be moved.
+"""A whole Watchword in process for tests: the real store on a temporary database, real HTTP semantics, a clock that can
+be moved.
 
 async def test_a_rule(api: Api) -> None:            # runs on SQLite; on PostgreSQL too with the fixture `any_api`
     identity = await api.identity(role="member")
@@ -44,7 +45,10 @@ class Clock:
 
 
 class Api:
-    """A client of one in-process server. Calls are made as `token` (default: the first organization's administrator)."""
+    """A client of one in-process server.
+
+    Calls are made as `token` (default: the first organization's administrator).
+    """
 
     def __init__(self, parts: Runtime, clock: Clock, client: httpx.AsyncClient) -> None:
         self.runtime = parts
@@ -56,18 +60,30 @@ class Api:
         self.instance_token = ""
 
     async def bootstrap(self) -> None:
-        reply = await self.post("/api/v1/admin/bootstrap", {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}, token=None)
+        reply = await self.post(
+            "/api/v1/admin/bootstrap", {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}, token=None
+        )
         made = reply.json()
         self.org_id, self.instance_token = made["organization"]["id"], made["identity"]["credentials"]["token"]
-        self.person = (await self.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+        self.person = (await self.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))[
+            "accessToken"
+        ]
         self.token = await self.enter(self.org_id)
 
     async def enter(self, org_id: str, person: str = "") -> str:
         body = {"organizationId": org_id}
         return (await self.ok("POST", "/api/v3/auth/select-organization", body, token=person or self.person))["token"]
 
-    async def request(self, method: str, path: str, body: Any = None, *, token: str | None = "", headers: dict[str, str] | None = None,
-                      query: dict[str, Any] | None = None) -> httpx.Response:  # fmt: skip
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "",
+        headers: dict[str, str] | None = None,
+        query: dict[str, Any] | None = None,
+    ) -> httpx.Response:
         sent = dict(headers or {})
         bearer = self.token if token == "" else token
         if bearer:
@@ -123,7 +139,9 @@ class Api:
 async def running(
     settings: Settings, *, outbound: Outbound | None = None, address: str = "127.0.0.1", fresh: bool = True
 ) -> AsyncIterator[Api]:
-    """A bootstrapped server in this process; not `fresh`: one more server of a database that another has bootstrapped."""
+    """A bootstrapped server in this process; not `fresh`: one more server of a database that another has
+    bootstrapped.
+    """
     clock = Clock()
     parts = msgspec.structs.replace(build_runtime(settings, outbound=outbound), clock=clock)
     async with opened(parts):
@@ -159,7 +177,12 @@ class Begun:
 
     def hand_to(self, api: Api) -> Api:
         """The same client, signed in."""
-        api.org_id, api.instance_token, api.person, api.token = self.org_id, self.instance_token, self.person, self.token
+        api.org_id, api.instance_token, api.person, api.token = (
+            self.org_id,
+            self.instance_token,
+            self.person,
+            self.token,
+        )
         return api
 
 
@@ -179,7 +202,9 @@ def begun_file(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) ->
 
 @pytest.fixture(scope="session")
 def begun_rows(migrated: str) -> tuple[str, Begun]:
-    """The statements that fill an empty PostgreSQL database with the rows of one that was bootstrapped, and how to sign in."""
+    """The statements that fill an empty PostgreSQL database with the rows of one that was bootstrapped, and how
+    to sign in.
+    """
 
     async def begin() -> tuple[str, Begun]:
         known = await _begun(postgres_settings(await emptied(migrated)))

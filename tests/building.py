@@ -22,7 +22,9 @@ async def member(api: Api, project_id: str, role: str = "member", *, rules: list
     return token
 
 
-async def folder(api: Api, project_id: str, name: str, path: str = "/", environment: str = "dev", **fields: Any) -> dict[str, Any]:
+async def folder(
+    api: Api, project_id: str, name: str, path: str = "/", environment: str = "dev", **fields: Any
+) -> dict[str, Any]:
     """A new folder."""
     body = {"projectId": project_id, "environment": environment, "name": name, "path": path, **fields}
     return (await api.ok("POST", "/api/v2/folders", body))["folder"]

@@ -18,7 +18,9 @@ app.registry = functools.cache(app.registry)
 auth_methods.method_routes = routes.once
 
 # How long an example takes says how busy the machine is, and nothing about the rule.
-settings.register_profile("watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 settings.register_profile("soak", settings.get_profile("house"), max_examples=2_000)
 settings.load_profile("watchword")
 

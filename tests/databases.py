@@ -1,6 +1,7 @@
 """Migrated databases for tests, made once in a run: a file to copy for SQLite, a database to empty for PostgreSQL.
 
-Making a PostgreSQL database and its tables takes seconds, emptying it milliseconds; and nothing that a test is about is lost.
+Making a PostgreSQL database and its tables takes seconds, emptying it milliseconds; and nothing that a test is about is
+lost.
 """
 
 import asyncio
@@ -47,7 +48,9 @@ def migrated(postgres: Server) -> Iterator[str]:
 
 
 async def emptied(dsn: str, then: str = "") -> str:
-    """The same address, when no row is left in any table but those that the statements `then` make, and nobody else is connected."""
+    """The same address, when no row is left in any table but those that the statements `then` make, and nobody
+    else is connected.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(
@@ -69,7 +72,9 @@ async def refilling(dsn: str) -> str:
             rows = await connection.fetchval(f'SELECT jsonb_agg(one) FROM "{table.name}" one')
             if rows is not None:
                 literal = await connection.fetchval("SELECT quote_literal($1::text)", rows)
-                statements.append(f'INSERT INTO "{table.name}" SELECT * FROM jsonb_populate_recordset(NULL::"{table.name}", {literal})')
+                statements.append(
+                    f'INSERT INTO "{table.name}" SELECT * FROM jsonb_populate_recordset(NULL::"{table.name}", {literal})'
+                )
     finally:
         await connection.close()
     return "; ".join(statements)

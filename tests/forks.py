@@ -1,10 +1,12 @@
-"""`watchword` in processes of their own that begin with everything imported: three quarters of a start are imports, and no test is about those.
+"""`watchword` in processes of their own that begin with everything imported: three quarters of a start are imports, and
+no test is about those.
 
     process = started(["serve", "--port", "0"], environment)      # as subprocess.Popen(["watchword", "serve", ...])
     completed = run(["config", "check"], environment)             # as subprocess.run(["watchword", "config", "check"])
 
-One process, made at the first call, imports the program and then only forks. What it forks is a process like any other: its arguments,
-environment, streams and exit code are its own, and it ends as every Python does. It must not be used for what starts processes by
+One process, made at the first call, imports the program and then only forks. What it forks is a process like any other:
+its arguments, environment, streams and exit code are its own, and it ends as every Python does. It must not be used for
+what starts processes by
 `multiprocessing` itself (`--workers`): these begin with the main module of who starts them.
 """
 
@@ -71,9 +73,16 @@ class Forked:
 
 
 def started(
-    arguments: Sequence[str], environment: Mapping[str, str], *, stderr: IO[Any], stdout: IO[Any] | None = None, code: str = PLAIN
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    stderr: IO[Any],
+    stdout: IO[Any] | None = None,
+    code: str = PLAIN,
 ) -> Forked:
-    """A new process that runs `code` with these arguments; without `stdout` a pipe of it is read from the process's `stdout`."""
+    """A new process that runs `code` with these arguments; without `stdout` a pipe of it is read from the
+    process's `stdout`.
+    """
     told, telling = os.pipe()
     reading = None
     to_close = [telling]
@@ -82,7 +91,9 @@ def started(
         read_end, out = os.pipe()
         reading = os.fdopen(read_end, "rb")
         to_close.append(out)
-    request = json.dumps({"arguments": list(arguments), "environment": dict(environment), "code": code, "folder": str(Path.cwd())}).encode()
+    request = json.dumps(
+        {"arguments": list(arguments), "environment": dict(environment), "code": code, "folder": str(Path.cwd())}
+    ).encode()
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         connection = _forker()
         fds = array.array("i", [nothing.fileno(), out, stderr.fileno(), telling])
@@ -93,7 +104,9 @@ def started(
     return Forked(told, ["watchword", *arguments], reading)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], *, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], *, timeout: float = 120
+) -> "subprocess.CompletedProcess[str]":
     """What a process said until it ended, and how it ended. Raises TimeoutExpired."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         process = started(arguments, environment, stdout=out, stderr=errors)
@@ -144,7 +157,10 @@ def _imported() -> None:
 
 
 def _fork_until_the_end(connection: socket.socket) -> str:
-    """In each process that was forked: the code to run. In the one that forks: nothing, once nobody can ask any more."""
+    """In each process that was forked: the code to run.
+
+    In the one that forks: nothing, once nobody can ask any more.
+    """
     awake, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

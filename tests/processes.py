@@ -1,4 +1,5 @@
-"""Real servers: `watchword serve` in processes of their own, on free ports, over a folder or a PostgreSQL, to be killed at will.
+"""Real servers: `watchword serve` in processes of their own, on free ports, over a folder or a PostgreSQL, to be killed
+at will.
 
 async with serving(tmp_path) as server:                         # SQLite
     api = await server.api()                                    # bootstrapped, as `tests.api.Api`
@@ -46,9 +47,12 @@ class Server:
         self.set_clock(0)
         self.log_file = folder / f"server-{number}.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")} | {
-            "WATCHWORD_DATA_DIR": str(folder), "WATCHWORD_ROOT_KEY": ROOT_KEY, "WATCHWORD_LOG_REQUESTS": "false", "WATCHWORD_SETUP_CODE": "off",
+            "WATCHWORD_DATA_DIR": str(folder),
+            "WATCHWORD_ROOT_KEY": ROOT_KEY,
+            "WATCHWORD_LOG_REQUESTS": "false",
+            "WATCHWORD_SETUP_CODE": "off",
             **options,
-        }  # fmt: skip
+        }
         if dsn is not None:
             self._environment["WATCHWORD_DATABASE_URL"] = dsn
         self.process: forks.Forked
@@ -107,7 +111,12 @@ class Server:
         if like is None:
             await found.bootstrap()
         else:
-            found.token, found.person, found.org_id, found.instance_token = like.token, like.person, like.org_id, like.instance_token
+            found.token, found.person, found.org_id, found.instance_token = (
+                like.token,
+                like.person,
+                like.org_id,
+                like.instance_token,
+            )
         return found
 
     async def close(self) -> None:

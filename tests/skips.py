@@ -1,8 +1,10 @@
-"""A skip is printed with its reason and counted, and there is a ceiling on their number: a test that never runs protects nothing.
+"""A skip is printed with its reason and counted, and there is a ceiling on their number: a test that never runs
+protects nothing.
 
-Two ceilings stand in pyproject.toml. `skips_in_ci` is for a machine that has all that the tests can use, as `.ci/run` makes it, and holds
-where `CI` is set. `skips_on_a_bare_machine` is for one with nothing but Python: no directory server, no Node, no way to a registry.
-Only processes of the run's own count: with pytest-xdist the skips of all workers come together here.
+Two ceilings stand in pyproject.toml. `skips_in_ci` is for a machine that has all that the tests can use, as `.ci/run`
+makes it, and holds where `CI` is set. `skips_on_a_bare_machine` is for one with nothing but Python: no directory
+server, no Node, no way to a registry. Only processes of the run's own count: with pytest-xdist the skips of all workers
+come together here.
 """
 
 import os

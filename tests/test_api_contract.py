@@ -1,4 +1,6 @@
-"""The statuses that the API contract promises are those that a server answers: each row of its Annex A has a case here."""
+"""The statuses that the API contract promises are those that a server answers: each row of its Annex A has a
+case here.
+"""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -80,7 +82,10 @@ async def _(api: Api) -> Answers:
     _, token = await api.bot("admin")
     other, _ = await api.organization()
     inside = (await project(api))["id"]
-    return [await api.get(f"/api/v1/identities?orgId={other}", token=token), await api.get(f"/api/v1/projects/{inside}", token=token)]
+    return [
+        await api.get(f"/api/v1/identities?orgId={other}", token=token),
+        await api.get(f"/api/v1/projects/{inside}", token=token),
+    ]
 
 
 @case("missing permission")
@@ -92,12 +97,17 @@ async def _(api: Api) -> Answers:
 @case("more privileged target")
 async def _(api: Api) -> Answers:
     _, token = await api.bot("member")
-    return [await api.post("/api/v1/identities", {"name": "x", "organizationId": api.org_id, "role": "admin"}, token=token)]
+    return [
+        await api.post("/api/v1/identities", {"name": "x", "organizationId": api.org_id, "role": "admin"}, token=token)
+    ]
 
 
 @case("faults of input")
 async def _(api: Api) -> Answers:
-    return [await api.post("/api/v1/identities", {"name": 1}), await api.post("/api/v1/auth/universal-auth/login", {}, token=None)]
+    return [
+        await api.post("/api/v1/identities", {"name": 1}),
+        await api.post("/api/v1/auth/universal-auth/login", {}, token=None),
+    ]
 
 
 @case("unknown identity, role, environment, folder, secret or tag")
@@ -142,7 +152,9 @@ async def _(api: Api) -> Answers:
 
 @case("role in use")
 async def _(api: Api) -> Answers:
-    role = (await api.ok("POST", "/api/v1/organization/roles", {"slug": "reader", "name": "Reader", "permissions": []}))["role"]
+    role = (
+        await api.ok("POST", "/api/v1/organization/roles", {"slug": "reader", "name": "Reader", "permissions": []})
+    )["role"]
     await api.identity("reader")
     return [await api.delete(f"/api/v1/organization/roles/{role['id']}")]
 
@@ -150,11 +162,19 @@ async def _(api: Api) -> Answers:
 @case("import of the folder itself, a duplicate, a circle")
 async def _(api: Api) -> Answers:
     def within(environment: str, source: str) -> dict[str, Any]:
-        return {"projectId": inside, "environment": environment, "path": "/", "import": {"environment": source, "path": "/"}}
+        return {
+            "projectId": inside,
+            "environment": environment,
+            "path": "/",
+            "import": {"environment": source, "path": "/"},
+        }
 
     inside = (await project(api))["id"]
     await api.ok("POST", "/api/v2/secret-imports", within("dev", "prod"))
-    return [await api.post("/api/v2/secret-imports", within(*both)) for both in (("dev", "dev"), ("dev", "prod"), ("prod", "dev"))]
+    return [
+        await api.post("/api/v2/secret-imports", within(*both))
+        for both in (("dev", "dev"), ("dev", "prod"), ("prod", "dev"))
+    ]
 
 
 @case("a method that the path does not have")
@@ -164,12 +184,20 @@ async def _(api: Api) -> Answers:
 
 @case("body that is no JSON")
 async def _(api: Api) -> Answers:
-    return [await api.client.post("/api/v1/auth/universal-auth/login", content=b"{", headers={"content-type": "application/json"})]
+    return [
+        await api.client.post(
+            "/api/v1/auth/universal-auth/login", content=b"{", headers={"content-type": "application/json"}
+        )
+    ]
 
 
 @case("content type that is not read")
 async def _(api: Api) -> Answers:
-    return [await api.client.post("/api/v1/auth/universal-auth/login", content=b"<a/>", headers={"content-type": "application/xml"})]
+    return [
+        await api.client.post(
+            "/api/v1/auth/universal-auth/login", content=b"<a/>", headers={"content-type": "application/xml"}
+        )
+    ]
 
 
 @case("body or query too large")
@@ -195,9 +223,13 @@ def test_every_situation_of_the_contract_has_a_case() -> None:
     assert len(ROWS) > 20
 
 
-@pytest.mark.parametrize(("situation", "status", "error"), [row for row in ROWS if row[0] not in ELSEWHERE], ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("situation", "status", "error"), [row for row in ROWS if row[0] not in ELSEWHERE], ids=lambda value: str(value)
+)
 async def test_a_situation_is_answered_as_the_contract_says(api: Api, situation: str, status: str, error: str) -> None:
     answers = await CASES[situation](api)
 
-    assert [(int(status), error)] * len(answers) == [(answer.status_code, answer.json().get("error")) for answer in answers]
+    assert [(int(status), error)] * len(answers) == [
+        (answer.status_code, answer.json().get("error")) for answer in answers
+    ]
     assert all(answer.json()["statusCode"] == int(status) and answer.json()["reqId"] for answer in answers)

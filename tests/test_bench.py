@@ -27,15 +27,35 @@ RESULT {"requests":4603,"microseconds":1004213,"bytes":2204837,"connect":0,"read
 
 def sample(number: int, per_cpu_second: float, errors: int = 0) -> Sample:
     return Sample(
-        round=number, requests=1000, errors=errors, faults={"status": errors} if errors else {}, per_second=per_cpu_second / 2,
-        per_cpu_second=per_cpu_second, cpu_share=0.5, elsewhere=0.1, p50=1.0, p99=5.0, rss=2 << 20, pss=1 << 20,
-    )  # fmt: skip
+        round=number,
+        requests=1000,
+        errors=errors,
+        faults={"status": errors} if errors else {},
+        per_second=per_cpu_second / 2,
+        per_cpu_second=per_cpu_second,
+        cpu_share=0.5,
+        elsewhere=0.1,
+        p50=1.0,
+        p99=5.0,
+        rss=2 << 20,
+        pss=1 << 20,
+    )
 
 
 def rows() -> list[Row]:
     return [
-        Row(server="sqlite", operation=LOGIN, connections=16, samples=[sample(1, 6000), sample(2, 4000), sample(3, 5000)]),
-        Row(server="openbao", operation=LOGIN, connections=16, samples=[sample(1, 1000), sample(2, 1000), sample(3, 500)]),
+        Row(
+            server="sqlite",
+            operation=LOGIN,
+            connections=16,
+            samples=[sample(1, 6000), sample(2, 4000), sample(3, 5000)],
+        ),
+        Row(
+            server="openbao",
+            operation=LOGIN,
+            connections=16,
+            samples=[sample(1, 1000), sample(2, 1000), sample(3, 500)],
+        ),
         Row(server="postgres", operation=LOGIN, connections=16, samples=[sample(1, 6000), sample(2, 4000, errors=3)]),
         Row(server="sqlite", operation=LIST, connections=16, why_not="answers 404: <not found>"),
         Row(server="openbao", operation=BATCH_LOGIN, connections=16, samples=[sample(1, 2000)]),
@@ -54,7 +74,15 @@ def plan() -> Plan:
 
 
 def point(size: seed.Size, check: float, floor: float = 10_000) -> growth.Point:
-    return growth.Point(engine="sqlite", size=size, start_seconds=0.8, floor=floor, per_cpu_second={CHECK: check}, why_not={}, pss=1 << 26)
+    return growth.Point(
+        engine="sqlite",
+        size=size,
+        start_seconds=0.8,
+        floor=floor,
+        per_cpu_second={CHECK: check},
+        why_not={},
+        pss=1 << 26,
+    )
 
 
 def test_the_loaders_result_is_read_from_its_marked_line() -> None:
@@ -103,7 +131,13 @@ def test_the_page_of_a_comparison_shows_medians_and_says_what_is_missing() -> No
     page = report.comparison_page(found)
 
     assert 5000 == found["rows"][0]["per_cpu_second"]["median"]
-    for shown in ("5,000", "not valid: 3 errors", "answers 404: &lt;not found&gt;", "a &lt;small&gt; one", "batch token"):
+    for shown in (
+        "5,000",
+        "not valid: 3 errors",
+        "answers 404: &lt;not found&gt;",
+        "a &lt;small&gt; one",
+        "batch token",
+    ):
         assert shown in page
     assert "NOT VALID: 3 errors" in report.as_text(found)
 
@@ -128,10 +162,15 @@ def test_growth_changes_one_thing_at_a_time_until_there_is_most_of_everything() 
 
 def test_a_curve_is_relative_to_the_floor_and_to_its_first_size() -> None:
     sizes = growth.path(100_000)
-    points = [point(size, 5000 if size.secrets < 100_000 else 3000, floor=10_000 if size.identities < 100_000 else 5000) for size in sizes]
+    points = [
+        point(size, 5000 if size.secrets < 100_000 else 3000, floor=10_000 if size.identities < 100_000 else 5000)
+        for size in sizes
+    ]
 
     assert [(10, 1.0), (1000, 1.0), (10_000, 1.0), (100_000, 2.0)] == growth.relative(points, "identities", CHECK)
-    found = growth.summary(growth.Growth(engines=["sqlite"], most=100_000, operations=[CHECK], seconds=1, rounds=1), points)
+    found = growth.summary(
+        growth.Growth(engines=["sqlite"], most=100_000, operations=[CHECK], seconds=1, rounds=1), points
+    )
     assert [("secrets", 100_000)] == [(one["axis"], one["size"]) for one in found["not_flat"]]
     assert "not flat: sqlite, check at 100,000 secrets" in growth.as_text(found)
     assert "<polyline" in growth.growth_page({**found, "machine": {}})

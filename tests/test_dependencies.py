@@ -20,14 +20,20 @@ DEPENDENCIES = {
     for found in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
 }
 
-# Numbered by the year, or so settled that a bound would only be in the way of a mend: what is used of it is its documented whole.
+# Numbered by the year, or so settled that a bound would only be in the way of a mend: what is used of it is its
+# documented whole.
 UNBOUNDED = {"argon2-cffi"}
 
-# Parts of libraries that these do not document, or say are theirs: a release may change them without a word. (distribution, module,
-# object) -> names. A class also has what it and its methods assign to `self`. The bound is the next release that may change them.
+# Parts of libraries that these do not document, or say are theirs: a release may change them without a word.
+# (distribution, module, object) -> names. A class also has what it and its methods assign to `self`. The bound is the
+# next release that may change them.
 PRIVATE: dict[tuple[str, str, str], set[str]] = {
     ("uvicorn", "uvicorn.protocols.http.flow_control", ""): {"HIGH_WATER_LIMIT"},
-    ("uvicorn", "uvicorn.protocols.http.httptools_impl", ""): {"STATUS_LINE", "HttpToolsProtocol", "RequestResponseCycle"},
+    ("uvicorn", "uvicorn.protocols.http.httptools_impl", ""): {
+        "STATUS_LINE",
+        "HttpToolsProtocol",
+        "RequestResponseCycle",
+    },
     ("uvicorn", "uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol"): {
         "_start_asgi_task",
         "_unset_keepalive_if_required",
@@ -91,7 +97,11 @@ def names_of(found: Any) -> set[str]:
                 tree = ast.parse(inspect.getsource(base).lstrip())
             except (OSError, TypeError, SyntaxError):
                 continue
-            names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+            names |= {
+                node.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            }
     return names
 
 
@@ -123,7 +133,9 @@ def test_a_library_whose_undocumented_parts_are_used_is_bounded_by_the_next_mino
     pinned = next(line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith(f"{name}=="))
     major, minor = pinned.split(".")[:2]
 
-    assert not DEPENDENCIES[name].specifier.contains(f"{major}.{int(minor) + 1}"), f"{DEPENDENCIES[name]}, and {pinned} is what was tested"
+    assert not DEPENDENCIES[name].specifier.contains(f"{major}.{int(minor) + 1}"), (
+        f"{DEPENDENCIES[name]}, and {pinned} is what was tested"
+    )
 
 
 QUIET = """
@@ -135,7 +147,9 @@ for module in pkgutil.walk_packages(watchword.__path__, "watchword."):
 
 
 @pytest.mark.parametrize(
-    "command", [["-c", QUIET], ["-m", "watchword", "--version"], ["-m", "watchword", "demo"]], ids=["all", "version", "demo"]
+    "command",
+    [["-c", QUIET], ["-m", "watchword", "--version"], ["-m", "watchword", "demo"]],
+    ids=["all", "version", "demo"],
 )
 def test_it_runs_without_a_warning(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
@@ -168,5 +182,11 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(tmp_path: Path) -> N
         metadata = wheel.read(next(name for name in information if name.endswith("/METADATA"))).decode()
 
     assert inside - information == there
-    assert {name.split("/", 1)[1] for name in information} == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    assert {name.split("/", 1)[1] for name in information} == {
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "entry_points.txt",
+        "licenses/LICENSE",
+    }
     assert metadata.count("Requires-Dist: ") == len(DEPENDENCIES)

@@ -31,13 +31,18 @@ def shape(path: str) -> tuple[str, ...]:
 @PAGE
 def test_every_path_in_a_page_is_a_route(page: Path) -> None:
     nobody: Any = None
-    known = {shape(route.path) for route in table(METHODS, VerifiedTokens(nobody, 2))} | {shape(path) for path in OTHERS}
+    known = {shape(route.path) for route in table(METHODS, VerifiedTokens(nobody, 2))} | {
+        shape(path) for path in OTHERS
+    }
     named = set(re.findall(r"/api/v\d[\w/.$<>{} -]*", page.read_text()))
 
     missing = []
     for path in named:
         given = shape(re.split(r" |\?", re.sub(r"<[^>]*>", "*", path))[0].rstrip("/.").replace("**", "*"))
-        if not any(len(route) == len(given) and all(a == b or "*" in (a, b) for a, b in zip(route, given, strict=True)) for route in known):
+        if not any(
+            len(route) == len(given) and all(a == b or "*" in (a, b) for a, b in zip(route, given, strict=True))
+            for route in known
+        ):
             missing.append(path)
     assert [] == missing
 
@@ -56,12 +61,18 @@ def test_every_command_in_a_page_is_one(page: Path) -> None:
     assert [] == [name for name in named if name not in COMMANDS]
 
 
-MAPS = [*sorted((ROOT / "docs" / "explanation").glob("*.md")), *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+MAPS = [
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs" / "explanation").glob("*.md")),
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize("page", MAPS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_module_that_a_page_names_is_there(page: Path) -> None:
     """`services/secrets/reading.py` is below the package, `tests/...` and `tools/...` below the repository."""
-    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text()))
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text())) - {"methods/x.py", "tests/methods/test_x.py"}
 
-    assert [] == [name for name in named if not ((ROOT / "src" / "watchword" / name).is_file() or (ROOT / name).is_file())]
+    assert [] == [
+        name for name in named if not ((ROOT / "src" / "watchword" / name).is_file() or (ROOT / name).is_file())
+    ]

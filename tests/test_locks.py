@@ -47,7 +47,10 @@ BUILD_SYSTEM = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbacken
 
 def wheel(folder: Path, name: str, version: str, *requires: str, extra: str = "") -> str:
     """A wheel in `folder`; the line that pins it in a lock."""
-    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {requirement}" for requirement in requires)]
+    lines = [
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}",
+        *(f"Requires-Dist: {requirement}" for requirement in requires),
+    ]
     if extra:
         lines.append(f"Provides-Extra: {extra}")
     files = {
@@ -61,7 +64,9 @@ def wheel(folder: Path, name: str, version: str, *requires: str, extra: str = ""
     )
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for file, content in (files | {f"{name}-{version}.dist-info/RECORD": record + f"{name}-{version}.dist-info/RECORD,,\n"}).items():
+        for file, content in (
+            files | {f"{name}-{version}.dist-info/RECORD": record + f"{name}-{version}.dist-info/RECORD,,\n"}
+        ).items():
             archive.writestr(file, content)
     return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
@@ -90,8 +95,15 @@ def little(tmp_path: Path) -> Path:
 def make(project: Path, python: str | Path = sys.executable) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "MAKE", "MFLAGS"))}
     environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(project.parent / "index"), "PIP_CONFIG_FILE": os.devnull}
-    command = ["make", "--no-print-directory", f".venv-{sys.version_info[0]}.{sys.version_info[1]}/.ready", f"PYTHON={python}"]
-    return subprocess.run(command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    command = [
+        "make",
+        "--no-print-directory",
+        f".venv-{sys.version_info[0]}.{sys.version_info[1]}/.ready",
+        f"PYTHON={python}",
+    ]
+    return subprocess.run(
+        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def installed(project: Path) -> dict[str, str]:
@@ -100,7 +112,9 @@ def installed(project: Path) -> dict[str, str]:
 
 
 def bringing(pip: Path, folder: Path) -> Path:
-    """This Python, but what it brings into a virtualenv is that pip, unpacked instead of installed: for the tests' speed."""
+    """This Python, but what it brings into a virtualenv is that pip, unpacked instead of installed: for the
+    tests' speed.
+    """
     path = folder / "python-with-that-pip"
     path.write_text(
         f'#!/bin/sh\nif [ "$1 $2" != "-m venv" ]; then exec "{sys.executable}" "$@"; fi\n'
@@ -113,12 +127,25 @@ def bringing(pip: Path, folder: Path) -> Path:
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
     """This Python with the pip that it brings."""
-    folders = [Path(ensurepip.__file__).parent / "_bundled", Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or os.devnull)]
+    folders = [
+        Path(ensurepip.__file__).parent / "_bundled",
+        Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or os.devnull),
+    ]
     return bringing(next(path for folder in folders for path in folder.glob("pip-*.whl")), tmp_path)
 
 
 def downloaded_pip(version: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), f"pip=={version}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        f"pip=={version}",
+    ]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode:
         pytest.skip(f"pip {version} cannot be downloaded here: {result.stderr.strip()[-200:]}")
@@ -137,7 +164,9 @@ def test_another_pip_installs_the_same(little: Path, tmp_path: Path, version: st
     done = make(little, bringing(downloaded_pip(version, tmp_path), tmp_path))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {"asks": "1.0", "other": "1.0", "third": "1.0", "little": "1.0", "pip": version}.items() <= installed(little).items()
+    assert {"asks": "1.0", "other": "1.0", "third": "1.0", "little": "1.0", "pip": version}.items() <= installed(
+        little
+    ).items()
 
 
 def test_a_virtualenv_stays_until_the_lock_changes(little: Path, python: Path) -> None:
@@ -153,7 +182,9 @@ def test_a_virtualenv_stays_until_the_lock_changes(little: Path, python: Path) -
     assert installed(little)["fourth"] == "1.0"
 
 
-def test_a_lock_that_lacks_a_package_is_refused_with_its_name_and_nothing_is_resolved(little: Path, python: Path) -> None:
+def test_a_lock_that_lacks_a_package_is_refused_with_its_name_and_nothing_is_resolved(
+    little: Path, python: Path
+) -> None:
     lock = little / "requirements" / "dev.txt"
     lock.write_text(re.sub(r"(?s)other==.*?\n(?=third)", "", lock.read_text()))
 
@@ -186,12 +217,19 @@ def pins(lock: str) -> dict[str, list[Requirement]]:
 
 def group(name: str) -> list[str]:
     entries: list[Any] = PROJECT["dependency-groups"][name]
-    return [text for entry in entries for text in (group(entry["include-group"]) if isinstance(entry, dict) else [entry])]
+    return [
+        text for entry in entries for text in (group(entry["include-group"]) if isinstance(entry, dict) else [entry])
+    ]
 
 
 PLATFORMS = {
     "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
-    "linux-arm": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "aarch64"},
+    "linux-arm": {
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "aarch64",
+    },
     "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
     "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
 }
@@ -211,10 +249,13 @@ ENVIRONMENTS = {
 @pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_a_lock_is_complete_on_every_platform_and_python(lock: str, environment: dict[str, str]) -> None:
-    """Nothing is resolved at installation, so whatever a pinned package asks for must itself be pinned, where it is asked for."""
+    """Nothing is resolved at installation, so whatever a pinned package asks for must itself be pinned, where
+    it is asked for.
+    """
     pinned = pins(lock)
     asked = [
-        ("pyproject.toml", Requirement(text)) for text in [*PROJECT["project"]["dependencies"], *(t for g in LOCKS[lock] for t in group(g))]
+        ("pyproject.toml", Requirement(text))
+        for text in [*PROJECT["project"]["dependencies"], *(t for g in LOCKS[lock] for t in group(g))]
     ]
     seen: set[tuple[str, str]] = set()
     missing = []

@@ -114,7 +114,9 @@ async def test_a_restart_drops_the_connections(private_postgres: Server) -> None
 
 def test_the_server_ends_with_its_user_even_when_that_was_killed() -> None:
     program = "from tests.postgres import private_server\nwith private_server() as s:\n  print(s.pid, s.directory, flush=True)\n  input()\n"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as user:
         assert user.stdout is not None
         pid, directory = user.stdout.readline().split()
         user.send_signal(signal.SIGKILL)

@@ -38,21 +38,36 @@ def blocks(page: str, begin: str, end: str) -> str:
 
 QUICK_START = blocks("README.md", "## Quick start", "## Ways to prove")
 TUTORIAL = blocks("docs/tutorial/index.md", "# Tutorial", "## 6. A refusal")
-MAKE_SERVE = re.search(r"^serve:.*\n\t\$\(BIN\)/(watchword serve [^$\n]*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+MAKE_SERVE = re.search(
+    r"^serve:.*\n\t\$\(BIN\)/(watchword serve [^$\n]*)", (ROOT / "Makefile").read_text(), re.MULTILINE
+)
 
 
 def environment(port: str) -> dict[str, str]:
-    """The port that `watchword serve` takes when nothing else is said is the one thing that differs from a user's shell."""
+    """The port that `watchword serve` takes when nothing else is said is the one thing that differs from a
+    user's shell.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "VIRTUAL_ENV"))}
     return {**clean, "WATCHWORD_PORT": port, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
 
 
 def paste(text: str, folder: Path, port: str) -> str:
-    """What a shell says to `text`, given on its standard input as a paste is; the server that it started is ended as the shell ends."""
+    """What a shell says to `text`, given on its standard input as a paste is; the server that it started is
+    ended as the shell ends.
+    """
     assert text.count(ADDRESS) == text.count(":8080")
-    script = "trap 'jobs=$(jobs -p); [ -z \"$jobs\" ] || kill $jobs; wait' EXIT\n" + text.replace(ADDRESS, f"127.0.0.1:{port}")
+    script = "trap 'jobs=$(jobs -p); [ -z \"$jobs\" ] || kill $jobs; wait' EXIT\n" + text.replace(
+        ADDRESS, f"127.0.0.1:{port}"
+    )
     done = subprocess.run(
-        ["bash"], input=script, cwd=folder, env=environment(port), capture_output=True, text=True, timeout=300, check=False
+        ["bash"],
+        input=script,
+        cwd=folder,
+        env=environment(port),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     return done.stdout + done.stderr
 
@@ -62,7 +77,11 @@ def made_serve(clone: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
     """The server that `make serve` starts."""
     assert MAKE_SERVE
     process = subprocess.Popen(
-        [*MAKE_SERVE[1].split(), "--output", "json"], cwd=clone, env=environment(port), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*MAKE_SERVE[1].split(), "--output", "json"],
+        cwd=clone,
+        env=environment(port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout
     assert json.loads(process.stdout.readline())["email"] == "admin@example.com"
@@ -120,7 +139,9 @@ def test_what_holds_a_token_or_a_key_is_ignored_by_git(name: str) -> None:
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     whole = [sys.executable, "-m", "watchword", *arguments]
-    return subprocess.run(whole, cwd=folder, env=environment("0"), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        whole, cwd=folder, env=environment("0"), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 BOOTSTRAP = ("bootstrap", "--email", "admin@example.com", "--organization", "Example", "--generate-password")

@@ -12,7 +12,10 @@ from watchword.methods import METHODS
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).relative_to(ROOT).as_posix()
 MACHINE_PATH = re.compile(rb"(?<![\w.~}/-])/(?:work|root|Users|home/[a-z]\w*)/[\w.]")
-PAPER = re.compile(rb"(?:contract|architecture|clients\.md),? (?:(?:\xc2\xa7 ?|sections? )?[SC]?\d|annex\b)|\bissues? #?\d", re.IGNORECASE)
+PAPER = re.compile(
+    rb"(?:contract|architecture|clients\.md),? (?:(?:\xc2\xa7 ?|sections? )?[SC]?\d|annex\b)|\bissues? #?\d",
+    re.IGNORECASE,
+)
 LINK = re.compile(rb"\[[^\]]*\]\([^)]*\)")
 MERGE_MARKER = re.compile(rb"^(?:<{7} |>{7} |={7}$|\|{7} )", re.MULTILINE)
 
@@ -20,7 +23,9 @@ MERGE_MARKER = re.compile(rb"^(?:<{7} |>{7} |={7}$|\|{7} )", re.MULTILINE)
 def tracked(*patterns: str) -> list[Path]:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    names = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = subprocess.run(
+        ["git", "ls-files", "-z", *patterns], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     return [path for name in names.split("\0") if name and (path := ROOT / name).is_file()]
 
 
@@ -56,7 +61,9 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
     assert [path for path in locks if path.name == "dev.txt"]
     assert lines_with(re.compile(rb"\w+://|^\s*--(?!hash=sha256:)", re.MULTILINE), locks) == []
     for path in (ROOT / "requirements").glob("*.txt"):
-        pinned = re.findall(r"^[a-z0-9][^\n]*(?:\n    --hash=sha256:[0-9a-f]{64}[^\n]*)+", path.read_text(), re.MULTILINE)
+        pinned = re.findall(
+            r"^[a-z0-9][^\n]*(?:\n    --hash=sha256:[0-9a-f]{64}[^\n]*)+", path.read_text(), re.MULTILINE
+        )
         assert len(re.findall(r"^[a-z0-9]", path.read_text(), re.MULTILINE)) == len(pinned)
 
 
@@ -87,7 +94,9 @@ def test_every_page_that_is_named_exists() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    links = [(page, link) for page in tracked("*.md") for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())]
+    links = [
+        (page, link) for page in tracked("*.md") for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    ]
 
     assert [
         f"{page.relative_to(ROOT)}: {link}"
@@ -97,15 +106,23 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def anchors(page: Path) -> list[str]:
-    """What a link can lead to inside a page: the anchors that are written out, and those that headings have by themselves."""
+    """What a link can lead to inside a page: the anchors that are written out, and those that headings have by
+    themselves.
+    """
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     written = re.findall(r'<a id="([^"]+)"></a>', text)
-    titles = [re.sub(r"<[^>]*>|\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    titles = [
+        re.sub(r"<[^>]*>|\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    ]
     return written + [re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles]
 
 
 def test_links_to_sections_lead_somewhere() -> None:
-    links = [(page, *link) for page in tracked("*.md") for link in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text())]
+    links = [
+        (page, *link)
+        for page in tracked("*.md")
+        for link in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text())
+    ]
 
     assert [
         f"{page.relative_to(ROOT)}: {path}#{section}"
@@ -116,7 +133,9 @@ def test_links_to_sections_lead_somewhere() -> None:
 
 def test_every_section_of_the_api_contract_has_an_anchor_that_stays() -> None:
     page = ROOT / "docs" / "reference" / "api-contract.md"
-    numbered = re.findall(r"^(?:#+|\|) (?:<a id=\"([^\"]*)\"></a>)?([SC]?\d[\d.]*?)\.? ", page.read_text(), re.MULTILINE)
+    numbered = re.findall(
+        r"^(?:#+|\|) (?:<a id=\"([^\"]*)\"></a>)?([SC]?\d[\d.]*?)\.? ", page.read_text(), re.MULTILINE
+    )
     found = [anchor for anchor, _ in numbered]
 
     assert [number.lower() for _, number in numbered] == found
@@ -133,7 +152,9 @@ def test_every_decision_is_in_the_index() -> None:
 def test_every_decision_says_when_it_was_made_and_whether_it_holds() -> None:
     """Its number and title, then `2026-11-22, accepted.` or `2026-11-22, replaced by [0008](...).`, both ways round."""
     folder = ROOT / "docs" / "decisions"
-    head = re.compile(r"# (\d{4}): \S[^\n]*\n\n20\d\d-[01]\d-[0-3]\d, (accepted[.;]|replaced by \[(\d{4})\]\(([^)]+)\)\.)")
+    head = re.compile(
+        r"# (\d{4}): \S[^\n]*\n\n20\d\d-[01]\d-[0-3]\d, (accepted[.;]|replaced by \[(\d{4})\]\(([^)]+)\)\.)"
+    )
     pages = {path.name: path.read_text() for path in folder.glob("[0-9]*.md")}
     heads = {name: head.match(text) for name, text in pages.items()}
 
@@ -145,7 +166,12 @@ def test_every_decision_says_when_it_was_made_and_whether_it_holds() -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [(b"see /root/.cache", True), (b"cd /" + b"work/main", True), (b"https://example.com/home/x", False), (b"/workspace/1", False)],
+    [
+        (b"see /root/.cache", True),
+        (b"cd /" + b"work/main", True),
+        (b"https://example.com/home/x", False),
+        (b"/workspace/1", False),
+    ],
 )
 def test_a_machine_path_is_recognised(text: bytes, found: bool) -> None:
     assert bool(MACHINE_PATH.search(text)) is found

@@ -20,14 +20,25 @@ def test_without_anything_the_defaults_hold() -> None:
 
 
 def test_every_setting_has_an_option_and_every_option_a_help_text() -> None:
-    assert list(Settings.__struct_fields__) == sorted([option.name for option in OPTIONS], key=Settings.__struct_fields__.index)
+    assert list(Settings.__struct_fields__) == sorted(
+        [option.name for option in OPTIONS], key=Settings.__struct_fields__.index
+    )
     assert [] == [option.name for option in OPTIONS if not option.help.rstrip(")").endswith((".", "…"))]
 
 
 def test_all_faults_are_named_at_once() -> None:
-    found = faults({"WATCHWORD_PORT": "x", "WATCHWORD_WORKERS": "0", "WATCHWORD_LOG_LEVEL": "loud", "WATCHWORD_DATABASE_URL": "mysql://x",
-                    "WATCHWORD_TRUSTED_PROXIES": "everybody", "WATCHWORD_ROOT_KEY": "short", "WATCHWORD_ALLOW_SIGNUP": "perhaps",
-                    "WATCHWORD_PROT": "8080"})  # fmt: skip
+    found = faults(
+        {
+            "WATCHWORD_PORT": "x",
+            "WATCHWORD_WORKERS": "0",
+            "WATCHWORD_LOG_LEVEL": "loud",
+            "WATCHWORD_DATABASE_URL": "mysql://x",
+            "WATCHWORD_TRUSTED_PROXIES": "everybody",
+            "WATCHWORD_ROOT_KEY": "short",
+            "WATCHWORD_ALLOW_SIGNUP": "perhaps",
+            "WATCHWORD_PROT": "8080",
+        }
+    )
 
     assert 8 == len(found)
     assert "WATCHWORD_PORT: expected a whole number from 0 to 65535" in found
@@ -50,7 +61,9 @@ def test_settings_that_do_not_go_together_are_named(environ: dict[str, str], fau
 
 def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
     file = tmp_path / "watchword.toml"
-    file.write_text('port = 1000\nhost = "127.0.0.9"\nlog_requests = true\ntrusted_proxies = ["loopback", "10.0.0.0/8"]\n')
+    file.write_text(
+        'port = 1000\nhost = "127.0.0.9"\nlog_requests = true\ntrusted_proxies = ["loopback", "10.0.0.0/8"]\n'
+    )
     environ = {"WATCHWORD_CONFIG_FILE": str(file), "WATCHWORD_PORT": "2000"}
 
     found = load(environ, {"max_body": 4096})
@@ -65,7 +78,10 @@ def test_faults_of_the_file_are_named_with_the_file(tmp_path: Path) -> None:
 
     found = faults({"WATCHWORD_CONFIG_FILE": str(file)})
 
-    assert [f"prot in {file}: there is no such setting", f"port in {file}: expected a whole number from 0 to 65535"] == found
+    assert [
+        f"prot in {file}: there is no such setting",
+        f"port in {file}: expected a whole number from 0 to 65535",
+    ] == found
 
 
 @pytest.mark.parametrize("content", [None, "port = = 1"])

@@ -45,4 +45,6 @@ def test_more_skips_than_the_ceiling_fail_a_run_that_passed(tmp_path: Path, proc
     assert "3 skipped, of at most 3" in bare.stdout
     assert "3 skipped, of at most 2" in in_ci.stdout
     assert "more tests were skipped than skips_in_ci in pyproject.toml allows" in in_ci.stdout
-    assert [f"1 x {reason}" in in_ci.stdout for reason in ("no directory here", "no way to a registry", "the whole file")] == [True] * 3
+    assert [
+        f"1 x {reason}" in in_ci.stdout for reason in ("no directory here", "no way to a registry", "the whole file")
+    ] == [True] * 3

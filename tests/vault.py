@@ -22,13 +22,23 @@ class Vault:
         return {"workspaceId": self.project_id, "environment": env, "secretPath": path}
 
     async def call(
-        self, method: str, name: str = "", *, env: str = "dev", path: str = "/", token: str = "", api: str = RAW, **more: Any
+        self,
+        method: str,
+        name: str = "",
+        *,
+        env: str = "dev",
+        path: str = "/",
+        token: str = "",
+        api: str = RAW,
+        **more: Any,
     ) -> Any:
         """The response of a call on one secret or, without a name, on a folder."""
         url = f"{api}/{name}" if name else api
         if method == "GET":
             query = {key: str(value).lower() if isinstance(value, bool) else value for key, value in more.items()}
-            return await self.api.get(url, token=token, query={**self._where(env, path), "projectId": self.project_id, **query})
+            return await self.api.get(
+                url, token=token, query={**self._where(env, path), "projectId": self.project_id, **query}
+            )
         return await self.api.request(method, url, {**self._where(env, path), **more}, token=token)
 
     async def put(self, name: str, value: str, **more: Any) -> dict[str, Any]:
@@ -68,7 +78,12 @@ class Vault:
 
     async def link(self, source: str, *, env: str = "dev", path: str = "/", source_env: str = "dev") -> Any:
         """The response of a new import of `source` into `path`."""
-        body = {"workspaceId": self.project_id, "environment": env, "path": path, "import": {"environment": source_env, "path": source}}
+        body = {
+            "workspaceId": self.project_id,
+            "environment": env,
+            "path": path,
+            "import": {"environment": source_env, "path": source},
+        }
         return await self.api.post("/api/v1/secret-imports", body)
 
     async def bot(self, *rules: dict[str, Any], slug: str = "narrow") -> str:

@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference from the code they are about. `--check` writes nothing and fails when a page is stale."""  # noqa: INP001 - a folder of programs
+"""Write the pages of docs/reference from the code they are about; `--check` fails when a page is stale."""  # noqa: INP001
 
 import argparse
 import ast
@@ -37,7 +37,10 @@ def page(title: str, about: str, body: Iterable[str]) -> str:
 def rows(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
     """A table."""
     found = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return [*found, *("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)]
+    return [
+        *found,
+        *("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines),
+    ]
 
 
 def code(text: str) -> str:
@@ -72,7 +75,8 @@ def api() -> str:
     for area, found in areas.items():
         body += ["", f"## {area.capitalize()}", ""]
         body += rows(
-            ("request", "by", "what it does"), [(code(f"{r.method} {r.path}"), ", ".join(r.modes) or "anybody", r.summary) for r in found]
+            ("request", "by", "what it does"),
+            [(code(f"{r.method} {r.path}"), ", ".join(r.modes) or "anybody", r.summary) for r in found],
         )
     about = (
         "A running server shows the bodies as well: `/api/docs`, and as OpenAPI 3.1 `/api/docs/openapi.json`.\n"
@@ -99,8 +103,10 @@ def permissions() -> str:
             lines.append((code(one.name), ", ".join(map(code, one.actions)), ", ".join(map(code, one.fields)), *held))
         body += rows(("subject", "actions", "conditions on", *(role.slug for role in lesser)), lines)
     about = (
-        "A rule allows (or, inverted, denies) actions on a subject; conditions limit it to objects that meet all of them.\n"
-        "Of the rules that fit a question the last one decides; none means no. Additional privileges come after roles.\n"
+        "A rule allows (or, inverted, denies) actions on a subject; conditions limit it to objects that meet all of "
+        "them.\n"
+        "Of the rules that fit a question the last one decides; none means no. Additional privileges come after "
+        "roles.\n"
         "The built-in role `admin` may do every action of its scope, `no-access` none."
     )
     return page("Permissions", about, body)
@@ -117,16 +123,27 @@ def auth_methods() -> str:
     for method in METHODS:
         module = inspect.getmodule(method.config)
         about = (inspect.getdoc(module) or "").partition("\n\n")[0].replace("\n", " ")
-        body += ["", f"## {method.title}", "", about, "", f"Slug `{method.slug}`; a reply wraps the settings in `{method.wrapper}`.", ""]
+        body += [
+            "",
+            f"## {method.title}",
+            "",
+            about,
+            "",
+            f"Slug `{method.slug}`; a reply wraps the settings in `{method.wrapper}`.",
+            "",
+        ]
         body += ["### Settings", "", *_fields(method.config)]
         if method.login is not None:
             body += ["", f"### `POST /api/v1/auth/{method.slug}/login`", "", *_fields(method.login)]
     about = (
-        "Every method has the same routes: `POST`, `PATCH`, `GET` and `DELETE /api/v1/auth/<slug>/identities/<identity id>`.\n"
-        "Beside its own settings each takes `accessTokenTTL`, `accessTokenMaxTTL` (seconds), `accessTokenNumUsesLimit` (0: unlimited) "
+        "Every method has the same routes: `POST`, `PATCH`, `GET` and `DELETE "
+        "/api/v1/auth/<slug>/identities/<identity id>`.\n"
+        "Beside its own settings each takes `accessTokenTTL`, `accessTokenMaxTTL` (seconds), "
+        "`accessTokenNumUsesLimit` (0: unlimited) "
         "and `accessTokenTrustedIps`, most also `accessTokenPeriod`.\n"
         "Secrets are write-only: a reading shows them empty, and `<name>IsSet`.\n"
-        "A list of who may log in that is empty does not restrict; `warnings` of an answer (`code`, `field`, `message`) says when nothing else does."
+        "A list of who may log in that is empty does not restrict; `warnings` of an answer (`code`, `field`, "
+        "`message`) says when nothing else does."
     )
     return page("Auth methods", about, body)
 
@@ -150,7 +167,15 @@ def _literal(value: Any) -> str:
 
 def _type(annotation: Any) -> str:
     args = get_args(annotation)
-    names = {str: "text", int: "number", bool: "true or false", float: "number", Secret: "secret text", type(None): "null", dict: "object"}
+    names = {
+        str: "text",
+        int: "number",
+        bool: "true or false",
+        float: "number",
+        Secret: "secret text",
+        type(None): "null",
+        dict: "object",
+    }
     if annotation in names:
         return names[annotation]
     if getattr(annotation, "__origin__", None) in (tuple, list, Sequence):
@@ -173,7 +198,9 @@ def cli() -> str:
     body: list[str] = []
     for path, one in _commands(command, ("watchword",)):
         body += ["", f"## {' '.join(path)}", "", inspect.cleandoc(one.help or ""), ""]
-        options = [item for item in one.params if isinstance(item, click.Option) and not (item.name or "").startswith("set_")]
+        options = [
+            item for item in one.params if isinstance(item, click.Option) and not (item.name or "").startswith("set_")
+        ]
         given = [item for item in one.params if isinstance(item, click.Argument)]
         lines = [(code(item.human_readable_name.upper()), "") for item in given]
         lines += [(", ".join(map(code, item.opts)), item.help or "") for item in options]
@@ -184,7 +211,8 @@ def cli() -> str:
             body += ["", f"Takes settings as options: {named} ([settings](settings.md))."]
     about = (
         "`--output json` makes an answer one JSON object, and faults one on standard error.\n"
-        "Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database, "
+        "Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the "
+        "database, "
         "4 the database cannot be used: it does not answer, is damaged, full, of a later version, or there is none."
     )
     return page("The command", about, body)
@@ -234,8 +262,10 @@ def audit_events() -> str:
                     found.setdefault(name, set()).update(keys)
     lines = [(code(name), ", ".join(code(key) for key in sorted(found[name]))) for name in sorted(found)]
     about = (
-        "Written in the transaction of what they tell of; readings follow within 100 ms, or before the answer with `WATCHWORD_AUDIT_READS=strict`.\n"
-        "`<method>` is the slug of an [auth method](auth-methods.md), `<verb>` is create, update or delete (add and revoke of a method).\n"
+        "Written in the transaction of what they tell of; readings follow within 100 ms, or before the answer with "
+        "`WATCHWORD_AUDIT_READS=strict`.\n"
+        "`<method>` is the slug of an [auth method](auth-methods.md), `<verb>` is create, update or delete (add and "
+        "revoke of a method).\n"
         "Metadata of which only parts are fixed is not listed in full."
     )
     return page("Audit events", about, rows(("event", "metadata, among others"), lines))
@@ -257,9 +287,14 @@ def _hole(node: ast.expr) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "settings.md": settings, "api.md": api, "permissions.md": permissions, "auth-methods.md": auth_methods, "cli.md": cli,
-    "errors.md": refusals, "audit-events.md": audit_events,
-}  # fmt: skip
+    "settings.md": settings,
+    "api.md": api,
+    "permissions.md": permissions,
+    "auth-methods.md": auth_methods,
+    "cli.md": cli,
+    "errors.md": refusals,
+    "audit-events.md": audit_events,
+}
 
 
 def main() -> int:

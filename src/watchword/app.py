@@ -84,7 +84,9 @@ async def look(settings: Settings, *, whole: bool = False) -> DatabaseState:
     key = found_root_key(settings)
     if key is not None:
         Keyring(key, Entropy(), now_ms, _previous(settings)).require_opens(found.keys)
-    elif found.keys and found_root_key(settings) is None:  # asked again: another process may just have begun this instance
+    elif (
+        found.keys and found_root_key(settings) is None
+    ):  # asked again: another process may just have begun this instance
         raise SettingsError([_KEY_LOST.format(settings.data_dir)])
     return found
 
@@ -96,7 +98,10 @@ _KEY_LOST = (
 
 
 def prepare(settings: Settings) -> None:
-    """Make the data directory and its files for their owner alone, where the embedded database is used. Raises SettingsError."""
+    """Make the data directory and its files for their owner alone, where the embedded database is used.
+
+    Raises SettingsError.
+    """
     if settings.database_url is None:
         data_directory.prepare(settings.data_dir)
 
@@ -106,7 +111,10 @@ def _previous(settings: Settings) -> bytes | None:
 
 
 def open_store(settings: Settings) -> Store:
-    """The database of the settings, not connected yet. The driver of the other engine is not even imported: that takes time."""
+    """The database of the settings, not connected yet.
+
+    The driver of the other engine is not even imported: that takes time.
+    """
     if settings.database_url is not None:
         from watchword.store.postgres import PostgresStore  # noqa: PLC0415
 
@@ -117,17 +125,31 @@ def open_store(settings: Settings) -> Store:
 
 
 def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Runtime:
-    """All long-lived parts, not opened yet. Makes the data directory and the root key of a new instance. Raises SettingsError."""
+    """All long-lived parts, not opened yet.
+
+    Makes the data directory and the root key of a new instance. Raises SettingsError.
+    """
     methods = _methods()
     prepare(settings)
     key = found_root_key(settings) or _new_root_key(settings)
     store, entropy = open_store(settings), Entropy()
     return Runtime(
-        settings=settings, store=store, cache=Cache(store, settings.cache_entries), journal=Journal(store), writes=Journal(store),
-        keys=Keyring(key, entropy, now_ms, _previous(settings)), clock=now_ms, entropy=entropy, outbound=outbound or build_outbound(settings),
-        methods=methods, mailer=SmtpMailer(settings.smtp_url, settings.smtp_from), limits=AddressLimits(settings), refusals=Refusals(),
-        passwords=Queue(), guesses=Guesses(),
-    )  # fmt: skip
+        settings=settings,
+        store=store,
+        cache=Cache(store, settings.cache_entries),
+        journal=Journal(store),
+        writes=Journal(store),
+        keys=Keyring(key, entropy, now_ms, _previous(settings)),
+        clock=now_ms,
+        entropy=entropy,
+        outbound=outbound or build_outbound(settings),
+        methods=methods,
+        mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
+        limits=AddressLimits(settings),
+        refusals=Refusals(),
+        passwords=Queue(),
+        guesses=Guesses(),
+    )
 
 
 def method_faults() -> list[str]:
@@ -175,10 +197,12 @@ def build_outbound(settings: Settings) -> LazyOutbound:
 
         guard = Guard(settings.allowed_private_hosts)
         return GuardedOutbound(
-            clock=now_ms, guard=guard,
+            clock=now_ms,
+            guard=guard,
             directory=functools.partial(opened_entry, allowed=guard.addresses, plain_hosts=settings.http_hosts),
-            http_hosts=settings.http_hosts, total_timeout=settings.outbound_timeout,
-        )  # fmt: skip
+            http_hosts=settings.http_hosts,
+            total_timeout=settings.outbound_timeout,
+        )
 
     return LazyOutbound(make)
 

@@ -209,59 +209,140 @@ OPTIONS: tuple[Option, ...] = (
     Option("socket", Path, "A socket in the file system to listen on, instead of an address and a port."),
     Option("socket_mode", _mode, "Who may connect to that socket: its mode in octal."),
     Option("head_timeout", _within(1, 600), "Seconds within which the head of a request must arrive."),
-    Option("body_timeout", _within(1, 600), "Seconds within which the body of a request must arrive, and one more for each 64 KiB of it."),
+    Option(
+        "body_timeout",
+        _within(1, 600),
+        "Seconds within which the body of a request must arrive, and one more for each 64 KiB of it.",
+    ),
     Option("max_connections", _within(16, 1_000_000), "Connections that one process takes at a time."),
     Option("data_dir", Path, "Folder of the embedded database and its root key."),
     Option("database_url", _database, "PostgreSQL to use instead of the embedded database: postgresql://…"),
     Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),
     Option("root_key_file", Path, "A file that holds the root key, instead of WATCHWORD_ROOT_KEY."),
-    Option("previous_root_key", _root_key, "A second root key that may open keys: the one before, until `watchword keys rotate-root` is done."),
     Option(
-        "setup_code", _setup_code, "Code that the first administrator's bootstrap over HTTP must send: a text of yours, or `off` for none; "
+        "previous_root_key",
+        _root_key,
+        "A second root key that may open keys: the one before, until `watchword keys rotate-root` is done.",
+    ),
+    Option(
+        "setup_code",
+        _setup_code,
+        "Code that the first administrator's bootstrap over HTTP must send: a text of yours, or `off` for none; "
         "by default made at the start and printed.",
     ),
     Option("workers", _within(1, 64), "Server processes; more than one needs PostgreSQL."),
     Option("database_pool", _within(2, 200), "Connections to PostgreSQL for each process."),
-    Option("trusted_proxies", _proxies, "Proxies whose forwarded headers are trusted: CIDR ranges, loopback, linklocal, uniquelocal, unix."),
-    Option("forwarded_header", _header, "Header in which a trusted proxy names the caller: x-forwarded-for, or forwarded (RFC 7239)."),
-    Option("max_token_age", _within(60, 315_360_000), "No access token lives longer than this many seconds without a renewal."),
-    Option("site_url", str, "The address people and machines reach this server at; used in links and in token metadata."),
-    Option("allowed_private_hosts", _list, "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory)."),
-    Option("http_hosts", _hosts, "Hosts that auth methods may call without TLS, over HTTP or LDAP: for development; private ones must be allowed as well."),
+    Option(
+        "trusted_proxies",
+        _proxies,
+        "Proxies whose forwarded headers are trusted: CIDR ranges, loopback, linklocal, uniquelocal, unix.",
+    ),
+    Option(
+        "forwarded_header",
+        _header,
+        "Header in which a trusted proxy names the caller: x-forwarded-for, or forwarded (RFC 7239).",
+    ),
+    Option(
+        "max_token_age",
+        _within(60, 315_360_000),
+        "No access token lives longer than this many seconds without a renewal.",
+    ),
+    Option(
+        "site_url", str, "The address people and machines reach this server at; used in links and in token metadata."
+    ),
+    Option(
+        "allowed_private_hosts",
+        _list,
+        "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory).",
+    ),
+    Option(
+        "http_hosts",
+        _hosts,
+        "Hosts that auth methods may call without TLS, over HTTP or LDAP: for development; private ones must be "
+        "allowed as well.",
+    ),
     Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
     Option("tls_client_cert_header", str.lower, "Header in which a trusted proxy passes the client certificate."),
     Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),
     Option("tls_key_file", Path, "Private key (PEM) of the certificate."),
     Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),
-    Option("audit_reads", _one_of("batched", "strict"), "Whether reads wait for their audit event (strict) or it follows within 100 ms."),
+    Option(
+        "audit_reads",
+        _one_of("batched", "strict"),
+        "Whether reads wait for their audit event (strict) or it follows within 100 ms.",
+    ),
     Option("audit_retention_days", _within(1, 3650), "Days that audit events are kept."),
-    Option("audit_retention_floor_days", _within(1, 3650), "Least number of days for which a project shows its audit events, whatever it sets."),
-    Option("credential_retention_days", _within(0, 3650), "Days that expired, used-up and revoked client secrets and tokens stay listed."),
-    Option("max_body", _within(1024, 1024 * 1024 * 1024), "Largest request body, in bytes. A larger limit lets one request keep others waiting longer."),
-    Option("cache_entries", _within(100, 10_000_000), "Entries kept in each cache; a folder counts as half as many as it holds secrets."),
+    Option(
+        "audit_retention_floor_days",
+        _within(1, 3650),
+        "Least number of days for which a project shows its audit events, whatever it sets.",
+    ),
+    Option(
+        "credential_retention_days",
+        _within(0, 3650),
+        "Days that expired, used-up and revoked client secrets and tokens stay listed.",
+    ),
+    Option(
+        "max_body",
+        _within(1024, 1024 * 1024 * 1024),
+        "Largest request body, in bytes. A larger limit lets one request keep others waiting longer.",
+    ),
+    Option(
+        "cache_entries",
+        _within(100, 10_000_000),
+        "Entries kept in each cache; a folder counts as half as many as it holds secrets.",
+    ),
     Option("session_ttl", _within(60, 31_536_000), "Seconds that a person stays signed in."),
     Option("allow_signup", _flag, "Whether people may make accounts without an invitation."),
-    Option("refused_logins_per_minute", _within(0, 1_000_000), "Refused logins of machines that one address (IPv6: /64) may make; then 429. 0: no limit."),
-    Option("failed_sign_ins_per_minute", _within(0, 1_000_000), "Failed sign-ins of people that one address (IPv6: /64) may make; then 429. 0: no limit."),
-    Option("unlimited_networks", _proxies, "Networks whose refused logins and sign-ins are not limited: CIDR ranges, loopback, linklocal, uniquelocal."),
-    Option("smtp_url", Secret, "Mail server for invitations: smtp://user:password@host:587; without it links are shown to the inviter."),
+    Option(
+        "refused_logins_per_minute",
+        _within(0, 1_000_000),
+        "Refused logins of machines that one address (IPv6: /64) may make; then 429. 0: no limit.",
+    ),
+    Option(
+        "failed_sign_ins_per_minute",
+        _within(0, 1_000_000),
+        "Failed sign-ins of people that one address (IPv6: /64) may make; then 429. 0: no limit.",
+    ),
+    Option(
+        "unlimited_networks",
+        _proxies,
+        "Networks whose refused logins and sign-ins are not limited: CIDR ranges, loopback, linklocal, uniquelocal.",
+    ),
+    Option(
+        "smtp_url",
+        Secret,
+        "Mail server for invitations: smtp://user:password@host:587; without it links are shown to the inviter.",
+    ),
     Option("smtp_from", str, "Sender of mails."),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),
     Option("log_requests", _flag, "Whether each request is logged; answers of 500 and above always are."),
     Option("shutdown_grace", _within(0, 600), "Seconds that open requests may take to finish at shutdown."),
-    Option("metrics", _one_of("off", "loopback", "open"), "Who may read /metrics (Prometheus): nobody (off), this machine (loopback), everybody (open)."),
+    Option(
+        "metrics",
+        _one_of("off", "loopback", "open"),
+        "Who may read /metrics (Prometheus): nobody (off), this machine (loopback), everybody (open).",
+    ),
     Option("config_file", Path, "A TOML file of settings (`port = 9000`), for those that are not in the environment."),
-)  # fmt: skip
+)
 
 
 # Variables of ours that are no settings of a server.
 NOT_SETTINGS = frozenset(
-    {"WATCHWORD_TEST_POSTGRES_DSN", "WATCHWORD_ADMIN_PASSWORD", "WATCHWORD_URL", "WATCHWORD_TOKEN", "WATCHWORD_FROM_TOKEN"}
+    {
+        "WATCHWORD_TEST_POSTGRES_DSN",
+        "WATCHWORD_ADMIN_PASSWORD",
+        "WATCHWORD_URL",
+        "WATCHWORD_TOKEN",
+        "WATCHWORD_FROM_TOKEN",
+    }
 )
 
 
 def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What the file of WATCHWORD_CONFIG_FILE says, as the texts that the environment would hold, and what is wrong with it."""
+    """What the file of WATCHWORD_CONFIG_FILE says, as the texts that the environment would hold, and what is
+    wrong with it.
+    """
     path = environ.get("WATCHWORD_CONFIG_FILE", "")
     if not path:
         return {}, []
@@ -282,7 +363,10 @@ def _as_text(value: Any) -> str:
 
 
 def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings of `environ`, with `overrides` (from the command line) on top. Raises SettingsError with all faults."""
+    """The settings of `environ`, with `overrides` (from the command line) on top.
+
+    Raises SettingsError with all faults.
+    """
     values: dict[str, Any] = {}
     written, faults = from_file(environ)
     for option in OPTIONS:
@@ -296,7 +380,11 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None)
         except ValueError as error:
             faults.append(f"{place}: expected {error}")
     known = {option.variable for option in OPTIONS} | NOT_SETTINGS
-    faults += [f"{name}: there is no such setting" for name in sorted(environ) if name.startswith("WATCHWORD_") and name not in known]
+    faults += [
+        f"{name}: there is no such setting"
+        for name in sorted(environ)
+        if name.startswith("WATCHWORD_") and name not in known
+    ]
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = Settings(**values)
     if settings.root_key and settings.root_key_file:
@@ -304,7 +392,10 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None)
     if settings.workers > 1 and settings.database_url is None:
         faults.append("WATCHWORD_WORKERS: more than one process needs WATCHWORD_DATABASE_URL")
     if settings.database_url is not None and not settings.root_key and not settings.root_key_file:
-        faults.append("WATCHWORD_ROOT_KEY or WATCHWORD_ROOT_KEY_FILE: needed with PostgreSQL, so that every process has the same key")
+        faults.append(
+            "WATCHWORD_ROOT_KEY or WATCHWORD_ROOT_KEY_FILE: needed with PostgreSQL, so that every process has the "
+            "same key"
+        )
     if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
         faults.append("WATCHWORD_TLS_CERT_FILE and WATCHWORD_TLS_KEY_FILE: set both or none")
     if faults:

@@ -14,12 +14,31 @@ SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/lib/openldap:/usr/libexec:/us
 BASE = "dc=example,dc=com"
 SERVICE, SERVICE_PASSWORD = f"cn=search,{BASE}", "search password"
 PEOPLE = {
-    f"uid=ada,ou=people,{BASE}": {"uid": ["ada"], "mail": ["ada@example.com"], "cn": ["Ada"], "sn": ["L"], "employeeType": ["builder", "tester"], "userPassword": ["ada's password"]},
-    f"uid=bob,ou=people,{BASE}": {"uid": ["bob"], "mail": ["bob@example.com"], "cn": ["Bob"], "sn": ["M"], "employeeType": ["admin"], "userPassword": ["bob's password"]},
-    f"uid=star*,ou=people,{BASE}": {"uid": ["star*"], "cn": ["Star (*)"], "sn": ["S"], "userPassword": ["star's password"]},
+    f"uid=ada,ou=people,{BASE}": {
+        "uid": ["ada"],
+        "mail": ["ada@example.com"],
+        "cn": ["Ada"],
+        "sn": ["L"],
+        "employeeType": ["builder", "tester"],
+        "userPassword": ["ada's password"],
+    },
+    f"uid=bob,ou=people,{BASE}": {
+        "uid": ["bob"],
+        "mail": ["bob@example.com"],
+        "cn": ["Bob"],
+        "sn": ["M"],
+        "employeeType": ["admin"],
+        "userPassword": ["bob's password"],
+    },
+    f"uid=star*,ou=people,{BASE}": {
+        "uid": ["star*"],
+        "cn": ["Star (*)"],
+        "sn": ["S"],
+        "userPassword": ["star's password"],
+    },
     f"uid=twin,ou=people,{BASE}": {"uid": ["twin"], "cn": ["One"], "sn": ["T"], "userPassword": ["twin's password"]},
     f"uid=twin,ou=others,{BASE}": {"uid": ["twin"], "cn": ["Two"], "sn": ["T"], "userPassword": ["twin's password"]},
-}  # fmt: skip
+}
 
 
 def free_port():
@@ -59,10 +78,14 @@ access to * by dn.exact="{SERVICE}" read by * none
         lines = [f"{name}: {value}" for name, values in attributes.items() for value in values]
         entries.append("\n".join([f"dn: {dn}", "objectClass: inetOrgPerson", *lines]))
     (folder / "people.ldif").write_text("\n\n".join(entries) + "\n")
-    subprocess.run([SLAPD, "-T", "add", "-f", folder / "slapd.conf", "-l", folder / "people.ldif"], check=True, capture_output=True)
+    subprocess.run(
+        [SLAPD, "-T", "add", "-f", folder / "slapd.conf", "-l", folder / "people.ldif"], check=True, capture_output=True
+    )
     plain, secure = free_port(), free_port()
     urls = f"ldap://127.0.0.1:{plain} ldaps://127.0.0.1:{secure}"
-    with subprocess.Popen([SLAPD, "-f", folder / "slapd.conf", "-h", urls, "-d", "0"], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [SLAPD, "-f", folder / "slapd.conf", "-h", urls, "-d", "0"], stderr=subprocess.PIPE
+    ) as process:
         try:
             _wait_for(plain, process)
             yield plain, secure
@@ -118,7 +141,8 @@ class SmallDirectory:
             # As real directories do: a bind with a name and no password succeeds, as nobody.
             good = not message.authentication.password or known.get(message.name) == message.authentication.password
             session.bind_response(
-                message.message_id, result_code=self.verdicts.get(message.name, code.SUCCESS if good else code.INVALID_CREDENTIALS)
+                message.message_id,
+                result_code=self.verdicts.get(message.name, code.SUCCESS if good else code.INVALID_CREDENTIALS),
             )
         elif isinstance(message, sansldap.SearchRequest):
             self.filters.append(message.filter)
@@ -127,7 +151,9 @@ class SmallDirectory:
             for dn in found:
                 entry = PEOPLE.get(dn, {"uid": ["x"]})
                 attributes = [
-                    sansldap.PartialAttribute(n, [v.encode() for v in values]) for n, values in entry.items() if n != "userPassword"
+                    sansldap.PartialAttribute(n, [v.encode() for v in values])
+                    for n, values in entry.items()
+                    if n != "userPassword"
                 ]
                 session.search_result_entry(
                     message.message_id, dn, [*attributes, sansldap.PartialAttribute("jpegPhoto", [b"\xff\xd8\xff"])]

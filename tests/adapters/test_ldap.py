@@ -24,9 +24,14 @@ async def at_home(_host, port):
 
 async def opened(url, username="ada", password="ada's password", **options):
     options = {
-        "ca": "", "bind_dn": SERVICE, "bind_password": Secret(SERVICE_PASSWORD), "base": BASE, "filter_template": "(uid={{username}})", "allowed": at_home,
+        "ca": "",
+        "bind_dn": SERVICE,
+        "bind_password": Secret(SERVICE_PASSWORD),
+        "base": BASE,
+        "filter_template": "(uid={{username}})",
+        "allowed": at_home,
         "plain_hosts": ("localhost", "127.0.0.1", "directory.example"),
-    } | options  # fmt: skip
+    } | options
     return await opened_entry(url, username=username, password=Secret(password), **options)
 
 
@@ -79,12 +84,24 @@ async def test_slapd_opens_the_entry_of_a_user_with_the_right_password(way):
 @pytest.mark.parametrize(
     ("username", "password"),
     [
-        ("ada", "wrong"), ("ada", "bob's password"), ("nobody", "ada's password"), ("ada", ""), ("", "ada's password"), ("twin", "twin's password"),
-        ("*", "ada's password"), ("a*", "ada's password"), ("ada)(uid=*", "ada's password"), ("*)(|(uid=*", "ada's password"),
-        ("nobody)(|(uid=ada", "ada's password"), ("ada\x00", "ada's password"), (r"\61da", "ada's password"), (f"{ADA}", "ada's password"),
-        ("ada\\", "ada's password"), ("ada))\x00", "ada's password"),
+        ("ada", "wrong"),
+        ("ada", "bob's password"),
+        ("nobody", "ada's password"),
+        ("ada", ""),
+        ("", "ada's password"),
+        ("twin", "twin's password"),
+        ("*", "ada's password"),
+        ("a*", "ada's password"),
+        ("ada)(uid=*", "ada's password"),
+        ("*)(|(uid=*", "ada's password"),
+        ("nobody)(|(uid=ada", "ada's password"),
+        ("ada\x00", "ada's password"),
+        (r"\61da", "ada's password"),
+        (f"{ADA}", "ada's password"),
+        ("ada\\", "ada's password"),
+        ("ada))\x00", "ada's password"),
     ],
-)  # fmt: skip
+)
 async def test_slapd_opens_nothing_for_a_wrong_password_a_wrong_name_or_an_injected_filter(way, username, password):
     url, ca = way
 
@@ -95,9 +112,11 @@ async def test_slapd_finds_a_name_with_the_characters_of_a_filter(way):
     url, ca = way
 
     assert (await opened(url, "star*", "star's password", ca=ca)).dn == f"uid=star*,ou=people,{BASE}"
-    assert (await opened(url, "Star (*)", "star's password", ca=ca, filter_template="(&(objectClass=person)(cn={{username}}))")).attributes[
-        "uid"
-    ] == ("star*",)
+    assert (
+        await opened(
+            url, "Star (*)", "star's password", ca=ca, filter_template="(&(objectClass=person)(cn={{username}}))"
+        )
+    ).attributes["uid"] == ("star*",)
 
 
 async def test_slapd_refusing_the_service_account_is_a_failure_of_the_directory(way):
@@ -196,11 +215,18 @@ async def test_bytes_sent_ahead_of_the_tls_handshake_are_not_taken_for_the_direc
 @pytest.mark.parametrize(
     "raw",
     [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x30\x84\x7f\xff\xff\xff", b"\x30\x80\x00\x00", b"\x30\x88" + b"\xff" * 8, b"\x30\x00", b"\x30\x03\x02\x01\x01",
-        b"\x30\x0c\x02\x01\x63\x61\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00", b"\x30\x05\x02\x01\x01\x61\x30",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x30\x84\x7f\xff\xff\xff",
+        b"\x30\x80\x00\x00",
+        b"\x30\x88" + b"\xff" * 8,
+        b"\x30\x00",
+        b"\x30\x03\x02\x01\x01",
+        b"\x30\x0c\x02\x01\x63\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00",
+        b"\x30\x05\x02\x01\x01\x61\x30",
         b"\x30\x0e\x02\x01\x01\x61\x09\x0a\x81\x00\x04\x00\x04\x00\xa3\x00",  # an empty result code
     ],
-)  # fmt: skip
+)
 async def test_a_server_that_does_not_speak_ldap_is_refused(raw):
     directory = SmallDirectory()
     directory.raw = raw

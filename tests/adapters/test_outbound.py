@@ -32,7 +32,10 @@ async def outbound(clock):
     opened = []
 
     def make(**options):
-        out = GuardedOutbound(**{"clock": clock, "allowed_private_hosts": LOOPBACK, "connect_timeout": 0.5, "total_timeout": 2.0} | options)
+        out = GuardedOutbound(
+            **{"clock": clock, "allowed_private_hosts": LOOPBACK, "connect_timeout": 0.5, "total_timeout": 2.0}
+            | options
+        )
         opened.append(out)
         return out
 
@@ -61,7 +64,9 @@ def leading_to(*addresses):
 
 
 async def test_a_request_is_answered(outbound, site):
-    answer = await outbound().fetch("POST", f"{site.url}/x?q=1", headers={"Authorization": "Bearer t"}, body=b"hi", ca=CA)
+    answer = await outbound().fetch(
+        "POST", f"{site.url}/x?q=1", headers={"Authorization": "Bearer t"}, body=b"hi", ca=CA
+    )
 
     assert (answer.status, answer.body, answer.headers["x-thing"]) == (200, b"hello", "1")
     [seen] = site.requests
@@ -82,7 +87,11 @@ async def test_the_name_is_what_tls_and_host_see_while_the_address_is_ours(outbo
     resolve = leading_to(("127.0.0.1", site.port))
     await outbound(resolve=resolve).fetch("GET", "https://issuer.test/x", ca=CA)
 
-    assert (site.names, site.requests[0].headers["host"], resolve.asked) == (["issuer.test"], "issuer.test", ["issuer.test"])
+    assert (site.names, site.requests[0].headers["host"], resolve.asked) == (
+        ["issuer.test"],
+        "issuer.test",
+        ["issuer.test"],
+    )
 
 
 async def test_a_header_cannot_change_the_host(outbound, site):
@@ -135,21 +144,76 @@ async def test_plain_http_needs_the_setting(outbound):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "x", "file:///etc/passwd", "ftp://a.test/", "gopher://a.test/", "https://", "https:///x", "https://user@127.0.0.1/", "https://a:b@127.0.0.1/", "https://evil.test@127.0.0.1/",
-     "https://a.test:99999/", "https://a.test:0/", "https://a.test:x/", "https://[::1", "https://a.test/ x", "https://a.test/\r\nx: y", "https://a.test\\@b.test/", "https://127.0.0.1%2f@b/",
-     "https://\u0661\u0662\u0667.test/", "https://[fe80::1%25eth0]/", "https://a%2etest/", "https://a.test/" + "x" * 5000],
-)  # fmt: skip
+    [
+        "",
+        "x",
+        "file:///etc/passwd",
+        "ftp://a.test/",
+        "gopher://a.test/",
+        "https://",
+        "https:///x",
+        "https://user@127.0.0.1/",
+        "https://a:b@127.0.0.1/",
+        "https://evil.test@127.0.0.1/",
+        "https://a.test:99999/",
+        "https://a.test:0/",
+        "https://a.test:x/",
+        "https://[::1",
+        "https://a.test/ x",
+        "https://a.test/\r\nx: y",
+        "https://a.test\\@b.test/",
+        "https://127.0.0.1%2f@b/",
+        "https://\u0661\u0662\u0667.test/",
+        "https://[fe80::1%25eth0]/",
+        "https://a%2etest/",
+        "https://a.test/" + "x" * 5000,
+    ],
+)
 async def test_a_url_that_readers_differ_about_is_refused(outbound, url):
     with pytest.raises(Refused):
         await outbound(resolve=leading_to(("127.0.0.1", 1))).fetch("GET", url)
 
 
 INTERNAL = [
-    "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200", "0.0.0.0", "0.1.2.3", "192.0.0.192", "192.88.99.1",
-    "198.18.0.1", "192.0.2.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "168.63.129.16",
-    "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "2001::1", "3fff::1",
-    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::", "2002:a00:1::1",
-]  # fmt: skip
+    "127.0.0.1",
+    "127.8.8.8",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "100.100.100.200",
+    "0.0.0.0",
+    "0.1.2.3",
+    "192.0.0.192",
+    "192.88.99.1",
+    "198.18.0.1",
+    "192.0.2.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "168.63.129.16",
+    "::1",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "2001::1",
+    "3fff::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:10.0.0.1",
+    "::127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2002:a00:1::1",
+]
 
 
 @pytest.mark.parametrize("address", INTERNAL)
@@ -164,7 +228,18 @@ async def test_an_address_outside_is_allowed(address):
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "017700000001", "localhost", "LOCALHOST.", "[::1]", "[::ffff:127.0.0.1]"]
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "017700000001",
+        "localhost",
+        "LOCALHOST.",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ],
 )
 async def test_every_spelling_of_loopback_is_refused(outbound, site, host):
     with pytest.raises((Refused, Unreachable)):
@@ -190,7 +265,8 @@ async def test_a_name_is_resolved_once_for_a_connection_so_that_it_cannot_be_reb
 
 
 @pytest.mark.parametrize(
-    "allowed", ["issuer.test", "ISSUER.test.", "*.test", "127.0.0.1", "127.0.0.0/8", " 127.0.0.0/8 ", "::ffff:127.0.0.1/128"]
+    "allowed",
+    ["issuer.test", "ISSUER.test.", "*.test", "127.0.0.1", "127.0.0.0/8", " 127.0.0.0/8 ", "::ffff:127.0.0.1/128"],
 )
 async def test_the_setting_names_hosts_domains_addresses_and_ranges(outbound, site, allowed):
     out = outbound(resolve=leading_to(("127.0.0.1", site.port)), allowed_private_hosts=(allowed,))
@@ -345,7 +421,8 @@ async def test_too_many_waiting_for_one_host_are_turned_away(outbound, site):
     await asyncio.gather(*stuck, return_exceptions=True)
 
 
-# --- keys and documents ------------------------------------------------------------------------------------------------
+# --- keys and documents
+# ------------------------------------------------------------------------------------------------
 
 
 def keys(*kids):

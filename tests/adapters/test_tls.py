@@ -27,12 +27,16 @@ SOURCE = Path(__file__).parent.parent.parent / "src"
 NOW = dt.datetime.now(dt.UTC)
 
 
-def certificate(subject: str, key: str, by: str, by_key: str, *extensions: tuple[x509.ExtensionType, bool], days: int = 30) -> str:
+def certificate(
+    subject: str, key: str, by: str, by_key: str, *extensions: tuple[x509.ExtensionType, bool], days: int = 30
+) -> str:
     def named(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
 
     start, end = sorted((NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=days)))
-    built = x509.CertificateBuilder(named(by), named(subject), private(key).public_key(), x509.random_serial_number(), start, end)
+    built = x509.CertificateBuilder(
+        named(by), named(subject), private(key).public_key(), x509.random_serial_number(), start, end
+    )
     for extension, critical in extensions:
         built = built.add_extension(extension, critical)
     return built.sign(private(by_key), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
@@ -137,13 +141,17 @@ def test_a_server_that_knows_only_tls_1_1_is_refused(tmp_path: Path) -> None:
         shake_hands(client, server, "server.test")
 
 
-@pytest.mark.parametrize("text", ["no certificate", "naïve", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "text", ["no certificate", "naïve", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
 def test_a_bundle_that_cannot_be_read_is_called_so(text: str) -> None:
     with pytest.raises(OutboundError, match="CA certificate cannot be read"):
         verifying(text)
 
 
-async def test_mail_goes_to_a_server_of_a_private_ca_and_to_none_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mail_goes_to_a_server_of_a_private_ca_and_to_none_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mails: list[str] = []
     server = await asyncio.start_server(mailbox(mails), "127.0.0.1", 0, ssl=server_context(["127.0.0.1"]))
     port = server.sockets[0].getsockname()[1]
@@ -187,11 +195,22 @@ def test_no_other_place_says_how_a_server_is_verified() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func).removeprefix("ssl.")
-                by_httpx = called in {"httpx.Client", "httpx.AsyncClient", "httpx.request", "httpx.get", "httpx.post", "httpx.stream"}
+                by_httpx = called in {
+                    "httpx.Client",
+                    "httpx.AsyncClient",
+                    "httpx.request",
+                    "httpx.get",
+                    "httpx.post",
+                    "httpx.stream",
+                }
                 loose = by_httpx and not {keyword.arg for keyword in node.keywords} & {"verify", "transport"}
                 serving = called == "SSLContext" and "PROTOCOL_TLS_SERVER" in ast.unparse(node)
-                if (called in {"create_default_context", "SSLContext", "_create_unverified_context"} and not serving) or loose:
+                if (
+                    called in {"create_default_context", "SSLContext", "_create_unverified_context"} and not serving
+                ) or loose:
                     elsewhere.append(f"{path.relative_to(SOURCE)}:{node.lineno}: {called}")
 
     # The demo asks its own server on loopback, without TLS.
-    assert [place for place in elsewhere if not place.startswith(("watchword/world/tls.py:", "watchword/cli/demo.py:"))] == []
+    assert [
+        place for place in elsewhere if not place.startswith(("watchword/world/tls.py:", "watchword/cli/demo.py:"))
+    ] == []

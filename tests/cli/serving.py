@@ -36,7 +36,9 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, began: Callable[[int], None] | None = None, **environment: str) -> Iterator[Running]:
+def serving(
+    folder: Path, *arguments: str, began: Callable[[int], None] | None = None, **environment: str
+) -> Iterator[Running]:
     """A server that is told to end afterwards. `began` is called with its process id before it is up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
     log = folder / "server.log"
@@ -45,7 +47,9 @@ def serving(folder: Path, *arguments: str, began: Callable[[int], None] | None =
     process: forks.Forked | subprocess.Popen[bytes]
     with log.open("wb") as errors:
         if "--workers" in arguments:
-            process = subprocess.Popen([sys.executable, "-m", "watchword", *command], stdout=subprocess.PIPE, stderr=errors, env=variables)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "watchword", *command], stdout=subprocess.PIPE, stderr=errors, env=variables
+            )
         else:
             process = forks.started(command, variables, stderr=errors)
     assert process.stdout

@@ -48,9 +48,7 @@ def test_every_command_explains_itself() -> None:
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
     listed = watchword("--help")
-    light = (
-        "import sys; from watchword.cli.main import main; main(['--help'], standalone_mode=False); sys.exit('watchword.app' in sys.modules)"
-    )
+    light = "import sys; from watchword.cli.main import main; main(['--help'], standalone_mode=False); sys.exit('watchword.app' in sys.modules)"
     heavy = subprocess.run([sys.executable, "-c", light], capture_output=True, timeout=60, check=False).returncode
 
     assert [] == [name for name in COMMANDS if name not in listed.stdout]
@@ -58,7 +56,9 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
 
 
 def test_all_faults_of_the_settings_are_named_at_once_and_end_with_2() -> None:
-    ended = watchword("config", "check", "--workers", "3", "--max-body", "lots", WATCHWORD_PORT="high", WATCHWORD_NONSENSE="1")
+    ended = watchword(
+        "config", "check", "--workers", "3", "--max-body", "lots", WATCHWORD_PORT="high", WATCHWORD_NONSENSE="1"
+    )
 
     assert 2 == ended.returncode
     for fault in ("--workers", "--max-body", "WATCHWORD_PORT", "WATCHWORD_NONSENSE"):
@@ -88,8 +88,17 @@ def test_config_check_shows_every_setting_with_its_origin_and_no_secret(tmp_path
     file.write_text('session_ttl = 3600\nallowed_private_hosts = ["10.0.0.0/8", "k8s.internal"]\n')
 
     found = answer(
-        "config", "check", "--port", "0", "--data-dir", str(tmp_path), "--config-file", str(file), WATCHWORD_ROOT_KEY="ab" * 32, WATCHWORD_HOST="127.0.0.2"
-    )["settings"]  # fmt: skip
+        "config",
+        "check",
+        "--port",
+        "0",
+        "--data-dir",
+        str(tmp_path),
+        "--config-file",
+        str(file),
+        WATCHWORD_ROOT_KEY="ab" * 32,
+        WATCHWORD_HOST="127.0.0.2",
+    )["settings"]
 
     assert {option.name for option in OPTIONS} == set(found)
     assert (0, "command line") == (found["port"]["value"], found["port"]["from"])
@@ -106,9 +115,19 @@ def test_config_check_opens_the_files_that_settings_name(tmp_path: Path) -> None
     (tmp_path / "root.key").write_text("short")
 
     code, _, err = invoked(
-        "config", "check", "--port", "0", "--data-dir", str(tmp_path), "--tls-cert-file", str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem"),
-        "--root-key-file", str(tmp_path / "root.key"),
-    )  # fmt: skip
+        "config",
+        "check",
+        "--port",
+        "0",
+        "--data-dir",
+        str(tmp_path),
+        "--tls-cert-file",
+        str(tmp_path / "cert.pem"),
+        "--tls-key-file",
+        str(tmp_path / "key.pem"),
+        "--root-key-file",
+        str(tmp_path / "root.key"),
+    )
 
     assert 2 == code
     for fault in ("--tls-cert-file", "--tls-key-file", "--root-key-file"):
@@ -174,7 +193,9 @@ def test_keys_rotate_by_command(tmp_path: Path) -> None:
     signing = answer("keys", "rotate-signing", "--wait", "0", *folder)
     (tmp_path / "old.key").write_text((tmp_path / "root.key").read_text())
     (tmp_path / "root.key").write_text("cd" * 32)
-    root = answer("keys", "rotate-root", *folder, WATCHWORD_PREVIOUS_ROOT_KEY=(tmp_path / "old.key").read_text().strip())
+    root = answer(
+        "keys", "rotate-root", *folder, WATCHWORD_PREVIOUS_ROOT_KEY=(tmp_path / "old.key").read_text().strip()
+    )
     found = {one["scope"]: one for one in answer("keys", "status", *folder)["keys"]}
 
     assert rotated["keys"] >= 1
@@ -217,7 +238,9 @@ def test_an_operator_gives_a_new_password_that_is_shown_once_or_never(tmp_path: 
     answer(*BOOT, *folder)
 
     made = answer("admin", "reset-password", *email, *folder)
-    result = CliRunner().invoke(main, ["admin", "reset-password", *email, *folder, "--password-stdin"], input="one of my own choice\n")
+    result = CliRunner().invoke(
+        main, ["admin", "reset-password", *email, *folder, "--password-stdin"], input="one of my own choice\n"
+    )
     weak = CliRunner().invoke(main, ["admin", "reset-password", *email, *folder, "--password-stdin"], input="x\n")
     nobody, _, said = invoked("admin", "promote", "--email", "nobody@example.com", *folder)
     unlocked = answer("admin", "unlock", *email, *folder)

@@ -1,4 +1,6 @@
-"""Between uvicorn and the network: the short way answers as uvicorn does, in one write, in order, and nothing is lost."""
+"""Between uvicorn and the network: the short way answers as uvicorn does, in one write, in order, and nothing
+is lost.
+"""
 
 import asyncio
 import gc
@@ -117,7 +119,9 @@ async def test_answers_with_and_without_a_body_streamed_or_whole_arrive_as_they_
                 await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"whole" if path == "/whole" else b""})  # type: ignore[operator]
 
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=Connection, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, http=Connection, lifespan="off", log_config=None, access_log=False
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
@@ -129,7 +133,9 @@ async def test_answers_with_and_without_a_body_streamed_or_whole_arrive_as_they_
     server.should_exit = True
     await task
 
-    assert [(200, 5), (200, 240_000), (204, 0), (200, 5)] == [(reply.status_code, len(reply.content)) for reply in replies]
+    assert [(200, 5), (200, 240_000), (204, 0), (200, 5)] == [
+        (reply.status_code, len(reply.content)) for reply in replies
+    ]
     assert b"".join(b"%03d" % i * 400 for i in range(200)) == replies[1].content
     assert (200, b"", "5") == (head.status_code, head.content, head.headers["content-length"])
 
@@ -172,7 +178,9 @@ class Echo:
         while message.get("more_body"):
             message = await receive()
             body += message.get("body", b"")
-        self.seen.append(({key: value for key, value in scope.items() if key != "headers"}, sorted(scope["headers"]), body))
+        self.seen.append(
+            ({key: value for key, value in scope.items() if key != "headers"}, sorted(scope["headers"]), body)
+        )
         text = b"%d bytes for %s" % (len(body), scope["raw_path"])
         headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
         status = 200
@@ -223,7 +231,10 @@ SAID: dict[str, Sequence[bytes]] = {
     "an escape": [request("/a%20b?c=d")],
     "a fragment": [request("/a#b")],
     "an absolute url": [request("http://here/a?b=c")],
-    **{f"a path {path!r}": [request(path), request("/a")] for path in ("//a/b", "/?", "/a??b", "/a?b#c", "/;a=b", "/a|b", "/a//", "a", "/[", "/:80", "///")},
+    **{
+        f"a path {path!r}": [request(path), request("/a")]
+        for path in ("//a/b", "/?", "/a??b", "/a?b#c", "/;a=b", "/a|b", "/a//", "a", "/[", "/:80", "///")
+    },
     "a path that is not ASCII": [request("/a").replace(b"/a", b"/\xc3\xa9")],
     "a query that is not ASCII": [request("/a").replace(b"/a", b"/a?\xc3\xa9")],
     "headers that are not ASCII": [request("/a", "X-Name: é")],
@@ -233,28 +244,57 @@ SAID: dict[str, Sequence[bytes]] = {
     "a length and chunks": [request("/a", "Transfer-Encoding: chunked", "Content-Length: 2", method="POST") + b"ab"],
     "an asterisk": [request("*", method="OPTIONS")],
     "one after another": [request("/a"), request("/b"), request("/a")],
-    "several at once": [request("/slow") + request("/b") + request("/c", method="POST", body=b"xyz") + request("/fails") + request("/d")],
+    "several at once": [
+        request("/slow") + request("/b") + request("/c", method="POST", body=b"xyz") + request("/fails") + request("/d")
+    ],
     "a head in pieces": [request("/a")[:20], request("/a")[20:30], request("/a")[30:]],
     "a body": [request("/a", method="POST", body=b"hello")],
     "a body later": [request("/a", method="POST", body=b"hello")[:-5], b"he", b"llo"],
-    "a body in chunks": [request("/a", "Transfer-Encoding: chunked", method="POST"), b"3\r\nabc\r\n", b"4\r\ndefg\r\n0\r\n\r\n"],
+    "a body in chunks": [
+        request("/a", "Transfer-Encoding: chunked", method="POST"),
+        b"3\r\nabc\r\n",
+        b"4\r\ndefg\r\n0\r\n\r\n",
+    ],
     "a large body": [request("/a", method="POST", body=LARGE)],
-    "a large body in pieces": [request("/a", method="POST", body=LARGE)[start : start + 30_000] for start in range(0, 200_100, 30_000)],
+    "a large body in pieces": [
+        request("/a", method="POST", body=LARGE)[start : start + 30_000] for start in range(0, 200_100, 30_000)
+    ],
     "a body that was announced": [request("/a", "Expect: 100-continue", "Content-Length: 5", method="POST"), b"hello"],
     "only a head": [request("/a", method="HEAD"), request("/none", method="HEAD"), request("/a")],
     "the last one": [request("/a", "Connection: close"), request("/b")],
     "kept alive by name": [request("/a", "Connection: keep-alive"), request("/b")],
     "an old client": [request("/a", version="1.0"), request("/b")],
-    "an old client whose answer has no length": [request("/unmeasured", "Connection: keep-alive", version="1.0"), request("/b")],
-    "an old client and an answer in pieces": [request("/pieces", "Connection: keep-alive", version="1.0"), request("/b")],
-    "an old client that asks for a head": [request("/a", "Connection: keep-alive", method="HEAD", version="1.0"), request("/b")],
+    "an old client whose answer has no length": [
+        request("/unmeasured", "Connection: keep-alive", version="1.0"),
+        request("/b"),
+    ],
+    "an old client and an answer in pieces": [
+        request("/pieces", "Connection: keep-alive", version="1.0"),
+        request("/b"),
+    ],
+    "an old client that asks for a head": [
+        request("/a", "Connection: keep-alive", method="HEAD", version="1.0"),
+        request("/b"),
+    ],
     "an upgrade": [request("/a", "Connection: upgrade", "Upgrade: websocket"), request("/b")],
     "nonsense": [b"nonsense\r\n\r\n"],
     "nonsense after a request": [request("/a"), b"nonsense\r\n\r\n"],
-    **{path: [request(path), request("/a")] for path in (
-        "/fails", "/silent", "/splits", "/unmeasured", "/mismeasured", "/closes", "/capital", "/none", "/unchanged", "/pieces",
-    )},
-}  # fmt: skip
+    **{
+        path: [request(path), request("/a")]
+        for path in (
+            "/fails",
+            "/silent",
+            "/splits",
+            "/unmeasured",
+            "/mismeasured",
+            "/closes",
+            "/capital",
+            "/none",
+            "/unchanged",
+            "/pieces",
+        )
+    },
+}
 
 
 @pytest.mark.parametrize("said", SAID)
@@ -264,7 +304,16 @@ async def test_the_short_way_sees_and_answers_what_uvicorn_does(said: str) -> No
         app = Echo()
         talk = Talk(protocol, app)
         await talk.say(*SAID[said])
-        found.append((app.seen, talk.heard, talk.wire.is_closing(), talk.wire.is_paused, talk.state.total_requests, len(talk.state.tasks)))
+        found.append(
+            (
+                app.seen,
+                talk.heard,
+                talk.wire.is_closing(),
+                talk.wire.is_paused,
+                talk.state.total_requests,
+                len(talk.state.tasks),
+            )
+        )
 
     assert found[0] == found[1]
     assert found[0][1] or found[0][2], "something was answered, or the connection closed"
@@ -323,7 +372,10 @@ async def test_a_request_whose_body_never_comes_is_not_started_and_one_that_leav
         await talk.turns()
 
     assert ([], b"", b"") == (app.seen, cut.heard, left.heard)
-    assert ([], [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]) == (before, told)
+    assert ([], [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]) == (
+        before,
+        told,
+    )
     assert (set(), set()) == (left.state.tasks, left.state.connections)
 
 
@@ -447,7 +499,9 @@ BODY = request("/a", method="POST", body=b"hello")
         ((request("/a", method="POST", body=bytes(10 * 65536))[:-2],), 38, 3),
     ],
 )
-async def test_what_does_not_come_whole_in_time_is_told_so_and_ended(said: Sequence[bytes], just_in_time: float, too_late: float) -> None:
+async def test_what_does_not_come_whole_in_time_is_told_so_and_ended(
+    said: Sequence[bytes], just_in_time: float, too_late: float
+) -> None:
     talk, connection = late()
     await talk.say(*said)
 
@@ -546,7 +600,9 @@ async def test_trailers_are_no_headers() -> None:
         ("http://u@there/", "/", b"", b"u@there"),
     ],
 )
-async def test_a_whole_url_stands_for_its_path_and_its_host_for_the_header(target: str, path: str, query: bytes, host: bytes) -> None:
+async def test_a_whole_url_stands_for_its_path_and_its_host_for_the_header(
+    target: str, path: str, query: bytes, host: bytes
+) -> None:
     app = Echo()
     talk = Talk(Connection, app)
     await talk.say(request(target))

@@ -1,6 +1,8 @@
-"""Whatever is wrong at the start is told in one sentence that says what to do, with an exit code; `config check` sees it too.
+"""Whatever is wrong at the start is told in one sentence that says what to do, with an exit code; `config check` sees
+it too.
 
-Each fault is a function that makes it and answers the options and variables of the command, the exit code, and words that must be told.
+Each fault is a function that makes it and answers the options and variables of the command, the exit code, and words
+that must be told.
 """
 
 import os
@@ -53,7 +55,17 @@ def closed(path: Path, text: str) -> Path:
 
 def migrated(folder: Path) -> Path:
     """A data directory with all tables and the keys of an instance."""
-    ended = Ended("bootstrap", "--data-dir", str(folder), "--email", "a@example.com", "--password", "correct horse", "--organization", "A")
+    ended = Ended(
+        "bootstrap",
+        "--data-dir",
+        str(folder),
+        "--email",
+        "a@example.com",
+        "--password",
+        "correct horse",
+        "--organization",
+        "A",
+    )
     assert 0 == ended.returncode, ended.stderr
     return folder
 
@@ -113,11 +125,21 @@ def a_database_whose_root_key_is_gone(folder: Path) -> Fault:
 
 def another_root_key(folder: Path) -> Fault:
     migrated(folder)
-    return ["--data-dir", str(folder)], {"WATCHWORD_ROOT_KEY": KEY}, 3, ("root key does not open", "WATCHWORD_ROOT_KEY_FILE")
+    return (
+        ["--data-dir", str(folder)],
+        {"WATCHWORD_ROOT_KEY": KEY},
+        3,
+        ("root key does not open", "WATCHWORD_ROOT_KEY_FILE"),
+    )
 
 
 def a_root_key_of_the_wrong_length(folder: Path) -> Fault:
-    return ["--data-dir", str(folder)], {"WATCHWORD_ROOT_KEY": "ab" * 31}, 2, ("WATCHWORD_ROOT_KEY", "32 bytes", "openssl rand")
+    return (
+        ["--data-dir", str(folder)],
+        {"WATCHWORD_ROOT_KEY": "ab" * 31},
+        2,
+        ("WATCHWORD_ROOT_KEY", "32 bytes", "openssl rand"),
+    )
 
 
 def a_root_key_file_of_the_wrong_length(folder: Path) -> Fault:
@@ -143,7 +165,12 @@ def a_root_key_file_that_others_can_read(folder: Path) -> Fault:
 def a_certificate_that_is_none(folder: Path) -> Fault:
     _, key = write(folder, "server", pair("127.0.0.1"))
     cert = closed(folder / "cert.pem", "none")
-    return ["--data-dir", str(folder), "--tls-cert-file", str(cert), "--tls-key-file", key], {}, 2, ("--tls-cert-file", "no certificate")
+    return (
+        ["--data-dir", str(folder), "--tls-cert-file", str(cert), "--tls-key-file", key],
+        {},
+        2,
+        ("--tls-cert-file", "no certificate"),
+    )
 
 
 def a_certificate_that_is_not_there(folder: Path) -> Fault:
@@ -155,7 +182,12 @@ def a_certificate_that_is_not_there(folder: Path) -> Fault:
 def a_key_of_another_certificate(folder: Path) -> Fault:
     cert, _ = write(folder, "server", pair("127.0.0.1"))
     _, key = write(folder, "other", pair("127.0.0.1"))
-    return ["--data-dir", str(folder), "--tls-cert-file", cert, "--tls-key-file", key], {}, 2, ("is not the key of the certificate",)
+    return (
+        ["--data-dir", str(folder), "--tls-cert-file", cert, "--tls-key-file", key],
+        {},
+        2,
+        ("is not the key of the certificate",),
+    )
 
 
 def a_key_with_a_passphrase(folder: Path) -> Fault:
@@ -165,18 +197,37 @@ def a_key_with_a_passphrase(folder: Path) -> Fault:
     cert, key = write(folder, "server", made)
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     Path(key).write_bytes(made[1].private_bytes(pem, form, serialization.BestAvailableEncryption(b"x")))
-    return ["--data-dir", str(folder), "--tls-cert-file", cert, "--tls-key-file", key], {}, 2, ("--tls-key-file", "encrypted")
+    return (
+        ["--data-dir", str(folder), "--tls-cert-file", cert, "--tls-key-file", key],
+        {},
+        2,
+        ("--tls-key-file", "encrypted"),
+    )
 
 
 def authorities_that_are_none(folder: Path) -> Fault:
     cert, key = write(folder, "server", pair("127.0.0.1"))
     ca = closed(folder / "ca.pem", "none")
-    options = ["--data-dir", str(folder), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-client-ca-file", str(ca)]
+    options = [
+        "--data-dir",
+        str(folder),
+        "--tls-cert-file",
+        cert,
+        "--tls-key-file",
+        key,
+        "--tls-client-ca-file",
+        str(ca),
+    ]
     return options, {}, 2, ("--tls-client-ca-file", "no certificate")
 
 
 def a_host_that_nobody_knows(folder: Path) -> Fault:
-    return ["--data-dir", str(folder), "--host", "no-such-host.invalid"], {}, 2, ("cannot listen on no-such-host.invalid", "correct --host")
+    return (
+        ["--data-dir", str(folder), "--host", "no-such-host.invalid"],
+        {},
+        2,
+        ("cannot listen on no-such-host.invalid", "correct --host"),
+    )
 
 
 def an_address_of_another_machine(folder: Path) -> Fault:
@@ -206,7 +257,12 @@ def a_package_with_a_method(folder: Path, code: str) -> Fault:
     (folder / "toy_of_tests.py").write_text(code)
     sys.modules.pop("toy_of_tests", None)
     sys.path.insert(0, str(folder))
-    return ["--data-dir", str(folder / "data")], {}, 2, ("The package watchword-toy brings the auth method toy, which cannot be ",)
+    return (
+        ["--data-dir", str(folder / "data")],
+        {},
+        2,
+        ("The package watchword-toy brings the auth method toy, which cannot be ",),
+    )
 
 
 def a_package_that_cannot_be_imported(folder: Path) -> Fault:
@@ -220,14 +276,34 @@ def a_package_with_a_method_that_there_is(folder: Path) -> Fault:
 
 
 FAULTS: list[Callable[[Path], Fault]] = [
-    a_file_in_the_place_of_the_directory, a_file_above_the_directory, a_directory_in_the_place_of_the_database, a_database_that_is_none,
-    a_database_of_another_program, a_database_with_a_hole, a_database_that_was_cut_off, a_database_of_a_later_version,
-    a_database_whose_root_key_is_gone, another_root_key, a_root_key_of_the_wrong_length, a_root_key_file_of_the_wrong_length,
-    a_root_key_file_that_is_not_there, a_root_key_file_that_is_a_directory, a_root_key_file_that_others_can_read, a_certificate_that_is_none,
-    a_certificate_that_is_not_there, a_key_of_another_certificate, a_key_with_a_passphrase, authorities_that_are_none,
-    a_host_that_nobody_knows, an_address_of_another_machine, two_faults_at_once, postgresql_that_does_not_run,
-    an_address_of_postgresql_that_means_nothing, a_package_that_cannot_be_imported, a_package_with_a_method_that_there_is,
-]  # fmt: skip
+    a_file_in_the_place_of_the_directory,
+    a_file_above_the_directory,
+    a_directory_in_the_place_of_the_database,
+    a_database_that_is_none,
+    a_database_of_another_program,
+    a_database_with_a_hole,
+    a_database_that_was_cut_off,
+    a_database_of_a_later_version,
+    a_database_whose_root_key_is_gone,
+    another_root_key,
+    a_root_key_of_the_wrong_length,
+    a_root_key_file_of_the_wrong_length,
+    a_root_key_file_that_is_not_there,
+    a_root_key_file_that_is_a_directory,
+    a_root_key_file_that_others_can_read,
+    a_certificate_that_is_none,
+    a_certificate_that_is_not_there,
+    a_key_of_another_certificate,
+    a_key_with_a_passphrase,
+    authorities_that_are_none,
+    a_host_that_nobody_knows,
+    an_address_of_another_machine,
+    two_faults_at_once,
+    postgresql_that_does_not_run,
+    an_address_of_postgresql_that_means_nothing,
+    a_package_that_cannot_be_imported,
+    a_package_with_a_method_that_there_is,
+]
 
 
 def told(ended: "Ended | subprocess.CompletedProcess[str]", code: int, words: tuple[str, ...]) -> list[str]:
@@ -308,7 +384,9 @@ def test_a_later_version_on_postgresql_is_told(postgres_dsn: str) -> None:
 # --- commands that act on an instance make none
 
 
-@pytest.mark.parametrize("command", [("keys", "status"), ("keys", "rotate"), ("keys", "rotate-root"), ("keys", "rotate-signing")])
+@pytest.mark.parametrize(
+    "command", [("keys", "status"), ("keys", "rotate"), ("keys", "rotate-root"), ("keys", "rotate-signing")]
+)
 def test_a_command_on_an_instance_makes_none(tmp_path: Path, command: tuple[str, ...]) -> None:
     ended = Ended(*command, "--data-dir", str(tmp_path / "typo"))
 
@@ -370,14 +448,20 @@ def test_a_directory_that_holds_other_things_as_well_keeps_its_mode(tmp_path: Pa
 
     ended = watchword("migrate", "--data-dir", str(tmp_path))
 
-    assert (0, 0o755, 0o600) == (ended.returncode, stat.S_IMODE(tmp_path.stat().st_mode), modes(tmp_path)["watchword.db"])
+    assert (0, 0o755, 0o600) == (
+        ended.returncode,
+        stat.S_IMODE(tmp_path.stat().st_mode),
+        modes(tmp_path)["watchword.db"],
+    )
 
 
 # --- as a user who may do less
 
 
 def as_nobody(*arguments: str) -> Ended:
-    """A command in this process, which is another user meanwhile: the interpreter itself may lie where only root can read."""
+    """A command in this process, which is another user meanwhile: the interpreter itself may lie where only
+    root can read.
+    """
     for command in (("config", "check"), ("serve",)):  # what they import, they import as root
         Ended(*command, "--port", "0", "--data-dir", "/dev/null")
     groups = os.getgroups()
@@ -415,7 +499,11 @@ def test_what_this_user_may_not_write_or_read_is_told(open_path: Path) -> None:
         (["--data-dir", str(open_path / "closed")], 2, ("cannot be written by this user", "uid 65534")),
         (["--data-dir", str(open_path / "closed" / "data")], 2, ("may not write to", "uid 65534")),
         (["--data-dir", str(open_path / "readable")], 2, ("watchword.db", "cannot be read and written", "uid 65534")),
-        (["--data-dir", "/tmp/x", "--root-key-file", str(open_path / "key")], 2, ("--root-key-file", "Permission denied")),
+        (
+            ["--data-dir", "/tmp/x", "--root-key-file", str(open_path / "key")],
+            2,
+            ("--root-key-file", "Permission denied"),
+        ),
         (["--data-dir", "/tmp/x", "--port", "81"], 2, ("cannot listen on 127.0.0.1:81",)),
     ):
         for command in (("serve",), ("config", "check")):
@@ -435,6 +523,8 @@ def test_the_group_may_read_a_key_that_is_mounted_for_a_user(open_path: Path) ->
     ended = {}
     for mode in (0o440, 0o444, 0o460):
         key.chmod(mode)
-        ended[mode] = as_nobody("config", "check", "--port", "0", "--data-dir", str(data), "--root-key-file", str(key)).returncode
+        ended[mode] = as_nobody(
+            "config", "check", "--port", "0", "--data-dir", str(data), "--root-key-file", str(key)
+        ).returncode
 
     assert {0o440: 0, 0o444: 2, 0o460: 2} == ended

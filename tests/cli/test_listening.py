@@ -134,7 +134,10 @@ def children_of(pid: int) -> list[int]:
 
 
 def takes_or_holds_hangups(pid: int) -> bool:
-    """Whether it is so far: an interpreter that only starts can do nothing about signals. A worker is from its first moment."""
+    """Whether it is so far: an interpreter that only starts can do nothing about signals.
+
+    A worker is from its first moment.
+    """
     try:
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return True
@@ -147,7 +150,9 @@ def takes_or_holds_hangups(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
 def test_several_workers_end_and_read_anew_as_one_does(tmp_path: Path, postgres_dsn: str) -> None:
-    with serving(tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY) as server:
+    with serving(
+        tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
+    ) as server:
         server.process.send_signal(signal.SIGHUP)
         while server.log.count("were read anew") < 1:
             assert server.process.poll() is None
@@ -165,7 +170,11 @@ def test_several_workers_end_and_read_anew_as_one_does(tmp_path: Path, postgres_
 def test_deadlines_and_the_number_of_connections_are_settings(tmp_path: Path) -> None:
     with serving(tmp_path, "--head-timeout", "1", "--body-timeout", "1", "--max-connections", "16") as server:
         began = time.monotonic()
-        head, body, silent = dialled(server, b"GET /"), dialled(server, post("/api/v1/identities", "", 9), b"{"), dialled(server)
+        head, body, silent = (
+            dialled(server, b"GET /"),
+            dialled(server, post("/api/v1/identities", "", 9), b"{"),
+            dialled(server),
+        )
         answers = [heard(one)[9:12] for one in (head, body, silent)]
         took = time.monotonic() - began
         many = [dialled(server, STATUS) for _ in range(20)]
@@ -258,7 +267,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, 
 
 
 @pytest.mark.parametrize("way", ["plain", "close", "expects", "escape", "chunked", "old", "large"])
-def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(served: tuple[Running, str, str], way: str) -> None:
+def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(
+    served: tuple[Running, str, str], way: str
+) -> None:
     server, token, org = served
     headers = {"authorization": f"Bearer {token}"}
     identity = httpx.post(
@@ -283,12 +294,18 @@ def test_a_token_revoked_while_a_body_is_under_way_does_nothing_any_more(served:
         assert b"100 Continue" in heard(late, b"\r\n\r\n")
     half = 150_000 if way == "large" else 20
     late.sendall(body[:half])
-    assert 200 == httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers={"authorization": f"Bearer {other}"}).status_code
+    assert (
+        200
+        == httpx.get(
+            f"{server.url}/api/v1/identities?orgId={org}", headers={"authorization": f"Bearer {other}"}
+        ).status_code
+    )
     revoked = httpx.post(f"{server.url}/api/v1/auth/token/revoke", json={"accessToken": other})
     late.sendall(body[half:])
     answer = heard(late, b"}")
     names = [
-        one["identity"]["name"] for one in httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers=headers).json()["identities"]
+        one["identity"]["name"]
+        for one in httpx.get(f"{server.url}/api/v1/identities?orgId={org}", headers=headers).json()["identities"]
     ]
 
     assert 200 == revoked.status_code
@@ -309,10 +326,14 @@ LOGIN, BATCH = "/api/v1/auth/universal-auth/login", "/api/v3/secrets/batch/raw"
 
 
 def test_a_hostile_body_is_refused_and_costs_little_memory(tmp_path: Path) -> None:
-    """What it costs in time is looked at in tests/http/test_bodies.py, where others' load on the machine does not count."""
+    """What it costs in time is looked at in tests/http/test_bodies.py, where others' load on the machine does
+    not count.
+    """
     found: dict[str, tuple[bytes, bytes, int]] = {}
     with serving(tmp_path, WATCHWORD_SETUP_CODE="off") as server:
-        token = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()["identity"]["credentials"]["token"]
+        token = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()["identity"][
+            "credentials"
+        ]["token"]
         for name, body in HOSTILE.items():
             statuses = [answered(server, path, body, credential) for path, credential in ((LOGIN, ""), (BATCH, token))]
             found[name] = (statuses[0], statuses[1], httpx.get(f"{server.url}/healthz").status_code)
@@ -324,7 +345,10 @@ def test_a_hostile_body_is_refused_and_costs_little_memory(tmp_path: Path) -> No
 
 
 def answered(server: Running, path: str, body: bytes, token: str) -> bytes:
-    """The status of a body that comes in chunks, so that nothing says how long it will be. It may be answered before its end."""
+    """The status of a body that comes in chunks, so that nothing says how long it will be.
+
+    It may be answered before its end.
+    """
     head = post(path, token, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     connection = dialled(server, head)
     said: list[bytes] = []

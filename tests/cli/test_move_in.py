@@ -16,8 +16,25 @@ async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_rep
         place = {"workspaceId": source["project"]["id"], "environment": "dev"}
         await api.ok("POST", "/api/v3/secrets/raw/KEY", {**place, "secretValue": "value"})
         org_id, token = await api.organization("There")
-        command = ["move-in", "--from-url", server.url, "--from-token", api.token, "--from-org", api.org_id,
-                   "--url", server.url, "--token", token, "--org", org_id, "--resume", str(tmp_path / "done.json"), "--output", "json"]  # fmt: skip
+        command = [
+            "move-in",
+            "--from-url",
+            server.url,
+            "--from-token",
+            api.token,
+            "--from-org",
+            api.org_id,
+            "--url",
+            server.url,
+            "--token",
+            token,
+            "--org",
+            org_id,
+            "--resume",
+            str(tmp_path / "done.json"),
+            "--output",
+            "json",
+        ]
 
         async def run(*more: str) -> dict[str, object]:
             done = await asyncio.to_thread(watchword, *command, *more)

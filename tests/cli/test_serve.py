@@ -68,7 +68,9 @@ async def test_requests_under_way_are_answered_after_sigterm(tmp_path: Path) -> 
 
 
 def identities(url: str, org: str, headers: dict[str, str]) -> list[str]:
-    found = httpx.get(f"{url}/api/v1/identities", params={"orgId": org}, headers=headers, timeout=60).json()["identities"]
+    found = httpx.get(f"{url}/api/v1/identities", params={"orgId": org}, headers=headers, timeout=60).json()[
+        "identities"
+    ]
     return [one["identity"]["id"] for one in found]
 
 
@@ -89,7 +91,9 @@ async def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
 
         async def create(client: httpx.AsyncClient, i: int) -> None:
             try:
-                reply = await client.post("/api/v1/identities", json={"name": f"bot{i}", "organizationId": org}, headers=headers)
+                reply = await client.post(
+                    "/api/v1/identities", json={"name": f"bot{i}", "organizationId": org}, headers=headers
+                )
             except httpx.TransportError:
                 return
             acknowledged.append(reply.json()["identity"]["id"])
@@ -133,7 +137,9 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
 async def test_workers_share_a_socket_and_a_dead_one_is_replaced(tmp_path: Path, postgres_dsn: str) -> None:
-    with serving(tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY) as server:
+    with serving(
+        tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
+    ) as server:
         token, org = await asyncio.to_thread(boot, server.url)
         before = await asyncio.to_thread(children, server.process.pid)
         os.kill(before[0], signal.SIGKILL)
@@ -156,19 +162,26 @@ def pair(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
     certificate = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(signer[0].subject if signer else subject).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(1)).not_valid_after(now + dt.timedelta(1))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer[0].subject if signer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(1))
+        .not_valid_after(now + dt.timedelta(1))
         .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(signer[1] if signer else key, hashes.SHA256())
-    )  # fmt: skip
+    )
     return certificate, key
 
 
 def write(folder: Path, name: str, made: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> tuple[str, str]:
     pem = serialization.Encoding.PEM
     (folder / f"{name}.pem").write_bytes(made[0].public_bytes(pem))
-    (folder / f"{name}.key").write_bytes(made[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    (folder / f"{name}.key").write_bytes(
+        made[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     return str(folder / f"{name}.pem"), str(folder / f"{name}.key")
 
 
@@ -189,7 +202,9 @@ def test_a_client_certificate_that_the_tls_layer_took_logs_in(tmp_path: Path) ->
             made = plain.post("/api/v1/admin/bootstrap", json=BOOT).json()
             headers = {"authorization": f"Bearer {made['identity']['credentials']['token']}"}
             identity = plain.post(
-                "/api/v1/identities", json={"name": "tls", "organizationId": made["organization"]["id"]}, headers=headers
+                "/api/v1/identities",
+                json={"name": "tls", "organizationId": made["organization"]["id"]},
+                headers=headers,
             ).json()
             id = identity["identity"]["id"]
             config = {"caCertificate": (tmp_path / "ca.pem").read_text(), "allowedCommonNames": "billing"}
@@ -205,9 +220,9 @@ def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         token, _ = boot(server.url)
         headers = {"authorization": f"Bearer {token}"}
-        project = httpx.post(f"{server.url}/api/v2/workspace", json={"projectName": "Carried"}, headers=headers, timeout=60).json()[
-            "project"
-        ]["id"]
+        project = httpx.post(
+            f"{server.url}/api/v2/workspace", json={"projectName": "Carried"}, headers=headers, timeout=60
+        ).json()["project"]["id"]
         place = ("--url", server.url, "--token", token, "--project", project, "--environment", "dev")
         (tmp_path / "in.env").write_text('A=1\nB="two words"\n')
         (tmp_path / "out.json").touch(0o644)
@@ -246,7 +261,11 @@ def test_an_instance_without_an_administrator_prints_its_setup_code_until_it_has
 
 
 def test_a_server_with_a_login_of_its_own_or_a_code_of_the_operator_prints_no_code(tmp_path: Path) -> None:
-    for name, arguments, given in (("login", ("--with-login",), ""), ("chosen", (), "chosen by the operator"), ("off", (), "off")):
+    for name, arguments, given in (
+        ("login", ("--with-login",), ""),
+        ("chosen", (), "chosen by the operator"),
+        ("off", (), "off"),
+    ):
         (tmp_path / name).mkdir()
         with serving(tmp_path / name, *arguments, WATCHWORD_SETUP_CODE=given) as server:
             assert "setupCode" not in server.said, name
@@ -254,9 +273,20 @@ def test_a_server_with_a_login_of_its_own_or_a_code_of_the_operator_prints_no_co
 
 def test_bootstrapping_on_the_machine_asks_for_no_code_and_a_running_server_sees_it(tmp_path: Path) -> None:
     with serving(tmp_path, WATCHWORD_SETUP_CODE="") as server:
-        made = watchword("bootstrap", "--data-dir", str(tmp_path), "--email", "a@example.com", "--password", "correct horse battery",
-                         "--organization", "Acme")  # fmt: skip
-        late = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json={**BOOT, "setupCode": server.said["setupCode"]}, timeout=60)
+        made = watchword(
+            "bootstrap",
+            "--data-dir",
+            str(tmp_path),
+            "--email",
+            "a@example.com",
+            "--password",
+            "correct horse battery",
+            "--organization",
+            "Acme",
+        )
+        late = httpx.post(
+            f"{server.url}/api/v1/admin/bootstrap", json={**BOOT, "setupCode": server.said["setupCode"]}, timeout=60
+        )
 
     assert (0, 400) == (made.returncode, late.status_code)
 
@@ -267,10 +297,20 @@ async def test_a_scrape_answers_for_all_workers_and_for_those_that_ended(tmp_pat
     async def scraped(url: str) -> dict[str, float]:
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             text = (await client.get("/metrics")).text
-        return {line.rpartition(" ")[0] + " ": float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+        return {
+            line.rpartition(" ")[0] + " ": float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line[0] != "#"
+        }
 
     with serving(
-        tmp_path, "--workers", "2", "--metrics", "loopback", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
+        tmp_path,
+        "--workers",
+        "2",
+        "--metrics",
+        "loopback",
+        WATCHWORD_DATABASE_URL=postgres_dsn,
+        WATCHWORD_ROOT_KEY=ROOT_KEY,
     ) as server:
         for _ in range(30):  # each on a connection of its own, so that the kernel spreads them
             async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:

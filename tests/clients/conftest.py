@@ -34,7 +34,9 @@ async def stand(tmp_path: pathlib.Path) -> AsyncIterator[Stand]:
         project = (await api.ok("POST", "/api/v2/workspace", {"projectName": "Clients"}))["project"]
         identity = await api.identity("no-access")
         login = await api.universal(identity["id"])
-        await api.ok("POST", f"/api/v2/workspace/{project['id']}/identity-memberships/{identity['id']}", {"role": "member"})
+        await api.ok(
+            "POST", f"/api/v2/workspace/{project['id']}/identity-memberships/{identity['id']}", {"role": "member"}
+        )
         yield Stand(server.url, login["clientId"], login["clientSecret"], project["id"], project["slug"], api)
 
 
@@ -57,7 +59,11 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 async def output_of(*command: str, given: bytes = b"", **options: Any) -> str:
     """What a program prints; it must end well."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, **options
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        **options,
     )
     async with asyncio.timeout(90):
         printed, complaints = await process.communicate(given)

@@ -26,10 +26,14 @@ async def test_infisicalsdk_works_with_secrets_and_folders(stand: Stand) -> None
         client.folders.delete_folder(folder.id, "dev", stand.project_id)
         client.secrets.delete_secret_by_name(secret_name="PY", **place)
         return {
-            "made": made.secretValue, "read": read.secretValue, "changed": (changed.secretValue, changed.version),
-            "listed": [one.secretValue for one in listed.secrets], "folders": [one.name for one in folders.folders], "path": by_id.path,
+            "made": made.secretValue,
+            "read": read.secretValue,
+            "changed": (changed.secretValue, changed.version),
+            "listed": [one.secretValue for one in listed.secrets],
+            "folders": [one.name for one in folders.folders],
+            "path": by_id.path,
             "left": len(client.secrets.list_secrets(**place).secrets),
-        }  # fmt: skip
+        }
 
     seen = await asyncio.to_thread(walk)
 
@@ -64,7 +68,9 @@ async def test_infisical_python_works_with_secrets(stand: Stand) -> None:
             native.ClientSettings(
                 site_url=stand.url,
                 auth=native.AuthenticationOptions(
-                    universal_auth=native.UniversalAuthMethod(client_id=stand.client_id, client_secret=stand.client_secret)
+                    universal_auth=native.UniversalAuthMethod(
+                        client_id=stand.client_id, client_secret=stand.client_secret
+                    )
                 ),
             )
         )
@@ -74,7 +80,13 @@ async def test_infisical_python_works_with_secrets(stand: Stand) -> None:
         changed = client.updateSecret(native.UpdateSecretOptions(secret_name="RS", secret_value="two", **place))
         listed = client.listSecrets(native.ListSecretsOptions(include_imports=True, **place))
         gone = client.deleteSecret(native.DeleteSecretOptions(secret_name="RS", **place))
-        return [made.secret_value, read.secret_value, changed.secret_value, *(one.secret_value for one in listed), gone.secret_key]
+        return [
+            made.secret_value,
+            read.secret_value,
+            changed.secret_value,
+            *(one.secret_value for one in listed),
+            gone.secret_key,
+        ]
 
     assert ["one", "one", "two", "two", "RS"] == await asyncio.to_thread(walk)
 
@@ -82,8 +94,14 @@ async def test_infisical_python_works_with_secrets(stand: Stand) -> None:
 async def test_pydantic_settings_are_filled_from_a_project(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"workspaceId": stand.project_id, "environment": "dev"}
     await stand.api.ok("POST", "/api/v3/secrets/raw/greeting", {**place, "secretValue": "hello"})
-    for name, value in {"HOST": stand.url, "PROJECT_ID": stand.project_id, "ENVIRONMENT": "dev", "SECRET_PATH": "/",
-                        "CLIENT_ID": stand.client_id, "CLIENT_SECRET": stand.client_secret}.items():  # fmt: skip
+    for name, value in {
+        "HOST": stand.url,
+        "PROJECT_ID": stand.project_id,
+        "ENVIRONMENT": "dev",
+        "SECRET_PATH": "/",
+        "CLIENT_ID": stand.client_id,
+        "CLIENT_SECRET": stand.client_secret,
+    }.items():
         monkeypatch.setitem(os.environ, f"INFISICAL_{name}", value)
 
     def walk() -> str:

@@ -1,4 +1,5 @@
-"""What clients that the registries do not carry send, and must get back: Terraform provider, CLI, agent, operator, CSI, Jenkins.
+"""What clients that the registries do not carry send, and must get back: Terraform provider, CLI, agent, operator, CSI,
+Jenkins.
 
 Each test is a walk of one client's requests with the fields that its strict decoder needs.
 """
@@ -8,14 +9,41 @@ from typing import Any
 from tests.api import Api
 
 IDENTITY_NEEDS = {"id", "name", "authMethods", "hasDeleteProtection", "createdAt", "updatedAt", "metadata"}
-SECRET_NEEDS = {"id", "_id", "workspace", "environment", "type", "secretKey", "secretValue", "secretComment", "version", "createdAt",
-                "updatedAt", "secretPath", "tags", "secretMetadata", "skipMultilineEncoding"}  # fmt: skip
-JUNK = {"temporaryMode": "", "temporaryRange": "", "temporaryAccessStartTime": "0001-01-01T00:00:00Z", "isTemporary": False}
+SECRET_NEEDS = {
+    "id",
+    "_id",
+    "workspace",
+    "environment",
+    "type",
+    "secretKey",
+    "secretValue",
+    "secretComment",
+    "version",
+    "createdAt",
+    "updatedAt",
+    "secretPath",
+    "tags",
+    "secretMetadata",
+    "skipMultilineEncoding",
+}
+JUNK = {
+    "temporaryMode": "",
+    "temporaryRange": "",
+    "temporaryAccessStartTime": "0001-01-01T00:00:00Z",
+    "isTemporary": False,
+}
 
 
 async def project(api: Api, slug: str = "the-app") -> dict[str, Any]:
-    body = {"projectName": "The App", "projectDescription": "about it", "slug": slug, "organizationSlug": "", "type": "secret-manager",
-            "shouldCreateDefaultEnvs": True, "hasDeleteProtection": False}  # fmt: skip
+    body = {
+        "projectName": "The App",
+        "projectDescription": "about it",
+        "slug": slug,
+        "organizationSlug": "",
+        "type": "secret-manager",
+        "shouldCreateDefaultEnvs": True,
+        "hasDeleteProtection": False,
+    }
     return (await api.ok("POST", "/api/v2/workspace", body))["project"]
 
 
@@ -42,16 +70,22 @@ async def test_terraform_makes_reads_and_deletes_an_identity(api: Api) -> None:
 async def test_terraform_reads_universal_auth_back_as_it_was_set(api: Api) -> None:
     identity = await api.identity()
     path = f"/api/v1/auth/universal-auth/identities/{identity['id']}"
-    body = {"accessTokenTTL": 600, "accessTokenMaxTTL": 1200, "accessTokenNumUsesLimit": 3,
-            "accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}, {"ipAddress": "10.1.2.3"}],
-            "clientSecretTrustedIps": [{"ipAddress": "0.0.0.0/0"}]}  # fmt: skip
+    body = {
+        "accessTokenTTL": 600,
+        "accessTokenMaxTTL": 1200,
+        "accessTokenNumUsesLimit": 3,
+        "accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}, {"ipAddress": "10.1.2.3"}],
+        "clientSecretTrustedIps": [{"ipAddress": "0.0.0.0/0"}],
+    }
 
     made = (await api.ok("POST", path, body))["identityUniversalAuth"]
     read = (await api.ok("GET", path))["identityUniversalAuth"]
     secret = await api.ok("POST", f"{path}/client-secrets", {"description": "d", "numUsesLimit": 0, "ttl": 0})
     data = secret["clientSecretData"]
     revoked = await api.ok(
-        "POST", f"{path}/client-secrets/{data['id']}/revoke", {"clientSecretId": data["id"], "identityId": identity["id"]}
+        "POST",
+        f"{path}/client-secrets/{data['id']}/revoke",
+        {"clientSecretId": data["id"], "identityId": identity["id"]},
     )
 
     assert [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}, {"type": "ipv4", "ipAddress": "10.1.2.3"}] == read[
@@ -60,8 +94,16 @@ async def test_terraform_reads_universal_auth_back_as_it_was_set(api: Api) -> No
     assert [{"type": "ipv4", "prefix": 0, "ipAddress": "0.0.0.0"}] == read["clientSecretTrustedIps"]
     assert (600, 1200, 3) == (read["accessTokenTTL"], read["accessTokenMaxTTL"], read["accessTokenNumUsesLimit"])
     assert made["clientId"] == read["clientId"]
-    assert {"id", "description", "clientSecretPrefix", "clientSecretNumUses", "clientSecretNumUsesLimit", "clientSecretTTL",
-            "isClientSecretRevoked", "createdAt"} <= data.keys()  # fmt: skip
+    assert {
+        "id",
+        "description",
+        "clientSecretPrefix",
+        "clientSecretNumUses",
+        "clientSecretNumUsesLimit",
+        "clientSecretTTL",
+        "isClientSecretRevoked",
+        "createdAt",
+    } <= data.keys()
     assert revoked["clientSecretData"]["isClientSecretRevoked"] is True
 
 
@@ -73,7 +115,13 @@ async def test_terraform_needs_the_data_of_a_new_token_and_reads_it_by_id(api: A
     read = (await api.ok("GET", f"/api/v1/auth/token-auth/tokens/{made['tokenData']['id']}"))["token"]
 
     assert ("ci", "ci") == (made["tokenData"]["name"], read["name"])
-    assert {"isAccessTokenRevoked", "accessTokenTTL", "accessTokenNumUses", "accessTokenNumUsesLimit", "createdAt"} <= read.keys()
+    assert {
+        "isAccessTokenRevoked",
+        "accessTokenTTL",
+        "accessTokenNumUses",
+        "accessTokenNumUsesLimit",
+        "createdAt",
+    } <= read.keys()
 
 
 async def test_terraform_gets_a_project_back_wrapped_by_id_and_bare_by_slug(api: Api) -> None:
@@ -86,7 +134,11 @@ async def test_terraform_gets_a_project_back_wrapped_by_id_and_bare_by_slug(api:
 
     assert [made["id"]] * 3 == [by_id["id"], by_slug["id"], newer["id"]]
     assert {"dev", "staging", "prod"} == {one["slug"] for one in by_id["environments"]}
-    assert ("about it", "secret-manager", False) == (by_slug["description"], by_slug["type"], by_slug["hasDeleteProtection"])
+    assert ("about it", "secret-manager", False) == (
+        by_slug["description"],
+        by_slug["type"],
+        by_slug["hasDeleteProtection"],
+    )
     assert {"id", "name", "slug"} <= environment.keys()
 
 
@@ -107,7 +159,9 @@ async def test_terraform_patches_an_environment_with_position_zero_when_it_means
     new = await api.ok("POST", f"/api/v1/workspace/{made['id']}/environments", {"name": "QA", "slug": "qa"})
 
     await api.ok(
-        "PATCH", f"/api/v1/workspace/{made['id']}/environments/{new['environment']['id']}", {"name": "QA 2", "slug": "qa", "position": 0}
+        "PATCH",
+        f"/api/v1/workspace/{made['id']}/environments/{new['environment']['id']}",
+        {"name": "QA 2", "slug": "qa", "position": 0},
     )
     read = (await api.ok("GET", f"/api/v1/workspace/environments/{new['environment']['id']}"))["environment"]
 
@@ -116,8 +170,18 @@ async def test_terraform_patches_an_environment_with_position_zero_when_it_means
 
 async def test_terraform_reads_every_secret_by_id(api: Api) -> None:
     made = await project(api)
-    body = {"workspaceId": made["id"], "environment": "dev", "secretPath": "/", "type": "shared", "secretKey": "K", "secretValue": "v",
-            "secretReminderNote": "", "secretReminderRepeatDays": 0, "tagIds": [], "secretMetadata": []}  # fmt: skip
+    body = {
+        "workspaceId": made["id"],
+        "environment": "dev",
+        "secretPath": "/",
+        "type": "shared",
+        "secretKey": "K",
+        "secretValue": "v",
+        "secretReminderNote": "",
+        "secretReminderRepeatDays": 0,
+        "tagIds": [],
+        "secretMetadata": [],
+    }
     new = (await api.ok("POST", "/api/v3/secrets/raw/K", body))["secret"]
 
     read = (await api.ok("GET", f"/api/v3/secrets/raw/id/{new['id']}"))["secret"]
@@ -130,9 +194,11 @@ async def test_terraform_reads_every_secret_by_id(api: Api) -> None:
 async def test_a_tag_keeps_its_name_apart_from_its_slug(api: Api) -> None:
     made = await project(api)
 
-    tag = (await api.ok("POST", f"/api/v1/workspace/{made['id']}/tags", {"slug": "my-tag", "name": "My Tag", "color": "#fff"}))[
-        "workspaceTag"
-    ]
+    tag = (
+        await api.ok(
+            "POST", f"/api/v1/workspace/{made['id']}/tags", {"slug": "my-tag", "name": "My Tag", "color": "#fff"}
+        )
+    )["workspaceTag"]
     read = (await api.ok("GET", f"/api/v1/workspace/{made['id']}/tags/{tag['id']}"))["workspaceTag"]
 
     assert ("my-tag", "My Tag", "#fff") == (read["slug"], read["name"], read["color"])
@@ -157,7 +223,13 @@ async def test_the_agent_renders_again_only_when_the_tag_of_a_list_changed(api: 
     made = await project(api)
     body = {"workspaceId": made["id"], "environment": "dev", "secretValue": "1"}
     await api.ok("POST", "/api/v3/secrets/raw/K", body)
-    query = {"projectId": made["id"], "environment": "dev", "secretPath": "/", "includeImports": "true", "expandSecretReferences": "true"}
+    query = {
+        "projectId": made["id"],
+        "environment": "dev",
+        "secretPath": "/",
+        "includeImports": "true",
+        "expandSecretReferences": "true",
+    }
 
     first = await api.get("/api/v4/secrets", query=query)
     same = await api.get("/api/v4/secrets", query=query, headers={"if-none-match": first.headers["etag"]})
@@ -205,7 +277,11 @@ async def test_a_login_takes_a_form_a_trailing_slash_and_an_empty_authorization_
 
 async def test_the_operator_asks_the_status_and_every_error_names_its_status(api: Api) -> None:
     status = await api.get("/api/status", token=None)
-    errors = [await api.get("/api/nowhere"), await api.get("/api/v1/identities/none"), await api.get("/api/v1/identities", token=None)]
+    errors = [
+        await api.get("/api/nowhere"),
+        await api.get("/api/v1/identities/none"),
+        await api.get("/api/v1/identities", token=None),
+    ]
 
     assert "Ok" == status.json()["message"]
     for error in errors:
@@ -229,14 +305,29 @@ async def test_any_identity_may_ask_where_it_belongs_and_mcp_lists_its_projects(
 
 async def test_terraform_makes_roles_of_objects_and_reads_them_without_drift(api: Api) -> None:
     made = await project(api)
-    rules = [{"subject": "secrets", "action": ["readValue", "describeSecret"],
-              "conditions": {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/app/**"}}}]  # fmt: skip
+    rules = [
+        {
+            "subject": "secrets",
+            "action": ["readValue", "describeSecret"],
+            "conditions": {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/app/**"}},
+        }
+    ]
 
-    role = (await api.ok("POST", f"/api/v2/workspace/{made['id']}/roles",
-                         {"ProjectId": made["id"], "slug": "reader", "name": "Reader", "description": "", "permissions": rules}))["role"]  # fmt: skip
+    role = (
+        await api.ok(
+            "POST",
+            f"/api/v2/workspace/{made['id']}/roles",
+            {"ProjectId": made["id"], "slug": "reader", "name": "Reader", "description": "", "permissions": rules},
+        )
+    )["role"]
     read = (await api.ok("GET", f"/api/v2/workspace/{made['id']}/roles/slug/reader"))["role"]
-    org = (await api.ok("POST", "/api/v1/organization/roles",
-                        {"slug": "auditor", "name": "Auditor", "permissions": [{"subject": "audit-logs", "action": ["read"]}]}))["role"]  # fmt: skip
+    org = (
+        await api.ok(
+            "POST",
+            "/api/v1/organization/roles",
+            {"slug": "auditor", "name": "Auditor", "permissions": [{"subject": "audit-logs", "action": ["read"]}]},
+        )
+    )["role"]
 
     assert rules == role["permissions"] == read["permissions"]
     assert [{"subject": "audit-logs", "action": ["read"]}] == org["permissions"]

@@ -1,7 +1,7 @@
 """What a reference server answered, step by step, played against a real one of ours.
 
-The recordings live beside the repository and not in it. Where Watchword's rule is newer than a recording, `overrides/` says so,
-each step with its reason.
+The recordings live beside the repository and not in it. Where Watchword's rule is newer than a recording, `overrides/`
+says so, each step with its reason.
 """
 
 import asyncio
@@ -18,7 +18,9 @@ from tests.processes import Server, serving
 HERE = Path(__file__).parent
 RECORDED = HERE.parent.parent.parent / "shared/conformance"
 OVERRIDES = sorted((HERE / "overrides").glob("*.json"))
-recorded = pytest.mark.skipif(not (RECORDED / "replay.py").exists(), reason="the recordings are not beside the repository")
+recorded = pytest.mark.skipif(
+    not (RECORDED / "replay.py").exists(), reason="the recordings are not beside the repository"
+)
 
 
 def merged() -> dict[str, dict[str, dict[str, object]]]:
@@ -28,12 +30,19 @@ def merged() -> dict[str, dict[str, dict[str, object]]]:
         for scenario, steps in json.loads(file.read_text()).items():
             for step, override in steps.items():
                 known = found.setdefault(scenario, {}).setdefault(step, override)
-                assert known["status"] == override["status"], f"{file.name}: {scenario} {step} is {known['status']} elsewhere"
+                assert known["status"] == override["status"], (
+                    f"{file.name}: {scenario} {step} is {known['status']} elsewhere"
+                )
     return found
 
 
 def test_every_override_gives_its_reason() -> None:
-    silent = [(scenario, step) for scenario, steps in merged().items() for step, override in steps.items() if not override.get("why")]
+    silent = [
+        (scenario, step)
+        for scenario, steps in merged().items()
+        for step, override in steps.items()
+        if not override.get("why")
+    ]
 
     assert [] == silent
 
@@ -41,7 +50,9 @@ def test_every_override_gives_its_reason() -> None:
 @recorded
 def test_every_override_is_of_a_step_that_was_recorded() -> None:
     steps = {file.stem: len(file.read_text().splitlines()) for file in RECORDED.glob("pairs/*.jsonl")}
-    unknown = [(scenario, step) for scenario, found in merged().items() for step in found if int(step) > steps.get(scenario, 0)]
+    unknown = [
+        (scenario, step) for scenario, found in merged().items() for step in found if int(step) > steps.get(scenario, 0)
+    ]
 
     assert [] == [(scenario, step) for scenario, step in unknown if scenario in steps]
 
@@ -53,14 +64,33 @@ async def test_recorded_requests_are_answered_as_the_reference_did(tmp_path: Pat
     server: Server
     async with serving(tmp_path) as server:
         await server.api()
-        command = [sys.executable, str(RECORDED / "replay.py"), "--base", server.url, "--email", EMAIL, "--password", PASSWORD]
+        command = [
+            sys.executable,
+            str(RECORDED / "replay.py"),
+            "--base",
+            server.url,
+            "--email",
+            EMAIL,
+            "--password",
+            PASSWORD,
+        ]
         process = await asyncio.create_subprocess_exec(
-            *command, "--overrides", str(overrides), "-v", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command,
+            "--overrides",
+            str(overrides),
+            "-v",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         output = (await asyncio.wait_for(process.communicate(), 300))[0].decode()
 
     # A step whose request is made of the answer to one that we refuse cannot be played; its override says `any`.
-    unplayable = {(scenario, step) for scenario, steps in merged().items() for step, one in steps.items() if one["status"] == "any"}
+    unplayable = {
+        (scenario, step)
+        for scenario, steps in merged().items()
+        for step, one in steps.items()
+        if one["status"] == "any"
+    }
     different = set(re.findall(r"^  (\w+) #(\d+) ", output, re.MULTILINE))
 
     assert re.search(r"^\d+ of \d+ steps match", output, re.MULTILINE), output[-3000:]

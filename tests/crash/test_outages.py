@@ -1,4 +1,6 @@
-"""A database that hangs, restarts or drops its connections: refusals in bounded time, no answer from an unchecked cache, and back by itself."""
+"""A database that hangs, restarts or drops its connections: refusals in bounded time, no answer from an
+unchecked cache, and back by itself.
+"""
 
 import asyncio
 import time
@@ -33,7 +35,9 @@ async def back_within(api: Api, seconds: float, token: str, identity_id: str) ->
 
 async def drop_connections(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
-    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL")
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+    )
     await connection.close()
 
 
@@ -67,7 +71,9 @@ async def test_a_database_that_hangs_restarts_or_hangs_up(tmp_path: Path, privat
     assert '"level":"error"' not in server.log
 
 
-async def test_no_answer_is_an_error_of_ours_while_the_database_dies_again_and_again(tmp_path: Path, private_postgres: Postgres) -> None:
+async def test_no_answer_is_an_error_of_ours_while_the_database_dies_again_and_again(
+    tmp_path: Path, private_postgres: Postgres
+) -> None:
     server: Server
     async with serving(tmp_path, private_postgres.dsn) as server:
         api = await server.api()
@@ -82,8 +88,12 @@ async def test_no_answer_is_an_error_of_ours_while_the_database_dies_again_and_a
                 paths = (f"{IDENTITIES}/{identity['id']}", f"{IDENTITIES}?orgId={api.org_id}")
                 for reply in (
                     await api.get(paths[turn % 2], token=token),
-                    await api.post(IDENTITIES, {"name": f"i{number}-{turn}", "organizationId": api.org_id, "role": "no-access"}),
-                    await api.post("/api/v1/auth/universal-auth/login", {"clientId": "a", "clientSecret": "b"}, token=None),
+                    await api.post(
+                        IDENTITIES, {"name": f"i{number}-{turn}", "organizationId": api.org_id, "role": "no-access"}
+                    ),
+                    await api.post(
+                        "/api/v1/auth/universal-auth/login", {"clientId": "a", "clientSecret": "b"}, token=None
+                    ),
                     await api.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None),
                 ):
                     seen[reply.status_code] = seen.get(reply.status_code, 0) + 1

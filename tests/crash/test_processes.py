@@ -1,4 +1,5 @@
-"""Several processes over one PostgreSQL: exact limits, and no request on any of them sees what an answered change took away.
+"""Several processes over one PostgreSQL: exact limits, and no request on any of them sees what an answered change took
+away.
 
 Two processes race for two seconds; `make soak` has four race for a minute.
 """
@@ -44,17 +45,23 @@ async def exactly_five(apis: Sequence[Api]) -> None:
 
 
 async def many_limits_at_once(apis: Sequence[Api]) -> None:
-    """Batches of several processes that count the same rows in any order: still exact, and nobody is refused for want of a lock."""
+    """Batches of several processes that count the same rows in any order: still exact, and nobody is refused
+    for want of a lock.
+    """
     bots = [await apis[0].bot("member", accessTokenNumUsesLimit=20) for _ in range(6)]
     asks = [(apis[i % len(apis)], *bots[i * 7 % 6]) for i in range(600)]
 
-    replies = await asyncio.gather(*[api.get(f"/api/v1/identities/{bot['id']}", token=token) for api, bot, token in asks])
+    replies = await asyncio.gather(
+        *[api.get(f"/api/v1/identities/{bot['id']}", token=token) for api, bot, token in asks]
+    )
 
     assert [200] * 120 + [401] * 480 == sorted(reply.status_code for reply in replies)
 
 
 async def a_burst_of_guesses_locks(apis: Sequence[Api]) -> None:
-    """However many passwords are guessed at once, on all servers, the lock falls, and holds on all of them until it is taken off."""
+    """However many passwords are guessed at once, on all servers, the lock falls, and holds on all of them
+    until it is taken off.
+    """
     identity = await apis[0].identity("member")
     path = f"/api/v1/auth/ldap-auth/identities/{identity['id']}"
     right = {"identityId": identity["id"], "username": "ada", "password": "ada's password"}
@@ -80,7 +87,9 @@ async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(-3, marks=pytest.mark.soak)])
-async def test_two_processes_with_different_clocks_end_tokens_at_once(tmp_path: Path, migrated: str, seconds: int) -> None:
+async def test_two_processes_with_different_clocks_end_tokens_at_once(
+    tmp_path: Path, migrated: str, seconds: int
+) -> None:
     async with serving(tmp_path, await emptied(migrated), count=2, database_pool="4") as servers:
         servers[1].set_clock(seconds)
         apis = await clients(servers)
@@ -96,7 +105,10 @@ async def test_one_process_whose_clock_steps_back_revives_nothing(tmp_path: Path
         identity = await api.identity("member")
         login = await api.universal(identity["id"])
         token = await api.login(login)
-        method, path = f"/api/v1/auth/universal-auth/identities/{identity['id']}", f"/api/v1/identities/{identity['id']}"
+        method, path = (
+            f"/api/v1/auth/universal-auth/identities/{identity['id']}",
+            f"/api/v1/identities/{identity['id']}",
+        )
 
         server.set_clock(-3600)
         await api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)

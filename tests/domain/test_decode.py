@@ -31,18 +31,29 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def faults(value: Any, kind: Any = Body, *, strict: bool = True) -> dict[str, Any]:
     with pytest.raises(Invalid) as refusal:
         decode(kind, value, strict=strict)
-    return {".".join(map(str, issue.path)): (issue.code, issue.expected, issue.received) for issue in refusal.value.issues}
+    return {
+        ".".join(map(str, issue.path)): (issue.code, issue.expected, issue.received) for issue in refusal.value.issues
+    }
 
 
 def test_a_body_becomes_its_struct() -> None:
-    body = decode(Body, {"name": "a", "maxTtl": 5, "isOn": True, "ranges": [{"ipAddress": "::1"}], "words": ["a"], "unknown": 1})
+    body = decode(
+        Body, {"name": "a", "maxTtl": 5, "isOn": True, "ranges": [{"ipAddress": "::1"}], "words": ["a"], "unknown": 1}
+    )
 
     assert Body(name="a", max_ttl=5, is_on=True, ranges=[Range(ip_address="::1")], words=("a",)) == body
 
 
 def test_every_fault_is_listed_at_once() -> None:
     found = faults(
-        {"maxTtl": "many", "isOn": 1, "note": [], "ranges": [{"ipAddress": 1}, {"prefix": 200}, 7], "words": ["abcd", 1], "one": "x"}
+        {
+            "maxTtl": "many",
+            "isOn": 1,
+            "note": [],
+            "ranges": [{"ipAddress": 1}, {"prefix": 200}, 7],
+            "words": ["abcd", 1],
+            "one": "x",
+        }
     )
 
     assert {
@@ -67,7 +78,7 @@ def test_every_fault_is_listed_at_once() -> None:
         ({"name": "a", "maxTtl": 10**40}, "maxTtl", "too_big"),
         ({"name": "a", "secret": 5}, "secret", "invalid_type"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_has_its_code(value: Any, path: str, code: str) -> None:
     assert (path, code) in [(where, what[0]) for where, what in faults(value).items()]
 
@@ -80,7 +91,15 @@ def test_a_limit_is_told_with_its_number() -> None:
 
 
 def test_names_lose_the_white_space_around_them_before_they_are_measured() -> None:
-    body = decode(Body, {"name": f"  {'x' * 255}\n", "note": " kept ", "ranges": [{"ipAddress": " ::1 "}], "one": {"ipAddress": "\t::2"}})
+    body = decode(
+        Body,
+        {
+            "name": f"  {'x' * 255}\n",
+            "note": " kept ",
+            "ranges": [{"ipAddress": " ::1 "}],
+            "one": {"ipAddress": "\t::2"},
+        },
+    )
 
     assert ("x" * 255, " kept ", "::1", "::2") == (body.name, body.note, body.ranges[0].ip_address, body.one.ip_address)  # type: ignore[union-attr]
 
@@ -117,12 +136,20 @@ def test_no_fault_shows_what_a_secret_was() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["name", "maxTtl", "ranges", "one", "ipAddress", "prefix", "words"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["name", "maxTtl", "ranges", "one", "ipAddress", "prefix", "words"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
-@given(st.dictionaries(st.sampled_from(["name", "maxTtl", "isOn", "note", "ranges", "one", "words", "secret"]), JSON), st.booleans())
+@given(
+    st.dictionaries(st.sampled_from(["name", "maxTtl", "isOn", "note", "ranges", "one", "words", "secret"]), JSON),
+    st.booleans(),
+)
 def test_any_value_is_a_struct_or_a_list_of_faults(value: Any, strict: bool) -> None:
     issues = None
     try:

@@ -43,10 +43,28 @@ def test_the_nearest_hop_that_is_no_proxy_is_the_caller(text: str, expected: str
 @pytest.mark.parametrize(
     "text",
     [
-        "banana", "1.1.1.1, banana", "1.1.1.1, banana, 127.0.0.1", "unknown", "_hidden", "010.1.1.1", "1.2.3", "[1.2.3.4]", "1.2.3.4:", "1.2.3.4:999999",
-        "1.2.3.4:x", "[2001:db8::1", "2001:db8::1]:80", "1.1.1.1 2.2.2.2", "", ",,", "for=1.1.1.1", "1.1.1.1;2.2.2.2", "٣.1.1.1", "127.0.0.1," * 100,
+        "banana",
+        "1.1.1.1, banana",
+        "1.1.1.1, banana, 127.0.0.1",
+        "unknown",
+        "_hidden",
+        "010.1.1.1",
+        "1.2.3",
+        "[1.2.3.4]",
+        "1.2.3.4:",
+        "1.2.3.4:999999",
+        "1.2.3.4:x",
+        "[2001:db8::1",
+        "2001:db8::1]:80",
+        "1.1.1.1 2.2.2.2",
+        "",
+        ",,",
+        "for=1.1.1.1",
+        "1.1.1.1;2.2.2.2",
+        "٣.1.1.1",
+        "127.0.0.1," * 100,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_address_names_nobody_and_neither_does_what_lies_behind_it(text: str) -> None:
     assert named("x-forwarded-for", text) is None
 
@@ -70,16 +88,29 @@ def test_the_standard_header_is_read_as_its_rfc_writes_it(text: str, expected: s
 @pytest.mark.parametrize(
     "text",
     [
-        'for="_gazonk"', "for=unknown", "for=1.1.1.1, for=unknown, for=127.0.0.1", "by=1.1.1.1", "for=1.1.1.1;for=2.2.2.2", "for=", 'for=""',
-        'for="1.1.1.1, for=9.9.9.9', "for=1.1.1.1, garbage", "1.1.1.1", "for = 1.1.1.1", "", ",,,",
+        'for="_gazonk"',
+        "for=unknown",
+        "for=1.1.1.1, for=unknown, for=127.0.0.1",
+        "by=1.1.1.1",
+        "for=1.1.1.1;for=2.2.2.2",
+        "for=",
+        'for=""',
+        'for="1.1.1.1, for=9.9.9.9',
+        "for=1.1.1.1, garbage",
+        "1.1.1.1",
+        "for = 1.1.1.1",
+        "",
+        ",,,",
     ],
-)  # fmt: skip
+)
 def test_hidden_names_and_what_cannot_be_read_name_nobody(text: str) -> None:
     assert named("forwarded", text) is None
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded"])
-@pytest.mark.parametrize("text", [",", " ,", "a,", ";", "for=127.0.0.1,", 'for="', "=", '"', "127.0.0.1,", "::1,", '\\"'])
+@pytest.mark.parametrize(
+    "text", [",", " ,", "a,", ";", "for=127.0.0.1,", 'for="', "=", '"', "127.0.0.1,", "::1,", '\\"']
+)
 def test_a_hostile_list_takes_no_time(header: str, text: str) -> None:
     began = time.process_time()
     caller(header, text * (64 * 1024 // len(text)), PROXIES)
@@ -88,4 +119,6 @@ def test_a_hostile_list_takes_no_time(header: str, text: str) -> None:
 
 
 def test_an_address_is_written_in_one_way() -> None:
-    assert {"2001:db8::1"} == {str(address_of(text)) for text in ("2001:db8:0:0::1", "[2001:DB8::1]", " 2001:db8::1 ", '"2001:db8::1%lo"')}
+    assert {"2001:db8::1"} == {
+        str(address_of(text)) for text in ("2001:db8:0:0::1", "[2001:DB8::1]", " 2001:db8::1 ", '"2001:db8::1%lo"')
+    }

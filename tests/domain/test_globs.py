@@ -5,7 +5,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from watchword.domain import globs
-from watchword.domain.globs import claim_glob_matches, escape_glob, glob_fault, glob_matches, glob_within, globs_disjoint
+from watchword.domain.globs import (
+    claim_glob_matches,
+    escape_glob,
+    glob_fault,
+    glob_matches,
+    glob_within,
+    globs_disjoint,
+)
 from watchword.domain.patterns import CLAIM, PATH
 
 TABLE = [
@@ -97,7 +104,9 @@ def test_a_claim_wildcard_stops_at_slashes_and_colons(pattern, text, expected):
     assert claim_glob_matches(pattern, text) is expected
 
 
-@pytest.mark.parametrize("pattern", ["{a", "(" * 20 + "a|b" + ")" * 20, "*a" * 40, "x" * 513 + "*", "+(!(a))", "{a,(b}c)"])
+@pytest.mark.parametrize(
+    "pattern", ["{a", "(" * 20 + "a|b" + ")" * 20, "*a" * 40, "x" * 513 + "*", "+(!(a))", "{a,(b}c)"]
+)
 def test_a_pattern_that_cannot_be_used_is_named_and_matches_only_itself(pattern):
     assert isinstance(glob_fault(pattern), str)
     assert glob_matches(pattern, pattern)
@@ -159,10 +168,18 @@ def test_a_pattern_lies_within_another(child, parent, expected):
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("/a/**", "/b/**", True), ("/a/**", "/*/x", False), ("/a*", "/b*", True), ("/a", "/b*", True), ("/a", "/a*", False),
-        ("/*.md", "/*.txt", True), ("/@(a)", "/b", True), ("/@(a)/*", "/b/*", False), ("/a/*", "/a", True), ("/a", "/b", True),
+        ("/a/**", "/b/**", True),
+        ("/a/**", "/*/x", False),
+        ("/a*", "/b*", True),
+        ("/a", "/b*", True),
+        ("/a", "/a*", False),
+        ("/*.md", "/*.txt", True),
+        ("/@(a)", "/b", True),
+        ("/@(a)/*", "/b/*", False),
+        ("/a/*", "/a", True),
+        ("/a", "/b", True),
     ],
-)  # fmt: skip
+)
 def test_two_patterns_exclude_each_other(one, other, expected):
     assert globs_disjoint(one, other) is expected
     assert globs_disjoint(other, one) is expected
@@ -190,7 +207,8 @@ def test_a_pattern_lies_within_itself_and_is_not_apart_from_itself(pattern):
     assert not globs_disjoint(pattern, pattern)
 
 
-# --- what it costs ----------------------------------------------------------------------------------------------------------
+# --- what it costs
+# ----------------------------------------------------------------------------------------------------------
 
 _pieces = st.sampled_from(
     [
@@ -230,9 +248,28 @@ def test_numbers_step_as_sets_do(pattern: str, text: str, separators: str) -> No
 
 
 _pairs = st.sampled_from(
-    [("a", "a"), ("b", "b"), (".", "."), ("/", "/"), ("?", "b"), ("*", ""), ("*", "ab"), ("**", "a/b"), ("/**", ""), ("/**", "/a"),
-     ("**/", ""), ("[ab]", "a"), ("{a,b}", "b"), ("(a|b)", "a"), ("?(a)", ""), ("*(a|b)", ""), ("@(a|)", ""), ("./", ""), ("(a)?", "")]
-)  # fmt: skip
+    [
+        ("a", "a"),
+        ("b", "b"),
+        (".", "."),
+        ("/", "/"),
+        ("?", "b"),
+        ("*", ""),
+        ("*", "ab"),
+        ("**", "a/b"),
+        ("/**", ""),
+        ("/**", "/a"),
+        ("**/", ""),
+        ("[ab]", "a"),
+        ("{a,b}", "b"),
+        ("(a|b)", "a"),
+        ("?(a)", ""),
+        ("*(a|b)", ""),
+        ("@(a|)", ""),
+        ("./", ""),
+        ("(a)?", ""),
+    ]
+)
 
 
 @given(parts=st.lists(_pairs, max_size=6))
@@ -243,7 +280,8 @@ def test_a_test_for_many_texts_answers_as_one_for_one(parts: list[tuple[str, str
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*a" + "?" * 400, "*a*b" * 15, "*[ab]?" * 15, "+(a|b|ab|ba|a?|b?)+(a*|b?)+(ab*)", "!(*a" + "?" * 100 + ")"]
+    "pattern",
+    ["*a" + "?" * 400, "*a*b" * 15, "*[ab]?" * 15, "+(a|b|ab|ba|a?|b?)+(a*|b?)+(ab*)", "!(*a" + "?" * 100 + ")"],
 )
 def test_a_match_takes_at_most_some_steps_for_each_character_and_place_in_the_pattern(pattern: str) -> None:
     text = "abbabaabbaababba" * 30

@@ -8,9 +8,39 @@ from watchword.domain.globs import MAX_TEXT, Effort, glob_matches
 from watchword.domain.globsets import GlobSet
 
 _pieces = st.sampled_from(
-    ["a", "b", ".", "/", "?", "*", "**", "**/", "/**", "[ab]", "[^a]", "[!b]", "[a/]", "[a", "{a,b}", "{a..c}", "(a|b)", "?(a)", "*(a|b)",
-     "+(ab)", "@(a|)", "!(a)", "!", "./", "\\*", "\\a", "a+", "(a)?", "(", "{"]
-)  # fmt: skip
+    [
+        "a",
+        "b",
+        ".",
+        "/",
+        "?",
+        "*",
+        "**",
+        "**/",
+        "/**",
+        "[ab]",
+        "[^a]",
+        "[!b]",
+        "[a/]",
+        "[a",
+        "{a,b}",
+        "{a..c}",
+        "(a|b)",
+        "?(a)",
+        "*(a|b)",
+        "+(ab)",
+        "@(a|)",
+        "!(a)",
+        "!",
+        "./",
+        "\\*",
+        "\\a",
+        "a+",
+        "(a)?",
+        "(",
+        "{",
+    ]
+)
 _patterns = st.lists(st.lists(_pieces, max_size=8).map("".join), max_size=12)
 _texts = st.lists(st.text("ab./c[]*!", max_size=12), max_size=6)
 
@@ -20,7 +50,9 @@ def test_a_set_answers_as_its_patterns_do(patterns: list[str], texts: list[str])
     matcher = GlobSet(enumerate(patterns))
 
     for text in [*texts, *patterns]:
-        assert [glob_matches(one, text) for one in patterns] == [bool(matcher.matching(text) >> i & 1) for i in range(len(patterns))]
+        assert [glob_matches(one, text) for one in patterns] == [
+            bool(matcher.matching(text) >> i & 1) for i in range(len(patterns))
+        ]
 
 
 def test_sets_that_share_their_patterns_answer_each_for_itself() -> None:
@@ -47,7 +79,9 @@ def test_hundreds_of_patterns_over_thousands_of_names_take_a_few_steps_for_each_
     for name in names:
         matcher.matching(name)
 
-    assert Effort.steps - before <= 300 * len(names)  # one after the other: at least 900 times 4 for each, were they all warm
+    assert Effort.steps - before <= 300 * len(
+        names
+    )  # one after the other: at least 900 times 4 for each, were they all warm
 
 
 def test_names_of_ever_new_characters_forget_what_was_kept() -> None:
@@ -56,5 +90,7 @@ def test_names_of_ever_new_characters_forget_what_was_kept() -> None:
 
     for i in range(1_000):
         name = f"{chr(0x4E00 + i)}{chr(0x5000 + i)}"
-        assert [glob_matches(one, name) for one in patterns] == [bool(matcher.matching(name) >> k & 1) for k in range(100)]
+        assert [glob_matches(one, name) for one in patterns] == [
+            bool(matcher.matching(name) >> k & 1) for k in range(100)
+        ]
     globs._machine.cache_clear()

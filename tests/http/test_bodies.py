@@ -46,11 +46,21 @@ def test_what_stands_in_texts_is_no_value_wherever_the_pieces_end(text: bytes, s
 @pytest.mark.parametrize(
     "text",
     [
-        b"[" + b"[]," * 2000, b'{"a":[' + b"{}," * 2000, b"[" * 2000, b'[{"a":1},' * 1000, b"[" + b"1," * 2000, b'["a' + b'","' * 2000,
-        b'{"' + b'":1,"' * 2000, b'["\\\\",' + b"[]," * 2000, b'["\\"",' + b"[]," * 2000, b" " * 5_000_000, b"[" + b"1.5," * 1100,
-        b"[" + b"1e9," * 1100, b'"' + b"\\n" * 2_100_000,
+        b"[" + b"[]," * 2000,
+        b'{"a":[' + b"{}," * 2000,
+        b"[" * 2000,
+        b'[{"a":1},' * 1000,
+        b"[" + b"1," * 2000,
+        b'["a' + b'","' * 2000,
+        b'{"' + b'":1,"' * 2000,
+        b'["\\\\",' + b"[]," * 2000,
+        b'["\\"",' + b"[]," * 2000,
+        b" " * 5_000_000,
+        b"[" + b"1.5," * 1100,
+        b"[" + b"1e9," * 1100,
+        b'"' + b"\\n" * 2_100_000,
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("size", [7, 64 * 1024])
 def test_too_many_values_are_refused_before_they_are_decoded(text: bytes, size: int) -> None:
     assert isinstance(counted(text, max(size, len(text) // 1000)), TooLarge)
@@ -76,7 +86,12 @@ class Sent:
 
 
 async def read(
-    sent: Sent, *, reader: Reader | None = None, most: int = 10**6, admit: Any = None, headers: dict[bytes, bytes] | None = None
+    sent: Sent,
+    *,
+    reader: Reader | None = None,
+    most: int = 10**6,
+    admit: Any = None,
+    headers: dict[bytes, bytes] | None = None,
 ) -> Body:
     return await (reader or Reader(10**6)).read(
         sent, await sent(), most=most, headers=headers or {}, admit=admit, about=("it",), is_strange=False
@@ -187,7 +202,9 @@ def test_a_hundred_faults_are_all_told() -> None:
         (b"name=a\x00b", bodies.FORM, ("name",)),
     ],
 )
-def test_a_zero_character_is_refused_by_the_name_of_the_field(body: bytes, kind: str, path: tuple[str | int, ...]) -> None:
+def test_a_zero_character_is_refused_by_the_name_of_the_field(
+    body: bytes, kind: str, path: tuple[str | int, ...]
+) -> None:
     with pytest.raises(Invalid) as refused:
         read_as(dict, body, kind, False)
 
@@ -195,12 +212,25 @@ def test_a_zero_character_is_refused_by_the_name_of_the_field(body: bytes, kind:
 
 
 def test_what_is_sealed_and_what_only_looks_like_one_may_be_any_text() -> None:
-    assert {"secretValue": "\x00", "a": "\\u0000"} == read_as(dict, b'{"secretValue": "\\u0000", "a": "\\\\u0000"}', JSON, False)
+    assert {"secretValue": "\x00", "a": "\\u0000"} == read_as(
+        dict, b'{"secretValue": "\\u0000", "a": "\\\\u0000"}', JSON, False
+    )
 
 
 @pytest.mark.parametrize(
     "text",
-    [b'"\\ud800"', b'"\\udfff"', b'"\\ud800\\ud800"', b'"\xed\xa0\x80"', b'"\xff"', b'"\x00"', b"NaN", b"Infinity", b"1e400", b"-1e400"],
+    [
+        b'"\\ud800"',
+        b'"\\udfff"',
+        b'"\\ud800\\ud800"',
+        b'"\xed\xa0\x80"',
+        b'"\xff"',
+        b'"\x00"',
+        b"NaN",
+        b"Infinity",
+        b"1e400",
+        b"-1e400",
+    ],
 )
 def test_what_is_no_text_or_number_is_no_json(text: bytes) -> None:
     with pytest.raises(BadRequest, match="not valid JSON"):
@@ -234,24 +264,44 @@ HOSTILE = {
     "numbers": b'{"name": [' + b"1234567890123456789," * 48_000 + b"1]}",
     "keys": b'{"name": {' + b",".join(b'"%d":1' % i for i in range(45_000)) + b"}}",
     "faults": b'{"secrets": [' + b"{}," * 24_000 + b"{}]}",
-    "values": WHERE + b",".join(b'{"secretKey":"A%d","secretValue":"%b"}' % (i, b"a" * 1_000_000) for i in range(4)) + b"]}",
+    "values": WHERE
+    + b",".join(b'{"secretKey":"A%d","secretValue":"%b"}' % (i, b"a" * 1_000_000) for i in range(4))
+    + b"]}",
     "too long a text": b'{"name": "' + b"a" * 30_000_000 + b'"}',
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_no_body_keeps_the_others_waiting(api: Api, name: str) -> None:
-    """What counts is the processor's time of the process between two turns of the loop: 50 ms at most, here with room for a busy machine."""
+    """What counts is the processor's time of the process between two turns of the loop: 50 ms at most, here
+    with room for a busy machine.
+    """
     project = (await api.ok("POST", "/api/v2/workspace", {"projectName": "P"}))["project"]["id"]
     first = {"environment": "dev", "workspaceId": project, "secrets": [{"secretKey": "FIRST", "secretValue": "x"}]}
     await api.ok("POST", "/api/v3/secrets/batch/raw", first)  # statements are compiled once
     app = Server(api.runtime)
     body = HOSTILE[name].replace(b"%s", project.encode())
     pieces = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
-    pairs = [(b"host", b"a"), (b"content-type", b"application/json"), (b"authorization", f"Bearer {api.token}".encode())]
+    pairs = [
+        (b"host", b"a"),
+        (b"content-type", b"application/json"),
+        (b"authorization", f"Bearer {api.token}".encode()),
+    ]
     path, answers = "/api/v3/secrets/batch/raw", []
-    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path, "raw_path": path.encode(),
-             "query_string": b"", "headers": pairs, "client": ("127.0.0.1", 1), "server": ("a", 80), "scheme": "http", "root_path": ""}  # fmt: skip
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": pairs,
+        "client": ("127.0.0.1", 1),
+        "server": ("a", 80),
+        "scheme": "http",
+        "root_path": "",
+    }
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0)

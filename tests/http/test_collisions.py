@@ -1,4 +1,6 @@
-"""Two units that wait for each other: one gives way, and its request is carried out once more, unless a part of it was written."""
+"""Two units that wait for each other: one gives way, and its request is carried out once more, unless a part of
+it was written.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +19,10 @@ from watchword.store import schema
 from watchword.store.engine import Collision
 
 CREATED = select(func.count()).select_from(schema.audit_events).where(schema.audit_events.c.event == "create-identity")
-SEEN = ("UPDATE identities SET last_login_at = 1 WHERE id = $1", "UPDATE memberships SET last_login_at = 1 WHERE actor_id = $1")
+SEEN = (
+    "UPDATE identities SET last_login_at = 1 WHERE id = $1",
+    "UPDATE memberships SET last_login_at = 1 WHERE actor_id = $1",
+)
 
 
 @pytest.fixture
@@ -35,7 +40,9 @@ async def other(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def change_while(dsn: str, other: asyncpg.Connection, first: str, then: str) -> int:
-    """The status of a change of role that meets a unit which has locked one row of the identity and then asks for another."""
+    """The status of a change of role that meets a unit which has locked one row of the identity and then asks
+    for another.
+    """
     async with running(postgres_settings(dsn)) as api:
         id = (await api.identity("member"))["id"]
         async with asyncio.timeout(20), other.transaction():
@@ -66,7 +73,9 @@ async def test_what_gave_way_is_carried_out_once_more(dsn: str, other: asyncpg.C
 
 
 def colliding(monkeypatch: pytest.MonkeyPatch, *, times: int) -> list[int]:
-    """Make the unit of a new identity give way so often after it has written; what is there in the end counts the attempts."""
+    """Make the unit of a new identity give way so often after it has written; what is there in the end counts
+    the attempts.
+    """
     attempts: list[int] = []
     add = identities.add
 
@@ -92,7 +101,9 @@ async def test_a_unit_that_gives_way_writes_once(api: Api, monkeypatch: pytest.M
     assert 1 == (await api.runtime.store.once(CREATED))[0][0]
 
 
-async def test_a_unit_that_gives_way_again_and_again_is_refused_and_may_be_sent_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_unit_that_gives_way_again_and_again_is_refused_and_may_be_sent_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts = colliding(monkeypatch, times=9)
 
     reply = await api.post("/api/v1/identities", {"name": "bot", "organizationId": api.org_id, "role": "member"})

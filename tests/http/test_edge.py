@@ -60,10 +60,20 @@ class Asked:
         bare, _, query = path.partition("?")
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers]
         scope: dict[str, Any] = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": version, "method": method, "path": unquote(bare), "raw_path": bare.encode(),
-            "query_string": query.encode(), "headers": pairs, "client": (peer, 4000) if peer else None, "server": ("127.0.0.1", 80),
-            "scheme": "http", "state": {}, "root_path": "",
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": version,
+            "method": method,
+            "path": unquote(bare),
+            "raw_path": bare.encode(),
+            "query_string": query.encode(),
+            "headers": pairs,
+            "client": (peer, 4000) if peer else None,
+            "server": ("127.0.0.1", 80),
+            "scheme": "http",
+            "state": {},
+            "root_path": "",
+        }
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
@@ -91,10 +101,19 @@ async def test_of_two_credentials_none_is_taken_and_neither_is_another_scheme(ap
     found = {
         given: (await ask("GET", path, as_(*given)))[0]
         for given in [
-            (f"Bearer {token}",), (f"bearer {token}",), (f"Bearer {token}", f"Bearer {token}"), (f"Bearer {token}", "Bearer x"), ("Bearer x", f"Bearer {token}"),
-            (f"Basic {token}", f"Bearer {token}"), (f"Banana {token}",), (token,), (f"Bearer\t{token}",), ("Bearer",), (),
+            (f"Bearer {token}",),
+            (f"bearer {token}",),
+            (f"Bearer {token}", f"Bearer {token}"),
+            (f"Bearer {token}", "Bearer x"),
+            ("Bearer x", f"Bearer {token}"),
+            (f"Basic {token}", f"Bearer {token}"),
+            (f"Banana {token}",),
+            (token,),
+            (f"Bearer\t{token}",),
+            ("Bearer",),
+            (),
         ]
-    }  # fmt: skip
+    }
 
     assert [200, 200] + [401] * 9 == list(found.values())
 
@@ -111,7 +130,10 @@ async def test_another_scheme_on_a_public_route_is_none_of_ours(api: Api) -> Non
 async def test_a_request_names_exactly_one_host(api: Api, hosts: list[str]) -> None:
     ask, headers = Asked(api), [("host", host) for host in hosts]
 
-    assert (400, 400) == ((await ask("GET", "/api/status", headers))[0], (await ask("GET", "/no/such/path", headers))[0])
+    assert (400, 400) == (
+        (await ask("GET", "/api/status", headers))[0],
+        (await ask("GET", "/no/such/path", headers))[0],
+    )
     assert (200 if not hosts else 400) == (await ask("GET", "/api/status", headers, version="1.0"))[0]
 
 
@@ -146,7 +168,9 @@ async def test_a_network_restriction_holds_behind_two_proxies(tmp_path: Path, mi
 
         async def status(*lines: str, peer: str = "127.0.0.1") -> int:
             headers = [HOST, FORM, *(("x-forwarded-for", line) for line in lines)]
-            return (await ask("POST", "/api/v1/auth/universal-auth/login", headers, msgspec.json.encode(login), peer=peer))[0]
+            return (
+                await ask("POST", "/api/v1/auth/universal-auth/login", headers, msgspec.json.encode(login), peer=peer)
+            )[0]
 
         allowed = [
             await status("20.1.1.1"),
@@ -155,17 +179,26 @@ async def test_a_network_restriction_holds_behind_two_proxies(tmp_path: Path, mi
             await status("9.9.9.9", "20.1.1.1, 10.0.0.1"),
         ]
         refused = [
-            await status("20.1.1.1", "9.9.9.9"), await status("9.9.9.9", "10.0.0.1"), await status("20.1.1.1", "banana"), await status("banana"),
-            await status("20.1.1.1, unknown, 10.0.0.1"), await status(), await status("20.1.1.1", peer="9.9.9.9"),
-        ]  # fmt: skip
+            await status("20.1.1.1", "9.9.9.9"),
+            await status("9.9.9.9", "10.0.0.1"),
+            await status("20.1.1.1", "banana"),
+            await status("banana"),
+            await status("20.1.1.1, unknown, 10.0.0.1"),
+            await status(),
+            await status("20.1.1.1", peer="9.9.9.9"),
+        ]
         events = (await api.ok("GET", "/api/v1/organization/audit-logs", query={"limit": "100"}))["auditLogs"]
 
     assert ([200] * 4, [403] * 7) == (allowed, refused)
     assert {"20.1.1.1", "9.9.9.9", "10.0.0.1", "127.0.0.1", "", None} >= {event["ipAddress"] for event in events}
 
 
-async def test_the_standard_header_is_read_where_a_setting_says_so_and_the_other_is_not(tmp_path: Path, migrated_file: Path) -> None:
-    settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.0/8", UNIX), forwarded_header="forwarded")
+async def test_the_standard_header_is_read_where_a_setting_says_so_and_the_other_is_not(
+    tmp_path: Path, migrated_file: Path
+) -> None:
+    settings = sqlite_settings(
+        placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.0/8", UNIX), forwarded_header="forwarded"
+    )
     async with running(settings) as api:
         edge = Edge(api.runtime, cast("Any", None), cast("Any", None))
         headers = {b"forwarded": b'for="[2001:db8::1]:80", for=127.0.0.1', b"x-forwarded-for": b"9.9.9.9"}
@@ -188,7 +221,9 @@ async def test_a_zero_character_in_any_text_is_refused_by_its_name(any_api: Api)
     ask, token = Asked(api), f"Bearer {api.token}"
     project = (await api.ok("POST", "/api/v2/workspace", {"projectName": "P"}))["project"]["id"]
     nul = msgspec.json.encode({"name": "a\x00b", "organizationId": api.org_id})
-    secret = msgspec.json.encode({"workspaceId": project, "environment": "dev", "secretPath": "/", "secretValue": "a\x00b"})
+    secret = msgspec.json.encode(
+        {"workspaceId": project, "environment": "dev", "secretPath": "/", "secretValue": "a\x00b"}
+    )
     headers = [*as_(token), FORM]
 
     replies = [
@@ -196,8 +231,13 @@ async def test_a_zero_character_in_any_text_is_refused_by_its_name(any_api: Api)
         await ask("POST", "/api/v3/secrets/raw/A%00", headers, secret),
         await ask("GET", "/api/v1/identities/a%00b", headers),
         await ask("GET", f"/api/v3/secrets/raw?workspaceId={project}&environment=d%00v", headers),
-        await ask("POST", "/api/v1/auth/universal-auth/login", [HOST, ("content-type", "application/x-www-form-urlencoded")], b"clientId=a%00&clientSecret=b"),
-    ]  # fmt: skip
+        await ask(
+            "POST",
+            "/api/v1/auth/universal-auth/login",
+            [HOST, ("content-type", "application/x-www-form-urlencoded")],
+            b"clientId=a%00&clientSecret=b",
+        ),
+    ]
     stored = await ask("POST", "/api/v3/secrets/raw/A", headers, secret)
     read = await ask("GET", f"/api/v3/secrets/raw/A?workspaceId={project}&environment=dev", headers)
 
@@ -211,10 +251,19 @@ async def test_a_zero_character_in_any_text_is_refused_by_its_name(any_api: Api)
 async def test_no_answer_is_kept_by_what_lies_between_but_public_ones(api: Api) -> None:
     ask = Asked(api)
     headers = as_(f"Bearer {api.token}")
-    answers = {path: (await ask("GET", path, headers))[1].get("cache-control", "") for path in (
-        "/api/v1/organization", "/api/v1/no-such-thing", f"/api/v2/organizations/{api.org_id}", "/api/v1/identities", "/api/v1/identities/x", "/api/status",
-        "/.well-known/jwks.json", "/api/docs",
-    )}  # fmt: skip
+    answers = {
+        path: (await ask("GET", path, headers))[1].get("cache-control", "")
+        for path in (
+            "/api/v1/organization",
+            "/api/v1/no-such-thing",
+            f"/api/v2/organizations/{api.org_id}",
+            "/api/v1/identities",
+            "/api/v1/identities/x",
+            "/api/status",
+            "/.well-known/jwks.json",
+            "/api/docs",
+        )
+    }
 
     public = {path: said for path, said in answers.items() if said != "no-store"}
     assert {"/.well-known/jwks.json", "/api/docs"} >= public.keys()
@@ -226,7 +275,10 @@ async def test_a_condition_is_answered_as_the_standard_says(api: Api) -> None:
     headers = as_(f"Bearer {api.token}")
     tag = (await ask("GET", path, headers))[1]["etag"]
 
-    found = [await ask("GET", path, [*headers, ("if-none-match", said)]) for said in (tag, f"W/{tag}", f'"x", {tag}', "*", '"x"', "x")]
+    found = [
+        await ask("GET", path, [*headers, ("if-none-match", said)])
+        for said in (tag, f"W/{tag}", f'"x", {tag}', "*", '"x"', "x")
+    ]
     lines = await ask("GET", path, [*headers, ("if-none-match", '"x"'), ("if-none-match", tag)])
 
     assert [304, 304, 304, 304, 200, 200, 304] == [status for status, _, _ in (*found, lines)]
@@ -245,13 +297,20 @@ async def test_large_answers_are_compressed_for_whoever_takes_it_but_not_secrets
     await api.ok("POST", "/api/v3/secrets/raw/A", {**place, "secretValue": "x" * 50_000})
     path, zipped = f"/api/v1/identities?orgId={api.org_id}", ("accept-encoding", "gzip, deflate")
 
-    plain, small = await ask("GET", path, headers), await ask("GET", "/api/v1/organization", [*as_(f"Bearer {api.person}"), zipped])
+    plain, small = (
+        await ask("GET", path, headers),
+        await ask("GET", "/api/v1/organization", [*as_(f"Bearer {api.person}"), zipped]),
+    )
     less = await ask("GET", path, [*headers, zipped])
     again = await ask("GET", path, [*headers, zipped, ("if-none-match", less[1]["etag"])])
     other = await ask("GET", path, [*headers, ("if-none-match", less[1]["etag"])])
     secret = await ask("GET", f"/api/v3/secrets/raw?workspaceId={project}&environment=dev", [*headers, zipped])
 
-    assert ("gzip", "Accept-Encoding", plain[2]) == (less[1]["content-encoding"], less[1]["vary"], gzip.decompress(less[2]))
+    assert ("gzip", "Accept-Encoding", plain[2]) == (
+        less[1]["content-encoding"],
+        less[1]["vary"],
+        gzip.decompress(less[2]),
+    )
     assert len(less[2]) == int(less[1]["content-length"]) < len(plain[2]) / 3
     assert ("Accept-Encoding", False) == (plain[1]["vary"], "content-encoding" in plain[1])
     assert less[1]["etag"] != plain[1]["etag"]

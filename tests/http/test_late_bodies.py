@@ -1,4 +1,6 @@
-"""A request is judged when its body is here: over a socket, what may be used once cannot be used twice, nor after its time."""
+"""A request is judged when its body is here: over a socket, what may be used once cannot be used twice, nor
+after its time.
+"""
 
 import asyncio
 import json
@@ -18,7 +20,9 @@ from watchword.services.upkeep import sweep
 KEYPAIR = "/api/v1/auth/bound-keypair"
 
 
-async def late(api: Api, path: str, body: dict[str, Any], happens: Callable[[], Awaitable[Any]], token: str = "") -> tuple[int, Any]:
+async def late(
+    api: Api, path: str, body: dict[str, Any], happens: Callable[[], Awaitable[Any]], token: str = ""
+) -> tuple[int, Any]:
     """The answer to a request of whose body the second half comes after something else has happened."""
     raw = json.dumps(body).encode()
     head = [
@@ -73,7 +77,9 @@ async def test_a_code_whose_time_is_over_when_its_request_is_whole_is_refused(an
 async def keypair(api: Api) -> tuple[str, dict[str, Any]]:
     """An identity with a registered key, and an assertion of it that is good for ten minutes."""
     identity = str((await api.identity())["id"])
-    await api.ok("POST", f"{KEYPAIR}/identities/{identity}", {"publicKeys": [public_pem("rsa")], "boundAudiences": "watchword"})
+    await api.ok(
+        "POST", f"{KEYPAIR}/identities/{identity}", {"publicKeys": [public_pem("rsa")], "boundAudiences": "watchword"}
+    )
     now = int(time.time())
     claims = {"iss": identity, "sub": identity, "aud": "watchword", "iat": now, "exp": now + 600, "jti": "one"}
     return identity, {"identityId": identity, "jwt": mint(claims)}
@@ -86,7 +92,9 @@ async def reason(api: Api, answer: Any) -> str:
 async def test_an_assertion_that_is_used_while_a_request_with_it_is_under_way_works_once(any_api: Api) -> None:
     _, body = await keypair(any_api)
 
-    status, answer = await late(any_api, f"{KEYPAIR}/login", body, lambda: any_api.ok("POST", f"{KEYPAIR}/login", body, token=None))
+    status, answer = await late(
+        any_api, f"{KEYPAIR}/login", body, lambda: any_api.ok("POST", f"{KEYPAIR}/login", body, token=None)
+    )
 
     assert (401, "proof_replayed") == (status, await reason(any_api, answer))
 

@@ -26,7 +26,9 @@ async def test_requests_are_counted_by_route_and_status(tmp_path: Path, migrated
 
 
 async def test_metrics_for_this_machine_are_refused_to_others(tmp_path: Path, migrated_file: Path) -> None:
-    async with running(sqlite_settings(placed(migrated_file, tmp_path), metrics="loopback"), address="192.0.2.7") as api:
+    async with running(
+        sqlite_settings(placed(migrated_file, tmp_path), metrics="loopback"), address="192.0.2.7"
+    ) as api:
         assert 403 == (await api.get("/metrics", token=None)).status_code
 
 

@@ -15,12 +15,15 @@ from watchword.app import Server
 PAGES = ("/api/docs", "/api/docs/start.js", "/api/docs/swagger-ui.css", "/api/docs/swagger-ui-bundle.js")
 
 OPENAPI = dict(schema_v31)
-# Left to itself the validator goes through all these specifications again for every anchor that it follows, thousands of times.
+# Left to itself the validator goes through all these specifications again for every anchor that it follows, thousands
+# of times.
 KNOWN = SPECIFICATIONS.with_resource(OPENAPI["$id"], DRAFT202012.create_resource(OPENAPI)).crawl()
 
 
 class Validator(OpenAPIV31SpecValidator):  # type: ignore[misc]
-    schema_validator = Draft202012Validator(OPENAPI, registry=KNOWN, format_checker=OpenAPIV31SpecValidator.schema_validator.format_checker)
+    schema_validator = Draft202012Validator(
+        OPENAPI, registry=KNOWN, format_checker=OpenAPIV31SpecValidator.schema_validator.format_checker
+    )
 
 
 @pytest.fixture
@@ -35,9 +38,11 @@ async def test_the_document_is_valid_openapi(document: Any) -> None:
 def test_a_document_with_faults_is_not_valid() -> None:
     get = {"responses": {"200": {"description": "", "nonsense": 1}}}
     faulty = {
-        "openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/a": {"get": get}},
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "paths": {"/a": {"get": get}},
         "components": {"schemas": {"A": {"type": "nonsense"}}},
-    }  # fmt: skip
+    }
 
     assert [["paths", "/a", "get", "responses", "200"], ["type"]] == [
         list(error.absolute_path) for error in Validator(faulty).iter_errors()
@@ -50,7 +55,10 @@ async def test_every_route_is_in_the_document_with_a_summary(api: Api, document:
 
     assert routes == written
     assert [] == [
-        f"{method} {path}" for path, methods in document["paths"].items() for method, one in methods.items() if not one["summary"]
+        f"{method} {path}"
+        for path, methods in document["paths"].items()
+        for method, one in methods.items()
+        if not one["summary"]
     ]
 
 

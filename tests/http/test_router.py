@@ -48,7 +48,16 @@ async def test_every_route_is_found_at_its_path_with_its_parameters(routes, edge
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v1", "/api/v1/identities/a/b/c/d", "/api/v1/identitie", "/API/v1/identities", "/api/v1/identities/"]
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/identities/a/b/c/d",
+        "/api/v1/identitie",
+        "/API/v1/identities",
+        "/api/v1/identities/",
+    ],
 )
 async def test_an_unknown_path_is_not_found(ask, path):
     with pytest.raises(NotFound, match=r"^Route GET:"):

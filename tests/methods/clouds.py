@@ -31,7 +31,13 @@ def milliseconds():
 
 
 def given(outbound=None, *, now=None, certificate=None):
-    return Given(now=now or milliseconds(), identity_id="an-identity", outbound=outbound, checks=Checks(), certificate=certificate)
+    return Given(
+        now=now or milliseconds(),
+        identity_id="an-identity",
+        outbound=outbound,
+        checks=Checks(),
+        certificate=certificate,
+    )
 
 
 def pem(thing):
@@ -63,7 +69,9 @@ def certificate(subject, key, *, issuer=None, signer=None, start=None, end=None,
 
 def authority(common, **options):
     key = ec.generate_private_key(ec.SECP256R1())
-    return certificate(common, key, extensions=[(x509.BasicConstraints(ca=True, path_length=None), True)], **options), key
+    return certificate(
+        common, key, extensions=[(x509.BasicConstraints(ca=True, path_length=None), True)], **options
+    ), key
 
 
 class Trust:
@@ -77,7 +85,11 @@ class Trust:
         key = ec.generate_private_key(ec.SECP256R1())
         sans = [x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
         leaf = certificate(
-            names[0][:60], key, issuer=self.certificate, signer=self.key, extensions=[(x509.SubjectAlternativeName(sans), False)]
+            names[0][:60],
+            key,
+            issuer=self.certificate,
+            signer=self.key,
+            extensions=[(x509.SubjectAlternativeName(sans), False)],
         )
         (self.folder / "server.pem").write_text(pem(leaf))
         (self.folder / "server.key").write_text(pem(key))
@@ -129,7 +141,9 @@ class Sts:
     def __call__(self, environ, start):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         headers = {k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")}
-        headers |= {k.replace("_", "-").lower(): environ[k] for k in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(k)}
+        headers |= {
+            k.replace("_", "-").lower(): environ[k] for k in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(k)
+        }
         self.seen.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body))
         if self.answer:
             status, kind, text = self.answer
@@ -149,9 +163,12 @@ class Sts:
         signed = parts["SignedHeaders"].split(";")
         if scheme != "AWS4-HMAC-SHA256" or key not in self.secrets or not set(signed) <= headers.keys():
             return False
-        request = AWSRequest(method, f"https://{headers['host']}{path}", data=body, headers={n: headers[n] for n in signed})
+        request = AWSRequest(
+            method, f"https://{headers['host']}{path}", data=body, headers={n: headers[n] for n in signed}
+        )
         request.context["timestamp"] = headers["x-amz-date"]
         signer = SigV4Auth(Credentials(key, self.secrets[key]), service, region)
         return hmac.compare_digest(
-            signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request), parts["Signature"]
+            signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request),
+            parts["Signature"],
         )

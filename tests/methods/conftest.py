@@ -1,4 +1,6 @@
-"""The outside that methods are tested against: one TLS server on loopback that every name leads to, and the real way out."""
+"""The outside that methods are tested against: one TLS server on loopback that every name leads to, and the
+real way out.
+"""
 
 import msgspec
 import pytest
@@ -23,7 +25,11 @@ class Abroad:
         self.site = site
         self.now = NOW * 1000
         self.outbound = GuardedOutbound(
-            clock=lambda: self.now, allowed_private_hosts=("127.0.0.1",), roots=CA, resolve=self._resolve, total_timeout=2
+            clock=lambda: self.now,
+            allowed_private_hosts=("127.0.0.1",),
+            roots=CA,
+            resolve=self._resolve,
+            total_timeout=2,
         )
 
     async def _resolve(self, _host, _port):
@@ -35,7 +41,9 @@ class Abroad:
 
     async def login(self, method, body, jwt, **more):
         given = Given(now=self.now, identity_id=IDENTITY, outbound=self.outbound, checks=Recorded())
-        return await method.verify(self.config(method, body), method.login(identity_id=IDENTITY, jwt=jwt, **more), given)
+        return await method.verify(
+            self.config(method, body), method.login(identity_id=IDENTITY, jwt=jwt, **more), given
+        )
 
     async def refusal(self, method, body, jwt):
         """The reason a login was refused for."""
@@ -57,7 +65,9 @@ class Abroad:
 
 @pytest.fixture
 async def abroad():
-    async with Site(names=("127.0.0.1", "login.microsoftonline.com", "www.googleapis.com", "issuer.test", "cluster.test")) as site:
+    async with Site(
+        names=("127.0.0.1", "login.microsoftonline.com", "www.googleapis.com", "issuer.test", "cluster.test")
+    ) as site:
         world = Abroad(site)
         yield world
         await world.outbound.close()

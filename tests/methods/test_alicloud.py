@@ -55,7 +55,10 @@ class AlibabaSts:
         )
         self.nonces.add(query["SignatureNonce"])
         text = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
-        start(self.status if good else "400 Bad Request", [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
+        start(
+            self.status if good else "400 Bad Request",
+            [("Content-Type", "application/json"), ("Content-Length", str(len(text)))],
+        )
         return [text]
 
 
@@ -76,9 +79,15 @@ def alibaba(running):
 
 def signed(**changes):
     query = {
-        "Action": "GetCallerIdentity", "Format": "JSON", "Version": "2015-04-01", "AccessKeyId": KEY, "SignatureMethod": "HMAC-SHA1",
-        "SignatureVersion": "1.0", "SignatureNonce": secrets.token_hex(16), "Timestamp": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    } | changes  # fmt: skip
+        "Action": "GetCallerIdentity",
+        "Format": "JSON",
+        "Version": "2015-04-01",
+        "AccessKeyId": KEY,
+        "SignatureMethod": "HMAC-SHA1",
+        "SignatureVersion": "1.0",
+        "SignatureNonce": secrets.token_hex(16),
+        "Timestamp": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    } | changes
     return query | {"Signature": signature(query)}
 
 
@@ -118,7 +127,9 @@ async def test_an_identity_outside_the_list_is_refused(alibaba):
         assert await refused(alibaba, signed(), Config(allowed_arns=arns)) == "arn"
 
 
-@pytest.mark.parametrize("arn", [f"acs:ram::{ACCOUNT}:root", "acs:ram::*:user/x", "", "arn:aws:iam::123456789012:user/x", f"{ARN}\n"])
+@pytest.mark.parametrize(
+    "arn", [f"acs:ram::{ACCOUNT}:root", "acs:ram::*:user/x", "", "arn:aws:iam::123456789012:user/x", f"{ARN}\n"]
+)
 async def test_the_root_of_an_account_is_refused(alibaba, arn):
     alibaba.answer |= {"Arn": arn}
 
@@ -154,11 +165,21 @@ async def test_a_captured_request_is_refused_beyond_its_time(alibaba):
 @pytest.mark.parametrize(
     "change",
     [
-        {"Action": "AssumeRole"}, {"Format": "XML"}, {"Version": "2015-04-01&Action=AssumeRole"}, {"AccessKeyId": "a&b"}, {"AccessKeyId": "STS.x"},
-        {"SignatureMethod": "none"}, {"SignatureVersion": "2.0"}, {"SignatureNonce": "a&Action=AssumeRole"}, {"SignatureNonce": "x\n"},
-        {"Timestamp": "2026-01-01"}, {"Timestamp": "2026-01-01T00:00:00+01:00"}, {"Signature": "a&b"}, {"Signature": ""},
+        {"Action": "AssumeRole"},
+        {"Format": "XML"},
+        {"Version": "2015-04-01&Action=AssumeRole"},
+        {"AccessKeyId": "a&b"},
+        {"AccessKeyId": "STS.x"},
+        {"SignatureMethod": "none"},
+        {"SignatureVersion": "2.0"},
+        {"SignatureNonce": "a&Action=AssumeRole"},
+        {"SignatureNonce": "x\n"},
+        {"Timestamp": "2026-01-01"},
+        {"Timestamp": "2026-01-01T00:00:00+01:00"},
+        {"Signature": "a&b"},
+        {"Signature": ""},
     ],
-)  # fmt: skip
+)
 def test_a_field_of_another_form_is_no_login(change):
     with pytest.raises(msgspec.ValidationError):
         login(signed() | change)

@@ -49,7 +49,9 @@ def sts(tmp_path_factory):
         made = iam.create_access_key(UserName="builder")["AccessKey"]
         keys = {"user": Credentials(made["AccessKeyId"], made["SecretAccessKey"])}
         for label, account, role in (("role", ACCOUNT, "deploy"), ("stranger", OTHER, "deploy")):
-            got = client("sts").assume_role(RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="i-0abc")["Credentials"]
+            got = client("sts").assume_role(RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="i-0abc")[
+                "Credentials"
+            ]
             keys[label] = Credentials(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
         keys["unknown"] = Credentials("AKIAUNKNOWN0000000000", "secret")
         sts.keys, sts.port, sts.roots = keys, port, trust.pem
@@ -83,7 +85,9 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 
 def infisicalsdk(credentials, host=HOST, region=REGION):
-    headers = signed(credentials, host=host, region=region, headers=FORM | {"Host": host, "Content-Length": str(len(BODY))})
+    headers = signed(
+        credentials, host=host, region=region, headers=FORM | {"Host": host, "Content-Length": str(len(BODY))}
+    )
     return {name: value for name, value in headers.items() if name.lower() != "content-length"}
 
 
@@ -96,12 +100,16 @@ def node_sdk(credentials, host=HOST, region=REGION):
 def rust_sdk(credentials, host=HOST, region=REGION):
     headers = signed(credentials, host=host, region=region)
     return {
-        name.lower(): value for name, value in headers.items() if name.lower() in ("authorization", "x-amz-date", "x-amz-security-token")
+        name.lower(): value
+        for name, value in headers.items()
+        if name.lower() in ("authorization", "x-amz-date", "x-amz-security-token")
     }
 
 
 def go_sdk(credentials, host=HOST, region=REGION):
-    return signed(credentials, host=host, region=region, headers=FORM | {"Host": host, "Content-Length": str(len(BODY))})
+    return signed(
+        credentials, host=host, region=region, headers=FORM | {"Host": host, "Content-Length": str(len(BODY))}
+    )
 
 
 def lists(credentials, host=HOST, region=REGION):
@@ -141,7 +149,10 @@ async def refused(sts, request, config=None, **options):
 async def test_the_request_of_each_client_is_accepted(sts, client, who):
     verified = await proved(sts, login(client(sts.keys[who])))
 
-    arn = {"user": f"arn:aws:iam::{ACCOUNT}:user/ci/builder", "role": f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/i-0abc"}[who]
+    arn = {
+        "user": f"arn:aws:iam::{ACCOUNT}:user/ci/builder",
+        "role": f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/i-0abc",
+    }[who]
     assert arn == verified.claims["aws"]["arn"]
     ((method, path, headers, body),) = sts.seen
     assert (method, path, headers["host"], body) == ("POST", "/", HOST, BODY)
@@ -169,11 +180,15 @@ async def test_the_request_that_botocore_itself_would_send_is_accepted(sts):
     caught = {}
 
     def catch(request, **_):
-        caught.update({k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}, body=request.body)
+        caught.update(
+            {k: v.decode() if isinstance(v, bytes) else v for k, v in request.headers.items()}, body=request.body
+        )
         raise KeyboardInterrupt
 
     keys = sts.keys["user"]
-    client = session.create_client("sts", region_name=REGION, aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key)
+    client = session.create_client(
+        "sts", region_name=REGION, aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key
+    )
     client.meta.events.register("before-send", catch)
     with pytest.raises(KeyboardInterrupt):
         client.get_caller_identity()
@@ -184,7 +199,9 @@ async def test_the_request_that_botocore_itself_would_send_is_accepted(sts):
     assert (await proved(sts, login(caught))).claims["aws"]["accountId"] == ACCOUNT
 
 
-@pytest.mark.parametrize(("host", "region"), [("sts.us-east-1.amazonaws.com", "us-east-1"), ("sts.amazonaws.com", "us-east-1")])
+@pytest.mark.parametrize(
+    ("host", "region"), [("sts.us-east-1.amazonaws.com", "us-east-1"), ("sts.amazonaws.com", "us-east-1")]
+)
 async def test_the_default_endpoint_stands_for_every_region_and_the_global_host(sts, host, region):
     assert await proved(sts, login(go_sdk(sts.keys["user"], host, region)))
     assert host == sts.seen[0][2]["host"]
@@ -196,7 +213,9 @@ async def test_a_configured_regional_endpoint_serves_a_client_that_tells_no_host
 
 async def test_an_answer_in_json_is_read(sts):
     result = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/x", "UserId": "AIDA"}
-    text = json.dumps({"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "1"}}})
+    text = json.dumps(
+        {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "1"}}}
+    )
     sts.answer = ("200 OK", "application/json", text.encode())
 
     assert (await proved(sts, login(go_sdk(sts.keys["user"])))).claims["aws"]["userId"] == "AIDA"
@@ -216,23 +235,37 @@ USER, ROLE = f"arn:aws:iam::{ACCOUNT}:user/", f"arn:aws:iam::{ACCOUNT}:role/"
 @pytest.mark.parametrize(
     ("who", "patterns"),
     [
-        ("user", f"{USER}builder"), ("user", f"{USER}ci/builder"), ("user", f"{USER}ci/*"), ("user", f"arn:aws:iam::{ACCOUNT}:*"),
-        ("user", f"{ROLE}other, {USER}build*"), ("role", f"{ROLE}deploy"), ("role", f"{ROLE}team/path/deploy"), ("role", f"{ROLE}dep*y"),
+        ("user", f"{USER}builder"),
+        ("user", f"{USER}ci/builder"),
+        ("user", f"{USER}ci/*"),
+        ("user", f"arn:aws:iam::{ACCOUNT}:*"),
+        ("user", f"{ROLE}other, {USER}build*"),
+        ("role", f"{ROLE}deploy"),
+        ("role", f"{ROLE}team/path/deploy"),
+        ("role", f"{ROLE}dep*y"),
         ("role", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/i-*"),
     ],
-)  # fmt: skip
+)
 async def test_a_principal_fits_its_short_its_full_and_its_session_arn(sts, who, patterns):
-    assert await proved(sts, login(go_sdk(sts.keys[who])), Config(allowed_principal_arns=patterns, allowed_account_ids=ACCOUNT))
+    assert await proved(
+        sts, login(go_sdk(sts.keys[who])), Config(allowed_principal_arns=patterns, allowed_account_ids=ACCOUNT)
+    )
 
 
 @pytest.mark.parametrize(
     ("who", "patterns"),
     [
-        ("user", f"{USER}other"), ("user", f"{USER}builder/*"), ("user", f"{USER}uilder"), ("user", f"{ROLE}builder"),
-        ("user", f"arn:aws-cn:iam::{ACCOUNT}:user/builder"), ("role", f"{ROLE}team/*"), ("role", f"{ROLE}deploy/i-0abc"),
-        ("role", f"{ROLE}deplo"), ("role", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/j-*"),
+        ("user", f"{USER}other"),
+        ("user", f"{USER}builder/*"),
+        ("user", f"{USER}uilder"),
+        ("user", f"{ROLE}builder"),
+        ("user", f"arn:aws-cn:iam::{ACCOUNT}:user/builder"),
+        ("role", f"{ROLE}team/*"),
+        ("role", f"{ROLE}deploy/i-0abc"),
+        ("role", f"{ROLE}deplo"),
+        ("role", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/j-*"),
     ],
-)  # fmt: skip
+)
 async def test_a_pattern_does_not_fit_its_neighbours(sts, who, patterns):
     assert await refused(sts, login(go_sdk(sts.keys[who])), Config(allowed_principal_arns=patterns)) == "principal_arn"
 
@@ -245,7 +278,9 @@ async def test_the_same_role_name_in_another_account_is_refused(sts):
 
     assert await refused(sts, request, Config(allowed_principal_arns=f"{ROLE}deploy")) == "principal_arn"
     assert (
-        await refused(sts, request, Config(allowed_principal_arns="arn:aws:iam::*:role/deploy", allowed_account_ids=ACCOUNT))
+        await refused(
+            sts, request, Config(allowed_principal_arns="arn:aws:iam::*:role/deploy", allowed_account_ids=ACCOUNT)
+        )
         == "account_id"
     )
 
@@ -253,13 +288,30 @@ async def test_the_same_role_name_in_another_account_is_refused(sts):
 @pytest.mark.parametrize(
     "host",
     [
-        "sts.amazonaws.com.evil.tld", "evil.tld", "sts.eu-west-1.amazonaws.com.evil.tld", "evil.tld/sts.eu-west-1.amazonaws.com",
-        "sts.eu-west-1.amazonaws.com@evil.tld", "evil.tld#sts.eu-west-1.amazonaws.com", "evil.tld?sts.eu-west-1.amazonaws.com",
-        "sts.eu-west-1.amazonaws.com:8443", "sts.eu-west-1.amazonaws.com:443", "127.0.0.1", "localhost", "[::1]", "169.254.169.254",
-        "iam.amazonaws.com", "s3.eu-west-1.amazonaws.com", "sts.eu-west-1.amazonaws.com.cn", "sts.us-west-2.amazonaws.com", "STS.AMAZONAWS.COM.", "",
-        "xsts.eu-west-1.amazonaws.com", "sts.eu-west-1.amazonaws.com.", "sts.eu-west-1.amazonaws.com\\.evil.tld",
+        "sts.amazonaws.com.evil.tld",
+        "evil.tld",
+        "sts.eu-west-1.amazonaws.com.evil.tld",
+        "evil.tld/sts.eu-west-1.amazonaws.com",
+        "sts.eu-west-1.amazonaws.com@evil.tld",
+        "evil.tld#sts.eu-west-1.amazonaws.com",
+        "evil.tld?sts.eu-west-1.amazonaws.com",
+        "sts.eu-west-1.amazonaws.com:8443",
+        "sts.eu-west-1.amazonaws.com:443",
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "169.254.169.254",
+        "iam.amazonaws.com",
+        "s3.eu-west-1.amazonaws.com",
+        "sts.eu-west-1.amazonaws.com.cn",
+        "sts.us-west-2.amazonaws.com",
+        "STS.AMAZONAWS.COM.",
+        "",
+        "xsts.eu-west-1.amazonaws.com",
+        "sts.eu-west-1.amazonaws.com.",
+        "sts.eu-west-1.amazonaws.com\\.evil.tld",
     ],
-)  # fmt: skip
+)
 async def test_a_host_that_is_not_the_regions_sts_is_never_asked(sts, host):
     headers = go_sdk(sts.keys["user"]) | {"Host": host}
 
@@ -267,7 +319,9 @@ async def test_a_host_that_is_not_the_regions_sts_is_never_asked(sts, host):
     assert sts.seen == []
 
 
-@pytest.mark.parametrize("region", ["eu-west-9", "evil", "us-iso-east-1", "eu-west-1.evil", "local", "amazonaws", "x" * 30])
+@pytest.mark.parametrize(
+    "region", ["eu-west-9", "evil", "us-iso-east-1", "eu-west-1.evil", "local", "amazonaws", "x" * 30]
+)
 async def test_a_region_outside_the_list_is_never_asked(sts, region):
     headers = rust_sdk(sts.keys["user"], region=region)
 
@@ -284,7 +338,9 @@ async def test_a_partition_other_than_that_of_the_host_is_refused(sts):
 
 def test_the_list_of_regions_is_that_of_botocore():
     session = botocore.session.get_session()
-    known = {r: p for p in ("aws", "aws-cn", "aws-us-gov") for r in session.get_available_regions("sts", partition_name=p)}
+    known = {
+        r: p for p in ("aws", "aws-cn", "aws-us-gov") for r in session.get_available_regions("sts", partition_name=p)
+    }
 
     assert known == PARTITION_OF
     assert all(host.startswith("sts") and host.endswith((".amazonaws.com", ".amazonaws.com.cn")) for host in HOSTS)
@@ -293,11 +349,15 @@ def test_the_list_of_regions_is_that_of_botocore():
 @pytest.mark.parametrize(
     "body",
     [
-        "Action=AssumeRole&Version=2011-06-15", "Action=GetCallerIdentity", "Version=2011-06-15&Action=GetCallerIdentity",
-        "Action=GetCallerIdentity&Version=2011-06-15&Action=AssumeRole", "Action=GetCallerIdentity&Version=2011-06-15\n", "",
+        "Action=AssumeRole&Version=2011-06-15",
+        "Action=GetCallerIdentity",
+        "Version=2011-06-15&Action=GetCallerIdentity",
+        "Action=GetCallerIdentity&Version=2011-06-15&Action=AssumeRole",
+        "Action=GetCallerIdentity&Version=2011-06-15\n",
+        "",
         "action=GetCallerIdentity&Version=2011-06-15",
     ],
-)  # fmt: skip
+)
 async def test_a_body_other_than_exactly_the_question_is_refused(sts, body):
     request = login(signed(sts.keys["user"], headers=FORM, body=body), body=body.encode())
 
@@ -347,7 +407,7 @@ async def test_an_extra_header_is_refused(sts, name):
         lambda _: '"text"',
         lambda _: "",
     ],
-)  # fmt: skip
+)
 async def test_headers_that_are_duplicate_or_malformed_are_refused(sts, make):
     assert await refused(sts, login(make(go_sdk(sts.keys["user"])))) == "request_headers"
     assert sts.seen == []
@@ -361,7 +421,8 @@ async def test_text_that_is_not_base64_is_refused(sts):
 
 
 @pytest.mark.parametrize(
-    "change", [{"Content-Type": "application/json"}, {"Content-Type": "application/x-amz-json-1.1"}, {"Content-Length": "0"}]
+    "change",
+    [{"Content-Type": "application/json"}, {"Content-Type": "application/x-amz-json-1.1"}, {"Content-Length": "0"}],
 )
 async def test_a_body_declared_as_something_else_is_refused(sts, change):
     assert await refused(sts, login(go_sdk(sts.keys["user"]) | change)) in ("content_type", "content_length")
@@ -370,14 +431,23 @@ async def test_a_body_declared_as_something_else_is_refused(sts, change):
 @pytest.mark.parametrize(
     "change",
     [
-        ("SignedHeaders=", "SignedHeaders=cookie;"), ("host;", ""), (";x-amz-date", ""), ("/sts/", "/s3/"), ("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
-        ("Signature=", "Signature=zz"), ("Credential=", "Credential=../../"), ("Credential", "Credentials"),
+        ("SignedHeaders=", "SignedHeaders=cookie;"),
+        ("host;", ""),
+        (";x-amz-date", ""),
+        ("/sts/", "/s3/"),
+        ("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
+        ("Signature=", "Signature=zz"),
+        ("Credential=", "Credential=../../"),
+        ("Credential", "Credentials"),
     ],
-)  # fmt: skip
+)
 async def test_an_authorization_of_another_form_is_refused(sts, change):
     headers = go_sdk(sts.keys["user"])
 
-    assert await refused(sts, login(headers | {"Authorization": headers["Authorization"].replace(*change)})) == "authorization"
+    assert (
+        await refused(sts, login(headers | {"Authorization": headers["Authorization"].replace(*change)}))
+        == "authorization"
+    )
     assert sts.seen == []
 
 
@@ -428,17 +498,29 @@ async def test_the_plain_xml_answer_of_the_tests_below_is_accepted(sts):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("text/xml", answer()), ("application/json", XML), ("text/html", XML), ("text/plain", answer()), ("", answer()),
-        ("application/json", b"[]"), ("application/json", b"{}"), ("application/json", b"null"), ("application/json", b"{"),
-        ("application/json", answer(Arn=None)), ("application/json", answer(Account=123456789012)), ("application/json", b"[" * 100_000),
-        ("text/xml", XML.replace(NS.encode(), b"")), ("text/xml", XML.replace(b"</UserId>", b"</UserId><Arn>arn:aws:iam::1:user/y</Arn>")),
+        ("text/xml", answer()),
+        ("application/json", XML),
+        ("text/html", XML),
+        ("text/plain", answer()),
+        ("", answer()),
+        ("application/json", b"[]"),
+        ("application/json", b"{}"),
+        ("application/json", b"null"),
+        ("application/json", b"{"),
+        ("application/json", answer(Arn=None)),
+        ("application/json", answer(Account=123456789012)),
+        ("application/json", b"[" * 100_000),
+        ("text/xml", XML.replace(NS.encode(), b"")),
+        ("text/xml", XML.replace(b"</UserId>", b"</UserId><Arn>arn:aws:iam::1:user/y</Arn>")),
         ("text/xml", XML.replace(b"<Arn>", b"<Wrapped><Arn>").replace(b"</Arn>", b"</Arn></Wrapped>")),
-        ("text/xml", b"<x>" + XML + b"</x>"), ("text/xml", XML[:-5]),
-        ("text/xml", XML.replace(b"<GetCallerIdentityResult>" , b"<GetCallerIdentityResult/><GetCallerIdentityResult>")),
-        ("text/xml", b'<!DOCTYPE r [<!ENTITY a "x">]>' + XML), ("text/xml", b'<!DOCTYPE r SYSTEM "file:///etc/passwd">' + XML),
+        ("text/xml", b"<x>" + XML + b"</x>"),
+        ("text/xml", XML[:-5]),
+        ("text/xml", XML.replace(b"<GetCallerIdentityResult>", b"<GetCallerIdentityResult/><GetCallerIdentityResult>")),
+        ("text/xml", b'<!DOCTYPE r [<!ENTITY a "x">]>' + XML),
+        ("text/xml", b'<!DOCTYPE r SYSTEM "file:///etc/passwd">' + XML),
         ("application/json", answer(Account=OTHER)),
     ],
-)  # fmt: skip
+)
 async def test_an_answer_of_another_form_than_it_says_is_refused(sts, kind, text):
     sts.answer = ("200 OK", kind, text)
 
@@ -448,17 +530,26 @@ async def test_an_answer_of_another_form_than_it_says_is_refused(sts, kind, text
 @pytest.mark.parametrize(
     "arn",
     [
-        f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:sts::{ACCOUNT}:federated-user/x", f"arn:aws:s3::{ACCOUNT}:user/x", f"arn:aws:iam:eu:{ACCOUNT}:user/x",
-        "arn:aws:iam::12:user/x", f"arn:evil:iam::{ACCOUNT}:user/x", f"arn:aws:iam::{ACCOUNT}:group/x", "", f"arn:aws:iam::{ACCOUNT}:user/x\n",
+        f"arn:aws:iam::{ACCOUNT}:root",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/x",
+        f"arn:aws:s3::{ACCOUNT}:user/x",
+        f"arn:aws:iam:eu:{ACCOUNT}:user/x",
+        "arn:aws:iam::12:user/x",
+        f"arn:evil:iam::{ACCOUNT}:user/x",
+        f"arn:aws:iam::{ACCOUNT}:group/x",
+        "",
+        f"arn:aws:iam::{ACCOUNT}:user/x\n",
     ],
-)  # fmt: skip
+)
 async def test_the_root_of_an_account_and_federated_users_are_refused(sts, arn):
     sts.answer = ("200 OK", "application/json", answer(Arn=arn))
 
     assert await refused(sts, login(go_sdk(sts.keys["user"]))) == "principal"
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "201 Created", "403 Forbidden", "500 Oops"])
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "307 Temporary", "201 Created", "403 Forbidden", "500 Oops"]
+)
 async def test_a_redirect_or_any_answer_but_200_is_refused(sts, status):
     sts.answer = (status, "application/json", answer())
 
@@ -513,16 +604,33 @@ async def test_a_refusal_holds_neither_signature_nor_session_token(sts):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("stsEndpoint", "https://sts.amazonaws.com.evil.tld/"), ("stsEndpoint", "http://sts.amazonaws.com/"), ("stsEndpoint", "https://x@sts.amazonaws.com"),
-        ("stsEndpoint", "https://sts.amazonaws.com:8443/"), ("stsEndpoint", "https://sts.amazonaws.com/path"), ("stsEndpoint", "https://sts.mars-1.amazonaws.com"),
-        ("stsEndpoint", "sts.amazonaws.com"), ("stsEndpoint", "https://sts.amazonaws.com/?x"), ("stsEndpoint", "https://evil.tld"), ("stsEndpoint", "https://["),
-        ("stsEndpoint", "https://sts.ama\nzonaws.com/"), ("stsEndpoint", "https://8.8.8.8/"), ("stsEndpoint", "ftp://127.0.0.1/"),
-        ("allowedAccountIds", "12345678901"), ("allowedAccountIds", f"{ACCOUNT},"), ("allowedAccountIds", "١٢٣٤٥٦٧٨٩٠١٢"), ("allowedAccountIds", "*"),
-        ("allowedPrincipalArns", "*"), ("allowedPrincipalArns", f"arn:aws:iam::{ACCOUNT}:root"), ("allowedPrincipalArns", "arn:aws:iam::*:role/deploy"),
-        ("allowedPrincipalArns", f"arn:evil:iam::{ACCOUNT}:user/x"), ("allowedPrincipalArns", f"{USER}x,,"), ("allowedPrincipalArns", f"{USER}[a-z]"),
-        ("allowedPrincipalArns", f"{USER}?"), ("allowedPrincipalArns", "arn:aws:iam::123:user/x"),
+        ("stsEndpoint", "https://sts.amazonaws.com.evil.tld/"),
+        ("stsEndpoint", "http://sts.amazonaws.com/"),
+        ("stsEndpoint", "https://x@sts.amazonaws.com"),
+        ("stsEndpoint", "https://sts.amazonaws.com:8443/"),
+        ("stsEndpoint", "https://sts.amazonaws.com/path"),
+        ("stsEndpoint", "https://sts.mars-1.amazonaws.com"),
+        ("stsEndpoint", "sts.amazonaws.com"),
+        ("stsEndpoint", "https://sts.amazonaws.com/?x"),
+        ("stsEndpoint", "https://evil.tld"),
+        ("stsEndpoint", "https://["),
+        ("stsEndpoint", "https://sts.ama\nzonaws.com/"),
+        ("stsEndpoint", "https://8.8.8.8/"),
+        ("stsEndpoint", "ftp://127.0.0.1/"),
+        ("allowedAccountIds", "12345678901"),
+        ("allowedAccountIds", f"{ACCOUNT},"),
+        ("allowedAccountIds", "١٢٣٤٥٦٧٨٩٠١٢"),
+        ("allowedAccountIds", "*"),
+        ("allowedPrincipalArns", "*"),
+        ("allowedPrincipalArns", f"arn:aws:iam::{ACCOUNT}:root"),
+        ("allowedPrincipalArns", "arn:aws:iam::*:role/deploy"),
+        ("allowedPrincipalArns", f"arn:evil:iam::{ACCOUNT}:user/x"),
+        ("allowedPrincipalArns", f"{USER}x,,"),
+        ("allowedPrincipalArns", f"{USER}[a-z]"),
+        ("allowedPrincipalArns", f"{USER}?"),
+        ("allowedPrincipalArns", "arn:aws:iam::123:user/x"),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_of_another_form_is_refused(field, value):
     with pytest.raises(Invalid) as invalid:
         check(msgspec.convert({field: value}, Config))
@@ -541,7 +649,12 @@ def test_lists_are_stored_with_a_space_and_defaults_are_those_of_the_contract():
 
     assert (f"{ACCOUNT}, {OTHER}", f"{USER}a, {USER}b") == (config.allowed_account_ids, config.allowed_principal_arns)
     assert config.sts_endpoint == "https://sts.amazonaws.com/"
-    wire = {"type": "iam", "stsEndpoint": "https://sts.amazonaws.com/", "allowedPrincipalArns": "", "allowedAccountIds": ""}
+    wire = {
+        "type": "iam",
+        "stsEndpoint": "https://sts.amazonaws.com/",
+        "allowedPrincipalArns": "",
+        "allowedAccountIds": "",
+    }
     assert wire == msgspec.to_builtins(check(METHOD.config()))
 
 
@@ -561,7 +674,10 @@ def test_no_headers_do_more_than_be_refused(headers, noise):
         assert isinstance(error.value, Denied) or "fetch" in str(error.value)  # there is no way out: it came that far
 
 
-@given_some(st.binary(max_size=200) | JSON.map(json.dumps).map(str.encode), st.sampled_from(["text/xml", "application/json", ""]))
+@given_some(
+    st.binary(max_size=200) | JSON.map(json.dumps).map(str.encode),
+    st.sampled_from(["text/xml", "application/json", ""]),
+)
 def test_no_answer_does_more_than_be_refused(text, kind):
     for each in (text, XML[:150] + text + XML[150:], answer()[:60] + text):
         assert caller_of(kind, each) is None or each != text

@@ -14,11 +14,27 @@ KEYS = f"/{TENANT}/discovery/keys"
 def token(key="rsa", kid="a1", **more):
     """What the metadata service of a virtual machine answers, claim for claim."""
     said = {
-        "aud": RESOURCE, "iss": f"https://sts.windows.net/{TENANT}/", "iat": NOW - 60, "nbf": NOW - 60, "exp": NOW + 86_000,
-        "aio": "E2NgYPj+1s5+", "appid": "7d0a1c9e-aaaa-bbbb-cccc-0123456789ab", "appidacr": "2", "idp": f"https://sts.windows.net/{TENANT}/", "idtyp": "app",
-        "oid": PRINCIPAL, "rh": "0.AbcAHh1", "sub": PRINCIPAL, "tid": TENANT, "uti": "u2Yk0", "ver": "1.0", "xms_az_nwperimid": [], "xms_idrel": "7 16", "xms_tcdt": 1_600_000_000,
+        "aud": RESOURCE,
+        "iss": f"https://sts.windows.net/{TENANT}/",
+        "iat": NOW - 60,
+        "nbf": NOW - 60,
+        "exp": NOW + 86_000,
+        "aio": "E2NgYPj+1s5+",
+        "appid": "7d0a1c9e-aaaa-bbbb-cccc-0123456789ab",
+        "appidacr": "2",
+        "idp": f"https://sts.windows.net/{TENANT}/",
+        "idtyp": "app",
+        "oid": PRINCIPAL,
+        "rh": "0.AbcAHh1",
+        "sub": PRINCIPAL,
+        "tid": TENANT,
+        "uti": "u2Yk0",
+        "ver": "1.0",
+        "xms_az_nwperimid": [],
+        "xms_idrel": "7 16",
+        "xms_tcdt": 1_600_000_000,
         "xms_mirid": "/subscriptions/0/resourcegroups/rg/providers/Microsoft.Compute/virtualMachines/vm",
-    } | more  # fmt: skip
+    } | more
     return mint({n: v for n, v in said.items() if v is not None}, key=key, kid=kid, header={"x5t": kid})
 
 
@@ -28,7 +44,9 @@ def config(**more):
 
 @pytest.fixture
 def azure(abroad):
-    abroad.site.routes[KEYS] = json_reply({"keys": [jwk("rsa", "a1", use="sig", x5t="a1", x5c=["MIIC"], issuer="x"), jwk("p256", "e1")]})
+    abroad.site.routes[KEYS] = json_reply(
+        {"keys": [jwk("rsa", "a1", use="sig", x5t="a1", x5c=["MIIC"], issuer="x"), jwk("p256", "e1")]}
+    )
     return abroad
 
 
@@ -83,7 +101,10 @@ async def test_a_token_of_another_tenant_resource_or_key_is_refused(azure, forge
 
 @pytest.mark.parametrize("oid", [OTHER, None, PRINCIPAL.upper(), [PRINCIPAL]])
 async def test_another_principal_is_refused(azure, oid):
-    assert await azure.refusal(METHOD, config(allowedServicePrincipalIds=PRINCIPAL), token(oid=oid)) == "service_principal_not_allowed"
+    assert (
+        await azure.refusal(METHOD, config(allowedServicePrincipalIds=PRINCIPAL), token(oid=oid))
+        == "service_principal_not_allowed"
+    )
 
 
 @pytest.mark.parametrize("tenant", ["", "a/b", "..", "x?y", "a b", "@evil.test", "%2e%2e"])
@@ -109,6 +130,8 @@ async def test_a_key_may_be_given_by_its_certificate_alone(azure):
 
 
 def test_lists_are_normalised(abroad):
-    assert abroad.config(METHOD, config(allowedServicePrincipalIds="a,b , c")).allowed_service_principal_ids == "a, b, c"
+    assert (
+        abroad.config(METHOD, config(allowedServicePrincipalIds="a,b , c")).allowed_service_principal_ids == "a, b, c"
+    )
     assert abroad.config(METHOD, {"tenantId": "", "resource": ""}).tenant_id == ""
     assert abroad.faults(METHOD, {"tenantId": "x"}) != []

@@ -25,20 +25,31 @@ def without_nothing(said):
 def instance(key="rsa", kid="g1", machine=MACHINE, **more):
     """What the metadata server answers to identity?format=full, claim for claim."""
     said = {
-        "aud": IDENTITY, "azp": "104983", "email": ACCOUNT, "email_verified": True, "exp": NOW + 3500, "iat": NOW - 100, "iss": "https://accounts.google.com", "sub": "104983",
+        "aud": IDENTITY,
+        "azp": "104983",
+        "email": ACCOUNT,
+        "email_verified": True,
+        "exp": NOW + 3500,
+        "iat": NOW - 100,
+        "iss": "https://accounts.google.com",
+        "sub": "104983",
         "google": {"compute_engine": machine} if machine is not None else None,
-    }  # fmt: skip
+    }
     return mint(without_nothing(said | more), key=key, kid=kid)
 
 
 def account(key="rsa", kid="s1", **more):
     """What projects.serviceAccounts.signJwt answers for the payload of the SDKs."""
-    return mint(without_nothing({"sub": ACCOUNT, "aud": IDENTITY, "iat": NOW - 1, "exp": NOW + 3600} | more), key=key, kid=kid)
+    return mint(
+        without_nothing({"sub": ACCOUNT, "aud": IDENTITY, "iat": NOW - 1, "exp": NOW + 3600} | more), key=key, kid=kid
+    )
 
 
 @pytest.fixture
 def google(abroad):
-    abroad.site.routes["/oauth2/v3/certs"] = json_reply({"keys": [jwk("rsa", "g1", use="sig", alg="RS256"), jwk("p256", "e1")]})
+    abroad.site.routes["/oauth2/v3/certs"] = json_reply(
+        {"keys": [jwk("rsa", "g1", use="sig", alg="RS256"), jwk("p256", "e1")]}
+    )
     abroad.site.routes[CERTIFICATES] = json_reply(
         {"s1": certificate(ACCOUNT, "rsa"), "bad": "not PEM", "worse": 5, "ec": certificate(ACCOUNT, "p256")}
     )
@@ -54,7 +65,11 @@ def iam(**more):
 
 
 async def test_an_instance_logs_in(google):
-    bound = gce(allowedServiceAccounts=f"x@y, {ACCOUNT}", allowedProjects="my-project", allowedZones="europe-west1-b,europe-west1-c")
+    bound = gce(
+        allowedServiceAccounts=f"x@y, {ACCOUNT}",
+        allowedProjects="my-project",
+        allowedZones="europe-west1-b,europe-west1-c",
+    )
     verified = await google.login(METHOD, bound, instance() + "\n")
 
     assert verified.audit == {"type": "gce", "serviceAccount": ACCOUNT}
@@ -174,7 +189,9 @@ async def test_a_subject_that_is_no_service_account_reaches_no_url(google, sub):
 @pytest.mark.parametrize("config", [iam(), gce()])
 async def test_keys_that_cannot_be_had_refuse(google, config):
     google.site.routes.clear()
-    assert await google.refusal(METHOD, config, account() if config["type"] == "iam" else instance()) == "keys_unavailable"
+    assert (
+        await google.refusal(METHOD, config, account() if config["type"] == "iam" else instance()) == "keys_unavailable"
+    )
 
 
 def test_the_configuration(abroad):

@@ -42,8 +42,14 @@ async def test_a_key_that_is_not_among_them_is_refused(issuer):
 
 
 async def test_keys_that_cannot_be_had_refuse(issuer):
-    assert await issuer.refusal(METHOD, published(jwksUrl="https://issuer.test/nothing"), mint(kid="rsa")) == "keys_unavailable"
-    assert await issuer.refusal(METHOD, published(jwksUrl="http://issuer.test/keys"), mint(kid="rsa")) == "keys_unavailable"
+    assert (
+        await issuer.refusal(METHOD, published(jwksUrl="https://issuer.test/nothing"), mint(kid="rsa"))
+        == "keys_unavailable"
+    )
+    assert (
+        await issuer.refusal(METHOD, published(jwksUrl="http://issuer.test/keys"), mint(kid="rsa"))
+        == "keys_unavailable"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,13 @@ def test_a_configuration_that_cannot_work_is_refused(abroad, sent, fault):
 
 
 def test_the_configuration_is_normalised(abroad):
-    read = abroad.config(METHOD, published(jwksUrl=" https://issuer.test/keys ", boundAudiences="a,b", boundClaims={"x": "{a,b},c"}))
-    assert (read.jwks_url, read.bound_audiences, read.bound_claims) == ("https://issuer.test/keys", "a, b", {"x": "{a,b}, c"})
+    read = abroad.config(
+        METHOD, published(jwksUrl=" https://issuer.test/keys ", boundAudiences="a,b", boundClaims={"x": "{a,b},c"})
+    )
+    assert (read.jwks_url, read.bound_audiences, read.bound_claims) == (
+        "https://issuer.test/keys",
+        "a, b",
+        {"x": "{a,b}, c"},
+    )
     assert abroad.faults(METHOD, {"configurationType": "static", "publicKeys": [public_pem("rsa")]}) != []
     assert abroad.faults(METHOD, static("rsa", jwksUrl="")) == []

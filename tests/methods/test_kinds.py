@@ -85,7 +85,11 @@ def checks_in(module: Any) -> list[tuple[str, str]]:
     """The kind and the reason of each check that a module makes; `*` for a part of a reason that is not written out."""
     found = []
     for call in ast.walk(ast.parse(inspect.getsource(module))):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and "checks" in ast.unparse(call.func.value)):
+        if not (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and "checks" in ast.unparse(call.func.value)
+        ):
             continue
         if call.func.attr == "fail":
             found.append((ast.literal_eval(call.args[0]), reason_of(call.args[1])))

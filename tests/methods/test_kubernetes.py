@@ -16,14 +16,23 @@ class Cluster:
 
     def __init__(self, abroad):
         self.abroad = abroad
-        self.status = {"authenticated": True, "user": {"username": USER, "uid": "1", "groups": ["system:serviceaccounts"]}}
+        self.status = {
+            "authenticated": True,
+            "user": {"username": USER, "uid": "1", "groups": ["system:serviceaccounts"]},
+        }
         abroad.site.routes[REVIEWS] = self.review
 
     def review(self, request):
         asked = request.json
         assert (asked["apiVersion"], asked["kind"]) == ("authentication.k8s.io/v1", "TokenReview")
         return json_reply(
-            {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": asked["spec"], "status": self.status}, 201
+            {
+                "kind": "TokenReview",
+                "apiVersion": "authentication.k8s.io/v1",
+                "spec": asked["spec"],
+                "status": self.status,
+            },
+            201,
         )
 
     @property
@@ -32,9 +41,13 @@ class Cluster:
 
     def config(self, **more):
         return {
-            "kubernetesHost": self.abroad.site.url, "caCert": self.abroad.ca, "tokenReviewerJwt": "reviewer",
-            "allowedNamespaces": "", "allowedNames": "", "allowedAudience": "",
-        } | more  # fmt: skip
+            "kubernetesHost": self.abroad.site.url,
+            "caCert": self.abroad.ca,
+            "tokenReviewerJwt": "reviewer",
+            "allowedNamespaces": "",
+            "allowedNames": "",
+            "allowedAudience": "",
+        } | more
 
 
 @pytest.fixture
@@ -82,7 +95,9 @@ async def test_the_audience_is_asked_for_and_must_be_in_the_answer(abroad, clust
     assert cluster.last.json["spec"]["audiences"] == ["watchword"]
 
 
-@pytest.mark.parametrize("answered", [None, [], ["other"], "watchword", ["https://kubernetes.default.svc"], {"watchword": 1}])
+@pytest.mark.parametrize(
+    "answered", [None, [], ["other"], "watchword", ["https://kubernetes.default.svc"], {"watchword": 1}]
+)
 async def test_an_audience_missing_from_the_answer_is_refused(abroad, cluster, answered):
     cluster.status["audiences"] = answered
     assert await abroad.refusal(METHOD, cluster.config(allowedAudience="watchword"), TOKEN) == "audience_mismatch"
@@ -95,9 +110,17 @@ async def test_the_name_in_the_tokens_body_is_not_read(abroad, cluster):
 
 @pytest.mark.parametrize(
     ("bound", "expected"),
-    [({"allowedNamespaces": "dev, prod"}, None), ({"allowedNames": "web ,api"}, None), ({"allowedNamespaces": "dev"}, "namespace_not_allowed"), ({"allowedNames": "ap"}, "name_not_allowed"),
-     ({"allowedNames": "*"}, "name_not_allowed"), ({"allowedNamespaces": "prod", "allowedNames": "web"}, "name_not_allowed"), ({"allowedNamespaces": "PROD"}, "namespace_not_allowed"), ({"allowedNames": " , "}, None)],
-)  # fmt: skip
+    [
+        ({"allowedNamespaces": "dev, prod"}, None),
+        ({"allowedNames": "web ,api"}, None),
+        ({"allowedNamespaces": "dev"}, "namespace_not_allowed"),
+        ({"allowedNames": "ap"}, "name_not_allowed"),
+        ({"allowedNames": "*"}, "name_not_allowed"),
+        ({"allowedNamespaces": "prod", "allowedNames": "web"}, "name_not_allowed"),
+        ({"allowedNamespaces": "PROD"}, "namespace_not_allowed"),
+        ({"allowedNames": " , "}, None),
+    ],
+)
 async def test_namespaces_and_names_are_compared_exactly(abroad, cluster, bound, expected):
     config = cluster.config(**bound)
     if expected:
@@ -108,9 +131,22 @@ async def test_namespaces_and_names_are_compared_exactly(abroad, cluster, bound,
 
 @pytest.mark.parametrize(
     "username",
-    [None, 5, "", "admin", "system:node:n1", "system:serviceaccount:prod", "system:serviceaccount:prod:api:x", "system:serviceaccount::api", "system:serviceaccount:prod:", "x:system:serviceaccount:prod:api",
-     "system:serviceaccount:prod:api\n", "system:serviceaccount:pr od:api", ["system:serviceaccount:prod:api"]],
-)  # fmt: skip
+    [
+        None,
+        5,
+        "",
+        "admin",
+        "system:node:n1",
+        "system:serviceaccount:prod",
+        "system:serviceaccount:prod:api:x",
+        "system:serviceaccount::api",
+        "system:serviceaccount:prod:",
+        "x:system:serviceaccount:prod:api",
+        "system:serviceaccount:prod:api\n",
+        "system:serviceaccount:pr od:api",
+        ["system:serviceaccount:prod:api"],
+    ],
+)
 async def test_who_is_not_a_service_account_is_refused(abroad, cluster, username):
     cluster.status["user"] = {"username": username}
     assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "not_a_service_account"
@@ -124,17 +160,28 @@ async def test_an_answer_without_a_user_is_refused(abroad, cluster, user):
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [(json_reply({"message": "forbidden: no"}, 403), "review_refused"), (json_reply({"message": 5}, 500), "review_refused"), (Reply(b"<html>", 502), "review_refused"), (Reply(b"not json", 201), "not_authenticated"),
-     (Reply(b"[]", 201), "not_authenticated"), (Reply(b'{"status":[]}', 201), "not_authenticated"), (Reply(b'{"status":{"authenticated":false,"authenticated":true}}', 201), "not_authenticated"), (Reply(b"[" * 50_000, 201), "not_authenticated"),
-     (Reply(status=302, headers={"location": "https://evil.test/"}), "cluster_unreachable"), (Reply(b"x" * 2_000_000, 201), "cluster_unreachable")],
-)  # fmt: skip
+    [
+        (json_reply({"message": "forbidden: no"}, 403), "review_refused"),
+        (json_reply({"message": 5}, 500), "review_refused"),
+        (Reply(b"<html>", 502), "review_refused"),
+        (Reply(b"not json", 201), "not_authenticated"),
+        (Reply(b"[]", 201), "not_authenticated"),
+        (Reply(b'{"status":[]}', 201), "not_authenticated"),
+        (Reply(b'{"status":{"authenticated":false,"authenticated":true}}', 201), "not_authenticated"),
+        (Reply(b"[" * 50_000, 201), "not_authenticated"),
+        (Reply(status=302, headers={"location": "https://evil.test/"}), "cluster_unreachable"),
+        (Reply(b"x" * 2_000_000, 201), "cluster_unreachable"),
+    ],
+)
 async def test_an_answer_that_is_no_review_is_refused(abroad, cluster, reply, expected):
     abroad.site.routes[REVIEWS] = reply
     assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == expected
 
 
 async def test_an_api_server_that_repeats_the_token_does_not_bring_it_into_the_facts(abroad, cluster):
-    abroad.site.routes[REVIEWS] = lambda request: json_reply({"message": f"bad token {request.json['spec']['token']}"}, 400)
+    abroad.site.routes[REVIEWS] = lambda request: json_reply(
+        {"message": f"bad token {request.json['spec']['token']}"}, 400
+    )
     assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "review_refused"
 
 
@@ -168,7 +215,9 @@ async def test_a_host_where_nobody_should_go_is_not_asked(abroad, cluster, host)
     assert abroad.site.requests == []
 
 
-@pytest.mark.parametrize("host", ["cluster.test", "cluster.test/", "https://cluster.test/?x=1#y", " https://cluster.test "])
+@pytest.mark.parametrize(
+    "host", ["cluster.test", "cluster.test/", "https://cluster.test/?x=1#y", " https://cluster.test "]
+)
 async def test_a_host_without_a_scheme_is_asked_over_https(abroad, cluster, host):
     await abroad.login(METHOD, cluster.config(kubernetesHost=host), TOKEN)
 
@@ -186,42 +235,64 @@ async def test_what_cannot_stand_in_a_header_is_refused_unsent(abroad, cluster, 
     assert abroad.site.requests == []
 
 
-# --- configuration -----------------------------------------------------------------------------------------------------
+# --- configuration
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_recorded_normalisations(abroad, cluster):
     sent = cluster.config(
-        kubernetesHost="  https://127.0.0.1:7443  ", caCert=abroad.ca + "\n\n", allowedNamespaces="ns1,ns2", allowedNames="app , web"
+        kubernetesHost="  https://127.0.0.1:7443  ",
+        caCert=abroad.ca + "\n\n",
+        allowedNamespaces="ns1,ns2",
+        allowedNames="app , web",
     )
     config = abroad.config(METHOD, sent)
 
     assert config.kubernetes_host == "https://127.0.0.1:7443"
     assert config.ca_cert == abroad.ca.strip()
-    assert (config.allowed_namespaces, config.allowed_names) == ("ns1,ns2", "app , web")  # these lists stay as they were sent
+    assert (config.allowed_namespaces, config.allowed_names) == (
+        "ns1,ns2",
+        "app , web",
+    )  # these lists stay as they were sent
     assert config.token_reviewer_jwt == Secret("reviewer")
     assert config.token_review_mode == "api"
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
-    [({"kubernetesHost": ""}, "kubernetesHost"), ({"kubernetesHost": " "}, "kubernetesHost"), ({"kubernetesHost": None}, "kubernetesHost"), ({"kubernetesHost": 5}, "kubernetesHost"), ({"kubernetesHost": "x" * 256}, "kubernetesHost"),
-     ({"tokenReviewerJwt": ""}, "tokenReviewerJwt"), ({"tokenReviewMode": "gateway"}, "tokenReviewMode"), ({"allowedNames": None}, "allowedNames"),
-     ({"tokenReviewMode": "jwks", "allowedAudience": "a"}, "jwksIssuer"), ({"tokenReviewMode": "jwks", "jwksIssuer": "https://c.test"}, "allowedAudience"),
-     ({"tokenReviewMode": "jwks", "jwksIssuer": "https://c.test", "allowedAudience": "a", "jwks": "{}"}, "jwks")],
-)  # fmt: skip
+    [
+        ({"kubernetesHost": ""}, "kubernetesHost"),
+        ({"kubernetesHost": " "}, "kubernetesHost"),
+        ({"kubernetesHost": None}, "kubernetesHost"),
+        ({"kubernetesHost": 5}, "kubernetesHost"),
+        ({"kubernetesHost": "x" * 256}, "kubernetesHost"),
+        ({"tokenReviewerJwt": ""}, "tokenReviewerJwt"),
+        ({"tokenReviewMode": "gateway"}, "tokenReviewMode"),
+        ({"allowedNames": None}, "allowedNames"),
+        ({"tokenReviewMode": "jwks", "allowedAudience": "a"}, "jwksIssuer"),
+        ({"tokenReviewMode": "jwks", "jwksIssuer": "https://c.test"}, "allowedAudience"),
+        ({"tokenReviewMode": "jwks", "jwksIssuer": "https://c.test", "allowedAudience": "a", "jwks": "{}"}, "jwks"),
+    ],
+)
 def test_a_configuration_that_cannot_work_is_refused(abroad, cluster, change, fault):
     assert abroad.faults(METHOD, cluster.config(**change)) == [fault]
 
 
 def test_required_and_optional_fields_are_those_of_the_contract(abroad, cluster):
-    assert abroad.faults(METHOD, {"kubernetesHost": "not a url", "allowedNamespaces": "", "allowedNames": "", "allowedAudience": ""}) == []
+    assert (
+        abroad.faults(
+            METHOD, {"kubernetesHost": "not a url", "allowedNamespaces": "", "allowedNames": "", "allowedAudience": ""}
+        )
+        == []
+    )
     assert abroad.faults(METHOD, {}) != []
     missing = cluster.config()
     del missing["allowedNames"]
     assert abroad.faults(METHOD, missing) != []
 
 
-# --- verified here -------------------------------------------------------------------------------------------------------
+# --- verified here
+# -------------------------------------------------------------------------------------------------------
 
 ISSUER = "https://cluster.test"
 
@@ -231,14 +302,22 @@ def here(cluster):
     def config(**more):
         pasted = json.dumps({"keys": [jwk("rsa", "c1")]})
         return (
-            cluster.config(tokenReviewMode="jwks", kubernetesHost=None, jwksIssuer=ISSUER, jwks=pasted, allowedAudience="watchword") | more
+            cluster.config(
+                tokenReviewMode="jwks", kubernetesHost=None, jwksIssuer=ISSUER, jwks=pasted, allowedAudience="watchword"
+            )
+            | more
         )
 
     return config
 
 
 def account_token(key="rsa", kid="c1", **more):
-    said = {"iss": ISSUER, "sub": USER, "aud": ["watchword"], "kubernetes.io": {"namespace": "prod", "serviceaccount": {"name": "api"}}}
+    said = {
+        "iss": ISSUER,
+        "sub": USER,
+        "aud": ["watchword"],
+        "kubernetes.io": {"namespace": "prod", "serviceaccount": {"name": "api"}},
+    }
     return mint(claims(**said | more), key=key, kid=kid)
 
 
@@ -250,7 +329,9 @@ async def test_here_a_token_is_verified_with_pasted_keys_and_nobody_is_asked(abr
 
 
 async def test_here_keys_are_discovered_at_the_issuer(abroad, here):
-    abroad.site.routes["/.well-known/openid-configuration"] = json_reply({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/openid/v1/jwks"})
+    abroad.site.routes["/.well-known/openid-configuration"] = json_reply(
+        {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/openid/v1/jwks"}
+    )
     abroad.site.routes["/openid/v1/jwks"] = json_reply({"keys": [jwk("rsa", "c1")]})
     assert (await abroad.login(METHOD, here(jwks=""), account_token())).audit["name"] == "api"
 
@@ -263,9 +344,18 @@ async def test_here_keys_are_discovered_at_the_issuer(abroad, here):
 
 @pytest.mark.parametrize(
     ("token", "expected"),
-    [(account_token(aud="vault"), "audience_mismatch"), (account_token(aud=None), "audience_missing"), (account_token(iss="https://other.test"), "issuer_mismatch"), (account_token(exp=None), "expiry_missing"),
-     (account_token(exp=NOW - 1), "token_expired"), (account_token(sub="admin"), "not_a_service_account"), (account_token(key="rsa_other"), "signature_invalid"), (account_token(kid="c2"), "key_unknown"), ("opaque", "token_malformed")],
-)  # fmt: skip
+    [
+        (account_token(aud="vault"), "audience_mismatch"),
+        (account_token(aud=None), "audience_missing"),
+        (account_token(iss="https://other.test"), "issuer_mismatch"),
+        (account_token(exp=None), "expiry_missing"),
+        (account_token(exp=NOW - 1), "token_expired"),
+        (account_token(sub="admin"), "not_a_service_account"),
+        (account_token(key="rsa_other"), "signature_invalid"),
+        (account_token(kid="c2"), "key_unknown"),
+        ("opaque", "token_malformed"),
+    ],
+)
 async def test_here_every_check_of_a_token_is_ours(abroad, here, token, expected):
     assert await abroad.refusal(METHOD, here(), token) == expected
 

@@ -33,7 +33,11 @@ async def where(request, tmp_path, trust):
 
 
 def config(url="ldaps://directory.example", **options):
-    return check(Config(**({"url": url, "bind_dn": SERVICE, "bind_pass": Secret(SERVICE_PASSWORD), "search_base": BASE} | options)))
+    return check(
+        Config(
+            **({"url": url, "bind_dn": SERVICE, "bind_pass": Secret(SERVICE_PASSWORD), "search_base": BASE} | options)
+        )
+    )
 
 
 def login(username="ada", password="ada's password"):
@@ -42,7 +46,9 @@ def login(username="ada", password="ada's password"):
 
 async def proved(using, request):
     guard = Guard(["localhost"])
-    outbound = GuardedOutbound(clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses))
+    outbound = GuardedOutbound(
+        clock=milliseconds, guard=guard, directory=functools.partial(opened_entry, allowed=guard.addresses)
+    )
     try:
         return await verify(using, request, given(outbound))
     finally:
@@ -62,7 +68,12 @@ def fields(**pairs):
 
 async def test_a_user_of_the_directory_with_the_right_password_is_accepted(where, trust):
     verified = await proved(
-        config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(MAIL="x@y,ada@example.com", employeeType="builder")), login()
+        config(
+            where,
+            ldap_ca_certificate=trust.pem,
+            allowed_fields=fields(MAIL="x@y,ada@example.com", employeeType="builder"),
+        ),
+        login(),
     )
 
     assert verified.claims == {"ldap": {"username": "ada", "dn": f"uid=ada,ou=people,{BASE}"}}
@@ -70,7 +81,8 @@ async def test_a_user_of_the_directory_with_the_right_password_is_accepted(where
 
 
 @pytest.mark.parametrize(
-    ("username", "password"), [("ada", "wrong"), ("nobody", "ada's password"), ("ada)(uid=*", "ada's password"), ("*", "ada's password")]
+    ("username", "password"),
+    [("ada", "wrong"), ("nobody", "ada's password"), ("ada)(uid=*", "ada's password"), ("*", "ada's password")],
 )
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(where, trust, username, password):
     denied = await refused(config(where, ldap_ca_certificate=trust.pem), login(username, password))
@@ -79,7 +91,13 @@ async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(where, trus
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"employeeType": "admin"}, {"employeeType": "build"}, {"department": "x"}, {"mail": "ada@example.com", "cn": "Bob"}]
+    "wanted",
+    [
+        {"employeeType": "admin"},
+        {"employeeType": "build"},
+        {"department": "x"},
+        {"mail": "ada@example.com", "cn": "Bob"},
+    ],
 )
 async def test_an_attribute_outside_the_list_or_missing_is_refused(where, trust, wanted):
     using = config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(**wanted))
@@ -128,7 +146,12 @@ async def test_the_name_in_the_token_is_the_entry_s_and_not_what_was_typed(typed
     [
         ("(uid={{username}})", {"uid": ["ada"]}, "ADA", "ada"),
         ("(uid={{username}})", {"uid": ["augusta", "ada"]}, "ＡＤＡ", "ada"),
-        ("(uid={{username}})", {"uid": ["zoe", "bob"]}, "other", "bob"),  # not a spelling of any: one of them, always the same
+        (
+            "(uid={{username}})",
+            {"uid": ["zoe", "bob"]},
+            "other",
+            "bob",
+        ),  # not a spelling of any: one of them, always the same
         (
             "(&(objectClass=person)(|(uid={{username}})(mail={{username}}@x.example)))",
             {"uid": ["ada"], "mail": ["a@x.example"]},
@@ -138,7 +161,12 @@ async def test_the_name_in_the_token_is_the_entry_s_and_not_what_was_typed(typed
         ("(|(mail={{username}})(uid={{username}}))", {"uid": ["ada"], "mail": ["ada@x.example"]}, "ada", "ada"),
         ("(sAMAccountName;lang-en={{username}})", {"samaccountname": ["ada"]}, "ADA", "ada"),
         ("(uid:caseIgnoreMatch:={{username}})", {"uid": ["ada"]}, "ADA", "ada"),
-        ("(uid={{username}})", {"cn": ["ada"]}, "ada", "uid=ada,dc=x"),  # an attribute that the service account may not read
+        (
+            "(uid={{username}})",
+            {"cn": ["ada"]},
+            "ada",
+            "uid=ada,dc=x",
+        ),  # an attribute that the service account may not read
     ],
 )
 def test_the_name_is_a_value_of_an_attribute_that_the_filter_compares(search_filter, attributes, typed, name):
@@ -153,13 +181,26 @@ def test_neither_password_shows_itself():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("url", "http://directory"), ("url", "directory"), ("url", "ldap://u:p@directory"), ("url", "ldap://directory/dc=x"), ("url", "ldap://"), ("url", "ldap://d?x"),
-        ("searchFilter", "uid={{username}}"), ("searchFilter", "(uid={{username}}"), ("searchFilter", "(uid=ada)"), ("searchFilter", "({{username}}=ada)"),
-        ("searchFilter", "(uid={{username}})(a=b)"), ("searchFilter", "(&(uid={{username}})"), ("searchFilter", "(uid={{username}}\\zz)"),
-        ("searchFilter", "(&" * 200 + "(uid={{username}})" + ")" * 200), ("searchFilter", "(!(uid={{username}})(a=b))"), ("searchFilter", "(cn:{{username}}:=x)"),
-        ("ldapCaCertificate", "nonsense"), ("bindPass", ""),
+        ("url", "http://directory"),
+        ("url", "directory"),
+        ("url", "ldap://u:p@directory"),
+        ("url", "ldap://directory/dc=x"),
+        ("url", "ldap://"),
+        ("url", "ldap://d?x"),
+        ("searchFilter", "uid={{username}}"),
+        ("searchFilter", "(uid={{username}}"),
+        ("searchFilter", "(uid=ada)"),
+        ("searchFilter", "({{username}}=ada)"),
+        ("searchFilter", "(uid={{username}})(a=b)"),
+        ("searchFilter", "(&(uid={{username}})"),
+        ("searchFilter", "(uid={{username}}\\zz)"),
+        ("searchFilter", "(&" * 200 + "(uid={{username}})" + ")" * 200),
+        ("searchFilter", "(!(uid={{username}})(a=b))"),
+        ("searchFilter", "(cn:{{username}}:=x)"),
+        ("ldapCaCertificate", "nonsense"),
+        ("bindPass", ""),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_of_another_form_is_refused(field, value):
     wire = {"url": "ldaps://d", "bindDN": SERVICE, "bindPass": "x", "searchBase": BASE} | {field: value}
     with pytest.raises(Invalid) as invalid:
@@ -171,7 +212,10 @@ def test_a_configuration_of_another_form_is_refused(field, value):
 def test_the_configuration_is_stored_normalised():
     ca = pem(authority("x")[0])
     stored = config(
-        " ldap://d ", search_filter=" (&(objectClass=person)(uid={{username}})) ", allowed_fields=fields(mail="a,b"), ldap_ca_certificate=ca
+        " ldap://d ",
+        search_filter=" (&(objectClass=person)(uid={{username}})) ",
+        allowed_fields=fields(mail="a,b"),
+        ldap_ca_certificate=ca,
     )
 
     assert (stored.url, stored.search_filter) == ("ldap://d", "(&(objectClass=person)(uid={{username}}))")

@@ -23,7 +23,9 @@ KEY = private("rsa")
 
 
 class Identity:
-    """Oracle's identity service as it is documented: it checks the signature and answers with the user that was asked for."""
+    """Oracle's identity service as it is documented: it checks the signature and answers with the user that was
+    asked for.
+    """
 
     def __init__(self):
         self.users = {USER: self.user(USER, "builder"), MATE: self.user(MATE, "admin")}
@@ -48,7 +50,11 @@ class Identity:
         text = user if isinstance(user, bytes) else json.dumps(user or {"code": "NotAuthenticated"}).encode()
         start(
             status if user else "404 Not Found",
-            [("Content-Type", "application/json"), ("Content-Length", str(len(text))), ("Location", "https://evil.tld/")],
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(text))),
+                ("Location", "https://evil.tld/"),
+            ],
         )
         return [text]
 
@@ -58,7 +64,9 @@ class Identity:
         values = headers | {"(request-target)": f"{environ['REQUEST_METHOD'].lower()} {environ['PATH_INFO']}"}
         text = "\n".join(f"{n}: {values[n]}" for n in parts["headers"].strip('"').split())
         try:
-            KEY.public_key().verify(base64.b64decode(parts["signature"].strip('"')), text.encode(), padding.PKCS1v15(), SHA256())
+            KEY.public_key().verify(
+                base64.b64decode(parts["signature"].strip('"')), text.encode(), padding.PKCS1v15(), SHA256()
+            )
         except (ValueError, InvalidSignature):
             return False
         return True
@@ -82,7 +90,11 @@ def oracle(running):
 
 def signed(user=USER, *, signer=None, tenancy=TENANCY, host=HOST, when=None, date="x-date", names=None, target=None):
     """A request as Oracle's SDKs sign it."""
-    values = {"(request-target)": target or f"get /20160918/users/{user}", "host": host, date: when or formatdate(usegmt=True)}
+    values = {
+        "(request-target)": target or f"get /20160918/users/{user}",
+        "host": host,
+        date: when or formatdate(usegmt=True),
+    }
     names = names or f"{date} (request-target) host"
     text = "\n".join(f"{n}: {values[n]}" for n in names.split())
     signature = base64.b64encode(KEY.sign(text.encode(), padding.PKCS1v15(), SHA256())).decode()
@@ -108,7 +120,9 @@ async def refused(oracle, request, config=None, **options):
 
 @pytest.mark.parametrize("date", ["x-date", "date"])
 async def test_a_users_signed_request_is_accepted(oracle, date):
-    verified = await proved(oracle, login(signed(date=date)), Config(tenancy_ocid=TENANCY, allowed_usernames="other,builder"))
+    verified = await proved(
+        oracle, login(signed(date=date)), Config(tenancy_ocid=TENANCY, allowed_usernames="other,builder")
+    )
 
     assert verified.claims == {"oci": {"tenancyOcid": TENANCY, "userOcid": USER, "username": "builder"}}
     assert [("GET", f"/20160918/users/{USER}", HOST)] == [(m, p, h["host"]) for m, p, h in oracle.seen]
@@ -124,17 +138,38 @@ async def test_header_names_have_no_case_and_no_second_spelling(oracle):
 @pytest.mark.parametrize(
     "host",
     [
-        "evil.tld", f"{HOST}.evil.tld", f"evil.tld/{HOST}", f"{HOST}@evil.tld", f"{HOST}:8443", f"evil.tld#{HOST}", "identity.oraclecloud.com", "", "127.0.0.1",
-        "identity.eu-frankfurt-1.oraclecloud.com.", "iaas.eu-frankfurt-1.oraclecloud.com", "identity.evil.eu-frankfurt-1.oraclecloud.com", "identity.x.oraclecloud.com",
+        "evil.tld",
+        f"{HOST}.evil.tld",
+        f"evil.tld/{HOST}",
+        f"{HOST}@evil.tld",
+        f"{HOST}:8443",
+        f"evil.tld#{HOST}",
+        "identity.oraclecloud.com",
+        "",
+        "127.0.0.1",
+        "identity.eu-frankfurt-1.oraclecloud.com.",
+        "iaas.eu-frankfurt-1.oraclecloud.com",
+        "identity.evil.eu-frankfurt-1.oraclecloud.com",
+        "identity.x.oraclecloud.com",
     ],
-)  # fmt: skip
+)
 async def test_a_host_that_is_not_oracles_identity_service_is_never_asked(oracle, host):
     assert await refused(oracle, login(signed(host=host or HOST) | {"host": host})) == "host"
     assert oracle.seen == []
 
 
 @pytest.mark.parametrize(
-    "user", ["../tenancies/x", f"{USER}/apiKeys", f"{USER}?x=1", "ocid1.group.oc1..x", "", f"{USER}%2f..", f"{USER}#", "ocid1.user.oc1..é"]
+    "user",
+    [
+        "../tenancies/x",
+        f"{USER}/apiKeys",
+        f"{USER}?x=1",
+        "ocid1.group.oc1..x",
+        "",
+        f"{USER}%2f..",
+        f"{USER}#",
+        "ocid1.user.oc1..é",
+    ],
 )
 async def test_a_user_ocid_of_another_form_is_never_put_into_a_path(oracle, user):
     assert await refused(oracle, login(signed(), user=user)) == "user_ocid"
@@ -165,7 +200,9 @@ async def test_an_answer_about_somebody_else_or_without_form_is_refused(oracle):
 
 
 async def test_a_user_name_outside_the_list_is_refused(oracle):
-    assert await refused(oracle, login(), Config(tenancy_ocid=TENANCY, allowed_usernames="build, builder2")) == "username"
+    assert (
+        await refused(oracle, login(), Config(tenancy_ocid=TENANCY, allowed_usernames="build, builder2")) == "username"
+    )
 
 
 @pytest.mark.parametrize("status", ["302 Found", "401 Unauthorized", "500 Oops", "204 No Content"])
@@ -178,7 +215,10 @@ async def test_a_redirect_or_any_answer_but_200_is_refused(oracle, status):
 async def test_a_forged_signature_is_refused_by_oracle(oracle):
     headers = signed()
 
-    assert await refused(oracle, login(headers | {"x-date": formatdate(milliseconds() / 1000 - 60, usegmt=True)})) == "oci_refused"
+    assert (
+        await refused(oracle, login(headers | {"x-date": formatdate(milliseconds() / 1000 - 60, usegmt=True)}))
+        == "oci_refused"
+    )
 
 
 async def test_a_captured_request_is_refused_beyond_its_time(oracle):
@@ -190,7 +230,9 @@ async def test_a_captured_request_is_refused_beyond_its_time(oracle):
         assert await refused(oracle, login(signed(when=when))) == "request_time"
 
 
-@pytest.mark.parametrize("names", ["x-date host", "(request-target) host", "x-date (request-target)", "x-date (request-target) host host"])
+@pytest.mark.parametrize(
+    "names", ["x-date host", "(request-target) host", "x-date (request-target)", "x-date (request-target) host host"]
+)
 async def test_a_signature_that_leaves_something_out_is_refused(oracle, names):
     assert await refused(oracle, login(signed(names=names))) == "authorization"
 
@@ -216,7 +258,10 @@ async def test_an_authorization_of_another_form_is_refused(oracle, change):
 
 
 async def test_a_header_with_a_line_break_is_refused(oracle):
-    assert await refused(oracle, login(signed() | {"x-date": f"{formatdate(usegmt=True)}\r\nX-Evil: 1"})) == "request_headers"
+    assert (
+        await refused(oracle, login(signed() | {"x-date": f"{formatdate(usegmt=True)}\r\nX-Evil: 1"}))
+        == "request_headers"
+    )
 
 
 @pytest.mark.parametrize("tenancy", ["tenancy", USER, "ocid1.tenancy.oc1..", "ocid1.tenancy.oc1..a b", f"{TENANCY}/x"])
@@ -231,15 +276,20 @@ def test_the_configuration_is_stored_normalised():
     assert stored == {"type": "iam", "tenancyOcid": TENANCY, "allowedUsernames": "a, b"}
 
 
-TEXT = st.text(max_size=60) | st.sampled_from(["Thu, 01 Jan 2026 00:00:00 -0000", "Signature", HOST, "0", "Mon, 01 Jan 99999 00:00:00 GMT"])
+TEXT = st.text(max_size=60) | st.sampled_from(
+    ["Thu, 01 Jan 2026 00:00:00 -0000", "Signature", HOST, "0", "Mon, 01 Jan 99999 00:00:00 GMT"]
+)
 
 
 @given_some(
-    st.dictionaries(st.sampled_from(["authorization", "host", "date", "x-date"]) | st.text(max_size=5), TEXT), st.sampled_from([USER, "x"])
+    st.dictionaries(st.sampled_from(["authorization", "host", "date", "x-date"]) | st.text(max_size=5), TEXT),
+    st.sampled_from([USER, "x"]),
 )
 def test_no_headers_do_more_than_be_refused(headers, user):
     whole = signed() | headers
     for each in (headers, whole):
         with pytest.raises((Denied, AttributeError)) as error:
-            asyncio.run(verify(Config(tenancy_ocid=TENANCY), Login(identity_id="i", user_ocid=user, headers=each), given()))
+            asyncio.run(
+                verify(Config(tenancy_ocid=TENANCY), Login(identity_id="i", user_ocid=user, headers=each), given())
+            )
         assert isinstance(error.value, Denied) or "fetch" in str(error.value)  # there is no way out: it came that far

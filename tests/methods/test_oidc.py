@@ -27,11 +27,15 @@ def issuer(abroad):
 
     abroad.publish = publish
     abroad.publish()
-    abroad.site.routes["/keys"] = json_reply({"keys": [jwk("rsa", "k1"), jwk("p256", "k2"), jwk("ed25519", "k3"), jwk("p384", "k4")]})
+    abroad.site.routes["/keys"] = json_reply(
+        {"keys": [jwk("rsa", "k1"), jwk("p256", "k2"), jwk("ed25519", "k3"), jwk("p384", "k4")]}
+    )
     return abroad
 
 
-@pytest.mark.parametrize(("key", "kid"), [("rsa", "k1"), ("p256", "k2"), ("ed25519", "k3"), ("p384", "k4"), ("rsa", None)])
+@pytest.mark.parametrize(
+    ("key", "kid"), [("rsa", "k1"), ("p256", "k2"), ("ed25519", "k3"), ("p384", "k4"), ("rsa", None)]
+)
 async def test_a_token_of_the_issuer_logs_in(issuer, key, kid):
     verified = await issuer.login(METHOD, config(), token(key, kid) + "\n")
 
@@ -100,7 +104,10 @@ async def test_what_is_bound_decides(issuer, case):
     login = issuer.login(
         METHOD,
         config(**bound),
-        mint(said if case["claims"].get("sub", "") is not None else {n: v for n, v in said.items() if n != "sub"}, kid="k1"),
+        mint(
+            said if case["claims"].get("sub", "") is not None else {n: v for n, v in said.items() if n != "sub"},
+            kid="k1",
+        ),
     )
     if "refused" not in case:
         await login
@@ -113,7 +120,14 @@ async def test_what_is_bound_decides(issuer, case):
 
 
 async def test_claims_are_kept_for_permissions_as_the_mapping_says(issuer):
-    mapping = {"repo": "repository", "owner": "github.owner", "teams": "groups", "run": "run", "gone": "nope", "whole": "github"}
+    mapping = {
+        "repo": "repository",
+        "owner": "github.owner",
+        "teams": "groups",
+        "run": "run",
+        "gone": "nope",
+        "whole": "github",
+    }
     said = claims(repository="octo/app", github={"owner": "octo"}, groups=["a", "b"], run=42)
     verified = await issuer.login(METHOD, config(claimMetadataMapping=mapping), mint(said, kid="k1"))
 
@@ -172,7 +186,8 @@ async def test_a_rotated_key_is_found(issuer):
     assert await issuer.login(METHOD, config(), token(key="rsa_other", kid="new"))
 
 
-# --- configuration -----------------------------------------------------------------------------------------------------
+# --- configuration
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_recorded_normalisations(abroad):
@@ -198,9 +213,26 @@ def test_the_recorded_normalisations(abroad):
 
 @pytest.mark.parametrize(
     "change",
-    [{"oidcDiscoveryUrl": ""}, {"oidcDiscoveryUrl": "not-a-url"}, {"oidcDiscoveryUrl": "ftp://a.test"}, {"oidcDiscoveryUrl": "https://u@a.test"}, {"oidcDiscoveryUrl": "https://a.test:x"}, {"oidcDiscoveryUrl": "https://a.test/ b"}, {"oidcDiscoveryUrl": "https://[::1"}, {"oidcDiscoveryUrl": None},
-     {"boundIssuer": ""}, {"boundIssuer": 5}, {"boundClaims": "x"}, {"boundClaims": {"n": 5}}, {"boundClaims": {"": "x"}}, {"boundClaims": None}, {"boundSubject": 5}, {"claimMetadataMapping": {"a": 5}}, {"boundAudiences": "x" * 70_000}],
-)  # fmt: skip
+    [
+        {"oidcDiscoveryUrl": ""},
+        {"oidcDiscoveryUrl": "not-a-url"},
+        {"oidcDiscoveryUrl": "ftp://a.test"},
+        {"oidcDiscoveryUrl": "https://u@a.test"},
+        {"oidcDiscoveryUrl": "https://a.test:x"},
+        {"oidcDiscoveryUrl": "https://a.test/ b"},
+        {"oidcDiscoveryUrl": "https://[::1"},
+        {"oidcDiscoveryUrl": None},
+        {"boundIssuer": ""},
+        {"boundIssuer": 5},
+        {"boundClaims": "x"},
+        {"boundClaims": {"n": 5}},
+        {"boundClaims": {"": "x"}},
+        {"boundClaims": None},
+        {"boundSubject": 5},
+        {"claimMetadataMapping": {"a": 5}},
+        {"boundAudiences": "x" * 70_000},
+    ],
+)
 def test_a_configuration_that_cannot_work_is_refused(abroad, change):
     assert abroad.faults(METHOD, config(**change)) != []
 

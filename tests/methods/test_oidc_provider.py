@@ -37,7 +37,12 @@ def provider_code(tmp_path_factory):
     for name in ("package.json", "package-lock.json", "provider.js"):
         shutil.copy(HERE / name, place)
     done = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=place, capture_output=True, text=True, timeout=120, check=False
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     if done.returncode:
         pytest.skip(f"oidc-provider cannot be installed: {done.stderr.strip()[-200:]}")
@@ -51,7 +56,10 @@ async def provider(provider_code, tmp_path):
 
     jwks = []
     for name, alg in KEYS.items():
-        jwks.append(get_algorithm_by_name(ALG[name]).to_jwk(private(name), as_dict=True) | {"kid": name, "use": "sig", "alg": alg})
+        jwks.append(
+            get_algorithm_by_name(ALG[name]).to_jwk(private(name), as_dict=True)
+            | {"kid": name, "use": "sig", "alg": alg}
+        )
         jwks[-1].pop("key_ops", None)
     cert = certificate("double", "p256", issuer="double CA", issuer_key="p384", names=("127.0.0.1",))
     settings = tmp_path / "provider.json"

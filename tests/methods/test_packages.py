@@ -1,4 +1,6 @@
-"""Auth methods of installed packages: what is wrong with one ends the start with a sentence, or refuses a login, and nothing else."""
+"""Auth methods of installed packages: what is wrong with one ends the start with a sentence, or refuses a
+login, and nothing else.
+"""
 
 import math
 from collections.abc import AsyncIterator, Callable
@@ -111,7 +113,10 @@ ANSWERS: dict[str, tuple[Callable[[Given], Any], str]] = {
     "key error": (raising(KeyError("x")), "method_failed"),
     "recursion": (raising(RecursionError()), "method_failed"),
     "denied with odd words": (raising(Denied("r\ud800", "m\ud800", status=200, facts={"presented": Odd()})), "r?"),
-    "check with odd words": (failing("r\ud800", "m\ud800", expected=Odd(), presented={1: {"\ud800", 2**90}}, status=200), "r?"),
+    "check with odd words": (
+        failing("r\ud800", "m\ud800", expected=Odd(), presented={1: {"\ud800", 2**90}}, status=200),
+        "r?",
+    ),
     "check without words": (failing(7, None), "<int>"),
 }
 
@@ -148,7 +153,9 @@ def point(method: Any) -> Any:
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def installed(*methods: Any) -> None:
         monkeypatch.setattr(app, "registry", registry)  # else all tests share the methods that are always there
-        monkeypatch.setattr("watchword.methods.packages.entry_points", lambda **_: [point(method) for method in methods])
+        monkeypatch.setattr(
+            "watchword.methods.packages.entry_points", lambda **_: [point(method) for method in methods]
+        )
 
     return installed
 
@@ -167,10 +174,17 @@ async def test_a_wrong_answer_is_a_refused_login_with_a_reason_and_never_a_token
     await toy.ok("POST", path, {})
     found, expected = {}, {}
     for name, (_, reason) in ANSWERS.items():
-        reply = await toy.post("/api/v1/auth/toy-auth/login", {"identityId": identity["id"], "answer": name}, token=None)
+        reply = await toy.post(
+            "/api/v1/auth/toy-auth/login", {"identityId": identity["id"], "answer": name}, token=None
+        )
         tried = await toy.post(f"{path}/test-login", {"answer": name})
         why = await toy.get(f"/api/v1/organization/login-denials/{reply.json()['reqId']}")
-        found[name] = reply.status_code, tried.status_code, why.json()["loginDenial"]["reason"], "accessToken" in reply.json()
+        found[name] = (
+            reply.status_code,
+            tried.status_code,
+            why.json()["loginDenial"]["reason"],
+            "accessToken" in reply.json(),
+        )
         expected[name] = 401, 200, reason, False
 
     assert expected == found
@@ -201,7 +215,9 @@ async def test_a_fault_in_any_part_of_a_method_refuses_the_login(
         identity = await api.identity("member")
         await api.ok("POST", f"/api/v1/auth/toy-auth/identities/{identity['id']}", {})
         for whose in (identity["id"], "nobody"):
-            reply = await api.post("/api/v1/auth/toy-auth/login", {"identityId": whose, "answer": "unproved"}, token=None)
+            reply = await api.post(
+                "/api/v1/auth/toy-auth/login", {"identityId": whose, "answer": "unproved"}, token=None
+            )
 
             assert 401 == reply.status_code
 
@@ -244,7 +260,9 @@ class Kept(Config, frozen=True, kw_only=True):
     fetched_at: str | None = None
 
 
-async def test_a_fault_in_a_refresh_is_told_to_who_asks_for_it(tmp_path: Path, migrated_file: Path, install: Callable[..., None]) -> None:
+async def test_a_fault_in_a_refresh_is_told_to_who_asks_for_it(
+    tmp_path: Path, migrated_file: Path, install: Callable[..., None]
+) -> None:
     refresh = Refresh(what="list", title="list of towns", fetch=failing_fetch, at="fetchedAt")
     install(changed(config=Kept, refresh=refresh, managed=("fetchedAt",)))
     async with running(sqlite_settings(placed(migrated_file, tmp_path))) as api:
@@ -287,7 +305,9 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("method", "fault"), WRONG, ids=[fault for _, fault in WRONG])
-def test_a_method_that_cannot_be_used_ends_the_start_with_one_sentence(install: Callable[..., None], method: Any, fault: str) -> None:
+def test_a_method_that_cannot_be_used_ends_the_start_with_one_sentence(
+    install: Callable[..., None], method: Any, fault: str
+) -> None:
     install(method)
 
     with pytest.raises(UnusableMethodError) as refused:
@@ -304,7 +324,9 @@ def test_two_packages_cannot_bring_the_same_method(install: Callable[..., None])
         registry()
 
 
-def test_our_own_methods_stand_the_checks_that_those_of_packages_do(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_methods_stand_the_checks_that_those_of_packages_do(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(*METHODS)
     monkeypatch.setattr("watchword.methods.METHODS", ())
 

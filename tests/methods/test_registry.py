@@ -50,7 +50,10 @@ async def test_a_method_has_all_its_routes_documented_with_their_bodies(api: Api
     schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
     shape = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
     own = {field.encode_name for field in msgspec.structs.fields(method.config)} - set(method.managed)
-    assert own | {"accessTokenTTL", "accessTokenMaxTTL", "accessTokenNumUsesLimit", "accessTokenTrustedIps"} <= shape.keys()
+    assert (
+        own | {"accessTokenTTL", "accessTokenMaxTTL", "accessTokenNumUsesLimit", "accessTokenTrustedIps"}
+        <= shape.keys()
+    )
     assert shape.keys().isdisjoint(method.managed)
 
 
@@ -60,7 +63,10 @@ def test_a_method_is_one_small_documented_file(method: Any) -> None:
     source = inspect.getsource(module)
 
     assert len(source.splitlines()) <= MOST_LINES
-    assert all(inspect.getdoc(thing) for thing in (module, method.config, method.login or method.config, method.verify or method.config))
+    assert all(
+        inspect.getdoc(thing)
+        for thing in (module, method.config, method.login or method.config, method.verify or method.config)
+    )
 
 
 def test_a_method_says_which_settings_let_anybody_in(method: Any) -> None:
@@ -77,34 +83,58 @@ def test_a_method_says_which_settings_let_anybody_in(method: Any) -> None:
 
 
 OPEN: dict[str, list[tuple[dict[str, Any], bool]]] = {
-    "aws-auth": [({}, True), ({"allowedPrincipalArns": ", ", "allowedAccountIds": ""}, True), ({"allowedAccountIds": "123456789012"}, False)],
+    "aws-auth": [
+        ({}, True),
+        ({"allowedPrincipalArns": ", ", "allowedAccountIds": ""}, True),
+        ({"allowedAccountIds": "123456789012"}, False),
+    ],
     "azure-auth": [({"allowedServicePrincipalIds": ""}, True), ({"allowedServicePrincipalIds": "a"}, False)],
     "gcp-auth": [
-        ({"type": "iam"}, True), ({"type": "iam", "allowedProjects": "p"}, True), ({"type": "gce", "allowedProjects": "p"}, False),
-        ({"type": "gce", "allowedZones": "europe-west1-b"}, True), ({"type": "iam", "allowedServiceAccounts": "a"}, False),
+        ({"type": "iam"}, True),
+        ({"type": "iam", "allowedProjects": "p"}, True),
+        ({"type": "gce", "allowedProjects": "p"}, False),
+        ({"type": "gce", "allowedZones": "europe-west1-b"}, True),
+        ({"type": "iam", "allowedServiceAccounts": "a"}, False),
     ],
     "oidc-auth": [
-        ({"boundClaims": {}}, True), ({"boundAudiences": "us", "boundClaims": {}}, True), ({"boundSubject": "**", "boundClaims": {}}, True),
-        ({"boundSubject": "*:*", "boundClaims": {"repository": "*/*"}}, True), ({"boundSubject": "repo:us/app:**"}, False),
-        ({"boundSubject": "", "boundClaims": {"ref": "*", "repository": "us/app"}}, False), ({"boundClaims": {"repository": "us/app, **"}}, True),
+        ({"boundClaims": {}}, True),
+        ({"boundAudiences": "us", "boundClaims": {}}, True),
+        ({"boundSubject": "**", "boundClaims": {}}, True),
+        ({"boundSubject": "*:*", "boundClaims": {"repository": "*/*"}}, True),
+        ({"boundSubject": "repo:us/app:**"}, False),
+        ({"boundSubject": "", "boundClaims": {"ref": "*", "repository": "us/app"}}, False),
+        ({"boundClaims": {"repository": "us/app, **"}}, True),
     ],
-    "jwt-auth": [({"boundIssuer": "us", "boundAudiences": "us", "boundClaims": {}}, True), ({"boundSubject": "bot"}, False)],
-    "kubernetes-auth": [({"allowedNamespaces": "", "allowedNames": ""}, True), ({"allowedNames": "ci", "allowedNamespaces": ""}, False)],
+    "jwt-auth": [
+        ({"boundIssuer": "us", "boundAudiences": "us", "boundClaims": {}}, True),
+        ({"boundSubject": "bot"}, False),
+    ],
+    "kubernetes-auth": [
+        ({"allowedNamespaces": "", "allowedNames": ""}, True),
+        ({"allowedNames": "ci", "allowedNamespaces": ""}, False),
+    ],
     "ldap-auth": [
-        ({"searchFilter": "(uid={{username}})", "allowedFields": None}, True), ({"searchFilter": "(uid={{username}})", "allowedFields": []}, True),
+        ({"searchFilter": "(uid={{username}})", "allowedFields": None}, True),
+        ({"searchFilter": "(uid={{username}})", "allowedFields": []}, True),
         ({"searchFilter": "(&(uid={{username}})(memberOf=cn=ci))", "allowedFields": None}, False),
         ({"searchFilter": "(uid={{username}})", "allowedFields": [{"key": "ou", "value": "ci"}]}, False),
     ],
-    "tls-cert-auth": [({"allowedCommonNames": None}, True), ({"allowedCommonNames": "", "allowedSubjectAltNames": []}, True),
-                      ({"allowedSubjectAltNames": ["a.test"]}, False)],
+    "tls-cert-auth": [
+        ({"allowedCommonNames": None}, True),
+        ({"allowedCommonNames": "", "allowedSubjectAltNames": []}, True),
+        ({"allowedSubjectAltNames": ["a.test"]}, False),
+    ],
     "oci-auth": [({"allowedUsernames": None}, True), ({"allowedUsernames": "bot"}, False)],
     "alicloud-auth": [({"allowedArns": ""}, True), ({"allowedArns": "acs:ram::12345:user/a"}, False)],
     "spiffe-auth": [
         ({"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/web/*, spiffe://prod.test/**"}, True),
-        ({"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/web/**"}, False), ({"allowedSpiffeIds": "**"}, True),
+        ({"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/web/**"}, False),
+        ({"allowedSpiffeIds": "**"}, True),
     ],
-    "universal-auth": [({}, False)], "token-auth": [({}, False)], "bound-keypair": [({}, False)],
-}  # fmt: skip
+    "universal-auth": [({}, False)],
+    "token-auth": [({}, False)],
+    "bound-keypair": [({}, False)],
+}
 
 
 def test_settings_that_let_anybody_in_are_told_from_those_that_do_not(method: Any) -> None:
@@ -112,7 +142,9 @@ def test_settings_that_let_anybody_in_are_told_from_those_that_do_not(method: An
         assert (settings, is_open) == (settings, bool(risks_of(method, settings)))
 
 
-async def test_a_configuration_that_admits_anybody_is_answered_with_a_warning_until_it_is_narrowed(any_api: Api) -> None:
+async def test_a_configuration_that_admits_anybody_is_answered_with_a_warning_until_it_is_narrowed(
+    any_api: Api,
+) -> None:
     bot = await any_api.identity("member", "open")
     await any_api.identity("member", "closed")
     path = f"/api/v1/auth/aws-auth/identities/{bot['id']}"
@@ -132,7 +164,9 @@ async def test_a_configuration_that_admits_anybody_is_answered_with_a_warning_un
     assert ([], None) == (after["identities"], after["nextCursor"])
 
 
-async def test_the_report_of_risky_settings_goes_through_all_identities_page_by_page(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_report_of_risky_settings_goes_through_all_identities_page_by_page(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lifecycle, "_LOOKED_AT", 2)
     monkeypatch.setattr(lifecycle, "_CHUNKS", 2)
     wanted = []
@@ -150,17 +184,24 @@ async def test_the_report_of_risky_settings_goes_through_all_identities_page_by_
         query["cursor"] = page["nextCursor"]
 
     assert (sorted(wanted), len(wanted)) == (sorted(found), len(found))
-    assert 422 == (await any_api.get("/api/v1/organization/identity-reports/risky", query={"cursor": "bm8="})).status_code
+    assert (
+        422 == (await any_api.get("/api/v1/organization/identity-reports/risky", query={"cursor": "bm8="})).status_code
+    )
 
 
 def test_no_secret_hides_inside_another_setting(method: Any) -> None:
     """Only settings at the top are sealed, so a secret below would be stored as it is."""
     for field in msgspec.structs.fields(method.config):
         inner = [
-            part for part in getattr(field.type, "__args__", (field.type,)) if isinstance(part, type) and issubclass(part, msgspec.Struct)
+            part
+            for part in getattr(field.type, "__args__", (field.type,))
+            if isinstance(part, type) and issubclass(part, msgspec.Struct)
         ]
         assert [] == [
-            one for struct in inner for one in msgspec.structs.fields(struct) if Secret in (one.type, *getattr(one.type, "__args__", ()))
+            one
+            for struct in inner
+            for one in msgspec.structs.fields(struct)
+            if Secret in (one.type, *getattr(one.type, "__args__", ()))
         ]
 
 
@@ -188,12 +229,20 @@ class Login(Schema, frozen=True, kw_only=True):
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The word is the server's."""
     given.checks.prove(config.word == login.word, "word_wrong", "This is not the word")
-    given.checks.compare(login.town in config.allowed_towns.split(","), "town_not_allowed", f"{login.town} is not allowed")
+    given.checks.compare(
+        login.town in config.allowed_towns.split(","), "town_not_allowed", f"{login.town} is not allowed"
+    )
     return Verified(claims={"toy": {"town": login.town}})
 
 
 TOY = AuthMethod(
-    slug="toy-auth", wrapper="identityToyAuth", title="Toy Auth", config=Config, login=Login, verify=verify, claims_under="toy"
+    slug="toy-auth",
+    wrapper="identityToyAuth",
+    title="Toy Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    claims_under="toy",
 )
 
 
@@ -214,7 +263,12 @@ async def test_a_method_is_there_once_its_name_is_in_the_list(toy: Api) -> None:
     abroad = await toy.post("/api/v1/auth/toy-auth/login", login | {"town": "bonn"}, token=None)
     events = {event["event"]["type"] for event in (await toy.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]}
 
-    assert ("", True, "oslo,rome", 2_592_000) == (made["word"], made["wordIsSet"], made["allowedTowns"], made["accessTokenTTL"])
+    assert ("", True, "oslo,rome", 2_592_000) == (
+        made["word"],
+        made["wordIsSet"],
+        made["allowedTowns"],
+        made["accessTokenTTL"],
+    )
     assert (200, 401, 401) == (reply.status_code, wrong.status_code, abroad.status_code)
     assert "bonn is not allowed" == abroad.json()["message"]
     assert {"toy": {"town": "rome"}} == decoded(reply.json()["accessToken"])["identityAuth"]
@@ -223,7 +277,9 @@ async def test_a_method_is_there_once_its_name_is_in_the_list(toy: Api) -> None:
 
 
 async def test_everything_about_a_method_follows_from_its_declaration(toy: Api) -> None:
-    """Routes, documented bodies, checks of bodies, the dry run and what is told of a fault: nothing of it is written for the method."""
+    """Routes, documented bodies, checks of bodies, the dry run and what is told of a fault: nothing of it is
+    written for the method.
+    """
     await test_a_method_has_all_its_routes_documented_with_their_bodies(toy, TOY)
     identity = await toy.identity("member")
     path = f"/api/v1/auth/toy-auth/identities/{identity['id']}"

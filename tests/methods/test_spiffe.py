@@ -8,22 +8,30 @@ from watchword.methods.spiffe import METHOD
 
 BUNDLE = {
     "keys": [
-        jwk("p256", "v1", use="jwt-svid"), jwk("rsa", "v2", use="jwt-svid"), jwk("p384", "x1", use="x509-svid", x5c=["MIIB"]),
-        jwk("ed25519", "v3", use="jwt-svid"), jwk("p521", "v4"),
+        jwk("p256", "v1", use="jwt-svid"),
+        jwk("rsa", "v2", use="jwt-svid"),
+        jwk("p384", "x1", use="x509-svid", x5c=["MIIB"]),
+        jwk("ed25519", "v3", use="jwt-svid"),
+        jwk("p521", "v4"),
     ],
-    "spiffe_sequence": 1, "spiffe_refresh_hint": 300,
-}  # fmt: skip
+    "spiffe_sequence": 1,
+    "spiffe_refresh_hint": 300,
+}
 
 
 def config(**more):
     return {
-        "trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/ns/*/sa/api", "allowedAudiences": "watchword,other",
+        "trustDomain": "prod.test",
+        "allowedSpiffeIds": "spiffe://prod.test/ns/*/sa/api",
+        "allowedAudiences": "watchword,other",
         "trustBundleDistribution": {"profile": "static", "bundle": json.dumps(BUNDLE)},
-    } | more  # fmt: skip
+    } | more
 
 
 def web(**more):
-    return config(trustBundleDistribution={"profile": "https_web_bundle", "endpointUrl": "https://issuer.test/bundle", **more})
+    return config(
+        trustBundleDistribution={"profile": "https_web_bundle", "endpointUrl": "https://issuer.test/bundle", **more}
+    )
 
 
 def svid(key="p256", kid="v1", header=None, **more):
@@ -33,7 +41,15 @@ def svid(key="p256", kid="v1", header=None, **more):
 
 @pytest.mark.parametrize(
     "token",
-    [svid(), svid("rsa", "v2"), svid("p521", "v4"), svid(aud="watchword"), svid(header={"typ": "JOSE"}), svid(kid=None), svid() + "\n"],
+    [
+        svid(),
+        svid("rsa", "v2"),
+        svid("p521", "v4"),
+        svid(aud="watchword"),
+        svid(header={"typ": "JOSE"}),
+        svid(kid=None),
+        svid() + "\n",
+    ],
 )
 async def test_an_svid_of_the_trust_domain_logs_in(abroad, token):
     verified = await abroad.login(METHOD, config(), token)
@@ -103,9 +119,18 @@ async def test_a_bundle_that_cannot_be_had_refuses(abroad):
         ({"trustBundleDistribution": {"profile": "static", "bundle": "x"}}, "trustBundleDistribution"),
         ({"trustBundleDistribution": {"profile": "static", "bundle": ""}}, "trustBundleDistribution.bundle"),
         ({"trustBundleDistribution": {"profile": "https_spiffe"}}, "trustBundleDistribution.profile"),
-        ({"trustBundleDistribution": {"profile": "https_web_bundle", "endpointUrl": "http://issuer.test"}}, "trustBundleDistribution"),
         (
-            {"trustBundleDistribution": {"profile": "https_web_bundle", "endpointUrl": "https://x", "refreshHintSeconds": -1}},
+            {"trustBundleDistribution": {"profile": "https_web_bundle", "endpointUrl": "http://issuer.test"}},
+            "trustBundleDistribution",
+        ),
+        (
+            {
+                "trustBundleDistribution": {
+                    "profile": "https_web_bundle",
+                    "endpointUrl": "https://x",
+                    "refreshHintSeconds": -1,
+                }
+            },
             "trustBundleDistribution.refreshHintSeconds",
         ),
     ],

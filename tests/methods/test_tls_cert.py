@@ -25,23 +25,41 @@ CA, CA_KEY = authority("house CA")
 CLIENT = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
 SERVER = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
 SANS = [
-    x509.DNSName("Agent.Example.com"), x509.UniformResourceIdentifier("spiffe://house/agent"), x509.RFC822Name("a@example.com"),
-    x509.IPAddress(ipaddress.ip_address("10.0.0.7")), x509.IPAddress(ipaddress.ip_address("2001:db8::7")),
-]  # fmt: skip
+    x509.DNSName("Agent.Example.com"),
+    x509.UniformResourceIdentifier("spiffe://house/agent"),
+    x509.RFC822Name("a@example.com"),
+    x509.IPAddress(ipaddress.ip_address("10.0.0.7")),
+    x509.IPAddress(ipaddress.ip_address("2001:db8::7")),
+]
 NAMES = (x509.SubjectAlternativeName(SANS), False)
 
 
 def usage(**on):
     off = dict.fromkeys(
-        ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"],
+        [
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ],
         False,
-    )  # fmt: skip
+    )
     return x509.KeyUsage(**(off | on)), True
 
 
 def client(subject="agent", *, issuer=CA, signer=CA_KEY, key=None, extensions=(CLIENT, NAMES), **options):
     return certificate(
-        subject, key or ec.generate_private_key(ec.SECP256R1()), issuer=issuer, signer=signer, extensions=extensions, **options
+        subject,
+        key or ec.generate_private_key(ec.SECP256R1()),
+        issuer=issuer,
+        signer=signer,
+        extensions=extensions,
+        **options,
     )
 
 
@@ -68,9 +86,13 @@ async def test_a_certificate_of_the_configured_authority_is_accepted():
     facts = (await proved(leaf)).claims["tlsCert"]
 
     assert facts["commonName"] == "agent"
-    assert {"agent.example.com", "URI:spiffe://house/agent", "EMAIL:a@example.com", "IP:10.0.0.7", "IP:2001:db8::7"} == set(
-        facts["subjectAltNames"]
-    )
+    assert {
+        "agent.example.com",
+        "URI:spiffe://house/agent",
+        "EMAIL:a@example.com",
+        "IP:10.0.0.7",
+        "IP:2001:db8::7",
+    } == set(facts["subjectAltNames"])
     assert leaf.fingerprint(SHA256()).hex() == facts["fingerprint"]
 
 
@@ -85,14 +107,24 @@ async def test_a_plain_certificate_without_any_usage_or_names_is_accepted(extens
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: rsa.generate_private_key(65537, 2048), lambda: ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate],
+    [
+        lambda: rsa.generate_private_key(65537, 2048),
+        lambda: ec.generate_private_key(ec.SECP384R1()),
+        ed25519.Ed25519PrivateKey.generate,
+    ],
 )
 async def test_keys_of_the_usual_kinds_are_accepted(make):
     assert await proved(client(key=make()))
 
 
 async def test_no_certificate_and_text_that_is_none_are_bad_requests():
-    for text in ("", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "%zz", pem(client()) * 9):
+    for text in (
+        "",
+        "nonsense",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "%zz",
+        pem(client()) * 9,
+    ):
         with pytest.raises(Denied) as denied:
             await proved(text)
         assert denied.value.status == 400
@@ -127,11 +159,14 @@ async def test_an_expired_authority_is_refused():
 @pytest.mark.parametrize(
     "extensions",
     [
-        (SERVER,), ((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), True),),
-        (usage(key_encipherment=True),), (usage(crl_sign=True), CLIENT), ((x509.BasicConstraints(ca=True, path_length=None), True), CLIENT),
+        (SERVER,),
+        ((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), True),),
+        (usage(key_encipherment=True),),
+        (usage(crl_sign=True), CLIENT),
+        ((x509.BasicConstraints(ca=True, path_length=None), True), CLIENT),
         ((x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True), CLIENT),
     ],
-)  # fmt: skip
+)
 async def test_a_certificate_for_another_use_is_refused(extensions):
     assert await refused(client(extensions=extensions)) == "certificate_chain"
 
@@ -140,7 +175,10 @@ async def test_a_self_made_authority_of_the_same_name_is_refused():
     fake, key = authority("house CA")
 
     assert await refused(client(issuer=fake, signer=key)) == "certificate_chain"
-    assert await refused(client(issuer=fake, signer=key), fake, using=config(verify_client_certificate_chain=True)) == "certificate_chain"
+    assert (
+        await refused(client(issuer=fake, signer=key), fake, using=config(verify_client_certificate_chain=True))
+        == "certificate_chain"
+    )
 
 
 async def test_a_self_signed_certificate_and_the_authority_itself_are_refused():
@@ -160,9 +198,14 @@ async def test_a_weak_signature_or_key_is_refused():
     key = rsa.generate_private_key(65537, 1024)
     now = dt.datetime.now(dt.UTC)
     weak = (
-        x509.CertificateBuilder().subject_name(name("agent")).issuer_name(CA.subject).public_key(key.public_key())
-        .serial_number(7).not_valid_before(now - HOUR).not_valid_after(now + HOUR)
-    )  # fmt: skip
+        x509.CertificateBuilder()
+        .subject_name(name("agent"))
+        .issuer_name(CA.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - HOUR)
+        .not_valid_after(now + HOUR)
+    )
 
     assert await refused(weak.sign(CA_KEY, SHA256())) == "certificate_chain"
     assert await refused(client(key=key)) == "certificate_chain"
@@ -199,21 +242,30 @@ async def test_several_authorities_may_be_configured():
 @pytest.mark.parametrize(
     "branch",
     [
-        {"ca": False}, {"extensions": (usage(digital_signature=True),)}, {"extensions": (SERVER,)},
+        {"ca": False},
+        {"extensions": (usage(digital_signature=True),)},
+        {"extensions": (SERVER,)},
         {"extensions": ((x509.NameConstraints([x509.DNSName("other.example")], None), True),)},
     ],
-)  # fmt: skip
+)
 async def test_an_intermediate_that_may_not_issue_this_is_refused(branch):
     one, key = intermediate(**branch)
 
-    assert await refused(client(issuer=one, signer=key), one, using=config(verify_client_certificate_chain=True)) == "certificate_chain"
+    assert (
+        await refused(client(issuer=one, signer=key), one, using=config(verify_client_certificate_chain=True))
+        == "certificate_chain"
+    )
 
 
 async def test_a_chain_longer_than_its_authority_allows_is_refused():
     first, key = intermediate(path_length=0)
     second_key = ec.generate_private_key(ec.SECP256R1())
     second = certificate(
-        "twig", second_key, issuer=first, signer=key, extensions=[(x509.BasicConstraints(ca=True, path_length=None), True)]
+        "twig",
+        second_key,
+        issuer=first,
+        signer=key,
+        extensions=[(x509.BasicConstraints(ca=True, path_length=None), True)],
     )
 
     using = config(verify_client_certificate_chain=True)
@@ -233,14 +285,23 @@ async def test_a_subject_with_two_common_names_has_none():
 
 
 async def test_a_common_name_in_another_field_does_not_count():
-    other = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "alpha"), x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    other = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "alpha"), x509.NameAttribute(NameOID.COMMON_NAME, "x")]
+    )
 
     assert await refused(client(other), using=config(allowed_common_names="alpha")) == "common_name"
 
 
 @pytest.mark.parametrize(
     "allowed",
-    ["agent.example.com", "AGENT.example.com", "URI:spiffe://house/agent", "email:a@example.com", "IP:10.0.0.7", "IP:2001:DB8:0::7"],
+    [
+        "agent.example.com",
+        "AGENT.example.com",
+        "URI:spiffe://house/agent",
+        "email:a@example.com",
+        "IP:10.0.0.7",
+        "IP:2001:DB8:0::7",
+    ],
 )
 async def test_any_name_of_the_list_in_any_of_its_kinds_is_enough(allowed):
     assert await proved(client(), using=config(allowed_subject_alt_names=("other.example", allowed)))
@@ -248,7 +309,15 @@ async def test_any_name_of_the_list_in_any_of_its_kinds_is_enough(allowed):
 
 @pytest.mark.parametrize(
     "allowed",
-    ["example.com", "spiffe", "URI:agent.example.com", "EMAIL:agent.example.com", "IP:10.0.0.70", "x.agent.example.com", "10.0.0.7"],
+    [
+        "example.com",
+        "spiffe",
+        "URI:agent.example.com",
+        "EMAIL:agent.example.com",
+        "IP:10.0.0.70",
+        "x.agent.example.com",
+        "10.0.0.7",
+    ],
 )
 async def test_a_name_of_another_kind_or_value_is_refused(allowed):
     assert await refused(client(), using=config(allowed_subject_alt_names=(allowed,))) == "subject_alt_name"
@@ -256,12 +325,16 @@ async def test_a_name_of_another_kind_or_value_is_refused(allowed):
 
 async def test_a_dns_name_that_spells_a_prefix_is_not_taken_for_another_kind():
     sneaky = (
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier("agent.example.com"), x509.RFC822Name("agent.example.com")]),
+        x509.SubjectAlternativeName(
+            [x509.UniformResourceIdentifier("agent.example.com"), x509.RFC822Name("agent.example.com")]
+        ),
         False,
     )
 
     assert (
-        await refused(client(extensions=(CLIENT, sneaky)), using=config(allowed_subject_alt_names=("agent.example.com",)))
+        await refused(
+            client(extensions=(CLIENT, sneaky)), using=config(allowed_subject_alt_names=("agent.example.com",))
+        )
         == "subject_alt_name"
     )
 
@@ -275,10 +348,15 @@ async def test_both_lists_must_be_met():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("caCertificate", ""), ("caCertificate", "nonsense"), ("caCertificate", pem(client())),
-        ("allowedSubjectAltNames", ["IP:300.1.1.1"]), ("allowedSubjectAltNames", ["OTHER:x"]), ("allowedSubjectAltNames", ["URI:"]), ("allowedSubjectAltNames", [""]),
+        ("caCertificate", ""),
+        ("caCertificate", "nonsense"),
+        ("caCertificate", pem(client())),
+        ("allowedSubjectAltNames", ["IP:300.1.1.1"]),
+        ("allowedSubjectAltNames", ["OTHER:x"]),
+        ("allowedSubjectAltNames", ["URI:"]),
+        ("allowedSubjectAltNames", [""]),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_of_another_form_is_refused(field, value):
     with pytest.raises(Invalid) as invalid:
         check(msgspec.convert({"caCertificate": pem(CA)} | {field: value}, Config))
@@ -312,11 +390,15 @@ async def test_a_subject_that_cannot_be_read_bears_no_name():
 
 @example(422, b"\x01")  # a version that there is none of
 @example(15, b"\x80")  # a serial number below zero
-@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn:cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Parsed a serial number which wasn:cryptography.utils.CryptographyDeprecationWarning"
+)
 @given_some(st.integers(0, 700), st.binary(min_size=1, max_size=4))
 def test_no_damaged_certificate_does_more_than_be_refused(place, noise):
     der = bytearray(WHOLE.public_bytes(Encoding.DER))
     der[place % len(der) : place % len(der) + len(noise)] = noise
     text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(der)).decode() + "-----END CERTIFICATE-----\n"
     with contextlib.suppress(Denied):
-        asyncio.run(proved(text, using=config(allowed_common_names="agent", allowed_subject_alt_names=("agent.example.com",))))
+        asyncio.run(
+            proved(text, using=config(allowed_common_names="agent", allowed_subject_alt_names=("agent.example.com",)))
+        )

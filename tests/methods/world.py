@@ -1,4 +1,6 @@
-"""Every auth method with its outside: how it is configured, a proof that is good and one that is not, and who answers for it."""
+"""Every auth method with its outside: how it is configured, a proof that is good and one that is not, and who
+answers for it.
+"""
 
 import base64
 import contextlib
@@ -51,7 +53,13 @@ class Case:
 
 
 def _said(**more: Any) -> dict[str, Any]:
-    return {"iss": "https://issuer.test", "sub": "repo:org/app", "aud": "watchword", "iat": NOW - 5, "exp": NOW + 3000} | more
+    return {
+        "iss": "https://issuer.test",
+        "sub": "repo:org/app",
+        "aud": "watchword",
+        "iat": NOW - 5,
+        "exp": NOW + 3000,
+    } | more
 
 
 def _jwt(make: Callable[[str], dict[str, Any]], **options: Any) -> tuple[Body, Body]:
@@ -64,12 +72,23 @@ def _jwt(make: Callable[[str], dict[str, Any]], **options: Any) -> tuple[Body, B
 
 
 def _bound(identity: str) -> dict[str, Any]:
-    return {"iss": identity, "sub": identity, "aud": "watchword", "iat": NOW - 5, "exp": NOW + 3000, "jti": str(time.perf_counter_ns())}
+    return {
+        "iss": identity,
+        "sub": identity,
+        "aud": "watchword",
+        "iat": NOW - 5,
+        "exp": NOW + 3000,
+        "jti": str(time.perf_counter_ns()),
+    }
 
 
 def _aws(credentials: Credentials) -> Body:
     def body(identity: str) -> dict[str, Any]:
-        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8", "Host": STS, "Content-Length": str(len(BODY))}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+            "Host": STS,
+            "Content-Length": str(len(BODY)),
+        }
         request = AWSRequest("POST", f"https://{STS}/", headers=headers, data=BODY)
         SigV4Auth(credentials, "sts", "eu-west-1").add_auth(request)
         sent = base64.b64encode(json.dumps(dict(request.headers)).encode()).decode()
@@ -115,70 +134,153 @@ def _certificate(**options: Any) -> str:
 def _cases(site: Site, directory: int) -> dict[str, Case]:
     oidc = _jwt(lambda _: _said(), kid="k1")
     azure = _jwt(
-        lambda _: {"aud": RESOURCE, "iss": f"https://sts.windows.net/{TENANT}/", "iat": NOW, "nbf": NOW - 5, "exp": NOW + 3000,
-                   "oid": PRINCIPAL, "sub": PRINCIPAL, "tid": TENANT}, kid="k1",
-    )  # fmt: skip
+        lambda _: {
+            "aud": RESOURCE,
+            "iss": f"https://sts.windows.net/{TENANT}/",
+            "iat": NOW,
+            "nbf": NOW - 5,
+            "exp": NOW + 3000,
+            "oid": PRINCIPAL,
+            "sub": PRINCIPAL,
+            "tid": TENANT,
+        },
+        kid="k1",
+    )
     gcp = _jwt(
-        lambda identity: {"aud": identity, "email": ACCOUNT, "email_verified": True, "exp": NOW + 3000, "iat": NOW - 5,
-                          "iss": "https://accounts.google.com", "sub": "104983"}, kid="k1",
-    )  # fmt: skip
+        lambda identity: {
+            "aud": identity,
+            "email": ACCOUNT,
+            "email_verified": True,
+            "exp": NOW + 3000,
+            "iat": NOW - 5,
+            "iss": "https://accounts.google.com",
+            "sub": "104983",
+        },
+        kid="k1",
+    )
     spiffe = _jwt(lambda _: {"sub": SPIFFE_ID, "aud": ["watchword"], "exp": NOW + 3000, "iat": NOW}, kid="k1")
     bundle = json.dumps({"keys": [jwk("rsa", "k1", use="jwt-svid")]})
     header = next(iter(PROXY))
     found = [
         Case(
             "kubernetes-auth",
-            {"kubernetesHost": f"https://cluster.test:{site.port}", "caCert": CA, "tokenReviewerJwt": "reviewer", "allowedNamespaces": "prod,stage",
-             "allowedNames": "", "allowedAudience": ""},
-            lambda identity: {"identityId": identity, "jwt": f"{SERVICE_TOKEN}\n"}, lambda identity: {"identityId": identity, "jwt": "x.y.z"},
-            auth={"kubernetes": {"namespace": "prod", "name": "api"}}, reason="not_authenticated",
+            {
+                "kubernetesHost": f"https://cluster.test:{site.port}",
+                "caCert": CA,
+                "tokenReviewerJwt": "reviewer",
+                "allowedNamespaces": "prod,stage",
+                "allowedNames": "",
+                "allowedAudience": "",
+            },
+            lambda identity: {"identityId": identity, "jwt": f"{SERVICE_TOKEN}\n"},
+            lambda identity: {"identityId": identity, "jwt": "x.y.z"},
+            auth={"kubernetes": {"namespace": "prod", "name": "api"}},
+            reason="not_authenticated",
         ),
         Case(
-            "aws-auth", {"allowedPrincipalArns": "arn:aws:iam::123456789012:user/*", "allowedAccountIds": "123456789012"},
-            _aws(AWS_KEY), _aws(WRONG_AWS_KEY), auth={"aws": {"accountId": "123456789012", "resourceName": "builder"}}, reason="sts_refused",
+            "aws-auth",
+            {"allowedPrincipalArns": "arn:aws:iam::123456789012:user/*", "allowedAccountIds": "123456789012"},
+            _aws(AWS_KEY),
+            _aws(WRONG_AWS_KEY),
+            auth={"aws": {"accountId": "123456789012", "resourceName": "builder"}},
+            reason="sts_refused",
         ),
         Case("azure-auth", {"tenantId": TENANT, "resource": RESOURCE, "allowedServicePrincipalIds": PRINCIPAL}, *azure),
         Case("gcp-auth", {"type": "gce", "allowedServiceAccounts": ACCOUNT}, *gcp),
         Case(
             "oidc-auth",
-            {"oidcDiscoveryUrl": "https://issuer.test", "boundIssuer": "https://issuer.test", "boundAudiences": "watchword",
-             "boundSubject": "repo:org/*", "boundClaims": {}, "claimMetadataMapping": {"repository": "sub"}},
-            *oidc, auth={"oidc": {"claims": {"repository": "repo:org/app"}}},
+            {
+                "oidcDiscoveryUrl": "https://issuer.test",
+                "boundIssuer": "https://issuer.test",
+                "boundAudiences": "watchword",
+                "boundSubject": "repo:org/*",
+                "boundClaims": {},
+                "claimMetadataMapping": {"repository": "sub"},
+            },
+            *oidc,
+            auth={"oidc": {"claims": {"repository": "repo:org/app"}}},
         ),
         Case(
-            "jwt-auth", {"configurationType": "static", "publicKeys": [public_pem("rsa")], "boundIssuer": "https://issuer.test", "boundClaims": {}},
+            "jwt-auth",
+            {
+                "configurationType": "static",
+                "publicKeys": [public_pem("rsa")],
+                "boundIssuer": "https://issuer.test",
+                "boundClaims": {},
+            },
             *_jwt(lambda _: _said()),
         ),
         Case(
             "ldap-auth",
-            {"url": f"ldaps://localhost:{directory}", "bindDN": SERVICE, "bindPass": SERVICE_PASSWORD, "searchBase": BASE, "ldapCaCertificate": CA},
-            _ldap("ada's password"), _ldap("guess"), auth={"ldap": {"username": "ada"}}, reason="username_or_password",
+            {
+                "url": f"ldaps://localhost:{directory}",
+                "bindDN": SERVICE,
+                "bindPass": SERVICE_PASSWORD,
+                "searchBase": BASE,
+                "ldapCaCertificate": CA,
+            },
+            _ldap("ada's password"),
+            _ldap("guess"),
+            auth={"ldap": {"username": "ada"}},
+            reason="username_or_password",
         ),
         Case(
-            "tls-cert-auth", {"caCertificate": pem(test_tls_cert.CA), "allowedCommonNames": "agent"},
-            lambda identity: {"identityId": identity}, lambda identity: {"identityId": identity},
-            headers={header: _certificate()}, auth={"tlsCert": {"commonName": "agent"}}, reason="certificate_chain",
-            bad_headers={header: _certificate(signer=test_tls_cert.ec.generate_private_key(test_tls_cert.ec.SECP256R1()))},
+            "tls-cert-auth",
+            {"caCertificate": pem(test_tls_cert.CA), "allowedCommonNames": "agent"},
+            lambda identity: {"identityId": identity},
+            lambda identity: {"identityId": identity},
+            headers={header: _certificate()},
+            auth={"tlsCert": {"commonName": "agent"}},
+            reason="certificate_chain",
+            bad_headers={
+                header: _certificate(signer=test_tls_cert.ec.generate_private_key(test_tls_cert.ec.SECP256R1()))
+            },
         ),
-        Case("oci-auth", {"tenancyOcid": test_oci.TENANCY, "allowedUsernames": "builder"}, _oci(tamper=False), _oci(tamper=True),
-             auth={"oci": {"username": "builder"}}, reason="oci_refused"),
-        Case("alicloud-auth", {"allowedArns": test_alicloud.ARN}, _alibaba(tamper=False), _alibaba(tamper=True),
-             auth={"alicloud": {"arn": test_alicloud.ARN}}, reason="alicloud_refused"),
+        Case(
+            "oci-auth",
+            {"tenancyOcid": test_oci.TENANCY, "allowedUsernames": "builder"},
+            _oci(tamper=False),
+            _oci(tamper=True),
+            auth={"oci": {"username": "builder"}},
+            reason="oci_refused",
+        ),
+        Case(
+            "alicloud-auth",
+            {"allowedArns": test_alicloud.ARN},
+            _alibaba(tamper=False),
+            _alibaba(tamper=True),
+            auth={"alicloud": {"arn": test_alicloud.ARN}},
+            reason="alicloud_refused",
+        ),
         Case(
             "spiffe-auth",
-            {"trustDomain": "prod.test", "allowedSpiffeIds": "spiffe://prod.test/ns/*/sa/api", "allowedAudiences": "watchword",
-             "trustBundleDistribution": {"profile": "static", "bundle": bundle}},
+            {
+                "trustDomain": "prod.test",
+                "allowedSpiffeIds": "spiffe://prod.test/ns/*/sa/api",
+                "allowedAudiences": "watchword",
+                "trustBundleDistribution": {"profile": "static", "bundle": bundle},
+            },
             *spiffe,
         ),
         Case("bound-keypair", {"publicKeys": [public_pem("rsa")], "boundAudiences": "watchword"}, *_jwt(_bound)),
-    ]  # fmt: skip
+    ]
     return {case.slug: case for case in found}
 
 
 SLUGS = (
-    "kubernetes-auth", "aws-auth", "azure-auth", "gcp-auth", "oidc-auth", "jwt-auth", "ldap-auth", "tls-cert-auth", "oci-auth",
-    "alicloud-auth", "spiffe-auth", "bound-keypair",
-)  # fmt: skip
+    "kubernetes-auth",
+    "aws-auth",
+    "azure-auth",
+    "gcp-auth",
+    "oidc-auth",
+    "jwt-auth",
+    "ldap-auth",
+    "tls-cert-auth",
+    "oci-auth",
+    "alicloud-auth",
+    "spiffe-auth",
+    "bound-keypair",
+)
 
 
 def _review(request: Any) -> Any:
@@ -213,7 +315,9 @@ async def the_world() -> AsyncIterator[World]:
             "/jwks": keys,
             f"/{TENANT}/discovery/keys": keys,
             "/oauth2/v3/certs": keys,
-            "/.well-known/openid-configuration": json_reply({"issuer": "https://issuer.test", "jwks_uri": "https://issuer.test/jwks"}),
+            "/.well-known/openid-configuration": json_reply(
+                {"issuer": "https://issuer.test", "jwks_uri": "https://issuer.test/jwks"}
+            ),
         }
         sts = Sts(_who_called)
         sts.secrets = {AWS_KEY.access_key: AWS_KEY.secret_key}
@@ -226,7 +330,11 @@ async def the_world() -> AsyncIterator[World]:
 
         guard = Guard(("127.0.0.1",), resolve=resolve)
         outbound = GuardedOutbound(
-            clock=milliseconds, guard=guard, roots=CA, directory=functools.partial(opened_entry, allowed=guard.addresses), total_timeout=5
+            clock=milliseconds,
+            guard=guard,
+            roots=CA,
+            directory=functools.partial(opened_entry, allowed=guard.addresses),
+            total_timeout=5,
         )
         stack.push_async_callback(outbound.close)
         yield World(site, outbound, _cases(site, directory))

@@ -15,7 +15,8 @@ from watchword.store.people import groups
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Who keeps the members of a place: every right over identities, people, groups and roles, and nothing else to give away.
+# Who keeps the members of a place: every right over identities, people, groups and roles, and nothing else to give
+# away.
 _KEEPS = ("identity", "role", "groups", "member", "machine-identity-auth-template")
 # Who may do everything with the whole of a place, and nothing with what is in it.
 _SETTLES = ("settings", "workspace", "service-tokens")
@@ -33,8 +34,13 @@ class Mountain:
     async def build(self) -> None:
         api, ids = self.api, self.ids
         project = (await api.ok("POST", "/api/v1/projects", {"projectName": "Peak"}))["project"]
-        ids |= {"org_id": api.org_id, "organization_id": api.org_id, "project_id": project["id"], "project_slug": project["slug"],
-                "workspace_id": project["id"]}  # fmt: skip
+        ids |= {
+            "org_id": api.org_id,
+            "organization_id": api.org_id,
+            "project_id": project["id"],
+            "project_slug": project["slug"],
+            "workspace_id": project["id"],
+        }
         builtin = (await api.ok("GET", "/api/v1/organization/roles"))["roles"][0]["id"]
         ids["org_role"] = await self._role("/api/v1/organization/roles", builtin)
         ids["project_role"] = await self._role(f"/api/v1/projects/{project['id']}/roles", builtin)
@@ -46,9 +52,18 @@ class Mountain:
         for name in ("keeper", "settler", "member", "admin"):
             org_role = project_role = name
             identity, self.tokens[name] = await api.bot(org_role)
-            await api.ok("POST", f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}", {"role": project_role})
+            await api.ok(
+                "POST",
+                f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}",
+                {"role": project_role},
+            )
             ids[f"{name} me"] = identity["id"]
-            denial = {"identityId": identity["id"], "projectId": project["id"], "slug": "denial", "permissions": [_DENIAL]}
+            denial = {
+                "identityId": identity["id"],
+                "projectId": project["id"],
+                "slug": "denial",
+                "permissions": [_DENIAL],
+            }
             await api.ok("POST", "/api/v2/identity-project-additional-privilege", denial)
 
     async def _instance(self) -> None:
@@ -60,11 +75,18 @@ class Mountain:
         )
         listed = await api.ok("GET", f"/api/v1/auth/token-auth/identities/{identity}/tokens", token=api.instance_token)
         ids["instance token_id"] = listed["tokens"][0]["id"]
-        token = {"name": "x", "workspaceId": ids["project_id"], "scopes": [{"environment": "dev", "secretPath": "/"}],
-                 "permissions": ["read"], "expiresIn": None}  # fmt: skip
+        token = {
+            "name": "x",
+            "workspaceId": ids["project_id"],
+            "scopes": [{"environment": "dev", "secretPath": "/"}],
+            "permissions": ["read"],
+            "expiresIn": None,
+        }
         ids["service_token_id"] = (await api.ok("POST", "/api/v2/service-token", token))["serviceTokenData"]["id"]
         invite = {"inviteeEmails": ["boss@example.com"], "organizationId": api.org_id, "organizationRoleSlug": "admin"}
-        ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["invitationId"]
+        ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0][
+            "invitationId"
+        ]
 
     async def _role(self, base: str, builtin: str, slug: str = "keeper", subjects: tuple[str, ...] = _KEEPS) -> str:
         """A role with all actions on some subjects: those that are about members."""
@@ -81,11 +103,21 @@ class Mountain:
         found = await api.ok("GET", f"/api/v1/auth/universal-auth/identities/{strong}/client-secrets")
         ids["client_secret_id"] = found["clientSecretData"][0]["id"]
         await api.ok("POST", f"/api/v1/auth/token-auth/identities/{strong}", {})
-        ids["token_id"] = (await api.ok("POST", f"/api/v1/auth/token-auth/identities/{strong}/tokens", {}))["tokenData"]["id"]
+        ids["token_id"] = (await api.ok("POST", f"/api/v1/auth/token-auth/identities/{strong}/tokens", {}))[
+            "tokenData"
+        ]["id"]
         await self._template(strong)
-        given = {"identityId": strong, "projectId": ids["project_id"], "permissions": [{"subject": "settings", "action": ["read"]}]}
-        ids["privilege_id"] = (await api.ok("POST", "/api/v2/identity-project-additional-privilege", given))["privilege"]["id"]
-        ids["owned"] = (await api.ok("POST", f"{place}/identities", {"name": "owned", "roles": [{"role": "admin"}]}))["identity"]["id"]
+        given = {
+            "identityId": strong,
+            "projectId": ids["project_id"],
+            "permissions": [{"subject": "settings", "action": ["read"]}],
+        }
+        ids["privilege_id"] = (await api.ok("POST", "/api/v2/identity-project-additional-privilege", given))[
+            "privilege"
+        ]["id"]
+        ids["owned"] = (await api.ok("POST", f"{place}/identities", {"name": "owned", "roles": [{"role": "admin"}]}))[
+            "identity"
+        ]["id"]
         for name, role in (
             ("group_id", "admin"),
             ("weak_group", "no-access"),
@@ -102,11 +134,15 @@ class Mountain:
         """Settings of a directory that the strong identity logs in with."""
         fields = {"url": "ldaps://ldap.example.com", "bindDN": "cn=x", "bindPass": "x", "searchBase": "dc=x"}
         made = await self.api.ok(
-            "POST", "/api/v1/identity-templates", {"name": "shared", "authMethod": "ldap-auth", "templateFields": fields}
+            "POST",
+            "/api/v1/identity-templates",
+            {"name": "shared", "authMethod": "ldap-auth", "templateFields": fields},
         )
         self.ids["template_id"] = made["id"]
         await self.api.ok(
-            "POST", f"/api/v1/auth/ldap-auth/identities/{strong}", {"templateId": made["id"], "searchFilter": "(uid={{username}})"}
+            "POST",
+            f"/api/v1/auth/ldap-auth/identities/{strong}",
+            {"templateId": made["id"], "searchFilter": "(uid={{username}})"},
         )
 
     async def _people(self) -> None:
@@ -119,33 +155,45 @@ class Mountain:
                 "organizationRoleSlug": "no-access" if name == "free" else name,
             }
             link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
-            await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None)
+            await api.ok(
+                "POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None
+            )
             if name == "free":
                 continue
             body = {"emails": [email], "roleSlugs": [name]}
             joined = await api.ok("POST", f"/api/v1/projects/{ids['project_id']}/memberships", body)
             ids[f"{name} my_project_membership"] = joined["memberships"][0]["id"]
-            person = (await api.ok("POST", "/api/v3/auth/login", {"email": email, "password": PASSWORD}, token=None))["accessToken"]
+            person = (await api.ok("POST", "/api/v3/auth/login", {"email": email, "password": PASSWORD}, token=None))[
+                "accessToken"
+            ]
             self.tokens[f"{name} person"] = await api.enter(api.org_id, person)
             ids[f"{name} my_email"] = email
         listed = (await api.ok("GET", f"/api/v2/organizations/{api.org_id}/memberships"))["users"]
         people = {one["user"]["email"]: one for one in listed if one["user"]}  # one is invited only
         there = (await api.ok("GET", f"/api/v1/projects/{ids['project_id']}/memberships"))["memberships"]
-        ids |= {"owner_email": EMAIL, "free_email": "free@example.org", "user_id": people[EMAIL]["user"]["id"],
-                "owner_membership": people[EMAIL]["id"],
-                "owner_project_membership": next(one["id"] for one in there if one["user"]["email"] == EMAIL)}  # fmt: skip
+        ids |= {
+            "owner_email": EMAIL,
+            "free_email": "free@example.org",
+            "user_id": people[EMAIL]["user"]["id"],
+            "owner_membership": people[EMAIL]["id"],
+            "owner_project_membership": next(one["id"] for one in there if one["user"]["email"] == EMAIL),
+        }
         for name in ("keeper", "settler", "member", "admin"):
             ids[f"{name} my_membership"] = people[f"{name}@example.org"]["id"]
 
     def names(self, who: str) -> dict[str, str]:
         """The ids as one of those who try sees them."""
         own = who.partition(" ")[0]
-        return self.ids | {key.removeprefix(f"{own} "): value for key, value in self.ids.items() if key.startswith(f"{own} ")}
+        return self.ids | {
+            key.removeprefix(f"{own} "): value for key, value in self.ids.items() if key.startswith(f"{own} ")
+        }
 
     async def put_into_group(self, group_id: str, identity_id: str) -> None:
         async with self.api.runtime.store.write() as tx:
             if await groups.member(tx, group_id, "identity", identity_id) is None:
-                await groups.add_member(tx, GroupMember(group_id=group_id, actor_kind="identity", actor_id=identity_id, created_at=0))
+                await groups.add_member(
+                    tx, GroupMember(group_id=group_id, actor_kind="identity", actor_id=identity_id, created_at=0)
+                )
 
     async def attempt(self, who: str, one: Attempt) -> tuple[int, Any]:
         ids = self.names(who)
@@ -155,8 +203,13 @@ class Mountain:
         return reply.status_code, reply.text
 
     async def rights(self, who: str) -> list[Any]:
-        """What somebody may do: for a person all rules, for an identity what is answered to what only administrators may ask."""
-        paths = (f"/api/v1/organization/{self.api.org_id}/permissions", f"/api/v1/projects/{self.ids['project_id']}/permissions")
+        """What somebody may do: for a person all rules, for an identity what is answered to what only
+        administrators may ask.
+        """
+        paths = (
+            f"/api/v1/organization/{self.api.org_id}/permissions",
+            f"/api/v1/projects/{self.ids['project_id']}/permissions",
+        )
         if not who.endswith("person"):
             paths = ("/api/v1/organization/audit-logs", f"/api/v1/projects/{self.ids['project_id']}/audit-logs")
             return [(await self.api.get(path, token=self.tokens[who])).status_code for path in paths]
@@ -198,7 +251,9 @@ async def test_nobody_climbs_by_any_route(mountain: Mountain, who: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["admin", "admin person"])
-async def test_an_administrator_of_an_organization_takes_nothing_from_one_of_the_instance(mountain: Mountain, who: str) -> None:
+async def test_an_administrator_of_an_organization_takes_nothing_from_one_of_the_instance(
+    mountain: Mountain, who: str
+) -> None:
     api, ids = (
         mountain.api,
         {

@@ -1,4 +1,5 @@
-"""What a tenant stores costs its own requests time, and nobody else: long work goes on in bounded pieces, one in a turn of the loop.
+"""What a tenant stores costs its own requests time, and nobody else: long work goes on in bounded pieces, one in a turn
+of the loop.
 
 Nothing here is timed: pieces and the work in each of them are counted.
 """
@@ -39,9 +40,11 @@ def longest(pieces: list[int]) -> int:
 async def filled(vault: Vault, count: int, make: Any = lambda i: f"SECRET_{i}", **more: Any) -> None:
     for start in range(0, count, 500):
         body = {
-            "projectId": vault.project_id, "environment": "dev", **more,
+            "projectId": vault.project_id,
+            "environment": "dev",
+            **more,
             "secrets": [{"secretKey": make(i), "secretValue": f"v{i}"} for i in range(start, min(count, start + 500))],
-        }  # fmt: skip
+        }
         await vault.api.ok("POST", "/api/v4/secrets/batch", body)
 
 
@@ -78,7 +81,10 @@ async def test_a_large_list_goes_on_in_pieces_and_is_answered_as_a_small_one(
     found = (await vault.every(recursive=True))["secrets"]
 
     expected = {(path, f"SECRET_{i}", f"v{i}") for path in ("/", "/deep") for i in range(700)}
-    assert (1400, expected) == (len(found), {(one["secretPath"], one["secretKey"], one["secretValue"]) for one in found})
+    assert (1400, expected) == (
+        len(found),
+        {(one["secretPath"], one["secretKey"], one["secretValue"]) for one in found},
+    )
     assert len(pieces) > 2 * 700 // 100
 
 
@@ -110,7 +116,10 @@ async def test_roles_that_take_long_to_compare_are_compared_outside_of_units(api
 
 
 def patterns(count: int, text: str) -> list[dict[str, Any]]:
-    return [rule("readValue", "describeSecret", environment="dev", secretName={"$glob": text.format(i)}) for i in range(count)]
+    return [
+        rule("readValue", "describeSecret", environment="dev", secretName={"$glob": text.format(i)})
+        for i in range(count)
+    ]
 
 
 async def test_of_all_long_work_one_piece_is_done_in_a_turn_of_the_loop() -> None:

@@ -1,7 +1,7 @@
 """Requests that meet: whoever is second is told so, and nobody is answered with an error of ours.
 
-Every changing route is asked several times at once, and beside the deletion of each thing that it may be about, on PostgreSQL, where
-units run side by side. The routes and their bodies are those of the table of permissions.
+Every changing route is asked several times at once, and beside the deletion of each thing that it may be about, on
+PostgreSQL, where units run side by side. The routes and their bodies are those of the table of permissions.
 """
 
 import asyncio
@@ -24,14 +24,26 @@ from watchword.store import constraints, schema
 from watchword.store.engine import AlreadyThere, Gone, StillNeeded
 
 AT_ONCE = 5
-CHANGING = [one for one, asks in TABLE.items() if not one.startswith(("GET ", "DELETE ")) and asks.where in ("org", "own_org", "project")]
+CHANGING = [
+    one
+    for one, asks in TABLE.items()
+    if not one.startswith(("GET ", "DELETE ")) and asks.where in ("org", "own_org", "project")
+]
 REMOVING = [
-    "DELETE /api/v1/projects/{project_id}", "DELETE /api/v1/identities/{identity_id}", "DELETE /api/v1/organization/roles/{role_id}",
-    "DELETE /api/v1/projects/{project_id}/roles/{role_id}", "DELETE /api/v1/projects/{project_id}/environments/{environment_id}",
-    "DELETE /api/v2/folders/{folder_id_or_name}", "DELETE /api/v1/groups/{group_id}", "DELETE /api/v1/projects/{project_id}/tags/{tag_id}",
-    "DELETE /api/v1/identity-templates/{template_id}", "DELETE /api/v2/secret-imports/{import_id}", "DELETE /api/v4/secrets/{secret_name}",
-    "DELETE /api/v2/organizations/{organization_id}/memberships/{membership_id}", "DELETE /api/v2/organizations/{organization_id}",
-]  # fmt: skip
+    "DELETE /api/v1/projects/{project_id}",
+    "DELETE /api/v1/identities/{identity_id}",
+    "DELETE /api/v1/organization/roles/{role_id}",
+    "DELETE /api/v1/projects/{project_id}/roles/{role_id}",
+    "DELETE /api/v1/projects/{project_id}/environments/{environment_id}",
+    "DELETE /api/v2/folders/{folder_id_or_name}",
+    "DELETE /api/v1/groups/{group_id}",
+    "DELETE /api/v1/projects/{project_id}/tags/{tag_id}",
+    "DELETE /api/v1/identity-templates/{template_id}",
+    "DELETE /api/v2/secret-imports/{import_id}",
+    "DELETE /api/v4/secrets/{secret_name}",
+    "DELETE /api/v2/organizations/{organization_id}/memberships/{membership_id}",
+    "DELETE /api/v2/organizations/{organization_id}",
+]
 
 
 @asynccontextmanager
@@ -67,7 +79,9 @@ async def test_every_change_can_be_asked_for_several_times_at_once(request: pyte
 
 
 @pytest.mark.parametrize("removal", REMOVING)
-async def test_every_change_can_meet_the_deletion_of_what_it_is_about(request: pytest.FixtureRequest, removal: str) -> None:
+async def test_every_change_can_meet_the_deletion_of_what_it_is_about(
+    request: pytest.FixtureRequest, removal: str
+) -> None:
     async with furnished(request) as world:
         half = len(CHANGING) // 2
         operations = [*CHANGING[:half], removal, removal, *CHANGING[half:]]
@@ -77,7 +91,9 @@ async def test_every_change_can_meet_the_deletion_of_what_it_is_about(request: p
 
 
 async def outcomes(api: Api, method: str, path: str, body: Any, times: int = 6) -> Counter[int]:
-    return Counter(reply.status_code for reply in await asyncio.gather(*[api.request(method, path, body) for _ in range(times)]))
+    return Counter(
+        reply.status_code for reply in await asyncio.gather(*[api.request(method, path, body) for _ in range(times)])
+    )
 
 
 async def test_one_address_invited_six_times_at_once_has_one_invitation(any_api: Api) -> None:
@@ -93,8 +109,13 @@ async def test_one_address_invited_six_times_at_once_has_one_invitation(any_api:
 async def test_six_upserts_of_one_secret_all_succeed(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     for batch in ("/api/v4/secrets/batch", "/api/v3/secrets/batch/raw"):
-        body = {"projectId": vault.project_id, "workspaceId": vault.project_id, "environment": "dev", "mode": "upsert",
-                "secrets": [{"secretKey": f"A{batch[5:7]}", "secretValue": "x"}]}  # fmt: skip
+        body = {
+            "projectId": vault.project_id,
+            "workspaceId": vault.project_id,
+            "environment": "dev",
+            "mode": "upsert",
+            "secrets": [{"secretKey": f"A{batch[5:7]}", "secretValue": "x"}],
+        }
 
         assert {200: 6} == await outcomes(any_api, "PATCH", batch, body)
 
@@ -106,7 +127,8 @@ async def test_of_six_creations_of_one_secret_one_succeeds(any_api: Api) -> None
     assert {200: 1, 400: 5} == await outcomes(any_api, "POST", "/api/v4/secrets/batch", body)
 
 
-# --- the sentences ----------------------------------------------------------------------------------------------------------
+# --- the sentences
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", schema.metadata.sorted_tables, ids=lambda table: table.name)

@@ -87,7 +87,11 @@ def personas(world: World, route: Route, asks: Asks) -> list[Persona]:
     special = []
     if asks.needs:
         scope = "project" if asks.where == "project" else "organization"
-        special = [world.special[kind, scope, asks.needs, which] for kind in ("identity", "user") for which in ("exactly", "all but")]
+        special = [
+            world.special[kind, scope, asks.needs, which]
+            for kind in ("identity", "user")
+            for which in ("exactly", "all but")
+        ]
     return [*world.personas, *special]
 
 
@@ -106,7 +110,9 @@ async def test_every_route_has_a_line_in_the_table_and_every_line_a_route() -> N
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.modes], ids=operation)
 async def test_a_route_lets_in_whom_the_table_says(world: World, route: Route) -> None:
     asks = TABLE[operation(route)]
-    wanted = {persona.name: expected(route, asks, persona) for persona in personas(world, route, asks)} | {"nobody": UNKNOWN}
+    wanted = {persona.name: expected(route, asks, persona) for persona in personas(world, route, asks)} | {
+        "nobody": UNKNOWN
+    }
 
     got = {"nobody": seen(await ask(world, route, asks, None), asks, UNKNOWN)}
     for persona in personas(world, route, asks):

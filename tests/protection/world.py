@@ -62,7 +62,10 @@ class ForgetfulStore:
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller, and what it holds in the organization and in the project. `dead`: whatever it asks, it is not let in."""
+    """A caller, and what it holds in the organization and in the project.
+
+    `dead`: whatever it asks, it is not let in.
+    """
 
     name: str
     kind: str
@@ -128,7 +131,9 @@ class World:
         ids |= {"environment_id": environments[0]["id"], "environment_slug": environments[0]["slug"]}
         place = {"projectId": project["id"], "environment": environments[0]["slug"]}
         ids["folder_id"] = (await api.ok("POST", "/api/v2/folders", {**place, "name": "kept"}))["folder"]["id"]
-        tag = (await api.ok("POST", f"/api/v1/projects/{project['id']}/tags", {"slug": "kept", "color": "#000000"}))["tag"]
+        tag = (await api.ok("POST", f"/api/v1/projects/{project['id']}/tags", {"slug": "kept", "color": "#000000"}))[
+            "tag"
+        ]
         ids |= {"tag_id": tag["id"], "tag_slug": tag["slug"]}
         made = {"slug": "held", "name": "Held", "permissions": []}
         ids["org_role_id"] = (await api.ok("POST", "/api/v1/organization/roles", made))["role"]["id"]
@@ -138,8 +143,13 @@ class World:
         await self._target_person()
         await self._groups(project["id"])
         await self._secrets(project["id"])
-        token = {"name": "kept", "workspaceId": project["id"], "scopes": [{"environment": environments[0]["slug"], "secretPath": "/**"}],
-                 "permissions": ["read", "write"], "expiresIn": None}  # fmt: skip
+        token = {
+            "name": "kept",
+            "workspaceId": project["id"],
+            "scopes": [{"environment": environments[0]["slug"], "secretPath": "/**"}],
+            "permissions": ["read", "write"],
+            "expiresIn": None,
+        }
         made = await api.ok("POST", "/api/v2/service-token", token)
         ids["service_token_id"] = made["serviceTokenData"]["id"]
         self.personas.append(Persona(name="service token", kind="service", token=made["serviceToken"]))
@@ -148,11 +158,17 @@ class World:
         api, ids = self.api, self.ids
         place = {"projectId": project_id, "environment": ids["environment_slug"], "secretPath": "/"}
         ids["secret_name"] = "KEPT"
-        ids["secret_id"] = (await api.ok("POST", "/api/v4/secrets/KEPT", {**place, "secretValue": "kept"}))["secret"]["id"]
+        ids["secret_id"] = (await api.ok("POST", "/api/v4/secrets/KEPT", {**place, "secretValue": "kept"}))["secret"][
+            "id"
+        ]
         source = {"environment": "prod", "path": "/"}
-        ids["import_id"] = (await api.ok("POST", "/api/v2/secret-imports", {**place, "import": source}))["secretImport"]["id"]
+        ids["import_id"] = (await api.ok("POST", "/api/v2/secret-imports", {**place, "import": source}))[
+            "secretImport"
+        ]["id"]
         fields = {"url": "ldaps://ldap.example.com", "bindDN": "cn=x", "bindPass": "y", "searchBase": "dc=x"}
-        template = await api.ok("POST", "/api/v1/identity-templates", {"name": "kept", "authMethod": "ldap-auth", "templateFields": fields})
+        template = await api.ok(
+            "POST", "/api/v1/identity-templates", {"name": "kept", "authMethod": "ldap-auth", "templateFields": fields}
+        )
         ids["template_id"] = template["id"]
 
     async def _target_identity(self, project: Mapping[str, Any]) -> None:
@@ -168,26 +184,44 @@ class World:
         base = f"/api/v1/projects/{project['id']}/identity-memberships/{identity}"
         ids["identity_membership_id"] = (await api.ok("POST", base, {"role": "no-access"}))["identityMembership"]["id"]
         denies = [{"subject": "secrets", "action": ["create"], "conditions": {"environment": "dev"}, "inverted": True}]
-        body = {"identityId": identity, "projectId": project["id"], "slug": "kept", "permissions": denies, "type": {"isTemporary": False}}
+        body = {
+            "identityId": identity,
+            "projectId": project["id"],
+            "slug": "kept",
+            "permissions": denies,
+            "type": {"isTemporary": False},
+        }
         privilege = (await api.ok("POST", "/api/v2/identity-project-additional-privilege", body))["privilege"]
         ids |= {"privilege_id": privilege["id"], "privilege_slug": privilege["slug"]}
-        refused = await api.post("/api/v1/auth/universal-auth/login", {"clientId": "x", "clientSecret": "y"}, token=None)
+        refused = await api.post(
+            "/api/v1/auth/universal-auth/login", {"clientId": "x", "clientSecret": "y"}, token=None
+        )
         ids["request_id"] = refused.json()["reqId"]
 
     async def _target_person(self) -> None:
         api, ids = self.api, self.ids
-        invite = {"inviteeEmails": ["target@example.com"], "organizationId": api.org_id, "organizationRoleSlug": "no-access"}
+        invite = {
+            "inviteeEmails": ["target@example.com"],
+            "organizationId": api.org_id,
+            "organizationRoleSlug": "no-access",
+        }
         link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
-        joined = await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None)
+        joined = await api.ok(
+            "POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None
+        )
         ids["user_id"] = joined["user"]["id"]
         people_there = (await api.ok("GET", f"/api/v2/organizations/{api.org_id}/memberships"))["users"]
         ids["membership_id"] = next(one["id"] for one in people_there if one["userId"] == ids["user_id"])
         waiting = {**invite, "inviteeEmails": ["waiting@example.com"]}
-        ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", waiting))["completeInviteLinks"][0]["invitationId"]
+        ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", waiting))["completeInviteLinks"][0][
+            "invitationId"
+        ]
         ids["session_id"] = "01a203ee-9dba-7b90-b424-1f20aa43038b"
 
     async def _groups(self, project_id: str) -> None:
-        """A group with the identity and the person in it, in the project; the person and an identity of its own there too."""
+        """A group with the identity and the person in it, in the project; the person and an identity of its own
+        there too.
+        """
         api, ids, place = self.api, self.ids, f"/api/v1/projects/{project_id}"
         ids |= {"username": "target@example.com", "owner_username": EMAIL}
         ids["free_group_id"] = (await api.ok("POST", "/api/v1/groups", {"name": "free"}))["id"]
@@ -211,28 +245,49 @@ class World:
                 if asks.needs:
                     await self._special(ctx, tx, asks)
         self.personas += [
-            Persona(name="instance admin", kind="user", token=api.token, org=built("organization", "admin"), is_instance_admin=True,
-                    project=built("project", "admin")),
+            Persona(
+                name="instance admin",
+                kind="user",
+                token=api.token,
+                org=built("organization", "admin"),
+                is_instance_admin=True,
+                project=built("project", "admin"),
+            ),
             Persona(name="malformed token", kind="user", token="not.a.token", dead=True),
-        ]  # fmt: skip
+        ]
 
     async def _standing(self, ctx: Ctx, tx: Tx, other_id: str) -> None:
         for kind in ("identity", "user"):
             for name, org, project in (
-                ("admin", "admin", "admin"), ("member", "member", "member"), ("viewer", "no-access", "viewer"),
-                ("no access", "no-access", "no-access"), ("admin outside the project", "admin", None),
-            ):  # fmt: skip
+                ("admin", "admin", "admin"),
+                ("member", "member", "member"),
+                ("viewer", "no-access", "viewer"),
+                ("no access", "no-access", "no-access"),
+                ("admin outside the project", "admin", None),
+            ):
                 held = None if project is None else built("project", project)
-                self.personas.append(await self.caller(ctx, tx, f"{name} ({kind})", kind, built("organization", org), held))
+                self.personas.append(
+                    await self.caller(ctx, tx, f"{name} ({kind})", kind, built("organization", org), held)
+                )
             for dead in ("disabled", "expired", "revoked", "suspended"):
-                self.personas.append(await self.caller(ctx, tx, f"{dead} ({kind})", kind, built("organization", "admin"), None, dead=dead))
-            theirs = await self.caller(ctx, tx, f"other tenant's {kind}", kind, built("organization", "admin"), None, org_id=other_id)
+                self.personas.append(
+                    await self.caller(
+                        ctx, tx, f"{dead} ({kind})", kind, built("organization", "admin"), None, dead=dead
+                    )
+                )
+            theirs = await self.caller(
+                ctx, tx, f"other tenant's {kind}", kind, built("organization", "admin"), None, org_id=other_id
+            )
             self.personas.append(msgspec.structs.replace(theirs, tenant="theirs"))
         admin = built("organization", "admin")
-        owing = await self.caller(ctx, tx, "an administrator who owes a second factor", "user", admin, built("project", "admin"), owes=True)
+        owing = await self.caller(
+            ctx, tx, "an administrator who owes a second factor", "user", admin, built("project", "admin"), owes=True
+        )
         self.personas.append(msgspec.structs.replace(owing, kind="pending"))
         self.personas.append(
-            await self.caller(ctx, tx, "the project's own identity", "identity", (), built("project", "member"), scoped=True)
+            await self.caller(
+                ctx, tx, "the project's own identity", "identity", (), built("project", "member"), scoped=True
+            )
         )
 
     async def _special(self, ctx: Ctx, tx: Tx, asks: Asks) -> None:
@@ -246,9 +301,19 @@ class World:
                 self.special[key] = await self.caller(ctx, tx, f"{which} ({kind})", kind, org, project)
 
     async def caller(
-        self, ctx: Ctx, tx: Tx, name: str, kind: str, org: tuple[Rule, ...], project: tuple[Rule, ...] | None, *, dead: str = "",
-        org_id: str = "", scoped: bool = False, owes: bool = False,
-    ) -> Persona:  # fmt: skip
+        self,
+        ctx: Ctx,
+        tx: Tx,
+        name: str,
+        kind: str,
+        org: tuple[Rule, ...],
+        project: tuple[Rule, ...] | None,
+        *,
+        dead: str = "",
+        org_id: str = "",
+        scoped: bool = False,
+        owes: bool = False,
+    ) -> Persona:
         """An identity or a person with roles of these rules, and its token."""
         id, org_id = ctx.new_id(), org_id or self.api.org_id
         project_id = self.ids["project_id"]
@@ -260,19 +325,45 @@ class World:
         if project is not None:
             await self._join(ctx, tx, kind, id, org_id, project_id, project)
         tx.changed(versions.actor(kind, id))
-        left_out = dead == "suspended" and kind == "user"  # its session stands; an identity has nothing but its membership
-        return Persona(name=name, kind=kind, token=token, org=org, project=project, dead=bool(dead) and not left_out,
-                       tenant="nobody's" if left_out else "ours")  # fmt: skip
+        left_out = (
+            dead == "suspended" and kind == "user"
+        )  # its session stands; an identity has nothing but its membership
+        return Persona(
+            name=name,
+            kind=kind,
+            token=token,
+            org=org,
+            project=project,
+            dead=bool(dead) and not left_out,
+            tenant="nobody's" if left_out else "ours",
+        )
 
-    async def _identity(self, ctx: Ctx, tx: Tx, id: str, name: str, org_id: str, project_id: str | None, dead: str) -> str:
+    async def _identity(
+        self, ctx: Ctx, tx: Tx, id: str, name: str, org_id: str, project_id: str | None, dead: str
+    ) -> str:
         identity = Identity(
-            id=id, org_id=org_id, project_id=project_id, name=name, is_disabled=dead == "disabled", created_at=ctx.now, updated_at=ctx.now
+            id=id,
+            org_id=org_id,
+            project_id=project_id,
+            name=name,
+            is_disabled=dead == "disabled",
+            created_at=ctx.now,
+            updated_at=ctx.now,
         )
         await identities.add(tx, identity)
         config = MethodConfig(
-            id=ctx.new_id(), identity_id=id, method="token-auth", config={}, ttl=3600, max_ttl=3600, period=0, uses_limit=0,
-            trusted_ips=EVERYWHERE, created_at=ctx.now, updated_at=ctx.now,
-        )  # fmt: skip
+            id=ctx.new_id(),
+            identity_id=id,
+            method="token-auth",
+            config={},
+            ttl=3600,
+            max_ttl=3600,
+            period=0,
+            uses_limit=0,
+            trusted_ips=EVERYWHERE,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
         await credentials.add_config(tx, config)
         org = await people.organization(tx, org_id)
         assert org is not None
@@ -280,25 +371,46 @@ class World:
         if dead == "revoked":
             await credentials.end_tokens(tx, id)
         if dead == "expired":
-            return ctx.runtime.keys.signer.sign(msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1))
+            return ctx.runtime.keys.signer.sign(
+                msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1)
+            )
         return issued.token
 
     async def _person(self, ctx: Ctx, tx: Tx, id: str, org_id: str, dead: str, *, owes: bool) -> str:
         user = User(
-            id=id, email=f"{id}@example.com", password_hash=self.password_hash, is_active=dead != "disabled", mfa_method="totp" if owes else None,
-            created_at=ctx.now, updated_at=ctx.now,
-        )  # fmt: skip
+            id=id,
+            email=f"{id}@example.com",
+            password_hash=self.password_hash,
+            is_active=dead != "disabled",
+            mfa_method="totp" if owes else None,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
         await people.add_user(tx, user)
         session = Session(
-            id=ctx.new_id(), user_id=id, address="", user_agent="", created_at=ctx.now, last_used_at=ctx.now,
+            id=ctx.new_id(),
+            user_id=id,
+            address="",
+            user_agent="",
+            created_at=ctx.now,
+            last_used_at=ctx.now,
             expires_at=ctx.now + (-1 if dead == "expired" else 3_600_000),
-        )  # fmt: skip
+        )
         if dead != "revoked":
             await people.add_session(tx, session)
         return sign_in.sign(ctx, session, org_id)
 
     async def _join(
-        self, ctx: Ctx, tx: Tx, kind: str, id: str, org_id: str, project_id: str | None, rules: tuple[Rule, ...], *, is_active: bool = True
+        self,
+        ctx: Ctx,
+        tx: Tx,
+        kind: str,
+        id: str,
+        org_id: str,
+        project_id: str | None,
+        rules: tuple[Rule, ...],
+        *,
+        is_active: bool = True,
     ) -> None:
         membership = Membership(
             id=ctx.new_id(),
@@ -310,7 +422,9 @@ class World:
             created_at=ctx.now,
             updated_at=ctx.now,
         )
-        kept = next((role for role in BUILT_IN["project" if project_id else "organization"] if role.rules == rules), None)
+        kept = next(
+            (role for role in BUILT_IN["project" if project_id else "organization"] if role.rules == rules), None
+        )
         custom = None
         if kept is None:
             permissions = tuple({"subject": r.subject, "action": list(r.actions)} for r in rules if r.actions)
@@ -327,9 +441,13 @@ class World:
             await grants.add_role(tx, role)
             custom = role.id
         held = MembershipRole(
-            id=ctx.new_id(), membership_id=membership.id, role=kept.slug if kept else "custom", custom_role_id=custom, created_at=ctx.now,
+            id=ctx.new_id(),
+            membership_id=membership.id,
+            role=kept.slug if kept else "custom",
+            custom_role_id=custom,
+            created_at=ctx.now,
             updated_at=ctx.now,
-        )  # fmt: skip
+        )
         await grants.add_membership(tx, membership, [held])
 
 

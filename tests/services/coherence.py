@@ -1,9 +1,10 @@
-"""Changes and reads that race, on any number of servers over one database: no request that begins after a change was answered
+"""Changes and reads that race, on any number of servers over one database: no request that begins after a change was
+answered
 may see what was before it.
 
-Two kinds of races. A *toggle* is changed to and fro by one writer while readers ask every server; each read is judged by the
-changes that were answered before it began and sent before it ended. An *end* (a revocation, a removal) is answered by one
-server, and in the same moment every server is asked.
+Two kinds of races. A *toggle* is changed to and fro by one writer while readers ask every server; each read is judged
+by the changes that were answered before it began and sent before it ended. An *end* (a revocation, a removal) is
+answered by one server, and in the same moment every server is asked.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ Ask = Callable[[Api], Awaitable[Any]]
 class Toggle:
     """One thing that changes, its history, and the reads that saw what they must not see."""
 
-    def __init__(self, name: str, values: Sequence[Any], change: Callable[[Api, Any], Awaitable[Any]], see: Ask) -> None:
+    def __init__(
+        self, name: str, values: Sequence[Any], change: Callable[[Api, Any], Awaitable[Any]], see: Ask
+    ) -> None:
         self.name = name
         self.values = values
         self.history = [values[0]]
@@ -54,7 +57,10 @@ class Toggle:
 
 
 async def race(servers: Sequence[Api], toggles: Sequence[Toggle], *, seconds: float) -> tuple[int, int]:
-    """Change every toggle for so long while every server is asked; how many changes and reads there were. Raises at a stale one."""
+    """Change every toggle for so long while every server is asked; how many changes and reads there were.
+
+    Raises at a stale one.
+    """
     done = asyncio.Event()
     reading = [asyncio.create_task(one.read(server, done)) for one in toggles for server in servers]
     until = asyncio.get_running_loop().time() + seconds
@@ -119,13 +125,21 @@ async def networks(api: Api) -> Toggle:
 
 async def custom_roles(api: Api) -> Toggle:
     rules = [{"subject": "identity", "action": "read"}]
-    role = (await api.ok("POST", f"/api/v1/organization/{api.org_id}/roles", {"slug": "looker", "name": "Looker", "permissions": rules}))[
-        "role"
-    ]
+    role = (
+        await api.ok(
+            "POST",
+            f"/api/v1/organization/{api.org_id}/roles",
+            {"slug": "looker", "name": "Looker", "permissions": rules},
+        )
+    )["role"]
     identity, token = await api.bot("looker")
 
     async def change(server: Api, value: int) -> None:
-        await server.ok("PATCH", f"/api/v1/organization/{api.org_id}/roles/{role['id']}", {"permissions": rules if value == 200 else []})
+        await server.ok(
+            "PATCH",
+            f"/api/v1/organization/{api.org_id}/roles/{role['id']}",
+            {"permissions": rules if value == 200 else []},
+        )
 
     return Toggle("custom role", (200, 403), change, status_of(f"{IDENTITIES}/{identity['id']}", token))
 
@@ -206,7 +220,9 @@ async def identity_removal(servers: Sequence[Api], i: int) -> list[int]:
     by = servers[i % len(servers)]
     other = (await by.identity("member"))["id"]
     identity, token = await by.bot("member")
-    return await ended_everywhere(servers, by.ok("DELETE", f"{IDENTITIES}/{identity['id']}"), status_of(f"{IDENTITIES}/{other}", token))
+    return await ended_everywhere(
+        servers, by.ok("DELETE", f"{IDENTITIES}/{identity['id']}"), status_of(f"{IDENTITIES}/{other}", token)
+    )
 
 
 async def ends(servers: Sequence[Api], times: int) -> dict[str, set[int]]:
@@ -232,10 +248,14 @@ async def project_removal(servers: Sequence[Api], i: int) -> list[int]:
 async def session_end(servers: Sequence[Api], i: int) -> list[int]:
     """A person who signs out is out on every server."""
     by = servers[i % len(servers)]
-    person = (await by.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+    person = (await by.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))[
+        "accessToken"
+    ]
     token = await by.enter(by.org_id, person)
     return await ended_everywhere(
-        servers, by.ok("POST", "/api/v1/auth/logout", token=token), status_of(f"/api/v1/organization/{by.org_id}", token)
+        servers,
+        by.ok("POST", "/api/v1/auth/logout", token=token),
+        status_of(f"/api/v1/organization/{by.org_id}", token),
     )
 
 

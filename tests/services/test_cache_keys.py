@@ -1,4 +1,6 @@
-"""Two services that keep different things under one key would read each other's: every kind of entry has a name of its own."""
+"""Two services that keep different things under one key would read each other's: every kind of entry has a name
+of its own.
+"""
 
 import re
 from collections import Counter

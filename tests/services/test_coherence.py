@@ -17,11 +17,18 @@ async def servers(any_settings: Settings) -> AsyncIterator[tuple[Api, Api]]:
             yield one, one
             return
         async with running(any_settings, fresh=False) as two:
-            two.token, two.person, two.org_id, two.instance_token = one.token, one.person, one.org_id, one.instance_token
+            two.token, two.person, two.org_id, two.instance_token = (
+                one.token,
+                one.person,
+                one.org_id,
+                one.instance_token,
+            )
             yield one, two
 
 
-async def test_what_is_taken_away_and_given_back_is_seen_by_every_request_that_begins_later(servers: tuple[Api, Api]) -> None:
+async def test_what_is_taken_away_and_given_back_is_seen_by_every_request_that_begins_later(
+    servers: tuple[Api, Api],
+) -> None:
     changes, reads = await coherence.race(servers, await coherence.everything(servers[0]), seconds=4)
 
     assert changes > 20

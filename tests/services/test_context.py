@@ -86,7 +86,9 @@ async def test_an_event_is_stored_once(ctx: Ctx, api: Api) -> None:
 
     async with api.runtime.store.read() as tx:
         events = await tx.all(
-            select(schema.audit_events.c.metadata, schema.audit_events.c.request_id).where(schema.audit_events.c.event == "renamed")
+            select(schema.audit_events.c.metadata, schema.audit_events.c.request_id).where(
+                schema.audit_events.c.event == "renamed"
+            )
         )
 
     assert [('{"name":"One"}', "req-test"), ('{"name":"Two"}', "req-test")] == sorted(tuple(row) for row in events)

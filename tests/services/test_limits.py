@@ -26,10 +26,16 @@ NOWHERE = AddressSet([])
 @pytest.mark.parametrize(
     ("address", "prefix"),
     [
-        ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::/64"), ("2001:db8:0:0:ffff::1", "2001:db8::/64"),
-        ("2001:db8:0:1::1", "2001:db8:0:1::/64"), ("unix", ""), (None, ""), ("", ""),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:0:0:ffff::1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("unix", ""),
+        (None, ""),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_what_counts_as_one_address(address: str | None, prefix: str) -> None:
     assert prefix == address_prefix(address)
 

@@ -13,7 +13,10 @@ DAY = 86_400
 
 
 async def time_passes(api: Api, days: int) -> dict[str, int]:
-    """The clock moves on and sweeps run meanwhile; what they removed in all. Of most sweeps only the mark that they move is moved."""
+    """The clock moves on and sweeps run meanwhile; what they removed in all.
+
+    Of most sweeps only the mark that they move is moved.
+    """
     removed: dict[str, int] = {}
     api.clock.forward(days * DAY)
     await api.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
@@ -30,7 +33,8 @@ async def time_passes(api: Api, days: int) -> dict[str, int]:
 async def test_nothing_of_today_is_swept(any_api: Api) -> None:
     identity, token = await any_api.bot("member", accessTokenNumUsesLimit=50)
     await any_api.post(
-        "/api/v1/auth/token/revoke", {"accessToken": await any_api.login(await any_api.universal((await any_api.identity())["id"]))}
+        "/api/v1/auth/token/revoke",
+        {"accessToken": await any_api.login(await any_api.universal((await any_api.identity())["id"]))},
     )
 
     removed = await sweep(any_api.runtime)
@@ -41,14 +45,18 @@ async def test_nothing_of_today_is_swept(any_api: Api) -> None:
 
 async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
     identity = await any_api.identity()
-    login = await any_api.universal(identity["id"], {"ttl": 3600}, accessTokenTTL=3600, accessTokenMaxTTL=3600, accessTokenNumUsesLimit=5)
+    login = await any_api.universal(
+        identity["id"], {"ttl": 3600}, accessTokenTTL=3600, accessTokenMaxTTL=3600, accessTokenNumUsesLimit=5
+    )
     await any_api.login(login)
     _, token = await any_api.bot()  # one without a use limit has no row, so its revocation is a mark
     await any_api.ok("POST", "/api/v1/auth/token/revoke", {"accessToken": token}, token=None)
     await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
     async with any_api.runtime.store.write() as tx:
         now = any_api.clock()
-        await credentials.put_lockout(tx, Lockout(key="k", identity_id=identity["id"], failures=1, window_ends_at=now, locked_until=0))
+        await credentials.put_lockout(
+            tx, Lockout(key="k", identity_id=identity["id"], failures=1, window_ends_at=now, locked_until=0)
+        )
 
     removed = await time_passes(any_api, 40)
     removed_later = await time_passes(any_api, 60)
@@ -73,7 +81,12 @@ async def test_a_used_proof_is_remembered_for_an_hour_after_its_end(any_api: Api
 
 async def test_a_sweep_goes_on_until_nothing_is_left(any_api: Api) -> None:
     for _ in range(3):
-        await any_api.ok("POST", "/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"}, token=None)
+        await any_api.ok(
+            "POST",
+            "/api/v3/auth/login",
+            {"email": "admin@example.com", "password": "correct horse battery"},
+            token=None,
+        )
     any_api.clock.forward(400 * DAY)
     await any_api.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
 
@@ -160,8 +173,14 @@ async def test_nothing_is_left_of_a_deleted_project(any_api: Api) -> None:
 async def test_nothing_is_left_of_a_deleted_organization(any_api: Api) -> None:
     org, token = await any_api.organization("Gone")
     mine = {"token": token}
-    identity = (await any_api.ok("POST", "/api/v1/identities", {"name": "b", "organizationId": org, "role": "member",
-                                                                "metadata": [{"key": "k", "value": "v"}]}, **mine))["identity"]["id"]  # fmt: skip
+    identity = (
+        await any_api.ok(
+            "POST",
+            "/api/v1/identities",
+            {"name": "b", "organizationId": org, "role": "member", "metadata": [{"key": "k", "value": "v"}]},
+            **mine,
+        )
+    )["identity"]["id"]
     path = f"/api/v1/auth/universal-auth/identities/{identity}"
     client = (await any_api.ok("POST", path, {}, **mine))["identityUniversalAuth"]["clientId"]
     secret = (await any_api.ok("POST", f"{path}/client-secrets", {}, **mine))["clientSecret"]
@@ -192,7 +211,9 @@ async def test_a_version_row_that_goes_lets_nothing_old_be_taken_for_fresh(any_a
             tx.changed(version_key)
         seen.add((await any_api.get(path, token=token)).status_code)
         async with any_api.runtime.store.read() as tx:
-            rows += [row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == version_key))]
+            rows += [
+                row[0] for row in await tx.all(select(schema.versions.c.n).where(schema.versions.c.key == version_key))
+            ]
 
     assert swept["versions"] >= 1
     assert {200, 401} == seen

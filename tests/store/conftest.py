@@ -47,7 +47,9 @@ async def sqlite_store(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Sql
 async def store(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> AsyncIterator[Store]:
     """A store on each engine in turn."""
     async with (
-        on_sqlite(tmp_path, migrated_file) if request.param == "sqlite" else on_postgres(request.getfixturevalue("migrated")) as found
+        on_sqlite(tmp_path, migrated_file)
+        if request.param == "sqlite"
+        else on_postgres(request.getfixturevalue("migrated")) as found
     ):
         yield found
 

@@ -1,4 +1,6 @@
-"""Records, rows and arguments made from annotations, so that a loop can visit every table, record and query there is."""
+"""Records, rows and arguments made from annotations, so that a loop can visit every table, record and query
+there is.
+"""
 
 import collections.abc
 import importlib
@@ -17,7 +19,15 @@ from watchword.store.engine import Tx
 from watchword.store.mapping import Mapper, Pauses
 
 ENGINE = {"engine", "sqlite", "postgres", "journal", "cache", "migrate", "mapping", "schema", "versions"}
-SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable, tuple, list, frozenset, set)
+SEQUENCES = (
+    collections.abc.Sequence,
+    collections.abc.Collection,
+    collections.abc.Iterable,
+    tuple,
+    list,
+    frozenset,
+    set,
+)
 
 
 def modules() -> list[ModuleType]:
@@ -29,7 +39,9 @@ def modules() -> list[ModuleType]:
 
 def mappers() -> dict[str, Mapper[Any]]:
     """One mapper for each table that has one, by the table's name."""
-    return {value.table.name: value for module in modules() for value in vars(module).values() if isinstance(value, Mapper)}
+    return {
+        value.table.name: value for module in modules() for value in vars(module).values() if isinstance(value, Mapper)
+    }
 
 
 def queries() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -56,7 +68,11 @@ def sample(annotation: Any, text: str = "1", *, empty: bool = False) -> Any:
     if origin is Literal:
         return args[0]
     if origin in (Union, types.UnionType):
-        return None if empty and type(None) in args else sample(next(arg for arg in args if arg is not type(None)), text, empty=empty)
+        return (
+            None
+            if empty and type(None) in args
+            else sample(next(arg for arg in args if arg is not type(None)), text, empty=empty)
+        )
     if origin in SEQUENCES:
         if origin is tuple and Ellipsis not in args:
             return tuple(sample(arg, text, empty=empty) for arg in args)

@@ -102,7 +102,9 @@ async def test_a_load_that_fails_fails_for_those_who_share_it_and_is_not_kept(st
         calls += 1
         raise StoreDown
 
-    answers = await asyncio.gather(*[ConsistentReads(store, cache).get("k", failing) for _ in range(5)], return_exceptions=True)
+    answers = await asyncio.gather(
+        *[ConsistentReads(store, cache).get("k", failing) for _ in range(5)], return_exceptions=True
+    )
 
     assert [StoreDown] * 5 == [type(answer) for answer in answers]
     assert 0 == len(cache)
@@ -299,7 +301,9 @@ async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store)
     assert 1 == await fresh.get("k", load)
 
 
-async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_request_like_it(postgres_store: Store) -> None:
+async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_request_like_it(
+    postgres_store: Store,
+) -> None:
     fresh = ConsistentReads(postgres_store, Cache(postgres_store, 10))
     await fresh.get("k", Held())
 
@@ -372,8 +376,14 @@ class Register:
         fresh = ConsistentReads(self.store, cache)
         for _ in range(2):
             versions = await fresh.get(version_keys, self.load(pauses, *version_keys))
-            seen = [version - self.base[version_key] for version_key, version in zip(version_keys, versions, strict=True)]
-            self.stale += [(version_key, need, n) for version_key, need, n in zip(version_keys, least, seen, strict=True) if n < need]
+            seen = [
+                version - self.base[version_key] for version_key, version in zip(version_keys, versions, strict=True)
+            ]
+            self.stale += [
+                (version_key, need, n)
+                for version_key, need, n in zip(version_keys, least, seen, strict=True)
+                if n < need
+            ]
 
     async def play(self, steps: list[tuple[str, int, int]]) -> None:
         found = await self.store.versions(self.FAMILIES)
@@ -394,13 +404,17 @@ class Register:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["write", "read", "both", "wait"]), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60
+    st.tuples(st.sampled_from(["write", "read", "both", "wait"]), st.integers(0, 3), st.integers(0, 4)),
+    min_size=1,
+    max_size=60,
 )
 
 
 @settings(max_examples=60)
 @given(steps=STEPS)
-async def test_no_interleaving_of_writers_and_readers_gives_a_stale_answer(store: Store, steps: list[tuple[str, int, int]]) -> None:
+async def test_no_interleaving_of_writers_and_readers_gives_a_stale_answer(
+    store: Store, steps: list[tuple[str, int, int]]
+) -> None:
     register = Register(store)
 
     await asyncio.wait_for(register.play(steps), 30)

@@ -11,18 +11,36 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from tests.store import samples
 from tests.store.conftest import another
 from watchword.store import schema, versions
-from watchword.store.engine import AlreadyThere, ForgottenVersion, StillNeeded, Store, StoreDown, Tx, Unstorable, Write, any_of, prepare
+from watchword.store.engine import (
+    AlreadyThere,
+    ForgottenVersion,
+    StillNeeded,
+    Store,
+    StoreDown,
+    Tx,
+    Unstorable,
+    Write,
+    any_of,
+    prepare,
+)
 from watchword.store.postgres import PostgresStore
 
 SETTING = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
 SETTINGS = prepare(select(schema.settings.c.key, schema.settings.c.value).order_by(schema.settings.c.key))
-CHOSEN = prepare(select(schema.settings.c.key).where(any_of(schema.settings.c.key, "keys")).order_by(schema.settings.c.key))
+CHOSEN = prepare(
+    select(schema.settings.c.key).where(any_of(schema.settings.c.key, "keys")).order_by(schema.settings.c.key)
+)
 ADD = prepare(
-    update(schema.versions).where(schema.versions.c.key == bindparam("of")).values(n=schema.versions.c.n + 1).returning(schema.versions.c.n)
+    update(schema.versions)
+    .where(schema.versions.c.key == bindparam("of"))
+    .values(n=schema.versions.c.n + 1)
+    .returning(schema.versions.c.n)
 )
 
 _v = schema.versions
-LOWER = prepare(update(_v).where(_v.c.key == bindparam("of"), _v.c.n < 1000).values(n=_v.c.n - bindparam("by")), at_once=True)
+LOWER = prepare(
+    update(_v).where(_v.c.key == bindparam("of"), _v.c.n < 1000).values(n=_v.c.n - bindparam("by")), at_once=True
+)
 DROP = prepare(delete(_v).where(_v.c.key == bindparam("of"), _v.c.n == bindparam("is")), at_once=True)
 LEFT = prepare(select(_v.c.key, _v.c.n).where(_v.c.key.startswith("at-once/")))
 
@@ -185,12 +203,14 @@ async def test_what_may_be_done_at_once_does_what_row_by_row_does(store: Store, 
 async def test_writes_together_are_all_carried_out(store: Store) -> None:
     async with store.write() as tx:
         await tx.many(versions.RAISE, [{"key": f"at-once/{i}", "one": 5} for i in range(4)])
-        await tx.together([
-            Write(SETTING, [{"key": "a", "value": "v"}, {"key": "b", "value": "w"}]),
-            Write(SETTING, []),
-            Write(LOWER, [{"of": "at-once/0", "by": 2}, {"of": "at-once/1", "by": 1}], counts=True),
-            Write(DROP, [{"of": "at-once/2", "is": 5}]),
-        ])  # fmt: skip
+        await tx.together(
+            [
+                Write(SETTING, [{"key": "a", "value": "v"}, {"key": "b", "value": "w"}]),
+                Write(SETTING, []),
+                Write(LOWER, [{"of": "at-once/0", "by": 2}, {"of": "at-once/1", "by": 1}], counts=True),
+                Write(DROP, [{"of": "at-once/2", "is": 5}]),
+            ]
+        )
         await tx.together([])
 
     async with store.read() as tx:
@@ -204,7 +224,9 @@ async def test_of_writes_together_one_that_is_refused_refuses_all(store: Store) 
 
     with pytest.raises(AlreadyThere):
         async with store.write() as tx:
-            await tx.together([Write(SETTING, [{"key": "b", "value": "v"}]), Write(SETTING, [{"key": "a", "value": "v"}])])
+            await tx.together(
+                [Write(SETTING, [{"key": "b", "value": "v"}]), Write(SETTING, [{"key": "a", "value": "v"}])]
+            )
 
     assert [("a", "v")] == await settings(store)
 
@@ -288,9 +310,17 @@ async def change(store: Store, statement: Any, *version_keys: str) -> None:
 async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not_to_be() -> None:
     """A new table must say which: nothing that decides may be read from a cache without a version key."""
     uncached = {
-        "versions", "settings", "data_keys", "invitations", "one_time_tokens", "spent_proofs", "secret_versions", "audit_events",
-        "denials", "person_failures",
-    }  # fmt: skip
+        "versions",
+        "settings",
+        "data_keys",
+        "invitations",
+        "one_time_tokens",
+        "spent_proofs",
+        "secret_versions",
+        "audit_events",
+        "denials",
+        "person_failures",
+    }
 
     assert [] == [name for name in schema.metadata.tables if name not in versions.FAMILIES and name not in uncached]
 
@@ -340,8 +370,11 @@ async def test_units_that_name_families_in_different_orders_do_not_lock_each_oth
 
 
 async def test_a_view_cannot_write(store: Store) -> None:
-    for write in (lambda tx: tx.run(SETTING, key="a", value="v"), lambda tx: tx.many(SETTING, [{"key": "a", "value": "v"}]),
-                  lambda tx: tx.count(SETTING, key="a", value="v")):  # fmt: skip
+    for write in (
+        lambda tx: tx.run(SETTING, key="a", value="v"),
+        lambda tx: tx.many(SETTING, [{"key": "a", "value": "v"}]),
+        lambda tx: tx.count(SETTING, key="a", value="v"),
+    ):
         with pytest.raises(AssertionError, match="a view cannot write"):
             async with store.read() as tx:
                 await write(tx)
@@ -452,7 +485,9 @@ async def test_what_another_process_changed_is_seen_by_the_next_barrier(store: S
 
 
 async def test_what_is_loaded_while_another_process_writes_is_not_stamped_as_newer(store: Store) -> None:
-    """A load may be held up between reading and stamping; what somebody else commits meanwhile must not hide behind the stamp."""
+    """A load may be held up between reading and stamping; what somebody else commits meanwhile must not hide
+    behind the stamp.
+    """
     other = another(store)
     await other.open()
     try:

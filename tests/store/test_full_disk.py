@@ -1,4 +1,6 @@
-"""A full disk is called one while writes fail, nothing is lost or half-done by it, and writing goes on when there is room."""
+"""A full disk is called one while writes fail, nothing is lost or half-done by it, and writing goes on when
+there is room.
+"""
 
 import resource
 from collections.abc import Iterator
@@ -69,7 +71,9 @@ async def test_a_full_disk_on_postgresql(migrated: str, caplog: pytest.LogCaptur
         async with running(postgres_settings(dsn)) as api:
             await connection.execute(full)
             for table in ("identities", "versions"):
-                await connection.execute(f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()")
+                await connection.execute(
+                    f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()"
+                )
             refused, ready = await create(api, "lost"), await api.get("/readyz", token=None)
             log = caplog.text
             await connection.execute("DROP FUNCTION full_disk CASCADE")

@@ -1,4 +1,6 @@
-"""The durability barrier: each who waits gets an fsync that began after the asking, and a failed one ends everything."""
+"""The durability barrier: each who waits gets an fsync that began after the asking, and a failed one ends
+everything.
+"""
 
 import asyncio
 import errno
@@ -142,7 +144,9 @@ async def test_what_the_kernel_says_of_a_failed_one_is_told(file: Path, code: in
 
 
 @pytest.mark.parametrize("refusal", [ImportError, OSError, SystemError])
-async def test_where_the_kernel_refuses_a_thread_does_it(file: Path, refusal: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_the_kernel_refuses_a_thread_does_it(
+    file: Path, refusal: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(file: int, done: Done) -> Disk:
         raise refusal
 

@@ -1,11 +1,13 @@
 """No statement of a hot operation costs more in a large database: nothing is read but what an index leads to.
 
-The operations are carried out by a whole server over a filled database, cold, so that everything is loaded; whatever its
-store was asked is written down and explained afterwards. A query that somebody adds to a hot path is here by itself.
+The operations are carried out by a whole server over a filled database, cold, so that everything is loaded; whatever
+its store was asked is written down and explained afterwards. A query that somebody adds to a hot path is here by
+itself.
 
-5,000 rows of each kind are enough: from a few thousand on, PostgreSQL's planner prefers an index that fits, and SQLite's,
-which has no statistics, always does. What both would still do gladly, going through an index by its first column only, is
-found by counting: rows that PostgreSQL touched, steps of SQLite's machine. HOT_QUERY_ROWS=1000000 takes as many.
+5,000 rows of each kind are enough: from a few thousand on, PostgreSQL's planner prefers an index that fits, and
+SQLite's, which has no statistics, always does. What both would still do gladly, going through an index by its first
+column only, is found by counting: rows that PostgreSQL touched, steps of SQLite's machine. HOT_QUERY_ROWS=1000000 takes
+as many.
 """
 
 import json
@@ -124,7 +126,10 @@ async def test_no_statement_of_a_hot_operation_reads_more_than_an_index_leads_to
     async with opened(build_runtime(any_settings)) as parts:
         world = await seed.found_world(parts)
         await seed.grow(
-            parts, world, seed.Size(identities=0, secrets=0), seed.Size(identities=ROWS, secrets=ROWS, tokens=ROWS, revocations=ROWS)
+            parts,
+            world,
+            seed.Size(identities=0, secrets=0),
+            seed.Size(identities=ROWS, secrets=ROWS, tokens=ROWS, revocations=ROWS),
         )
         # As many again, all of this one identity: what is read for it must not grow with them.
         await seed.add_revocations(parts, world, ROWS, 2 * ROWS, owners=[ONE])
@@ -141,7 +146,9 @@ async def carry_out(settings: Settings, asked: Asked, world: seed.World) -> None
     """Each hot operation once, by a server that has nothing in its caches."""
     parts = build_runtime(settings)
     store: Any = AskedStore(parts.store, asked)
-    parts = msgspec.structs.replace(parts, store=store, cache=Cache(store, 1000), journal=Journal(store), writes=Journal(store))
+    parts = msgspec.structs.replace(
+        parts, store=store, cache=Cache(store, 1000), journal=Journal(store), writes=Journal(store)
+    )
     async with opened(parts):
         transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
@@ -151,7 +158,9 @@ async def carry_out(settings: Settings, asked: Asked, world: seed.World) -> None
 
 async def ask(client: httpx.AsyncClient, world: seed.World) -> None:
     async def send(method: str, path: str, token: str = "", status: int = 200, **options: Any) -> Any:
-        reply = await client.request(method, path, headers={"authorization": f"Bearer {token}"} if token else {}, **options)
+        reply = await client.request(
+            method, path, headers={"authorization": f"Bearer {token}"} if token else {}, **options
+        )
         assert (status, path) == (reply.status_code, path), reply.text
         return reply.json()
 
@@ -178,12 +187,18 @@ async def settle(parts: Runtime) -> None:
     fresh = msgspec.structs.replace(row, id=parts.new_id())
     submit = parts.journal.submit_all
     assert [True, None, None, True] == list(
-        await submit([
-            credentials.TokenUsed(row.id, row.created_at), credentials.TokenRenewed(row.id, row.created_at, row.expires_at),
-            credentials.TokenIssued(fresh), credentials.ProofSpent("jwt/1", row.expires_at),
-        ])
-    )  # fmt: skip
-    assert await parts.journal.submit(credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at))
+        await submit(
+            [
+                credentials.TokenUsed(row.id, row.created_at),
+                credentials.TokenRenewed(row.id, row.created_at, row.expires_at),
+                credentials.TokenIssued(fresh),
+                credentials.ProofSpent("jwt/1", row.expires_at),
+            ]
+        )
+    )
+    assert await parts.journal.submit(
+        credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at)
+    )
 
 
 async def a_client_secret(parts: Runtime) -> str:
@@ -210,7 +225,11 @@ async def explained_by_sqlite(settings: Settings, asked: Asked) -> list[str]:
             continue
         values = [json.dumps(value) if isinstance(value, list) else value for value in ready.values(given)]
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {ready.text}", values)]
-        wrong += [f"{ready.text}: {line}" for line in plan if line.startswith("SCAN ") and line.split()[1] in schema.metadata.tables]
+        wrong += [
+            f"{ready.text}: {line}"
+            for line in plan
+            if line.startswith("SCAN ") and line.split()[1] in schema.metadata.tables
+        ]
         steps = 0
         connection.execute("BEGIN")
         connection.set_progress_handler(step, 100)
@@ -229,20 +248,36 @@ async def explained_by_postgres(settings: Settings, asked: Asked) -> list[str]:
     dsn = settings.database_url.reveal()
     await analyzed(dsn)
     connection = await asyncpg.connect(dsn)
-    large = {row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 1000")}
+    large = {
+        row[0]
+        for row in await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 1000")
+    }
     assert {"identities", "memberships", "secrets", "revocations", "access_tokens", "versions"} <= large
     wrong = []
     for statement, given in asked.all.values():
         ready = compiled(statement, POSTGRESQL)
         if ready.is_plain_insert:
             continue
-        values = {**given} | {"event_id": ["explained"]} if "event_id" in given else given  # the one it was carried out with is there
+        values = (
+            {**given} | {"event_id": ["explained"]} if "event_id" in given else given
+        )  # the one it was carried out with is there
         if isinstance(statement, Prepared) and statement.at_once:
             ready, values = statement.for_lists(POSTGRESQL), {name: [value] for name, value in given.items()}
-        for mode in ("force_custom_plan", "force_generic_plan"):  # asyncpg's prepared statements get either, as the server likes
-            touched = [node for node in nodes(await plan_of(connection, ready, values, mode)) if "Relation Name" in node]
-            rows = sum(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in touched)
-            scanned = [node["Relation Name"] for node in touched if node["Node Type"] == "Seq Scan" and node["Relation Name"] in large]
+        for mode in (
+            "force_custom_plan",
+            "force_generic_plan",
+        ):  # asyncpg's prepared statements get either, as the server likes
+            touched = [
+                node for node in nodes(await plan_of(connection, ready, values, mode)) if "Relation Name" in node
+            ]
+            rows = sum(
+                node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in touched
+            )
+            scanned = [
+                node["Relation Name"]
+                for node in touched
+                if node["Node Type"] == "Seq Scan" and node["Relation Name"] in large
+            ]
             if scanned or rows > MOST_ROWS:
                 wrong.append(f"{ready.text}: {mode}, {rows} rows, in sequence: {scanned}")
     await connection.close()

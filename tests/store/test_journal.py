@@ -1,4 +1,6 @@
-"""The journal: shared commits, exact answers, and what happens when the database does not answer or an entry cannot be written."""
+"""The journal: shared commits, exact answers, and what happens when the database does not answer or an entry
+cannot be written.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -165,7 +167,9 @@ async def test_a_batch_waits_for_what_the_next_turns_of_the_loop_bring(
     assert ([5], 1) == (Put.batches, moody.units)
 
 
-async def test_a_batch_does_not_wait_for_more_than_it_may_hold(moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_does_not_wait_for_more_than_it_may_hold(
+    moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal, "_GATHER", 60.0)
     arriving = [asyncio.create_task(writing.submit(Put("k0")))]
     for i in range(1, 200):  # one in each turn, so that it is never quiet
@@ -233,7 +237,9 @@ async def test_nobody_waits_behind_coalesced_entries(moody: Moody, writing: Jour
     assert ("B", [1, 1]) == (answer, Put.batches)
 
 
-async def test_coalesced_entries_stop_an_embedded_server_shortly_only(store: Store, moody: Moody, writing: Journal) -> None:
+async def test_coalesced_entries_stop_an_embedded_server_shortly_only(
+    store: Store, moody: Moody, writing: Journal
+) -> None:
     for i in range(150):
         writing.coalesce(i, Put(f"k{i:03}"))
     await until(lambda: sum(Put.batches) == 150)
@@ -250,7 +256,14 @@ async def limited(store: Store, *, secret_limit: int = 5, token_limit: int = 5) 
     async with store.write() as tx:
         await samples.fill(tx)
         secret = samples.record(
-            ClientSecret, "s", config_id="1", identity_id="1", uses=0, uses_limit=secret_limit, is_revoked=False, hash=b"s"
+            ClientSecret,
+            "s",
+            config_id="1",
+            identity_id="1",
+            uses=0,
+            uses_limit=secret_limit,
+            is_revoked=False,
+            hash=b"s",
         )
         token = samples.record(AccessToken, "t", identity_id="1", uses=0, uses_limit=token_limit, is_revoked=False)
         await credentials.add_client_secret(tx, secret)
@@ -262,7 +275,9 @@ async def limited(store: Store, *, secret_limit: int = 5, token_limit: int = 5) 
 async def test_exactly_as_many_uses_are_let_through_as_are_left(store: Store, writing: Journal, limit: int) -> None:
     await limited(store, secret_limit=limit, token_limit=limit)
 
-    secrets = await asyncio.gather(*[writing.submit(credentials.SecretUsed("s", limited=True, at=i)) for i in range(200)])
+    secrets = await asyncio.gather(
+        *[writing.submit(credentials.SecretUsed("s", limited=True, at=i)) for i in range(200)]
+    )
     tokens = await asyncio.gather(*[writing.submit(credentials.TokenUsed("t", i)) for i in range(200)])
 
     async with store.read() as tx:
@@ -273,16 +288,27 @@ async def test_exactly_as_many_uses_are_let_through_as_are_left(store: Store, wr
 async def test_an_unlimited_secret_counts_every_use(store: Store, writing: Journal) -> None:
     await limited(store, secret_limit=0)
 
-    answers = await asyncio.gather(*[writing.submit(credentials.SecretUsed("s", limited=False, at=i)) for i in range(200)])
+    answers = await asyncio.gather(
+        *[writing.submit(credentials.SecretUsed("s", limited=False, at=i)) for i in range(200)]
+    )
 
     async with store.read() as tx:
         secret = await credentials.client_secret(tx, "1", "s")
     assert (200, 200, 199) == (sum(answers), secret.uses, secret.last_used_at)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("entry", [credentials.SecretUsed("s", limited=True, at=1), credentials.SecretUsed("s", limited=False, at=1),
-                                   credentials.TokenUsed("t", 1)], ids=["limited secret", "secret", "token"])  # fmt: skip
-async def test_a_revoked_credential_has_no_uses_left_though_its_limit_is_not_reached(store: Store, writing: Journal, entry: Any) -> None:
+@pytest.mark.parametrize(
+    "entry",
+    [
+        credentials.SecretUsed("s", limited=True, at=1),
+        credentials.SecretUsed("s", limited=False, at=1),
+        credentials.TokenUsed("t", 1),
+    ],
+    ids=["limited secret", "secret", "token"],
+)
+async def test_a_revoked_credential_has_no_uses_left_though_its_limit_is_not_reached(
+    store: Store, writing: Journal, entry: Any
+) -> None:
     await limited(store, secret_limit=5 if getattr(entry, "limited", True) else 0)
     async with store.write() as tx:
         await credentials.revoke_client_secret(tx, "s", 1)
@@ -303,7 +329,9 @@ async def test_two_journals_over_one_database_let_through_no_more_and_never_lock
     await limited(store, secret_limit=150, token_limit=150)
     async with store.write() as tx:
         for i in range(8):
-            await credentials.add_token(tx, samples.record(AccessToken, f"t{i}", identity_id="1", uses=0, uses_limit=150, is_revoked=False))
+            await credentials.add_token(
+                tx, samples.record(AccessToken, f"t{i}", identity_id="1", uses=0, uses_limit=150, is_revoked=False)
+            )
         tx.changed("identity/1")
     journals = [Journal(store), Journal(store)]
     for one in journals:
@@ -351,7 +379,9 @@ async def test_of_a_burst_of_guesses_on_two_servers_exactly_the_threshold_is_wei
     assert (3, "locked_out") == (sum(counted), after)
 
 
-async def test_a_right_guess_that_comes_with_a_burst_of_wrong_ones_is_settled_after_them(store: Store, writing: Journal) -> None:
+async def test_a_right_guess_that_comes_with_a_burst_of_wrong_ones_is_settled_after_them(
+    store: Store, writing: Journal
+) -> None:
     await limited(store)
 
     answers = await writing.submit_all([right(0), *[guess(i) for i in range(9)]])
@@ -381,14 +411,26 @@ async def unlimited(store: Store) -> None:
     async with store.write() as tx:
         for id in UNLIMITED:
             await credentials.add_client_secret(
-                tx, samples.record(ClientSecret, id, config_id="1", identity_id="1", uses=0, uses_limit=0, is_revoked=id == "gone", hash=id.encode())
-            )  # fmt: skip
+                tx,
+                samples.record(
+                    ClientSecret,
+                    id,
+                    config_id="1",
+                    identity_id="1",
+                    uses=0,
+                    uses_limit=0,
+                    is_revoked=id == "gone",
+                    hash=id.encode(),
+                ),
+            )
         tx.changed("identity/1")
 
 
 def login(i: int, secret: str | None, *, is_limited: bool = False, key: str = "nobody") -> logins.LoginDone:
     used = credentials.SecretUsed(secret, limited=is_limited, at=i) if secret else None
-    return logins.LoginDone(at=1_000, identity_id="1", event=samples.record(AuditEvent, f"login{i:03}"), lockout_key=key, secret=used)
+    return logins.LoginDone(
+        at=1_000, identity_id="1", event=samples.record(AuditEvent, f"login{i:03}"), lockout_key=key, secret=used
+    )
 
 
 async def left_behind(store: Store) -> tuple[list[int], list[int]]:
@@ -452,7 +494,9 @@ async def test_a_batch_that_could_not_be_settled_left_nothing(store: Store, mood
 # --- faults
 
 
-async def test_a_failure_refuses_all_who_wait_and_nothing_was_written(store: Store, moody: Moody, writing: Journal) -> None:
+async def test_a_failure_refuses_all_who_wait_and_nothing_was_written(
+    store: Store, moody: Moody, writing: Journal
+) -> None:
     moody.is_down = True
 
     answers = await asyncio.gather(*[writing.submit(Put(f"k{i}")) for i in range(20)], return_exceptions=True)
@@ -478,7 +522,9 @@ async def test_after_a_failure_notes_are_refused_until_the_database_is_back_and_
     assert refused is False
 
 
-async def test_notes_that_were_taken_are_kept_through_a_failure_and_written_later(store: Store, moody: Moody, writing: Journal) -> None:
+async def test_notes_that_were_taken_are_kept_through_a_failure_and_written_later(
+    store: Store, moody: Moody, writing: Journal
+) -> None:
     moody.is_down = True
     writing.note(Put("a"))
     writing.note(Put("b"))
@@ -529,7 +575,9 @@ async def test_a_batch_that_gives_way_again_and_again_is_refused(writing: Journa
         await writing.submit(Colliding([1] * 50))
 
 
-async def test_more_than_may_wait_is_refused_at_once(moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_than_may_wait_is_refused_at_once(
+    moody: Moody, writing: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal, "CAPACITY", 10)
     moody.stalls = asyncio.Event()
     waiting = [asyncio.create_task(writing.submit(Put("first")))]
@@ -571,7 +619,9 @@ async def test_closing_ends_although_the_database_does_not_answer(moody: Moody) 
     await asyncio.wait_for(writing.close(), 5)
 
 
-async def test_a_waiter_that_goes_away_changes_nothing_for_the_others(store: Store, moody: Moody, writing: Journal) -> None:
+async def test_a_waiter_that_goes_away_changes_nothing_for_the_others(
+    store: Store, moody: Moody, writing: Journal
+) -> None:
     moody.stalls = asyncio.Event()
     gone, stays = asyncio.create_task(writing.submit(Put("a"))), asyncio.create_task(writing.submit(Put("b")))
     await until(lambda: moody.units == 1)
@@ -583,7 +633,9 @@ async def test_a_waiter_that_goes_away_changes_nothing_for_the_others(store: Sto
     assert ["a", "b"] == await stored(store)
 
 
-async def test_counting_a_use_raises_no_family_so_that_a_busy_token_empties_no_cache(store: Store, writing: Journal) -> None:
+async def test_counting_a_use_raises_no_family_so_that_a_busy_token_empties_no_cache(
+    store: Store, writing: Journal
+) -> None:
     await limited(store)
     before = await store.versions(("identity/1",))
 

@@ -17,7 +17,11 @@ from watchword.store.engine import AlreadyThere, Store
 THERE = "of the row that is there"  # longer than any text that is drawn, so that no key is there twice
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
-JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 def values(annotation: Any) -> st.SearchStrategy[Any]:
@@ -54,7 +58,11 @@ async def filled(store: Store) -> Store:
 async def test_a_record_is_read_as_it_was_stored(filled: Store, table: str, data: st.DataObject) -> None:
     mapper = samples.mappers()[table]
     drawn = data.draw(values(mapper.record))
-    parents = {column.name: THERE for column in mapper.table.columns if column.foreign_keys and getattr(drawn, column.name) is not None}
+    parents = {
+        column.name: THERE
+        for column in mapper.table.columns
+        if column.foreign_keys and getattr(drawn, column.name) is not None
+    }
     record = msgspec.structs.replace(drawn, **parents)
     key = list(mapper.table.primary_key.columns)
     read: list[Record] = []

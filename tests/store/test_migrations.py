@@ -45,11 +45,17 @@ def differences(connection: Connection) -> list[Any]:
 
 
 def described(path: Path) -> list[str]:
-    """Every table and index of a file, without what only differs in writing and in the order of columns and constraints."""
+    """Every table and index of a file, without what only differs in writing and in the order of columns and
+    constraints.
+    """
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'").fetchall()
+        rows = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
+        ).fetchall()
     connection.close()
-    return sorted(" ".join(sorted(re.split(r"\s*,\s*|\s+(?=\))|(?<=\()\s+", re.sub(r"\s+", " ", row[0])))) for row in rows)
+    return sorted(
+        " ".join(sorted(re.split(r"\s*,\s*|\s+(?=\))|(?<=\()\s+", re.sub(r"\s+", " ", row[0])))) for row in rows
+    )
 
 
 async def described_there(dsn: str) -> list[str]:

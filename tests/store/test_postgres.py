@@ -1,4 +1,6 @@
-"""What becomes of every error of PostgreSQL and of its client, wherever it is raised: never a 500 that is not our own bug."""
+"""What becomes of every error of PostgreSQL and of its client, wherever it is raised: never a 500 that is not
+our own bug.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,11 +15,39 @@ from watchword.store.engine import ConstraintRefused, StoreDown, prepare
 from watchword.store.postgres import PostgresStore, _translate
 from watchword.store.schema import metadata
 
-# A statement that is wrong, or a row that we should not have made: the classes of such are the only ones that stay what they are.
+# A statement that is wrong, or a row that we should not have made: the classes of such are the only ones that stay what
+# they are.
 OURS = (
-    "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "23", "24", "25", "27", "2B", "2D", "2F", "34", "38", "39", "3B", "3F",
-    "42", "44", "54", "55", "HV", "P0",
-)  # fmt: skip
+    "03",
+    "09",
+    "0A",
+    "0B",
+    "0F",
+    "0L",
+    "0P",
+    "0Z",
+    "10",
+    "20",
+    "21",
+    "23",
+    "24",
+    "25",
+    "27",
+    "2B",
+    "2D",
+    "2F",
+    "34",
+    "38",
+    "39",
+    "3B",
+    "3F",
+    "42",
+    "44",
+    "54",
+    "55",
+    "HV",
+    "P0",
+)
 NOT_OURS = ("0A000 InvalidCached", "25P03", "25P04", "25006", "42501", "42P05", "55000", "55006", "55P03")
 
 
@@ -28,9 +58,20 @@ def every(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 KINDS = [
-    *dict.fromkeys(one for root in (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError) for one in every(root))
+    *dict.fromkeys(
+        one
+        for root in (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError)
+        for one in every(root)
+    )
 ]
-CLIENT = [OSError("x"), TimeoutError(), ConnectionResetError(), BrokenPipeError(), EOFError(), asyncio.IncompleteReadError(b"", 1)]
+CLIENT = [
+    OSError("x"),
+    TimeoutError(),
+    ConnectionResetError(),
+    BrokenPipeError(),
+    EOFError(),
+    asyncio.IncompleteReadError(b"", 1),
+]
 
 
 def test_every_error_of_the_driver_becomes_a_refusal_or_is_ours() -> None:
@@ -86,10 +127,15 @@ VERSIONS = metadata.tables["versions"]
 _ALL = prepare(select(VERSIONS.c.n))
 _ADD = prepare(insert(VERSIONS))
 ERRORS = [
-    asyncpg.InternalClientError("got result for unknown protocol state 3"), asyncpg.ConnectionDoesNotExistError("x"),
-    asyncpg.InterfaceError("another operation is in progress"), asyncpg.AdminShutdownError("x"), asyncpg.InternalServerError("x"),
-    asyncpg.UnknownPostgresError("x"), asyncpg.InvalidCachedStatementError("x"), *CLIENT,
-]  # fmt: skip
+    asyncpg.InternalClientError("got result for unknown protocol state 3"),
+    asyncpg.ConnectionDoesNotExistError("x"),
+    asyncpg.InterfaceError("another operation is in progress"),
+    asyncpg.AdminShutdownError("x"),
+    asyncpg.InternalServerError("x"),
+    asyncpg.UnknownPostgresError("x"),
+    asyncpg.InvalidCachedStatementError("x"),
+    *CLIENT,
+]
 
 
 @pytest.mark.parametrize("place", ["acquire", "begin", "fetch", "execute", "COMMIT", "rollback", "release"])

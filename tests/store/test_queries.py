@@ -1,4 +1,6 @@
-"""Every query there is, run on both engines: found by looping over the modules, so a new one is tested before it is used."""
+"""Every query there is, run on both engines: found by looping over the modules, so a new one is tested before
+it is used.
+"""
 
 import asyncio
 import contextlib
@@ -26,7 +28,9 @@ PREPARED = {
     for name, value in vars(module).items()
     if isinstance(value, Prepared)
 }
-EMBEDDED = {name: statement for name, statement in PREPARED.items() if name != "logins._SETTLE"}  # which SQLite has no words for
+EMBEDDED = {
+    name: statement for name, statement in PREPARED.items() if name != "logins._SETTLE"
+}  # which SQLite has no words for
 # What `**fields` stands for where it is not `updated_at`.
 FIELDS: dict[str, dict[str, Any]] = {
     "accounts.put_session": {"last_used_at": 1},
@@ -49,7 +53,9 @@ def arguments(name: str, query: Any, *, empty: bool) -> tuple[list[Any], dict[st
         if parameter.kind is parameter.VAR_KEYWORD:
             named |= FIELDS.get(name, {"updated_at": 1})
             continue
-        value = GIVEN.get(name, {}).get(parameter.name) or samples.sample(hints[parameter.name], "2" if empty else "1", empty=empty)
+        value = GIVEN.get(name, {}).get(parameter.name) or samples.sample(
+            hints[parameter.name], "2" if empty else "1", empty=empty
+        )
         if parameter.kind is parameter.KEYWORD_ONLY:
             named[parameter.name] = value
         else:
@@ -123,22 +129,41 @@ async def test_postgresql_understands_every_prepared_statement(postgres_store: P
 
 async def test_no_prepared_statement_reads_a_whole_table_that_grows(sqlite_store: SqliteStore) -> None:
     """A scan of a table that grows with use is a request that gets slower every day."""
-    growing = {"audit_events", "denials", "access_tokens", "client_secrets", "revocations", "secret_versions", "secrets", "identities",
-               "memberships", "membership_roles", "lockouts", "spent_proofs", "folders", "sessions"}  # fmt: skip
+    growing = {
+        "audit_events",
+        "denials",
+        "access_tokens",
+        "client_secrets",
+        "revocations",
+        "secret_versions",
+        "secrets",
+        "identities",
+        "memberships",
+        "membership_roles",
+        "lockouts",
+        "spent_proofs",
+        "folders",
+        "sessions",
+    }
     scans = []
 
     for name, statement in EMBEDDED.items():
         ready = statement.on(SQLITE)
         values = [None] * len(ready.order)
         plan = [row[3] for row in sqlite_store._writer.execute(f"EXPLAIN QUERY PLAN {ready.text}", values)]
-        scans += [f"{name}: {step}" for step in plan if step.startswith("SCAN ") and step.split()[1] in growing and "USING" not in step]
+        scans += [
+            f"{name}: {step}"
+            for step in plan
+            if step.startswith("SCAN ") and step.split()[1] in growing and "USING" not in step
+        ]
 
     # What only `watchword keys` runs, which a person waits for, reads what there is once.
     once = {f"credentials.{name}" for name in ("_BEHIND", "_COUNT_BEHIND", "_END_REST", "_END_SOME", "_LIVE_TOKENS")}
     assert [] == [scan for scan in scans if not scan.startswith("sweeps.") and scan.partition(":")[0] not in once]
 
 
-# --- surveys ----------------------------------------------------------------------------------------------------------------
+# --- surveys
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _counted(most: int) -> Any:

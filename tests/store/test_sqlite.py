@@ -65,7 +65,9 @@ def after_checkpoint(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("between", [at_rest, after_checkpoint])
-async def test_every_commit_of_another_connection_is_noticed(sqlite_store: SqliteStore, between: Callable[[SqliteStore], None]) -> None:
+async def test_every_commit_of_another_connection_is_noticed(
+    sqlite_store: SqliteStore, between: Callable[[SqliteStore], None]
+) -> None:
     seen = [await sqlite_store.versions(FAMILY)]
 
     for _ in range(50):
@@ -143,7 +145,9 @@ async def test_what_fails_at_a_later_row_is_translated_as_what_fails_at_the_firs
             await ask(view, _JSON)
 
 
-async def test_a_view_that_fails_while_rows_are_fetched_is_a_refusal_and_leaves_the_reader_whole(sqlite_store: SqliteStore) -> None:
+async def test_a_view_that_fails_while_rows_are_fetched_is_a_refusal_and_leaves_the_reader_whole(
+    sqlite_store: SqliteStore,
+) -> None:
     found = []
     for error in (sqlite3.OperationalError("disk I/O error"), sqlite3.DatabaseError("x"), sqlite3.InternalError("x")):
         for is_over in (False, True):
@@ -164,23 +168,72 @@ def test_a_value_beyond_what_sqlite_holds_cannot_be_stored() -> None:
 
 # --- every error of the driver
 
-CODES = ("ABORT", "AUTH", "BUSY", "CANTOPEN", "CONSTRAINT", "CORRUPT", "EMPTY", "ERROR", "FORMAT", "FULL", "INTERNAL", "INTERRUPT", "IOERR",
-         "LOCKED", "MISMATCH", "MISUSE", "NOLFS", "NOMEM", "NOTADB", "NOTFOUND", "PERM", "PROTOCOL", "RANGE", "READONLY", "SCHEMA",
-         "TOOBIG")  # fmt: skip
+CODES = (
+    "ABORT",
+    "AUTH",
+    "BUSY",
+    "CANTOPEN",
+    "CONSTRAINT",
+    "CORRUPT",
+    "EMPTY",
+    "ERROR",
+    "FORMAT",
+    "FULL",
+    "INTERNAL",
+    "INTERRUPT",
+    "IOERR",
+    "LOCKED",
+    "MISMATCH",
+    "MISUSE",
+    "NOLFS",
+    "NOMEM",
+    "NOTADB",
+    "NOTFOUND",
+    "PERM",
+    "PROTOCOL",
+    "RANGE",
+    "READONLY",
+    "SCHEMA",
+    "TOOBIG",
+)
 # What the driver makes of a code (CPython, Modules/_sqlite/util.c); of all others a DatabaseError.
 CLASSES: dict[type[Exception], tuple[str, ...]] = {
     sqlite3.InternalError: ("INTERNAL", "NOTFOUND"),
-    sqlite3.OperationalError: ("ERROR", "PERM", "ABORT", "BUSY", "LOCKED", "READONLY", "INTERRUPT", "IOERR", "FULL", "CANTOPEN", "PROTOCOL",
-                               "EMPTY", "SCHEMA"),
+    sqlite3.OperationalError: (
+        "ERROR",
+        "PERM",
+        "ABORT",
+        "BUSY",
+        "LOCKED",
+        "READONLY",
+        "INTERRUPT",
+        "IOERR",
+        "FULL",
+        "CANTOPEN",
+        "PROTOCOL",
+        "EMPTY",
+        "SCHEMA",
+    ),
     sqlite3.DataError: ("TOOBIG",),
     sqlite3.IntegrityError: ("CONSTRAINT", "MISMATCH"),
     sqlite3.InterfaceError: ("MISUSE", "RANGE"),
     MemoryError: ("NOMEM",),
-}  # fmt: skip
+}
 # A statement that is wrong, or a row that we should not have made.
-OURS = {"MISUSE", "RANGE", "MISMATCH", "CONSTRAINT", *(f"CONSTRAINT_{name}" for name in (
-    "CHECK", "COMMITHOOK", "FUNCTION", "NOTNULL", "PINNED", "ROWID", "TRIGGER", "VTAB", "PRIMARYKEY"))}  # fmt: skip
-SAYS = {"CONSTRAINT_UNIQUE": "UNIQUE constraint failed: users.email", "CONSTRAINT_FOREIGNKEY": "FOREIGN KEY constraint failed"}
+OURS = {
+    "MISUSE",
+    "RANGE",
+    "MISMATCH",
+    "CONSTRAINT",
+    *(
+        f"CONSTRAINT_{name}"
+        for name in ("CHECK", "COMMITHOOK", "FUNCTION", "NOTNULL", "PINNED", "ROWID", "TRIGGER", "VTAB", "PRIMARYKEY")
+    ),
+}
+SAYS = {
+    "CONSTRAINT_UNIQUE": "UNIQUE constraint failed: users.email",
+    "CONSTRAINT_FOREIGNKEY": "FOREIGN KEY constraint failed",
+}
 
 
 def raised(name: str) -> Exception:
@@ -199,14 +252,20 @@ def test_every_result_code_of_the_engine_becomes_a_refusal_or_is_ours() -> None:
     told = {name: _translate(raised(name)) for name in names}
 
     assert len(names) > 90
-    assert OURS & {*names} == {name for name, error in told.items() if not isinstance(error, Refusal | ConstraintRefused)}
+    assert OURS & {*names} == {
+        name for name, error in told.items() if not isinstance(error, Refusal | ConstraintRefused)
+    }
     full = {name for name, error in told.items() if isinstance(error, StoreFull)}
     assert {"FULL", "IOERR_WRITE", "IOERR_SHMSIZE"} == full
     assert {503, 400, 404} >= {error.status for error in told.values() if isinstance(error, Refusal)}
 
 
 def test_every_class_of_the_driver_that_is_not_about_our_statements_becomes_a_refusal() -> None:
-    kinds = [one for one in vars(sqlite3).values() if isinstance(one, type) and issubclass(one, sqlite3.Error) and one is not sqlite3.Error]
+    kinds = [
+        one
+        for one in vars(sqlite3).values()
+        if isinstance(one, type) and issubclass(one, sqlite3.Error) and one is not sqlite3.Error
+    ]
     left = {kind for kind in kinds if not isinstance(_translate(kind("x")), Refusal | ConstraintRefused)}
 
     assert {sqlite3.ProgrammingError, sqlite3.NotSupportedError, sqlite3.InterfaceError, sqlite3.IntegrityError} == left
@@ -233,7 +292,8 @@ _BIG = {"key": "big", "value": json.dumps("x" * 3_000_000)}
 
 
 @pytest.mark.parametrize(
-    ("fault", "answers"), [(interrupted, StoreDown), (of_one_page, StoreFull), (read_only, StoreDown), (short, Unstorable)]
+    ("fault", "answers"),
+    [(interrupted, StoreDown), (of_one_page, StoreFull), (read_only, StoreDown), (short, Unstorable)],
 )
 async def test_a_real_fault_in_a_unit_is_a_refusal_and_leaves_the_writer_whole(
     sqlite_store: SqliteStore, fault: Callable[[SqliteStore, sqlite3.Connection], None], answers: type[Exception]

@@ -1,4 +1,6 @@
-"""Which addresses may be connected to: names are resolved here, once, and the answer is checked before anything is sent."""
+"""Which addresses may be connected to: names are resolved here, once, and the answer is checked before anything
+is sent.
+"""
 
 import asyncio
 import socket
@@ -74,7 +76,8 @@ class Guard:
             address = _plain(text)
             if not named and _is_internal(address) and not any(_within(address, network) for network in self._networks):
                 raise AddressRefused(
-                    f"{host}: {text} is a private, local or reserved address; name it in allowed_private_hosts to permit it"
+                    f"{host}: {text} is a private, local or reserved address; name it in allowed_private_hosts to "
+                    "permit it"
                 )
         return found
 
@@ -89,7 +92,9 @@ class Guard:
 
     async def _ask_system(self, host: str, port: int) -> Sequence[tuple[str, int]]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = await loop.run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
         return [(str(where[0]), int(where[1])) for *_, where in found]
 
 

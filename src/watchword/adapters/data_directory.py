@@ -1,7 +1,7 @@
 """The data directory: only its owner may read it and the files in it, whatever the umask.
 
-Everything is made with its final mode at once, so that there is no moment at which others could open it. SQLite gives the files beside
-the database (`-wal`, `-shm`) the mode of the database itself.
+Everything is made with its final mode at once, so that there is no moment at which others could open it. SQLite gives
+the files beside the database (`-wal`, `-shm`) the mode of the database itself.
 """
 
 import logging
@@ -36,13 +36,19 @@ def _fault(folder: Path) -> str | None:
         if not folder.is_dir():
             return f"{_named(folder)} is not a directory: remove what is there, or choose another directory"
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            return f"{_named(folder)} cannot be written by this user ({_user()}): give it to the user, or choose another directory"
+            return (
+                f"{_named(folder)} cannot be written by this user ({_user()}): give it to the user, or choose "
+                "another directory"
+            )
         for name in FILES:
             file = folder / name
             if file.is_dir():
                 return f"{file} is a directory where a file should be: move it away"
             if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-                return f"{file} cannot be read and written by this user ({_user()}): give it to the user, or run as its owner"
+                return (
+                    f"{file} cannot be read and written by this user ({_user()}): give it to the user, or run as "
+                    "its owner"
+                )
         return _room(folder)
     above = folder.absolute()
     while not (above.exists() or above.is_symlink()):
@@ -51,7 +57,8 @@ def _fault(folder: Path) -> str | None:
         return f"{_named(folder)} cannot be made: {above} is not a directory"
     if not os.access(above, os.W_OK | os.X_OK):
         return (
-            f"{_named(folder)} cannot be made: this user ({_user()}) may not write to {above}; make the directory and give it to the user"
+            f"{_named(folder)} cannot be made: this user ({_user()}) may not write to {above}; make the directory "
+            "and give it to the user"
         )
     return _room(above)
 
@@ -72,7 +79,8 @@ def _user() -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the data directory and an empty database file for their owner alone, and close what an earlier start left open to others.
+    """Make the data directory and an empty database file for their owner alone, and close what an earlier start left
+    open to others.
 
     Raises SettingsError.
     """
@@ -104,7 +112,9 @@ def make_private(path: Path) -> None:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Take the rights of group and others away from what is ours; a directory that holds other things as well is left as it is."""
+    """Take the rights of group and others away from what is ours; a directory that holds other things as well
+    is left as it is.
+    """
     names = {entry.name for entry in folder.iterdir()}
     if names <= set(FILES) or names & {DATABASE, ROOT_KEY}:
         _close(folder)  # first: from here on nobody else can put something in the place of a file

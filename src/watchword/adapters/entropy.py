@@ -15,7 +15,10 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Entropy:
-    """Random bytes of the operating system. No byte is given twice; a system call for each request would cost more than the bytes."""
+    """Random bytes of the operating system.
+
+    No byte is given twice; a system call for each request would cost more than the bytes.
+    """
 
     __slots__ = ("_at", "_forks", "_page")
 

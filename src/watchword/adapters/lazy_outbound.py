@@ -33,7 +33,9 @@ class LazyOutbound:
         """One HTTP request."""
         return await self._now.fetch(method, url, headers=headers, body=body, ca=ca)
 
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+    async def jwks(
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
         return await self._now.jwks(url, kid, ca=ca, max_age=max_age)
 
@@ -42,14 +44,30 @@ class LazyOutbound:
         return await self._now.document(url, ca=ca)
 
     async def ldap(
-        self, url: str, *, ca: str, bind_dn: str, bind_password: Secret, base: str, filter_template: str, username: str, password: Secret,
+        self,
+        url: str,
+        *,
+        ca: str,
+        bind_dn: str,
+        bind_password: Secret,
+        base: str,
+        filter_template: str,
+        username: str,
+        password: Secret,
         admits: Admits | None = None,
-    ) -> LdapEntry | None:  # fmt: skip
+    ) -> LdapEntry | None:
         """The entry that the credentials opened."""
         return await self._now.ldap(
-            url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
-            filter_template=filter_template, username=username, password=password, admits=admits,
-        )  # fmt: skip
+            url,
+            ca=ca,
+            bind_dn=bind_dn,
+            bind_password=bind_password,
+            base=base,
+            filter_template=filter_template,
+            username=username,
+            password=password,
+            admits=admits,
+        )
 
     async def close(self) -> None:
         """Close what was made, if anything was."""

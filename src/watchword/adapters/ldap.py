@@ -8,8 +8,9 @@
                      ▼                        ▼                         ▼
                 OutsideError                 None                      None
 
-The codec is `sansldap`, which does no I/O; the socket is ours, so the address is the one the guard resolved, one deadline
-covers everything, each message is measured before it is read, and TLS is the standard library's, always verified.
+The codec is `sansldap`, which does no I/O; the socket is ours, so the address is the one the guard resolved, one
+deadline covers everything, each message is measured before it is read, and TLS is the standard library's, always
+verified.
 """
 
 import asyncio
@@ -38,9 +39,12 @@ PORTS = {"ldap": 389, "ldaps": 636}
 SUCCESS, SIZE_LIMIT_EXCEEDED = sansldap.LDAPResultCode.SUCCESS, sansldap.LDAPResultCode.SIZE_LIMIT_EXCEEDED
 # Codes that say nothing about the password: answering "wrong password" to them would count towards a lockout.
 NO_VERDICT = {
-    sansldap.LDAPResultCode.OPERATIONS_ERROR, sansldap.LDAPResultCode.PROTOCOL_ERROR, sansldap.LDAPResultCode.TIME_LIMIT_EXCEEDED,
-    sansldap.LDAPResultCode.BUSY, sansldap.LDAPResultCode.UNAVAILABLE,
-}  # fmt: skip
+    sansldap.LDAPResultCode.OPERATIONS_ERROR,
+    sansldap.LDAPResultCode.PROTOCOL_ERROR,
+    sansldap.LDAPResultCode.TIME_LIMIT_EXCEEDED,
+    sansldap.LDAPResultCode.BUSY,
+    sansldap.LDAPResultCode.UNAVAILABLE,
+}
 
 
 class DirectoryLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +71,12 @@ async def opened_entry(
     plain_hosts: Collection[str] = (),
     limits: DirectoryLimits = DirectoryLimits(),  # noqa: B008  frozen
 ) -> LdapEntry | None:
-    """The one entry that `filter_template` finds for `username` and `password` opens; None if there is not exactly one, or it does not.
+    """The one entry that `filter_template` finds for `username` and `password` opens; None if there is not exactly one,
+    or it does not.
 
-    `admits` is told the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where the URL
-    is `ldap://` and has no CA of its own; all others upgrade to TLS (StartTLS, RFC 4511 4.14) before anything is said.
+    `admits` is told the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where
+    the URL is `ldap://` and has no CA of its own; all others upgrade to TLS (StartTLS, RFC 4511 4.14) before anything
+    is said.
 
     An empty password never reaches the directory: RFC 4513 5.1.2 makes a bind with a name and no password succeed.
     """
@@ -83,7 +89,10 @@ async def opened_entry(
         query = filled(filter_template, username)
         tls = scheme == "ldaps" or bool(ca) or host.lower() not in plain_hosts
         context = verifying(ca) if tls else None
-        async with asyncio.timeout(limits.total), _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link:
+        async with (
+            asyncio.timeout(limits.total),
+            _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link,
+        ):
             verdict = await link.bind(bind_dn, bind_password)
             if verdict != SUCCESS:
                 raise OutboundError(f"the directory refused the service account: {verdict.name.lower()}")
@@ -96,7 +105,9 @@ async def opened_entry(
     except TimeoutError as error:
         raise OutboundError("the directory did not answer in time") from error
     except ssl.SSLError as error:
-        raise OutboundError(f"TLS with the directory failed: {error.reason or 'the certificate was not accepted'}") from error
+        raise OutboundError(
+            f"TLS with the directory failed: {error.reason or 'the certificate was not accepted'}"
+        ) from error
     except (OSError, EOFError) as error:
         raise OutboundError("the connection to the directory failed") from error
     except (sansldap.LDAPError, ValueError, LookupError, RecursionError) as error:
@@ -106,7 +117,8 @@ async def opened_entry(
 def filled(template: str, username: str) -> sansldap.LDAPFilter:
     """The filter with `{{username}}` replaced inside its values only.
 
-    The template is parsed first and the name is put into the parsed values, so that no name can change the filter's shape.
+    The template is parsed first and the name is put into the parsed values, so that no name can change the filter's
+    shape.
     """
     with_name: sansldap.LDAPFilter = _with_name(sansldap.LDAPFilter.from_string(template), username.encode())
     return with_name
@@ -144,7 +156,12 @@ def _address(url: str) -> tuple[str, str, int]:
 class _Link:
     """One LDAP connection: a question and its answers at a time."""
 
-    def __init__(self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], limits: DirectoryLimits) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], Awaitable[bytes]],
+        write: Callable[[bytes], Awaitable[None]],
+        limits: DirectoryLimits,
+    ) -> None:
         self._session = sansldap.LDAPClient()
         self._read, self._write, self._limits = read, write, limits
 
@@ -163,14 +180,22 @@ class _Link:
 
     async def only_entry(self, base: str, query: sansldap.LDAPFilter) -> LdapEntry | None:
         self._session.search_request(
-            base, sansldap.SearchScope.SUBTREE, sansldap.DereferencingPolicy.NEVER, size_limit=2,
-            time_limit=max(1, int(self._limits.total)), filter=query, attributes=["*"],
-        )  # fmt: skip
+            base,
+            sansldap.SearchScope.SUBTREE,
+            sansldap.DereferencingPolicy.NEVER,
+            size_limit=2,
+            time_limit=max(1, int(self._limits.total)),
+            filter=query,
+            attributes=["*"],
+        )
         found: list[sansldap.SearchResultEntry] = []
         async for answer in self._answers():
             if isinstance(answer, sansldap.SearchResultEntry):
                 found.append(answer)
-            elif isinstance(answer, sansldap.SearchResultDone) and answer.result.result_code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
+            elif isinstance(answer, sansldap.SearchResultDone) and answer.result.result_code not in (
+                SUCCESS,
+                SIZE_LIMIT_EXCEEDED,
+            ):
                 raise OutboundError(f"the directory refused the search: {answer.result.result_code.name.lower()}")
         # An entry without a name would be opened by any password: a bind without a name is anonymous.
         return _entry(found[0]) if len(found) == 1 and found[0].object_name else None
@@ -179,7 +204,9 @@ class _Link:
         self._session.extended_request(START_TLS)
         answer = await self._last_answer()
         if not isinstance(answer, sansldap.ExtendedResponse) or answer.result.result_code != SUCCESS:
-            raise OutboundError("the directory refused StartTLS: use ldaps://, or name its host in http_hosts to do without TLS")
+            raise OutboundError(
+                "the directory refused StartTLS: use ldaps://, or name its host in http_hosts to do without TLS"
+            )
 
     async def unbind(self) -> None:
         self._session.unbind()
@@ -229,13 +256,17 @@ def _entry(found: sansldap.SearchResultEntry) -> LdapEntry:
 async def _opened(
     scheme: str, host: str, port: int, tls: ssl.SSLContext | None, *, allowed: Allowed, limits: DirectoryLimits
 ) -> AsyncIterator[_Link]:
-    """A link to the first allowed address that answers, closed afterwards; with `tls` at once for ldaps, by StartTLS for ldap."""
+    """A link to the first allowed address that answers, closed afterwards; with `tls` at once for ldaps, by
+    StartTLS for ldap.
+    """
     sock = await _connected(await allowed(host, port), limits)
     try:
         if tls and scheme == "ldap":
             await _Link(_reads(sock), _writes(sock), limits).start_tls()
         if tls:
-            reader, writer = await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=host, ssl_shutdown_timeout=1)
+            reader, writer = await asyncio.open_connection(
+                sock=sock, ssl=tls, server_hostname=host, ssl_shutdown_timeout=1
+            )
         else:
             reader, writer = await asyncio.open_connection(sock=sock)
     except BaseException:

@@ -15,10 +15,12 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"), "level": record.levelname.lower(),
-            "logger": record.name, "message": record.getMessage(),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
             **{name: value for name, value in vars(record).items() if name not in _PLAIN},
-        }  # fmt: skip
+        }
         if record.exc_info and record.exc_info[0] is not None:
             # The text of an unexpected error may quote what it was given; its type and place are enough to find it.
             line["error"] = record.exc_info[0].__name__

@@ -42,7 +42,9 @@ _ADDRESSES = 4  # of one host that are tried
 _IDLE = 15.0
 
 _URL = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
-_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te", "upgrade"})
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te", "upgrade"}
+)
 
 
 class Directory(Protocol):
@@ -62,7 +64,7 @@ class Directory(Protocol):
         admits: Admits | None = None,
     ) -> LdapEntry | None:
         """The entry that the credentials opened."""
-        ...  # fmt: skip
+        ...
 
 
 class _Target(msgspec.Struct, frozen=True):
@@ -149,9 +151,11 @@ class GuardedOutbound:
         size_cap: int = 1 << 20,
         places: int = 16,
     ) -> None:
-        """`clock` is in milliseconds. `guard` replaces `allowed_private_hosts` and `resolve` where another door shares it.
+        """`clock` is in milliseconds. `guard` replaces `allowed_private_hosts` and `resolve` where another door shares
+        it.
 
-        `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`: requests at once to one host.
+        `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`:
+        requests at once to one host.
         """
         self.guard = guard or Guard(allowed_private_hosts, resolve=resolve)
         self._clock = clock
@@ -199,8 +203,13 @@ class GuardedOutbound:
             raise AddressRefused(f"{target.shown}: answered with a redirect ({answer.status}), and none is followed")
         return answer
 
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
-        """The keys at `url` that may carry `kid`: those of that name, else those without one. `max_age` is in seconds."""
+    async def jwks(
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The keys at `url` that may carry `kid`: those of that name, else those without one.
+
+        `max_age` is in seconds.
+        """
 
         async def load() -> Sequence[Mapping[str, Any]]:
             keys = (await self._json(url, ca)).get("keys")
@@ -237,9 +246,16 @@ class GuardedOutbound:
         if self._directory is None:
             raise OutboundError("LDAP is not set up on this server")
         return await self._directory(
-            url, ca=ca, bind_dn=bind_dn, bind_password=bind_password, base=base,
-            filter_template=filter_template, username=username, password=password, admits=admits,
-        )  # fmt: skip
+            url,
+            ca=ca,
+            bind_dn=bind_dn,
+            bind_password=bind_password,
+            base=base,
+            filter_template=filter_template,
+            username=username,
+            password=password,
+            admits=admits,
+        )
 
     async def close(self) -> None:
         """Ends what is under way and closes every connection."""
@@ -267,23 +283,37 @@ class GuardedOutbound:
         default = 443 if parts.scheme == "https" else 80
         authority = bracketed if port in (None, default) else f"{bracketed}:{port}"
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        wire = httpcore.URL(scheme=parts.scheme.encode(), host=host.encode(), port=port or default, target=path.encode())
+        wire = httpcore.URL(
+            scheme=parts.scheme.encode(), host=host.encode(), port=port or default, target=path.encode()
+        )
         return _Target(wire, host, authority, shown)
 
     async def _request(
         self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, *, ca: str, label: str
     ) -> OutboundAnswer:
         sent = {name.lower(): value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
-        sent = {"host": target.authority, "user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"} | sent
+        sent = {
+            "host": target.authority,
+            "user-agent": USER_AGENT,
+            "accept": "application/json",
+            "accept-encoding": "identity",
+        } | sent
         if body or method not in ("GET", "HEAD"):
             sent["content-length"] = str(len(body))
-        limits = {"connect": self._connect_timeout, "read": self._total_timeout, "write": self._total_timeout, "pool": self._total_timeout}
+        limits = {
+            "connect": self._connect_timeout,
+            "read": self._total_timeout,
+            "write": self._total_timeout,
+            "pool": self._total_timeout,
+        }
         door = self._door(ca, label)
         door.busy += 1
         try:
             await self._close_spare_doors()
             raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
-            async with door.pool.stream(method, target.url, headers=raw, content=body, extensions={"timeout": limits}) as response:
+            async with door.pool.stream(
+                method, target.url, headers=raw, content=body, extensions={"timeout": limits}
+            ) as response:
                 return OutboundAnswer(response.status, _names(response.headers), await self._body(response, target))
         except OutboundError:
             raise
@@ -293,7 +323,12 @@ class GuardedOutbound:
             raise OutboundError(f"{target.shown}: no secure connection: {_cause(error)}") from error
         except httpcore.NetworkError as error:
             raise Unreachable(f"{target.shown}: the connection broke") from error
-        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, UnicodeError) as error:
+        except (
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            httpcore.ConnectionNotAvailable,
+            UnicodeError,
+        ) as error:
             raise OutboundError(f"{target.shown}: does not speak HTTP as expected") from error
         finally:
             door.busy -= 1

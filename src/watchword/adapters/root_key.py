@@ -28,7 +28,10 @@ def found_root_key(settings: Settings) -> bytes | None:
 
 
 def made_root_key(settings: Settings) -> bytes:
-    """A new root key in the data directory, or the one that another process of ours has just made. Raises SettingsError."""
+    """A new root key in the data directory, or the one that another process of ours has just made.
+
+    Raises SettingsError.
+    """
     path = settings.data_dir / data_directory.ROOT_KEY
     key = secrets.token_bytes(32)
     draft = path.with_name(f".{data_directory.ROOT_KEY}.{secrets.token_hex(8)}")
@@ -50,7 +53,8 @@ def made_root_key(settings: Settings) -> bytes:
     except OSError as error:
         raise SettingsError([f"{path} cannot be written: {error.strerror}"]) from None
     _log.warning(
-        "made a new root key in the data directory: whoever has it and the database can read every secret; keep a copy apart from both"
+        "made a new root key in the data directory: whoever has it and the database can read every secret; keep a "
+        "copy apart from both"
     )
     return key
 
@@ -88,7 +92,8 @@ def _read(path: Path, setting: str = "") -> bytes:
 def _require_closed_to_others(path: Path, descriptor: int, setting: str) -> None:
     """Raise SettingsError when somebody else may read or change the key; one that we made is mended, with a warning.
 
-    The group may read a file that belongs to root where we do not run as root: that is how secrets are mounted for a user.
+    The group may read a file that belongs to root where we do not run as root: that is how secrets are mounted for a
+    user.
     """
     state = os.fstat(descriptor)
     open_to = stat.S_IMODE(state.st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
@@ -98,8 +103,12 @@ def _require_closed_to_others(path: Path, descriptor: int, setting: str) -> None
         return
     if not setting and state.st_uid == os.geteuid():
         os.fchmod(descriptor, stat.S_IMODE(state.st_mode) & ~(stat.S_IRWXG | stat.S_IRWXO))
-        _log.warning("others could read the root key: its file is open to its owner alone now; rotate the key if they may have",
-                     extra={"path": str(path)})  # fmt: skip
+        _log.warning(
+            "others could read the root key: its file is open to its owner alone now; rotate the key if they may have",
+            extra={"path": str(path)},
+        )
         return
     mode = stat.S_IMODE(state.st_mode)
-    raise SettingsError([f"{setting}{path} can be read by other users (mode {mode:04o}): take that away with `chmod 600 {path}`"])
+    raise SettingsError(
+        [f"{setting}{path} can be read by other users (mode {mode:04o}): take that away with `chmod 600 {path}`"]
+    )

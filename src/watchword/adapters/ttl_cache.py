@@ -1,4 +1,6 @@
-"""A small cache of things fetched from outside: one fetch at a time for each, failures remembered for a moment, bounded."""
+"""A small cache of things fetched from outside: one fetch at a time for each, failures remembered for a moment,
+bounded.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -16,7 +18,9 @@ V = TypeVar("V")
 class TtlCache(Generic[T]):
     """Values by key. Times are in milliseconds, from the clock that is handed in."""
 
-    def __init__(self, clock: Callable[[], int], *, fresh_for: int, failed_for: int, again_after: int, size: int) -> None:
+    def __init__(
+        self, clock: Callable[[], int], *, fresh_for: int, failed_for: int, again_after: int, size: int
+    ) -> None:
         self._clock = clock
         self._fresh_for = fresh_for
         self._failed_for = failed_for

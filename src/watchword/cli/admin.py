@@ -26,8 +26,8 @@ email_option = click.option("--email", required=True, help="Address that the per
 def admin() -> None:
     """Get back in when no administrator can sign in.
 
-    Works on the database, with the settings of the server, whether servers run or not; those that run see it at once. Everything is
-    in the audit log, as done by the operator.
+    Works on the database, with the settings of the server, whether servers run or not; those that run see it at once.
+    Everything is in the audit log, as done by the operator.
     """
 
 
@@ -52,7 +52,11 @@ def _by() -> dict[str, str]:
 
 @admin.command("reset-password")
 @email_option
-@click.option("--password-stdin", is_flag=True, help="Take the new password from standard input, instead of making one and printing it.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Take the new password from standard input, instead of making one and printing it.",
+)
 @click.option("--remove-second-factor", is_flag=True, help="Take the person's second factor away as well.")
 @with_settings("data_dir", "root_key_file")
 @output_option
@@ -64,12 +68,17 @@ def reset_password(settings: Settings, email: str, password_stdin: bool, remove_
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else made_up_password()
     done = _run(
         settings,
-        lambda parts: break_glass.reset_password(parts, email, Secret(password), _by(), remove_second_factor=remove_second_factor),
+        lambda parts: break_glass.reset_password(
+            parts, email, Secret(password), _by(), remove_second_factor=remove_second_factor
+        ),
     )
     data: dict[str, Any] = {
-        "email": done.user.email, "userId": done.user.id, "sessionsEnded": done.sessions_ended,
-        "secondFactorRemoved": done.second_factor_removed, **({} if password_stdin else {"password": password}),
-    }  # fmt: skip
+        "email": done.user.email,
+        "userId": done.user.id,
+        "sessionsEnded": done.sessions_ended,
+        "secondFactorRemoved": done.second_factor_removed,
+        **({} if password_stdin else {"password": password}),
+    }
     lines = [f"{done.user.email} has a new password; {done.sessions_ended} sessions were ended."]
     if done.second_factor_removed:
         lines.append("The second factor was removed.")
@@ -83,7 +92,9 @@ def reset_password(settings: Settings, email: str, password_stdin: bool, remove_
 
 
 @admin.command()
-@click.option("--email", help="Address of a person: its locks are taken off, and a deactivated account may be used again.")
+@click.option(
+    "--email", help="Address of a person: its locks are taken off, and a deactivated account may be used again."
+)
 @click.option("--identity", metavar="ID", help="A machine identity: its locks are taken off.")
 @with_settings("data_dir", "root_key_file")
 @output_option
@@ -93,7 +104,10 @@ def unlock(settings: Settings, email: str | None, identity: str | None) -> None:
         raise click.UsageError("give either --email or --identity")
     if identity is not None:
         locks = _run(settings, lambda parts: break_glass.unlock_identity(parts, identity, _by()))
-        say({"identityId": identity, "locks": locks}, lambda console: console.print(f"{locks} locks of {identity} were taken off."))
+        say(
+            {"identityId": identity, "locks": locks},
+            lambda console: console.print(f"{locks} locks of {identity} were taken off."),
+        )
         return
     done = _run(settings, lambda parts: break_glass.unlock(parts, email or "", _by()))
     more = " The account was deactivated, and may be used again." if done.activated else ""

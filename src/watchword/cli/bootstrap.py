@@ -26,9 +26,16 @@ from watchword.settings import Settings
 
 @click.command()
 @click.option("--email", required=True, help="Address the administrator signs in with.")
-@click.option("--password", envvar="WATCHWORD_ADMIN_PASSWORD", show_envvar=True, help="At least 8 characters; asked for when left out.")
+@click.option(
+    "--password",
+    envvar="WATCHWORD_ADMIN_PASSWORD",
+    show_envvar=True,
+    help="At least 8 characters; asked for when left out.",
+)
 @click.option("--organization", required=True, help="Name of the first organization.")
-@click.option("--generate-password", is_flag=True, help="A new password instead of one of yours; it is part of the answer.")
+@click.option(
+    "--generate-password", is_flag=True, help="A new password instead of one of yours; it is part of the answer."
+)
 @click.option("--ignore-if-bootstrapped", is_flag=True, help="End well when there is an administrator already.")
 @click.option(
     "--save",
@@ -66,9 +73,16 @@ def bootstrap(
         if not ignore_if_bootstrapped:
             raise
         if save is not None and not save.exists():
-            fail("There is nothing to save", [f"{refusal.message}, and its token, which is shown once, is not in {save}"], FAILED)
+            fail(
+                "There is nothing to save",
+                [f"{refusal.message}, and its token, which is shown once, is not in {save}"],
+                FAILED,
+            )
         message = refusal.message
-        say({"message": message, "bootstrapped": False}, lambda console: console.print(f"{message}. Nothing was changed."))
+        say(
+            {"message": message, "bootstrapped": False},
+            lambda console: console.print(f"{message}. Nothing was changed."),
+        )
         return
     if save is not None:
         said = {**without_secrets(said), "saved": str(save)}
@@ -79,7 +93,8 @@ def bootstrap(
 def saved(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What keeps an answer in a file of mode 0600: whole or not at all, and an old file stays when nothing new is kept.
 
-    The place is tried before anything else is done: what the answer holds is shown once. Without a path nothing is kept.
+    The place is tried before anything else is done: what the answer holds is shown once. Without a path nothing is
+    kept.
     """
     if path is None:
         yield lambda _: None
@@ -132,9 +147,15 @@ def answer(made: organizations.Bootstrapped) -> dict[str, Any]:
         "message": "Successfully bootstrapped instance",
         "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
         "organization": {"id": org.id, "name": org.name, "slug": org.slug},
-        "user": {"id": person.id, "email": person.email, "firstName": person.first_name, "lastName": person.last_name,
-                 "username": person.email, "superAdmin": person.is_instance_admin},
-    }  # fmt: skip
+        "user": {
+            "id": person.id,
+            "email": person.email,
+            "firstName": person.first_name,
+            "lastName": person.last_name,
+            "username": person.email,
+            "superAdmin": person.is_instance_admin,
+        },
+    }
 
 
 def _tell(console: Console, made: organizations.Bootstrapped, said: dict[str, Any]) -> None:
@@ -142,7 +163,10 @@ def _tell(console: Console, made: organizations.Bootstrapped, said: dict[str, An
     console.print(f"Organization   {made.organization.name}  (id {made.organization.id})")
     console.print(f"Identity       {made.identity.name}  (id {made.identity.id})")
     if "saved" in said:
-        console.print(f"Its token, and a password that was generated, are in {said['saved']}, which you alone can read.", markup=False)
+        console.print(
+            f"Its token, and a password that was generated, are in {said['saved']}, which you alone can read.",
+            markup=False,
+        )
         return
     if "password" in said:
         console.print("The administrator's password, shown this once:")

@@ -1,4 +1,6 @@
-"""`watchword config check`: the settings that are in force, where each comes from, and everything that is wrong with them."""
+"""`watchword config check`: the settings that are in force, where each comes from, and everything that is wrong
+with them.
+"""
 
 import os
 from typing import Any
@@ -26,15 +28,20 @@ def config() -> None:
 def check(settings: Settings) -> None:
     """Print the settings in force, secrets masked, or what would keep a server from starting with them.
 
-    Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, the auth
-    methods of packages, and whether the address can be listened on (beside a running server that is a fault, too). Nothing is made or changed.
+    Looks at what `serve` looks at before it starts, in the same way: TLS files, data directory, root key, database, the
+    auth methods of packages, and whether the address can be listened on (beside a running server that is a fault, too).
+    Nothing is made or changed.
     """
     with ready_to_start(settings):
         unusable = method_faults()
     if unusable:
         raise SettingsError(unusable)
     rows = [(option, shown(option, settings), source(option, settings)) for option in OPTIONS]
-    data = {"settings": {option.name: {"value": value, "from": origin, "variable": option.variable} for option, value, origin in rows}}
+    data = {
+        "settings": {
+            option.name: {"value": value, "from": origin, "variable": option.variable} for option, value, origin in rows
+        }
+    }
     say(data, lambda console: _table(console, rows))
 
 

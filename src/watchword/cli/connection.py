@@ -22,9 +22,19 @@ _AT_ONCE = 64 * 1024  # bytes; what waits to be sent is never more than this and
 _VERSIONS = ("1.1", "1.0")  # an old client that asks for it by name keeps its connection: uvicorn closes it
 _NO_BODY = (204, 304)
 # Headers that say something about the content only: nothing else is to be done for an answer that has no others.
-_PLAIN = frozenset((
-    b"cache-control", b"content-disposition", b"content-length", b"content-type", b"date", b"etag", b"retry-after", b"set-cookie", b"vary",
-))  # fmt: skip
+_PLAIN = frozenset(
+    (
+        b"cache-control",
+        b"content-disposition",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"retry-after",
+        b"set-cookie",
+        b"vary",
+    )
+)
 _STAYS = b"connection: keep-alive\r\n\r\n"
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all that may not stand in a header
 _RATE = 64 * 1024  # bytes of a body that earn a second more to send the rest in
@@ -46,8 +56,9 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
 def _refusal(status: int, name: str, message: str) -> bytes:
     body = msgspec.json.encode({"statusCode": status, "message": message, "error": name})
     head = (
-        b"content-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
-    )  # fmt: skip
+        b"content-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nconnection: "
+        b"close\r\ncontent-length: %d\r\n" % len(body)
+    )
     return b"".join((STATUS_LINE[status], head, b"retry-after: 1\r\n" if status == 503 else b"", b"\r\n", body))
 
 
@@ -57,7 +68,9 @@ _FULL = _refusal(503, "ServiceUnavailable", "The server has as many connections 
 
 
 class _Nowhere:
-    """Where trailers go (RFC 9110 section 6.5.1): whoever appended one could otherwise write what stands for a header."""
+    """Where trailers go (RFC 9110 section 6.5.1): whoever appended one could otherwise write what stands for a
+    header.
+    """
 
     def append(self, line: object) -> None:
         """Forget it."""
@@ -93,15 +106,18 @@ class _Turn:
                 gathered.abort()
 
 
-_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()  # which does not lead back to its loop
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = (
+    weakref.WeakKeyDictionary()
+)  # which does not lead back to its loop
 
 
 class CoalescingTransport:
     """A transport that hands on what was written during one turn of the event loop in one write.
 
-    uvicorn writes the head of an answer and its body one after the other. Each write is a packet of its own and may wake the
-    client: measured, that was more than half of the CPU time of a secret read (docs/explanation/performance.md). The writes of all
-    connections then follow each other, so that a client with several is woken once.
+    uvicorn writes the head of an answer and its body one after the other. Each write is a packet of its own and may
+    wake the client: measured, that was more than half of the CPU time of a secret read
+    (docs/explanation/performance.md). The writes of all connections then follow each other, so that a client with
+    several is woken once.
     """
 
     __slots__ = ("_loop", "_parts", "_size", "_transport", "_turn", "is_closing")
@@ -141,13 +157,17 @@ class CoalescingTransport:
 
 
 class Whole(RequestResponseCycle):
-    """A request and its answer, on a short way where both are whole: otherwise, and in all that is odd, what uvicorn does.
+    """A request and its answer, on a short way where both are whole: otherwise, and in all that is odd, what uvicorn
+    does.
 
-    The application sees the same ASGI. Nothing of a request that is here already has to be waited for, and an answer that is
-    its head and one body is written as it is. Most of what uvicorn's own sets for each request is the same for all of these.
+    The application sees the same ASGI. Nothing of a request that is here already has to be waited for, and an answer
+    that is its head and one body is written as it is. Most of what uvicorn's own sets for each request is the same for
+    all of these.
     """
 
-    access_log = disconnected = response_started = response_complete = waiting_for_100_continue = is_begun = is_old = _is_read = False
+    access_log = disconnected = response_started = response_complete = waiting_for_100_continue = is_begun = is_old = (
+        _is_read
+    ) = False
     keep_alive = more_body = True
     body: Any = b""
     chunked_encoding: bool | None = None
@@ -181,7 +201,9 @@ class Whole(RequestResponseCycle):
         if self.more_body or self._is_read or self.disconnected:
             return await super().receive()
         self._is_read = True
-        self.__dict__.pop("message_event", None)  # from here on one would say that the client went away or all is answered
+        self.__dict__.pop(
+            "message_event", None
+        )  # from here on one would say that the client went away or all is answered
         return {"type": "http.request", "body": bytes(self.body), "more_body": False}
 
     async def send(self, message: Any) -> None:
@@ -195,16 +217,23 @@ class Whole(RequestResponseCycle):
                 if self._goes_out(head, message):
                     return
                 if self.is_old:
-                    self.keep_alive = False  # as uvicorn does: the end of an answer may be all that tells how long it is
+                    self.keep_alive = (
+                        False  # as uvicorn does: the end of an answer may be all that tells how long it is
+                    )
                 await super().send(head)
         await super().send(message)
 
     def _goes_out(self, head: Any, message: Any) -> bool:
         body, headers = message.get("body", b""), head.get("headers", ())
         if (
-            message.get("more_body") or not self.keep_alive or self.disconnected or self.flow.write_paused or head["status"] in _NO_BODY
-            or self.scope["method"] == "HEAD" or (b"content-length", b"%d" % len(body)) not in headers
-        ):  # fmt: skip
+            message.get("more_body")
+            or not self.keep_alive
+            or self.disconnected
+            or self.flow.write_paused
+            or head["status"] in _NO_BODY
+            or self.scope["method"] == "HEAD"
+            or (b"content-length", b"%d" % len(body)) not in headers
+        ):
             return False
         said = [*self.default_headers, *headers]
         pieces = [STATUS_LINE[head["status"]]]
@@ -226,10 +255,11 @@ class Whole(RequestResponseCycle):
 
 
 class Connection(HttpToolsProtocol):
-    """HTTP with whole answers in one write, and a short way for the requests that nearly all are (docs/explanation/performance.md).
+    """HTTP with whole answers in one write, and a short way for the requests that nearly all are
+    (docs/explanation/performance.md).
 
-    uvicorn starts a request when its head is here and lets it wait for the body. Here one starts when it is here whole, unless it
-    is large. One timer watches over an idle connection instead of a new one after each answer.
+    uvicorn starts a request when its head is here and lets it wait for the body. Here one starts when it is here whole,
+    unless it is large. One timer watches over an idle connection instead of a new one after each answer.
     """
 
     limits = ConnectionLimits()
@@ -287,7 +317,9 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer too, and let go of the cycle: each refers to the other, and nobody should have to look for such rings."""
+        """Stop the timer too, and let go of the cycle: each refers to the other, and nobody should have to look
+        for such rings.
+        """
         self._is_coming = False
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
@@ -302,10 +334,16 @@ class Connection(HttpToolsProtocol):
         version = parser.get_http_version()
         path, _, query = self.url.partition(b"?")
         if (
-            self._is_odd or self.expect_100_continue or path[:1] != b"/" or b"%" in path or b"#" in self.url
-            or not parser.should_keep_alive() or version not in _VERSIONS or parser.should_upgrade()
+            self._is_odd
+            or self.expect_100_continue
+            or path[:1] != b"/"
+            or b"%" in path
+            or b"#" in self.url
+            or not parser.should_keep_alive()
+            or version not in _VERSIONS
+            or parser.should_upgrade()
             or (before is not None and not before.response_complete)
-        ):  # fmt: skip
+        ):
             super().on_headers_complete()
             self.headers = _NOWHERE
             if self._is_ending:
@@ -459,11 +497,14 @@ def client_chain(connection: Any) -> tuple[str, ...]:
     """The certificates that the client sent, its own first, as PEM."""
     if connection is None:
         return ()
-    # Asked of the inner object: the public method, there from Python 3.13 on, fails on a server for what the next comment says.
+    # Asked of the inner object: the public method, there from Python 3.13 on, fails on a server for what the next
+    # comment says.
     inner: Any = getattr(connection, "_sslobj", None)
     if hasattr(inner, "get_unverified_chain"):
         found = inner.get_unverified_chain() or ()
         # The client's own certificate is bytes, or None where it sent none; the others are objects (2: DER).
-        return tuple(ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found if one)
+        return tuple(
+            ssl.DER_cert_to_PEM_cert(one if isinstance(one, bytes) else one.public_bytes(2)) for one in found if one
+        )
     own = connection.getpeercert(binary_form=True)
     return (ssl.DER_cert_to_PEM_cert(own),) if own else ()

@@ -1,4 +1,6 @@
-"""`watchword demo`: an identity, its login, a secret and three refusals on a fresh server, over real HTTP, with the official client."""
+"""`watchword demo`: an identity, its login, a secret and three refusals on a fresh server, over real HTTP, with
+the official client.
+"""
 
 import json
 import os
@@ -50,7 +52,9 @@ class Story:
         self._console.print(text)
         self.steps.append({"title": title, "requests": []})
 
-    def call(self, method: str, path: str, body: Any = None, *, show: Any, expect: int = 200, token: str | None = "") -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, show: Any, expect: int = 200, token: str | None = ""
+    ) -> Any:
         """One request as `token` (the operator's by default); `show` picks what is worth seeing of the answer."""
         bearer = self.token if token == "" else token
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
@@ -59,7 +63,11 @@ class Story:
         took = (time.perf_counter() - began) * 1000
         answer = reply.json()
         self._tell(
-            f"{method} {path.partition('?')[0]}", body, reply.status_code, took, show(answer) if reply.status_code == expect else answer
+            f"{method} {path.partition('?')[0]}",
+            body,
+            reply.status_code,
+            took,
+            show(answer) if reply.status_code == expect else answer,
         )
         if reply.status_code != expect:
             raise Unexpected(f"{method} {path}: expected {expect}, got {reply.status_code}")
@@ -160,7 +168,8 @@ def demo() -> None:
     console.print()
     console.print(Rule(style="cyan"))
     console.print(
-        f"[bold green]That is all:[/] four steps, three refusals, {told['requests']} requests, {seconds:.1f} seconds.\n"
+        f"[bold green]That is all:[/] four steps, three refusals, {told['requests']} requests, {seconds:.1f} "
+        "seconds.\n"
         "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
     )
     if is_json():
@@ -175,14 +184,24 @@ def _tell(story: Story, address: str, setup_code: str) -> dict[str, int]:
 
 
 def _operator(story: Story, setup_code: str) -> dict[str, Any]:
-    about = "An empty server makes its first administrator and organization once, for whoever has the setup code that it printed."
+    about = (
+        "An empty server makes its first administrator and organization once, for whoever has the setup code "
+        "that it printed."
+    )
     story.chapter("Before the story: an administrator", about)
     boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme", "setupCode": setup_code}
-    made = story.call("POST", "/api/v1/admin/bootstrap", boot, show=pick("organization.name", "user.email", "identity.name"), token=None)
+    made = story.call(
+        "POST",
+        "/api/v1/admin/bootstrap",
+        boot,
+        show=pick("organization.name", "user.email", "identity.name"),
+        token=None,
+    )
     story.token, org = made["identity"]["credentials"]["token"], made["organization"]["id"]
 
     story.chapter(
-        "1  An operator creates a machine identity", "It may do nothing yet. Universal Auth lets it prove itself with a client secret."
+        "1  An operator creates a machine identity",
+        "It may do nothing yet. Universal Auth lets it prove itself with a client secret.",
     )
     identity = story.call(
         "POST",
@@ -197,15 +216,20 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
         {"accessTokenTTL": 600, "accessTokenMaxTTL": 3600},
         show=pick("identityUniversalAuth.clientId", "identityUniversalAuth.accessTokenTTL"),
     )["identityUniversalAuth"]["clientId"]
-    secret = story.call("POST", f"{path}/client-secrets", {"description": "billing, production"}, show=_hidden_secret)["clientSecret"]
-    once = story.call("POST", f"{path}/client-secrets", {"description": "one login only", "numUsesLimit": 1}, show=_hidden_secret)[
+    secret = story.call("POST", f"{path}/client-secrets", {"description": "billing, production"}, show=_hidden_secret)[
         "clientSecret"
     ]
+    once = story.call(
+        "POST", f"{path}/client-secrets", {"description": "one login only", "numUsesLimit": 1}, show=_hidden_secret
+    )["clientSecret"]
 
     story.chapter(
-        "2  The operator adds it to a project that holds a secret", "As a viewer: it may read the project's secrets and change nothing."
+        "2  The operator adds it to a project that holds a secret",
+        "As a viewer: it may read the project's secrets and change nothing.",
     )
-    project = story.call("POST", "/api/v2/workspace", {"projectName": "Billing"}, show=pick("project.name", "project.id"))["project"]["id"]
+    project = story.call(
+        "POST", "/api/v2/workspace", {"projectName": "Billing"}, show=pick("project.name", "project.id")
+    )["project"]["id"]
     story.call(
         "POST",
         f"/api/v2/workspace/{project}/identity-memberships/{identity}",
@@ -215,7 +239,14 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
     where = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
     body = {**where, "secretValue": "postgres://billing:s3cret@db/billing"}
     story.call("POST", "/api/v3/secrets/raw/DATABASE_URL", body, show=pick("secret.secretKey", "secret.version"))
-    return {"project": project, "identity": identity, "client_id": client_id, "secret": secret, "once": once, "where": where}
+    return {
+        "project": project,
+        "identity": identity,
+        "client_id": client_id,
+        "secret": secret,
+        "once": once,
+        "where": where,
+    }
 
 
 def _hidden_secret(answer: Any) -> dict[str, Any]:
@@ -235,29 +266,43 @@ def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
     began = time.perf_counter()
     login = client.auth.universal_auth.login(client_id=place["client_id"], client_secret=place["secret"])
     shown = {"accessToken": login.accessToken[:24] + "…", "expiresIn": login.expiresIn, "tokenType": login.tokenType}
-    story.sdk("client.auth.universal_auth.login(client_id=…, client_secret=…)", shown, (time.perf_counter() - began) * 1000)
+    story.sdk(
+        "client.auth.universal_auth.login(client_id=…, client_secret=…)", shown, (time.perf_counter() - began) * 1000
+    )
 
     story.chapter("4  It reads the secret that its role allows", "First with the client, then with nothing but HTTP.")
     began = time.perf_counter()
     found = client.secrets.get_secret_by_name(
-        secret_name="DATABASE_URL", project_id=place["project"], environment_slug="dev", secret_path="/"  # noqa: S106 - a name
-    )  # fmt: skip
+        secret_name="DATABASE_URL",  # noqa: S106 - a name
+        project_id=place["project"],
+        environment_slug="dev",
+        secret_path="/",  # noqa: S106 - a path
+    )
     shown = {"secretKey": found.secretKey, "secretValue": found.secretValue, "version": found.version}
-    story.sdk("client.secrets.get_secret_by_name(secret_name='DATABASE_URL', …)", shown, (time.perf_counter() - began) * 1000)
+    story.sdk(
+        "client.secrets.get_secret_by_name(secret_name='DATABASE_URL', …)", shown, (time.perf_counter() - began) * 1000
+    )
     query = f"workspaceId={place['project']}&environment=dev&secretPath=/"
     story.call(
-        "GET", f"/api/v3/secrets/raw/DATABASE_URL?{query}", show=pick("secret.secretKey", "secret.secretValue"), token=login.accessToken
+        "GET",
+        f"/api/v3/secrets/raw/DATABASE_URL?{query}",
+        show=pick("secret.secretKey", "secret.secretValue"),
+        token=login.accessToken,
     )
     place["token"] = login.accessToken
 
 
 def _refusals(story: Story, place: dict[str, Any]) -> None:
-    story.chapter("Refused: a wrong client secret", "The caller learns that it was refused, and no more. The operator learns why.")
+    story.chapter(
+        "Refused: a wrong client secret", "The caller learns that it was refused, and no more. The operator learns why."
+    )
     wrong = {"clientId": place["client_id"], "clientSecret": "0" * 64}
     refused = story.call("POST", _LOGIN, wrong, show=pick("message", "reqId"), expect=401, token=None)
     _why_refused(story, refused["reqId"])
 
-    story.chapter("Refused: no use left", "This client secret admits one login: exactly one, however many come at once.")
+    story.chapter(
+        "Refused: no use left", "This client secret admits one login: exactly one, however many come at once."
+    )
     once = {"clientId": place["client_id"], "clientSecret": place["once"]}
     story.call("POST", _LOGIN, once, show=pick("expiresIn", "tokenType"), token=None)
     refused = story.call("POST", _LOGIN, once, show=pick("message", "reqId"), expect=401, token=None)
@@ -271,11 +316,19 @@ def _refusals(story: Story, place: dict[str, Any]) -> None:
     path = "/api/v3/secrets/raw/DATABASE_URL"
     story.call("PATCH", path, body, show=pick("message", "details"), expect=403, token=place["token"])
     question = {
-        "actorType": "identity", "actorId": place["identity"], "action": "edit", "subject": "secrets",
+        "actorType": "identity",
+        "actorId": place["identity"],
+        "action": "edit",
+        "subject": "secrets",
         "facts": {"environment": "dev", "secretPath": "/", "secretName": "DATABASE_URL"},
-    }  # fmt: skip
+    }
     story.say("What the operator sees:")
-    story.call("POST", f"/api/v1/projects/{place['project']}/explain", question, show=pick("allowed", "decision.text", "sources"))
+    story.call(
+        "POST",
+        f"/api/v1/projects/{place['project']}/explain",
+        question,
+        show=pick("allowed", "decision.text", "sources"),
+    )
 
 
 def _why_refused(story: Story, request_id: str) -> None:

@@ -20,9 +20,12 @@ from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 
 wait_option = click.option(
-    "--wait", type=click.FloatRange(0, 3600), default=rotation.GRACE, show_default=True,
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=rotation.GRACE,
+    show_default=True,
     help="Seconds that running servers get to read a new key before it is used; 0 where none runs.",
-)  # fmt: skip
+)
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before something is ended.")
@@ -71,7 +74,11 @@ def status(settings: Settings) -> None:
         }
         for one in found
     ]
-    answer = {"keys": data, "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found), "hashedWithEarlierKey": left}
+    answer = {
+        "keys": data,
+        "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found),
+        "hashedWithEarlierKey": left,
+    }
 
     def shown(console: Console) -> None:
         _table(console, found)
@@ -82,7 +89,9 @@ def status(settings: Settings) -> None:
 
 def _table(console: Console, found: Sequence[rotation.ScopeState]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("key", no_wrap=True, min_width=max((len(one.scope) for one in found), default=0))  # an id is copied from here
+    table.add_column(
+        "key", no_wrap=True, min_width=max((len(one.scope) for one in found), default=0)
+    )  # an id is copied from here
     for title in ("seals with", "waiting", "versions", "root key"):
         table.add_column(title, overflow="fold")
     for one in found:
@@ -111,12 +120,20 @@ def rotate_root(settings: Settings) -> None:
         return done
 
     done = _run(settings, work)
-    said = f"{done} keys were sealed with the root key of now." if done else "Every key is sealed with the root key of now already."
+    said = (
+        f"{done} keys were sealed with the root key of now."
+        if done
+        else "Every key is sealed with the root key of now already."
+    )
     say({"resealed": done}, lambda console: console.print(said))
 
 
 @keys.command("rotate-signing")
-@click.option("--revoke-old", is_flag=True, help="End every token and session that an earlier key signed, at once: for a key that leaked.")
+@click.option(
+    "--revoke-old",
+    is_flag=True,
+    help="End every token and session that an earlier key signed, at once: for a key that leaked.",
+)
 @yes_option
 @wait_option
 @with_settings("data_dir", "root_key_file")
@@ -136,12 +153,17 @@ def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float)
         return version, parts.keys.signer.kid
 
     version, kid = _run(settings, work)
-    say({"version": version, "kid": kid}, lambda console: console.print(f"New tokens are signed with key {kid} (version {version})."))
+    say(
+        {"version": version, "kid": kid},
+        lambda console: console.print(f"New tokens are signed with key {kid} (version {version})."),
+    )
 
 
 @keys.command("rotate-hmac")
 @click.option(
-    "--revoke-old", is_flag=True, help="End what is still hashed with an earlier key, instead of hashing it anew when it is used."
+    "--revoke-old",
+    is_flag=True,
+    help="End what is still hashed with an earlier key, instead of hashing it anew when it is used.",
 )
 @yes_option
 @wait_option
@@ -158,7 +180,9 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
         if revoke_old:
             left = await rotation.hashed_before(parts)
             if not await rotation.has_earlier_hmac_keys(parts):
-                raise BadRequest("Every credential is hashed with the only key there is: rotate it first without --revoke-old")
+                raise BadRequest(
+                    "Every credential is hashed with the only key there is: rotate it first without --revoke-old"
+                )
             _confirm(_what_is_left(left), yes=yes)
             return await rotation.revoke_hmac_keys(parts)
         await rotation.stage(parts, HMAC)
@@ -182,9 +206,12 @@ def _what_is_left(left: dict[str, int]) -> str:
 
 def _what_ends(signed: rotation.Signed) -> str:
     return (
-        "Every access token that is out ends at once, on every server, however it was got: workloads log in again by themselves, but "
-        f"{signed.named_tokens} named tokens (Token Auth) must be made anew and handed out, the token of the instance administrator's identity "
-        f"among them if it is one, and {signed.limited_tokens} tokens with a use limit be got anew. {signed.sessions} sessions of people end, too."
+        "Every access token that is out ends at once, on every server, however it was got: workloads log in again by "
+        "themselves, but "
+        f"{signed.named_tokens} named tokens (Token Auth) must be made anew and handed out, the token of the "
+        "instance administrator's identity "
+        f"among them if it is one, and {signed.limited_tokens} tokens with a use limit be got anew. "
+        f"{signed.sessions} sessions of people end, too."
     )
 
 
@@ -215,7 +242,11 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
 
     async def work(parts: Runtime) -> dict[str, int]:
         scopes = await rotation.data_scopes(parts, organization, project)
-        staged = [one.scope for one in await rotation.state(parts) if one.scope in scopes and one.staged] if resume else scopes
+        staged = (
+            [one.scope for one in await rotation.state(parts) if one.scope in scopes and one.staged]
+            if resume
+            else scopes
+        )
         for scope in staged:
             await rotation.stage(parts, scope)
         if staged:

@@ -1,9 +1,9 @@
 """One server process: its sockets, its event loop, and its graceful shutdown.
 
-SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds at
-most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before our own
-parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew; one that comes before that is possible
-waits, for left alone it would end the process.
+SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds
+at most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before
+our own parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew; one that comes
+before that is possible waits, for left alone it would end the process.
 """
 
 import asyncio
@@ -43,7 +43,10 @@ def take_hangups() -> None:
 
 
 def bound(settings: Settings) -> list[socket.socket]:
-    """The sockets of the settings, bound: one for each address of the host, or the one in the file system. Raises SettingsError."""
+    """The sockets of the settings, bound: one for each address of the host, or the one in the file system.
+
+    Raises SettingsError.
+    """
     if settings.socket is not None:
         return [_in_files(settings.socket, int(settings.socket_mode, 8))]
     where = f"{settings.host}:{settings.port}"
@@ -58,12 +61,15 @@ def bound(settings: Settings) -> list[socket.socket]:
         try:
             # The address that stands for all of them takes both families, where the system can.
             is_dual = address[0] == "::" and socket.has_dualstack_ipv6()
-            sockets.append(socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual))
+            sockets.append(
+                socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual)
+            )
         except OSError as error:
             faults.append(error)
             continue
         port = sockets[0].getsockname()[1]  # of all, where a free one was asked for
-    # A name may stand for an address of a family that this machine has not; a port that somebody else has is another thing.
+    # A name may stand for an address of a family that this machine has not; a port that somebody else has is another
+    # thing.
     if not sockets or any(fault.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) for fault in faults):
         for one in sockets:
             one.close()
@@ -76,15 +82,19 @@ def why_not(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name of the host is not known here ({error.strerror}): correct --host"
     advice = {
-        errno.EADDRINUSE: "another program listens there (is the server running already?): end it, or choose another --port",
-        errno.EACCES: "this user may not: ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE); choose another --port",
+        errno.EADDRINUSE: "another program listens there (is the server running already?): end it, or choose another "
+        "--port",
+        errno.EACCES: "this user may not: ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE); "
+        "choose another --port",
         errno.EADDRNOTAVAIL: "this machine has no such address: correct --host",
     }
     return advice.get(error.errno or 0, error.strerror or str(error))
 
 
 def _in_files(path: Path, mode: int) -> socket.socket:
-    """A socket in the file system. One that is left of a server which is gone is replaced; one that somebody listens on is not."""
+    """A socket in the file system. One that is left of a server which is gone is replaced; one that somebody
+    listens on is not.
+    """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() or path.is_symlink():
@@ -122,7 +132,10 @@ def _require_stale(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(settings: Settings) -> Iterator[list[socket.socket]]:
-    """The sockets of the settings; at the end they are closed, and the one in the file system is removed. Raises SettingsError."""
+    """The sockets of the settings; at the end they are closed, and the one in the file system is removed.
+
+    Raises SettingsError.
+    """
     sockets = bound(settings)
     made = settings.socket.stat() if settings.socket else None
     try:
@@ -191,15 +204,26 @@ def _config(settings: Settings, parts: Runtime) -> uvicorn.Config:
     asks_for_certificates = settings.tls_client_ca_file is not None
 
     class Limited(WithCertificate if asks_for_certificates else Connection):  # type: ignore[misc]
-        limits = ConnectionLimits(head=settings.head_timeout, body=settings.body_timeout, connections=_most_connections(settings))
+        limits = ConnectionLimits(
+            head=settings.head_timeout, body=settings.body_timeout, connections=_most_connections(settings)
+        )
 
     return uvicorn.Config(
-        Server(parts), http=Limited, ws="none", lifespan="off", access_log=False,
-        log_config=None, timeout_graceful_shutdown=settings.shutdown_grace, server_header=False, date_header=True, proxy_headers=False,
-        ssl_certfile=settings.tls_cert_file, ssl_keyfile=settings.tls_key_file,
+        Server(parts),
+        http=Limited,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=settings.shutdown_grace,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
         ssl_ca_certs=str(settings.tls_client_ca_file) if asks_for_certificates else None,
         ssl_cert_reqs=ssl.CERT_OPTIONAL if asks_for_certificates else ssl.CERT_NONE,
-    )  # fmt: skip
+    )
 
 
 @contextlib.contextmanager
@@ -215,7 +239,8 @@ def _stays_for_good() -> Iterator[None]:
 
 
 def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSLContext | None) -> None:
-    """Read the settings anew, and take over what a running server can: the log level, and the certificate that it shows.
+    """Read the settings anew, and take over what a running server can: the log level, and the certificate that it
+    shows.
 
     What cannot be used is told in the log, and what was in force stays.
     """
@@ -235,9 +260,13 @@ def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSL
 
 
 async def listen(
-    settings: Settings, listeners: Sequence[socket.socket], ready: Callable[[Runtime], Any], *, again: Callable[[], Settings] | None = None,
+    settings: Settings,
+    listeners: Sequence[socket.socket],
+    ready: Callable[[Runtime], Any],
+    *,
+    again: Callable[[], Settings] | None = None,
     orphaned: int | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Serve until told to stop, then drain.
 
     `again` reads the settings anew, at SIGHUP. `orphaned`: a file that becomes readable when the parent is gone.

@@ -49,9 +49,12 @@ class Commands(click.RichGroup):
             return click.Command(cmd_name, help=does)
         if cmd_name == "serve":  # a SIGHUP while it starts is no reason to end: it is taken once the server runs
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        gc.disable()  # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
+        # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
+        gc.disable()
         try:
-            found: click.Command = getattr(importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_"))
+            found: click.Command = getattr(
+                importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_")
+            )
         finally:
             gc.enable()
         return found
@@ -69,6 +72,6 @@ class Commands(click.RichGroup):
 def main() -> None:
     """The server that gives every workload an identity.
 
-    Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database, 4 the database cannot
-    be used: it does not answer, is damaged, full, of a later version, or there is none.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong settings or options, 3 the root key does not open the database, 4
+    the database cannot be used: it does not answer, is damaged, full, of a later version, or there is none.
     """

@@ -22,7 +22,9 @@ class Remote:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: dict[str, Any] | None = None) -> Any:
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: dict[str, Any] | None = None
+    ) -> Any:
         """The JSON of the answer. Raises ApiRefused."""
         reply = await self._client.request(method, path, params=query, json=body)
         if reply.status_code != 200:
@@ -36,7 +38,9 @@ class _Memory(msgspec.Struct, rename="camel"):
 
 
 class MoveInProgress:
-    """The steps that are done and what they left to a person, in a file, so that a run that broke off goes on where it was."""
+    """The steps that are done and what they left to a person, in a file, so that a run that broke off goes on
+    where it was.
+    """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -49,7 +53,9 @@ class MoveInProgress:
             found = msgspec.json.decode(file.read_bytes(), type=list[str] | _Memory)
         except msgspec.DecodeError:
             fail("This cannot be resumed", [f"{file} is not a file that --resume wrote: choose another name"], FAILED)
-        return found if isinstance(found, _Memory) else _Memory(done=found)  # a list of steps alone is what earlier versions wrote
+        return (
+            found if isinstance(found, _Memory) else _Memory(done=found)
+        )  # a list of steps alone is what earlier versions wrote
 
     def write(self) -> None:
         """Keep what is done so far; an interruption leaves the file as it was before or as it is afterwards."""
@@ -63,24 +69,51 @@ class MoveInProgress:
 
 @click.command("move-in")
 @click.option("--from-url", required=True, help="The Infisical server.")
-@click.option("--from-token", envvar="WATCHWORD_FROM_TOKEN", show_envvar=True, required=True, help="An access token there.")
+@click.option(
+    "--from-token", envvar="WATCHWORD_FROM_TOKEN", show_envvar=True, required=True, help="An access token there."
+)
 @click.option("--from-org", required=True, metavar="ID", help="The organization there.")
-@click.option("--url", envvar="WATCHWORD_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True, help="Watchword.")
-@click.option("--token", envvar="WATCHWORD_TOKEN", show_envvar=True, required=True, help="An access token of an administrator here.")
+@click.option(
+    "--url",
+    envvar="WATCHWORD_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="Watchword.",
+)
+@click.option(
+    "--token",
+    envvar="WATCHWORD_TOKEN",
+    show_envvar=True,
+    required=True,
+    help="An access token of an administrator here.",
+)
 @click.option("--org", required=True, metavar="ID", help="The organization here.")
-@click.option("--project", "projects", multiple=True, metavar="ID", help="Only this project there; may be given several times.")
+@click.option(
+    "--project", "projects", multiple=True, metavar="ID", help="Only this project there; may be given several times."
+)
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), help="A file that remembers finished steps.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
 @output_option
 def move_in(
-    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], resume: Path | None, dry_run: bool
-) -> None:  # fmt: skip
+    from_url: str,
+    from_token: str,
+    from_org: str,
+    url: str,
+    token: str,
+    org: str,
+    projects: tuple[str, ...],
+    resume: Path | None,
+    dry_run: bool,
+) -> None:
     """Bring projects, environments, folders, secrets and identities here. Credentials are issued anew, not copied.
 
     Every step can be run twice, so the command may be repeated after whatever went wrong.
     """
     try:
-        asyncio.run(_move(from_url, from_token, from_org, url, token, org, projects, MoveInProgress(resume), dry_run=dry_run))
+        asyncio.run(
+            _move(from_url, from_token, from_org, url, token, org, projects, MoveInProgress(resume), dry_run=dry_run)
+        )
     except ApiRefused as error:
         fail("A server refused", [str(error)], FAILED)
     except httpx.TransportError as error:
@@ -88,8 +121,17 @@ def move_in(
 
 
 async def _move(
-    from_url: str, from_token: str, from_org: str, url: str, token: str, org: str, projects: tuple[str, ...], kept: MoveInProgress, *, dry_run: bool
-) -> None:  # fmt: skip
+    from_url: str,
+    from_token: str,
+    from_org: str,
+    url: str,
+    token: str,
+    org: str,
+    projects: tuple[str, ...],
+    kept: MoveInProgress,
+    *,
+    dry_run: bool,
+) -> None:
     async with _client(from_url, from_token) as there, _client(url, token) as here:
         plan = await survey(Remote(there), from_org, projects)
         if dry_run:
@@ -103,7 +145,9 @@ async def _move(
                 kept.write()
                 bar.update(task, advance=1, description=about[:60])
 
-            report = await carry_out(plan, Remote(there), Remote(here), org, done=kept.done, progress=progress, by_hand=kept.by_hand)
+            report = await carry_out(
+                plan, Remote(there), Remote(here), org, done=kept.done, progress=progress, by_hand=kept.by_hand
+            )
     say(msgspec.to_builtins(report), lambda console: _tell_report(console, report))
 
 
@@ -116,17 +160,25 @@ def _client(url: str, token: str) -> httpx.AsyncClient:
 
 def _planned(plan: Plan) -> dict[str, Any]:
     return {
-        "projects": [{"name": one.name, "slug": one.slug, "folders": len(one.folders), "secrets": one.secrets} for one in plan.projects],
+        "projects": [
+            {"name": one.name, "slug": one.slug, "folders": len(one.folders), "secrets": one.secrets}
+            for one in plan.projects
+        ],
         "identities": [{"name": one.name, "role": one.role, "methods": list(one.methods)} for one in plan.identities],
         "steps": plan.steps,
-    }  # fmt: skip
+    }
 
 
 def _tell_plan(console: Console, plan: Plan) -> None:
     for project in plan.projects:
-        console.print(f"project {project.name}: {project.secrets} secrets in {len(project.folders)} folders", markup=False)
+        console.print(
+            f"project {project.name}: {project.secrets} secrets in {len(project.folders)} folders", markup=False
+        )
     for identity in plan.identities:
-        console.print(f"identity {identity.name}: role {identity.role}, {', '.join(identity.methods) or 'no auth method'}", markup=False)
+        console.print(
+            f"identity {identity.name}: role {identity.role}, {', '.join(identity.methods) or 'no auth method'}",
+            markup=False,
+        )
     console.print(f"{plan.steps} steps; nothing was changed.")
 
 

@@ -53,7 +53,9 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
 
 def texts_of(given: Mapping[str, Any]) -> dict[str, str]:
     """What the parameters of a command say of settings."""
-    return {name.removeprefix("set_"): text for name, text in given.items() if name.startswith("set_") and text is not None}
+    return {
+        name.removeprefix("set_"): text for name, text in given.items() if name.startswith("set_") and text is not None
+    }
 
 
 def settings_of(texts: dict[str, str]) -> Settings:

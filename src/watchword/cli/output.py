@@ -30,9 +30,15 @@ def output_option(command: F) -> F:
 
     kinds = click.Choice(["text", "json"])
     return click.option(
-        "--output", type=kinds, default="text", show_default=True, is_eager=True, expose_value=False, callback=keep,
+        "--output",
+        type=kinds,
+        default="text",
+        show_default=True,
+        is_eager=True,
+        expose_value=False,
+        callback=keep,
         help="For people, or one JSON object for scripts.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def is_json() -> bool:
@@ -41,12 +47,15 @@ def is_json() -> bool:
     return ctx is not None and ctx.meta.get(_META) == "json"
 
 
-# What a terminal obeys instead of showing: control characters, and those that turn the direction of a text. Line breaks and tabs stay.
+# What a terminal obeys instead of showing: control characters, and those that turn the direction of a text. Line breaks
+# and tabs stay.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    r"""The text with every sign that a terminal obeys written out (`\x1b`): names and messages may come from strangers."""
+    r"""The text with every sign that a terminal obeys written out (`\x1b`): names and messages may come from
+    strangers.
+    """
     return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
@@ -101,7 +110,9 @@ def faults() -> Iterator[None]:
     except WrongRootKey as error:
         fail("Wrong root key", [str(error)], WRONG_KEY)
     except (Unusable, StoreDown) as error:
-        fail("The database cannot be used", [error.message if isinstance(error, StoreDown) else str(error)], NO_DATABASE)
+        fail(
+            "The database cannot be used", [error.message if isinstance(error, StoreDown) else str(error)], NO_DATABASE
+        )
     except OSError as error:
         if error.errno is None:
             raise

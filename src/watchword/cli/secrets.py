@@ -22,10 +22,19 @@ def _place(command: Any) -> Any:
         click.option("--environment", required=True, help="Slug of the environment."),
         click.option("--project", required=True, metavar="ID", help="The project."),
         click.option(
-            "--token", envvar="WATCHWORD_TOKEN", show_envvar=True, required=True, help="An access token; better in the environment."
+            "--token",
+            envvar="WATCHWORD_TOKEN",
+            show_envvar=True,
+            required=True,
+            help="An access token; better in the environment.",
         ),
         click.option(
-            "--url", envvar="WATCHWORD_URL", show_envvar=True, default="http://127.0.0.1:8080", show_default=True, help="The server."
+            "--url",
+            envvar="WATCHWORD_URL",
+            show_envvar=True,
+            default="http://127.0.0.1:8080",
+            show_default=True,
+            help="The server.",
         ),
     ):
         command = option(command)
@@ -45,7 +54,12 @@ def _asked(method: str, url: str, token: str, path: str, **options: Any) -> http
 
     try:
         reply = httpx.request(
-            method, f"{url.rstrip('/')}{path}", headers={"authorization": f"Bearer {token}"}, timeout=60, verify=https(), **options
+            method,
+            f"{url.rstrip('/')}{path}",
+            headers={"authorization": f"Bearer {token}"},
+            timeout=60,
+            verify=https(),
+            **options,
         )
     except httpx.TransportError as error:
         fail(f"{url} does not answer", [str(error)], FAILED)
@@ -68,10 +82,14 @@ def _faults(reply: httpx.Response) -> list[str]:
 @_place
 @click.option("--format", "kind", type=FORMATS, default="dotenv", show_default=True)
 @click.option(
-    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Write here instead of standard output; readable by you only."
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write here instead of standard output; readable by you only.",
 )
 @output_option
-def export_secrets(url: str, token: str, project: str, environment: str, path: str, kind: str, file: Path | None) -> None:
+def export_secrets(
+    url: str, token: str, project: str, environment: str, path: str, kind: str, file: Path | None
+) -> None:
     """Write the secrets of a folder, imports and references resolved, to a file or to standard output.
 
     A dotenv file is refused for names that a shell would take for more than a name, and says which.
@@ -98,17 +116,34 @@ def export_secrets(url: str, token: str, project: str, environment: str, path: s
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--format", "kind", type=FORMATS, default="dotenv", show_default=True)
 @click.option(
-    "--on-conflict", type=click.Choice(["fail", "skip", "overwrite"]), default="fail", show_default=True, help="For secrets that differ."
+    "--on-conflict",
+    type=click.Choice(["fail", "skip", "overwrite"]),
+    default="fail",
+    show_default=True,
+    help="For secrets that differ.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @output_option
 def import_secrets(
-    url: str, token: str, project: str, environment: str, path: str, file: Any, kind: str, on_conflict: str, dry_run: bool
-) -> None:  # fmt: skip
+    url: str,
+    token: str,
+    project: str,
+    environment: str,
+    path: str,
+    file: Any,
+    kind: str,
+    on_conflict: str,
+    dry_run: bool,
+) -> None:
     """Put the secrets of FILE (`-` for standard input) into a folder."""
     body = {
-        "environment": environment, "secretPath": path, "format": kind, "content": file.read(), "onConflict": on_conflict, "dryRun": dry_run,
-    }  # fmt: skip
+        "environment": environment,
+        "secretPath": path,
+        "format": kind,
+        "content": file.read(),
+        "onConflict": on_conflict,
+        "dryRun": dry_run,
+    }
     done = _asked("POST", url, token, f"/api/v1/projects/{project}/secrets/import", json=body).json()
     say(done, lambda console: _tell(console, done))
     if done.get("conflicting"):
@@ -124,7 +159,9 @@ def _tell(console: Console, done: dict[str, Any]) -> None:
     if done.get("conflicting"):
         names = ", ".join(done["conflicting"])
         console.print(f"{len(done['conflicting'])} in conflict: {names}", markup=False)
-        console.print("The import would be refused: these exist with other values. Choose --on-conflict skip or overwrite.")
+        console.print(
+            "The import would be refused: these exist with other values. Choose --on-conflict skip or overwrite."
+        )
         return
     if not any(done[what] for what in ("created", "updated", "unchanged", "skipped")):
         console.print("The file holds no secrets.")

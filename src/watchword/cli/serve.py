@@ -41,11 +41,16 @@ class InitialLogin(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--with-login", is_flag=True, help="On an empty database: make an administrator with a new password, and print it once.")
+@click.option(
+    "--with-login",
+    is_flag=True,
+    help="On an empty database: make an administrator with a new password, and print it once.",
+)
 @click.option(
     "--save-login",
     is_flag=True,
-    help="With --with-login: keep that password, and the token of an identity that administers the instance, in bootstrap.json "
+    help="With --with-login: keep that password, and the token of an identity that administers the instance, in "
+    "bootstrap.json "
     "in the data directory, readable by you alone.",
 )
 @with_settings()
@@ -68,7 +73,9 @@ def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
             _one(settings, listeners, again, login)
 
 
-def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin) -> None:
+def _one(
+    settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin
+) -> None:
     async def ready(parts: Runtime) -> Callable[[], None]:
         first = await _first_steps(parts, login)
         return lambda: announce(settings, listeners, first)
@@ -76,7 +83,9 @@ def _one(settings: Settings, listeners: list[socket.socket], again: Callable[[],
     listening.run(listening.listen(settings, listeners, ready, again=again))
 
 
-def _several(settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin) -> None:
+def _several(
+    settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin
+) -> None:
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
@@ -92,7 +101,9 @@ async def _prepared(settings: Settings, login: InitialLogin) -> "First":
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown of an instance at its first start: the password of the administrator it made, or the code to make one with."""
+    """What is shown of an instance at its first start: the password of the administrator it made, or the code
+    to make one with.
+    """
 
     password: str | None = None
     setup_code: Secret | None = None
@@ -109,7 +120,10 @@ async def _login(parts: Runtime, file: Path | None) -> str | None:
     password = made_up_password()
     try:
         with saved(file) as keep:
-            keep(answer(await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION})) | {"password": password})
+            keep(
+                answer(await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION}))
+                | {"password": password}
+            )
     except AlreadyBootstrapped:
         return None
     return password
@@ -118,7 +132,9 @@ async def _login(parts: Runtime, file: Path | None) -> str | None:
 def announce(settings: Settings, listeners: list[socket.socket], first: First) -> None:
     """Say where the server is, once it answers, and how to begin with an instance that has no administrator."""
     url = listening.url_of(settings, listeners)
-    _log.info("listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__})
+    _log.info(
+        "listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__}
+    )
     if is_json():
         said: dict[str, Any] = {"address": url, "pid": os.getpid()}
         if first.password:
@@ -134,15 +150,27 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
 def _show(console: Console, url: str, first: First) -> None:
     lines = [f"Server      [bold]{url}[/]", f"API         {url}/api/docs"]
     if first.password:
-        lines += [f"Sign in     {ADMIN}", f"Password    [bold]{first.password}[/]", "[dim]The password is shown this once.[/]"]
+        lines += [
+            f"Sign in     {ADMIN}",
+            f"Password    [bold]{first.password}[/]",
+            "[dim]The password is shown this once.[/]",
+        ]
     if first.setup_code:
         lines += [
             f"Setup code  [bold]{first.setup_code.reveal()}[/]",
-            "[dim]Nobody administers this instance yet. Make the administrator on this machine with `watchword bootstrap`, or send the code[/]",
-            "[dim]as setupCode to POST /api/v1/admin/bootstrap. It is good for nothing once there is an administrator.[/]",
+            (
+                "[dim]Nobody administers this instance yet. Make the administrator on this machine with `watchword "
+                "bootstrap`, or send the code[/]"
+            ),
+            (
+                "[dim]as setupCode to POST /api/v1/admin/bootstrap. It is good for nothing once there is an "
+                "administrator.[/]"
+            ),
         ]
     text = "\n".join(lines)
     if console.is_terminal:
-        console.print(Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green"))
+        console.print(
+            Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green")
+        )
     else:
         console.print(text)

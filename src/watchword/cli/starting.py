@@ -15,9 +15,11 @@ from watchword.settings import Settings, SettingsError
 
 @contextlib.contextmanager
 def ready_to_start(settings: Settings) -> Iterator[list[socket.socket]]:
-    """The sockets to listen on, once TLS files, data directory, root key, database and address were found to be in order.
+    """The sockets to listen on, once TLS files, data directory, root key, database and address were found to be in
+    order.
 
-    Nothing else is made or changed. Raises SettingsError with every fault of the settings, Unusable, StoreDown, WrongRootKey.
+    Nothing else is made or changed. Raises SettingsError with every fault of the settings, Unusable, StoreDown,
+    WrongRootKey.
     """
     faults = [*tls_faults(settings), *setting_faults(settings)]
     with contextlib.ExitStack() as until_over:
@@ -63,20 +65,27 @@ def _pair_faults(cert_file: Path, key_file: Path) -> list[str]:
         public.append(x509.load_pem_x509_certificates(cert_file.read_bytes())[0].public_key().public_bytes(*form))
     except ValueError:
         faults.append(
-            f"WATCHWORD_TLS_CERT_FILE: {cert_file} is no certificate in PEM: expected the server's own first, then those above it"
+            f"WATCHWORD_TLS_CERT_FILE: {cert_file} is no certificate in PEM: expected the server's own first, then "
+            "those above it"
         )
     try:
         public.append(load_pem_private_key(key_file.read_bytes(), None).public_key().public_bytes(*form))
     except TypeError:
         faults.append(
-            f"WATCHWORD_TLS_KEY_FILE: {key_file} is encrypted: give the key without a passphrase, in a file that only the server reads"
+            f"WATCHWORD_TLS_KEY_FILE: {key_file} is encrypted: give the key without a passphrase, in a file that "
+            "only the server reads"
         )
     except ValueError:
         faults.append(f"WATCHWORD_TLS_KEY_FILE: {key_file} is no private key in PEM")
     if faults:
         return faults
     if public[0] != public[1]:
-        return [f"WATCHWORD_TLS_KEY_FILE: {key_file} is not the key of the certificate in {cert_file}: give the two that belong together"]
+        return [
+            (
+                f"WATCHWORD_TLS_KEY_FILE: {key_file} is not the key of the certificate in {cert_file}: "
+                "give the two that belong together"
+            )
+        ]
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
     except (ssl.SSLError, OSError) as error:

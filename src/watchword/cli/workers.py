@@ -43,7 +43,9 @@ class Worker:
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings]) -> None:
         self.news, theirs = _spawn.Pipe(duplex=False)
-        self.process: Any = _spawn.Process(target=work, args=(settings, listeners, again, theirs), name="watchword worker")
+        self.process: Any = _spawn.Process(
+            target=work, args=(settings, listeners, again, theirs), name="watchword worker"
+        )
         mask = listening.hold_hangups()  # the child takes them once it can
         try:
             self.process.start()
@@ -58,7 +60,9 @@ class Worker:
         return time.monotonic() - self.began < _YOUNG
 
 
-def work(settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], news: Connection) -> None:
+def work(
+    settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], news: Connection
+) -> None:
     """A child: serve, and tell the parent when it does."""
     start_logs(settings)
     parent = multiprocessing.parent_process()
@@ -68,7 +72,9 @@ def work(settings: Settings, listeners: Sequence[socket.socket], again: Callable
         return lambda: news.send(True)
 
     try:
-        listening.run(listening.listen(settings, listeners, ready, again=again, orphaned=parent.sentinel if parent else None))
+        listening.run(
+            listening.listen(settings, listeners, ready, again=again, orphaned=parent.sentinel if parent else None)
+        )
     except (SettingsError, WrongRootKey, Unusable) as error:
         _log.critical(str(error))
         raise SystemExit(_CODES[type(error)]) from None
@@ -81,7 +87,11 @@ class Supervisor:
     """See the module docstring."""
 
     def __init__(
-        self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], ready: Callable[[], None]
+        self,
+        settings: Settings,
+        listeners: Sequence[socket.socket],
+        again: Callable[[], Settings],
+        ready: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -102,7 +112,10 @@ class Supervisor:
         self._workers = [Worker(self._settings, self._listeners, self._again) for _ in range(self._settings.workers)]
         listening.take_hangups()
         while not self._stopping:
-            wait([worker.process.sentinel for worker in self._workers] + [worker.news for worker in self._workers], timeout=0.5)
+            wait(
+                [worker.process.sentinel for worker in self._workers] + [worker.news for worker in self._workers],
+                timeout=0.5,
+            )
             self._hear()
             code = self._replace_the_dead()
             if code is not None:

@@ -8,7 +8,8 @@ from watchword.domain.authentication.tokens import IdentityClaims
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
 
-    kind: str  # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform", "operator"
+    # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform", "operator"
+    kind: str
     id: str = ""
     name: str = ""
     org_id: str | None = None

@@ -12,18 +12,32 @@ import msgspec
 from watchword.domain.globs import claim_glob_matches, glob_matches
 
 __all__ = [
-    "AddressSet", "IpRange", "address_prefix", "claim_matches", "compile_ranges", "dig", "duration_ms", "glob_matches", "is_slug", "parse_ip_range",
-    "slugify", "split_patterns", "within",
-]  # fmt: skip
+    "AddressSet",
+    "IpRange",
+    "address_prefix",
+    "claim_matches",
+    "compile_ranges",
+    "dig",
+    "duration_ms",
+    "glob_matches",
+    "is_slug",
+    "parse_ip_range",
+    "slugify",
+    "split_patterns",
+    "within",
+]
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-# --- claims -----------------------------------------------------------------------------------------------------------------
+# --- claims
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def split_patterns(text: str) -> tuple[str, ...]:
-    """The patterns of a comma-separated setting, trimmed, empty ones dropped; a comma inside braces belongs to its pattern."""
+    """The patterns of a comma-separated setting, trimmed, empty ones dropped; a comma inside braces belongs to
+    its pattern.
+    """
     parts: list[str] = []
     depth = start = 0
     for at, char in enumerate(text):
@@ -67,7 +81,9 @@ def claim_text(value: Any) -> str | None:
 
 
 def dig(claims: Mapping[str, Any], path: str) -> Any:
-    """The value at a dot path, None if there is none; a key that itself has dots (`https://a.b/c`) goes before the path."""
+    """The value at a dot path, None if there is none; a key that itself has dots (`https://a.b/c`) goes before
+    the path.
+    """
     if path in claims:
         return claims[path]
     parts = path.split(".")
@@ -78,7 +94,8 @@ def dig(claims: Mapping[str, Any], path: str) -> Any:
     return None
 
 
-# --- trusted addresses ------------------------------------------------------------------------------------------------------
+# --- trusted addresses
+# ------------------------------------------------------------------------------------------------------
 
 
 class IpRange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -108,7 +125,9 @@ def parse_ip_range(text: str) -> IpRange:
     if not slash:
         return IpRange(type=kind, ip_address=address)
     if not _PREFIX.fullmatch(prefix) or int(prefix) > parsed.max_prefixlen:
-        raise ValueError(f"{_shown(written)} needs a prefix length between 0 and {parsed.max_prefixlen} after the slash")
+        raise ValueError(
+            f"{_shown(written)} needs a prefix length between 0 and {parsed.max_prefixlen} after the slash"
+        )
     return IpRange(type=kind, ip_address=address, prefix=int(prefix))
 
 
@@ -151,7 +170,9 @@ class AddressSet:
 
 @lru_cache(_CACHED_ADDRESSES)
 def address_prefix(address: str | None) -> str:
-    """What is counted as one address: an IPv4 address, also inside an IPv6 one, and the /64 of any other; empty for what is none."""
+    """What is counted as one address: an IPv4 address, also inside an IPv6 one, and the /64 of any other; empty
+    for what is none.
+    """
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
@@ -170,7 +191,10 @@ def _as_ipv6(network: _Network) -> ipaddress.IPv6Network:
 
 
 def compile_ranges(ranges: Sequence[IpRange]) -> AddressSet:
-    """The ranges as a set that answers fast; no ranges admit nobody. Equal ranges share one set, for most identities have the same."""
+    """The ranges as a set that answers fast; no ranges admit nobody.
+
+    Equal ranges share one set, for most identities have the same.
+    """
     return _compiled(tuple(ranges))
 
 
@@ -190,9 +214,12 @@ def within(address: str | None, ranges: Sequence[IpRange]) -> bool:
     return compile_ranges(ranges).admits(address)
 
 
-# --- durations and slugs ----------------------------------------------------------------------------------------------------
+# --- durations and slugs
+# ----------------------------------------------------------------------------------------------------
 
-_DURATION: Final = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}) *(?P<unit>[a-z]*)", re.IGNORECASE | re.ASCII)
+_DURATION: Final = re.compile(
+    r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}) *(?P<unit>[a-z]*)", re.IGNORECASE | re.ASCII
+)
 _DAY: Final = 86_400_000
 _UNITS: Final = {
     **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds", ""), 1),

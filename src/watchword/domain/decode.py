@@ -24,7 +24,10 @@ _MOST_COUNTED = 1_000
 
 
 def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
-    """`value` as a `kind`. Lax for forms and queries, where numbers and flags travel as text. Raises Invalid with all faults."""
+    """`value` as a `kind`. Lax for forms and queries, where numbers and flags travel as text.
+
+    Raises Invalid with all faults.
+    """
     value = _trim(kind, value)
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode_secret)
@@ -33,12 +36,17 @@ def decode(kind: type[T], value: Any, *, strict: bool = True) -> T:
 
 
 def _listed(issues: Iterator[Issue]) -> list[Issue]:
-    """The first faults, and how many more there are. To find one may take a hundred times as long as it took to send it, so not all are looked for."""
+    """The first faults, and how many more there are.
+
+    To find one may take a hundred times as long as it took to send it, so not all are looked for.
+    """
     found = list(islice(issues, MAX_ISSUES))
     more = sum(1 for _ in islice(issues, _MOST_COUNTED - MAX_ISSUES)) if len(found) == MAX_ISSUES else 0
     if more:
         at_least = "at least " if more == _MOST_COUNTED - MAX_ISSUES else ""
-        found.append(Issue(code="custom", path=(), message=f"There are {at_least}{more} more faults than these {MAX_ISSUES}"))
+        found.append(
+            Issue(code="custom", path=(), message=f"There are {at_least}{more} more faults than these {MAX_ISSUES}")
+        )
     return found or [Issue(code="custom", path=(), message="Invalid input")]
 
 
@@ -47,7 +55,9 @@ def _trimming(kind: type) -> tuple[tuple[str, bool, type | None], ...]:
     """The fields of a struct that are trimmed, or hold structs that have such: (wire name, trim it, struct inside)."""
     found = []
     for field in msgspec.structs.fields(kind):
-        inner = next((part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
+        inner = next(
+            (part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
+        )
         trims = any(isinstance(part, msgspec.Meta) and (part.extra or {}).get("trim") for part in _parts(field.type))
         if trims or (inner is not None and inner is not kind and _trimming(inner)):
             found.append((field.encode_name, trims, inner))
@@ -117,11 +127,19 @@ def _struct_in(kind: Any) -> type | None:
     return None
 
 
-def _field_issues(field: Any, value: Mapping[str, Any], path: tuple[str | int, ...], *, strict: bool) -> Iterator[Issue]:
+def _field_issues(
+    field: Any, value: Mapping[str, Any], path: tuple[str | int, ...], *, strict: bool
+) -> Iterator[Issue]:
     here = (*path, field.encode_name)
     if field.encode_name not in value:
         if field.required:
-            yield Issue(code="invalid_type", path=here, message="Required", expected=_wire_type(field.type), received="undefined")
+            yield Issue(
+                code="invalid_type",
+                path=here,
+                message="Required",
+                expected=_wire_type(field.type),
+                received="undefined",
+            )
         return
     yield from _issues(field.type, value[field.encode_name], here, strict=strict)
 
@@ -145,18 +163,28 @@ def _issue(text: str, path: tuple[str | int, ...]) -> Issue:
     expected = _EXPECTED.match(text)
     if expected and expected["received"]:
         return Issue(
-            code="invalid_type", path=path, message=_sentence(text), expected=_WIRE_TYPES.get(expected["expected"], expected["expected"]),
+            code="invalid_type",
+            path=path,
+            message=_sentence(text),
+            expected=_WIRE_TYPES.get(expected["expected"], expected["expected"]),
             received=_WIRE_TYPES.get(expected["received"], expected["received"]),
-        )  # fmt: skip
+        )
     bound = _BOUND.search(text)
     if bound:
         low = bound["side"] == ">"
         limit = int(bound["limit"])
         return Issue(
-            code="too_small" if low else "too_big", path=path, message=_sentence(text), minimum=limit if low else None,
+            code="too_small" if low else "too_big",
+            path=path,
+            message=_sentence(text),
+            minimum=limit if low else None,
             maximum=None if low else limit,
-        )  # fmt: skip
-    return Issue(code="invalid_enum_value" if text.startswith("Invalid enum value") else "custom", path=path, message=_sentence(text))
+        )
+    return Issue(
+        code="invalid_enum_value" if text.startswith("Invalid enum value") else "custom",
+        path=path,
+        message=_sentence(text),
+    )
 
 
 def _sentence(text: str) -> str:

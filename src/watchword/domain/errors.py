@@ -67,13 +67,16 @@ class Denied(Unauthorized):
     never a secret). The caller is told `message` only. `status` differs from 401 only where clients expect another.
     """
 
-    def __init__(self, reason: str, message: str = "", *, status: int = 401, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str = "", *, status: int = 401, facts: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message or "Invalid credentials")
         self.reason = reason
         self.facts: Mapping[str, Any] = dict(facts or {})
         if status != self.status:
             self.status = status  # type: ignore[misc]
-            self.name = {400: "BadRequest", 403: "ForbiddenError", 404: "NotFound", 429: "RateLimitError"}.get(status, self.name)  # type: ignore[misc]
+            names = {400: "BadRequest", 403: "ForbiddenError", 404: "NotFound", 429: "RateLimitError"}
+            self.name = names.get(status, self.name)  # type: ignore[misc]
 
 
 class Forbidden(Refusal):
@@ -105,7 +108,10 @@ class NotFound(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path exists, the HTTP method does not. `allowed` are the methods that do, for the header Allow (RFC 9110 section 15.5.6)."""
+    """The path exists, the HTTP method does not.
+
+    `allowed` are the methods that do, for the header Allow (RFC 9110 section 15.5.6).
+    """
 
     status = 405
     name = "MethodNotAllowed"
@@ -169,7 +175,9 @@ class Invalid(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """The caller asks more often than it may; `retry_after` whole seconds from now it may ask again (RFC 9110, 10.2.3)."""
+    """The caller asks more often than it may; `retry_after` whole seconds from now it may ask again (RFC 9110,
+    10.2.3).
+    """
 
     status = 429
     name = "RateLimitError"

@@ -1,7 +1,7 @@
 """Parse `X-Forwarded-For` and `Forwarded`, and find the caller among the hops that they name.
 
-Each proxy adds the address that it was called from at the end of the list, so only what proxies of ours added can be believed:
-the list is read from its end, over the addresses that are trusted, to the first one that is not.
+Each proxy adds the address that it was called from at the end of the list, so only what proxies of ours added can be
+believed: the list is read from its end, over the addresses that are trusted, to the first one that is not.
 """
 
 import ipaddress
@@ -14,12 +14,19 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MOST_HOPS = 64
 _SPACE = re.compile(r"[ \t]+")
 _PORT = re.compile(r"\[(?P<inner>[^\]]*)\](?::[0-9]{1,5})?|(?P<plain>[0-9.]+):[0-9]{1,5}", re.ASCII)
-# RFC 7239 section 4: a list of elements, each pairs of a token and a token or quoted string. Older writers leave brackets unquoted.
-_PAIR = re.compile(r'[ \t]*(?P<name>[!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^",;\s]*))[ \t]*', re.DOTALL)
+# RFC 7239 section 4: a list of elements, each pairs of a token and a token or quoted string. Older writers leave
+# brackets unquoted.
+_PAIR = re.compile(
+    r'[ \t]*(?P<name>[!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^",;\s]*))[ \t]*',
+    re.DOTALL,
+)
 
 
 def address_of(text: str) -> Address | None:
-    """The address that a hop names: with or without a port, brackets, quotes or a zone; IPv4 where IPv6 carries it. None for what is none."""
+    """The address that a hop names: with or without a port, brackets, quotes or a zone; IPv4 where IPv6 carries it.
+
+    None for what is none.
+    """
     bare = text.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         bare = bare[1:-1].strip()
@@ -47,7 +54,9 @@ def _x_forwarded_for(text: str) -> Iterator[str]:
 
 
 def _forwarded(text: str) -> Iterator[str]:
-    """The hops of `Forwarded` (RFC 7239), nearest first; an element without `for`, and a header that cannot be read, name nobody."""
+    """The hops of `Forwarded` (RFC 7239), nearest first; an element without `for`, and a header that cannot be
+    read, name nobody.
+    """
     hops: list[str] = []
     hop, is_empty, at = "", True, 0
     while at <= len(text):
@@ -78,10 +87,12 @@ HEADERS = {"x-forwarded-for": _x_forwarded_for, "forwarded": _forwarded}
 
 
 def caller(header: str, text: str, proxies: Sequence[Network]) -> Address | None:
-    """The caller that a trusted proxy names in `text`, the value of `header`; of several lines, all of them in their order.
+    """The caller that a trusted proxy names in `text`, the value of `header`; of several lines, all of them in their
+    order.
 
-    None where the walk meets something that is no address: an unknown, a hidden name (RFC 7239 section 6), text. What lies
-    behind it was written by somebody unknown. Where every hop is a proxy of ours, the farthest of them is the caller.
+    None where the walk meets something that is no address: an unknown, a hidden name (RFC 7239 section 6), text. What
+    lies behind it was written by somebody unknown. Where every hop is a proxy of ours, the farthest of them is the
+    caller.
     """
     farthest: Address | None = None
     for number, hop in enumerate(HEADERS[header](text)):

@@ -1,12 +1,13 @@
 """Glob patterns: whether a text matches one, whether one pattern lies inside another, whether two exclude each other.
 
-The language is that of the conditions of rules: `*` and `?` stay inside a segment and skip a leading dot, `**` as a whole
-segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything but", a backslash for "literally".
+The language is that of the conditions of rules: `*` and `?` stay inside a segment and skip a leading dot, `**` as a
+whole segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything
+but", a backslash for "literally".
 
-Patterns come from administrators of one tenant and run in everybody's process, so no backtracking happens here: a pattern becomes a
-nondeterministic automaton of linear size, and its deterministic states are made on demand and kept within a bound. A match costs one
-table look-up per character when warm and at most (text x pattern) steps when cold, whatever the pattern. The same automata
-answer the two set questions exactly, instead of by comparing texts.
+Patterns come from administrators of one tenant and run in everybody's process, so no backtracking happens here: a
+pattern becomes a nondeterministic automaton of linear size, and its deterministic states are made on demand and kept
+within a bound. A match costs one table look-up per character when warm and at most (text x pattern) steps when cold,
+whatever the pattern. The same automata answer the two set questions exactly, instead of by comparing texts.
 """
 
 import re
@@ -27,13 +28,17 @@ _FIRST_SPECIAL: Final = re.compile("[" + re.escape("".join(sorted(_SPECIAL))) + 
 
 
 class Effort:
-    """How many steps patterns have cost since the process began, a microsecond or two each: by this, long work knows when to pause."""
+    """How many steps patterns have cost since the process began, a microsecond or two each: by this, long work
+    knows when to pause.
+    """
 
     steps = 0
 
 
 class _Denied(NamedTuple):
-    """A running `!( )`: the texts it refuses, as the states of its inner automaton; `whole` refuses only a match that ends the text."""
+    """A running `!( )`: the texts it refuses, as the states of its inner automaton; `whole` refuses only a
+    match that ends the text.
+    """
 
     accept: int
     whole: bool
@@ -60,7 +65,8 @@ class _Machine:
     def __init__(self, pattern: str, separators: str) -> None:
         body = pattern
         self.negated = False
-        # `!( ` is a group; any other leading `!` turns the whole pattern round. Claims know no such thing: a `!` is a `!`.
+        # `!( ` is a group; any other leading `!` turns the whole pattern round. Claims know no such thing: a `!` is a
+        # `!`.
         if separators == PATH:
             while body.startswith("!") and not body.startswith("!("):
                 body, self.negated = body[1:], not self.negated
@@ -130,7 +136,9 @@ class _Machine:
         carried = set()
         for refusal in denied:
             configs: frozenset[_Config] = frozenset((node, frozenset()) for node in refusal.nodes)
-            nodes = frozenset(to for node, _ in self.closure(configs, char) for chars, to in self.graph.steps[node] if chars.has(char))
+            nodes = frozenset(
+                to for node, _ in self.closure(configs, char) for chars, to in self.graph.steps[node] if chars.has(char)
+            )
             after = refusal._replace(nodes=nodes)
             if not refusal.whole and any(node == refusal.accept for node in self.free_closure(nodes)):
                 return None
@@ -153,7 +161,8 @@ class _Machine:
 class _BitMachine(_Machine):
     """A compiled pattern without `!( )`: a set of states is a number with a bit for each, and all of them step at once.
 
-    One step costs a few operations on such numbers and one for each active wildcard, where sets cost a hundred times as much.
+    One step costs a few operations on such numbers and one for each active wildcard, where sets cost a hundred times as
+    much.
     """
 
     def __init__(self, machine: _Machine) -> None:
@@ -165,7 +174,9 @@ class _BitMachine(_Machine):
         self._single = {chars.ranges[0][0]: moves for chars, moves in self._kinds.items() if is_single(chars)}
         self._others = [(chars, moves) for chars, moves in self._kinds.items() if not is_single(chars)]
         self._moves: dict[str, tuple[int, int, list[tuple[int, int]]]] = {}
-        self._reached: dict[int, tuple[int, dict[int, int]]] = {}  # by the guards that hold: who jumps, and where to in the end
+        self._reached: dict[
+            int, tuple[int, dict[int, int]]
+        ] = {}  # by the guards that hold: who jumps, and where to in the end
         self.known = {}
         self.start = self.state(1 << machine.first)
 
@@ -274,7 +285,8 @@ def literal_prefix(pattern: str) -> str:
     """What every text that matches begins with; a slash at its end is left out, for `/a/**` matches `/a`."""
     special = _FIRST_SPECIAL.search(pattern)
     end = len(pattern) if special is None else special.start()
-    # A quantifier may make the character before it optional in some dialects; here none does. `./` at the beginning means nothing.
+    # A quantifier may make the character before it optional in some dialects; here none does. `./` at the beginning
+    # means nothing.
     return pattern[:end].removeprefix("./").rstrip("/")
 
 
@@ -298,7 +310,9 @@ def glob_matches(pattern: str, text: str) -> bool:
 
 
 def claim_glob_matches(pattern: str, text: str) -> bool:
-    """Whether a claim matches: as for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is tolerated at the end."""
+    """Whether a claim matches: as for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is
+    tolerated at the end.
+    """
     return _matches(pattern, text, CLAIM)
 
 
@@ -322,7 +336,9 @@ def escape_glob(text: str) -> str:
 @lru_cache(maxsize=4_096)
 def has_extglob(pattern: str) -> bool:
     """Whether the pattern has an extended group or a negation, which set questions do not look into."""
-    return pattern.startswith("!") or any(pattern[i] in "@?!+*" and pattern[i + 1] == "(" for i in range(len(pattern) - 1))
+    return pattern.startswith("!") or any(
+        pattern[i] in "@?!+*" and pattern[i + 1] == "(" for i in range(len(pattern) - 1)
+    )
 
 
 @lru_cache(maxsize=4_096)

@@ -1,11 +1,11 @@
 """Many glob patterns held against one text at once: which of them match.
 
-A pattern after the other costs a microsecond for each character and pattern, and roles have hundreds of patterns that are held
-against thousands of names. Here the automata of many patterns lie side by side in one number, a bit for each state, and all step
-together: some operations on that number for each character, however many patterns there are. That works since nearly every step
-and jump of a glob leads to the state after it: steps are a shift, and chains of jumps one addition whose carry runs along them.
-What leads elsewhere (groups, `**`) is followed bit by bit. Names in a list begin alike, so the states after the characters that a
-text shares with the one before are taken over.
+A pattern after the other costs a microsecond for each character and pattern, and roles have hundreds of patterns that
+are held against thousands of names. Here the automata of many patterns lie side by side in one number, a bit for each
+state, and all step together: some operations on that number for each character, however many patterns there are. That
+works since nearly every step and jump of a glob leads to the state after it: steps are a shift, and chains of jumps one
+addition whose carry runs along them. What leads elsewhere (groups, `**`) is followed bit by bit. Names in a list begin
+alike, so the states after the characters that a text shares with the one before are taken over.
 
 The answers are those of `glob_matches`, pattern by pattern.
 """
@@ -35,7 +35,9 @@ class _Strand(NamedTuple):
 
 @lru_cache(maxsize=2_048)
 def _strand(pattern: str) -> _Strand | None:
-    """The strand of a pattern; None for one that has no linear automaton: plain texts, faulty ones, those with `!( )`."""
+    """The strand of a pattern; None for one that has no linear automaton: plain texts, faulty ones, those with
+    `!( )`.
+    """
     machine = linear_machine(pattern)
     if machine is None:
         return None
@@ -47,7 +49,8 @@ def _strand(pattern: str) -> _Strand | None:
         node: int | None = waiting.pop()
         while node is not None and node not in number:
             number[node] = len(number)
-            # Jumps first: a state between two jumps may be active all the time, one behind a step only after some character.
+            # Jumps first: a state between two jumps may be active all the time, one behind a step only after some
+            # character.
             targets = [to for _, to in graph.jumps[node]] + [to for _, to in graph.steps[node]]
             fresh = [to for to in targets if to not in number]
             waiting += fresh[1:]
@@ -211,7 +214,9 @@ def _bundle(patterns: tuple[str, ...]) -> _Bundle:
 
 
 class _Some(NamedTuple):
-    """Patterns with the same literal beginning: bundles with the indices of their patterns, and those that stand alone."""
+    """Patterns with the same literal beginning: bundles with the indices of their patterns, and those that
+    stand alone.
+    """
 
     bundles: list[tuple[_Bundle, list[int]]]
     alone: list[tuple[int, str]]

@@ -1,7 +1,7 @@
 """The time before which old rows may be removed; a clock that jumps ahead moves it only in steps.
 
-A clock that jumps ahead by a year would let everything kept for ninety days go, and be put right a moment later. So removal
-does not follow the clock but a mark in the database, which follows the clock in small steps.
+A clock that jumps ahead by a year would let everything kept for ninety days go, and be put right a moment later. So
+removal does not follow the clock but a mark in the database, which follows the clock in small steps.
 """
 
 STEP = 2 * 3_600_000  # ms: by how much one sweep may move the mark; sweeps are ten minutes apart
@@ -17,5 +17,7 @@ def next_mark(*, clock: int, mark: int) -> int:
 
 
 def horizon(*, clock: int, mark: int) -> int:
-    """The moment (ms) that counts as now for removing what is old: never after the clock, and not far ahead of the mark."""
+    """The moment (ms) that counts as now for removing what is old: never after the clock, and not far ahead of
+    the mark.
+    """
     return min(clock, mark + SLACK)

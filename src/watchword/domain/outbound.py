@@ -31,7 +31,10 @@ class LdapEntry(msgspec.Struct, frozen=True):
 
 
 class Outbound(Protocol):
-    """The guarded way out (`adapters/outbound.py`). Every call has a time limit and a size cap; raises `OutboundError`."""
+    """The guarded way out (`adapters/outbound.py`).
+
+    Every call has a time limit and a size cap; raises `OutboundError`.
+    """
 
     async def fetch(
         self,
@@ -43,12 +46,15 @@ class Outbound(Protocol):
         ca: str = "",
     ) -> OutboundAnswer:
         """One HTTP request. `ca` is a PEM bundle trusted instead of the system roots; TLS is always verified."""
-        ...  # fmt: skip
+        ...
 
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+    async def jwks(
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
 
-        An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched anew.
+        An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched
+        anew.
         """
         ...
 
@@ -69,8 +75,9 @@ class Outbound(Protocol):
         password: Secret,
         admits: Admits | None = None,
     ) -> LdapEntry | None:
-        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if either fails.
+        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if
+        either fails.
 
         `admits` is told which entry was found before the password is tried, and may raise.
         """
-        ...  # fmt: skip
+        ...

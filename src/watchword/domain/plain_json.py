@@ -12,7 +12,8 @@ _INTS: Final = range(-(2**63), 2**63)
 def fault_of(value: object) -> str | None:
     """Why a value is no plain JSON of bounded size; None where it is.
 
-    Plain are exact texts, 64-bit integers, finite numbers, booleans, None, and lists, tuples and mappings with texts as names.
+    Plain are exact texts, 64-bit integers, finite numbers, booleans, None, and lists, tuples and mappings with texts as
+    names.
     """
     return None if _is_small(value) else _searched(value)
 
@@ -22,7 +23,9 @@ def _is_small(value: object) -> bool:
     if type(value) is not dict:
         return False
     for name, one in value.items():
-        if not (type(name) is type(one) is str and len(one) < 1_000 and one.isascii() and len(name) < 100 and name.isascii()):
+        if not (
+            type(name) is type(one) is str and len(one) < 1_000 and one.isascii() and len(name) < 100 and name.isascii()
+        ):
             return False
     return len(value) < 10
 

@@ -1,7 +1,7 @@
 """The stored records: frozen structs, one module for each area. Times are integer milliseconds UTC, ids are text.
 
-They, and what the cache keeps of them, are no concern of the garbage collector (`gc=False`): what is frozen when it is made can be
-no part of a cycle (docs/explanation/performance.md).
+They, and what the cache keeps of them, are no concern of the garbage collector (`gc=False`): what is frozen when it is
+made can be no part of a cycle (docs/explanation/performance.md).
 """
 
 import msgspec

@@ -1,7 +1,7 @@
 """Bodies and queries: bytes in, JSON values out, within bounds of size, depth and work; and answers back to bytes.
 
-Whatever is decoded is counted first. One thread decodes what is large, so that the event loop goes on; but decoding JSON lets
-no other thread run, so what may be decoded at all is bounded such that it takes less than 50 ms on one core.
+Whatever is decoded is counted first. One thread decodes what is large, so that the event loop goes on; but decoding
+JSON lets no other thread run, so what may be decoded at all is bounded such that it takes less than 50 ms on one core.
 """
 
 import asyncio
@@ -139,10 +139,18 @@ class Reader:
         self._room = Room(max(_MOST_HELD, 2 * most))
 
     async def read(
-        self, receive: Receive, message: Message, *, most: int, headers: Mapping[bytes, bytes], admit: Admit | None, about: tuple[Any, ...],
+        self,
+        receive: Receive,
+        message: Message,
+        *,
+        most: int,
+        headers: Mapping[bytes, bytes],
+        admit: Admit | None,
+        about: tuple[Any, ...],
         is_strange: bool,
-    ) -> Body:  # fmt: skip
-        """The whole body, which begins with `message`. Raises TooLarge past `most` bytes, BadRequest where the client went away.
+    ) -> Body:
+        """The whole body, which begins with `message`. Raises TooLarge past `most` bytes, BadRequest where the client
+        went away.
 
         `admit` is asked, with `about`, before more is taken than anybody may send. `is_strange`: it holds few values.
         """
@@ -194,7 +202,8 @@ def _kind(content_type: str) -> str:
 
 
 def read_as(kind: Any, data: bytes, content_type: str, bare: bool) -> Any:
-    """The body as the handler takes it: a `kind`, or a dict. Raises Invalid with all faults, BadRequest, TooLarge, UnsupportedMediaType.
+    """The body as the handler takes it: a `kind`, or a dict. Raises Invalid with all faults, BadRequest, TooLarge,
+    UnsupportedMediaType.
 
     `bare`: an empty body is as good as none, whatever its content type says (DELETE, GET).
     """
@@ -207,7 +216,8 @@ def read_as(kind: Any, data: bytes, content_type: str, bare: bool) -> Any:
 def value_of(body: bytes, content_type: str, *, bare: bool) -> tuple[Any, bool]:
     """The JSON value of a body and whether it was JSON (strict types) rather than a form.
 
-    `bare`: an empty body is no body, whatever its content type says (DELETE, GET). Raises BadRequest, UnsupportedMediaType.
+    `bare`: an empty body is no body, whatever its content type says (DELETE, GET). Raises BadRequest,
+    UnsupportedMediaType.
     """
     kind = _kind(content_type)
     if not body and (bare or not kind):
@@ -237,7 +247,9 @@ def _form(body: bytes) -> dict[str, str]:
     if len(body) > _MOST_FORM:
         raise TooLarge(f"A form is at most {_MOST_FORM} bytes: send more as application/json")
     try:
-        value = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        value = dict(
+            urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        )
     except ValueError:
         raise TooLarge(f"A form has at most {_MOST_FIELDS} fields") from None
     if b"%00" in body or b"\x00" in body:
@@ -250,7 +262,9 @@ NO_NUL = "The text must not hold a zero character (U+0000)"
 
 
 def require_text(value: Any) -> None:
-    """Raise Invalid, naming the fields, where a text or a name holds a zero character: no database of ours keeps one as it is."""
+    """Raise Invalid, naming the fields, where a text or a name holds a zero character: no database of ours
+    keeps one as it is.
+    """
     issues: list[Issue] = []
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting and len(issues) < MAX_ISSUES:
@@ -261,7 +275,11 @@ def require_text(value: Any) -> None:
         elif isinstance(one, list):
             waiting += [((*path, i), item) for i, item in enumerate(one)]
         elif isinstance(one, dict):
-            issues += [Issue(code="custom", path=(*path, name.replace("\x00", "\ufffd")), message=NO_NUL) for name in one if "\x00" in name]
+            issues += [
+                Issue(code="custom", path=(*path, name.replace("\x00", "\ufffd")), message=NO_NUL)
+                for name in one
+                if "\x00" in name
+            ]
             waiting += [((*path, name), item) for name, item in one.items()]
     if issues:
         raise Invalid(issues[:MAX_ISSUES])
@@ -271,7 +289,12 @@ def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         depth += 1
-        level = [child for one in level if isinstance(one, dict | list) for child in (one.values() if isinstance(one, dict) else one)]
+        level = [
+            child
+            for one in level
+            if isinstance(one, dict | list)
+            for child in (one.values() if isinstance(one, dict) else one)
+        ]
     return depth
 
 
@@ -279,13 +302,22 @@ def body_as(kind: Any, value: Any, *, strict: bool) -> Any:
     """The body as the handler takes it. Raises Invalid with all faults."""
     if not isinstance(value, dict):
         received = "null" if value is None else "array" if isinstance(value, list) else "string"
-        issue = Issue(code="invalid_type", path=(), message=f"Expected object, received {received}", expected="object", received=received)
+        issue = Issue(
+            code="invalid_type",
+            path=(),
+            message=f"Expected object, received {received}",
+            expected="object",
+            received=received,
+        )
         raise Invalid([issue])
     return decode(kind, value, strict=strict)
 
 
 def query_as(kind: Any, raw: bytes) -> Any:
-    """The query as a struct: an empty value is as good as none, a bare key is true, the last of several wins. Raises Invalid."""
+    """The query as a struct: an empty value is as good as none, a bare key is true, the last of several wins.
+
+    Raises Invalid.
+    """
     return _remembered(kind, raw) if len(raw) <= _REMEMBERED else _query(kind, raw)
 
 
@@ -318,5 +350,7 @@ def _flags(kind: Any) -> frozenset[str]:
     found = _FLAGS.get(kind)
     if found is None:
         fields = msgspec.structs.fields(kind)
-        found = _FLAGS[kind] = frozenset(field.encode_name for field in fields if field.type is bool or bool in get_args(field.type))
+        found = _FLAGS[kind] = frozenset(
+            field.encode_name for field in fields if field.type is bool or bool in get_args(field.type)
+        )
     return found

@@ -17,7 +17,16 @@ from watchword.domain import forwarded
 from watchword.domain.access.boundary import Unfinished
 from watchword.domain.actor import NOBODY
 from watchword.domain.authentication.tokens import require_unexpired
-from watchword.domain.errors import BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound, Refusal, TooLarge, Unauthorized
+from watchword.domain.errors import (
+    BadRequest,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Refusal,
+    TooLarge,
+    Unauthorized,
+)
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
@@ -81,7 +90,8 @@ class Edge:
             self._prepare(scope)
             hot = self._hot.find(scope["method"], scope["path"])
             if hot is not None:
-                # Nearly all requests go this way: the router and its layers would cost as much as all the rest together.
+                # Nearly all requests go this way: the router and its layers would cost as much as all the rest
+                # together.
                 await answer.write(*await self.serve(hot[0], scope, receive, hot[1]))
             elif scope["method"] == "OPTIONS":
                 await self._preflight(scope, answer)
@@ -120,8 +130,12 @@ class Edge:
             scope["raw_path"] = scope["path"].encode()
 
     async def _preflight(self, scope: AsgiScope, answer: "_Answer") -> None:
-        headers = [(b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"), (b"access-control-max-age", b"600"),
-                   (b"access-control-allow-headers", b"authorization,content-type"), (b"vary", b"Origin")]  # fmt: skip
+        headers = [
+            (b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE"),
+            (b"access-control-max-age", b"600"),
+            (b"access-control-allow-headers", b"authorization,content-type"),
+            (b"vary", b"Origin"),
+        ]
         if self._origin:
             headers += [(b"access-control-allow-origin", self._origin), (b"access-control-allow-credentials", b"true")]
         if scope["path"] == "*":  # of the server as a whole (RFC 9110 section 9.3.7)
@@ -138,7 +152,9 @@ class Edge:
             request_id=scope["state"]["request_id"],
             address=address,
             user_agent=agent[:MAX_USER_AGENT].decode("latin-1") if agent else "",
-            certificate=self._certificate(scope, headers, trusted=trusted) if trusted or scope.get("extensions") else None,
+            certificate=self._certificate(scope, headers, trusted=trusted)
+            if trusted or scope.get("extensions")
+            else None,
             cookies=cookies.decode("latin-1") if cookies else "",
             is_secure=is_tls or (trusted and self._said_secure(headers)),
         )
@@ -156,14 +172,20 @@ class Edge:
         return None if found is None else str(found), True
 
     def _is_proxy(self, peer: str | None) -> bool:
-        """Whether what the peer says about its callers is believed. Who speaks through the socket in the file system has no address."""
+        """Whether what the peer says about its callers is believed.
+
+        Who speaks through the socket in the file system has no address.
+        """
         if peer is None:
             return self._trusts_socket
         address = forwarded.address_of(peer)
         return address is not None and forwarded.trusts(address, self._proxies)
 
     def _said_secure(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a proxy that we trust says that the caller speaks TLS with it. Otherwise the caller does with us, or with the site."""
+        """Whether a proxy that we trust says that the caller speaks TLS with it.
+
+        Otherwise the caller does with us, or with the site.
+        """
         if self._forwarded_name == b"forwarded":
             return b"proto=https" in headers.get(b"forwarded", b"").lower().replace(b'"', b"")
         return b"https" in headers.get(b"x-forwarded-proto", b"").lower().replace(b",", b" ").split()
@@ -197,7 +219,10 @@ class Edge:
         await count_use(ctx)
 
     async def _admit(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:
-        """Raise Unauthorized for a stranger, before more is read than anybody may send. It is not signing in: that follows the body."""
+        """Raise Unauthorized for a stranger, before more is read than anybody may send.
+
+        It is not signing in: that follows the body.
+        """
         bearer = heads.bearer_of(headers)
         if not bearer:
             raise Unauthorized(_NOBODY)
@@ -211,7 +236,8 @@ class Edge:
     ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Carry out one route: read the body, sign in, decode, call the handler, encode.
 
-        A body may be minutes behind its head. So all that is judged is judged when it is here: the time, what was revoked meanwhile.
+        A body may be minutes behind its head. So all that is judged is judged when it is here: the time, what was
+        revoked meanwhile.
         """
         state = scope["state"]
         state["route"] = route.path
@@ -228,7 +254,9 @@ class Edge:
             ctx = self.context(scope, headers)
             bearer = headers.get(b"authorization")
             # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
-            alike = hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
+            alike = (
+                hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
+            )
             if alike is not None:
                 await self._hints.ask(alike, ctx)
             if route.body is Incoming:
@@ -239,7 +267,9 @@ class Edge:
                     kind, is_bare = dict if route.body is Raw else route.body, route.method in ("DELETE", "GET")
                     media = headers.get(b"content-type", b"").decode("latin-1")
                     given["body"] = (
-                        bodies.read_as(kind, data, media, is_bare) if body is None else await body.as_(kind, media, bare=is_bare)
+                        bodies.read_as(kind, data, media, is_bare)
+                        if body is None
+                        else await body.as_(kind, media, bare=is_bare)
                     )
             if route.query is not None:
                 given["query"] = bodies.query_as(route.query, scope["query_string"])
@@ -250,7 +280,8 @@ class Edge:
                 except Unfinished as long:
                     await ctx.finish(long)
                 except (Collision, ConstraintRefused) as error:
-                    # Another request was first. Carried out anew, this one sees what that one did and answers for itself.
+                    # Another request was first. Carried out anew, this one sees what that one did and answers for
+                    # itself.
                     if not ctx.begins_again():
                         raise error.refusal if isinstance(error, ConstraintRefused) else error from None
         finally:
@@ -266,7 +297,9 @@ class Edge:
         # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
         return _answered(*about) if len(data) < _ELSEWHERE else await asyncio.to_thread(_answered, *about)
 
-    async def _read(self, route: Route, scope: AsgiScope, receive: bodies.Receive, message: bodies.Message) -> bodies.Body:
+    async def _read(
+        self, route: Route, scope: AsgiScope, receive: bodies.Receive, message: bodies.Message
+    ) -> bodies.Body:
         """A body that is not small, or not here yet, of which `message` is the beginning."""
         headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         if route.modes:
@@ -274,7 +307,13 @@ class Edge:
         else:
             most, admit, is_strange = route.most or bodies.PUBLIC, None, True
         return await self._reader.read(
-            receive, message, most=min(most, self._most), headers=headers, admit=admit, about=(scope, headers), is_strange=is_strange
+            receive,
+            message,
+            most=min(most, self._most),
+            headers=headers,
+            admit=admit,
+            about=(scope, headers),
+            is_strange=is_strange,
         )
 
     async def _render(self, scope: AsgiScope, error: Exception, request_id: str, answer: "_Answer") -> None:
@@ -288,9 +327,15 @@ class Edge:
 
     def _note(self, scope: AsgiScope, request_id: str, status: int, took: float) -> None:
         _log.info(
-            "request", extra={"request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
-                              "milliseconds": round(took * 1000, 2)},
-        )  # fmt: skip
+            "request",
+            extra={
+                "request_id": request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "milliseconds": round(took * 1000, 2),
+            },
+        )
 
 
 class BadUrl(BadRequest):
@@ -352,7 +397,12 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
     """An error as clients read it: `reqId`, `statusCode`, `message`, `error` and, where it helps, `details`."""
     headers = [_JSON, _NO_STORE]
     if isinstance(error, Invalid):
-        body: dict[str, Any] = {"reqId": request_id, "statusCode": error.status, "message": error.issues, "error": error.name}
+        body: dict[str, Any] = {
+            "reqId": request_id,
+            "statusCode": error.status,
+            "message": error.issues,
+            "error": error.name,
+        }
     elif isinstance(error, Refusal):
         body = {"reqId": request_id, "statusCode": error.status, "message": error.message, "error": error.name}
         if error.details is not None:
@@ -366,13 +416,19 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", ", ".join(error.allowed).encode()))
     else:
-        body = {"reqId": request_id, "statusCode": 500, "message": "Something went wrong", "error": "InternalServerError"}
+        body = {
+            "reqId": request_id,
+            "statusCode": 500,
+            "message": "Something went wrong",
+            "error": "InternalServerError",
+        }
         return 500, bodies.encode(body), headers
     return error.status, bodies.encode(body), headers
 
 
 class _Hints:
-    """What requests like this one asked the barrier for: asked for together the next time, at once instead of one by one.
+    """What requests like this one asked the barrier for: asked for together the next time, at once instead of one by
+    one.
 
     A wrong hint costs nothing but a few rows in that one read: what decides is still what the request itself asks for.
     """
@@ -407,7 +463,9 @@ class _HotRoutes:
         self._exact: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {
             (route.method, route.path): (route, {}) for route in routes if route.hot and not route.names
         }
-        self._under = {(route.method, route.path.rpartition("/")[0]): route for route in routes if route.hot and route.names}
+        self._under = {
+            (route.method, route.path.rpartition("/")[0]): route for route in routes if route.hot and route.names
+        }
         # A path such as …/raw/{name} must not swallow its siblings that are written out.
         self._written = {(route.method, route.path) for route in routes if not route.names}
 

@@ -32,17 +32,24 @@ def by_name(pairs: Pairs, alone: Collection[bytes] = ()) -> Mapping[bytes, bytes
 
 
 def require_host(pairs: Pairs, headers: Mapping[bytes, bytes], version: str) -> None:
-    """Raise BadRequest unless there is exactly one Host header, and a valid one (RFC 9112 section 3.2). HTTP/1.0 may have none."""
+    """Raise BadRequest unless there is exactly one Host header, and a valid one (RFC 9112 section 3.2).
+
+    HTTP/1.0 may have none.
+    """
     host = headers.get(b"host")
     if host is None:
         if version != "1.0":
             raise BadRequest("The request names no host: send exactly one Host header")
-    elif _HOST.fullmatch(host) is None or (len(headers) != len(pairs) and sum(name == b"host" for name, _ in pairs) != 1):
+    elif _HOST.fullmatch(host) is None or (
+        len(headers) != len(pairs) and sum(name == b"host" for name, _ in pairs) != 1
+    ):
         raise BadRequest("The request must name one host: send exactly one valid Host header")
 
 
 def bearer_of(headers: Mapping[bytes, bytes]) -> str | None:
-    """The credential of `Authorization: Bearer …` (RFC 6750 section 2.1); empty where the scheme stands alone, None for any other scheme."""
+    """The credential of `Authorization: Bearer …` (RFC 6750 section 2.1); empty where the scheme stands alone,
+    None for any other scheme.
+    """
     given = headers.get(b"authorization")
     if given is None:
         return None
@@ -53,7 +60,9 @@ def bearer_of(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def is_unchanged(condition: bytes, tag: bytes) -> bool:
-    """Whether `If-None-Match` names `tag`: by a list, by `*`, and by weak comparison (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
+    """Whether `If-None-Match` names `tag`: by a list, by `*`, and by weak comparison (RFC 9110 sections 13.1.2
+    and 8.8.3.2).
+    """
     if condition == tag:
         return True
     if condition.strip() == b"*":

@@ -1,7 +1,8 @@
 """Prometheus metrics at /metrics, where the settings allow it; a layer around the edge that is not there otherwise.
 
-A label is a route's template, a method or a status, never a path or anything a caller sent. Where one command runs several
-processes, they count into files of one directory (`shared_directory`), so that a scrape answers for all of them, whichever it meets.
+A label is a route's template, a method or a status, never a path or anything a caller sent. Where one command runs
+several processes, they count into files of one directory (`shared_directory`), so that a scrape answers for all of
+them, whichever it meets.
 """
 
 import asyncio
@@ -66,10 +67,17 @@ class Measured:
         self._inner = inner
         self._local_only = runtime.settings.metrics == "loopback"
         self._registry = CollectorRegistry()
-        self._requests = Counter("watchword_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry)
-        self._seconds = Histogram("watchword_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS, registry=self._registry)
+        self._requests = Counter(
+            "watchword_requests", "Requests answered.", ("route", "method", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "watchword_request_seconds", "Time to answer.", ("route",), buckets=BUCKETS, registry=self._registry
+        )
         self._backlog = Gauge(
-            "watchword_journal_backlog", "Entries that wait for the journal.", registry=self._registry, multiprocess_mode="livesum"
+            "watchword_journal_backlog",
+            "Entries that wait for the journal.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
         )
         self._writing = Gauge(
             "watchword_journal_writing",
@@ -77,10 +85,18 @@ class Measured:
             registry=self._registry,
             multiprocess_mode="livemin",
         )
-        self._entries = Gauge("watchword_cache_entries", "Entries in the caches.", registry=self._registry, multiprocess_mode="livesum")
-        self._processes = Gauge("watchword_processes", "Processes that serve.", registry=self._registry, multiprocess_mode="livesum")
+        self._entries = Gauge(
+            "watchword_cache_entries", "Entries in the caches.", registry=self._registry, multiprocess_mode="livesum"
+        )
+        self._processes = Gauge(
+            "watchword_processes", "Processes that serve.", registry=self._registry, multiprocess_mode="livesum"
+        )
         info = Gauge(
-            "watchword_info", "The version that runs.", ("version", "engine"), registry=self._registry, multiprocess_mode="livemax"
+            "watchword_info",
+            "The version that runs.",
+            ("version", "engine"),
+            registry=self._registry,
+            multiprocess_mode="livemax",
         )
         info.labels(__version__, runtime.store.name).set(1)
         self._processes.set(1)
@@ -134,7 +150,9 @@ class Measured:
         allowed = not self._local_only or _is_local(scope)
         status, body = (200, self.text()) if allowed else (403, b"metrics are for this machine only\n")
         headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"cache-control", b"no-store")]})
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, (b"cache-control", b"no-store")]}
+        )
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def text(self) -> bytes:

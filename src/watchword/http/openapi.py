@@ -1,4 +1,6 @@
-"""The OpenAPI 3.1 document, made from the route table, and the page that shows it, which needs nothing from elsewhere."""
+"""The OpenAPI 3.1 document, made from the route table, and the page that shows it, which needs nothing from
+elsewhere.
+"""
 
 import asyncio
 import functools
@@ -14,41 +16,62 @@ from watchword.domain.secret import Secret
 from watchword.http.routing import IDENTITY, PENDING, SERVICE, USER, Incoming, Raw, Reply, Route, Routes
 from watchword.services.context import Ctx
 
-_CALLERS = {USER: "people", IDENTITY: "machine identities", SERVICE: "service tokens", PENDING: "people who still owe a second factor"}
+_CALLERS = {
+    USER: "people",
+    IDENTITY: "machine identities",
+    SERVICE: "service tokens",
+    PENDING: "people who still owe a second factor",
+}
 _REF = "#/components/schemas/{name}"
 _ISSUE = {
-    "type": "object", "required": ["code", "path", "message"],
+    "type": "object",
+    "required": ["code", "path", "message"],
     "properties": {
-        "code": {"type": "string", "examples": ["invalid_type"]}, "message": {"type": "string"},
-        "path": {"type": "array", "items": {"type": ["string", "integer"]}}, "expected": {"type": "string"}, "received": {"type": "string"},
+        "code": {"type": "string", "examples": ["invalid_type"]},
+        "message": {"type": "string"},
+        "path": {"type": "array", "items": {"type": ["string", "integer"]}},
+        "expected": {"type": "string"},
+        "received": {"type": "string"},
     },
-}  # fmt: skip
+}
 _ERROR = {
-    "type": "object", "description": "A refusal.", "required": ["reqId", "statusCode", "message", "error"],
+    "type": "object",
+    "description": "A refusal.",
+    "required": ["reqId", "statusCode", "message", "error"],
     "properties": {
         "reqId": {"type": "string", "description": "Names this request in logs and in the list of refused logins."},
-        "statusCode": {"type": "integer"}, "error": {"type": "string", "description": "The kind of refusal."},
+        "statusCode": {"type": "integer"},
+        "error": {"type": "string", "description": "The kind of refusal."},
         "message": {"type": "string", "description": "What the caller can do about it."},
         "details": {"description": "What is missing, where a permission is."},
     },
-}  # fmt: skip
+}
 _INVALID = {
-    "type": "object", "description": "The input has faults; all are listed.", "required": ["reqId", "statusCode", "message", "error"],
+    "type": "object",
+    "description": "The input has faults; all are listed.",
+    "required": ["reqId", "statusCode", "message", "error"],
     "properties": {
-        "reqId": {"type": "string"}, "statusCode": {"const": 422}, "error": {"const": "ValidationFailure"},
+        "reqId": {"type": "string"},
+        "statusCode": {"const": 422},
+        "error": {"const": "ValidationFailure"},
         "message": {"type": "array", "items": {"$ref": "#/components/schemas/Issue"}},
     },
-}  # fmt: skip
+}
 _OAUTH_ERROR = {
-    "type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-}  # fmt: skip
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
 _FORM = "application/x-www-form-urlencoded"
 _REFUSALS = {
-    "400": "It cannot be done in the present state.", "401": "No credential, or one that proves nothing (any more).",
-    "403": "The caller may not do this.", "404": "There is no such thing, or none that the caller may know of.",
-}  # fmt: skip
+    "400": "It cannot be done in the present state.",
+    "401": "No credential, or one that proves nothing (any more).",
+    "403": "The caller may not do this.",
+    "404": "There is no such thing, or none that the caller may know of.",
+}
 _ABOUT = (
-    "Wire-compatible with Infisical's API. Send an access token as `Authorization: Bearer …`. Unknown fields are ignored; "
+    "Wire-compatible with Infisical's API. Send an access token as `Authorization: Bearer …`. Unknown fields are "
+    "ignored; "
     "every refusal has the same shape, and one of input (422) lists all faults."
 )
 
@@ -62,7 +85,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Watchword", "version": __version__, "description": _ABOUT,
+            "title": "Watchword",
+            "version": __version__,
+            "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -71,10 +96,14 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "components": {
             "schemas": {**shapes.components, "Error": _ERROR, "ValidationFailure": _INVALID, "Issue": _ISSUE},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, a session or a service token."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An access token, a session or a service token.",
+                },
             },
         },
-    }  # fmt: skip
+    }
 
 
 class _Shapes:
@@ -85,7 +114,9 @@ class _Shapes:
         schemas, components = msgspec.json.schema_components(kinds, schema_hook=_schema_of, ref_template=_REF)
         self._names = {name: _short(name, components) for name in components}
         self._found = {id(kind): self._renamed(schema) for kind, schema in zip(kinds, schemas, strict=True)}
-        self.components: dict[str, Any] = {self._names[name]: self._renamed(schema) for name, schema in components.items()}
+        self.components: dict[str, Any] = {
+            self._names[name]: self._renamed(schema) for name, schema in components.items()
+        }
 
     def _renamed(self, schema: Any) -> Any:
         if isinstance(schema, dict):
@@ -130,10 +161,16 @@ def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:
     callers = ", ".join(_CALLERS.get(mode, mode) for mode in route.modes)
     doc = "\n\n".join(part for part in (route.doc, f"For {callers}." if callers else "Needs no credential.") if part)
     operation: dict[str, Any] = {
-        "operationId": route.operation, "tags": [route.area], "summary": route.summary.rstrip("."), "description": doc,
-        "responses": _responses(route, shapes), "security": [{"bearer": []}] if route.modes else [],
-    }  # fmt: skip
-    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _places(route.path)]
+        "operationId": route.operation,
+        "tags": [route.area],
+        "summary": route.summary.rstrip("."),
+        "description": doc,
+        "responses": _responses(route, shapes),
+        "security": [{"bearer": []}] if route.modes else [],
+    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _places(route.path)
+    ]
     if route.query is not None:
         parameters += _query(shapes.inside(route.query))
     if parameters:
@@ -181,7 +218,10 @@ def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
     for status, meaning in _REFUSALS.items():
         if status == "403" and not route.modes:
             continue
-        answers[status] = {"description": meaning, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+        answers[status] = {
+            "description": meaning,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
     if route.body is not None or route.query is not None:
         answers["422"] = {
             "description": "The input has faults.",
@@ -191,7 +231,8 @@ def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
 
 
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src "
+    "'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGE = b"""<!doctype html>
@@ -205,7 +246,8 @@ _PAGE = b"""<!doctype html>
 </head>
 <body>
 <main id="ui"></main>
-<noscript>This page needs JavaScript. The document itself is at <a href="/api/docs/openapi.json">/api/docs/openapi.json</a>.</noscript>
+<noscript>This page needs JavaScript. The document itself is at
+<a href="/api/docs/openapi.json">/api/docs/openapi.json</a>.</noscript>
 <script src="/api/docs/swagger-ui-bundle.js"></script>
 <script src="/api/docs/start.js"></script>
 </body>
@@ -213,7 +255,8 @@ _PAGE = b"""<!doctype html>
 """
 # validatorUrl null, or the browser would send this document's address to a service elsewhere.
 _START = b"""SwaggerUIBundle({
-  url: "/api/docs/openapi.json", dom_id: "#ui", validatorUrl: null, docExpansion: "none", filter: true, deepLinking: true,
+  url: "/api/docs/openapi.json", dom_id: "#ui", validatorUrl: null, docExpansion: "none", filter: true,
+  deepLinking: true,
   displayRequestDuration: true, defaultModelsExpandDepth: 0
 });
 """
@@ -226,9 +269,12 @@ def _file(name: str) -> bytes:
 
 def _fixed(body: bytes, kind: str) -> Reply:
     headers = {
-        "content-type": kind, "content-security-policy": _CSP, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+        "content-type": kind,
+        "content-security-policy": _CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
         "cache-control": "no-cache",
-    }  # fmt: skip
+    }
     return Reply(body, headers=headers)
 
 

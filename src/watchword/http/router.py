@@ -1,7 +1,8 @@
 """The route table as a Starlette router: it finds the route of a cold path, and the edge serves it.
 
-Starlette tries its routes one after the other, so they are mounted by the first segments of their paths: a request is compared with
-the mounts and with the routes of one mount. What a handler's signature says is read by `routing.py`, which lists all faults of a body.
+Starlette tries its routes one after the other, so they are mounted by the first segments of their paths: a request is
+compared with the mounts and with the routes of one mount. What a handler's signature says is read by `routing.py`,
+which lists all faults of a body.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +43,9 @@ def build(routes: Sequence[Route], edge: EdgeOf) -> App:
     router = Router(_mounted(routes, edge), redirect_slashes=False)
 
     async def find(scope: AsgiScope, receive: Any, send: Any) -> None:
-        scope["app"] = router  # as within a Starlette application: what it cannot route is raised then, not answered in plain text
+        scope["app"] = (
+            router  # as within a Starlette application: what it cannot route is raised then, not answered in plain text
+        )
         try:
             await router(scope, receive, send)
         except HTTPException as error:
@@ -62,7 +65,10 @@ def _mounted(routes: Sequence[Route], edge: EdgeOf) -> list[BaseRoute]:
         inner = StarletteRoute(path.removeprefix(mount), Operations(by_method, edge), methods=list(by_method))
         mounts.setdefault(mount, []).append(inner)
     # A mount takes all below it, so the longer one is asked first.
-    return [*(Mount(mount, routes=mounts[mount]) for mount in sorted(mounts, key=len, reverse=True) if mount), *mounts.get("", [])]
+    return [
+        *(Mount(mount, routes=mounts[mount]) for mount in sorted(mounts, key=len, reverse=True) if mount),
+        *mounts.get("", []),
+    ]
 
 
 def _specific_first(path: str) -> list[tuple[bool, str]]:
@@ -90,4 +96,6 @@ def _refusal(routes: Iterable[Route], scope: AsgiScope, error: HTTPException) ->
 
 def _is_at(route: Route, path: str) -> bool:
     parts, given = route.path.split("/"), path.split("/")
-    return len(parts) == len(given) and all(part == value or part.startswith("{") for part, value in zip(parts, given, strict=True))
+    return len(parts) == len(given) and all(
+        part == value or part.startswith("{") for part, value in zip(parts, given, strict=True)
+    )

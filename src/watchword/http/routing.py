@@ -1,11 +1,12 @@
-"""Routes as data: what a handler's signature says becomes body checks, authentication, OpenAPI and the protection tests.
+"""Routes as data: what a handler's signature says becomes body checks, authentication, OpenAPI and the protection
+tests.
 
     @routes.post("/api/v1/identities", USER, IDENTITY)
     async def create(ctx: Ctx, body: identities.Create) -> IdentityReply: ...
 
-A handler takes `ctx`, then any of `body` (a struct, `Raw` for a JSON object that the service checks, or `Incoming` for what
-speaks another protocol and signs its callers in itself), `query` (a struct)
-and the names in the path. It answers a struct, or a `Reply` when it needs a status or headers of its own.
+A handler takes `ctx`, then any of `body` (a struct, `Raw` for a JSON object that the service checks, or `Incoming` for
+what speaks another protocol and signs its callers in itself), `query` (a struct) and the names in the path. It answers
+a struct, or a `Reply` when it needs a status or headers of its own.
 """
 
 import inspect
@@ -54,18 +55,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     area: str
     body_for: Any = None  # what OpenAPI shows for a Raw or Incoming body
     most: int = 0  # bytes of the body; 0: what the settings allow, or 64 KiB where strangers may send it
-    is_compressed: bool = False  # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
+    is_compressed: bool = (
+        False  # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
+    )
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
 
     @property
     def summary(self) -> str:
-        """The first line of the handler's docstring."""
-        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
+        """The first paragraph of the handler's docstring, as one line."""
+        return " ".join((inspect.getdoc(self.handler) or "").partition("\n\n")[0].split())
 
     @property
     def doc(self) -> str:
         """The rest of the docstring."""
-        return (inspect.getdoc(self.handler) or "").partition("\n")[2].strip()
+        return (inspect.getdoc(self.handler) or "").partition("\n\n")[2].strip()
 
     @property
     def operation(self) -> str:
@@ -82,7 +85,16 @@ class Routes:
         self.is_compressed = is_compressed
         self.all: list[Route] = []
 
-    def add(self, method: str, path: str, *modes: str, handler: Handler, body_for: Any = None, hot: bool = False, most: int = 0) -> None:
+    def add(
+        self,
+        method: str,
+        path: str,
+        *modes: str,
+        handler: Handler,
+        body_for: Any = None,
+        hot: bool = False,
+        most: int = 0,
+    ) -> None:
         """Add a route for a handler that is made at run time."""
         hints = get_type_hints(handler, include_extras=True)
         names = tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
@@ -91,12 +103,25 @@ class Routes:
             raise TypeError(f"{method} {path}: the handler takes {names}, the path has {inside}")
         self.all.append(
             Route(
-                method=method, path=path, modes=modes, handler=handler, body=hints.get("body"), query=hints.get("query"), names=names,
-                reply=hints.get("return"), area=self.area, body_for=body_for, hot=hot, most=most, is_compressed=self.is_compressed and method == "GET",
+                method=method,
+                path=path,
+                modes=modes,
+                handler=handler,
+                body=hints.get("body"),
+                query=hints.get("query"),
+                names=names,
+                reply=hints.get("return"),
+                area=self.area,
+                body_for=body_for,
+                hot=hot,
+                most=most,
+                is_compressed=self.is_compressed and method == "GET",
             )
-        )  # fmt: skip
+        )
 
-    def _verb(self, method: str, path: str, modes: tuple[str, ...], *, hot: bool = False) -> Callable[[Handler], Handler]:
+    def _verb(
+        self, method: str, path: str, modes: tuple[str, ...], *, hot: bool = False
+    ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
             self.add(method, path, *modes, handler=handler, hot=hot)
             return handler

@@ -15,10 +15,14 @@ routes = Routes("system")
 async def status(ctx: Ctx) -> Reply:
     """Whether the server is up, as clients ask it."""
     body = {
-        "date": iso(ctx.now), "message": "Ok", "emailConfigured": ctx.runtime.mailer.is_configured,
-        "inviteOnlySignup": not ctx.runtime.settings.allow_signup, "redisConfigured": False, "secretScanningConfigured": False,
+        "date": iso(ctx.now),
+        "message": "Ok",
+        "emailConfigured": ctx.runtime.mailer.is_configured,
+        "inviteOnlySignup": not ctx.runtime.settings.allow_signup,
+        "redisConfigured": False,
+        "secretScanningConfigured": False,
         "auditLogStorageDisabled": False,
-    }  # fmt: skip
+    }
     return Reply(body, headers={"cache-control": "no-store"})
 
 
@@ -32,8 +36,14 @@ async def health(ctx: Ctx) -> dict[str, str]:
 @routes.get("/readyz")
 async def readiness(ctx: Ctx) -> Reply:
     """Whether requests can be served: each part by name."""
-    checks = {"database": await _database(ctx), "migrations": "ok", "keys": "ok" if ctx.runtime.keys.verifiers else "no signing key",
-              "journal": "ok" if ctx.runtime.journal.is_writing and ctx.runtime.writes.is_writing else "the last batch could not be written"}  # fmt: skip
+    checks = {
+        "database": await _database(ctx),
+        "migrations": "ok",
+        "keys": "ok" if ctx.runtime.keys.verifiers else "no signing key",
+        "journal": "ok"
+        if ctx.runtime.journal.is_writing and ctx.runtime.writes.is_writing
+        else "the last batch could not be written",
+    }
     ready = all(text == "ok" for text in checks.values())
     return Reply({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from watchword.http import system  # fmt: skip
+from watchword.http import system
 from watchword.http.access import access_report, explain, organization_roles, privileges, project_roles
 from watchword.http.audit import events
 from watchword.http.authentication import auth_methods, oauth, templates

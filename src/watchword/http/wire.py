@@ -62,17 +62,30 @@ class IdentityOut(Out, frozen=True, kw_only=True):
     def of(cls, found: IdentityDetails) -> "IdentityOut":
         one = found.identity
         return cls(
-            id=one.id, name=one.name, auth_method=found.methods[0] if found.methods else None, auth_methods=found.methods,
-            has_delete_protection=one.has_delete_protection, is_disabled=one.is_disabled, org_id=one.org_id, project_id=one.project_id,
-            created_at=iso(one.created_at), updated_at=iso(one.updated_at), metadata=MetadataOut.every(found.metadata),
-            active_lockout_auth_methods=found.locked_methods, expires_at=iso_or_none(one.expires_at), owner=one.owner,
-            last_login_auth_method=one.last_login_method, last_login_time=iso_or_none(one.last_login_at),
+            id=one.id,
+            name=one.name,
+            auth_method=found.methods[0] if found.methods else None,
+            auth_methods=found.methods,
+            has_delete_protection=one.has_delete_protection,
+            is_disabled=one.is_disabled,
+            org_id=one.org_id,
+            project_id=one.project_id,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            metadata=MetadataOut.every(found.metadata),
+            active_lockout_auth_methods=found.locked_methods,
+            expires_at=iso_or_none(one.expires_at),
+            owner=one.owner,
+            last_login_auth_method=one.last_login_method,
+            last_login_time=iso_or_none(one.last_login_at),
             last_login_address=one.last_login_address,
-        )  # fmt: skip
+        )
 
 
 async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
-    """What a list is answered as. A long one is JSON already, which encodes as itself: it is written in pieces, between which others go first."""
+    """What a list is answered as. A long one is JSON already, which encodes as itself: it is written in pieces,
+    between which others go first.
+    """
     if len(items) <= _PIECE:
         return [shown(one) for one in items]
     turns, parts = Turns(), list[bytes]()
@@ -93,7 +106,9 @@ class CustomRoleOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, role: Role) -> "CustomRoleOut":
-        return cls(id=role.id, name=role.name, slug=role.slug, permissions=role.permissions, description=role.description)
+        return cls(
+            id=role.id, name=role.name, slug=role.slug, permissions=role.permissions, description=role.description
+        )
 
 
 class IdentityMembershipOut(Out, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,11 +133,20 @@ class IdentityMembershipOut(Out, frozen=True, kw_only=True, omit_defaults=True):
         one, membership = found.identity, found.membership
         held, custom = found.roles[0] if found.roles else (None, None)
         return cls(
-            id=membership.id if membership else one.id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
-            org_id=one.org_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at), identity_id=one.id,
-            custom_role=CustomRoleOut.of(custom) if custom else None, identity=IdentityOut.of(found), metadata=MetadataOut.every(found.metadata),
-            last_login_auth_method=one.last_login_method, last_login_time=iso_or_none(one.last_login_at), is_instance_admin=one.is_instance_admin,
-        )  # fmt: skip
+            id=membership.id if membership else one.id,
+            role=held.role if held else "no-access",
+            role_id=custom.id if custom else None,
+            org_id=one.org_id,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            identity_id=one.id,
+            custom_role=CustomRoleOut.of(custom) if custom else None,
+            identity=IdentityOut.of(found),
+            metadata=MetadataOut.every(found.metadata),
+            last_login_auth_method=one.last_login_method,
+            last_login_time=iso_or_none(one.last_login_at),
+            is_instance_admin=one.is_instance_admin,
+        )
 
 
 class HeldRoleOut(Out, frozen=True, kw_only=True):
@@ -142,11 +166,17 @@ class HeldRoleOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, held: MembershipRole, custom: Role | None) -> "HeldRoleOut":
         return cls(
-            id=held.id, role=held.role, custom_role_id=held.custom_role_id, custom_role_name=custom.name if custom else None,
-            custom_role_slug=custom.slug if custom else None, is_temporary=held.is_temporary, temporary_mode=held.temporary_mode,
-            temporary_range=held.temporary_range, temporary_access_start_time=iso_or_none(held.starts_at),
+            id=held.id,
+            role=held.role,
+            custom_role_id=held.custom_role_id,
+            custom_role_name=custom.name if custom else None,
+            custom_role_slug=custom.slug if custom else None,
+            is_temporary=held.is_temporary,
+            temporary_mode=held.temporary_mode,
+            temporary_range=held.temporary_range,
+            temporary_access_start_time=iso_or_none(held.starts_at),
             temporary_access_end_time=iso_or_none(held.ends_at),
-        )  # fmt: skip
+        )
 
 
 def ip_out(ip: IpRange) -> dict[str, Any]:
@@ -160,15 +190,24 @@ def config_out(attached: Attached) -> dict[str, Any]:
     """A method's configuration: the common fields in the baseline order, then the method's own."""
     record = attached.record
     out: dict[str, Any] = {
-        "id": record.id, "accessTokenTTL": record.ttl, "accessTokenMaxTTL": record.max_ttl, "accessTokenNumUsesLimit": record.uses_limit,
-        "accessTokenPeriod": record.period, "accessTokenTrustedIps": [ip_out(ip) for ip in record.trusted_ips],
-        "createdAt": iso(record.created_at), "updatedAt": iso(record.updated_at), "identityId": record.identity_id, **attached.settings,
-    }  # fmt: skip
+        "id": record.id,
+        "accessTokenTTL": record.ttl,
+        "accessTokenMaxTTL": record.max_ttl,
+        "accessTokenNumUsesLimit": record.uses_limit,
+        "accessTokenPeriod": record.period,
+        "accessTokenTrustedIps": [ip_out(ip) for ip in record.trusted_ips],
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+        "identityId": record.identity_id,
+        **attached.settings,
+    }
     if attached.method.has_lockout:
         out |= {
-            "lockoutEnabled": record.lockout_enabled, "lockoutThreshold": record.lockout_threshold,
-            "lockoutDurationSeconds": record.lockout_duration, "lockoutCounterResetSeconds": record.lockout_reset,
-        }  # fmt: skip
+            "lockoutEnabled": record.lockout_enabled,
+            "lockoutThreshold": record.lockout_threshold,
+            "lockoutDurationSeconds": record.lockout_duration,
+            "lockoutCounterResetSeconds": record.lockout_reset,
+        }
     if attached.method.template:
         out["templateId"] = record.template_id
     for name in attached.method.networks:
@@ -194,11 +233,18 @@ class ClientSecretOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: ClientSecret) -> "ClientSecretOut":
         return cls(
-            id=one.id, created_at=iso(one.created_at), updated_at=iso(one.updated_at), description=one.description,
-            client_secret_prefix=one.prefix, client_secret_num_uses=one.uses, client_secret_num_uses_limit=one.uses_limit,
-            client_secret_ttl=one.ttl, client_secret_last_used_at=iso_or_none(one.last_used_at), identity_ua_id=one.config_id,
+            id=one.id,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            description=one.description,
+            client_secret_prefix=one.prefix,
+            client_secret_num_uses=one.uses,
+            client_secret_num_uses_limit=one.uses_limit,
+            client_secret_ttl=one.ttl,
+            client_secret_last_used_at=iso_or_none(one.last_used_at),
+            identity_ua_id=one.config_id,
             is_client_secret_revoked=one.is_revoked,
-        )  # fmt: skip
+        )
 
 
 class TokenOut(Out, frozen=True, kw_only=True):
@@ -237,12 +283,22 @@ class TokenRowOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, row: AccessToken) -> "TokenRowOut":
         return cls(
-            id=row.id, access_token_ttl=row.ttl, access_token_max_ttl=row.max_ttl, access_token_num_uses=row.uses,
-            access_token_num_uses_limit=row.uses_limit, access_token_last_used_at=iso_or_none(row.last_used_at),
-            access_token_last_renewed_at=iso_or_none(row.last_renewed_at), is_access_token_revoked=row.is_revoked,
-            identity_ua_client_secret_id=row.client_secret_id, identity_id=row.identity_id, created_at=iso(row.created_at),
-            updated_at=iso(row.updated_at), name=row.name, auth_method=row.method, access_token_period=row.period,
-        )  # fmt: skip
+            id=row.id,
+            access_token_ttl=row.ttl,
+            access_token_max_ttl=row.max_ttl,
+            access_token_num_uses=row.uses,
+            access_token_num_uses_limit=row.uses_limit,
+            access_token_last_used_at=iso_or_none(row.last_used_at),
+            access_token_last_renewed_at=iso_or_none(row.last_renewed_at),
+            is_access_token_revoked=row.is_revoked,
+            identity_ua_client_secret_id=row.client_secret_id,
+            identity_id=row.identity_id,
+            created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at),
+            name=row.name,
+            auth_method=row.method,
+            access_token_period=row.period,
+        )
 
 
 class OrganizationOut(Out, frozen=True, kw_only=True):
@@ -268,8 +324,20 @@ class OrganizationOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Organization) -> "OrganizationOut":
         return cls(
-            id=one.id, name=one.name, customer_id=None, slug=one.slug, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-            auth_enforced=False, scim_enabled=False, kms_default_key_id=None, kms_encrypted_data_key=None,
-            default_membership_role=one.default_role, root_org_id=one.root_org_id, parent_org_id=one.parent_org_id,
-            should_use_new_privilege_system=one.privilege_mode == "action", privilege_mode=one.privilege_mode, enforce_mfa=one.requires_mfa,
-        )  # fmt: skip
+            id=one.id,
+            name=one.name,
+            customer_id=None,
+            slug=one.slug,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            auth_enforced=False,
+            scim_enabled=False,
+            kms_default_key_id=None,
+            kms_encrypted_data_key=None,
+            default_membership_role=one.default_role,
+            root_org_id=one.root_org_id,
+            parent_org_id=one.parent_org_id,
+            should_use_new_privilege_system=one.privilege_mode == "action",
+            privilege_mode=one.privilege_mode,
+            enforce_mfa=one.requires_mfa,
+        )

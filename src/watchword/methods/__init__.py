@@ -1,4 +1,7 @@
-"""The auth methods: the list, written out. Installed packages may add more under the entry-point group `watchword.methods`."""
+"""The auth methods: the list, written out.
+
+Installed packages may add more under the entry-point group `watchword.methods`.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,6 @@
-"""Alibaba Cloud Auth: the workload signs an STS GetCallerIdentity request, we send it, and Alibaba says who signed it."""
+"""Alibaba Cloud Auth: the workload signs an STS GetCallerIdentity request, we send it, and Alibaba says who
+signed it.
+"""
 
 import re
 from datetime import datetime
@@ -26,8 +28,16 @@ ENDPOINT = "https://sts.aliyuncs.com/"
 SKEW = 15 * 60_000  # milliseconds; what Alibaba itself tolerates
 _ARN = re.compile(r"acs:ram::(\d{5,20}):(?:user|role|assumed-role)/[\w.@/-]+", re.ASCII)
 SIGNED = (
-    "action", "format", "version", "access_key_id", "signature_method", "signature_version", "signature_nonce", "timestamp", "signature",
-)  # fmt: skip
+    "action",
+    "format",
+    "version",
+    "access_key_id",
+    "signature_method",
+    "signature_version",
+    "signature_nonce",
+    "timestamp",
+    "signature",
+)
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -43,13 +53,23 @@ class Login(Schema, frozen=True, kw_only=True):
     identity_id: Text
     action: Literal["GetCallerIdentity"] = msgspec.field(name="Action")
     format: Literal["JSON"] = msgspec.field(name="Format")
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10)] = msgspec.field(name="Version")
-    access_key_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128)] = msgspec.field(name="AccessKeyId")
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10)] = msgspec.field(
+        name="Version"
+    )
+    access_key_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128)] = msgspec.field(
+        name="AccessKeyId"
+    )
     signature_method: Literal["HMAC-SHA1"] = msgspec.field(name="SignatureMethod")
     signature_version: Literal["1.0"] = msgspec.field(name="SignatureVersion")
-    signature_nonce: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128)] = msgspec.field(name="SignatureNonce")
-    timestamp: Annotated[str, msgspec.Meta(pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z", max_length=27)] = msgspec.field(name="Timestamp")
-    signature: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128)] = msgspec.field(name="Signature")
+    signature_nonce: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128)] = msgspec.field(
+        name="SignatureNonce"
+    )
+    timestamp: Annotated[str, msgspec.Meta(pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z", max_length=27)] = msgspec.field(
+        name="Timestamp"
+    )
+    signature: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128)] = msgspec.field(
+        name="Signature"
+    )
 
 
 class Caller(msgspec.Struct, frozen=True, rename="pascal"):
@@ -65,7 +85,9 @@ def check(config: Config) -> Config:
     """The configuration as it is stored."""
     arns = config.allowed_arns
     if arns.strip() and any(not _ARN.fullmatch(part.strip()) for part in arns.split(",")):
-        raise issue("allowedArns", "must be a comma-separated list of RAM ARNs: acs:ram::<account>:user/<name> or role/<name>")
+        raise issue(
+            "allowedArns", "must be a comma-separated list of RAM ARNs: acs:ram::<account>:user/<name> or role/<name>"
+        )
     return msgspec.structs.replace(config, allowed_arns=normal_list(arns))
 
 
@@ -81,25 +103,40 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         expected="within 15 minutes of now",
         presented=login.timestamp,
     )
-    query = {type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name) for name in SIGNED}
+    query = {
+        type(login).__struct_encode_fields__[type(login).__struct_fields__.index(name)]: getattr(login, name)
+        for name in SIGNED
+    }
     try:
         answer = await given.outbound.fetch("GET", f"{ENDPOINT}?{urlencode(query, quote_via=quote)}")
     except OutboundError as error:
         given.checks.fail("reach", "alicloud_unavailable", "Alibaba's STS could not be asked", presented=str(error))
-    checks.prove(answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status)
+    checks.prove(
+        answer.status == 200, "alicloud_refused", "Alibaba does not accept the signed request", presented=answer.status
+    )
     try:
         caller = msgspec.json.decode(answer.body, type=Caller)
     except msgspec.MsgspecError:
-        given.checks.fail("form", "alicloud_answer", "Alibaba did not answer as expected", expected="a GetCallerIdentity answer in JSON")
+        given.checks.fail(
+            "form",
+            "alicloud_answer",
+            "Alibaba did not answer as expected",
+            expected="a GetCallerIdentity answer in JSON",
+        )
     told = _account(caller.arn, given.checks)
     checks.form(
-        told == caller.account_id, "alicloud_answer", "Alibaba did not answer as expected", expected=caller.account_id, presented=told
+        told == caller.account_id,
+        "alicloud_answer",
+        "Alibaba did not answer as expected",
+        expected=caller.account_id,
+        presented=told,
     )
     admit(config, caller.arn, given.checks)
     # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
     spent = Spent(key=f"alicloud:{login.access_key_id}:{login.signature_nonce}", expires_at=(when or 0) + SKEW)
     return Verified(
-        claims={"alicloud": {"accountId": caller.account_id, "arn": caller.arn, "principalId": caller.principal_id}}, spent=spent
+        claims={"alicloud": {"accountId": caller.account_id, "arn": caller.arn, "principalId": caller.principal_id}},
+        spent=spent,
     )
 
 
@@ -112,7 +149,13 @@ def admit(config: Config, arn: str, checks: Checks) -> None:
 
 def _account(arn: str, checks: Checks) -> str:
     principal = _ARN.fullmatch(arn)  # the root of an account has no such ARN and never logs in
-    checks.form(principal is not None, "principal", "Only RAM users and roles can log in", expected="a RAM user or role", presented=arn)
+    checks.form(
+        principal is not None,
+        "principal",
+        "Only RAM users and roles can log in",
+        expected="a RAM user or role",
+        presented=arn,
+    )
     return principal[1] if principal else ""
 
 
@@ -124,7 +167,15 @@ def _milliseconds(text: str) -> int | None:
 
 
 METHOD = AuthMethod(
-    slug="alicloud-auth", wrapper="identityAliCloudAuth", title="Alibaba Cloud Auth",
-    config=Config, login=Login, verify=verify, check=check, has_period=False, claims_under="alicloud", admit=admit,
+    slug="alicloud-auth",
+    wrapper="identityAliCloudAuth",
+    title="Alibaba Cloud Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    has_period=False,
+    claims_under="alicloud",
+    admit=admit,
     risks=open_unless("allowedArns", whom="every user and role of every Alibaba Cloud account"),
-)  # fmt: skip
+)

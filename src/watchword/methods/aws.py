@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from watchword.domain.authentication.aws_names import DEFAULT_ENDPOINT, PARTITION_OF, Principal, allows, is_sts, names_any_account, sts_url
+from watchword.domain.authentication.aws_names import (
+    DEFAULT_ENDPOINT,
+    PARTITION_OF,
+    Principal,
+    allows,
+    is_sts,
+    names_any_account,
+    sts_url,
+)
 from watchword.domain.authentication.aws_sts import caller_of, decoded, headers_of, milliseconds
 from watchword.methods.base import (
     AuthMethod,
@@ -28,10 +36,21 @@ from watchword.methods.base import (
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
 SENT = {
-    "authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "accept", "user-agent",
-    "x-amz-user-agent", "amz-sdk-invocation-id", "amz-sdk-request",
-}  # fmt: skip
-MADE = {"host", "content-length"}  # by the HTTP client, from the URL and the body; checked where the workload lists them
+    "authorization",
+    "content-type",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+    "accept",
+    "user-agent",
+    "x-amz-user-agent",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+}
+MADE = {
+    "host",
+    "content-length",
+}  # by the HTTP client, from the URL and the body; checked where the workload lists them
 DROPPED = {"connection", "accept-encoding"}
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=\w{4,128}/(\d{8})/([a-z0-9-]{1,20})/sts/aws4_request,"
@@ -69,11 +88,19 @@ def check(config: Config) -> Config:
     for part in arns.split(",") if arns.strip() else ():
         is_open = names_any_account(part.strip())
         if is_open is None:
-            raise issue("allowedPrincipalArns", "must be a comma-separated list of IAM user or role ARNs, `*` standing for any characters")
+            raise issue(
+                "allowedPrincipalArns",
+                "must be a comma-separated list of IAM user or role ARNs, `*` standing for any characters",
+            )
         if is_open and not accounts.strip():  # a role of the same name exists in accounts of strangers
-            raise issue("allowedPrincipalArns", "may leave the account open only where allowedAccountIds names the accounts")
+            raise issue(
+                "allowedPrincipalArns", "may leave the account open only where allowedAccountIds names the accounts"
+            )
     return msgspec.structs.replace(
-        config, sts_endpoint=endpoint, allowed_principal_arns=normal_list(arns), allowed_account_ids=normal_list(accounts)
+        config,
+        sts_endpoint=endpoint,
+        allowed_principal_arns=normal_list(arns),
+        allowed_account_ids=normal_list(accounts),
     )
 
 
@@ -81,14 +108,26 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to STS and holds the answer against the configuration."""
     checks = given.checks
     method, unread = login.iam_http_request_method, "The headers of the signed request cannot be read"
-    checks.form(method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method)
+    checks.form(
+        method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method
+    )
     asks = decoded(login.iam_request_body) == BODY
-    checks.form(asks, "request_body", "The signed request must ask for GetCallerIdentity and nothing else", expected=BODY.decode())
+    checks.form(
+        asks,
+        "request_body",
+        "The signed request must ask for GetCallerIdentity and nothing else",
+        expected=BODY.decode(),
+    )
     found = headers_of(login.iam_request_headers)
     checks.form(found is not None, "request_headers", unread, expected="base64 of a JSON object, each header once")
     headers = found or {}
     strange = sorted(headers.keys() - SENT - MADE - DROPPED)
-    checks.form(not strange, "header_not_allowed", "The signed request has a header that is not sent on", presented=strange or None)
+    checks.form(
+        not strange,
+        "header_not_allowed",
+        "The signed request has a header that is not sent on",
+        presented=strange or None,
+    )
     is_whole = headers.get("content-length", str(len(BODY))) == str(len(BODY))
     checks.form(is_whole, "content_length", "The signed request has another length than its body")
     is_form = bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded")))
@@ -98,18 +137,30 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     date, region, names = proof.groups() if proof else ("", "", "")
     signed = set(names.split(";"))
     is_signed = {"host", "x-amz-date"} <= signed <= SENT | MADE
-    checks.form(is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names)
-    checks.form(region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region)
+    checks.form(
+        is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names
+    )
+    checks.form(
+        region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region
+    )
     endpoint, host = config.sts_endpoint, headers.get("host")
     url = sts_url(endpoint, region, host)
     checks.form(
-        url is not None, "host", "The request is signed for another host than the STS endpoint", expected=endpoint, presented=host or region
+        url is not None,
+        "host",
+        "The request is signed for another host than the STS endpoint",
+        expected=endpoint,
+        presented=host or region,
     )
     told = headers.get("x-amz-date", "")
     when = milliseconds(told)
     is_fresh = when is not None and abs(given.now - when) <= SKEW and told.startswith(date)
     checks.form(
-        is_fresh, "request_time", "The request was signed too long ago, or a clock is wrong", expected="within 15 minutes", presented=told
+        is_fresh,
+        "request_time",
+        "The request was signed too long ago, or a clock is wrong",
+        expected="within 15 minutes",
+        presented=told,
     )
 
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
@@ -120,7 +171,9 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     checks.prove(answer.status == 200, "sts_refused", "STS does not accept the signed request", presented=answer.status)
     caller = caller_of(answer.headers.get("content-type", ""), answer.body)
     if caller is None:
-        given.checks.fail("form", "sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML")
+        given.checks.fail(
+            "form", "sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML"
+        )
     principal = _principal(caller.arn, given.checks)
     known, named = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
     checks.form(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
@@ -144,12 +197,21 @@ def admit(config: Config, arn: str, checks: Checks) -> None:
 def _principal(arn: str, checks: Checks) -> Principal:
     principal = Principal.of(arn)
     if principal is None:
-        checks.fail("form", "principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=arn)
+        checks.fail(
+            "form", "principal", "Only IAM users and roles can log in", expected="an IAM user or role", presented=arn
+        )
     return principal
 
 
 METHOD = AuthMethod(
-    slug="aws-auth", wrapper="identityAwsAuth", title="AWS Auth", config=Config, login=Login, verify=verify, check=check, claims_under="aws",
+    slug="aws-auth",
+    wrapper="identityAwsAuth",
+    title="AWS Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    claims_under="aws",
     admit=admit,
     risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),
-)  # fmt: skip
+)

@@ -7,7 +7,17 @@ import msgspec
 
 from watchword.domain.authentication.jose import decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
-from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, comma_list, normal_list, open_unless
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutboundError,
+    Schema,
+    Text,
+    Verified,
+    comma_list,
+    normal_list,
+    open_unless,
+)
 
 KEYS = "https://login.microsoftonline.com/{tenant}/discovery/keys"
 _TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}", re.ASCII)
@@ -42,34 +52,51 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """The token is from the tenant, for the resource, and of an allowed service principal."""
     token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id
     # The reference stores an empty tenant or resource; nothing can be proved against either.
-    checks.reach(bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64])
+    checks.reach(
+        bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64]
+    )
     checks.reach(bool(config.resource), "resource_unset", "The configuration names no resource")
     presented = decode_unverified(token, checks)
     try:
         keys = await given.outbound.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The tenant's keys are not available", presented=str(error))
-    # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell the
-    # tenant, so that a token of another tenant, signed with the same keys, is from another issuer.
+    # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell
+    # the tenant, so that a token of another tenant, signed with the same keys, is from another issuer.
     issuers = (f"https://sts.windows.net/{tenant}/", f"https://login.microsoftonline.com/{tenant}/v2.0")
     issuer = presented.claims.get("iss")
     claims = verify_jws(
-        token, keys, checks=checks, now=given.now, algorithms=frozenset({"RS256"}),
-        issuer=issuer if issuer in issuers else issuers[0], audiences=(config.resource, config.resource.removesuffix("/")),
-    )  # fmt: skip
+        token,
+        keys,
+        checks=checks,
+        now=given.now,
+        algorithms=frozenset({"RS256"}),
+        issuer=issuer if issuer in issuers else issuers[0],
+        audiences=(config.resource, config.resource.removesuffix("/")),
+    )
     tid, oid = claims.get("tid"), claims.get("oid")
-    checks.compare(tid == tenant, "tenant_mismatch", "The token is from another tenant", expected=tenant, presented=str(tid)[:300])
+    checks.compare(
+        tid == tenant, "tenant_mismatch", "The token is from another tenant", expected=tenant, presented=str(tid)[:300]
+    )
     allowed = comma_list(config.allowed_service_principal_ids)
     if allowed:
         checks.compare(
-            isinstance(oid, str) and oid in allowed, "service_principal_not_allowed",
-            f"The service principal {str(oid)[:64]} is not allowed", expected=list(allowed), presented=str(oid)[:300],
-        )  # fmt: skip
+            isinstance(oid, str) and oid in allowed,
+            "service_principal_not_allowed",
+            f"The service principal {str(oid)[:64]} is not allowed",
+            expected=list(allowed),
+            presented=str(oid)[:300],
+        )
     return Verified(audit={"tenantId": tenant, "servicePrincipalId": str(oid)[:300]})
 
 
 METHOD = AuthMethod(
-    slug="azure-auth", wrapper="identityAzureAuth", title="Azure Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    slug="azure-auth",
+    wrapper="identityAzureAuth",
+    title="Azure Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
     risks=open_unless("allowedServicePrincipalIds", whom="every application and managed identity of the tenant"),
-)  # fmt: skip
+)

@@ -1,9 +1,9 @@
 """The interface of an auth method: what it is given, what it verifies, and what it may return.
 
 A method is one file with a `Config` (what an administrator stores), a `Login` (what a machine posts), an async
-`verify(config, login, given) -> Verified` that refuses by a check of `given.checks`, and a `METHOD` that ties them together.
-It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to `services/authentication/login.py`. What `verify`
-returns is checked there before it is believed.
+`verify(config, login, given) -> Verified` that refuses by a check of `given.checks`, and a `METHOD` that ties them
+together. It can read and can change nothing: lockout, trusted IPs, use counts, issuing and audit belong to
+`services/authentication/login.py`. What `verify` returns is checked there before it is believed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ __all__ = [
     "open_unless",
     "refusal",
     "risks_of",
-]  # fmt: skip
+]
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,7 +64,10 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """A proof that may be used once: `key` (e.g. issuer and jti) is refused a second time until `expires_at` (milliseconds)."""
+    """A proof that may be used once: `key` (e.g.
+
+    issuer and jti) is refused a second time until `expires_at` (milliseconds).
+    """
 
     key: str
     expires_at: int
@@ -73,9 +76,10 @@ class Spent(msgspec.Struct, frozen=True):
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was proved.
 
-    `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission templates: all of
-    them stand under `AuthMethod.claims_under`. `audit` are facts for the login's audit event. `credential` is the stored one that
-    was used, as it was given. Claims and facts are plain JSON: texts, numbers, booleans, null, lists and objects of these.
+    `claims` go into the token as `identityAuth`, e.g. `{"oidc": {"claims": {…}}}`, and are usable in permission
+    templates: all of them stand under `AuthMethod.claims_under`. `audit` are facts for the login's audit event.
+    `credential` is the stored one that was used, as it was given. Claims and facts are plain JSON: texts, numbers,
+    booleans, null, lists and objects of these.
     """
 
     claims: Mapping[str, Any] = {}
@@ -102,11 +106,14 @@ class Checks:
 
     Each check says of which kind it is, and its kind says what its failure means:
 
-        prove    the proof is genuine: a credential or a signature that could be guessed. Counts towards a lockout. Until one has
-                 passed, a refusal is told to the caller like that of an unknown identity, and nobody is logged in without one.
-        compare  what is presented is what the configuration, the identity or the time demands. A dry run goes on after it fails.
-        reach    whoever must answer for the proof did, as far as the configuration says whom to ask: never a fault of the caller's.
-        form     what is presented or answered can be judged at all: it can be read, and names the key that is needed.
+        prove    the proof is genuine: a credential or a signature that could be guessed. Counts towards a lockout.
+        Until one has
+                 passed, a refusal is told to the caller like that of an unknown identity, and nobody is logged in
+                 without one.
+        compare  what is presented is what the configuration, the identity or the time demands. A dry run goes on after
+        it fails. reach    whoever must answer for the proof did, as far as the configuration says whom to ask: never a
+        fault of the caller's. form     what is presented or answered can be judged at all: it can be read, and names
+        the key that is needed.
     """
 
     def __init__(self) -> None:
@@ -118,7 +125,10 @@ class Checks:
     @property
     def done(self) -> list[Check]:
         """The checks so far."""
-        return [Check(shown_text(name), passed, shown(expected), shown(presented)) for _, name, passed, expected, presented in self._done]
+        return [
+            Check(shown_text(name), passed, shown(expected), shown(presented))
+            for _, name, passed, expected, presented in self._done
+        ]
 
     @property
     def is_proved(self) -> bool:
@@ -131,7 +141,9 @@ class Checks:
         return self._done[-1][0] if self._done and not self._done[-1][2] else None
 
     def refused(self, denial: Denied) -> None:
-        """Record a refusal that was made without a check: as a wrong proof until one was found genuine, for it may be one."""
+        """Record a refusal that was made without a check: as a wrong proof until one was found genuine, for it
+        may be one.
+        """
         if not self.is_refused:
             kind: Kind = "form" if self.is_proved else "prove"
             self._done.append((kind, denial.reason, False, None, None))
@@ -142,7 +154,9 @@ class Checks:
         self._done.clear()
         self._has_genuine = self._has_wrong = self.is_refused = False
 
-    def prove(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def prove(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether the proof is genuine as the check `reason`; raise `Denied(reason, message)` unless it is."""
         self._done.append(("prove", reason, bool(passed), expected, presented))
         if not passed:
@@ -150,28 +164,38 @@ class Checks:
             raise refusal(reason, message, expected, presented, status)
         self._has_genuine = True
 
-    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
-        """Record whether what was presented is what is demanded; raise `Denied(reason, message)` unless it is, except in a dry run."""
+    def compare(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
+        """Record whether what was presented is what is demanded; raise `Denied(reason, message)` unless it is,
+        except in a dry run.
+        """
         self._done.append(("compare", reason, bool(passed), expected, presented))
         if not passed:
             self._refuse("compare")
             raise refusal(reason, message, expected, presented, status)
 
-    def reach(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def reach(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether whoever must answer for the proof did; raise `Denied(reason, message)` otherwise."""
         self._done.append(("reach", reason, bool(passed), expected, presented))
         if not passed:
             self._refuse("reach")
             raise refusal(reason, message, expected, presented, status)
 
-    def form(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def form(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether what was presented or answered can be judged; raise `Denied(reason, message)` otherwise."""
         self._done.append(("form", reason, bool(passed), expected, presented))
         if not passed:
             self._refuse("form")
             raise refusal(reason, message, expected, presented, status)
 
-    def fail(self, kind: Kind, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> NoReturn:
+    def fail(
+        self, kind: Kind, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> NoReturn:
         """Record a failed check of a kind, and raise `Denied(reason, message)`, in a dry run too."""
         self._done.append((kind, reason, False, expected, presented))
         self._refuse(kind)
@@ -184,8 +208,12 @@ class Checks:
 
 
 def refusal(reason: str, message: str, expected: Any, presented: Any, status: int) -> Denied:
-    """The refusal of a failed check. Nothing that a method of a package says makes it an answer that cannot be sent or stored."""
-    facts = {name: shown(value) for name, value in (("expected", expected), ("presented", presented)) if value is not None}
+    """The refusal of a failed check. Nothing that a method of a package says makes it an answer that cannot be
+    sent or stored.
+    """
+    facts = {
+        name: shown(value) for name, value in (("expected", expected), ("presented", presented)) if value is not None
+    }
     return Denied(shown_text(reason), shown_text(message), status=status if status in STATUSES else 401, facts=facts)
 
 
@@ -216,17 +244,23 @@ Judge = Callable[[Settings], Sequence[Risk]]
 
 
 def no_risks(_settings: Settings) -> Sequence[Risk]:
-    """For a method whose configuration cannot admit a stranger: only who holds a credential made for the identity logs in."""
+    """For a method whose configuration cannot admit a stranger: only who holds a credential made for the
+    identity logs in.
+    """
     return ()
 
 
 def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
-    """A judge that warns of `whom` where none of the settings `fields` restricts; `globs`: a pattern of wildcards only is no restriction."""
+    """A judge that warns of `whom` where none of the settings `fields` restricts; `globs`: a pattern of
+    wildcards only is no restriction.
+    """
 
     def judge(settings: Settings) -> Sequence[Risk]:
         if any(_restricts(settings.get(field), globs=globs) for field in fields):
             return ()
-        subject = f"{fields[0]} does not restrict" if len(fields) == 1 else f"Neither of {' and '.join(fields)} restricts"
+        subject = (
+            f"{fields[0]} does not restrict" if len(fields) == 1 else f"Neither of {' and '.join(fields)} restricts"
+        )
         return (Risk("admits_anybody", fields[0], f"{subject} who logs in: {whom} may"),)
 
     return judge
@@ -271,10 +305,16 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     config: type[C]
     login: type[L] | None  # None: there is no login, and operators make named tokens (Token Auth)
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None
-    check: Callable[[C], C] = _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
+    check: Callable[[C], C] = (
+        _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
+    )
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
-    locator: str = ""  # the wire name of the managed setting that holds the locator, which is made when the method is attached
-    secret_of: Callable[[L], str] | None = None  # the presented client secret; then its routes are there, and it is looked up by keyed hash
+    locator: str = (
+        ""  # the wire name of the managed setting that holds the locator, which is made when the method is attached
+    )
+    secret_of: Callable[[L], str] | None = (
+        None  # the presented client secret; then its routes are there, and it is looked up by keyed hash
+    )
     claims_under: str = ""  # "oidc": the only key of `Verified.claims`, no other method's; empty: there are none
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
@@ -286,15 +326,23 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     networks_of: Callable[[Settings], Sequence[IpRange]] | None = None  # the networks from which logins are accepted
     managed: tuple[str, ...] = ()  # wire names of settings that we write and a body cannot
     refresh: Refresh | None = None  # then its route is there
-    # The body of the login of an OAuth client: with a client id and secret (RFC 6749 section 2.3.1), or with an identity and the
-    # assertion that it signed (RFC 7523 section 2.2). Of several methods that have one, it is the first in the list.
+    # The body of the login of an OAuth client: with a client id and secret (RFC 6749 section 2.3.1), or with an
+    # identity and the assertion that it signed (RFC 7523 section 2.2). Of several methods that have one, it is the
+    # first in the list.
     oauth_secret: Callable[[str, str], Mapping[str, str]] | None = None
     oauth_assertion: Callable[[str, str], Mapping[str, str]] | None = None
-    by_hand: str = ""  # "its bind password": what nobody can read out of it, so that it is issued or entered again after a move
-    admit: Callable[[C, str, Checks], Any] | None = None  # judges a name that was proved already: for trying a configuration on it
-    sends_secrets_to: tuple[str, ...] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
+    by_hand: str = (
+        ""  # "its bind password": what nobody can read out of it, so that it is issued or entered again after a move
+    )
+    admit: Callable[[C, str, Checks], Any] | None = (
+        None  # judges a name that was proved already: for trying a configuration on it
+    )
+    sends_secrets_to: tuple[
+        str, ...
+    ] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
     template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
-    # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages that do not.
+    # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages
+    # that do not.
     risks: Judge | None = None
 
     @property

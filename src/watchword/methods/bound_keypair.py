@@ -12,7 +12,18 @@ import msgspec
 from watchword.domain.authentication.jose import audiences_of
 from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
-from watchword.methods.base import AuthMethod, Given, Schema, Spent, Text, Verified, comma_list, issue, no_risks, normal_list
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    Schema,
+    Spent,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    no_risks,
+    normal_list,
+)
 
 MAX_KEYS = 10
 MAX_LIFE = 3_600  # what client libraries write when nobody tells them less
@@ -46,23 +57,43 @@ def check(config: Config) -> Config:
     if len(set(names)) != len(names):
         raise issue("publicKeys", "Two keys have the same kid")
     if not comma_list(config.bound_audiences):
-        raise issue("boundAudiences", "At least one audience is required: the URL of this server's token endpoint, or its issuer name")
+        raise issue(
+            "boundAudiences",
+            "At least one audience is required: the URL of this server's token endpoint, or its issuer name",
+        )
     return msgspec.structs.replace(config, bound_audiences=normal_list(config.bound_audiences))
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The holder of a registered key says, now and for this server, that it is the identity; it can say so only once."""
+    """The holder of a registered key says, now and for this server, that it is the identity; it can say so only
+    once.
+    """
     token, checks, identity = login.jwt.strip(), given.checks, given.identity_id
     claims = verify_jws(
-        token, [_key(each) for each in config.public_keys], checks=checks, now=given.now,
-        issuer=identity, audiences=comma_list(config.bound_audiences), max_life=config.max_assertion_seconds + SKEW,
-    )  # fmt: skip
-    # Whoever else it is meant for could send it here in the machine's name: RFC 7523, as its update has it, allows one audience.
+        token,
+        [_key(each) for each in config.public_keys],
+        checks=checks,
+        now=given.now,
+        issuer=identity,
+        audiences=comma_list(config.bound_audiences),
+        max_life=config.max_assertion_seconds + SKEW,
+    )
+    # Whoever else it is meant for could send it here in the machine's name: RFC 7523, as its update has it, allows one
+    # audience.
     named = audiences_of(claims, checks)
-    checks.form(len(named) == 1, "audience_several", "The token names several audiences: name one, this server", presented=list(named)[:10])
+    checks.form(
+        len(named) == 1,
+        "audience_several",
+        "The token names several audiences: name one, this server",
+        presented=list(named)[:10],
+    )
     subject, jti = claims.get("sub"), claims.get("jti")
     checks.compare(
-        subject == identity, "subject_mismatch", "The token's subject is not the identity", expected=identity, presented=str(subject)[:300]
+        subject == identity,
+        "subject_mismatch",
+        "The token's subject is not the identity",
+        expected=identity,
+        presented=str(subject)[:300],
     )
     sound = isinstance(jti, str) and 0 < len(jti) <= 255
     checks.form(sound, "jti_missing", "The token has no id (jti) of 1 to 255 characters: each must be usable once")
@@ -77,8 +108,13 @@ def _key(each: str | Mapping[str, Any]) -> Key:
 
 
 METHOD = AuthMethod(
-    slug="bound-keypair", wrapper="identityBoundKeypair", title="Bound Keypair",
-    config=Config, login=Login, verify=verify, check=check,
+    slug="bound-keypair",
+    wrapper="identityBoundKeypair",
+    title="Bound Keypair",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
     oauth_assertion=lambda identity, assertion: {"identityId": identity, "jwt": assertion},
     risks=no_risks,
-)  # fmt: skip
+)

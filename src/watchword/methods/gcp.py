@@ -1,4 +1,6 @@
-"""GCP Auth: an instance's identity token signed by Google (`gce`), or a JWT signed by a service account itself (`iam`)."""
+"""GCP Auth: an instance's identity token signed by Google (`gce`), or a JWT signed by a service account itself
+(`iam`).
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -71,9 +73,12 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     allowed = comma_list(config.allowed_service_accounts)
     if allowed:
         checks.compare(
-            account in allowed, "service_account_not_allowed", "The service account is not allowed",
-            expected=list(allowed), presented=account,
-        )  # fmt: skip
+            account in allowed,
+            "service_account_not_allowed",
+            "The service account is not allowed",
+            expected=list(allowed),
+            presented=account,
+        )
     return Verified(audit={"type": config.type, "serviceAccount": account})
 
 
@@ -85,13 +90,26 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "Google's keys are not available", presented=str(error))
     claims = verify_jws(
-        token, keys, checks=checks, now=given.now, algorithms=_RS256, leeway=_SKEW,
-        issuer=ISSUER, audiences=(given.identity_id,), max_life=_DAY + _SKEW,
-    )  # fmt: skip
+        token,
+        keys,
+        checks=checks,
+        now=given.now,
+        algorithms=_RS256,
+        leeway=_SKEW,
+        issuer=ISSUER,
+        audiences=(given.identity_id,),
+        max_life=_DAY + _SKEW,
+    )
     checks.form("iat" in claims, "issue_time_missing", "The token does not say when it was issued")
     email = claims.get("email")
-    checks.form(isinstance(email, str) and bool(email), "email_missing", "The token names no service account: ask for it with format=full")
-    checks.form(claims.get("email_verified", True) is True, "email_unverified", "The token's service account is not verified")
+    checks.form(
+        isinstance(email, str) and bool(email),
+        "email_missing",
+        "The token names no service account: ask for it with format=full",
+    )
+    checks.form(
+        claims.get("email_verified", True) is True, "email_unverified", "The token's service account is not verified"
+    )
     return claims
 
 
@@ -103,14 +121,21 @@ def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) ->
         return
     # A token in the standard format says nothing of its machine: with a list to compare, nothing is not enough.
     if not isinstance(machine, dict):
-        given.checks.fail("form", "compute_engine_details_missing", "The token says nothing of its machine: ask for it with format=full")
+        given.checks.fail(
+            "form",
+            "compute_engine_details_missing",
+            "The token says nothing of its machine: ask for it with format=full",
+        )
     for allowed, name, what in ((projects, "project_id", "project"), (zones, "zone", "zone")):
         if allowed:
             value = machine.get(name)
             given.checks.compare(
-                isinstance(value, str) and value in allowed, f"{what}_not_allowed", f"The machine's {what} is not allowed",
-                expected=list(allowed), presented=str(value)[:300],
-            )  # fmt: skip
+                isinstance(value, str) and value in allowed,
+                f"{what}_not_allowed",
+                f"The machine's {what} is not allowed",
+                expected=list(allowed),
+                presented=str(value)[:300],
+            )
 
 
 async def _signed_by_account(token: str, given: Given) -> str:
@@ -119,17 +144,33 @@ async def _signed_by_account(token: str, given: Given) -> str:
     presented = decode_unverified(token, checks)
     account = presented.claims.get("sub")
     if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-        checks.fail("form", "not_a_service_account", "The token's subject is not a service account", presented=str(account)[:300])
+        checks.fail(
+            "form",
+            "not_a_service_account",
+            "The token's subject is not a service account",
+            presented=str(account)[:300],
+        )
     checks.form(presented.kid is not None, "key_unnamed", "The token does not name its key")
     try:
         certificates = await given.outbound.document(ACCOUNT_KEYS.format(account=quote(account, safe="")))
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The service account's keys are not available", presented=str(error))
     claims = verify_jws(
-        token, _named(certificates, presented.kid), checks=checks, now=given.now, algorithms=_RS256, audiences=(given.identity_id,)
+        token,
+        _named(certificates, presented.kid),
+        checks=checks,
+        now=given.now,
+        algorithms=_RS256,
+        audiences=(given.identity_id,),
     )
     issuer = claims.get("iss", account)  # our clients send none; one that is sent must be the signer
-    checks.compare(issuer == account, "issuer_mismatch", "The token is from another issuer", expected=account, presented=str(issuer)[:300])
+    checks.compare(
+        issuer == account,
+        "issuer_mismatch",
+        "The token is from another issuer",
+        expected=account,
+        presented=str(issuer)[:300],
+    )
     return account
 
 
@@ -143,12 +184,19 @@ def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
 
 def risks(settings: Settings) -> Sequence[Risk]:
     """Projects count for machines only, and a zone is everybody's: anyone can start a machine in it."""
-    restricting = ("allowedServiceAccounts", "allowedProjects") if settings.get("type") == "gce" else ("allowedServiceAccounts",)
+    restricting = (
+        ("allowedServiceAccounts", "allowedProjects") if settings.get("type") == "gce" else ("allowedServiceAccounts",)
+    )
     return open_unless(*restricting, whom="every service account of every Google Cloud customer")(settings)
 
 
 METHOD = AuthMethod(
-    slug="gcp-auth", wrapper="identityGcpAuth", title="GCP Auth",
-    config=Config, login=Login, verify=verify, check=check,
+    slug="gcp-auth",
+    wrapper="identityGcpAuth",
+    title="GCP Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
     risks=risks,
-)  # fmt: skip
+)

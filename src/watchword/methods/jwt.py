@@ -5,7 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from watchword.domain.authentication.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
+from watchword.domain.authentication.claims import (
+    kept,
+    normal_patterns,
+    require_audiences,
+    require_claims,
+    require_subject,
+)
 from watchword.domain.authentication.jose import decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
@@ -19,8 +25,8 @@ Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
 class Config(Schema, frozen=True, kw_only=True):
     """Where the keys are, and what the tokens must say.
 
-    With no issuer, subject, audience and claim bound, every token of a key's holder logs in, as at the reference: the key is
-    then the whole policy.
+    With no issuer, subject, audience and claim bound, every token of a key's holder logs in, as at the reference: the
+    key is then the whole policy.
     """
 
     configuration_type: Literal["jwks", "static"]
@@ -75,9 +81,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     if config.bound_issuer:
         issuer = claims.get("iss")
         checks.compare(
-            issuer == config.bound_issuer, "issuer_mismatch", "The token is from another issuer",
-            expected=config.bound_issuer, presented=str(issuer)[:300], status=403,
-        )  # fmt: skip
+            issuer == config.bound_issuer,
+            "issuer_mismatch",
+            "The token is from another issuer",
+            expected=config.bound_issuer,
+            presented=str(issuer)[:300],
+            status=403,
+        )
     require_subject(claims, config.bound_subject, checks)
     require_audiences(claims, config.bound_audiences, checks)
     require_claims(claims, config.bound_claims, checks)
@@ -97,7 +107,15 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 
 
 METHOD = AuthMethod(
-    slug="jwt-auth", wrapper="identityJwtAuth", title="JWT Auth",
-    config=Config, login=Login, verify=verify, check=check, claims_under="jwt",
-    risks=open_unless("boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"),
-)  # fmt: skip
+    slug="jwt-auth",
+    wrapper="identityJwtAuth",
+    title="JWT Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    claims_under="jwt",
+    risks=open_unless(
+        "boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"
+    ),
+)

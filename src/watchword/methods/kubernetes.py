@@ -1,7 +1,7 @@
 """Kubernetes Auth: a service account's token, shown to the API server that issued it (TokenReview).
 
-For clusters that cannot be reached, `tokenReviewMode: jwks` verifies the token here, against the keys the cluster publishes.
-Such a check cannot see that a pod or a service account is gone: a token then lives until its `exp`.
+For clusters that cannot be reached, `tokenReviewMode: jwks` verifies the token here, against the keys the cluster
+publishes. Such a check cannot see that a pod or a service account is gone: a token then lives until its `exp`.
 """
 
 import json
@@ -16,10 +16,24 @@ from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
 from watchword.domain.urls import MAX_URL, is_web_url
-from watchword.methods.base import AuthMethod, Checks, Given, OutboundError, Schema, Secret, Text, Verified, comma_list, issue, open_unless
+from watchword.methods.base import (
+    AuthMethod,
+    Checks,
+    Given,
+    OutboundError,
+    Schema,
+    Secret,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    open_unless,
+)
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
-_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII)
+_ACCOUNT = re.compile(
+    r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII
+)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)  # goes into a header
 
 
@@ -50,7 +64,9 @@ def check(config: Config) -> Config:
     """Trimmed; complete for its mode."""
     host, here = (config.kubernetes_host or "").strip(), _verified_here(config)
     if config.token_reviewer_jwt is not None and not config.token_reviewer_jwt:
-        raise issue("tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself")
+        raise issue(
+            "tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself"
+        )
     if not here and not host:
         raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
     if here:
@@ -72,7 +88,9 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     username = await (_read if _verified_here(config) else _reviewed)(config, token, given)
     account = _ACCOUNT.fullmatch(username) if isinstance(username, str) else None
     if account is None:
-        checks.fail("form", "not_a_service_account", "The token is not of a service account", presented=str(username)[:300])
+        checks.fail(
+            "form", "not_a_service_account", "The token is not of a service account", presented=str(username)[:300]
+        )
     namespace, name = account.groups()
     _require_listed(config.allowed_namespaces, namespace, "namespace", checks)
     _require_listed(config.allowed_names, name, "name", checks)
@@ -94,7 +112,9 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     try:
         answer = await given.outbound.fetch("POST", _url(config), headers=headers, body=body, ca=config.ca_cert)
     except OutboundError as error:
-        checks.fail("reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error))
+        checks.fail(
+            "reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error)
+        )
     try:
         parsed = strict_json(answer.body)
     except ValueError:
@@ -102,20 +122,31 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     parsed = parsed if isinstance(parsed, dict) else {}
     said = str(parsed.get("message", ""))[:300].replace(token, "***")
     checks.form(
-        answer.status in (200, 201), "review_refused", "The Kubernetes API server refused to review the token",
-        expected=201, presented={"status": answer.status, "message": said},
-    )  # fmt: skip
+        answer.status in (200, 201),
+        "review_refused",
+        "The Kubernetes API server refused to review the token",
+        expected=201,
+        presented={"status": answer.status, "message": said},
+    )
     status = parsed.get("status")
     status = status if isinstance(status, dict) else {}
     fault = str(status.get("error") or "")[:300].replace(token, "***")
-    checks.form(not fault, "review_error", "The Kubernetes API server could not review the token", presented=fault or None)
-    checks.prove(status.get("authenticated") is True, "not_authenticated", "The Kubernetes API server does not accept the token")
+    checks.form(
+        not fault, "review_error", "The Kubernetes API server could not review the token", presented=fault or None
+    )
+    checks.prove(
+        status.get("authenticated") is True, "not_authenticated", "The Kubernetes API server does not accept the token"
+    )
     if audience:
         # An API server that does not know audiences answers none, and then it has not looked at ours.
         named = status.get("audiences")
         named = named if isinstance(named, list) else []
         checks.compare(
-            audience in named, "audience_mismatch", "The token is meant for another audience", expected=audience, presented=named[:10]
+            audience in named,
+            "audience_mismatch",
+            "The token is meant for another audience",
+            expected=audience,
+            presented=named[:10],
         )
     _require_unexpired(token, given)
     user = status.get("user")
@@ -133,7 +164,11 @@ def _require_unexpired(token: str, given: Given) -> None:
         return
     if exp is not None:
         given.checks.compare(
-            given.now < exp * 1000, "token_expired", "The token has expired", expected={"now": given.now // 1000}, presented=exp
+            given.now < exp * 1000,
+            "token_expired",
+            "The token has expired",
+            expected={"now": given.now // 1000},
+            presented=exp,
         )
 
 
@@ -145,17 +180,27 @@ async def _read(config: Config, token: str, given: Given) -> Any:
         if config.jwks.strip():
             keys = public_keys(config.jwks)
         else:
-            found = await given.outbound.document(f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert)
+            found = await given.outbound.document(
+                f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert
+            )
             checks.compare(
-                found.get("issuer") == config.jwks_issuer, "issuer_mismatch", "The cluster publishes another issuer",
-                expected=config.jwks_issuer, presented=str(found.get("issuer"))[:300],
-            )  # fmt: skip
+                found.get("issuer") == config.jwks_issuer,
+                "issuer_mismatch",
+                "The cluster publishes another issuer",
+                expected=config.jwks_issuer,
+                presented=str(found.get("issuer"))[:300],
+            )
             keys = tuple(await given.outbound.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
     except (OutboundError, UnusableKeyError) as error:
         checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
     claims = verify_jws(
-        token, keys, checks=checks, now=given.now, issuer=config.jwks_issuer, audiences=(config.allowed_audience.strip(),),
-    )  # fmt: skip
+        token,
+        keys,
+        checks=checks,
+        now=given.now,
+        issuer=config.jwks_issuer,
+        audiences=(config.allowed_audience.strip(),),
+    )
     return claims.get("sub")
 
 
@@ -170,13 +215,25 @@ def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None
     names = comma_list(allowed)
     if names:
         checks.compare(
-            value in names, f"{what}_not_allowed", f"The service account's {what} is not allowed", expected=list(names), presented=value
+            value in names,
+            f"{what}_not_allowed",
+            f"The service account's {what} is not allowed",
+            expected=list(names),
+            presented=value,
         )
 
 
 METHOD = AuthMethod(
-    slug="kubernetes-auth", wrapper="identityKubernetesAuth", title="Kubernetes Auth",
-    config=Config, login=Login, verify=verify, check=check, claims_under="kubernetes", by_hand="its token reviewer JWT",
-    template=("kubernetesHost", "caCert", "tokenReviewerJwt"), sends_secrets_to=("kubernetesHost", "caCert"),
+    slug="kubernetes-auth",
+    wrapper="identityKubernetesAuth",
+    title="Kubernetes Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    claims_under="kubernetes",
+    by_hand="its token reviewer JWT",
+    template=("kubernetesHost", "caCert", "tokenReviewerJwt"),
+    sends_secrets_to=("kubernetesHost", "caCert"),
     risks=open_unless("allowedNamespaces", "allowedNames", whom="every service account of the cluster"),
-)  # fmt: skip
+)

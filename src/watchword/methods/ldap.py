@@ -80,27 +80,37 @@ def check(config: Config) -> Config:
             load_pem_x509_certificates(config.ldap_ca_certificate.encode())
         except (ValueError, InvalidVersion) as error:
             raise issue("ldapCaCertificate", "must be one or more certificates in PEM") from error
-    fields = config.allowed_fields and tuple(AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields)
+    fields = config.allowed_fields and tuple(
+        AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields
+    )
     return msgspec.structs.replace(config, url=config.url.strip(), search_filter=template, allowed_fields=fields)
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Asks the directory, then compares the entry's attributes with the allowed ones.
 
-    Failed logins are counted by the entry as soon as the directory says which one it is, before the password is tried: many
-    spellings are one entry, and which ones is the directory's to say.
+    Failed logins are counted by the entry as soon as the directory says which one it is, before the password is tried:
+    many spellings are one entry, and which ones is the directory's to say.
     """
     checks = given.checks
     checks.form(bool(login.password), "password_empty", "User name or password is wrong")
     try:
         entry = await given.outbound.ldap(
-            config.url, ca=(config.ldap_ca_certificate or "").strip(), bind_dn=config.bind_dn, bind_password=config.bind_pass,
-            base=config.search_base, filter_template=config.search_filter, username=login.username, password=login.password,
+            config.url,
+            ca=(config.ldap_ca_certificate or "").strip(),
+            bind_dn=config.bind_dn,
+            bind_password=config.bind_pass,
+            base=config.search_base,
+            filter_template=config.search_filter,
+            username=login.username,
+            password=login.password,
             admits=_counted_by_entry(given),
-        )  # fmt: skip
+        )
     except OutboundError as error:
         given.checks.fail("reach", "directory_unavailable", "The directory could not be asked", presented=str(error))
-    checks.prove(entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255])
+    checks.prove(
+        entry is not None, "username_or_password", "User name or password is wrong", presented=login.username[:255]
+    )
     assert entry is not None
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
@@ -115,14 +125,17 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         )
     mail = next(iter(attributes.get("mail", ())), None)
     name = name_of_entry(config.search_filter, entry.dn, attributes, login.username)
-    return Verified(claims={"ldap": {"username": name, "dn": entry.dn}}, audit={"ldapUsername": name, "ldapEmail": mail})
+    return Verified(
+        claims={"ldap": {"username": name, "dn": entry.dn}}, audit={"ldapUsername": name, "ldapEmail": mail}
+    )
 
 
 def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence[str]], typed: str) -> str:
-    """The user name as the entry has it: the value of an attribute that the filter compares with the typed name; else the DN.
+    """The user name as the entry has it: the value of an attribute that the filter compares with the typed name; else
+    the DN.
 
-    Of several values it is the one that the typed name is a spelling of. What was typed decides between values, and is never
-    the name itself: roles and rules may go by it. `attributes` has names in lower case.
+    Of several values it is the one that the typed name is a spelling of. What was typed decides between values, and is
+    never the name itself: roles and rules may go by it. `attributes` has names in lower case.
     """
     compared = [name.lower() for name in _COMPARED.findall(search_filter)]
     values = [value for name in compared for value in sorted(attributes.get(name, ()))]
@@ -173,8 +186,19 @@ def risks(settings: Settings) -> Sequence[Risk]:
 
 
 METHOD = AuthMethod(
-    slug="ldap-auth", wrapper="identityLdapAuth", title="LDAP Auth", config=Config, login=Login, verify=verify, check=check,
-    has_lockout=True, locks=True, lockout_key=name_for_lockout, claims_under="ldap", by_hand="its bind password",
-    template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"), sends_secrets_to=("url", "ldapCaCertificate"),
+    slug="ldap-auth",
+    wrapper="identityLdapAuth",
+    title="LDAP Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    has_lockout=True,
+    locks=True,
+    lockout_key=name_for_lockout,
+    claims_under="ldap",
+    by_hand="its bind password",
+    template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"),
+    sends_secrets_to=("url", "ldapCaCertificate"),
     risks=risks,
-)  # fmt: skip
+)

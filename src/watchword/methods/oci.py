@@ -1,4 +1,6 @@
-"""OCI Auth: the workload signs a request for its own user record, we send it, and Oracle's answer says who signed it."""
+"""OCI Auth: the workload signs a request for its own user record, we send it, and Oracle's answer says who
+signed it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,10 +11,22 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutboundError,
+    Schema,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+    open_unless,
+)
 
 SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
-# Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead elsewhere.
+# Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead
+# elsewhere.
 _HOST = re.compile(r"identity\.[a-z]{2}-[a-z]{3,20}-[1-9][0-9]?\.oraclecloud\.com")
 _TENANCY = re.compile(r"ocid1\.tenancy\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
 _USER = re.compile(r"ocid1\.user\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
@@ -81,7 +95,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Sends the signed request to Oracle and holds the answer against the configuration."""
     checks, headers, user = given.checks, form(login, given), login.user_ocid.strip()
     host = headers["host"]
-    checks.form(bool(_USER.fullmatch(user)), "user_ocid", "The user OCID is malformed", expected="ocid1.user.oc1..<id>", presented=user)
+    checks.form(
+        bool(_USER.fullmatch(user)),
+        "user_ocid",
+        "The user OCID is malformed",
+        expected="ocid1.user.oc1..<id>",
+        presented=user,
+    )
 
     proof = _signature(headers.get("authorization", ""))
     signed = proof.get("headers", "").split()
@@ -94,7 +114,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         expected="(request-target) host and date or x-date signed",
         presented=proof.get("headers"),
     )
-    # Whoever may read the tenancy's users could sign a request for somebody else's record: the key must be the user's own.
+    # Whoever may read the tenancy's users could sign a request for somebody else's record: the key must be the user's
+    # own.
     signer = proof.get("keyId", "").rpartition("/")[0]
     checks.form(
         signer == f"{config.tenancy_ocid}/{user}",
@@ -103,7 +124,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         expected=f"{config.tenancy_ocid}/{user}",
         presented=signer,
     )
-    skews = [abs(given.now - when) if (when := _milliseconds(headers.get(date, ""))) is not None else SKEW + 1 for date in dates]
+    skews = [
+        abs(given.now - when) if (when := _milliseconds(headers.get(date, ""))) is not None else SKEW + 1
+        for date in dates
+    ]
     fresh = all(skew <= SKEW for skew in skews)
     checks.form(
         fresh,
@@ -115,10 +139,16 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
     sent = {name: headers[name] for name in ("authorization", *dates)}
     try:
-        answer = await given.outbound.fetch("GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent)
+        answer = await given.outbound.fetch(
+            "GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent
+        )
     except OutboundError as error:
-        given.checks.fail("reach", "oci_unavailable", "Oracle's identity service could not be asked", presented=str(error))
-    checks.prove(answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status)
+        given.checks.fail(
+            "reach", "oci_unavailable", "Oracle's identity service could not be asked", presented=str(error)
+        )
+    checks.prove(
+        answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status
+    )
     try:
         found = msgspec.json.decode(answer.body, type=User)
     except msgspec.MsgspecError:
@@ -132,10 +162,16 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         presented=found.compartment_id,
     )
     checks.compare(
-        found.lifecycle_state == "ACTIVE", "user_state", "The user is not active", expected="ACTIVE", presented=found.lifecycle_state
+        found.lifecycle_state == "ACTIVE",
+        "user_state",
+        "The user is not active",
+        expected="ACTIVE",
+        presented=found.lifecycle_state,
     )
     names = comma_list(config.allowed_usernames or "")
-    checks.compare(not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name)
+    checks.compare(
+        not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name
+    )
     return Verified(claims={"oci": {"tenancyOcid": found.compartment_id, "userOcid": found.id, "username": found.name}})
 
 
@@ -154,7 +190,14 @@ def _milliseconds(text: str) -> int | None:
 
 
 METHOD = AuthMethod(
-    slug="oci-auth", wrapper="identityOciAuth", title="OCI Auth", config=Config, login=Login, verify=verify, check=check, form=form,
+    slug="oci-auth",
+    wrapper="identityOciAuth",
+    title="OCI Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    form=form,
     claims_under="oci",
     risks=open_unless("allowedUsernames", whom="every user of the tenancy"),
-)  # fmt: skip
+)

@@ -1,11 +1,19 @@
-"""OIDC Auth: an ID token of any OpenID Connect issuer, its keys found by discovery (GitHub, GitLab, CircleCI, Kubernetes, ...)."""
+"""OIDC Auth: an ID token of any OpenID Connect issuer, its keys found by discovery (GitHub, GitLab, CircleCI,
+Kubernetes, ...).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.authentication.claims import kept, normal_patterns, require_audiences, require_claims, require_subject
+from watchword.domain.authentication.claims import (
+    kept,
+    normal_patterns,
+    require_audiences,
+    require_claims,
+    require_subject,
+)
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
 from watchword.domain.authentication.jose import verify as verify_jws
 from watchword.domain.urls import is_web_url
@@ -39,7 +47,9 @@ class Login(Schema, frozen=True, kw_only=True):
 def check(config: Config) -> Config:
     """A URL to discover at; lists normalised."""
     if not is_web_url(config.oidc_discovery_url):
-        raise issue("oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com")
+        raise issue(
+            "oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com"
+        )
     return msgspec.structs.replace(
         config,
         bound_audiences=normal_patterns(config.bound_audiences),
@@ -69,9 +79,12 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         found = await given.outbound.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
         # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
         checks.form(
-            found.get("issuer") == config.bound_issuer, "discovery_issuer_mismatch", "The discovery document is of another issuer",
-            expected=config.bound_issuer, presented=str(found.get("issuer"))[:300],
-        )  # fmt: skip
+            found.get("issuer") == config.bound_issuer,
+            "discovery_issuer_mismatch",
+            "The discovery document is of another issuer",
+            expected=config.bound_issuer,
+            presented=str(found.get("issuer"))[:300],
+        )
         where = found.get("jwks_uri")
         return await given.outbound.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
     except OutboundError as error:
@@ -79,8 +92,14 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 
 
 METHOD = AuthMethod(
-    slug="oidc-auth", wrapper="identityOidcAuth", title="OIDC Auth",
-    config=Config, login=Login, verify=verify, check=check, claims_under="oidc",
+    slug="oidc-auth",
+    wrapper="identityOidcAuth",
+    title="OIDC Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    claims_under="oidc",
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),
-)  # fmt: skip
+)

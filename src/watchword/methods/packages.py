@@ -30,7 +30,10 @@ class UnusableMethodError(Exception):
 
 
 def with_packages(own: Iterable[Method]) -> Mapping[str, Method]:
-    """Every method by slug: `own` first, then those of packages, each as the first of its names. Raises UnusableMethodError."""
+    """Every method by slug: `own` first, then those of packages, each as the first of its names.
+
+    Raises UnusableMethodError.
+    """
     found = {method.slug: method for method in own}
     for point in entry_points(group=GROUP):
         whose = f"The package {point.dist.name if point.dist else '?'} brings the auth method {point.name}"
@@ -87,11 +90,15 @@ def _is_schema(struct: Any) -> bool:
 
 
 def contained(method: Method) -> Method:
-    """The method, a fault in whose code, or an answer of another type than it should have, refuses what was asked of it."""
+    """The method, a fault in whose code, or an answer of another type than it should have, refuses what was
+    asked of it.
+    """
 
     def part(name: str, is_sound: Callable[[Any], bool]) -> Any:
         function = getattr(method, name)
-        return function and _contained(function, method.slug, is_sound, lambda: Denied(FAILED, "The auth method failed"))
+        return function and _contained(
+            function, method.slug, is_sound, lambda: Denied(FAILED, "The auth method failed")
+        )
 
     def asked(function: Any, is_sound: Callable[[Any], bool]) -> Any:
         message = f"{method.title} failed: the log of the server says why"
@@ -110,7 +117,8 @@ def contained(method: Method) -> Method:
         check=asked(method.check, lambda config: type(config) is method.config),
         admit=asked(method.admit, _is_anything),
         risks=method.risks and _contained_judge(method.risks, method.slug),
-        refresh=method.refresh and msgspec.structs.replace(method.refresh, fetch=_contained_fetch(method.refresh.fetch, method)),
+        refresh=method.refresh
+        and msgspec.structs.replace(method.refresh, fetch=_contained_fetch(method.refresh.fetch, method)),
     )
 
 
@@ -121,12 +129,22 @@ def _contained_judge(judge: Judge, slug: str) -> Judge:
     def contained(settings: Settings) -> Sequence[Risk]:
         try:
             found = tuple(judge(settings))
-            if all(type(one) is Risk and all(type(text) is str for text in msgspec.structs.astuple(one)) for one in found):
-                return tuple(Risk(shown_text(one.code), shown_text(one.field), shown_text(one.message)) for one in found)
+            if all(
+                type(one) is Risk and all(type(text) is str for text in msgspec.structs.astuple(one)) for one in found
+            ):
+                return tuple(
+                    Risk(shown_text(one.code), shown_text(one.field), shown_text(one.message)) for one in found
+                )
             raise TypeError("risks are expected")
         except Exception as error:  # noqa: BLE001 - whatever the code of a package raises
             _tell(error, slug)
-            return (Risk("not_judged", "", "The auth method failed to say which settings let anybody in: the log of the server says why"),)
+            return (
+                Risk(
+                    "not_judged",
+                    "",
+                    "The auth method failed to say which settings let anybody in: the log of the server says why",
+                ),
+            )
 
     return contained
 
@@ -158,7 +176,9 @@ def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., An
                 raise
 
         try:
-            return await verify(config, login, msgspec.structs.replace(given, count_by=count_by if given.count_by else None))
+            return await verify(
+                config, login, msgspec.structs.replace(given, count_by=count_by if given.count_by else None)
+            )
         except Exception as error:
             if any(error is one for one in ours):
                 raise
@@ -194,7 +214,9 @@ def _contained(
 def _translated(error: Exception) -> Exception | None:
     """A refusal as it is, if it can be answered and stored; None for what is none."""
     if isinstance(error, Denied):
-        return refusal(error.reason, error.message, error.facts.get("expected"), error.facts.get("presented"), error.status)
+        return refusal(
+            error.reason, error.message, error.facts.get("expected"), error.facts.get("presented"), error.status
+        )
     return error if isinstance(error, OutboundError | Refusal) else None
 
 

@@ -32,7 +32,8 @@ from watchword.methods.base import (
 
 # JWT-SVID 2.2 lists these; EdDSA is not among them.
 ALGORITHMS = SIGNATURES - {"EdDSA"}
-# Keys of X.509-SVIDs stand in the same bundle and must not sign tokens; SPIRE's discovery provider says `sig` or nothing.
+# Keys of X.509-SVIDs stand in the same bundle and must not sign tokens; SPIRE's discovery provider says `sig` or
+# nothing.
 USES = ("jwt-svid", "sig", None)
 REFRESHED = "cachedBundleLastRefreshedAt"
 _DOMAIN = re.compile(r"[a-z0-9._-]{1,255}", re.ASCII)
@@ -60,7 +61,9 @@ class Config(Schema, frozen=True, kw_only=True):
     allowed_spiffe_ids: Text
     allowed_audiences: Text
     trust_bundle_distribution: Static | HttpsWebBundle
-    cached_bundle_last_refreshed_at: str | None = None  # when somebody last asked for it; no server uses an older bundle
+    cached_bundle_last_refreshed_at: str | None = (
+        None  # when somebody last asked for it; no server uses an older bundle
+    )
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -74,9 +77,15 @@ def check(config: Config) -> Config:
     """A trust domain, and something that is allowed: an empty list allows nothing, and says so here."""
     bundle = config.trust_bundle_distribution
     if not _DOMAIN.fullmatch(config.trust_domain):
-        raise issue("trustDomain", "A trust domain is lower-case letters, digits, dots, dashes and underscores, without spiffe://")
+        raise issue(
+            "trustDomain",
+            "A trust domain is lower-case letters, digits, dots, dashes and underscores, without spiffe://",
+        )
     if not comma_list(config.allowed_spiffe_ids):
-        raise issue("allowedSpiffeIds", f"At least one SPIFFE ID or glob is required, such as spiffe://{config.trust_domain}/web/*")
+        raise issue(
+            "allowedSpiffeIds",
+            f"At least one SPIFFE ID or glob is required, such as spiffe://{config.trust_domain}/web/*",
+        )
     if not comma_list(config.allowed_audiences):
         raise issue("allowedAudiences", "At least one audience is required")
     if isinstance(bundle, HttpsWebBundle):
@@ -88,7 +97,9 @@ def check(config: Config) -> Config:
         except UnusableKeyError as error:
             raise issue("trustBundleDistribution", f"The bundle cannot be used: {error}") from error
     return msgspec.structs.replace(
-        config, allowed_spiffe_ids=normal_patterns(config.allowed_spiffe_ids), allowed_audiences=normal_list(config.allowed_audiences)
+        config,
+        allowed_spiffe_ids=normal_patterns(config.allowed_spiffe_ids),
+        allowed_audiences=normal_list(config.allowed_audiences),
     )
 
 
@@ -97,22 +108,43 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     kind = presented.header.get("typ", "JWT")
-    checks.form(kind in ("JWT", "JOSE"), "type_refused", "The token is not a JWT-SVID", expected=["JWT", "JOSE"], presented=str(kind)[:64])
+    checks.form(
+        kind in ("JWT", "JOSE"),
+        "type_refused",
+        "The token is not a JWT-SVID",
+        expected=["JWT", "JOSE"],
+        presented=str(kind)[:64],
+    )
     keys = await _keys(config, presented.kid, given)
     claims = verify_jws(
-        token, keys, checks=checks, now=given.now, algorithms=ALGORITHMS, uses=USES, audiences=comma_list(config.allowed_audiences)
+        token,
+        keys,
+        checks=checks,
+        now=given.now,
+        algorithms=ALGORITHMS,
+        uses=USES,
+        audiences=comma_list(config.allowed_audiences),
     )
     subject = claims.get("sub")
     parts = _ID.fullmatch(subject) if isinstance(subject, str) and len(subject) <= 2048 else None
     if parts is None or any(segment in (".", "..") for segment in parts[2].split("/")):
-        checks.fail("form", "spiffe_id_malformed", "The token's subject is not a SPIFFE ID", presented=str(subject)[:300])
+        checks.fail(
+            "form", "spiffe_id_malformed", "The token's subject is not a SPIFFE ID", presented=str(subject)[:300]
+        )
     checks.compare(
-        parts[1] == config.trust_domain, "trust_domain_mismatch", "The token is from another trust domain",
-        expected=config.trust_domain, presented=parts[1],
-    )  # fmt: skip
+        parts[1] == config.trust_domain,
+        "trust_domain_mismatch",
+        "The token is from another trust domain",
+        expected=config.trust_domain,
+        presented=parts[1],
+    )
     allowed = split_patterns(config.allowed_spiffe_ids)
     checks.compare(
-        claim_matches(subject, allowed), "spiffe_id_not_allowed", "The SPIFFE ID is not allowed", expected=list(allowed), presented=subject
+        claim_matches(subject, allowed),
+        "spiffe_id_not_allowed",
+        "The SPIFFE ID is not allowed",
+        expected=list(allowed),
+        presented=subject,
     )
     return Verified(audit={"spiffeId": subject})
 
@@ -122,7 +154,9 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
     try:
         if isinstance(bundle, Static):
             return public_keys(bundle.bundle)
-        return await given.outbound.jwks(bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now))
+        return await given.outbound.jwks(
+            bundle.endpoint_url, kid, ca=bundle.ca_cert, max_age=_max_age(config, bundle, given.now)
+        )
     except (OutboundError, UnusableKeyError) as error:
         given.checks.fail("reach", "keys_unavailable", "The trust bundle is not available", presented=str(error))
 
@@ -144,14 +178,24 @@ async def refresh(config: Config, outbound: Outbound) -> None:
 def risks(settings: Settings) -> Sequence[Risk]:
     """The list is never empty, but a pattern may be all of the trust domain."""
     domain = f"spiffe://{settings.get('trustDomain')}"
-    whole = [one for one in split_patterns(str(settings.get("allowedSpiffeIds", ""))) if not one.removeprefix(domain).strip("*/")]
+    whole = [
+        one
+        for one in split_patterns(str(settings.get("allowedSpiffeIds", "")))
+        if not one.removeprefix(domain).strip("*/")
+    ]
     message = f"{whole[0]} does not restrict who logs in: every workload of the trust domain may" if whole else ""
     return (Risk("admits_anybody", "allowedSpiffeIds", message),) if whole else ()
 
 
 METHOD = AuthMethod(
-    slug="spiffe-auth", wrapper="identitySpiffeAuth", title="SPIFFE Auth",
-    config=Config, login=Login, verify=verify, check=check, managed=(REFRESHED,),
+    slug="spiffe-auth",
+    wrapper="identitySpiffeAuth",
+    title="SPIFFE Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    managed=(REFRESHED,),
     refresh=Refresh(what="bundle", title="trust bundle", fetch=refresh, at=REFRESHED),
     risks=risks,
-)  # fmt: skip
+)

@@ -12,8 +12,25 @@ import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
-from watchword.domain.authentication.certificates import KINDS, alternative_names, chain_of, common_names, fault, is_authority
-from watchword.methods.base import AuthMethod, Given, Schema, Text, Verified, comma_list, issue, normal_list, open_unless
+from watchword.domain.authentication.certificates import (
+    KINDS,
+    alternative_names,
+    chain_of,
+    common_names,
+    fault,
+    is_authority,
+)
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    Schema,
+    Text,
+    Verified,
+    comma_list,
+    issue,
+    normal_list,
+    open_unless,
+)
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -38,13 +55,17 @@ def check(config: Config) -> Config:
     except (ValueError, InvalidVersion) as error:
         raise issue("caCertificate", "must be one or more certificates in PEM") from error
     if not all(is_authority(one) for one in authorities):
-        raise issue("caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client")
+        raise issue(
+            "caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client"
+        )
     common = config.allowed_common_names
     alternative = config.allowed_subject_alt_names
     try:
         alternative = alternative and tuple(_normal_name(name) for name in alternative)
     except ValueError as error:
-        raise issue("allowedSubjectAltNames", "must hold DNS names, or URI:, IP: and EMAIL: followed by a value") from error
+        raise issue(
+            "allowedSubjectAltNames", "must hold DNS names, or URI:, IP: and EMAIL: followed by a value"
+        ) from error
     return msgspec.structs.replace(
         config,
         ca_certificate=config.ca_certificate.strip(),
@@ -72,7 +93,10 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     checks.compare(now <= end, "certificate_expired", text, expected=end.isoformat(), presented=time)
     found = fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
     checks.prove(
-        found is None, "certificate_chain", "The client certificate was not issued for this by the configured authority", presented=found
+        found is None,
+        "certificate_chain",
+        "The client certificate was not issued for this by the configured authority",
+        presented=found,
     )
 
     names = common_names(leaf)
@@ -82,10 +106,22 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     checks.compare(is_named, "common_name", "The common name is not allowed", expected=common, presented=names)
     alternative, presented = config.allowed_subject_alt_names or (), alternative_names(leaf)
     is_named = not alternative or not set(alternative).isdisjoint(presented)
-    checks.compare(is_named, "subject_alt_name", "The subject alternative name is not allowed", expected=alternative, presented=presented)
+    checks.compare(
+        is_named,
+        "subject_alt_name",
+        "The subject alternative name is not allowed",
+        expected=alternative,
+        presented=presented,
+    )
     fingerprint = leaf.fingerprint(SHA256()).hex()
-    facts = {"commonName": names[0] if len(names) == 1 else "", "subjectAltNames": presented, "fingerprint": fingerprint}
-    return Verified(claims={"tlsCert": facts}, audit={"fingerprint": fingerprint, "serialNumber": f"{leaf.serial_number:x}"})
+    facts = {
+        "commonName": names[0] if len(names) == 1 else "",
+        "subjectAltNames": presented,
+        "fingerprint": fingerprint,
+    }
+    return Verified(
+        claims={"tlsCert": facts}, audit={"fingerprint": fingerprint, "serialNumber": f"{leaf.serial_number:x}"}
+    )
 
 
 def _normal_name(text: str) -> str:
@@ -99,7 +135,16 @@ def _normal_name(text: str) -> str:
 
 
 METHOD = AuthMethod(
-    slug="tls-cert-auth", wrapper="identityTlsCertAuth", title="TLS Certificate Auth",
-    config=Config, login=Login, verify=verify, check=check, form=form, claims_under="tlsCert",
-    risks=open_unless("allowedCommonNames", "allowedSubjectAltNames", whom="everybody with a certificate of the authority"),
-)  # fmt: skip
+    slug="tls-cert-auth",
+    wrapper="identityTlsCertAuth",
+    title="TLS Certificate Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    form=form,
+    claims_under="tlsCert",
+    risks=open_unless(
+        "allowedCommonNames", "allowedSubjectAltNames", whom="everybody with a certificate of the authority"
+    ),
+)

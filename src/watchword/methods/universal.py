@@ -36,7 +36,9 @@ class Login(Schema, frozen=True, kw_only=True):
 
 def ranges(config: Config) -> tuple[IpRange, ...]:
     """The networks of a configuration. Raises Invalid."""
-    return tuple(checked("clientSecretTrustedIps", parse_ip_range, ip.ip_address) for ip in config.client_secret_trusted_ips)
+    return tuple(
+        checked("clientSecretTrustedIps", parse_ip_range, ip.ip_address) for ip in config.client_secret_trusted_ips
+    )
 
 
 def check(config: Config) -> Config:
@@ -52,18 +54,39 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     checks.prove(found is not None, "client_secret_unknown", "Invalid credentials")
     assert found is not None
     checks.compare(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
-    checks.compare(found.expires_at is None or given.now < found.expires_at, "client_secret_expired", "Access denied: the client secret has expired",
-                   expected=f"before {found.expires_at}", presented=given.now)  # fmt: skip
-    checks.compare(found.uses_limit == 0 or found.uses < found.uses_limit, "client_secret_used_up",
-                   "Access denied: the client secret has no uses left", expected=found.uses_limit, presented=found.uses)  # fmt: skip
+    checks.compare(
+        found.expires_at is None or given.now < found.expires_at,
+        "client_secret_expired",
+        "Access denied: the client secret has expired",
+        expected=f"before {found.expires_at}",
+        presented=given.now,
+    )
+    checks.compare(
+        found.uses_limit == 0 or found.uses < found.uses_limit,
+        "client_secret_used_up",
+        "Access denied: the client secret has no uses left",
+        expected=found.uses_limit,
+        presented=found.uses,
+    )
     return Verified(credential=found, audit={"clientSecretId": found.id})
 
 
 METHOD = AuthMethod(
-    slug=SLUG, wrapper="identityUniversalAuth", title="Universal Auth", config=Config, login=Login, verify=verify, check=check,
-    locate=lambda login: ("locator", login.client_id), secret_of=lambda login: login.client_secret, has_lockout=True,
-    locator="clientId", managed=("clientId",), networks=("clientSecretTrustedIps",),
-    networks_of=lambda settings: ranges(msgspec.convert(settings, Config)), by_hand="client secrets",
+    slug=SLUG,
+    wrapper="identityUniversalAuth",
+    title="Universal Auth",
+    config=Config,
+    login=Login,
+    verify=verify,
+    check=check,
+    locate=lambda login: ("locator", login.client_id),
+    secret_of=lambda login: login.client_secret,
+    has_lockout=True,
+    locator="clientId",
+    managed=("clientId",),
+    networks=("clientSecretTrustedIps",),
+    networks_of=lambda settings: ranges(msgspec.convert(settings, Config)),
+    by_hand="client secrets",
     oauth_secret=lambda name, secret: {"clientId": name, "clientSecret": secret},
     risks=no_risks,
-)  # fmt: skip
+)

@@ -60,12 +60,21 @@ class Ctx:
         "request_id",
         "runtime",
         "user_agent",
-    )  # fmt: skip
+    )
 
     def __init__(
-        self, runtime: Runtime, *, actor: Actor = NOBODY, now: int | None = None, request_id: str = "", address: str | None = None,
-        user_agent: str = "", certificate: str | None = None, cookies: str = "", is_secure: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        runtime: Runtime,
+        *,
+        actor: Actor = NOBODY,
+        now: int | None = None,
+        request_id: str = "",
+        address: str | None = None,
+        user_agent: str = "",
+        certificate: str | None = None,
+        cookies: str = "",
+        is_secure: bool = False,
+    ) -> None:
         self.runtime = runtime
         self.actor = actor
         self.now = runtime.clock() if now is None else now
@@ -128,7 +137,8 @@ class Ctx:
         self.fresh.forget()
 
     async def finish(self, long: Unfinished) -> None:
-        """Bring a comparison of roles to its end, in slices and outside of any unit; then the request is carried out anew.
+        """Bring a comparison of roles to its end, in slices and outside of any unit; then the request is carried out
+        anew.
 
         Raises BoundaryExceeded where something was written already: nothing may be done twice.
         """
@@ -176,7 +186,9 @@ class Ctx:
         return True
 
     def begin_now(self) -> None:
-        """Take the time and the state anew from here on: after something remote was waited for, what was known of them is old."""
+        """Take the time and the state anew from here on: after something remote was waited for, what was known
+        of them is old.
+        """
         self.now = self.runtime.clock()
         self.fresh.forget()
 
@@ -194,7 +206,9 @@ class Ctx:
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[Tx]:
-        """The same for statements that may look at very many rows, such as those of reports and of logs: nobody waits for them."""
+        """The same for statements that may look at very many rows, such as those of reports and of logs: nobody
+        waits for them.
+        """
         if self._open:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
@@ -211,22 +225,45 @@ class Ctx:
             raise RemoteInsideUnit("nothing remote may be called while a unit is open")
         return self.runtime.outbound
 
-    def event(self, name: str, metadata: Mapping[str, Any], *, org_id: str | None = None, project_id: str | None = None,
-              actor: Actor | None = None) -> AuditEvent:  # fmt: skip
+    def event(
+        self,
+        name: str,
+        metadata: Mapping[str, Any],
+        *,
+        org_id: str | None = None,
+        project_id: str | None = None,
+        actor: Actor | None = None,
+    ) -> AuditEvent:
         """An audit event of this request."""
         who = actor or self.actor
         return AuditEvent(
-            id=self.runtime.new_id(), at=self.now, org_id=org_id or who.org_id, project_id=project_id, actor_kind=who.kind, actor_id=who.id or None,
-            actor_name=who.email or who.name, event=name, metadata=dict(metadata), address=self.address, user_agent=self.user_agent,
+            id=self.runtime.new_id(),
+            at=self.now,
+            org_id=org_id or who.org_id,
+            project_id=project_id,
+            actor_kind=who.kind,
+            actor_id=who.id or None,
+            actor_name=who.email or who.name,
+            event=name,
+            metadata=dict(metadata),
+            address=self.address,
+            user_agent=self.user_agent,
             request_id=self.request_id,
-        )  # fmt: skip
+        )
 
     def audit(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
-        """Store an audit event with the open (or next) unit. `metadata` keys are wire names; no secret may be among them."""
+        """Store an audit event with the open (or next) unit.
+
+        `metadata` keys are wire names; no secret may be among them.
+        """
         self._events.append(self.event(name, metadata, org_id=org_id, project_id=project_id))
 
-    async def audit_read(self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any) -> None:
-        """Store an audit event of something that was only read: through the journal, waiting for it where settings say `strict`."""
+    async def audit_read(
+        self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any
+    ) -> None:
+        """Store an audit event of something that was only read: through the journal, waiting for it where
+        settings say `strict`.
+        """
         entry = events.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
         if self.runtime.settings.audit_reads == "strict":
             await self.runtime.journal.submit(entry)

@@ -2,8 +2,8 @@
 
     full ──take──> … ──take──> empty ──a share of a minute passes──> one more
 
-Only what is refused is charged: who proves itself is never held up, however many share an address. An IPv6 address counts as
-its /64, which is what one customer gets. The time is monotonic, so a clock that is set changes nothing.
+Only what is refused is charged: who proves itself is never held up, however many share an address. An IPv6 address
+counts as its /64, which is what one customer gets. The time is monotonic, so a clock that is set changes nothing.
 """
 
 import ipaddress
@@ -23,7 +23,9 @@ class Buckets:
 
     __slots__ = ("_buckets", "_clock", "_exempt", "_per_second", "_size", "_what")
 
-    def __init__(self, per_minute: int, what: str, exempt: AddressSet, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_minute: int, what: str, exempt: AddressSet, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._size = float(per_minute)
         self._per_second = per_minute / 60
         self._what = what
@@ -60,7 +62,9 @@ class Buckets:
     def refusal(self, wait: float) -> TooManyRequests:
         """The refusal that says how long to wait."""
         seconds = max(1, round(wait + 0.5))
-        return TooManyRequests(f"Too many {self._what} from your address: try again in {seconds} s", retry_after=seconds)
+        return TooManyRequests(
+            f"Too many {self._what} from your address: try again in {seconds} s", retry_after=seconds
+        )
 
     def _left(self, prefix: str, now: float) -> float:
         found = self._buckets.get(prefix)

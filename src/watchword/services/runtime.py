@@ -45,7 +45,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Callable[[int], bytes]
     outbound: Outbound
     methods: Mapping[str, AuthMethod[Any, Any]]
-    named_tokens: tuple[str, ...] = ()  # the slugs of the methods whose tokens are made and named by operators; ours is the first
+    named_tokens: tuple[
+        str, ...
+    ] = ()  # the slugs of the methods whose tokens are made and named by operators; ours is the first
     mailer: Mailer
     limits: AddressLimits
     refusals: Refusals
@@ -54,7 +56,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Look once which methods have named tokens: each check of a token asks."""
-        msgspec.structs.force_setattr(self, "named_tokens", tuple(slug for slug, method in self.methods.items() if method.has_named_tokens))
+        msgspec.structs.force_setattr(
+            self, "named_tokens", tuple(slug for slug, method in self.methods.items() if method.has_named_tokens)
+        )
 
     def new_id(self) -> str:
         """A UUID of version 7 (RFC 9562): its first 48 bits are the time, so new rows go to the end of an index."""

@@ -9,7 +9,9 @@ from watchword.services.projects import projects
 
 
 class ScopeRef(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization or a project, as a route names it; with nothing set, the organization of the caller's credential."""
+    """An organization or a project, as a route names it; with nothing set, the organization of the caller's
+    credential.
+    """
 
     org_id: str | None = None
     project_id: str | None = None

@@ -17,7 +17,10 @@ def iso_or_none(ms: int | None) -> str | None:
 
 
 def read_time(text: str) -> int:
-    """Milliseconds of an ISO 8601 date-time; one without a zone is UTC. Raises ValueError that says what is accepted."""
+    """Milliseconds of an ISO 8601 date-time; one without a zone is UTC.
+
+    Raises ValueError that says what is accepted.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,7 +1,8 @@
 """Run long work on the event loop in slices, so that other requests run in between.
 
-Whoever stores much (roles, patterns, secrets) would hold up everybody else with one request; and with slices alone, a hundred such
-requests would still take a hundred slices between two answers to others. So of all long work one slice is done in a turn of the loop.
+Whoever stores much (roles, patterns, secrets) would hold up everybody else with one request; and with slices alone, a
+hundred such requests would still take a hundred slices between two answers to others. So of all long work one slice is
+done in a turn of the loop.
 """
 
 import asyncio
@@ -16,11 +17,14 @@ P = ParamSpec("P")
 
 SLICE = 0.004  # seconds
 _CHARACTERS = 64  # of a rule, which take as long to read as its frame does
-MANY = 50  # rules, or other things that take about a tenth of a millisecond each, from which on a thread is worth its start
+# rules, or other things that take about a tenth of a millisecond each, from which on a thread is worth its start
+MANY = 50
 
 
 def weight(rules: Sequence[Any]) -> int:
-    """How many things these rules, as they are stored or sent, are for `beside`: each, and what its conditions are long."""
+    """How many things these rules, as they are stored or sent, are for `beside`: each, and what its conditions
+    are long.
+    """
     length = 0
     for rule in rules:
         length += _length(rule)
@@ -85,7 +89,10 @@ class Turns:
         self.taken = 0  # how often others went first
 
     async def give(self) -> None:
-        """Let others go first if this work has had the loop for a slice. Cheap enough to be asked for every item of a list."""
+        """Let others go first if this work has had the loop for a slice.
+
+        Cheap enough to be asked for every item of a list.
+        """
         if monotonic() - self._since >= SLICE:
             await self.pause()
 

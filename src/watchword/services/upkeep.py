@@ -4,8 +4,8 @@
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
 
 Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
-again next time: nothing waits for it, because what it removes has no effect any more. A clock that jumps ahead lets nothing
-go that is still needed: what counts is the horizon (`domain/horizon.py`).
+again next time: nothing waits for it, because what it removes has no effect any more. A clock that jumps ahead lets
+nothing go that is still needed: what counts is the horizon (`domain/horizon.py`).
 """
 
 import asyncio
@@ -30,7 +30,9 @@ KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
 NOBODYS_DAYS = 30  # that refusals are kept which match no identity
 _LOOKS = 20  # batches of version rows that one sweep looks at
-_HOUR = 3_600_000  # ms: a login that asks a provider may end long after its proof did, and must still find that it was used
+_HOUR = (
+    3_600_000  # ms: a login that asks a provider may end long after its proof did, and must still find that it was used
+)
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
@@ -66,12 +68,17 @@ async def _move_on(runtime: Runtime) -> int:
     found = horizons.horizon(clock=clock, mark=mark)
     if found < clock:
         ahead = round((clock - mark) / _DAY, 1)
-        _log.warning("the clock is days ahead of what the database has seen: old things are removed later", extra={"days": ahead})
+        _log.warning(
+            "the clock is days ahead of what the database has seen: old things are removed later", extra={"days": ahead}
+        )
     return found
 
 
 def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
-    """Each sweep by name, and the moment (ms) before which something must have died to be removed. `now`: see `horizon`."""
+    """Each sweep by name, and the moment (ms) before which something must have died to be removed.
+
+    `now`: see `horizon`.
+    """
     settings = runtime.settings
     dead_credentials = now - settings.credential_retention_days * _DAY
     trail = now - settings.audit_retention_days * _DAY
@@ -125,13 +132,18 @@ async def _to_the_end(runtime: Runtime, run: sweeps.Sweep, before: int) -> int:
 
 
 def note_refusals(runtime: Runtime, *, at_once: bool = False) -> None:
-    """Say in the audit log how many refusals were like one whose minute is over. What cannot be written is tried again."""
+    """Say in the audit log how many refusals were like one whose minute is over.
+
+    What cannot be written is tried again.
+    """
     over = runtime.refusals.over(at_once=at_once)
     while over:
         first, more = over[-1]
         facts = {**first.metadata, "timesMore": more}
         try:
-            runtime.journal.note(Audited(msgspec.structs.replace(first, id=runtime.new_id(), at=runtime.clock(), metadata=facts)))
+            runtime.journal.note(
+                Audited(msgspec.structs.replace(first, id=runtime.new_id(), at=runtime.clock(), metadata=facts))
+            )
         except Refusal:
             runtime.refusals.give_back(over)
             return
@@ -169,7 +181,9 @@ class Upkeep:
             except Refusal:
                 _log.warning("the keys could not be looked at: the database does not answer")
             except WrongRootKey:
-                _log.error("the root key was rotated and this server does not have the new one: give it both and start it anew")
+                _log.error(
+                    "the root key was rotated and this server does not have the new one: give it both and start it anew"
+                )
 
     async def _sweep(self, delay: float) -> None:
         while True:

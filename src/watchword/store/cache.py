@@ -32,7 +32,9 @@ class CacheEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadEach:
-    """A loader that can load several of its kind at once: `each` takes the view and, for each of them, what else is given."""
+    """A loader that can load several of its kind at once: `each` takes the view and, for each of them, what
+    else is given.
+    """
 
     def __init__(self, each: Callable[[Tx, Sequence[Any]], Awaitable[Sequence[Loaded]]]) -> None:
         self.each = each
@@ -74,8 +76,9 @@ class _Generations:
 class _Views:
     """Views that loads share: those that wait at one moment see one state, and together ask for the versions it has.
 
-    Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three times what most
-    loads do. Few are open at once, so that loads gather; but not one, so that a load which takes long is not in everybody's way.
+    Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three times
+    what most loads do. Few are open at once, so that loads gather; but not one, so that a load which takes long is not
+    in everybody's way.
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,7 +87,10 @@ class _Views:
         self._open: set[asyncio.Task[None]] = set()
 
     async def load(self, load: Load, about: tuple[Any, ...]) -> CacheEntry:
-        """The value and its version keys' versions as they are in a view that begins after this call. Raises what `load` does, StoreDown."""
+        """The value and its version keys' versions as they are in a view that begins after this call.
+
+        Raises what `load` does, StoreDown.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[CacheEntry] = loop.create_future()
         self._waiting.append((load, about, future))
@@ -139,15 +145,16 @@ async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
     unique = tuple({version_key for _, version_keys in loaded for version_key in version_keys})
     versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
     return [
-        CacheEntry(value, tuple([(version_key, versions[version_key]) for version_key in version_keys])) for value, version_keys in loaded
+        CacheEntry(value, tuple([(version_key, versions[version_key]) for version_key in version_keys]))
+        for value, version_keys in loaded
     ]
 
 
 class Cache:
     """Bounded by weight; the least recently loaded or used half goes when it is full.
 
-    A value weighs 1, or what its `weight` says where it has one. Those that do have a room of their own, as large: a few
-    folders full of secrets do not push out what thousands of identities may do, which is dear to find out again.
+    A value weighs 1, or what its `weight` says where it has one. Those that do have a room of their own, as large: a
+    few folders full of secrets do not push out what thousands of identities may do, which is dear to find out again.
     """
 
     def __init__(self, store: Store, capacity: int) -> None:
@@ -228,7 +235,8 @@ class Cache:
 class ConsistentReads:
     """What one request knows of versions: none is older than the request.
 
-    Where the store has them in memory, they are looked up there; else each version key is read at most once, and with others if possible.
+    Where the store has them in memory, they are looked up there; else each version key is read at most once, and with
+    others if possible.
     """
 
     __slots__ = ("_absent", "_before", "_cache", "_known", "_store", "asks")
@@ -282,9 +290,11 @@ class ConsistentReads:
         return entry.value if self._holds(entry) else None
 
     async def get(self, key: Hashable, load: Load, *about: Any) -> Any:
-        """The value of `key`, as it was at some moment after this request arrived: kept, or loaded by `load(tx, *about)`.
+        """The value of `key`, as it was at some moment after this request arrived: kept, or loaded by `load(tx,
+        *about)`.
 
-        A loader that stands by itself and is given `about` is not made anew for each request, as one inside a function is.
+        A loader that stands by itself and is given `about` is not made anew for each request, as one inside a function
+        is.
         """
         entry = self._cache.peek(key)
         if entry is not None:
@@ -300,7 +310,9 @@ class ConsistentReads:
     async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
         """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""
         entries = {key: self._cache.peek(key) for key in keys}
-        await self.expect({version_key for entry in entries.values() if entry is not None for version_key in entry.version_keys})
+        await self.expect(
+            {version_key for entry in entries.values() if entry is not None for version_key in entry.version_keys}
+        )
         found = {key: entry.value for key, entry in entries.items() if entry is not None and self._holds(entry)}
         missing = [key for key in keys if key not in found]
         if missing:

@@ -1,6 +1,7 @@
 """Messages for constraint violations: one for every unique index, primary key and foreign key of the schema.
 
-Services ask first and answer in their own words. These sentences are for what they cannot have seen: another request that was first.
+Services ask first and answer in their own words. These sentences are for what they cannot have seen: another request
+that was first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +12,27 @@ from watchword.store.schema import metadata
 
 # Where the name of a table or column is not what people call the thing.
 _NOUNS = {
-    "users": "account", "method_configs": "auth method", "method_templates": "template", "actor_metadata": "metadata entry",
-    "one_time_tokens": "link", "group_members": "member of the group", "memberships": "membership", "membership_roles": "role of the membership",
-    "privileges": "additional privilege", "secret_imports": "import", "data_keys": "key", "audit_events": "audit event",
-}  # fmt: skip
-_COLUMNS = {"email": "address", "token_hash": "token", "key": "name", "locator": "client id", "method": "method", "hash": "value"}
+    "users": "account",
+    "method_configs": "auth method",
+    "method_templates": "template",
+    "actor_metadata": "metadata entry",
+    "one_time_tokens": "link",
+    "group_members": "member of the group",
+    "memberships": "membership",
+    "membership_roles": "role of the membership",
+    "privileges": "additional privilege",
+    "secret_imports": "import",
+    "data_keys": "key",
+    "audit_events": "audit event",
+}
+_COLUMNS = {
+    "email": "address",
+    "token_hash": "token",
+    "key": "name",
+    "locator": "client id",
+    "method": "method",
+    "hash": "value",
+}
 _SCOPES = frozenset({"actor_kind", "version"})  # with the ids: what a name is unique in, and no name
 
 
@@ -31,7 +48,9 @@ def taken(table: str, columns: Sequence[str] = ()) -> str:
     """A row of the table is there already that has the same values in these columns."""
     thing = noun(table)
     names = [
-        _COLUMNS.get(name, name.replace("_", " ")) for name in columns if name != "id" and not name.endswith("_id") and name not in _SCOPES
+        _COLUMNS.get(name, name.replace("_", " "))
+        for name in columns
+        if name != "id" and not name.endswith("_id") and name not in _SCOPES
     ]
     if not names:
         return f"There is such {_a(thing)} already"
@@ -39,7 +58,9 @@ def taken(table: str, columns: Sequence[str] = ()) -> str:
 
 
 def gone(table: str, columns: Sequence[str] = ()) -> str:
-    """What a row of the table would belong to is not there; `columns` say which of several it is, where the database does."""
+    """What a row of the table would belong to is not there; `columns` say which of several it is, where the
+    database does.
+    """
     targets = [noun(target) for column, target in parents(table) if not columns or column in columns] or ["thing"]
     named = list(dict.fromkeys(targets))
     return f"The {', '.join(named[:-1])}{' or ' if len(named) > 1 else ''}{named[-1]} was deleted meanwhile"

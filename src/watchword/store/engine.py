@@ -26,7 +26,9 @@ Params = Mapping[str, Any]
 
 
 class ConstraintRefused(Exception):
-    """A constraint refused a write. A service that expects it answers in its own words; `refusal` is the answer where none does."""
+    """A constraint refused a write. A service that expects it answers in its own words; `refusal` is the answer
+    where none does.
+    """
 
     def __init__(self, text: str, refusal: Refusal) -> None:
         super().__init__(text)
@@ -65,11 +67,16 @@ class StoreDown(Unavailable):
 class StoreFull(StoreDown):
     """The disk of the database is full: the unit was not written, and later ones are as soon as there is room."""
 
-    default = "The disk of the database is full or at its limit: nothing was written; make room, and writing goes on by itself"
+    default = (
+        "The disk of the database is full or at its limit: nothing was written; make room, and writing goes on "
+        "by itself"
+    )
 
 
 class Unusable(Exception):
-    """The database cannot be used until somebody has done something about it; the text says what is wrong and what to do."""
+    """The database cannot be used until somebody has done something about it; the text says what is wrong and
+    what to do.
+    """
 
 
 class Unstorable(BadRequest):
@@ -79,7 +86,9 @@ class Unstorable(BadRequest):
 
 
 class Collision(StoreDown):
-    """Two units waited for each other and this one gave way: nothing of it was written, and it may be tried again at once."""
+    """Two units waited for each other and this one gave way: nothing of it was written, and it may be tried
+    again at once.
+    """
 
     default = "Another change at the same moment was in the way of this one: nothing was written, try again"
 
@@ -99,7 +108,9 @@ class AnyOf(ColumnElement[bool]):
         self.values: Any = bindparam(name)
 
     def self_group(self, against: Any = None) -> "AnyOf":
-        """Itself: SQLAlchemy would write `… = 1` for an engine without booleans, and SQLite then reads the whole table."""
+        """Itself: SQLAlchemy would write `… = 1` for an engine without booleans, and SQLite then reads the
+        whole table.
+        """
         del against
         return self
 
@@ -112,7 +123,10 @@ def _any_of_sqlite(element: AnyOf, compiler: Any, **options: Any) -> str:
 
 @compiles(AnyOf, "postgresql")
 def _any_of_postgres(element: AnyOf, compiler: Any, **options: Any) -> str:
-    return f"{compiler.process(element.column, **options)} = ANY(CAST({compiler.process(element.values, **options)} AS TEXT[]))"
+    return (
+        f"{compiler.process(element.column, **options)} = ANY(CAST({compiler.process(element.values, **options)} "
+        "AS TEXT[]))"
+    )
 
 
 def any_of(column: ColumnElement[Any], name: str) -> AnyOf:
@@ -180,8 +194,8 @@ class Compiled:
 class Prepared:
     """A module-level statement: compiled once for each engine and kept.
 
-    `at_once`: an engine that is asked over a network may carry it out for many rows as one statement, in any order. No two of
-    them may then name the same row.
+    `at_once`: an engine that is asked over a network may carry it out for many rows as one statement, in any order. No
+    two of them may then name the same row.
     """
 
     __slots__ = ("_compiled", "_for_lists", "at_once", "statement")
@@ -213,19 +227,26 @@ def prepare(statement: ClauseElement, *, at_once: bool = False) -> Prepared:
 
 
 def rows_given(types: Mapping[str, Any], name: str = "") -> Any:
-    """A table of rows that are given as a list for each column: PostgreSQL's `unnest`. Parameters are called `<name>_<column>`."""
+    """A table of rows that are given as a list for each column: PostgreSQL's `unnest`.
+
+    Parameters are called `<name>_<column>`.
+    """
     lists = [bindparam(f"{name}_{column}" if name else column, type_=ARRAY(kind)) for column, kind in types.items()]
     return func.unnest(*lists).table_valued(*types).render_derived(name or None)
 
 
 def _for_lists(statement: Any) -> ClauseElement:
     """An insert, update or delete with a table of given rows in the place of its parameters."""
-    values = {str(getattr(name, "key", name)): value for name, value in (getattr(statement, "_values", None) or {}).items()}
+    values = {
+        str(getattr(name, "key", name)): value for name, value in (getattr(statement, "_values", None) or {}).items()
+    }
     types: dict[str, Any] = {part.key: part.type for part in visitors.iterate(statement) if _is_given(part)}
     types |= {value.key: statement.table.c[name].type for name, value in values.items() if _is_given(value)}
     given = rows_given(types)
     if isinstance(statement, Insert):
-        rows = insert(statement.table).from_select(list(values), select(*[given.c[value.key] for value in values.values()]))
+        rows = insert(statement.table).from_select(
+            list(values), select(*[given.c[value.key] for value in values.values()])
+        )
         rows._post_values_clause = statement._post_values_clause  # noqa: SLF001 - what is done on a conflict
         return rows
 
@@ -272,15 +293,21 @@ class Tx(Protocol):
         ...
 
     async def run_long(self, statement: Statement, /, **params: Any) -> int:
-        """As `run`, for a statement that may touch very many rows, such as one that cascades: only who needs the database waits for it."""
+        """As `run`, for a statement that may touch very many rows, such as one that cascades: only who needs
+        the database waits for it.
+        """
         ...
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        """Carry out one write for each of `rows`; several as one statement, where the engine gains by it and it may be so."""
+        """Carry out one write for each of `rows`; several as one statement, where the engine gains by it and it
+        may be so.
+        """
         ...
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        """A write that changes only counters and moments of last use, which no cache holds: no version key is raised for it."""
+        """A write that changes only counters and moments of last use, which no cache holds: no version key is
+        raised for it.
+        """
         ...
 
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
@@ -288,7 +315,8 @@ class Tx(Protocol):
         ...
 
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
-        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the engine gains by it.
+        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the
+        engine gains by it.
 
         `is_last`: the unit ends with them, so the version keys named until now may be raised in the same way.
         """
@@ -314,7 +342,10 @@ class Store(Protocol):
         ...
 
     def survey(self) -> AbstractAsyncContextManager[Tx]:
-        """One consistent view for statements that may look at very many rows: nobody else waits for them. Not for the cache."""
+        """One consistent view for statements that may look at very many rows: nobody else waits for them.
+
+        Not for the cache.
+        """
         ...
 
     def write(self) -> AbstractAsyncContextManager[Tx]:
@@ -322,7 +353,9 @@ class Store(Protocol):
         ...
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        """A unit of one statement that writes counters and logs only, as `Tx.count` does: all or nothing, durable when answered."""
+        """A unit of one statement that writes counters and logs only, as `Tx.count` does: all or nothing,
+        durable when answered.
+        """
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:

@@ -1,7 +1,9 @@
-"""The durability barrier of a file: an fsync that began after it was asked for, shared by all who wait, away from the event loop.
+"""The durability barrier of a file: an fsync that began after it was asked for, shared by all who wait, away from the
+event loop.
 
-Linux is asked for it through its own asynchronous interface, which tells the event loop by a file. A thread would need the
-interpreter twice for each fsync, and would get it only after several wake-ups in vain (docs/explanation/performance.md). It does it elsewhere.
+Linux is asked for it through its own asynchronous interface, which tells the event loop by a file. A thread would need
+the interpreter twice for each fsync, and would get it only after several wake-ups in vain
+(docs/explanation/performance.md). It does it elsewhere.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ from typing import Protocol
 from watchword.store.engine import StoreDown
 
 _log = logging.getLogger("watchword.fsync")
-_fsync = getattr(os, "fdatasync", os.fsync)  # as SQLite's own: the length of the file is kept too, when it was last touched is not
+_fsync = getattr(
+    os, "fdatasync", os.fsync
+)  # as SQLite's own: the length of the file is kept too, when it was last touched is not
 Done = Callable[[Exception | None], None]
 
 
@@ -147,7 +151,9 @@ class GroupFsync:
         if error is not None:
             is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             what = "was full when it had to" if is_full else "refused to"
-            self._failure = f"The disk of the database {what} keep what was written: nothing more is written until a restart"
+            self._failure = (
+                f"The disk of the database {what} keep what was written: nothing more is written until a restart"
+            )
             about = "the disk of the database is full: " if is_full else ""
             _log.critical(f"{about}an fsync failed, so nothing more is written until a restart", exc_info=error)
             # Those who wait for the next one too: what they wrote lies behind what was lost.

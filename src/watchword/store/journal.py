@@ -4,11 +4,12 @@
     note(entry)   ──> queue, nobody waits; written with the next batch, within `LINGER` seconds at the latest
 
 One batch is under way at a time, so under load a batch holds all that arrived during the last commit, and what the next
-turns of the event loop bring. The queue is bounded: when it is full, or the last batch failed, new work is refused (503):
-the audit log fails closed. After a failure an empty batch asks now and then whether the database is back.
+turns of the event loop bring. The queue is bounded: when it is full, or the last batch failed, new work is refused
+(503): the audit log fails closed. After a failure an empty batch asks now and then whether the database is back.
 
-Several processes lock the same rows: every kind of entry is applied in the same order everywhere (`turn`, then name), and
-within one kind by key, so that two batches seldom wait for each other. Where they do, the one that gave way is tried again.
+Several processes lock the same rows: every kind of entry is applied in the same order everywhere (`turn`, then name),
+and within one kind by key, so that two batches seldom wait for each other. Where they do, the one that gave way is
+tried again.
 """
 
 import asyncio
@@ -33,8 +34,10 @@ _log = logging.getLogger("watchword.journal")
 class JournalEntry(Protocol):
     """Work for a batch. All entries of one class in a batch are applied by one call, in the order they came.
 
-    A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first. It may have a
-    `settle(store, entries)`, which is asked first where a batch holds nothing else: answers, or None when it wrote nothing.
+    A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first. It may have
+    a
+    `settle(store, entries)`, which is asked first where a batch holds nothing else: answers, or None when it wrote
+    nothing.
     """
 
     @classmethod
@@ -54,7 +57,8 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # On an engine that blocks the loop, what nobody waits for is written before it becomes a long stop for everybody.
+        # On an engine that blocks the loop, what nobody waits for is written before it becomes a long stop for
+        # everybody.
         self._enough = _SHORT_STOP if store.is_inline else BATCH
         self._waiting: list[tuple[Any, asyncio.Future[Any] | None]] = []
         self._later: dict[Any, Any] = {}
@@ -71,7 +75,10 @@ class Journal:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def submit(self, entry: JournalEntry) -> Any:
-        """Wait until `entry` is durable; its answer. Raises StoreDown when it could not be written: then nothing of it was."""
+        """Wait until `entry` is durable; its answer.
+
+        Raises StoreDown when it could not be written: then nothing of it was.
+        """
         self._require_room()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
@@ -98,13 +105,18 @@ class Journal:
             raise JournalFull
 
     def coalesce(self, key: Any, entry: JournalEntry) -> None:
-        """Write the last `entry` given for `key`, about once a second. For moments of last use: losing one harms nobody."""
+        """Write the last `entry` given for `key`, about once a second.
+
+        For moments of last use: losing one harms nobody.
+        """
         if key in self._later or len(self._later) < CAPACITY:
             self._later[key] = entry
             self._something.set()
 
     async def _write_later(self, entries: Sequence[Any]) -> None:
-        """Batches beside the others: they lock other rows, nobody waits for them, and so nobody should wait behind them."""
+        """Batches beside the others: they lock other rows, nobody waits for them, and so nobody should wait
+        behind them.
+        """
         try:
             for start in range(0, len(entries), self._enough):
                 await self._commit(entries[start : start + self._enough])
@@ -141,7 +153,10 @@ class Journal:
             await self._later_task
 
     async def _wait(self) -> None:
-        """Until somebody waits for what there is, or it has waited `LINGER` seconds. Nothing is done while there is nothing."""
+        """Until somebody waits for what there is, or it has waited `LINGER` seconds.
+
+        Nothing is done while there is nothing.
+        """
         if not self._urgent.is_set():
             if not (self._waiting or self._later or self._failure):
                 self._something.clear()
@@ -155,8 +170,8 @@ class Journal:
     async def _gather(self) -> None:
         """Let the loop bring in first what has reached it already: a batch costs as much as ten of its entries.
 
-        Nothing is waited for that is not there. A request in a socket is here after a turn or two of the loop; when a few turns bring nothing,
-        or other work holds the loop, the batch begins.
+        Nothing is waited for that is not there. A request in a socket is here after a turn or two of the loop; when a
+        few turns bring nothing, or other work holds the loop, the batch begins.
         """
         loop = asyncio.get_running_loop()
         latest, count, quiet = loop.time() + _GATHER, len(self._waiting), 0

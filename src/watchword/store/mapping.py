@@ -92,6 +92,10 @@ class Mapper(Generic[R]):
     def encoded(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Field values as the drivers take them: JSON as text, flags as 0 and 1."""
         return {
-            name: _encode(value).decode() if name in self._json else int(value) if value is True or value is False else value
+            name: _encode(value).decode()
+            if name in self._json
+            else int(value)
+            if value is True or value is False
+            else value
             for name, value in fields.items()
         }

@@ -16,7 +16,9 @@ import msgspec
 from watchword.store.engine import StoreDown, StoreFull, Unusable
 
 HERE = Path(__file__).parent / "migrations"
-HEAD = max(file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py"))  # migrations are numbered in their order
+HEAD = max(
+    file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py")
+)  # migrations are numbered in their order
 _WHOLE_CHECK = 16 << 20  # bytes: a file up to this size is checked from end to end, in some hundredths of a second
 _ANSWER_WITHIN = 10  # seconds
 
@@ -34,7 +36,8 @@ class DatabaseState(msgspec.Struct, frozen=True, kw_only=True):
         known = {file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py")}
         if self.revision is not None and self.revision not in known:
             raise Unusable(
-                f"The database {where} is at revision {self.revision}, and this version of Watchword knows revisions up to {HEAD}: "
+                f"The database {where} is at revision {self.revision}, and this version of Watchword knows revisions "
+                f"up to {HEAD}: "
                 "run the version that the database was migrated by, or restore a backup from before"
             )
 
@@ -46,7 +49,10 @@ class DatabaseState(msgspec.Struct, frozen=True, kw_only=True):
                 "or begin one with `watchword serve` or `watchword bootstrap`"
             )
         if self.revision != HEAD:
-            raise Unusable(f"The database {where} is at revision {self.revision}, and this version needs {HEAD}: run `watchword migrate`")
+            raise Unusable(
+                f"The database {where} is at revision {self.revision}, and this version needs {HEAD}: run `watchword "
+                "migrate`"
+            )
 
 
 async def upgrade(url: str) -> None:
@@ -65,7 +71,8 @@ async def current(url: str) -> str | None:
 async def look(url: str, *, whole: bool = False) -> DatabaseState:
     """How the database stands; nothing is made or changed. `whole`: a small file is also checked from end to end.
 
-    Raises Unusable when it is damaged, no database of ours or of a later version, and StoreDown when it does not answer.
+    Raises Unusable when it is damaged, no database of ours or of a later version, and StoreDown when it does not
+    answer.
     """
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
@@ -85,7 +92,9 @@ def where(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.path.removeprefix('/') or 'of the default name'} on {parts.hostname or 'the default host'}{port}"
+        return (
+            f"{parts.path.removeprefix('/') or 'of the default name'} on {parts.hostname or 'the default host'}{port}"
+        )
     except ValueError:
         return "of WATCHWORD_DATABASE_URL"
 
@@ -113,14 +122,18 @@ def _look_at_file(path: Path, *, whole: bool) -> DatabaseState:
                 raise Unusable(_DAMAGED.format(path))
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return DatabaseState(
-            revision=row[0] if row else None, keys=connection.execute(_INSTANCE_KEYS).fetchall() if "data_keys" in tables else ()
+            revision=row[0] if row else None,
+            keys=connection.execute(_INSTANCE_KEYS).fetchall() if "data_keys" in tables else (),
         )
     finally:
         connection.close()
 
 
 def has_keys(path: Path) -> bool:
-    """Whether a database file holds keys of an instance: one that is empty, or only migrated, does not. Raises Unusable, StoreDown."""
+    """Whether a database file holds keys of an instance: one that is empty, or only migrated, does not.
+
+    Raises Unusable, StoreDown.
+    """
     url = f"sqlite:///{path}"
     with _translated(url):
         return bool(_look_at_file(path, whole=False).keys)
@@ -147,10 +160,17 @@ async def _connected(url: str) -> AsyncIterator[Any]:
 async def _look_at_server(url: str) -> DatabaseState:
     async with _connected(url) as connection:
         if await connection.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"):
-            raise Unusable(f"The database {where(url)} takes no writes (it is a standby, or read-only): give the address of the primary")
+            raise Unusable(
+                f"The database {where(url)} takes no writes (it is a standby, or read-only): give the address of the "
+                "primary"
+            )
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-            if not await connection.fetchval("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"):
-                raise Unusable(f"The user of the database {where(url)} may not make tables: grant it CREATE on the schema")
+            if not await connection.fetchval(
+                "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+            ):
+                raise Unusable(
+                    f"The user of the database {where(url)} may not make tables: grant it CREATE on the schema"
+                )
             return DatabaseState()
         revision = await connection.fetchval("SELECT version_num FROM alembic_version")
         if await connection.fetchval("SELECT to_regclass('data_keys')") is None:
@@ -178,12 +198,18 @@ def _translated(url: str) -> Iterator[None]:
 def said_of(error: BaseException, url: str) -> Exception | None:
     """A driver's error at the start as Unusable or StoreDown, or None for one that is no fault of the database."""
     original = getattr(error, "orig", None)  # SQLAlchemy's wrapper, within which is the adapter's
-    seen: list[BaseException] = [one for one in (error, original, getattr(original, "__cause__", None)) if isinstance(one, BaseException)]
+    seen: list[BaseException] = [
+        one for one in (error, original, getattr(original, "__cause__", None)) if isinstance(one, BaseException)
+    ]
     for one in seen:
         if isinstance(one, sqlite3.Error):
             return _said_of_sqlite(one, Path(where(url)))
     if url.startswith("sqlite:"):
-        return StoreDown(f"The database {where(url)} cannot be opened: {error.strerror}") if isinstance(error, OSError) else None
+        return (
+            StoreDown(f"The database {where(url)} cannot be opened: {error.strerror}")
+            if isinstance(error, OSError)
+            else None
+        )
     import asyncpg  # noqa: PLC0415 - only where PostgreSQL is used
 
     for one in seen:
@@ -196,14 +222,17 @@ def said_of(error: BaseException, url: str) -> Exception | None:
 def _said_of_sqlite(error: sqlite3.Error, path: Path) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
-        return Unusable(f"{path} is not an SQLite database: choose another data directory, or restore the file from a backup")
+        return Unusable(
+            f"{path} is not an SQLite database: choose another data directory, or restore the file from a backup"
+        )
     if code == sqlite3.SQLITE_CORRUPT:
         return Unusable(_DAMAGED.format(path))
     if code == sqlite3.SQLITE_FULL:
         return StoreFull()
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return Unusable(
-            f"{path} cannot be opened for writing ({error}): check who owns the file and its directory, and that the disk is writable"
+            f"{path} cannot be opened for writing ({error}): check who owns the file and its directory, and that the "
+            "disk is writable"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreDown(f"Another process holds the database {path} and does not let go of it: end it, and try again")
@@ -214,11 +243,17 @@ def _said_of_sqlite(error: sqlite3.Error, path: Path) -> Exception:
 
 def _said_of_postgres(error: BaseException, name: str, asyncpg: Any) -> Exception | None:
     known: tuple[tuple[Any, str], ...] = (
-        (asyncpg.InvalidAuthorizationSpecificationError, "PostgreSQL refuses the user or the password for the database {}: correct WATCHWORD_DATABASE_URL"),
+        (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            "PostgreSQL refuses the user or the password for the database {}: correct WATCHWORD_DATABASE_URL",
+        ),
         (asyncpg.InvalidCatalogNameError, "There is no database {}: create it, or correct WATCHWORD_DATABASE_URL"),
-        (asyncpg.InsufficientPrivilegeError, "The user of WATCHWORD_DATABASE_URL lacks rights in the database {}: grant it its tables and CREATE"),
+        (
+            asyncpg.InsufficientPrivilegeError,
+            "The user of WATCHWORD_DATABASE_URL lacks rights in the database {}: grant it its tables and CREATE",
+        ),
         (asyncpg.ReadOnlySQLTransactionError, "The database {} takes no writes: give the address of the primary"),
-    )  # fmt: skip
+    )
     for kind, text in known:
         if isinstance(error, kind):
             return Unusable(text.format(name))
@@ -226,17 +261,22 @@ def _said_of_postgres(error: BaseException, name: str, asyncpg: Any) -> Exceptio
         return StoreFull()
     if isinstance(error, asyncpg.TooManyConnectionsError):
         return StoreDown(
-            f"PostgreSQL has no connection left for the database {name}: raise its max_connections, or lower WATCHWORD_DATABASE_POOL"
+            f"PostgreSQL has no connection left for the database {name}: raise its max_connections, or lower "
+            "WATCHWORD_DATABASE_POOL"
         )
     if isinstance(error, asyncpg.CannotConnectNowError):
         return StoreDown(f"PostgreSQL with the database {name} is just starting or stopping: try again in a moment")
     if isinstance(error, asyncpg.ClientConfigurationError):
         return Unusable("WATCHWORD_DATABASE_URL cannot be used: expected postgresql://user:password@host:port/database")
     if isinstance(error, TimeoutError):
-        return StoreDown(f"PostgreSQL with the database {name} does not answer in time: is the host right, and let through by firewalls?")
+        return StoreDown(
+            f"PostgreSQL with the database {name} does not answer in time: is the host right, and let through by "
+            "firewalls?"
+        )
     if isinstance(error, OSError):
         return StoreDown(
-            f"PostgreSQL with the database {name} cannot be reached: does it run, and are host and port in WATCHWORD_DATABASE_URL right?"
+            f"PostgreSQL with the database {name} cannot be reached: does it run, and are host and port in "
+            "WATCHWORD_DATABASE_URL right?"
         )
     if isinstance(error, ValueError):
         return Unusable("WATCHWORD_DATABASE_URL cannot be used: expected postgresql://user:password@host:port/database")

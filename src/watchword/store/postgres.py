@@ -34,16 +34,42 @@ from watchword.store.versions import RAISE, READ, raising, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 # The connection, the server or who runs it: nothing that a statement of ours could have done right.
-_GONE = (OSError, TimeoutError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
-         asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError,
-         asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ReadOnlySQLTransactionError,
-         asyncpg.IdleInTransactionSessionTimeoutError, asyncpg.TransactionTimeoutError, asyncpg.StatementCompletionUnknownError,
-         asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError, asyncpg.InsufficientPrivilegeError,
-         asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.SnapshotTooOldError, asyncpg.ConfigFileError, asyncpg.InternalServerError,
-         asyncpg.FatalPostgresError, asyncpg.UnknownPostgresError)  # fmt: skip
-# Of the unit nothing is written, and the same one may go through at once: also where another node changed the tables meanwhile.
-_COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError,
-             asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)  # fmt: skip
+_GONE = (
+    OSError,
+    TimeoutError,
+    EOFError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.StatementCompletionUnknownError,
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.SnapshotTooOldError,
+    asyncpg.ConfigFileError,
+    asyncpg.InternalServerError,
+    asyncpg.FatalPostgresError,
+    asyncpg.UnknownPostgresError,
+)
+# Of the unit nothing is written, and the same one may go through at once: also where another node changed the tables
+# meanwhile.
+_COLLIDED = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
 _UNKNOWN = asyncpg.StatementCompletionUnknownError
 _FAULTS = (*_GONE, asyncpg.PostgresError)
 _REMOVED = re.compile(r'on table "([a-z_]+)" violates')
@@ -231,9 +257,16 @@ class PostgresStore:
         await upgrade(self._dsn)
         try:
             self._pool = await asyncpg.create_pool(
-                self._dsn, min_size=2, max_size=self._pool_size, timeout=_ANSWER_WITHIN, command_timeout=_ANSWER_WITHIN,
-                max_inactive_connection_lifetime=300, statement_cache_size=512, init=_prefer_indexes, reset=_leave_as_it_is,
-            )  # fmt: skip
+                self._dsn,
+                min_size=2,
+                max_size=self._pool_size,
+                timeout=_ANSWER_WITHIN,
+                command_timeout=_ANSWER_WITHIN,
+                max_inactive_connection_lifetime=300,
+                statement_cache_size=512,
+                init=_prefer_indexes,
+                reset=_leave_as_it_is,
+            )
         except _FAULTS as error:
             raise (said_of(error, self._dsn) or StoreDown()) from error
 
@@ -241,7 +274,8 @@ class PostgresStore:
     async def _connection(self) -> AsyncIterator[Any]:
         """A connection of the pool; a transaction that is open when the block fails is rolled back.
 
-        One that failed to answer, or was left in the middle of a query, is thrown away: to roll back would be to wait again.
+        One that failed to answer, or was left in the middle of a query, is thrown away: to roll back would be to wait
+        again.
         """
         try:
             connection = await self._pool.acquire(timeout=_ANSWER_WITHIN)
@@ -253,7 +287,9 @@ class PostgresStore:
             translated = _translate(error)
             if isinstance(translated, StoreFull):
                 self._full.found()
-            if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(translated, Collision | StoreFull):
+            if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(
+                translated, Collision | StoreFull
+            ):
                 _throw_away(connection)
             else:
                 await _roll_back(connection)
@@ -261,7 +297,9 @@ class PostgresStore:
                 raise
             raise translated from error
         finally:
-            with suppress(*_FAULTS):  # what became of the unit is known by now, and the pool throws away what it cannot take back
+            with suppress(
+                *_FAULTS
+            ):  # what became of the unit is known by now, and the pool throws away what it cannot take back
                 await self._pool.release(connection)
 
     @asynccontextmanager
@@ -328,7 +366,9 @@ class PostgresStore:
                 future.set_result(tuple([found.get(key, 0) for key in keys]))
 
     async def _versions_of(self, keys: list[str]) -> dict[str, int]:
-        """One read on a connection of its own, so that it never waits behind units; a connection that failed is replaced."""
+        """One read on a connection of its own, so that it never waits behind units; a connection that failed is
+        replaced.
+        """
         if self._closed:
             raise StoreDown
         connection = self._barrier_connection
@@ -374,7 +414,9 @@ async def _prefer_indexes(connection: Any) -> None:
 
 
 async def _leave_as_it_is(connection: Any) -> None:
-    """No unit changes its session (no setting, cursor, listener or advisory lock), so there is nothing to ask the server to undo."""
+    """No unit changes its session (no setting, cursor, listener or advisory lock), so there is nothing to ask
+    the server to undo.
+    """
     del connection
 
 

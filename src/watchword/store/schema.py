@@ -6,7 +6,19 @@ text, 64-bit integers, small integers for flags, bytes; JSON travels as text and
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -52,9 +64,12 @@ def _created() -> tuple[Column[int], Column[int]]:
 
 def _temporary() -> tuple[Column[Any], ...]:
     return (
-        _flag("is_temporary"), _text("temporary_mode", null=True), _text("temporary_range", null=True),
-        _whole("starts_at", null=True), _whole("ends_at", null=True),
-    )  # fmt: skip
+        _flag("is_temporary"),
+        _text("temporary_mode", null=True),
+        _text("temporary_range", null=True),
+        _whole("starts_at", null=True),
+        _whole("ends_at", null=True),
+    )
 
 
 versions = Table("versions", metadata, Column("key", Text, primary_key=True), _whole("n"))
@@ -62,231 +77,608 @@ versions = Table("versions", metadata, Column("key", Text, primary_key=True), _w
 settings = Table("settings", metadata, Column("key", Text, primary_key=True), _text("value"))
 
 data_keys = Table(
-    "data_keys", metadata, _text("scope"), _whole("version"), _text("parent"), _whole("parent_version"), _bytes("sealed"),
-    _flag("is_active"), _whole("created_at"), PrimaryKeyConstraint("scope", "version"),
+    "data_keys",
+    metadata,
+    _text("scope"),
+    _whole("version"),
+    _text("parent"),
+    _whole("parent_version"),
+    _bytes("sealed"),
+    _flag("is_active"),
+    _whole("created_at"),
+    PrimaryKeyConstraint("scope", "version"),
     Index("ix_data_keys_parent", "parent", "parent_version"),
-)  # fmt: skip
+)
 
 organizations = Table(
-    "organizations", metadata, _id(), _text("name"), _text("slug"), _of("organizations", "root_org_id", null=True),
-    _of("organizations", "parent_org_id", null=True), _text("default_role"), _text("privilege_mode"), _flag("requires_mfa"), *_created(),
-    Index("uq_organizations_slug", "slug", unique=True), Index("ix_organizations_root", "root_org_id"),
+    "organizations",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("slug"),
+    _of("organizations", "root_org_id", null=True),
+    _of("organizations", "parent_org_id", null=True),
+    _text("default_role"),
+    _text("privilege_mode"),
+    _flag("requires_mfa"),
+    *_created(),
+    Index("uq_organizations_slug", "slug", unique=True),
+    Index("ix_organizations_root", "root_org_id"),
     Index("ix_organizations_parent", "parent_org_id"),
-)  # fmt: skip
+)
 
 users = Table(
-    "users", metadata, _id(), _text("email"), _text("first_name"), _text("last_name"), _text("password_hash"),
-    _flag("is_instance_admin"), _flag("is_active"), _text("mfa_method", null=True), _bytes("mfa_secret", null=True),
-    _text("mfa_recovery"), *_created(), Index("uq_users_email", "email", unique=True),
-)  # fmt: skip
+    "users",
+    metadata,
+    _id(),
+    _text("email"),
+    _text("first_name"),
+    _text("last_name"),
+    _text("password_hash"),
+    _flag("is_instance_admin"),
+    _flag("is_active"),
+    _text("mfa_method", null=True),
+    _bytes("mfa_secret", null=True),
+    _text("mfa_recovery"),
+    *_created(),
+    Index("uq_users_email", "email", unique=True),
+)
 
 sessions = Table(
-    "sessions", metadata, _id(), _of("users", "user_id"), _text("address"), _text("user_agent"), _text("org_id", null=True),
-    _flag("is_mfa_verified"), _whole("created_at"), _whole("last_used_at"), _whole("expires_at"),
-    Index("ix_sessions_user", "user_id"), Index("ix_sessions_expiry", "expires_at"),
-)  # fmt: skip
+    "sessions",
+    metadata,
+    _id(),
+    _of("users", "user_id"),
+    _text("address"),
+    _text("user_agent"),
+    _text("org_id", null=True),
+    _flag("is_mfa_verified"),
+    _whole("created_at"),
+    _whole("last_used_at"),
+    _whole("expires_at"),
+    Index("ix_sessions_user", "user_id"),
+    Index("ix_sessions_expiry", "expires_at"),
+)
 
 invitations = Table(
-    "invitations", metadata, _id(), _of("organizations", "org_id"), _text("email"), _text("role"), _bytes("token_hash"), _whole("hash_version", start=1),
-    _text("invited_by"), _whole("created_at"), _whole("expires_at"), Index("uq_invitations_org_email", "org_id", "email", unique=True),
+    "invitations",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _text("email"),
+    _text("role"),
+    _bytes("token_hash"),
+    _whole("hash_version", start=1),
+    _text("invited_by"),
+    _whole("created_at"),
+    _whole("expires_at"),
+    Index("uq_invitations_org_email", "org_id", "email", unique=True),
     Index("uq_invitations_token", "token_hash", unique=True),
-)  # fmt: skip
+)
 
 one_time_tokens = Table(
-    "one_time_tokens", metadata, _id(), _of("users", "user_id"), _text("purpose"), _bytes("token_hash"), _whole("hash_version", start=1), _whole("expires_at"),
+    "one_time_tokens",
+    metadata,
+    _id(),
+    _of("users", "user_id"),
+    _text("purpose"),
+    _bytes("token_hash"),
+    _whole("hash_version", start=1),
+    _whole("expires_at"),
     _text("given_by", null=True),
-    Index("uq_one_time_tokens_token", "token_hash", unique=True), Index("ix_one_time_tokens_user", "user_id"),
-)  # fmt: skip
+    Index("uq_one_time_tokens_token", "token_hash", unique=True),
+    Index("ix_one_time_tokens_user", "user_id"),
+)
 
 # No foreign key: the key is a hash of person and address or device. Addresses that nobody has leave no row.
 person_failures = Table(
-    "person_failures", metadata, Column("key", Text, primary_key=True), _whole("failures"), _whole("window_ends_at"), _whole("locked_until"),
-    _whole("expires_at"), Index("ix_person_failures_expiry", "expires_at"),
-)  # fmt: skip
+    "person_failures",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _whole("failures"),
+    _whole("window_ends_at"),
+    _whole("locked_until"),
+    _whole("expires_at"),
+    Index("ix_person_failures_expiry", "expires_at"),
+)
 
 groups = Table(
-    "groups", metadata, _id(), _of("organizations", "org_id"), _text("name"), _text("slug"), *_created(),
+    "groups",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _text("name"),
+    _text("slug"),
+    *_created(),
     Index("uq_groups_org_slug", "org_id", "slug", unique=True),
-)  # fmt: skip
+)
 
 group_members = Table(
-    "group_members", metadata, _of("groups", "group_id"), _text("actor_kind"), _text("actor_id"), _whole("created_at"),
-    PrimaryKeyConstraint("group_id", "actor_kind", "actor_id"), Index("ix_group_members_actor", "actor_kind", "actor_id"),
-)  # fmt: skip
+    "group_members",
+    metadata,
+    _of("groups", "group_id"),
+    _text("actor_kind"),
+    _text("actor_id"),
+    _whole("created_at"),
+    PrimaryKeyConstraint("group_id", "actor_kind", "actor_id"),
+    Index("ix_group_members_actor", "actor_kind", "actor_id"),
+)
 
 projects = Table(
-    "projects", metadata, _id(), _of("organizations", "org_id"), _text("name"), _text("slug"), _text("description", null=True),
-    _text("kind"), _flag("auto_capitalization"), _flag("has_delete_protection"), _whole("version_limit"),
-    _whole("audit_retention_days", null=True), *_created(), Index("uq_projects_org_slug", "org_id", "slug", unique=True),
-)  # fmt: skip
+    "projects",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _text("name"),
+    _text("slug"),
+    _text("description", null=True),
+    _text("kind"),
+    _flag("auto_capitalization"),
+    _flag("has_delete_protection"),
+    _whole("version_limit"),
+    _whole("audit_retention_days", null=True),
+    *_created(),
+    Index("uq_projects_org_slug", "org_id", "slug", unique=True),
+)
 
 identities = Table(
-    "identities", metadata, _id(), _of("organizations", "org_id"), _of("projects", "project_id", null=True), _text("name"),
-    _flag("has_delete_protection"), _flag("is_disabled"), _flag("is_instance_admin"), _whole("expires_at", null=True),
-    _text("owner", null=True), _text("last_login_method", null=True), _whole("last_login_at", null=True),
-    _text("last_login_address", null=True), _whole("token_generation", start=1), _whole("tokens_since", start=0), *_created(),
+    "identities",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _of("projects", "project_id", null=True),
+    _text("name"),
+    _flag("has_delete_protection"),
+    _flag("is_disabled"),
+    _flag("is_instance_admin"),
+    _whole("expires_at", null=True),
+    _text("owner", null=True),
+    _text("last_login_method", null=True),
+    _whole("last_login_at", null=True),
+    _text("last_login_address", null=True),
+    _whole("token_generation", start=1),
+    _whole("tokens_since", start=0),
+    *_created(),
     Index("ix_identities_org_name", "org_id", "name", "id"),
     Index("ix_identities_project", "project_id"),
     # A handful of many: whether an administrator of the instance is left is asked without reading all identities.
-    Index("ix_identities_instance_admin", "id",
-          sqlite_where=text("is_instance_admin = 1"), postgresql_where=text("is_instance_admin = 1")),
+    Index(
+        "ix_identities_instance_admin",
+        "id",
+        sqlite_where=text("is_instance_admin = 1"),
+        postgresql_where=text("is_instance_admin = 1"),
+    ),
     # For the reports: a page is read from the index where it begins, however many identities there are.
-    Index("ix_identities_org_login", "org_id", "last_login_at", "id",
-          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
-    Index("ix_identities_org_expiry", "org_id", "expires_at", "id",
-          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
-)  # fmt: skip
+    Index(
+        "ix_identities_org_login",
+        "org_id",
+        "last_login_at",
+        "id",
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
+    Index(
+        "ix_identities_org_expiry",
+        "org_id",
+        "expires_at",
+        "id",
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
+)
 
 actor_metadata = Table(
-    "actor_metadata", metadata, _id(), _text("actor_kind"), _text("actor_id"), _text("key"), _text("value"), _whole("position"),
+    "actor_metadata",
+    metadata,
+    _id(),
+    _text("actor_kind"),
+    _text("actor_id"),
+    _text("key"),
+    _text("value"),
+    _whole("position"),
     Index("ix_actor_metadata_actor", "actor_kind", "actor_id"),
-)  # fmt: skip
+)
 
 method_templates = Table(
-    "method_templates", metadata, _id(), _of("organizations", "org_id"), _text("name"), _text("method"), _json("fields"), *_created(),
+    "method_templates",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _text("name"),
+    _text("method"),
+    _json("fields"),
+    *_created(),
     Index("ix_method_templates_org", "org_id", "method"),
-)  # fmt: skip
+)
 
 method_configs = Table(
-    "method_configs", metadata, _id(), _of("identities", "identity_id"), _text("method"), _text("locator", null=True), _json("config"),
-    _whole("ttl"), _whole("max_ttl"), _whole("period"), _whole("uses_limit"), _json("trusted_ips"), _flag("lockout_enabled"),
-    _whole("lockout_threshold"), _whole("lockout_duration"), _whole("lockout_reset"),
-    _of("method_templates", "template_id", null=True, on_delete="NO ACTION"), _whole("tokens_since", start=0),
-    _whole("longest_life", null=True), *_created(),
+    "method_configs",
+    metadata,
+    _id(),
+    _of("identities", "identity_id"),
+    _text("method"),
+    _text("locator", null=True),
+    _json("config"),
+    _whole("ttl"),
+    _whole("max_ttl"),
+    _whole("period"),
+    _whole("uses_limit"),
+    _json("trusted_ips"),
+    _flag("lockout_enabled"),
+    _whole("lockout_threshold"),
+    _whole("lockout_duration"),
+    _whole("lockout_reset"),
+    _of("method_templates", "template_id", null=True, on_delete="NO ACTION"),
+    _whole("tokens_since", start=0),
+    _whole("longest_life", null=True),
+    *_created(),
     Index("uq_method_configs_identity_method", "identity_id", "method", unique=True),
-    Index("uq_method_configs_locator", "locator", unique=True), Index("ix_method_configs_template", "template_id"),
-)  # fmt: skip
+    Index("uq_method_configs_locator", "locator", unique=True),
+    Index("ix_method_configs_template", "template_id"),
+)
 
 client_secrets = Table(
-    "client_secrets", metadata, _id(), _of("identities", "identity_id"), _of("method_configs", "config_id"), _text("description"),
-    _text("prefix"), _bytes("hash"), _whole("hash_version", start=1), _whole("ttl"), _whole("uses"), _whole("uses_limit"), _flag("is_revoked"),
-    _whole("last_used_at", null=True), *_created(), Index("uq_client_secrets_hash", "hash", unique=True),
-    Index("ix_client_secrets_config", "config_id", "created_at"), Index("ix_client_secrets_identity", "identity_id"),
-)  # fmt: skip
+    "client_secrets",
+    metadata,
+    _id(),
+    _of("identities", "identity_id"),
+    _of("method_configs", "config_id"),
+    _text("description"),
+    _text("prefix"),
+    _bytes("hash"),
+    _whole("hash_version", start=1),
+    _whole("ttl"),
+    _whole("uses"),
+    _whole("uses_limit"),
+    _flag("is_revoked"),
+    _whole("last_used_at", null=True),
+    *_created(),
+    Index("uq_client_secrets_hash", "hash", unique=True),
+    Index("ix_client_secrets_config", "config_id", "created_at"),
+    Index("ix_client_secrets_identity", "identity_id"),
+)
 
 access_tokens = Table(
-    "access_tokens", metadata, _id(), _of("identities", "identity_id"), _text("org_id"), _text("method"), _text("name", null=True),
-    _text("client_secret_id", null=True), _whole("ttl"), _whole("max_ttl"), _whole("period"), _whole("uses"), _whole("uses_limit"),
-    _flag("is_revoked"), _whole("last_used_at", null=True), _whole("last_renewed_at", null=True), _whole("expires_at"), *_created(),
+    "access_tokens",
+    metadata,
+    _id(),
+    _of("identities", "identity_id"),
+    _text("org_id"),
+    _text("method"),
+    _text("name", null=True),
+    _text("client_secret_id", null=True),
+    _whole("ttl"),
+    _whole("max_ttl"),
+    _whole("period"),
+    _whole("uses"),
+    _whole("uses_limit"),
+    _flag("is_revoked"),
+    _whole("last_used_at", null=True),
+    _whole("last_renewed_at", null=True),
+    _whole("expires_at"),
+    *_created(),
     # In the order of an identity's list: one may have very many.
-    Index("ix_access_tokens_identity", "identity_id", "method", "updated_at", "id"), Index("ix_access_tokens_expiry", "expires_at"),
-)  # fmt: skip
+    Index("ix_access_tokens_identity", "identity_id", "method", "updated_at", "id"),
+    Index("ix_access_tokens_expiry", "expires_at"),
+)
 
-# A row names one token or one client secret: that there is one ends it, until nothing of it could be alive. The rows of an earlier
-# version also end what an identity or a method had issued until a moment. No foreign key: client secrets are removed earlier.
+# A row names one token or one client secret: that there is one ends it, until nothing of it could be alive. The rows of
+# an earlier version also end what an identity or a method had issued until a moment. No foreign key: client secrets are
+# removed earlier.
 revocations = Table(
-    "revocations", metadata, Column("key", Text, primary_key=True), _text("identity_id"), _whole("before"), _whole("expires_at"),
-    Index("ix_revocations_expiry", "expires_at"), Index("ix_revocations_identity", "identity_id", "before"),
-)  # fmt: skip
+    "revocations",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _text("identity_id"),
+    _whole("before"),
+    _whole("expires_at"),
+    Index("ix_revocations_expiry", "expires_at"),
+    Index("ix_revocations_identity", "identity_id", "before"),
+)
 
 lockouts = Table(
-    "lockouts", metadata, Column("key", Text, primary_key=True), _of("identities", "identity_id"), _whole("failures"),
-    _whole("window_ends_at"), _whole("locked_until"), Index("ix_lockouts_identity", "identity_id"),
-)  # fmt: skip
+    "lockouts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _of("identities", "identity_id"),
+    _whole("failures"),
+    _whole("window_ends_at"),
+    _whole("locked_until"),
+    Index("ix_lockouts_identity", "identity_id"),
+)
 
 spent_proofs = Table(
-    "spent_proofs", metadata, Column("key", Text, primary_key=True), _whole("expires_at"), Index("ix_spent_proofs_expiry", "expires_at"),
-)  # fmt: skip
+    "spent_proofs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _whole("expires_at"),
+    Index("ix_spent_proofs_expiry", "expires_at"),
+)
 
 roles = Table(
-    "roles", metadata, _id(), _of("organizations", "org_id"), _of("projects", "project_id", null=True), _text("slug"), _text("name"),
-    _text("description", null=True), _json("permissions"), *_created(),
-    Index("uq_roles_org_slug", "org_id", "slug", unique=True,
-          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
+    "roles",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _of("projects", "project_id", null=True),
+    _text("slug"),
+    _text("name"),
+    _text("description", null=True),
+    _json("permissions"),
+    *_created(),
+    Index(
+        "uq_roles_org_slug",
+        "org_id",
+        "slug",
+        unique=True,
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
     Index("uq_roles_project_slug", "project_id", "slug", unique=True),
-)  # fmt: skip
+)
 
 memberships = Table(
-    "memberships", metadata, _id(), _of("organizations", "org_id"), _of("projects", "project_id", null=True), _text("actor_kind"),
-    _text("actor_id"), _flag("is_active"), _text("last_login_method", null=True), _whole("last_login_at", null=True), *_created(),
+    "memberships",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _of("projects", "project_id", null=True),
+    _text("actor_kind"),
+    _text("actor_id"),
+    _flag("is_active"),
+    _text("last_login_method", null=True),
+    _whole("last_login_at", null=True),
+    *_created(),
     Index("uq_memberships_project_actor", "project_id", "actor_kind", "actor_id", unique=True),
-    Index("uq_memberships_org_actor", "org_id", "actor_kind", "actor_id", unique=True,
-          sqlite_where=text("project_id IS NULL"), postgresql_where=text("project_id IS NULL")),
+    Index(
+        "uq_memberships_org_actor",
+        "org_id",
+        "actor_kind",
+        "actor_id",
+        unique=True,
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
     Index("ix_memberships_actor", "actor_kind", "actor_id"),
-)  # fmt: skip
+)
 
 membership_roles = Table(
-    "membership_roles", metadata, _id(), _of("memberships", "membership_id"), _text("role"),
-    _of("roles", "custom_role_id", null=True, on_delete="RESTRICT"), *_temporary(), _whole("position"), *_created(),
-    Index("ix_membership_roles_membership", "membership_id", "position"), Index("ix_membership_roles_custom", "custom_role_id"),
-)  # fmt: skip
+    "membership_roles",
+    metadata,
+    _id(),
+    _of("memberships", "membership_id"),
+    _text("role"),
+    _of("roles", "custom_role_id", null=True, on_delete="RESTRICT"),
+    *_temporary(),
+    _whole("position"),
+    *_created(),
+    Index("ix_membership_roles_membership", "membership_id", "position"),
+    Index("ix_membership_roles_custom", "custom_role_id"),
+)
 
 privileges = Table(
-    "privileges", metadata, _id(), _of("projects", "project_id"), _text("actor_kind"), _text("actor_id"), _text("slug"),
-    _json("permissions"), _text("folder_id", null=True), *_temporary(), *_created(),
+    "privileges",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _text("actor_kind"),
+    _text("actor_id"),
+    _text("slug"),
+    _json("permissions"),
+    _text("folder_id", null=True),
+    *_temporary(),
+    *_created(),
     Index("uq_privileges_actor_slug", "project_id", "actor_kind", "actor_id", "slug", unique=True),
     Index("ix_privileges_actor", "actor_kind", "actor_id"),
-)  # fmt: skip
+)
 
 environments = Table(
-    "environments", metadata, _id(), _of("projects", "project_id"), _text("name"), _text("slug"), _whole("position"),
-    _whole("deleted_at", null=True), *_created(),
+    "environments",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _text("name"),
+    _text("slug"),
+    _whole("position"),
+    _whole("deleted_at", null=True),
+    *_created(),
     # A deleted environment can be restored, but its slug is free for a new one.
-    Index("uq_environments_project_slug", "project_id", "slug", unique=True,
-          sqlite_where=text("deleted_at IS NULL"), postgresql_where=text("deleted_at IS NULL")),
+    Index(
+        "uq_environments_project_slug",
+        "project_id",
+        "slug",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
     Index("ix_environments_project", "project_id", "position"),
-    Index("ix_environments_deleted", "deleted_at",
-          sqlite_where=text("deleted_at IS NOT NULL"), postgresql_where=text("deleted_at IS NOT NULL")),
-)  # fmt: skip
+    Index(
+        "ix_environments_deleted",
+        "deleted_at",
+        sqlite_where=text("deleted_at IS NOT NULL"),
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
+)
 
 folders = Table(
-    "folders", metadata, _id(), _of("projects", "project_id"), _of("environments", "environment_id"), _of("folders", "parent_id", null=True),
-    _text("name"), _text("path"), _text("description", null=True), _whole("version"), _whole("last_secret_modified_at", null=True),
-    *_created(), Index("uq_folders_environment_path", "environment_id", "path", unique=True), Index("ix_folders_parent", "parent_id"),
+    "folders",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _of("environments", "environment_id"),
+    _of("folders", "parent_id", null=True),
+    _text("name"),
+    _text("path"),
+    _text("description", null=True),
+    _whole("version"),
+    _whole("last_secret_modified_at", null=True),
+    *_created(),
+    Index("uq_folders_environment_path", "environment_id", "path", unique=True),
+    Index("ix_folders_parent", "parent_id"),
     Index("ix_folders_project", "project_id"),
-)  # fmt: skip
+)
 
 tags = Table(
-    "tags", metadata, _id(), _of("projects", "project_id"), _text("slug"), _text("name"), _text("color"), _text("created_by", null=True),
-    _text("created_by_kind"), *_created(), Index("uq_tags_project_slug", "project_id", "slug", unique=True),
-)  # fmt: skip
+    "tags",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _text("slug"),
+    _text("name"),
+    _text("color"),
+    _text("created_by", null=True),
+    _text("created_by_kind"),
+    *_created(),
+    Index("uq_tags_project_slug", "project_id", "slug", unique=True),
+)
 
 secrets = Table(
-    "secrets", metadata, _id(), _of("projects", "project_id"), _of("folders", "folder_id"), _text("key"), _text("kind"),
-    _of("users", "user_id", null=True), _whole("version"), _bytes("value"), _bytes("comment", null=True),
-    _flag("skip_multiline_encoding", null=True), _text("reminder_note", null=True), _whole("reminder_repeat_days", null=True),
-    _json("metadata"), _json("tag_ids"), _json("references"), _text("actor_kind", null=True), _text("actor_id", null=True), *_created(),
-    Index("uq_secrets_folder_key_shared", "folder_id", "key", unique=True,
-          sqlite_where=text("user_id IS NULL"), postgresql_where=text("user_id IS NULL")),
-    Index("uq_secrets_folder_key_personal", "folder_id", "key", "user_id", unique=True,
-          sqlite_where=text("user_id IS NOT NULL"), postgresql_where=text("user_id IS NOT NULL")),
+    "secrets",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _of("folders", "folder_id"),
+    _text("key"),
+    _text("kind"),
+    _of("users", "user_id", null=True),
+    _whole("version"),
+    _bytes("value"),
+    _bytes("comment", null=True),
+    _flag("skip_multiline_encoding", null=True),
+    _text("reminder_note", null=True),
+    _whole("reminder_repeat_days", null=True),
+    _json("metadata"),
+    _json("tag_ids"),
+    _json("references"),
+    _text("actor_kind", null=True),
+    _text("actor_id", null=True),
+    *_created(),
+    Index(
+        "uq_secrets_folder_key_shared",
+        "folder_id",
+        "key",
+        unique=True,
+        sqlite_where=text("user_id IS NULL"),
+        postgresql_where=text("user_id IS NULL"),
+    ),
+    Index(
+        "uq_secrets_folder_key_personal",
+        "folder_id",
+        "key",
+        "user_id",
+        unique=True,
+        sqlite_where=text("user_id IS NOT NULL"),
+        postgresql_where=text("user_id IS NOT NULL"),
+    ),
     # The two above are partial: neither finds what is in a folder whoever's it is.
-    Index("ix_secrets_folder_key", "folder_id", "key"), Index("ix_secrets_project_key", "project_id", "key"), Index("ix_secrets_user", "user_id"),
-)  # fmt: skip
+    Index("ix_secrets_folder_key", "folder_id", "key"),
+    Index("ix_secrets_project_key", "project_id", "key"),
+    Index("ix_secrets_user", "user_id"),
+)
 
 secret_versions = Table(
-    "secret_versions", metadata, _id(), _of("secrets", "secret_id"), _text("project_id"), _text("folder_id"), _whole("version"),
-    _text("key"), _text("kind"), _text("user_id", null=True), _bytes("value"), _bytes("comment", null=True),
-    _flag("skip_multiline_encoding", null=True), _json("metadata"), _json("tag_ids"), _text("actor_kind", null=True),
-    _text("actor_id", null=True), _whole("created_at"), Index("uq_secret_versions_secret_version", "secret_id", "version", unique=True),
-)  # fmt: skip
+    "secret_versions",
+    metadata,
+    _id(),
+    _of("secrets", "secret_id"),
+    _text("project_id"),
+    _text("folder_id"),
+    _whole("version"),
+    _text("key"),
+    _text("kind"),
+    _text("user_id", null=True),
+    _bytes("value"),
+    _bytes("comment", null=True),
+    _flag("skip_multiline_encoding", null=True),
+    _json("metadata"),
+    _json("tag_ids"),
+    _text("actor_kind", null=True),
+    _text("actor_id", null=True),
+    _whole("created_at"),
+    Index("uq_secret_versions_secret_version", "secret_id", "version", unique=True),
+)
 
 secret_imports = Table(
-    "secret_imports", metadata, _id(), _of("folders", "folder_id"), _of("projects", "project_id"),
-    _of("environments", "source_environment_id"), _text("source_path"), _whole("position"), _flag("is_replication"), _whole("version"),
-    *_created(), Index("ix_secret_imports_folder", "folder_id", "position"),
-    Index("ix_secret_imports_source", "source_environment_id", "source_path"), Index("ix_secret_imports_project", "project_id"),
-)  # fmt: skip
+    "secret_imports",
+    metadata,
+    _id(),
+    _of("folders", "folder_id"),
+    _of("projects", "project_id"),
+    _of("environments", "source_environment_id"),
+    _text("source_path"),
+    _whole("position"),
+    _flag("is_replication"),
+    _whole("version"),
+    *_created(),
+    Index("ix_secret_imports_folder", "folder_id", "position"),
+    Index("ix_secret_imports_source", "source_environment_id", "source_path"),
+    Index("ix_secret_imports_project", "project_id"),
+)
 
 service_tokens = Table(
-    "service_tokens", metadata, _id(), _of("projects", "project_id"), _text("name"), _json("scopes"), _json("permissions"),
-    _bytes("hash"), _whole("hash_version", start=1), _text("encrypted_key", null=True), _text("iv", null=True), _text("tag", null=True), _text("created_by"),
-    _whole("last_used_at", null=True), _whole("expires_at", null=True), *_created(), Index("ix_service_tokens_project", "project_id"),
-)  # fmt: skip
+    "service_tokens",
+    metadata,
+    _id(),
+    _of("projects", "project_id"),
+    _text("name"),
+    _json("scopes"),
+    _json("permissions"),
+    _bytes("hash"),
+    _whole("hash_version", start=1),
+    _text("encrypted_key", null=True),
+    _text("iv", null=True),
+    _text("tag", null=True),
+    _text("created_by"),
+    _whole("last_used_at", null=True),
+    _whole("expires_at", null=True),
+    *_created(),
+    Index("ix_service_tokens_project", "project_id"),
+)
 
-# The trail has no foreign keys: it outlives what it speaks of. Ids grow with time, so an index on (org, id) is also one on time.
+# The trail has no foreign keys: it outlives what it speaks of. Ids grow with time, so an index on (org, id) is also one
+# on time.
 audit_events = Table(
-    "audit_events", metadata, _id(), _whole("at"), _text("org_id", null=True), _text("project_id", null=True), _text("actor_kind"),
-    _text("actor_id", null=True), _text("actor_name", null=True), _text("event"), _json("metadata"), _text("address", null=True),
-    _text("user_agent", null=True), _text("request_id"), _whole("expires_at", null=True),
+    "audit_events",
+    metadata,
+    _id(),
+    _whole("at"),
+    _text("org_id", null=True),
+    _text("project_id", null=True),
+    _text("actor_kind"),
+    _text("actor_id", null=True),
+    _text("actor_name", null=True),
+    _text("event"),
+    _json("metadata"),
+    _text("address", null=True),
+    _text("user_agent", null=True),
+    _text("request_id"),
+    _whole("expires_at", null=True),
     Index("ix_audit_events_org", "org_id", "id"),
-    Index("ix_audit_events_project", "project_id", "id",
-          sqlite_where=text("project_id IS NOT NULL"), postgresql_where=text("project_id IS NOT NULL")),
-)  # fmt: skip
+    Index(
+        "ix_audit_events_project",
+        "project_id",
+        "id",
+        sqlite_where=text("project_id IS NOT NULL"),
+        postgresql_where=text("project_id IS NOT NULL"),
+    ),
+)
 
 denials = Table(
-    "denials", metadata, Column("request_id", Text, primary_key=True), _whole("at"), _text("org_id", null=True),
-    _text("identity_id", null=True), _text("method"), _text("reason"), _text("message"), _json("facts"), _json("checks"),
-    _text("address", null=True), _text("user_agent", null=True), Column("times", BigInteger, nullable=False, server_default=text("1")),
-    _whole("last_at", null=True), Index("ix_denials_at", "at"), Index("ix_denials_org", "org_id", "at"),
-)  # fmt: skip
+    "denials",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _whole("at"),
+    _text("org_id", null=True),
+    _text("identity_id", null=True),
+    _text("method"),
+    _text("reason"),
+    _text("message"),
+    _json("facts"),
+    _json("checks"),
+    _text("address", null=True),
+    _text("user_agent", null=True),
+    Column("times", BigInteger, nullable=False, server_default=text("1")),
+    _whole("last_at", null=True),
+    Index("ix_denials_at", "at"),
+    Index("ix_denials_org", "org_id", "at"),
+)

@@ -1,11 +1,12 @@
 """SQLite: the embedded default, run inline on the event loop, with a durability barrier.
 
-Two connections to one WAL file: one writes, one reads, so a reader never sees a unit that is not committed. Units do not
-interleave: a lock makes that certain. A large one lets the event loop turn between its pieces, runs what may take long in a
-thread, and is committed there; whoever needs the database waits for it meanwhile, all others do not.
+Two connections to one WAL file: one writes, one reads, so a reader never sees a unit that is not committed. Units do
+not interleave: a lock makes that certain. A large one lets the event loop turn between its pieces, runs what may take
+long in a thread, and is committed there; whoever needs the database waits for it meanwhile, all others do not.
 
-**Durability.** `synchronous=NORMAL` writes the WAL at commit and does not fsync. A unit counts as done only after an fsync
-of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop (`store/group_fsync.py`).
+**Durability.** `synchronous=NORMAL` writes the WAL at commit and does not fsync. A unit counts as done only after an
+fsync of the WAL that *began after* its commit; all that wait at that moment share one, made off the loop
+(`store/group_fsync.py`).
 """
 
 import asyncio
@@ -108,7 +109,10 @@ def _rest(cursor: sqlite3.Cursor) -> list[Row]:
 
 
 async def _beside(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
-    """What a statement answers, carried out in a thread. When this returns or raises, it has ended: whoever is cancelled interrupts it."""
+    """What a statement answers, carried out in a thread.
+
+    When this returns or raises, it has ended: whoever is cancelled interrupts it.
+    """
     done = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(done)
@@ -124,7 +128,9 @@ class SqliteTx:
 
     __slots__ = ("_connection", "_known", "counted", "keys", "rows", "tables", "writes")
 
-    def __init__(self, connection: sqlite3.Connection, known: Callable[[tuple[str, ...]], tuple[int, ...]], *, writes: bool) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, known: Callable[[tuple[str, ...]], tuple[int, ...]], *, writes: bool
+    ) -> None:
         self._connection = connection
         self._known = known
         self.writes = writes
@@ -177,7 +183,9 @@ class SqliteTx:
             await self._in_pieces(ready, rows)
 
     async def _in_pieces(self, ready: Compiled, rows: Sequence[Params]) -> None:
-        """Write the rows; between two pieces others have their turn, but for the database, which they wait for until the unit ends."""
+        """Write the rows; between two pieces others have their turn, but for the database, which they wait for
+        until the unit ends.
+        """
         self.rows += len(rows)
         for start in range(0, len(rows), _PIECE):
             if start:
@@ -219,7 +227,10 @@ class SqliteTx:
 
 
 class _Survey(SqliteTx):
-    """A view whose statements run in a thread. While one runs the interpreter is free for others, except between rows."""
+    """A view whose statements run in a thread.
+
+    While one runs the interpreter is free for others, except between rows.
+    """
 
     __slots__ = ()
 
@@ -237,12 +248,14 @@ class _Survey(SqliteTx):
 class _OtherWriters:
     """Tells when a connection other than our writer committed, without a system call.
 
-    Every commit rewrites the header of the WAL index, which all processes share as mapped memory, and raises the counter of
-    changes in it by one (SQLite's "WAL-mode File Format", 2.1). `PRAGMA data_version` looks at the same bytes, behind two locks.
+    Every commit rewrites the header of the WAL index, which all processes share as mapped memory, and raises the
+    counter of changes in it by one (SQLite's "WAL-mode File Format", 2.1). `PRAGMA data_version` looks at the same
+    bytes, behind two locks.
     """
 
     def __init__(self, index: Path) -> None:
-        # Kept open until the connections are closed: closing any descriptor of this file would drop SQLite's locks on it.
+        # Kept open until the connections are closed: closing any descriptor of this file would drop SQLite's locks on
+        # it.
         self._file = os.open(index, os.O_RDONLY)
         self._map = mmap.mmap(self._file, _HEADER, access=mmap.ACCESS_READ)
         self._known = self._map[:_HEADER]
@@ -264,7 +277,10 @@ class _OtherWriters:
     def changed_beside_us(self) -> bool:
         """The same right after a commit of our own, before which nothing was changed."""
         before = self._known
-        return self.changed() and _CHANGES.unpack_from(self._known)[0] != (_CHANGES.unpack_from(before)[0] + 1) & 0xFFFFFFFF
+        return (
+            self.changed()
+            and _CHANGES.unpack_from(self._known)[0] != (_CHANGES.unpack_from(before)[0] + 1) & 0xFFFFFFFF
+        )
 
     def close(self) -> None:
         self._map.close()
@@ -274,8 +290,9 @@ class _OtherWriters:
 class _Checkpoints:
     """Copies a WAL that has grown long into the database file, away from the event loop.
 
-    SQLite would do it within some commit: measured, everybody then waited for half a second. Here nobody waits for the long
-    copy, and units wait only for the short one after it, which takes what was written meanwhile: then the WAL can begin anew.
+    SQLite would do it within some commit: measured, everybody then waited for half a second. Here nobody waits for the
+    long copy, and units wait only for the short one after it, which takes what was written meanwhile: then the WAL can
+    begin anew.
     """
 
     def __init__(self, connection: sqlite3.Connection, lock: asyncio.Lock) -> None:
@@ -300,7 +317,9 @@ class _Checkpoints:
             async with self._lock:
                 await loop.run_in_executor(self._thread, self._checkpoint)
         except _FAULTS as error:
-            _log.warning("the WAL could not be copied into the database; it is tried again when it has grown", exc_info=error)
+            _log.warning(
+                "the WAL could not be copied into the database; it is tried again when it has grown", exc_info=error
+            )
         finally:
             self._task = None
 
@@ -337,8 +356,16 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-65536",
-                           "mmap_size=268435456", "temp_store=MEMORY", "wal_autocheckpoint=0"):  # fmt: skip
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=NORMAL",
+                "foreign_keys=ON",
+                "busy_timeout=5000",
+                "cache_size=-65536",
+                "mmap_size=268435456",
+                "temp_store=MEMORY",
+                "wal_autocheckpoint=0",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:
             connection.close()
@@ -366,10 +393,15 @@ class SqliteStore:
             raise (said_of(error, f"sqlite:///{self.path}") or StoreDown()) from error
 
     def _write_start(self, more: int) -> None:
-        """Commit a write to a row that nobody looks at. For a value that stays as it is SQLite writes nothing to the disk."""
+        """Commit a write to a row that nobody looks at.
+
+        For a value that stays as it is SQLite writes nothing to the disk.
+        """
         self._writer.execute("BEGIN IMMEDIATE")
         try:
-            self._writer.execute("INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n + ?", (more,))
+            self._writer.execute(
+                "INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = n + ?", (more,)
+            )
             self._writer.execute("COMMIT")
         except _FAULTS:
             _rolled_back(self._writer)
@@ -383,7 +415,10 @@ class SqliteStore:
                 self._reader.execute("BEGIN")
             except _FAULTS as error:
                 raise _translate(error) from error
-            known, absent = self._known, self._epoch  # what this view loads is never stamped as newer than its beginning
+            known, absent = (
+                self._known,
+                self._epoch,
+            )  # what this view loads is never stamped as newer than its beginning
 
             def versions(keys: tuple[str, ...]) -> tuple[int, ...]:
                 return tuple([known.get(key, absent) for key in keys])
@@ -447,7 +482,10 @@ class SqliteStore:
             await self._durable()
 
     async def _commit(self, tx: SqliteTx) -> asyncio.CancelledError | None:
-        """Commit, in a thread where it is much. Whoever is cancelled meanwhile waits for it, for it cannot be undone: then that is answered."""
+        """Commit, in a thread where it is much.
+
+        Whoever is cancelled meanwhile waits for it, for it cannot be undone: then that is answered.
+        """
         if tx.rows < _LARGE:
             self._writer.execute("COMMIT")
             return None

@@ -1,6 +1,7 @@
 """Delete rows that can no longer change any answer, in batches.
 
-A sweep raises no version key: what it removes is already dead by its own dates, so a cached view of it decides the same.
+A sweep raises no version key: what it removes is already dead by its own dates, so a cached view of it decides the
+same.
 """
 
 from collections.abc import Awaitable, Callable
@@ -56,20 +57,29 @@ _DENIALS_OF_NOBODY = _oldest(
 
 _v = schema.versions
 _PLACE = "versions-looked-at"
-_VERSIONS_AFTER = prepare(select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most")))
+_VERSIONS_AFTER = prepare(
+    select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most"))
+)
 _DROP_VERSIONS = prepare(delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
 # Whose deletion ends a version key. Families of other kinds stay.
 _STANDS_FOR = {
     kind: prepare(select(table.c.id).where(any_of(table.c.id, "of")))
     for kind, table in {
-        "folder": schema.folders, "group": schema.groups, "identity": schema.identities, "lockout": schema.identities,
-        "org": schema.organizations, "project": schema.projects, "tree": schema.projects, "user": schema.users,
+        "folder": schema.folders,
+        "group": schema.groups,
+        "identity": schema.identities,
+        "lockout": schema.identities,
+        "org": schema.organizations,
+        "project": schema.projects,
+        "tree": schema.projects,
+        "user": schema.users,
     }.items()
-}  # fmt: skip
+}
 
 
 async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
-    """Remove the version rows of what was deleted, among the next `most`; how many, and whether those were the last of all.
+    """Remove the version rows of what was deleted, among the next `most`; how many, and whether those were the last of
+    all.
 
     Where it goes on is kept in the database. No cached view is taken for fresh without its row: see `versions.raising`.
     """
@@ -94,12 +104,16 @@ _e, _k = schema.audit_events, schema.settings
 _NEWEST_EVENT = prepare(select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
 _MARK = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
 _mark_insert = Insert(_k).values(key=bindparam("key"), value=bindparam("value"))
-_PUT_MARK = prepare(_mark_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _mark_insert.excluded.value}))
+_PUT_MARK = prepare(
+    _mark_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _mark_insert.excluded.value})
+)
 _SWEPT_TO = "swept-to"
 
 
 async def mark(tx: Tx) -> int | None:
-    """The moment (ms) up to which sweeps have seen the time come; before the first of them that of the newest audit event."""
+    """The moment (ms) up to which sweeps have seen the time come; before the first of them that of the newest
+    audit event.
+    """
     row = await tx.one(_MARK, key=_SWEPT_TO)
     if row is not None:
         return int(row[0])

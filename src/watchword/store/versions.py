@@ -1,7 +1,7 @@
 """The version keys behind coherent caching: their names, and which tables belong to them.
 
-A version key is raised in the same unit that changes what it stands for. `FAMILIES` says which version key a write to a table must
-raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
+A version key is raised in the same unit that changes what it stands for. `FAMILIES` says which version key a write to a
+table must raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
 """
 
 import random
@@ -26,8 +26,9 @@ RAISE = prepare(
 def raising(key: str) -> dict[str, object]:
     """The parameters of `RAISE` for a version key.
 
-    One without a row has version 0; its row begins with a number that no version key ever had. So a row may be removed when what it stood
-    for is gone, and whatever raises the version key after all, nothing that was kept from before is taken for what is now.
+    One without a row has version 0; its row begins with a number that no version key ever had. So a row may be removed
+    when what it stood for is gone, and whatever raises the version key after all, nothing that was kept from before is
+    taken for what is now.
     """
     return {"key": key, "one": random.getrandbits(62) + 1}
 

@@ -30,15 +30,33 @@ def held(scope, slug):
         ("organization", "project", {"create"}, {"create"}, set()),
         ("organization", "role member settings incident-contact", CRUD, {"read"}, set()),
         ("organization", "groups", CRUD | {"grant-privileges", "add-identities", "remove-members"}, {"read"}, set()),
-        ("organization", "sso scim ldap kms project-templates github-org-sync github-org-sync-manual", CRUD, set(), set()),
+        (
+            "organization",
+            "sso scim ldap kms project-templates github-org-sync github-org-sync-manual",
+            CRUD,
+            set(),
+            set(),
+        ),
         ("organization", "billing", CRUD | {"manage-billing"}, {"read"}, set()),
         ("organization", "audit-logs", CRUD, {"read"}, set()),
         ("organization", "secret-scanning", CRUD, CRUD, set()),
-        ("organization", "identity", CRUD | {"grant-privileges", "revoke-auth", "create-token", "get-token", "delete-token"}, CRUD, set()),
+        (
+            "organization",
+            "identity",
+            CRUD | {"grant-privileges", "revoke-auth", "create-token", "get-token", "delete-token"},
+            CRUD,
+            set(),
+        ),
         ("organization", "organization-admin-console", {"access-all-projects"}, set(), set()),
         ("organization", "app-connections", CRUD | {"connect"}, {"connect"}, set()),
         ("organization", "relay", {"delete-relays"}, {"list-relays", "create-relays", "edit-relays"}, set()),
-        ("project", "secrets", CRUD | {"describeSecret", "readValue"}, CRUD | {"describeSecret", "readValue"}, {"read", "describeSecret", "readValue"}),
+        (
+            "project",
+            "secrets",
+            CRUD | {"describeSecret", "readValue"},
+            CRUD | {"describeSecret", "readValue"},
+            {"read", "describeSecret", "readValue"},
+        ),
         ("project", "secret-folders secret-imports", CRUD, CRUD, {"read"}),
         ("project", "secret-approval role ip-allowlist audit-logs certificate-authorities", CRUD, {"read"}, {"read"}),
         ("project", "groups", CRUD | {"grant-privileges", "assign-role"}, {"read"}, {"read"}),
@@ -46,14 +64,20 @@ def held(scope, slug):
         ("project", "secret-rollback", {"read", "create"}, {"read", "create"}, {"read"}),
         ("project", "member", CRUD | {"assume-privileges"}, {"read", "create"}, {"read"}),
         ("project", "identity", CRUD | {"grant-privileges", "assign-role", "create-token"}, CRUD, {"read"}),
-        ("project", "integrations webhooks service-tokens settings environments tags certificates", CRUD, CRUD, {"read"}),
+        (
+            "project",
+            "integrations webhooks service-tokens settings environments tags certificates",
+            CRUD,
+            CRUD,
+            {"read"},
+        ),
         ("project", "workspace", {"edit", "delete"}, set(), set()),
         ("project", "kms", {"edit"}, set(), set()),
         ("project", "certificate-templates pki-alerts pki-collections", CRUD, {"read"}, set()),
         ("project", "project-grant", {"create-grant", "revoke-grant"}, set(), set()),
         ("project", "honey-tokens", {"read", "reset"}, {"read"}, {"read"}),
     ],
-)  # fmt: skip
+)
 def test_built_in_roles_are_the_tables_of_the_contract(scope, subjects, admin, member, viewer):
     for subject in subjects.split():
         assert admin <= {a for s, a in held(scope, "admin") if s == subject}
@@ -99,18 +123,32 @@ def test_a_condition_on_a_missing_field_does_not_match():
 @pytest.mark.parametrize(
     ("conditions", "facts", "expected"),
     [
-        ({"environment": "dev"}, {"environment": "dev"}, True), ({"environment": {"$ne": "dev"}}, {"environment": "dev"}, False),
-        ({"environment": {"$in": ["dev", "qa"]}}, {"environment": "qa"}, True), ({"environment": {"$in": ["dev"]}}, {"environment": "d"}, False),
-        ({"secretPath": "/app/"}, {"secretPath": "/app"}, True), ({"secretPath": {"$in": ["/"]}}, {"secretPath": "/"}, True),
+        ({"environment": "dev"}, {"environment": "dev"}, True),
+        ({"environment": {"$ne": "dev"}}, {"environment": "dev"}, False),
+        ({"environment": {"$in": ["dev", "qa"]}}, {"environment": "qa"}, True),
+        ({"environment": {"$in": ["dev"]}}, {"environment": "d"}, False),
+        ({"secretPath": "/app/"}, {"secretPath": "/app"}, True),
+        ({"secretPath": {"$in": ["/"]}}, {"secretPath": "/"}, True),
         ({"secretPath": {"$glob": "/app/**", "$ne": "/app/x"}}, {"secretPath": "/app/x"}, False),
         ({"secretPath": {"$glob": "/app/**", "$ne": "/app/x"}}, {"secretPath": "/app/y"}, True),
-        ({"secretTags": {"$in": ["a"]}}, {"secretTags": ["b", "a"]}, True), ({"secretTags": {"$in": ["a"]}}, {"secretTags": []}, False),
-        ({"secretTags": {"$all": ["a", "b"]}}, {"secretTags": ["a"]}, False), ({"secretTags": {"$all": ["a", "b"]}}, {"secretTags": ["b", "a", "c"]}, True),
-        ({"metadata": {"$elemMatch": {"key": "t", "value": {"$glob": "x*"}}}}, {"metadata": [{"key": "t", "value": "xy"}]}, True),
-        ({"metadata": {"$elemMatch": {"key": "t", "value": "x"}}}, {"metadata": [{"key": "t", "value": "y"}, {"key": "u", "value": "x"}]}, False),
-        ({"environment": {"$regex": ".*"}}, {"environment": "dev"}, False), ({"environment": "dev", "secretPath": "/a"}, {"environment": "dev", "secretPath": "/b"}, False),
+        ({"secretTags": {"$in": ["a"]}}, {"secretTags": ["b", "a"]}, True),
+        ({"secretTags": {"$in": ["a"]}}, {"secretTags": []}, False),
+        ({"secretTags": {"$all": ["a", "b"]}}, {"secretTags": ["a"]}, False),
+        ({"secretTags": {"$all": ["a", "b"]}}, {"secretTags": ["b", "a", "c"]}, True),
+        (
+            {"metadata": {"$elemMatch": {"key": "t", "value": {"$glob": "x*"}}}},
+            {"metadata": [{"key": "t", "value": "xy"}]},
+            True,
+        ),
+        (
+            {"metadata": {"$elemMatch": {"key": "t", "value": "x"}}},
+            {"metadata": [{"key": "t", "value": "y"}, {"key": "u", "value": "x"}]},
+            False,
+        ),
+        ({"environment": {"$regex": ".*"}}, {"environment": "dev"}, False),
+        ({"environment": "dev", "secretPath": "/a"}, {"environment": "dev", "secretPath": "/b"}, False),
     ],
-)  # fmt: skip
+)
 def test_conditions_are_met(conditions, facts, expected):
     assert compile_rules([allow("edit", **conditions)]).allows("edit", "secrets", facts) is expected
 
@@ -118,7 +156,12 @@ def test_conditions_are_met(conditions, facts, expected):
 def test_the_old_read_stands_for_both_new_ones():
     ability = compile_rules([allow("read")])
 
-    assert [ability.allows(a, "secrets", DEV) for a in ("read", "describeSecret", "readValue", "edit")] == [True, True, True, False]
+    assert [ability.allows(a, "secrets", DEV) for a in ("read", "describeSecret", "readValue", "edit")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert expand(allow("read", subject="tags")) == ("read",)
 
 
@@ -143,24 +186,41 @@ def test_the_fallback_brings_only_the_place():
     assert not ability.allows("create", "secret-folders", {**DEV, "secretName": "A"})
 
 
-CONTEXT = {"identity": {"id": "i-1", "username": "ci", "metadata": {"env": "dev", "path": "a/b", "evil": "**", "none": ""},
-                        "auth": {"oidc": {"claims": {"team": "core", "all": ["x", "y"], "n": 3, "o": {}}}}}}  # fmt: skip
+CONTEXT = {
+    "identity": {
+        "id": "i-1",
+        "username": "ci",
+        "metadata": {"env": "dev", "path": "a/b", "evil": "**", "none": ""},
+        "auth": {"oidc": {"claims": {"team": "core", "all": ["x", "y"], "n": 3, "o": {}}}},
+    }
+}
 
 
 @pytest.mark.parametrize(
     ("operand", "value", "expected"),
     [
-        ("{{identity.metadata.env}}", "dev", True), ("{{ identity.id }}", "i-1", True), ("x-{{identity.username}}", "x-ci", True),
-        ("{{identity.auth.oidc.claims.team}}", "core", True), ("{{identity.metadata.auth.oidc.claims.team}}", "core", True),
-        ("{{identity.auth.oidc.claims.all}}", "x,y", True), ("{{identity.auth.oidc.claims.n}}", "3", True),
-        ({"$glob": "/{{identity.metadata.path}}/*"}, "/a/b/c", True), ({"$glob": "{{identity.metadata.evil}}"}, "/anything", False),
-        ({"$glob": "/{{identity.metadata.evil}}"}, "/**", True), ({"$in": ["{{identity.metadata.env}}", "qa"]}, "dev", True),
-        ({"$ne": "{{identity.metadata.missing}}"}, "dev", False), ("{{identity.metadata.missing}}", "{{identity.metadata.missing}}", False),
-        ({"$ne": "{{identity.metadata.none}}"}, "dev", False), ({"$ne": "{{identity.auth.oidc.claims.o}}"}, "dev", False),
+        ("{{identity.metadata.env}}", "dev", True),
+        ("{{ identity.id }}", "i-1", True),
+        ("x-{{identity.username}}", "x-ci", True),
+        ("{{identity.auth.oidc.claims.team}}", "core", True),
+        ("{{identity.metadata.auth.oidc.claims.team}}", "core", True),
+        ("{{identity.auth.oidc.claims.all}}", "x,y", True),
+        ("{{identity.auth.oidc.claims.n}}", "3", True),
+        ({"$glob": "/{{identity.metadata.path}}/*"}, "/a/b/c", True),
+        ({"$glob": "{{identity.metadata.evil}}"}, "/anything", False),
+        ({"$glob": "/{{identity.metadata.evil}}"}, "/**", True),
+        ({"$in": ["{{identity.metadata.env}}", "qa"]}, "dev", True),
+        ({"$ne": "{{identity.metadata.missing}}"}, "dev", False),
+        ("{{identity.metadata.missing}}", "{{identity.metadata.missing}}", False),
+        ({"$ne": "{{identity.metadata.none}}"}, "dev", False),
+        ({"$ne": "{{identity.auth.oidc.claims.o}}"}, "dev", False),
     ],
-)  # fmt: skip
+)
 def test_expressions_are_filled_in_after_parsing(operand, value, expected):
-    assert compile_rules([allow("edit", secretName=operand)], CONTEXT).allows("edit", "secrets", {"secretName": value}) is expected
+    assert (
+        compile_rules([allow("edit", secretName=operand)], CONTEXT).allows("edit", "secrets", {"secretName": value})
+        is expected
+    )
 
 
 def test_a_grant_with_an_unknown_expression_gives_nothing_even_by_type_and_a_denial_keeps_denying():
@@ -168,12 +228,15 @@ def test_a_grant_with_an_unknown_expression_gives_nothing_even_by_type_and_a_den
     assert not open_grant.allows("edit", "secrets")
     assert "nothing is known that fills" in why(open_grant, "edit", "secrets", DEV).text
 
-    assert not compile_rules([allow("edit"), deny("edit", environment={"$ne": "{{identity.metadata.missing}}"})], CONTEXT).allows(
-        "edit", "secrets", DEV
-    )
+    assert not compile_rules(
+        [allow("edit"), deny("edit", environment={"$ne": "{{identity.metadata.missing}}"})], CONTEXT
+    ).allows("edit", "secrets", DEV)
 
 
-@given(st.text(alphabet="ab*?/[]{}()!@+,.|\\-^", min_size=1, max_size=8), st.text(alphabet="ab*/.[", min_size=1, max_size=8))
+@given(
+    st.text(alphabet="ab*?/[]{}()!@+,.|\\-^", min_size=1, max_size=8),
+    st.text(alphabet="ab*/.[", min_size=1, max_size=8),
+)
 def test_a_substituted_value_never_widens(value, name):
     context = {"identity": {"metadata": {"v": value}}}
     ability = compile_rules([allow("edit", secretName={"$glob": "x-{{identity.metadata.v}}"})], context)
@@ -182,23 +245,41 @@ def test_a_substituted_value_never_widens(value, name):
 
 
 def test_why_names_the_deciding_rule_and_its_source():
-    ability = compile_rules([Grant("role developer", (allow("edit"),)), Grant("privilege freeze", (deny("edit", environment="prod"),))])
+    ability = compile_rules(
+        [Grant("role developer", (allow("edit"),)), Grant("privilege freeze", (deny("edit", environment="prod"),))]
+    )
 
     decision = why(ability, "edit", "secrets", PROD)
     assert (decision.allowed, decision.index, decision.source) == (False, 1, "privilege freeze")
-    assert decision.rule == {"subject": "secrets", "action": ["edit"], "conditions": {"environment": "prod"}, "inverted": True}
+    assert decision.rule == {
+        "subject": "secrets",
+        "action": ["edit"],
+        "conditions": {"environment": "prod"},
+        "inverted": True,
+    }
     assert decision.text == "Rule 2 (privilege freeze) denies edit on secrets."
     assert why(ability, "edit", "secrets", DEV).text == "Rule 1 (role developer) allows edit on secrets."
 
 
 def test_why_names_the_nearest_rule_and_where_the_question_left_it():
     ability = compile_rules(
-        [allow("edit", environment="qa", secretPath="/x"), allow("edit", environment="dev", secretPath={"$glob": "/web/**"})]
+        [
+            allow("edit", environment="qa", secretPath="/x"),
+            allow("edit", environment="dev", secretPath={"$glob": "/web/**"}),
+        ]
     )
 
     decision = why(ability, "edit", "secrets", DEV)
-    assert (decision.field, decision.expected, decision.presented, decision.index) == ("secretPath", {"$glob": "/web/**"}, "/app", 1)
-    assert decision.text == 'Rule 2 allows edit on secrets only where secretPath is {"$glob":"/web/**"}; presented was \'/app\'.'
+    assert (decision.field, decision.expected, decision.presented, decision.index) == (
+        "secretPath",
+        {"$glob": "/web/**"},
+        "/app",
+        1,
+    )
+    assert (
+        decision.text
+        == 'Rule 2 allows edit on secrets only where secretPath is {"$glob":"/web/**"}; presented was \'/app\'.'
+    )
     assert why(ability, "edit", "secrets", {"environment": "dev"}).text.endswith("none was presented.")
     assert why(ability, "delete", "secrets", DEV).text == "No rule allows delete on secrets."
 
@@ -219,7 +300,9 @@ def test_a_denial_says_what_is_missing():
     refusal = denial(ability, "edit", "secrets", DEV)
     assert refusal.message == "You are not allowed to edit on secrets"
     assert refusal.details == [{"subject": "secrets", "action": "edit", "conditions": {"environment": "qa"}}]
-    assert denial(ability, "delete", "secrets").details == [{"subject": "secrets", "action": "delete", "inverted": True}]
+    assert denial(ability, "delete", "secrets").details == [
+        {"subject": "secrets", "action": "delete", "inverted": True}
+    ]
     assert denial(ability, "read", "tags").details == [{"subject": "tags", "action": "read"}]
 
 
@@ -236,14 +319,18 @@ conditions = st.fixed_dictionaries(
     },
 )
 one_rule = st.builds(
-    Rule, st.sampled_from(["secrets", "tags"]), st.lists(st.sampled_from(["read", "edit", "create"]), min_size=1, max_size=2).map(tuple),
-    conditions.map(lambda c: c or None), st.booleans(),
-)  # fmt: skip
+    Rule,
+    st.sampled_from(["secrets", "tags"]),
+    st.lists(st.sampled_from(["read", "edit", "create"]), min_size=1, max_size=2).map(tuple),
+    conditions.map(lambda c: c or None),
+    st.booleans(),
+)
 rule_lists = st.lists(one_rule, max_size=6)
 questions = st.tuples(
-    st.sampled_from(["read", "edit", "readValue"]), st.sampled_from(["secrets", "tags"]),
+    st.sampled_from(["read", "edit", "readValue"]),
+    st.sampled_from(["secrets", "tags"]),
     st.none() | st.fixed_dictionaries({}, optional={"environment": environments, "secretPath": paths}),
-)  # fmt: skip
+)
 
 
 def meets(operand, value):
@@ -306,26 +393,45 @@ def test_the_order_in_which_facts_become_known_changes_no_answer(indexed, rules,
 names = st.sampled_from(["A", "AB", "B"])
 tags = st.sampled_from(["x", "y"])
 texts = names | st.fixed_dictionaries(
-    {}, optional={"$eq": names, "$ne": names, "$in": st.lists(names, min_size=1), "$glob": st.sampled_from(["A*", "*", "!A", "?", "!(A)"])}
+    {},
+    optional={
+        "$eq": names,
+        "$ne": names,
+        "$in": st.lists(names, min_size=1),
+        "$glob": st.sampled_from(["A*", "*", "!A", "?", "!(A)"]),
+    },
 )
 wide = st.fixed_dictionaries(
     {},
     optional={
-        "environment": texts, "secretPath": paths | st.fixed_dictionaries({"$glob": globs}), "secretName": texts,
-        "secretTags": st.fixed_dictionaries({}, optional={"$in": st.lists(tags, min_size=1), "$all": st.lists(tags, min_size=1)}),
-        "metadata": st.fixed_dictionaries({"$elemMatch": st.fixed_dictionaries({}, optional={"key": names, "value": texts})}),
+        "environment": texts,
+        "secretPath": paths | st.fixed_dictionaries({"$glob": globs}),
+        "secretName": texts,
+        "secretTags": st.fixed_dictionaries(
+            {}, optional={"$in": st.lists(tags, min_size=1), "$all": st.lists(tags, min_size=1)}
+        ),
+        "metadata": st.fixed_dictionaries(
+            {"$elemMatch": st.fixed_dictionaries({}, optional={"key": names, "value": texts})}
+        ),
     },
-)  # fmt: skip
-wide_rules = st.lists(st.builds(Rule, st.just("secrets"), st.just(("edit",)), wide.map(lambda c: c or None), st.booleans()), max_size=8)
+)
+wide_rules = st.lists(
+    st.builds(Rule, st.just("secrets"), st.just(("edit",)), wide.map(lambda c: c or None), st.booleans()), max_size=8
+)
 everything = st.fixed_dictionaries(
     {"environment": names, "secretPath": paths, "secretName": names},
     optional={
-        "secretTags": st.lists(tags), "metadata": st.lists(st.fixed_dictionaries({"key": names, "value": names})) | st.none(),
+        "secretTags": st.lists(tags),
+        "metadata": st.lists(st.fixed_dictionaries({"key": names, "value": names})) | st.none(),
     },
-)  # fmt: skip
+)
 
 
-@given(wide_rules, everything, st.sets(st.sampled_from(["environment", "secretPath", "secretName", "secretTags", "metadata"])))
+@given(
+    wide_rules,
+    everything,
+    st.sets(st.sampled_from(["environment", "secretPath", "secretName", "secretTags", "metadata"])),
+)
 def test_an_index_answers_as_rules_asked_one_by_one_do(rules, facts, known):
     one_by_one = compile_rules(rules)
     with pytest.MonkeyPatch.context() as patch:
@@ -343,20 +449,32 @@ def test_an_index_answers_as_rules_asked_one_by_one_do(rules, facts, known):
 
 
 def test_what_known_facts_decide_is_decided(indexed):
-    ability = compile_rules([
-        Rule("secrets", ("read",), {"environment": {"$eq": "dev"}}),
-        Rule("secrets", ("read",), {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/hidden/**"}}, inverted=True),
-        Rule("secrets", ("edit",), {"environment": {"$eq": "prod"}, "secretName": {"$eq": "A"}}),
-    ])  # fmt: skip
+    ability = compile_rules(
+        [
+            Rule("secrets", ("read",), {"environment": {"$eq": "dev"}}),
+            Rule(
+                "secrets",
+                ("read",),
+                {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/hidden/**"}},
+                inverted=True,
+            ),
+            Rule("secrets", ("edit",), {"environment": {"$eq": "prod"}, "secretName": {"$eq": "A"}}),
+        ]
+    )
 
     def answer(action, **known):
         return ability.narrowed(action, "secrets", known).answer
 
     assert (True, False, None) == (
-        answer("readValue", environment="dev", secretPath="/app"), answer("readValue", environment="dev", secretPath="/hidden/x"),
+        answer("readValue", environment="dev", secretPath="/app"),
+        answer("readValue", environment="dev", secretPath="/hidden/x"),
         answer("readValue", environment="dev"),
-    )  # fmt: skip
-    assert (False, None, False) == (answer("edit", environment="dev"), answer("edit", environment="prod"), answer("create"))
+    )
+    assert (False, None, False) == (
+        answer("edit", environment="dev"),
+        answer("edit", environment="prod"),
+        answer("create"),
+    )
 
 
 def test_an_answer_without_conditions_is_a_look_up():

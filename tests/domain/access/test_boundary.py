@@ -52,25 +52,46 @@ def test_a_rule_lies_within_the_parent(parent, child, within):
 @pytest.mark.parametrize(
     ("field", "parent", "child", "within"),
     [
-        (E, {"$eq": "a"}, "a", True), (E, "a", {"$in": ["a"]}, True), (E, "a", {"$in": ["a", "b"]}, False), (E, "a", {"$ne": "b"}, False),
-        (E, {"$ne": "a"}, {"$ne": "a"}, True), (E, {"$ne": "a"}, "b", True), (E, {"$ne": "a"}, "a", False), (E, {"$ne": "a"}, {"$in": ["b", "c"]}, True),
-        (E, {"$ne": "a"}, {"$in": ["a", "c"]}, False), (P, {"$ne": "/a"}, {"$glob": "/b/*"}, True), (P, {"$ne": "/a"}, {"$glob": "/*"}, False),
-        (E, {"$in": ["a", "b"]}, "a", True), (E, {"$in": ["a", "b"]}, {"$in": ["b", "a"]}, True), (E, {"$in": ["a", "b"]}, {"$in": ["a", "c"]}, False),
-        (E, {"$in": ["a"]}, {"$glob": "a"}, False), (P, {"$glob": "/app/**"}, "/app/x", True), (P, {"$glob": "/app/**"}, "/b", False),
-        (P, {"$glob": "/app/**"}, {"$in": ["/app", "/app/y"]}, True), (P, {"$glob": "/app/**"}, {"$in": ["/app", "/b"]}, False),
-        (P, {"$glob": "/app/**"}, {"$glob": "/app/x/*"}, True), (P, {"$glob": "/app/*"}, {"$glob": "/app/**"}, False),
-        (P, {"$glob": "/app/**"}, {"$ne": "/b"}, False), (P, {"$glob": "/app/*"}, {"$glob": "/app/@(a|b)"}, False),
-        (P, {"$glob": "/**", "$ne": "/x"}, {"$glob": "/a/**"}, True), (P, {"$glob": "/**", "$ne": "/x"}, {"$glob": "/*"}, False),
-        (P, "/app/", "/app", True), ("secretTags", {"$in": ["a", "b"]}, {"$in": ["a"]}, True), ("secretTags", {"$in": ["a"]}, {"$all": ["a", "b"]}, True),
-        ("secretTags", {"$all": ["a"]}, {"$all": ["a", "b"]}, True), ("secretTags", {"$all": ["a", "b"]}, {"$all": ["a"]}, False),
-        ("secretTags", {"$all": ["a"]}, {"$in": ["a"]}, True), ("secretTags", {"$all": ["a"]}, {"$in": ["a", "b"]}, False),
+        (E, {"$eq": "a"}, "a", True),
+        (E, "a", {"$in": ["a"]}, True),
+        (E, "a", {"$in": ["a", "b"]}, False),
+        (E, "a", {"$ne": "b"}, False),
+        (E, {"$ne": "a"}, {"$ne": "a"}, True),
+        (E, {"$ne": "a"}, "b", True),
+        (E, {"$ne": "a"}, "a", False),
+        (E, {"$ne": "a"}, {"$in": ["b", "c"]}, True),
+        (E, {"$ne": "a"}, {"$in": ["a", "c"]}, False),
+        (P, {"$ne": "/a"}, {"$glob": "/b/*"}, True),
+        (P, {"$ne": "/a"}, {"$glob": "/*"}, False),
+        (E, {"$in": ["a", "b"]}, "a", True),
+        (E, {"$in": ["a", "b"]}, {"$in": ["b", "a"]}, True),
+        (E, {"$in": ["a", "b"]}, {"$in": ["a", "c"]}, False),
+        (E, {"$in": ["a"]}, {"$glob": "a"}, False),
+        (P, {"$glob": "/app/**"}, "/app/x", True),
+        (P, {"$glob": "/app/**"}, "/b", False),
+        (P, {"$glob": "/app/**"}, {"$in": ["/app", "/app/y"]}, True),
+        (P, {"$glob": "/app/**"}, {"$in": ["/app", "/b"]}, False),
+        (P, {"$glob": "/app/**"}, {"$glob": "/app/x/*"}, True),
+        (P, {"$glob": "/app/*"}, {"$glob": "/app/**"}, False),
+        (P, {"$glob": "/app/**"}, {"$ne": "/b"}, False),
+        (P, {"$glob": "/app/*"}, {"$glob": "/app/@(a|b)"}, False),
+        (P, {"$glob": "/**", "$ne": "/x"}, {"$glob": "/a/**"}, True),
+        (P, {"$glob": "/**", "$ne": "/x"}, {"$glob": "/*"}, False),
+        (P, "/app/", "/app", True),
+        ("secretTags", {"$in": ["a", "b"]}, {"$in": ["a"]}, True),
+        ("secretTags", {"$in": ["a"]}, {"$all": ["a", "b"]}, True),
+        ("secretTags", {"$all": ["a"]}, {"$all": ["a", "b"]}, True),
+        ("secretTags", {"$all": ["a", "b"]}, {"$all": ["a"]}, False),
+        ("secretTags", {"$all": ["a"]}, {"$in": ["a"]}, True),
+        ("secretTags", {"$all": ["a"]}, {"$in": ["a", "b"]}, False),
         ("secretTags", {"$ne": "a"}, {"$in": ["b"]}, False),
         ("metadata", {"$elemMatch": {"key": "t"}}, {"$elemMatch": {"key": "t", "value": "x"}}, True),
         ("metadata", {"$elemMatch": {"key": "t", "value": "x"}}, {"$elemMatch": {"key": "t"}}, False),
-        (E, "a", "{{identity.metadata.env}}", False), (E, "{{identity.metadata.env}}", "{{identity.metadata.env}}", False),
+        (E, "a", "{{identity.metadata.env}}", False),
+        (E, "{{identity.metadata.env}}", "{{identity.metadata.env}}", False),
         (E, {"$ne": "a"}, "{{identity.metadata.env}}", False),
     ],
-)  # fmt: skip
+)
 def test_a_condition_follows_from_another(field, parent, child, within):
     assert (missing([allow("edit", **{field: parent})], [allow("edit", **{field: child})]) == ()) is within
 
@@ -78,12 +99,19 @@ def test_a_condition_follows_from_another(field, parent, child, within):
 @pytest.mark.parametrize(
     ("field", "denied", "child", "apart"),
     [
-        (E, "prod", "dev", True), (E, {"$in": ["prod", "qa"]}, {"$in": ["dev"]}, True), (E, {"$in": ["prod", "dev"]}, {"$in": ["dev"]}, False),
-        (P, {"$glob": "/a/**"}, {"$glob": "/b/**"}, True), (P, {"$glob": "/a/**"}, {"$glob": "/*/x"}, False), (P, {"$glob": "/a/**"}, "/b", True),
-        (E, "prod", {"$ne": "prod"}, True), (E, {"$ne": "dev"}, "dev", True), (E, {"$ne": "dev"}, {"$ne": "prod"}, False),
-        ("secretTags", {"$in": ["a"]}, {"$in": ["b"]}, False), (E, "{{identity.metadata.env}}", "dev", False),
+        (E, "prod", "dev", True),
+        (E, {"$in": ["prod", "qa"]}, {"$in": ["dev"]}, True),
+        (E, {"$in": ["prod", "dev"]}, {"$in": ["dev"]}, False),
+        (P, {"$glob": "/a/**"}, {"$glob": "/b/**"}, True),
+        (P, {"$glob": "/a/**"}, {"$glob": "/*/x"}, False),
+        (P, {"$glob": "/a/**"}, "/b", True),
+        (E, "prod", {"$ne": "prod"}, True),
+        (E, {"$ne": "dev"}, "dev", True),
+        (E, {"$ne": "dev"}, {"$ne": "prod"}, False),
+        ("secretTags", {"$in": ["a"]}, {"$in": ["b"]}, False),
+        (E, "{{identity.metadata.env}}", "dev", False),
     ],
-)  # fmt: skip
+)
 def test_a_denial_of_the_parent_must_be_apart(field, denied, child, apart):
     parent = [allow("edit"), deny("edit", **{field: denied})]
 
@@ -104,7 +132,9 @@ def test_rights_on_folders_that_follow_from_secrets_are_compared_too():
     assert missing([allow("create", subject="secrets")], target) == ()
     assert [(m.action, m.subject) for m in missing(narrow, target)] == [("create", "secret-folders")]
     assert missing([allow("create", subject="secrets")], [allow("create", subject="secret-folders")]) == ()
-    assert missing([allow("create", subject="secrets", secretName="A")], [allow("create", subject="secret-folders")]) != ()
+    assert (
+        missing([allow("create", subject="secrets", secretName="A")], [allow("create", subject="secret-folders")]) != ()
+    )
     assert missing(narrow, [*target, deny("create", subject="secret-folders")]) != ()
 
 
@@ -117,8 +147,12 @@ def test_built_in_roles_lie_within_admin_and_not_the_reverse(scope):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(BoundaryExceeded, match=r"do not have yourself: edit on secret-rotation, read on tags$") as caught:
-        require_within([], [[allow("edit", environment="dev")], [Rule("tags", ("read",)), allow("edit", environment="dev")]])
+    with pytest.raises(
+        BoundaryExceeded, match=r"do not have yourself: edit on secret-rotation, read on tags$"
+    ) as caught:
+        require_within(
+            [], [[allow("edit", environment="dev")], [Rule("tags", ("read",)), allow("edit", environment="dev")]]
+        )
 
     assert caught.value.details == {
         "missingPermissions": [
@@ -134,10 +168,15 @@ def test_what_is_missing_is_named():
 @pytest.mark.parametrize(
     ("temporary", "start", "end", "now", "expected"),
     [
-        (False, None, None, 5, True), (True, 5, 9, 4, False), (True, 5, 9, 5, True), (True, 5, 9, 8, True), (True, 5, 9, 9, False),
-        (True, None, 9, 5, False), (True, 5, None, 5, False),
+        (False, None, None, 5, True),
+        (True, 5, 9, 4, False),
+        (True, 5, 9, 5, True),
+        (True, 5, 9, 8, True),
+        (True, 5, 9, 9, False),
+        (True, None, 9, 5, False),
+        (True, 5, None, 5, False),
     ],
-)  # fmt: skip
+)
 def test_a_temporary_role_counts_from_its_start_until_just_before_its_end(temporary, start, end, now, expected):
     assert is_active(temporary, start, end, now) is expected
 
@@ -149,12 +188,18 @@ operands = {
     "environment": environments
     | st.fixed_dictionaries({"$ne": environments})
     | st.fixed_dictionaries({"$in": st.lists(environments, min_size=1, max_size=2)}),
-    "secretPath": paths | st.fixed_dictionaries({"$glob": globs}, optional={"$ne": paths}) | st.fixed_dictionaries({"$ne": paths}),
+    "secretPath": paths
+    | st.fixed_dictionaries({"$glob": globs}, optional={"$ne": paths})
+    | st.fixed_dictionaries({"$ne": paths}),
 }
 subjects = st.sampled_from(["secrets", "secret-folders", "secret-rotation"])
 actions = st.lists(st.sampled_from(["read", "edit"]), min_size=1, max_size=2).map(tuple)
 rules = st.builds(
-    Rule, subjects, actions, st.fixed_dictionaries({}, optional=operands).map(lambda c: c or None), st.integers(0, 3).map(lambda n: n == 0)
+    Rule,
+    subjects,
+    actions,
+    st.fixed_dictionaries({}, optional=operands).map(lambda c: c or None),
+    st.integers(0, 3).map(lambda n: n == 0),
 )
 rule_lists = st.lists(rules, max_size=4)
 facts = st.fixed_dictionaries({"environment": environments, "secretPath": paths})
@@ -190,11 +235,14 @@ def test_a_denial_in_the_target_makes_nothing_pass(parent, target, extra):
     assert set(map(repr, missing(parent, target))) <= set(map(repr, missing([*parent, denial], target)))
 
 
-# --- what it costs ----------------------------------------------------------------------------------------------------------
+# --- what it costs
+# ----------------------------------------------------------------------------------------------------------
 
 
 def patterns(count, make):
-    return [allow("edit", "read", subject="secrets", environment="dev", secretName={"$glob": make(i)}) for i in range(count)]
+    return [
+        allow("edit", "read", subject="secrets", environment="dev", secretName={"$glob": make(i)}) for i in range(count)
+    ]
 
 
 HOSTILE = [
@@ -248,7 +296,10 @@ def test_what_is_not_compared_in_the_most_steps_counts_as_missing(monkeypatch):
 
 def test_long_lists_of_values_count_as_the_work_that_they_are():
     def rules(start):
-        return [Rule("secrets", ("read",), {"secretName": {"$in": [f"N{start + i}_{k}" for k in range(200)]}}) for i in range(50)]
+        return [
+            Rule("secrets", ("read",), {"secretName": {"$in": [f"N{start + i}_{k}" for k in range(200)]}})
+            for i in range(50)
+        ]
 
     comparison = boundary.Comparison(rules(0), rules(25))
     pieces = 1

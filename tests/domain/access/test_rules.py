@@ -22,7 +22,10 @@ def secrets(conditions, **more):
 def test_an_action_may_be_a_text_or_a_list_and_is_answered_as_a_list():
     rules = parse({"subject": "tags", "action": "read"}, {"subject": "tags", "action": ["read", "edit", "read"]})
 
-    assert to_objects(rules) == [{"subject": "tags", "action": ["read"]}, {"subject": "tags", "action": ["read", "edit"]}]
+    assert to_objects(rules) == [
+        {"subject": "tags", "action": ["read"]},
+        {"subject": "tags", "action": ["read", "edit"]},
+    ]
 
 
 def test_objects_and_packed_arrays_say_the_same():
@@ -46,12 +49,19 @@ def test_empty_conditions_are_none():
 @pytest.mark.parametrize(
     "conditions",
     [
-        {"environment": "dev"}, {"environment": {"$eq": "dev", "$ne": "x"}}, {"environment": {"$in": ["a", "b"]}}, {"secretPath": {"$glob": "**"}},
-        {"secretPath": {"$in": ["/a", "/b/"]}}, {"secretName": {"$glob": "A*"}}, {"secretTags": {"$in": ["x"]}}, {"secretTags": {"$all": ["x"]}},
-        {"metadata": {"$elemMatch": {"key": "team", "value": {"$in": ["a"]}}}}, {"secretPath": "{{identity.metadata.path}}"},
+        {"environment": "dev"},
+        {"environment": {"$eq": "dev", "$ne": "x"}},
+        {"environment": {"$in": ["a", "b"]}},
+        {"secretPath": {"$glob": "**"}},
+        {"secretPath": {"$in": ["/a", "/b/"]}},
+        {"secretName": {"$glob": "A*"}},
+        {"secretTags": {"$in": ["x"]}},
+        {"secretTags": {"$all": ["x"]}},
+        {"metadata": {"$elemMatch": {"key": "team", "value": {"$in": ["a"]}}}},
+        {"secretPath": "{{identity.metadata.path}}"},
         {"secretPath": {"$glob": "/{{identity.id}}/**"}},
     ],
-)  # fmt: skip
+)
 def test_conditions_are_kept_as_they_were_sent(conditions):
     assert parse(secrets(conditions))[0].conditions == conditions
 
@@ -59,21 +69,36 @@ def test_conditions_are_kept_as_they_were_sent(conditions):
 @pytest.mark.parametrize(
     ("conditions", "code", "path"),
     [
-        ({"secretPath": {"$regex": ".*"}}, "custom", "secretPath.$regex"), ({"environment": {"$gt": "a"}}, "custom", "environment.$gt"),
-        ({"environment": {}}, "custom", "environment"), ({"environment": ""}, "too_small", "environment"), ({"env": "x"}, "custom", "env"),
-        ({"environment": 1}, "invalid_type", "environment"), ({"environment": {"$in": []}}, "custom", "environment.$in"),
-        ({"environment": {"$in": "a"}}, "invalid_type", "environment.$in"), ({"environment": {"$in": [1]}}, "invalid_type", "environment.$in.0"),
-        ({"secretPath": "app"}, "custom", "secretPath"), ({"secretPath": {"$in": ["/a", "b"]}}, "custom", "secretPath.$in.1"),
-        ({"secretPath": {"$glob": "{a"}}, "custom", "secretPath.$glob"), ({"secretTags": "x"}, "invalid_type", "secretTags"),
-        ({"secretName": "x" * 513}, "too_big", "secretName"), ({"secretName": {"": "x"}}, "custom", "secretName."),
-        ({"metadata": {"$elemMatch": {"id": "x"}}}, "custom", "metadata.$elemMatch.id"), ({"metadata": {"$elemMatch": {}}}, "custom", "metadata.$elemMatch"),
-        ({"metadata": {"$elemMatch": "x"}}, "invalid_type", "metadata.$elemMatch"), ({"secretName": "{{process.env}}"}, "custom", "secretName"),
+        ({"secretPath": {"$regex": ".*"}}, "custom", "secretPath.$regex"),
+        ({"environment": {"$gt": "a"}}, "custom", "environment.$gt"),
+        ({"environment": {}}, "custom", "environment"),
+        ({"environment": ""}, "too_small", "environment"),
+        ({"env": "x"}, "custom", "env"),
+        ({"environment": 1}, "invalid_type", "environment"),
+        ({"environment": {"$in": []}}, "custom", "environment.$in"),
+        ({"environment": {"$in": "a"}}, "invalid_type", "environment.$in"),
+        ({"environment": {"$in": [1]}}, "invalid_type", "environment.$in.0"),
+        ({"secretPath": "app"}, "custom", "secretPath"),
+        ({"secretPath": {"$in": ["/a", "b"]}}, "custom", "secretPath.$in.1"),
+        ({"secretPath": {"$glob": "{a"}}, "custom", "secretPath.$glob"),
+        ({"secretTags": "x"}, "invalid_type", "secretTags"),
+        ({"secretName": "x" * 513}, "too_big", "secretName"),
+        ({"secretName": {"": "x"}}, "custom", "secretName."),
+        ({"metadata": {"$elemMatch": {"id": "x"}}}, "custom", "metadata.$elemMatch.id"),
+        ({"metadata": {"$elemMatch": {}}}, "custom", "metadata.$elemMatch"),
+        ({"metadata": {"$elemMatch": "x"}}, "invalid_type", "metadata.$elemMatch"),
+        ({"secretName": "{{process.env}}"}, "custom", "secretName"),
         ([], "invalid_type", ""),
     ],
-)  # fmt: skip
+)
 def test_a_condition_that_is_not_understood_is_refused(conditions, code, path):
     assert faults(secrets(conditions)) == [
-        (code, f"permissions.0.conditions.{path}".rstrip(".") if path != "secretName." else "permissions.0.conditions.secretName.")
+        (
+            code,
+            f"permissions.0.conditions.{path}".rstrip(".")
+            if path != "secretName."
+            else "permissions.0.conditions.secretName.",
+        )
     ]
 
 
@@ -88,15 +113,26 @@ def test_an_unknown_subject_names_all_subjects():
 
 def test_all_faults_are_listed():
     found = faults(
-        {"subject": "tags", "action": "fly"}, {"subject": "tags", "action": ["read", 3]}, {"subject": "tags"}, {"action": "read"},
-        {"subject": "tags", "action": []}, "x", {"subject": "tags", "action": "read", "effect": "deny"}, secrets({}, fields=["a"]),
-    )  # fmt: skip
+        {"subject": "tags", "action": "fly"},
+        {"subject": "tags", "action": ["read", 3]},
+        {"subject": "tags"},
+        {"action": "read"},
+        {"subject": "tags", "action": []},
+        "x",
+        {"subject": "tags", "action": "read", "effect": "deny"},
+        secrets({}, fields=["a"]),
+    )
 
     assert found == [
-        ("invalid_enum_value", "permissions.0.action"), ("invalid_enum_value", "permissions.1.action.1"), ("invalid_type", "permissions.2.action"),
-        ("invalid_union_discriminator", "permissions.3.subject"), ("too_small", "permissions.4.action"), ("invalid_type", "permissions.5"),
-        ("unrecognized_keys", "permissions.6"), ("unrecognized_keys", "permissions.7"),
-    ]  # fmt: skip
+        ("invalid_enum_value", "permissions.0.action"),
+        ("invalid_enum_value", "permissions.1.action.1"),
+        ("invalid_type", "permissions.2.action"),
+        ("invalid_union_discriminator", "permissions.3.subject"),
+        ("too_small", "permissions.4.action"),
+        ("invalid_type", "permissions.5"),
+        ("unrecognized_keys", "permissions.6"),
+        ("unrecognized_keys", "permissions.7"),
+    ]
 
 
 def test_read_is_not_mixed_with_what_it_stands_for():
@@ -111,8 +147,17 @@ def test_a_denial_is_refused_where_the_subject_has_no_conditions_and_kept_where_
 
 
 @pytest.mark.parametrize(
-    "packed", [[], ["read"], [1, "tags"], ["read", "tags", 0, 2], ["read", "tags", 0, 0, "field"], ["read", "tags", 0, 0, 0, "why"], ["read", "tags", 0, 0, 0, 0, 0]],
-)  # fmt: skip
+    "packed",
+    [
+        [],
+        ["read"],
+        [1, "tags"],
+        ["read", "tags", 0, 2],
+        ["read", "tags", 0, 0, "field"],
+        ["read", "tags", 0, 0, 0, "why"],
+        ["read", "tags", 0, 0, 0, 0, 0],
+    ],
+)
 def test_a_packed_array_of_another_shape_is_refused(packed):
     assert [code for code, _ in faults(packed)] == ["custom"]
 
@@ -138,7 +183,10 @@ def test_an_unknown_role_is_none():
 
 def test_a_role_has_at_most_some_patterns_and_characters_in_its_conditions():
     def named(count, text):
-        return [{"subject": "secrets", "action": "edit", "conditions": {"secretName": {"$glob": text.format(i)}}} for i in range(count)]
+        return [
+            {"subject": "secrets", "action": "edit", "conditions": {"secretName": {"$glob": text.format(i)}}}
+            for i in range(count)
+        ]
 
     assert len(new_rules("project", named(MAX_PATTERNS, "A{}*"))) == MAX_PATTERNS
     with pytest.raises(Invalid, match=r"At most 300 patterns .* not 301"):
@@ -151,7 +199,10 @@ def test_a_role_has_at_most_some_patterns_and_characters_in_its_conditions():
 
 def test_patterns_with_a_negated_group_are_few():
     def rules(count):
-        return [{"subject": "secrets", "action": "read", "conditions": {"secretName": {"$glob": f"!(A{i})*"}}} for i in range(count)]
+        return [
+            {"subject": "secrets", "action": "read", "conditions": {"secretName": {"$glob": f"!(A{i})*"}}}
+            for i in range(count)
+        ]
 
     assert MAX_DENIALS == len(new_rules("project", rules(MAX_DENIALS)))
     with pytest.raises(Invalid) as refused:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from tests.minting import NOW, Recorded, b64, claims, jwk, mint, private, public_pem
 from watchword.domain.authentication.jose import decode_unverified, verified_payload, verify
-from watchword.domain.authentication.public_keys import UnusableKeyError, bytes_of, key_from_jwk, key_from_pem, public_keys
+from watchword.domain.authentication.public_keys import (
+    UnusableKeyError,
+    bytes_of,
+    key_from_jwk,
+    key_from_pem,
+    public_keys,
+)
 from watchword.domain.errors import Denied
 
 VECTORS = pathlib.Path(__file__).parents[4] / "shared" / "vectors"
@@ -78,7 +84,13 @@ def test_an_ec_key_on_another_curve_than_the_algorithms_is_refused():
 
 def test_a_curve_outside_the_list_is_refused():
     numbers = private("k256").public_key().public_numbers()
-    k256 = {"kty": "EC", "crv": "secp256k1", "kid": "k", "x": b64(numbers.x.to_bytes(32)), "y": b64(numbers.y.to_bytes(32))}
+    k256 = {
+        "kty": "EC",
+        "crv": "secp256k1",
+        "kid": "k",
+        "x": b64(numbers.x.to_bytes(32)),
+        "y": b64(numbers.y.to_bytes(32)),
+    }
     assert reason(mint(kid="k", key="p256"), [k256]) == "key_unfit"
     with pytest.raises(UnusableKeyError):
         key_from_pem(public_pem("k256"))
@@ -188,7 +200,18 @@ def test_a_second_spelling_of_the_signature_is_refused():
 
 @pytest.mark.parametrize(
     "payload",
-    [b'{"sub":"a","sub":"b"}', b"[]", b'"x"', b"null", b"{", b"", b"\xff", b'{"exp":NaN}', b"[" * 9000, b'{"exp":' + b"9" * 5000 + b"}"],
+    [
+        b'{"sub":"a","sub":"b"}',
+        b"[]",
+        b'"x"',
+        b"null",
+        b"{",
+        b"",
+        b"\xff",
+        b'{"exp":NaN}',
+        b"[" * 9000,
+        b'{"exp":' + b"9" * 5000 + b"}",
+    ],
 )
 def test_a_payload_that_readers_differ_about_is_refused(payload):
     assert reason(mint(payload, kid="k1")) == "token_malformed"
@@ -218,8 +241,14 @@ def test_a_forged_signature_is_refused():
     head, _, sig = mint(kid="k1").split(".")
     assert reason(".".join([head, b64(json.dumps(claims(sub="root")).encode()), sig])) == "signature_invalid"
     assert reason(mint(kid="k1").rpartition(".")[0] + ".") == "signature_invalid"
-    assert reason(mint(kid="e", key="p256").rpartition(".")[0] + "." + b64(bytes(64)), [jwk("p256", "e")]) == "signature_invalid"
-    assert reason(mint(kid="d", key="ed25519").rpartition(".")[0] + "." + b64(bytes(64)), [jwk("ed25519", "d")]) == "signature_invalid"
+    assert (
+        reason(mint(kid="e", key="p256").rpartition(".")[0] + "." + b64(bytes(64)), [jwk("p256", "e")])
+        == "signature_invalid"
+    )
+    assert (
+        reason(mint(kid="d", key="ed25519").rpartition(".")[0] + "." + b64(bytes(64)), [jwk("ed25519", "d")])
+        == "signature_invalid"
+    )
 
 
 def test_a_der_signature_in_place_of_a_raw_one_is_refused():
@@ -230,9 +259,21 @@ def test_a_der_signature_in_place_of_a_raw_one_is_refused():
 
 @pytest.mark.parametrize(
     ("exp", "expected"),
-    [(None, "expiry_missing"), (-1, "exp_malformed"), (str(NOW + 300), "exp_malformed"), (10**18, "exp_malformed"), (2**63, "exp_malformed"), (1e308, "exp_malformed"),
-     (True, "exp_malformed"), ([NOW + 300], "exp_malformed"), ({}, "exp_malformed"), (0, "token_expired"), (NOW, "token_expired"), (NOW - 1, "token_expired")],
-)  # fmt: skip
+    [
+        (None, "expiry_missing"),
+        (-1, "exp_malformed"),
+        (str(NOW + 300), "exp_malformed"),
+        (10**18, "exp_malformed"),
+        (2**63, "exp_malformed"),
+        (1e308, "exp_malformed"),
+        (True, "exp_malformed"),
+        ([NOW + 300], "exp_malformed"),
+        ({}, "exp_malformed"),
+        (0, "token_expired"),
+        (NOW, "token_expired"),
+        (NOW - 1, "token_expired"),
+    ],
+)
 def test_an_expiry_that_is_missing_past_or_no_time_is_refused(exp, expected):
     assert reason(mint(claims(exp=exp), kid="k1")) == expected
 
@@ -266,7 +307,8 @@ def test_a_clock_a_little_ahead_is_forgiven(said):
 
 
 @pytest.mark.parametrize(
-    "issuer", [None, "", "https://issuer.test/", "https://issuer.tes", "HTTPS://issuer.test", ["https://issuer.test"], 5]
+    "issuer",
+    [None, "", "https://issuer.test/", "https://issuer.tes", "HTTPS://issuer.test", ["https://issuer.test"], 5],
 )
 def test_another_issuer_is_refused_be_it_by_a_slash(issuer):
     assert reason(mint(claims(iss=issuer), kid="k1")) == "issuer_mismatch"
@@ -283,9 +325,20 @@ def test_an_audience_is_a_text_or_one_of_a_list(aud):
 
 @pytest.mark.parametrize(
     ("aud", "expected"),
-    [(None, "audience_missing"), ("", "audience_mismatch"), ([], "audience_missing"), ([""], "audience_missing"), (["watchword", 5], "audience_missing"), ({"watchword": 1}, "audience_missing"),
-     (5, "audience_missing"), ("other", "audience_mismatch"), (["other"], "audience_mismatch"), ("watchword,other", "audience_mismatch"), ([["watchword"]], "audience_missing")],
-)  # fmt: skip
+    [
+        (None, "audience_missing"),
+        ("", "audience_mismatch"),
+        ([], "audience_missing"),
+        ([""], "audience_missing"),
+        (["watchword", 5], "audience_missing"),
+        ({"watchword": 1}, "audience_missing"),
+        (5, "audience_missing"),
+        ("other", "audience_mismatch"),
+        (["other"], "audience_mismatch"),
+        ("watchword,other", "audience_mismatch"),
+        ([["watchword"]], "audience_missing"),
+    ],
+)
 def test_an_audience_that_is_missing_empty_or_another_is_refused(aud, expected):
     assert reason(mint(claims(aud=aud), kid="k1")) in (expected, "audience_missing")
 
@@ -321,16 +374,38 @@ def test_every_check_that_passed_is_on_record_without_the_token():
     checks, token = Recorded(), mint(kid="k1")
     verify(token, RSA, checks=checks, now=NOW * 1000, issuer="https://issuer.test", audiences=("watchword",))
 
-    assert checks.passed[-5:] == ["token_expired", "token_from_the_future", "issuer_mismatch", "audience_missing", "audience_mismatch"]
+    assert checks.passed[-5:] == [
+        "token_expired",
+        "token_from_the_future",
+        "issuer_mismatch",
+        "audience_missing",
+        "audience_mismatch",
+    ]
     assert "signature_invalid" in checks.passed
     assert token not in repr(checks.done)
 
 
 @pytest.mark.parametrize(
     "key",
-    [{}, {"kty": "XYZ"}, {"kty": 5}, {"kty": "RSA"}, {"kty": "RSA", "n": "AQAB", "e": "AQAB"}, jwk("rsa") | {"e": "AQ"}, jwk("rsa") | {"e": "Ag"}, jwk("rsa") | {"n": "*"}, jwk("rsa") | {"n": 5},
-     jwk("p256") | {"x": "AA"}, jwk("p256") | {"crv": "P-384"}, jwk("p256") | {"crv": "X"}, jwk("ed25519") | {"x": "AA"}, jwk("ed25519") | {"crv": "X25519"}, {"kty": "RSA", "x5c": ["!"]}, {"kty": "RSA", "x5c": ["AAAA"]}],
-)  # fmt: skip
+    [
+        {},
+        {"kty": "XYZ"},
+        {"kty": 5},
+        {"kty": "RSA"},
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+        jwk("rsa") | {"e": "AQ"},
+        jwk("rsa") | {"e": "Ag"},
+        jwk("rsa") | {"n": "*"},
+        jwk("rsa") | {"n": 5},
+        jwk("p256") | {"x": "AA"},
+        jwk("p256") | {"crv": "P-384"},
+        jwk("p256") | {"crv": "X"},
+        jwk("ed25519") | {"x": "AA"},
+        jwk("ed25519") | {"crv": "X25519"},
+        {"kty": "RSA", "x5c": ["!"]},
+        {"kty": "RSA", "x5c": ["AAAA"]},
+    ],
+)
 def test_a_key_that_is_none_is_refused(key):
     with pytest.raises(UnusableKeyError):
         key_from_jwk(key)
@@ -357,7 +432,12 @@ def test_a_pasted_key_set_that_is_none_or_private_is_refused(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"],
+    [
+        "",
+        "x",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+    ],
 )
 def test_a_pem_text_that_is_none_is_refused(text):
     with pytest.raises(UnusableKeyError):
@@ -427,7 +507,9 @@ def _groups(name):
                 yield pytest.param(group, each, id=f"{name}-{each['tcId']}-{each['comment']}")
 
 
-WYCHEPROOF = [case for name in ("json_web_signature_test", "json_web_crypto_test", "json_web_key_test") for case in _groups(name)]
+WYCHEPROOF = [
+    case for name in ("json_web_signature_test", "json_web_crypto_test", "json_web_key_test") for case in _groups(name)
+]
 
 
 @pytest.mark.skipif(not WYCHEPROOF, reason="the Wycheproof JOSE vectors are not at ../shared/vectors")

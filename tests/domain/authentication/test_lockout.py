@@ -24,9 +24,21 @@ KEY = "identity/universal-auth/client"
 
 def config(threshold: int = 3, duration: int = 300, reset: int = 30) -> MethodConfig:
     return MethodConfig(
-        id="c", identity_id="i", method="universal-auth", config={}, ttl=0, max_ttl=0, period=0, uses_limit=0, trusted_ips=(),
-        lockout_threshold=threshold, lockout_duration=duration, lockout_reset=reset, created_at=0, updated_at=0,
-    )  # fmt: skip
+        id="c",
+        identity_id="i",
+        method="universal-auth",
+        config={},
+        ttl=0,
+        max_ttl=0,
+        period=0,
+        uses_limit=0,
+        trusted_ips=(),
+        lockout_threshold=threshold,
+        lockout_duration=duration,
+        lockout_reset=reset,
+        created_at=0,
+        updated_at=0,
+    )
 
 
 def failures(rules: MethodConfig, *times: int) -> Lockout | None:
@@ -43,7 +55,11 @@ def test_nobody_who_never_failed_is_locked() -> None:
 def test_the_threshold_locks_for_the_duration_to_the_millisecond() -> None:
     state = failures(config(), 0, 1, 2)
 
-    assert (False, True, False) == (is_locked(failures(config(), 0, 1), 3), is_locked(state, 300_001), is_locked(state, 300_002))
+    assert (False, True, False) == (
+        is_locked(failures(config(), 0, 1), 3),
+        is_locked(state, 300_001),
+        is_locked(state, 300_002),
+    )
 
 
 def test_a_threshold_of_one_locks_at_the_first_failure() -> None:
@@ -72,7 +88,9 @@ RULES = st.builds(config, threshold=st.integers(1, 6), duration=st.integers(1, 6
 
 @given(RULES, st.lists(st.integers(0, 20_000), max_size=80))
 def test_never_more_than_the_threshold_in_a_window(rules: MethodConfig, gaps: list[int]) -> None:
-    """Of any failures let through, one more than the threshold, two are a whole reset time apart or have a lock between them."""
+    """Of any failures let through, one more than the threshold, two are a whole reset time apart or have a lock
+    between them.
+    """
     now, state, let_through = 0, None, []
     for gap in gaps:
         now += gap

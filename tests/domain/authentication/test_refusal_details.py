@@ -35,7 +35,9 @@ def check(name: str, **fields: Any) -> dict[str, object]:
 
 def test_an_ordinary_story_is_kept_whole() -> None:
     story = denial(
-        facts={"expected": ["a"], "presented": "b"}, checks=(check("audience", expected=["a"], presented="b"),), user_agent="curl/8"
+        facts={"expected": ["a"], "presented": "b"},
+        checks=(check("audience", expected=["a"], presented="b"),),
+        user_agent="curl/8",
     )
 
     assert story == fitted(story)
@@ -58,11 +60,22 @@ def test_a_story_of_120_kilobytes_keeps_its_reason_and_the_names_of_its_checks()
 
 @given(
     JSON,
-    st.lists(st.fixed_dictionaries({"name": st.text(max_size=100), "passed": st.booleans(), "presented": JSON}), max_size=40),
+    st.lists(
+        st.fixed_dictionaries({"name": st.text(max_size=100), "passed": st.booleans(), "presented": JSON}), max_size=40
+    ),
     st.text(max_size=5_000),
 )
 def test_no_story_takes_more(facts: Any, checks: list[dict[str, object]], text: str) -> None:
-    story = fitted(denial(facts={"presented": facts}, checks=tuple(checks), message=text, user_agent=text, address=text, request_id=text))
+    story = fitted(
+        denial(
+            facts={"presented": facts},
+            checks=tuple(checks),
+            message=text,
+            user_agent=text,
+            address=text,
+            request_id=text,
+        )
+    )
 
     assert size(story) <= MOST
     assert "\x00" not in story.message

@@ -30,13 +30,28 @@ KEY = Ed25519PrivateKey.from_private_bytes(SEED)  # another library than the one
 SIGNER = Signer(SEED, "test-key")
 KEYS = {SIGNER.header.decode(): SIGNER.public}
 CLAIMS = IdentityClaims(
-    identity_id="0198c0de-0000-7000-8000-000000000001", client_secret_id="0198c0de-0000-7000-8000-000000000002",
-    identity_access_token_id="0198c0de-0000-7000-8000-000000000003", auth_token_type=IDENTITY, iat=1_800_000_000, exp=1_800_003_600,
-    jti="0198c0de-0000-7000-8000-000000000003", identity_name="bot", auth_method="universal-auth", org_id="0198c0de-0000-7000-8000-000000000004",
-    root_org_id="0198c0de-0000-7000-8000-000000000004", parent_org_id="0198c0de-0000-7000-8000-000000000004", creation_epoch=1_800_000_000,
-    creation_ms=1_800_000_000_123, expires_ms=1_800_003_600_123, access_token_ttl=3600, access_token_max_ttl=7200, serial="AAAAAAAA",
-)  # fmt: skip
-PERSON_CLAIMS = PersonClaims(auth_token_type=PERSON, user_id="u", token_version_id="s", organization_id="o", iat=1, exp=2, serial="x")
+    identity_id="0198c0de-0000-7000-8000-000000000001",
+    client_secret_id="0198c0de-0000-7000-8000-000000000002",
+    identity_access_token_id="0198c0de-0000-7000-8000-000000000003",
+    auth_token_type=IDENTITY,
+    iat=1_800_000_000,
+    exp=1_800_003_600,
+    jti="0198c0de-0000-7000-8000-000000000003",
+    identity_name="bot",
+    auth_method="universal-auth",
+    org_id="0198c0de-0000-7000-8000-000000000004",
+    root_org_id="0198c0de-0000-7000-8000-000000000004",
+    parent_org_id="0198c0de-0000-7000-8000-000000000004",
+    creation_epoch=1_800_000_000,
+    creation_ms=1_800_000_000_123,
+    expires_ms=1_800_003_600_123,
+    access_token_ttl=3600,
+    access_token_max_ttl=7200,
+    serial="AAAAAAAA",
+)
+PERSON_CLAIMS = PersonClaims(
+    auth_token_type=PERSON, user_id="u", token_version_id="s", organization_id="o", iat=1, exp=2, serial="x"
+)
 ANY_TIME = {"verify_exp": False, "verify_iat": False}
 
 
@@ -64,24 +79,44 @@ def test_the_format_of_a_token_stays_as_it_is() -> None:
 
     assert "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6InRlc3Qta2V5In0" == header
     assert {
-        "identityId": CLAIMS.identity_id, "clientSecretId": CLAIMS.client_secret_id, "identityAccessTokenId": CLAIMS.jti,
-        "authTokenType": "identityAccessToken", "iat": 1_800_000_000, "exp": 1_800_003_600, "jti": CLAIMS.jti, "identityName": "bot",
-        "authMethod": "universal-auth", "orgId": CLAIMS.org_id, "rootOrgId": CLAIMS.org_id, "parentOrgId": CLAIMS.org_id,
-        "creationEpoch": 1_800_000_000, "creationMs": 1_800_000_000_123, "expiresMs": 1_800_003_600_123, "accessTokenTTL": 3600,
-        "accessTokenMaxTTL": 7200, "serial": "AAAAAAAA",
-    } == jwt.decode(f"{header}.{payload}.{signature}", KEY.public_key(), ["EdDSA"], options=ANY_TIME)  # fmt: skip
+        "identityId": CLAIMS.identity_id,
+        "clientSecretId": CLAIMS.client_secret_id,
+        "identityAccessTokenId": CLAIMS.jti,
+        "authTokenType": "identityAccessToken",
+        "iat": 1_800_000_000,
+        "exp": 1_800_003_600,
+        "jti": CLAIMS.jti,
+        "identityName": "bot",
+        "authMethod": "universal-auth",
+        "orgId": CLAIMS.org_id,
+        "rootOrgId": CLAIMS.org_id,
+        "parentOrgId": CLAIMS.org_id,
+        "creationEpoch": 1_800_000_000,
+        "creationMs": 1_800_000_000_123,
+        "expiresMs": 1_800_003_600_123,
+        "accessTokenTTL": 3600,
+        "accessTokenMaxTTL": 7200,
+        "serial": "AAAAAAAA",
+    } == jwt.decode(f"{header}.{payload}.{signature}", KEY.public_key(), ["EdDSA"], options=ANY_TIME)
     assert 86 == len(signature)
 
 
 def test_claims_travel_in_wire_order_and_without_empty_ones() -> None:
-    payload = json.loads(base64.urlsafe_b64decode(SIGNER.sign(msgspec.structs.replace(CLAIMS, client_secret_id=None)).split(".")[1] + "=="))
+    payload = json.loads(
+        base64.urlsafe_b64decode(
+            SIGNER.sign(msgspec.structs.replace(CLAIMS, client_secret_id=None)).split(".")[1] + "=="
+        )
+    )
 
     assert ["identityId", "identityAccessTokenId", "authTokenType", "iat", "exp"] == list(payload)[:5]
-    assert not {"clientSecretId", "numUsesLimit", "ipRestrictionEnabled", "identityAuth", "accessTokenPeriod"} & set(payload)
+    assert not {"clientSecretId", "numUsesLimit", "ipRestrictionEnabled", "identityAuth", "accessTokenPeriod"} & set(
+        payload
+    )
 
 
 @pytest.mark.parametrize(
-    "claims", [CLAIMS, PERSON_CLAIMS, msgspec.structs.replace(CLAIMS, identity_auth={"oidc": {"claims": {"a": [1, "ü"]}}})]
+    "claims",
+    [CLAIMS, PERSON_CLAIMS, msgspec.structs.replace(CLAIMS, identity_auth={"oidc": {"claims": {"a": [1, "ü"]}}})],
 )
 def test_what_was_signed_is_what_is_read(claims: Any) -> None:
     assert claims == verified(SIGNER.sign(claims), KEYS)
@@ -126,9 +161,15 @@ FORGED = {
     "alg none": f"{b64({'alg': 'none', 'typ': 'JWT'})}.{PAYLOAD}.",
     "alg none with our signature": f"{b64({'alg': 'none', 'typ': 'JWT', 'kid': 'test-key'})}.{PAYLOAD}.{SIGNATURE}",
     "alg none, properly signed": signed({"alg": "none", "typ": "JWT", "kid": "test-key"}, {"a": 1}),
-    "the public key as an HMAC secret": jwt.encode({"a": 1}, bytes(SIGNER.public), "HS256", headers={"kid": "test-key"}),
-    "another order in the header": signed({"kid": "test-key", "alg": "EdDSA", "typ": "JWT"}, json.loads(msgspec.json.encode(CLAIMS))),
-    "a header with more": signed({"alg": "EdDSA", "typ": "JWT", "kid": "test-key", "crit": ["x"]}, json.loads(msgspec.json.encode(CLAIMS))),
+    "the public key as an HMAC secret": jwt.encode(
+        {"a": 1}, bytes(SIGNER.public), "HS256", headers={"kid": "test-key"}
+    ),
+    "another order in the header": signed(
+        {"kid": "test-key", "alg": "EdDSA", "typ": "JWT"}, json.loads(msgspec.json.encode(CLAIMS))
+    ),
+    "a header with more": signed(
+        {"alg": "EdDSA", "typ": "JWT", "kid": "test-key", "crit": ["x"]}, json.loads(msgspec.json.encode(CLAIMS))
+    ),
     "another key": OTHER.sign(CLAIMS),
     "another key under our kid": f"{HEADER}.{PAYLOAD}.{b64(Ed25519PrivateKey.from_private_bytes(bytes(32)).sign(f'{HEADER}.{PAYLOAD}'.encode()))}",
     "another payload": f"{HEADER}.{b64(msgspec.json.encode(msgspec.structs.replace(CLAIMS, identity_id='x')))}.{SIGNATURE}",
@@ -148,7 +189,7 @@ FORGED = {
     "a broken character": ours(b'{"authTokenType":"identityAccessToken","identityId":"\xff"}'),
     "too deep": ours(b'{"authTokenType":"identityAccessToken","identityAuth":' + b"[" * 5000 + b"]" * 5000 + b"}"),
     "huge": ours({"authTokenType": IDENTITY, "identityName": "x" * MAX_LENGTH}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -158,7 +199,9 @@ def test_what_we_did_not_make_is_refused(name: str) -> None:
 
 
 def test_the_last_character_of_a_signature_has_one_spelling() -> None:
-    """86 characters hold two bits more than 64 bytes: three more spellings of each signature, which would be four tokens."""
+    """86 characters hold two bits more than 64 bytes: three more spellings of each signature, which would be
+    four tokens.
+    """
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     others = [f"{GOOD[:-1]}{letter}" for letter in alphabet if letter != GOOD[-1]]
 
@@ -242,7 +285,9 @@ WHOLE = st.integers(0, 10**7)
 
 
 @given(ttl=WHOLE, max_ttl=WHOLE, max_age=st.integers(60, 10**8), ages=st.lists(st.integers(0, 10**6), max_size=6))
-def test_no_number_of_renewals_passes_what_the_first_issue_allowed(ttl: int, max_ttl: int, max_age: int, ages: list[int]) -> None:
+def test_no_number_of_renewals_passes_what_the_first_issue_allowed(
+    ttl: int, max_ttl: int, max_age: int, ages: list[int]
+) -> None:
     first, now = 1_800_000_000_000, 1_800_000_000_000
 
     for age in ages:
@@ -274,7 +319,9 @@ TIMES = [
 @pytest.mark.parametrize("value", TIMES)
 @pytest.mark.parametrize("name", ["exp", "iat", "expiresMs", "creationMs"])
 @pytest.mark.parametrize("claims", [CLAIMS, PERSON_CLAIMS], ids=["identity", "person"])
-def test_a_time_that_is_none_in_a_token_with_our_signature_is_refused_or_far_away_and_no_fault(claims: Any, name: str, value: str) -> None:
+def test_a_time_that_is_none_in_a_token_with_our_signature_is_refused_or_far_away_and_no_fault(
+    claims: Any, name: str, value: str
+) -> None:
     payload = json.dumps({**json.loads(msgspec.json.encode(claims)), name: "HERE"}).replace('"HERE"', value)
     try:
         found = verified(ours(payload.encode()), KEYS)

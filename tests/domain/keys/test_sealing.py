@@ -9,7 +9,8 @@ from watchword.domain.keys.sealing import CannotOpen, key_version, seal, unseal
 
 KEY = AESGCM(bytes(range(32)))
 NONCE = bytes(range(12))
-# The format lives in databases: format 1, key version 7, nonce 00..0b, AES-256-GCM of "hello" with the header and place as data.
+# The format lives in databases: format 1, key version 7, nonce 00..0b, AES-256-GCM of "hello" with the header and place
+# as data.
 VECTOR = "0100000007000102030405060708090a0b"
 
 

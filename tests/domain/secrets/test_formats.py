@@ -21,7 +21,9 @@ _values = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n
 @given(items=st.dictionaries(_names, _values, max_size=5))
 def test_what_is_written_is_read_back(format: Format, items: dict[str, str]) -> None:
     if format == "dotenv":
-        items = {key: value.replace("\0", "") for key, value in items.items() if key.isascii() and not key.startswith("-")}
+        items = {
+            key: value.replace("\0", "") for key, value in items.items() if key.isascii() and not key.startswith("-")
+        }
     given = tuple(Item(key, value) for key, value in items.items())
 
     assert given == load(format, dump(format, given))
@@ -67,11 +69,29 @@ A=again
 
 @pytest.mark.parametrize(
     ("format", "text"),
-    [("dotenv", "no assignment"), ("dotenv", "A='open"), ("dotenv", 'A="open'), ("dotenv", "A='x' y"), ("dotenv", "=x"),
-     ("json", "{"), ("json", "[1]"), ("json", '"x"'), ("json", "[{}]"), ("json", "[" * 5000), ("yaml", "- a"), ("yaml", "a: [b]"),
-     ("yaml", "a: {b: c}"), ("yaml", "a: 'b"), ("yaml", "[" * 3000), ("yaml", "!!python/object:os.system x"),
-     ("csv", "a,b\n1,2"), ("csv", "key,value\n,x"), ("csv", "key,value\nx"), ("csv", 'key,value\n"x')],
-)  # fmt: skip
+    [
+        ("dotenv", "no assignment"),
+        ("dotenv", "A='open"),
+        ("dotenv", 'A="open'),
+        ("dotenv", "A='x' y"),
+        ("dotenv", "=x"),
+        ("json", "{"),
+        ("json", "[1]"),
+        ("json", '"x"'),
+        ("json", "[{}]"),
+        ("json", "[" * 5000),
+        ("yaml", "- a"),
+        ("yaml", "a: [b]"),
+        ("yaml", "a: {b: c}"),
+        ("yaml", "a: 'b"),
+        ("yaml", "[" * 3000),
+        ("yaml", "!!python/object:os.system x"),
+        ("csv", "a,b\n1,2"),
+        ("csv", "key,value\n,x"),
+        ("csv", "key,value\nx"),
+        ("csv", 'key,value\n"x'),
+    ],
+)
 def test_what_is_not_in_the_format_is_refused(format: Format, text: str) -> None:
     with pytest.raises(BadFile):
         load(format, text)
@@ -107,17 +127,85 @@ def test_yaml_texts_stay_texts() -> None:
     ]
 
 
-# --- what is run rather than read -------------------------------------------------------------------------------------------
+# --- what is run rather than read
+# -------------------------------------------------------------------------------------------
 
 HOSTILE_NAMES = [
-    "a$(touch${IFS}x)", "b;touch${IFS}y;c", "`touch${IFS}z`", "A;touch${IFS}w;X", "a|b", "a&b", "a>b", "a<b", "a(b)", "a[$(id)]", "a+", "a{b,c}",
-    "~", "*", "?", "!", "a!b", "-f", "BASH_FUNC_ls%%", "a'b", 'a"b', "a#b", "a=b", "a,b", "@SUM(1)", "=1+1", "+cmd|'", "é", "\uff21", "A²", "Aé", "\u0663",
-]  # fmt: skip
+    "a$(touch${IFS}x)",
+    "b;touch${IFS}y;c",
+    "`touch${IFS}z`",
+    "A;touch${IFS}w;X",
+    "a|b",
+    "a&b",
+    "a>b",
+    "a<b",
+    "a(b)",
+    "a[$(id)]",
+    "a+",
+    "a{b,c}",
+    "~",
+    "*",
+    "?",
+    "!",
+    "a!b",
+    "-f",
+    "BASH_FUNC_ls%%",
+    "a'b",
+    'a"b',
+    "a#b",
+    "a=b",
+    "a,b",
+    "@SUM(1)",
+    "=1+1",
+    "+cmd|'",
+    "é",
+    "\uff21",
+    "A²",
+    "Aé",
+    "\u0663",
+]
 HOSTILE_VALUES = [
-    "", " ", "plain", "it's", 'say "x"', "$(touch x)", "`touch x`", "${HOME}", "$HOME", "a\\nb", "a\nb", "it's\na\\nb", "\n", "it's\n", "a\r\nb",
-    "it's\r\nb\r", "\r", "\t", "a\\", "it's\\", "\\\n'", "'", "''", "'\"'", "!!", "it's !x", "~", "a ~", "#", "a #b", "*", "ä\u2028€\U0001f511", "'; touch x; '",
-    '"; touch x; "', "$'\\x41'", "\x1b[31m", "\x81\x82'", "a=b", "(x)", "it's $(touch x) `touch x` $HOME \\$HOME \\\\",
-]  # fmt: skip
+    "",
+    " ",
+    "plain",
+    "it's",
+    'say "x"',
+    "$(touch x)",
+    "`touch x`",
+    "${HOME}",
+    "$HOME",
+    "a\\nb",
+    "a\nb",
+    "it's\na\\nb",
+    "\n",
+    "it's\n",
+    "a\r\nb",
+    "it's\r\nb\r",
+    "\r",
+    "\t",
+    "a\\",
+    "it's\\",
+    "\\\n'",
+    "'",
+    "''",
+    "'\"'",
+    "!!",
+    "it's !x",
+    "~",
+    "a ~",
+    "#",
+    "a #b",
+    "*",
+    "ä\u2028€\U0001f511",
+    "'; touch x; '",
+    '"; touch x; "',
+    "$'\\x41'",
+    "\x1b[31m",
+    "\x81\x82'",
+    "a=b",
+    "(x)",
+    "it's $(touch x) `touch x` $HOME \\$HOME \\\\",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -154,7 +242,9 @@ def test_a_name_with_letters_beyond_ascii_is_a_command_to_a_shell_and_so_refused
     command.chmod(0o755)
     (tmp_path / "file.env").write_text("é=x\n")
 
-    done = subprocess.run([path, "-c", ". ./file.env"], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=60, check=False)
+    done = subprocess.run(
+        [path, "-c", ". ./file.env"], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=60, check=False
+    )
 
     assert (0, True) == (done.returncode, (tmp_path / "ran").exists())
     with pytest.raises(BadFile, match="'é'"):
@@ -195,7 +285,21 @@ def test_dotenv_files_with_the_line_ends_of_windows_are_understood() -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "'=1", "''+1", "\uff1d1", "+cmd|' /C calc'!A0", "-----BEGIN KEY-----"],
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "'=1",
+        "''+1",
+        "\uff1d1",
+        "+cmd|' /C calc'!A0",
+        "-----BEGIN KEY-----",
+    ],
 )
 def test_a_spreadsheet_calculates_no_cell_of_a_csv_file(cell: str) -> None:
     item = Item(cell, cell, cell)

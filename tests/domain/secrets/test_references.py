@@ -122,7 +122,9 @@ def test_each_value_is_filled_in_once_for_all_that_refer_to_it() -> None:
             pauses += 1
 
     assert 8**6 == len(expander.value(sources[Address("dev", "/", "B1")]))
-    assert pauses <= 8  # of 400,000 references that would be followed one by one; a pause for each fifty thousand characters
+    assert (
+        pauses <= 8
+    )  # of 400,000 references that would be followed one by one; a pause for each fifty thousand characters
 
 
 def test_what_fits_is_filled_in_to_the_last_character() -> None:
@@ -163,7 +165,12 @@ def test_a_tangle_of_circles_is_refused_once_it_takes_too_long() -> None:
     assert pauses > MAX_FOLLOWED // 1000
 
 
-@given(st.dictionaries(st.sampled_from("ABCDE"), st.lists(st.sampled_from(["${A}", "${B}", "${C}", "${D}", "${E}", "x", "$"]), max_size=4)))
+@given(
+    st.dictionaries(
+        st.sampled_from("ABCDE"),
+        st.lists(st.sampled_from(["${A}", "${B}", "${C}", "${D}", "${E}", "x", "$"]), max_size=4),
+    )
+)
 def test_what_was_remembered_changes_no_answer(parts: dict[str, list[str]]) -> None:
     values = {key: "".join(some) for key, some in parts.items()}
     sources = {(at := Address("dev", "/", key)): ResolvedSecret(at, text) for key, text in values.items()}

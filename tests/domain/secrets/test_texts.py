@@ -8,9 +8,20 @@ from watchword.domain.secrets.texts import MAX_VALUE, checked_name, checked_valu
 
 @pytest.mark.parametrize(
     ("given", "stored"),
-    [("  padded  ", "padded"), ("-----KEY-----\n", "-----KEY-----\n"), ("a\n\n\n", "a\n"), ("", ""), ("  ", ""), ("\n", "\n"),
-     ("a\n ", "a"), ("l1\nl2", "l1\nl2"), ("\ufeffbom", "bom"), ("\x1c kept", "\x1c kept"), ("\x00", "\x00")],
-)  # fmt: skip
+    [
+        ("  padded  ", "padded"),
+        ("-----KEY-----\n", "-----KEY-----\n"),
+        ("a\n\n\n", "a\n"),
+        ("", ""),
+        ("  ", ""),
+        ("\n", "\n"),
+        ("a\n ", "a"),
+        ("l1\nl2", "l1\nl2"),
+        ("\ufeffbom", "bom"),
+        ("\x1c kept", "\x1c kept"),
+        ("\x00", "\x00"),
+    ],
+)
 def test_values_lose_blanks_around_them_but_one_final_newline(given: str, stored: str) -> None:
     assert stored == tidy_value(given)
 
@@ -22,7 +33,24 @@ def test_names_that_may_be(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "A B", "A/B", "A:B", "A\\B", "A\x00B", "A\nB", ".", "..", "x" * 501, "a%2fb", "a%2E", "a\u200bb", "a\u202eb", "a\u2028b"],
+    [
+        "",
+        " ",
+        "A B",
+        "A/B",
+        "A:B",
+        "A\\B",
+        "A\x00B",
+        "A\nB",
+        ".",
+        "..",
+        "x" * 501,
+        "a%2fb",
+        "a%2E",
+        "a\u200bb",
+        "a\u202eb",
+        "a\u2028b",
+    ],
 )
 def test_names_that_may_not_be(name: str) -> None:
     with pytest.raises(Invalid):

@@ -46,7 +46,9 @@ def of(case: Case, identity_id: str) -> str:
 
 
 async def log_in(api: Api, case: Case, body: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
-    return await api.post(f"/api/v1/auth/{case.slug}/login", body, token=None, headers=case.headers if headers is None else headers)
+    return await api.post(
+        f"/api/v1/auth/{case.slug}/login", body, token=None, headers=case.headers if headers is None else headers
+    )
 
 
 async def attached(api: Api, case: Case, role: str = "member", **more: Any) -> str:
@@ -67,8 +69,11 @@ async def test_a_good_proof_gets_a_token_that_works_and_says_who_was_proved(abro
     seen = await abroad.get(f"/api/v1/identities/{identity_id}", token=token)
 
     assert (200, "Bearer", 2_592_000, 2_592_000) == (
-        reply.status_code, reply.json()["tokenType"], reply.json()["expiresIn"], reply.json()["accessTokenMaxTTL"],
-    )  # fmt: skip
+        reply.status_code,
+        reply.json()["tokenType"],
+        reply.json()["expiresIn"],
+        reply.json()["accessTokenMaxTTL"],
+    )
     assert 200 == seen.status_code
     claims = _claims(token)
     assert (case.slug, identity_id) == (claims["authMethod"], claims["identityId"])
@@ -81,7 +86,9 @@ def _claims(token: str) -> dict[str, Any]:
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
-async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_one_story_each(abroad: Api, case: Case) -> None:
+async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_one_story_each(
+    abroad: Api, case: Case
+) -> None:
     identity_id = await attached(abroad, case)
     bad = case.headers if case.bad_headers is None else case.bad_headers
 
@@ -89,7 +96,11 @@ async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_on
     unknown = await log_in(abroad, case, case.bad(STRANGER), bad)
 
     def heard(reply: Any) -> Any:
-        return reply.status_code, {name: value for name, value in reply.json().items() if name != "reqId"}, set(reply.headers)
+        return (
+            reply.status_code,
+            {name: value for name, value in reply.json().items() if name != "reqId"},
+            set(reply.headers),
+        )
 
     assert heard(wrong) == heard(unknown)
     assert (401, UNPROVED) == (wrong.status_code, wrong.json()["message"])
@@ -98,7 +109,9 @@ async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_on
     assert [False] == [check["passed"] for check in told["checks"]][-1:]
     async with abroad.runtime.store.read() as tx:
         rows = await tx.all(select(schema.denials.c.request_id, schema.denials.c.reason))
-    assert {(wrong.json()["reqId"], case.reason), (unknown.json()["reqId"], "not_configured")} == {tuple(row) for row in rows}
+    assert {(wrong.json()["reqId"], case.reason), (unknown.json()["reqId"], "not_configured")} == {
+        tuple(row) for row in rows
+    }
 
 
 async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(abroad: Api, case: Case) -> None:
@@ -107,7 +120,9 @@ async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(abroa
     read = (await abroad.ok("GET", path))[wrapper]
     token = (await log_in(abroad, case, case.good(identity_id))).json()["accessToken"]
 
-    changed = (await abroad.ok("PATCH", path, {"accessTokenTTL": 60, "accessTokenTrustedIps": [{"ipAddress": "0.0.0.0/0"}]}))[wrapper]
+    changed = (
+        await abroad.ok("PATCH", path, {"accessTokenTTL": 60, "accessTokenTrustedIps": [{"ipAddress": "0.0.0.0/0"}]})
+    )[wrapper]
     later = await log_in(abroad, case, case.good(identity_id))
     twice = await abroad.post(path, case.config)
     removed = await abroad.delete(path)
@@ -157,8 +172,13 @@ async def test_trying_a_login_shows_every_check_and_changes_nothing(abroad: Api,
 
     good = await abroad.ok("POST", f"{path}/test-login", body | certificate)
     bad = await abroad.ok("POST", f"{path}/test-login", case.bad(identity_id) | wrong)
-    unsaved = await abroad.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | {"configuration": case.config})
-    network = {"configuration": case.config | {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]}, "address": "192.0.2.7"}
+    unsaved = await abroad.ok(
+        "POST", f"{path}/test-login", case.good(identity_id) | certificate | {"configuration": case.config}
+    )
+    network = {
+        "configuration": case.config | {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]},
+        "address": "192.0.2.7",
+    }
     elsewhere = await abroad.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | network)
 
     assert (True, True, None) == (good["passed"], good["isProved"], good["reason"])
@@ -187,9 +207,15 @@ async def test_all_methods_live_together_on_one_identity(abroad: Api, world: Wor
     for case in world.cases.values():
         await abroad.ok("POST", of(case, identity["id"]), case.config)
 
-    tokens = {slug: (await log_in(abroad, case, case.good(identity["id"]))).json()["accessToken"] for slug, case in world.cases.items()}
+    tokens = {
+        slug: (await log_in(abroad, case, case.good(identity["id"]))).json()["accessToken"]
+        for slug, case in world.cases.items()
+    }
     await abroad.ok("DELETE", of(world.cases["oidc-auth"], identity["id"]))
-    seen = {slug: (await abroad.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code for slug, token in tokens.items()}
+    seen = {
+        slug: (await abroad.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
+        for slug, token in tokens.items()
+    }
     listed = (await abroad.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"]["authMethods"]
 
     assert {slug: 401 if slug == "oidc-auth" else 200 for slug in SLUGS} == seen
@@ -205,7 +231,9 @@ async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobod
         assert 401 == (await log_in(abroad, case, bad | {"username": " ADA"})).status_code
     locked = await log_in(abroad, case, good)
     other = await log_in(abroad, case, good | {"username": "bob", "password": "bob's password"})
-    shown = (await abroad.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"]["activeLockoutAuthMethods"]
+    shown = (await abroad.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"][
+        "activeLockoutAuthMethods"
+    ]
     cleared = await abroad.ok("POST", f"{of(case, identity_id)}/clear-lockouts")
     again = await log_in(abroad, case, good)
 
@@ -224,7 +252,13 @@ async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobod
 async def test_claims_that_make_a_token_nobody_could_send_are_refused(abroad: Api, world: World) -> None:
     case = world.cases["oidc-auth"]
     identity_id = await attached(abroad, case, claimMetadataMapping={f"copy{n}": "long" for n in range(5)})
-    said = {"iss": "https://issuer.test", "sub": "repo:org/app", "aud": "watchword", "exp": NOW + 3000, "long": "x" * 4_000}
+    said = {
+        "iss": "https://issuer.test",
+        "sub": "repo:org/app",
+        "aud": "watchword",
+        "exp": NOW + 3000,
+        "long": "x" * 4_000,
+    }
 
     reply = await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})
 
@@ -247,8 +281,17 @@ async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(abroad: Api, w
     await abroad.ok("POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity_id}", {"role": "by-claim"})
 
     async def may_create(name: str, letter: str) -> int:
-        said = {"iss": "https://issuer.test", "sub": "repo:org/app", "aud": "watchword", "iat": NOW, "exp": NOW + 3000, "letter": letter}
-        token = (await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})).json()["accessToken"]
+        said = {
+            "iss": "https://issuer.test",
+            "sub": "repo:org/app",
+            "aud": "watchword",
+            "iat": NOW,
+            "exp": NOW + 3000,
+            "letter": letter,
+        }
+        token = (await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})).json()[
+            "accessToken"
+        ]
         body = {"workspaceId": made["id"], "environment": "dev", "name": name, "path": "/"}
         return (await abroad.post("/api/v1/folders", body, token=token)).status_code
 

@@ -30,7 +30,9 @@ async def bound(api: Api, *keys: str, audience: str = "https://watchword.test/oa
     return str(identity["id"])
 
 
-def assertion(identity_id: str, key: str = "ed25519", *, jti: str = "one", audience: str = "https://watchword.test/oauth2/token") -> str:
+def assertion(
+    identity_id: str, key: str = "ed25519", *, jti: str = "one", audience: str = "https://watchword.test/oauth2/token"
+) -> str:
     now = int(time.time())
     claims = {"iss": identity_id, "sub": identity_id, "aud": audience, "iat": now, "exp": now + 60, "jti": jti}
     return mint(claims, key)
@@ -72,8 +74,15 @@ async def test_a_client_library_reads_the_metadata_and_introspects_and_revokes(a
     identity = await api.identity("member")
     login = await api.universal(identity["id"])
 
-    async with listening(Server(api.runtime)) as url, AsyncOAuth2Client(login["clientId"], login["clientSecret"]) as client:
-        about = (await api.get("/.well-known/oauth-authorization-server", token=None, headers={"host": url.removeprefix("http://")})).json()
+    async with (
+        listening(Server(api.runtime)) as url,
+        AsyncOAuth2Client(login["clientId"], login["clientSecret"]) as client,
+    ):
+        about = (
+            await api.get(
+                "/.well-known/oauth-authorization-server", token=None, headers={"host": url.removeprefix("http://")}
+            )
+        ).json()
         token = (await client.fetch_token(about["token_endpoint"], grant_type="client_credentials"))["access_token"]
         before = (await client.introspect_token(about["introspection_endpoint"], token=token)).json()
         revoked = await client.revoke_token(about["revocation_endpoint"], token=token)
@@ -81,7 +90,12 @@ async def test_a_client_library_reads_the_metadata_and_introspects_and_revokes(a
         keys = (await api.get("/.well-known/jwks.json", token=None)).json()
 
     assert (url, f"{url}/.well-known/jwks.json") == (about["issuer"], about["jwks_uri"])
-    assert (True, identity["id"], "Bearer", "api") == (before["active"], before["sub"], before["token_type"], before["scope"])
+    assert (True, identity["id"], "Bearer", "api") == (
+        before["active"],
+        before["sub"],
+        before["token_type"],
+        before["scope"],
+    )
     assert 200 == revoked.status_code
     assert {"active": False} == after
     assert ["Ed25519"] == [key["crv"] for key in keys["keys"]]
@@ -107,8 +121,15 @@ async def test_a_wrong_secret_and_an_unknown_client_sound_the_same_and_leave_the
     unknown = await form(api, "/oauth2/token", fields, basic("01a203ee-9dba-7b90-b424-1f20aa43038b", "0" * 64))
 
     assert (401, 401) == (wrong.status_code, unknown.status_code)
-    assert ("invalid_client", wrong.json()["error_description"]) == (unknown.json()["error"], unknown.json()["error_description"])
-    assert 'Basic realm="watchword", error="invalid_client"' == wrong.headers["www-authenticate"] == unknown.headers["www-authenticate"]
+    assert ("invalid_client", wrong.json()["error_description"]) == (
+        unknown.json()["error"],
+        unknown.json()["error_description"],
+    )
+    assert (
+        'Basic realm="watchword", error="invalid_client"'
+        == wrong.headers["www-authenticate"]
+        == unknown.headers["www-authenticate"]
+    )
     assert "no-store" == wrong.headers["cache-control"]
 
 
@@ -125,7 +146,12 @@ async def test_a_wrong_secret_and_an_unknown_client_sound_the_same_and_leave_the
         ({"grant_type": "client_credentials", "client_id": "z"}, basic("x", "y"), 400, "invalid_request"),
         ({"grant_type": "client_credentials", "client_assertion": "x"}, {}, 401, "invalid_client"),
         ({"grant_type": "client_credentials", "client_assertion_type": ASSERTION}, {}, 401, "invalid_client"),
-        ({"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": "a.b.c"}, {}, 401, "invalid_client"),
+        (
+            {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": "a.b.c"},
+            {},
+            401,
+            "invalid_client",
+        ),
         ({"grant_type": "client_credentials", "client_id": "\x00", "client_secret": "\x00"}, {}, 401, "invalid_client"),
     ],
 )
@@ -162,7 +188,11 @@ async def test_a_scope_that_is_asked_for_is_answered_with_the_one_there_is(api: 
 
 async def test_an_assertion_is_used_once(any_api: Api) -> None:
     identity_id = await bound(any_api, "ed25519")
-    fields = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": assertion(identity_id)}
+    fields = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": ASSERTION,
+        "client_assertion": assertion(identity_id),
+    }
 
     replies = await asyncio.gather(*[form(any_api, "/oauth2/token", fields) for _ in range(20)])
 
@@ -171,7 +201,11 @@ async def test_an_assertion_is_used_once(any_api: Api) -> None:
 
 async def test_an_assertion_of_another_than_the_named_client_is_refused(api: Api) -> None:
     one, other = await bound(api, "ed25519"), await bound(api, "p256")
-    fields = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": assertion(one)}
+    fields = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": ASSERTION,
+        "client_assertion": assertion(one),
+    }
 
     reply = await form(api, "/oauth2/token", fields | {"client_id": other})
 
@@ -209,7 +243,9 @@ async def test_only_the_same_organization_learns_what_a_token_is(api: Api) -> No
 
     assert [True, False] == [own.json()["active"], foreign.json()["active"]]
     assert [401, 401] == [nobody.status_code, forged.status_code]
-    assert {"active": False} == (await form(api, "/oauth2/introspect", {"token": "x.y.z"}, {"authorization": f"Bearer {api.token}"})).json()
+    assert {"active": False} == (
+        await form(api, "/oauth2/introspect", {"token": "x.y.z"}, {"authorization": f"Bearer {api.token}"})
+    ).json()
 
 
 async def test_a_token_is_active_until_its_uses_are_spent_its_network_or_not(api: Api) -> None:

@@ -14,14 +14,34 @@ from tests.methods.world import NOW, World, the_world
 from tests.minting import jwk, mint
 from watchword.methods import METHODS
 
-TIMES = ["1e400", "-1e400", "NaN", "Infinity", "-1", "true", '"9999999999"', '"\\ud800"', "9" * 400, "9" * 5000, str(2**63), "[]", "{}"]
+TIMES = [
+    "1e400",
+    "-1e400",
+    "NaN",
+    "Infinity",
+    "-1",
+    "true",
+    '"9999999999"',
+    '"\\ud800"',
+    "9" * 400,
+    "9" * 5000,
+    str(2**63),
+    "[]",
+    "{}",
+]
 TOKENS = ("kubernetes-auth", "azure-auth", "gcp-auth", "oidc-auth", "jwt-auth", "spiffe-auth", "bound-keypair")
 NO_TOKENS = {"universal-auth", "token-auth", "aws-auth", "ldap-auth", "tls-cert-auth", "oci-auth", "alicloud-auth"}
 ISSUER = "https://issuer.test"
 REVIEWED_HERE = {
-    "tokenReviewMode": "jwks", "jwks": json.dumps({"keys": [jwk("rsa", "k1")]}), "jwksIssuer": ISSUER, "allowedAudience": "watchword",
-    "kubernetesHost": "", "caCert": "", "allowedNamespaces": "", "allowedNames": "",
-}  # fmt: skip
+    "tokenReviewMode": "jwks",
+    "jwks": json.dumps({"keys": [jwk("rsa", "k1")]}),
+    "jwksIssuer": ISSUER,
+    "allowedAudience": "watchword",
+    "kubernetesHost": "",
+    "caCert": "",
+    "allowedNamespaces": "",
+    "allowedNames": "",
+}
 
 
 @pytest.fixture
@@ -31,7 +51,9 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def abroad(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path, world: World) -> AsyncIterator[Api]:
+async def abroad(
+    request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path, world: World
+) -> AsyncIterator[Api]:
     trusted: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",)}
     if request.param == "sqlite":
         settings = sqlite_settings(placed(migrated_file, tmp_path), **trusted)
@@ -68,7 +90,12 @@ async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(abroad: Api
     await abroad.ok("POST", f"{path}/identities/{identity}", config)
     claims = sound(world, slug, identity)
     assert (
-        200 == (await abroad.post(f"{path}/login", {"identityId": identity, "jwt": mint(claims, "rsa", kid="k1")}, token=None)).status_code
+        200
+        == (
+            await abroad.post(
+                f"{path}/login", {"identityId": identity, "jwt": mint(claims, "rsa", kid="k1")}, token=None
+            )
+        ).status_code
     )
 
     for at, (name, value) in enumerate((name, value) for name in ("exp", "nbf", "iat") for value in TIMES):
@@ -76,7 +103,10 @@ async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(abroad: Api
         reply = await abroad.post(f"{path}/login", body, token=None, headers={"x-forwarded-for": f"10.0.0.{at}"})
         told = await abroad.ok("GET", f"/api/v1/organization/login-denials/{reply.json()['reqId']}")
 
-        assert (401, True) == (reply.status_code, told["loginDenial"]["reason"] in {f"{name}_malformed", "token_malformed"}), (
+        assert (401, True) == (
+            reply.status_code,
+            told["loginDenial"]["reason"] in {f"{name}_malformed", "token_malformed"},
+        ), (
             name,
             value[:20],
         )

@@ -45,9 +45,9 @@ def certificate(subject, key, *, issuer=None, issuer_key=None, names=(), days=30
     by = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer or subject)])
     now = dt.datetime.now(dt.UTC)
     start, end = sorted((now - dt.timedelta(days=1), now + dt.timedelta(days=days)))
-    built = x509.CertificateBuilder(by, name, private(key).public_key(), x509.random_serial_number(), start, end).add_extension(
-        x509.BasicConstraints(ca=ca, path_length=None), critical=True
-    )
+    built = x509.CertificateBuilder(
+        by, name, private(key).public_key(), x509.random_serial_number(), start, end
+    ).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     if names:
         built = built.add_extension(x509.SubjectAlternativeName([_name(n) for n in names]), critical=False)
     return built.sign(private(issuer_key or key), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
@@ -74,7 +74,10 @@ def server_context(names, *, days=30):
 
 
 class Site:
-    """Answers each path from `routes`: a Reply, or a callable (async or not) of the Request. Keeps what it was asked."""
+    """Answers each path from `routes`: a Reply, or a callable (async or not) of the Request.
+
+    Keeps what it was asked.
+    """
 
     def __init__(self, *, names=("127.0.0.1", "localhost"), tls=True, days=30):
         self.routes = {}
@@ -128,6 +131,10 @@ class Site:
             reply = reply(request)
         if asyncio.iscoroutine(reply):
             reply = await reply
-        lines = [f"HTTP/1.1 {reply.status} X", f"content-length: {len(reply.body)}", *(f"{n}: {v}" for n, v in reply.headers.items())]
+        lines = [
+            f"HTTP/1.1 {reply.status} X",
+            f"content-length: {len(reply.body)}",
+            *(f"{n}: {v}" for n, v in reply.headers.items()),
+        ]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + reply.body)
         await writer.drain()

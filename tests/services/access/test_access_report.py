@@ -18,7 +18,11 @@ async def test_everybody_is_shown_with_what_gives_them_access(any_api: Api) -> N
     by_role, _ = await member(any_api, project_id, "reader")
     by_privilege, _ = await member(any_api, project_id, "no-access")
     await give(
-        any_api, project_id, by_privilege, {"subject": "secrets", "action": ["edit"], "conditions": {"environment": "dev"}}, slug="extra"
+        any_api,
+        project_id,
+        by_privilege,
+        {"subject": "secrets", "action": ["edit"], "conditions": {"environment": "dev"}},
+        slug="extra",
     )
     by_group = (await any_api.identity(name="grouped"))["id"]
     await any_api.ok("POST", f"/api/v1/groups/{group_id}/machine-identities/{by_group}")
@@ -49,9 +53,12 @@ async def test_metadata_fills_rules_and_names_are_looked_at(any_api: Api) -> Non
     found = [
         (await asked(any_api, project_id, **query))[identity][0]
         for query in (
-            {"environment": "dev"}, {"environment": "dev", "secretName": "DB_URL"}, {"environment": "dev", "secretName": "KEY"}, {"environment": "prod"},
+            {"environment": "dev"},
+            {"environment": "dev", "secretName": "DB_URL"},
+            {"environment": "dev", "secretName": "KEY"},
+            {"environment": "prod"},
         )
-    ]  # fmt: skip
+    ]
 
     assert [2, 2, 0, 0] == [len(actions) for actions in found]
 
@@ -65,4 +72,6 @@ async def test_people_are_among_them_and_pages_are_cut(any_api: Api) -> None:
     one = await any_api.ok("GET", f"/api/v1/projects/{project_id}/access", query={"search": EMAIL})
 
     assert (2, 4) == (len(page["access"]), page["totalCount"])
-    assert [("user", EMAIL, 5)] == [(found["actor"]["type"], found["actor"]["name"], len(found["actions"])) for found in one["access"]]
+    assert [("user", EMAIL, 5)] == [
+        (found["actor"]["type"], found["actor"]["name"], len(found["actions"])) for found in one["access"]
+    ]

@@ -8,7 +8,9 @@ ASK = "/api/v1/organization/explain"
 
 
 def about(actor: str, action: str, subject: str, **facts: Any) -> dict[str, Any]:
-    return {"actorType": "identity", "actorId": actor, "action": action, "subject": subject} | ({"facts": facts} if facts else {})
+    return {"actorType": "identity", "actorId": actor, "action": action, "subject": subject} | (
+        {"facts": facts} if facts else {}
+    )
 
 
 async def custom(api: Api, where: str, slug: str, permissions: list[dict[str, Any]]) -> None:
@@ -50,19 +52,26 @@ async def test_the_nearest_rule_says_which_condition_was_not_met(any_api: Api) -
     project, identity, _ = await in_project(any_api, "narrow")
 
     answer = await any_api.ok(
-        "POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="prod", secretPath="/app/x")
+        "POST",
+        f"/api/v1/projects/{project}/explain",
+        about(identity, "readValue", "secrets", environment="prod", secretPath="/app/x"),
     )
 
     assert (False, "environment", "dev", "prod") == (
-        answer["allowed"], answer["decision"]["field"], answer["decision"]["expected"], answer["decision"]["presented"],
-    )  # fmt: skip
+        answer["allowed"],
+        answer["decision"]["field"],
+        answer["decision"]["expected"],
+        answer["decision"]["presented"],
+    )
 
 
 async def test_a_deny_rule_that_decides_is_named(api: Api) -> None:
     project, identity, _ = await in_project(api, "narrow")
 
     answer = await api.ok(
-        "POST", f"/api/v1/projects/{project}/explain", about(identity, "readValue", "secrets", environment="dev", secretPath="/app/hidden")
+        "POST",
+        f"/api/v1/projects/{project}/explain",
+        about(identity, "readValue", "secrets", environment="dev", secretPath="/app/hidden"),
     )
 
     assert not answer["allowed"]
@@ -85,7 +94,11 @@ async def test_what_stops_an_actor_before_any_rule_is_said(api: Api) -> None:
 
     answer = await api.ok("POST", ASK, about(identity["id"], "read", "role"))
 
-    assert (False, True, "The identity is disabled") == (answer["allowed"], answer["decision"]["allowed"], answer["blockedBy"])
+    assert (False, True, "The identity is disabled") == (
+        answer["allowed"],
+        answer["decision"]["allowed"],
+        answer["blockedBy"],
+    )
 
 
 async def test_an_actor_of_another_organization_is_as_unknown_as_one_that_does_not_exist(api: Api) -> None:
@@ -103,11 +116,16 @@ async def test_an_actor_of_another_organization_is_as_unknown_as_one_that_does_n
 async def test_a_question_without_sense_lists_all_its_faults(api: Api) -> None:
     project, identity, _ = await in_project(api, "narrow")
     faults = [
-        {"action": "read", "subject": "role"}, {"actorId": identity, "action": "read", "subject": "role"}, about(identity, "fly", "role"),
-        about(identity, "read", "nothing"), about(identity, "read", "role", environment="dev"),
-        about(identity, "readValue", "secrets", secretPath=["/"]), about(identity, "readValue", "secrets", secretTags="x"),
-        about(identity, "readValue", "secrets", secretTags=[{"a": 1}]), about(identity, "readValue", "secrets", metadata=["x"]),
-    ]  # fmt: skip
+        {"action": "read", "subject": "role"},
+        {"actorId": identity, "action": "read", "subject": "role"},
+        about(identity, "fly", "role"),
+        about(identity, "read", "nothing"),
+        about(identity, "read", "role", environment="dev"),
+        about(identity, "readValue", "secrets", secretPath=["/"]),
+        about(identity, "readValue", "secrets", secretTags="x"),
+        about(identity, "readValue", "secrets", secretTags=[{"a": 1}]),
+        about(identity, "readValue", "secrets", metadata=["x"]),
+    ]
 
     for question in faults:
         assert 422 == (await api.post(f"/api/v1/projects/{project}/explain", question)).status_code
@@ -120,7 +138,10 @@ async def test_a_refusal_names_the_permission_and_not_what_it_was_about(api: Api
     tag = (await api.ok("POST", f"/api/v1/projects/{project}/tags", {"slug": "top-secret-tag"}))["tag"]["id"]
     made = await api.ok("POST", "/api/v4/secrets/HIDDEN_NAME", {**place, "secretValue": "v", "tagIds": [tag]})
 
-    for path in (f"/api/v4/secrets/id/{made['secret']['id']}", f"/api/v1/secret/{made['secret']['id']}/secret-versions?offset=0&limit=5"):
+    for path in (
+        f"/api/v4/secrets/id/{made['secret']['id']}",
+        f"/api/v1/secret/{made['secret']['id']}/secret-versions?offset=0&limit=5",
+    ):
         reply = await api.get(path, token=token)
 
         assert 403 == reply.status_code

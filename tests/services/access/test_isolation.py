@@ -17,12 +17,22 @@ async def theirs(api: Api) -> dict[str, str]:
     person = (await api.ok("GET", f"/api/v1/projects/{project_id}/memberships"))["memberships"][0]
     privilege = {"identityId": identity_id, "projectId": project_id, "permissions": [READ_DEV]}
     return {
-        "project": project_id, "identity": identity_id, "membership": found["identityMembership"]["id"], "person": person["id"],
-        "org_role": (await api.ok("POST", "/api/v1/organization/roles", {"slug": "r", "name": "r", "permissions": []}))["role"]["id"],
-        "role": (await role(api, project_id, READ_DEV))["id"], "group": await group(api),
-        "privilege": (await api.ok("POST", "/api/v2/identity-project-additional-privilege", privilege))["privilege"]["id"],
-        "owned": (await api.ok("POST", f"/api/v1/projects/{project_id}/identities", {"name": "owned"}))["identity"]["id"],
-    }  # fmt: skip
+        "project": project_id,
+        "identity": identity_id,
+        "membership": found["identityMembership"]["id"],
+        "person": person["id"],
+        "org_role": (await api.ok("POST", "/api/v1/organization/roles", {"slug": "r", "name": "r", "permissions": []}))[
+            "role"
+        ]["id"],
+        "role": (await role(api, project_id, READ_DEV))["id"],
+        "group": await group(api),
+        "privilege": (await api.ok("POST", "/api/v2/identity-project-additional-privilege", privilege))["privilege"][
+            "id"
+        ],
+        "owned": (await api.ok("POST", f"/api/v1/projects/{project_id}/identities", {"name": "owned"}))["identity"][
+            "id"
+        ],
+    }
 
 
 ROLES: dict[str, Any] = {"roles": [{"role": "no-access"}]}
@@ -74,13 +84,21 @@ ASKED = [
 async def test_an_id_of_another_tenant_answers_as_an_unknown_one(api: Api) -> None:
     ids = await theirs(api)
     org_id, token = await api.organization("Rival")
-    own = {"own": (await api.ok("POST", "/api/v2/workspace", {"projectName": "own", "slug": "own-app"}, token=token))["project"]["id"]}
-    own["mine"] = (await api.ok("POST", "/api/v1/identities", {"name": "x", "organizationId": org_id}, token=token))["identity"]["id"]
+    own = {
+        "own": (await api.ok("POST", "/api/v2/workspace", {"projectName": "own", "slug": "own-app"}, token=token))[
+            "project"
+        ]["id"]
+    }
+    own["mine"] = (await api.ok("POST", "/api/v1/identities", {"name": "x", "organizationId": org_id}, token=token))[
+        "identity"
+    ]["id"]
     own["mine_group"] = (await api.ok("POST", "/api/v1/groups", {"name": "g"}, token=token))["id"]
 
     different = []
     for method, path, which, body in ASKED:
-        foreign, unknown = [await api.request(method, path.format(id, **own), body, token=token) for id in (ids[which], UNKNOWN)]
+        foreign, unknown = [
+            await api.request(method, path.format(id, **own), body, token=token) for id in (ids[which], UNKNOWN)
+        ]
         answers = [(reply.status_code, reply.json().get("message")) for reply in (foreign, unknown)]
         if answers[0] != answers[1] or foreign.status_code not in (403, 404):
             different.append((method, path, answers))

@@ -35,7 +35,11 @@ async def test_both_generations_show_the_same_privilege(any_api: Api) -> None:
     project_id = await project(any_api)
     identity_id, _ = await member(any_api, project_id, "no-access")
     old = {"identityId": identity_id, "projectSlug": "alpha-app"}
-    body = {**old, "slug": "dev", "permissions": [{"subject": "secrets", "action": "read", "conditions": {"environment": "dev"}}]}
+    body = {
+        **old,
+        "slug": "dev",
+        "permissions": [{"subject": "secrets", "action": "read", "conditions": {"environment": "dev"}}],
+    }
     made = (await any_api.ok("POST", f"{V1}/permanent", body))["privilege"]
 
     by_slug = (await any_api.ok("GET", f"{V2}/slug/dev", query=old))["privilege"]
@@ -51,7 +55,12 @@ async def test_both_generations_show_the_same_privilege(any_api: Api) -> None:
 async def test_a_temporary_privilege_ends(any_api: Api) -> None:
     project_id = await project(any_api)
     identity_id, token = await member(any_api, project_id, "no-access")
-    window = {"isTemporary": True, "temporaryMode": "relative", "temporaryRange": "1m", "temporaryAccessStartTime": "2020-01-01T00:00:00Z"}
+    window = {
+        "isTemporary": True,
+        "temporaryMode": "relative",
+        "temporaryRange": "1m",
+        "temporaryAccessStartTime": "2020-01-01T00:00:00Z",
+    }
     over = (await give(any_api, project_id, identity_id, READ_ROLES, type=window)).json()["privilege"]
     asked = f"/api/v1/projects/{project_id}/roles"
     before = await any_api.get(asked, token=token)
@@ -83,7 +92,11 @@ async def test_nobody_gives_what_they_do_not_hold_nor_touches_who_holds_more(any
 async def test_nobody_takes_away_a_denial_that_holds_for_themselves(any_api: Api) -> None:
     project_id = await project(any_api)
     await role(
-        any_api, project_id, {"subject": "identity", "action": ["read", "edit"]}, {"subject": "secrets", "action": ["read"]}, slug="keeper"
+        any_api,
+        project_id,
+        {"subject": "identity", "action": ["read", "edit"]},
+        {"subject": "secrets", "action": ["read"]},
+        slug="keeper",
     )
     keeper_id, token = await member(any_api, project_id, "keeper")
     denial = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "prod"}, "inverted": True}

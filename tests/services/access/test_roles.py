@@ -30,10 +30,12 @@ async def test_a_role_is_the_same_by_every_path_to_it(any_api: Api) -> None:
     made = await role(any_api, project_id, READ_DEV)
 
     paths = (
-        f"/api/v1/workspace/alpha-app/roles/slug/{made['slug']}", f"/api/v2/workspace/{project_id}/roles/slug/{made['slug']}",
-        f"/api/v1/projects/{project_id}/roles/slug/{made['slug']}", f"/api/v1/projects/{project_id}/roles/{made['id']}",
+        f"/api/v1/workspace/alpha-app/roles/slug/{made['slug']}",
+        f"/api/v2/workspace/{project_id}/roles/slug/{made['slug']}",
+        f"/api/v1/projects/{project_id}/roles/slug/{made['slug']}",
+        f"/api/v1/projects/{project_id}/roles/{made['id']}",
         f"/api/v1/projects/roles/{made['id']}",
-    )  # fmt: skip
+    )
     found = [(await any_api.ok("GET", path))["role"] for path in paths]
 
     assert [made] * len(paths) == found
@@ -41,7 +43,9 @@ async def test_a_role_is_the_same_by_every_path_to_it(any_api: Api) -> None:
 
 async def test_old_organization_routes_answer_packed_rules_and_new_ones_objects(any_api: Api) -> None:
     old = f"/api/v1/organization/{any_api.org_id}/roles"
-    made = (await any_api.ok("POST", old, {"slug": "helper", "name": "Helper", "permissions": [["read,edit", "identity"]]}))["role"]
+    made = (
+        await any_api.ok("POST", old, {"slug": "helper", "name": "Helper", "permissions": [["read,edit", "identity"]]})
+    )["role"]
 
     new = (await any_api.ok("GET", f"/api/v1/organization/roles/{made['id']}"))["role"]
 
@@ -81,7 +85,9 @@ async def test_who_may_write_roles_writes_none_beyond_their_own_rights(any_api: 
         path, {"slug": "more", "name": "x", "permissions": [{"subject": "secrets", "action": ["read"]}]}, token=token
     )
     changed = await any_api.patch(
-        f"{path}/{allowed.json()['role']['id']}", {"permissions": [{"subject": "member", "action": ["edit"]}]}, token=token
+        f"{path}/{allowed.json()['role']['id']}",
+        {"permissions": [{"subject": "member", "action": ["edit"]}]},
+        token=token,
     )
 
     assert (200, 403, 403) == (allowed.status_code, wider.status_code, changed.status_code)
@@ -116,7 +122,9 @@ async def test_a_role_that_somebody_holds_is_not_deleted(any_api: Api) -> None:
 
 
 async def test_the_default_role_of_an_organization_is_not_deleted_and_keeps_up_with_its_slug(any_api: Api) -> None:
-    made = (await any_api.ok("POST", "/api/v1/organization/roles", {"slug": "starter", "name": "S", "permissions": []}))["role"]
+    made = (
+        await any_api.ok("POST", "/api/v1/organization/roles", {"slug": "starter", "name": "S", "permissions": []})
+    )["role"]
     path = f"/api/v1/organization/roles/{made['id']}"
     await any_api.ok("PATCH", f"/api/v1/organization/{any_api.org_id}", {"defaultMembershipRoleSlug": "starter"})
 
@@ -131,7 +139,9 @@ async def test_a_taken_slug_is_refused(any_api: Api) -> None:
     project_id = await project(any_api)
     await role(any_api, project_id, READ_DEV)
 
-    again = await any_api.post(f"/api/v2/workspace/{project_id}/roles", {"slug": "READER", "name": "x", "permissions": []})
+    again = await any_api.post(
+        f"/api/v2/workspace/{project_id}/roles", {"slug": "READER", "name": "x", "permissions": []}
+    )
 
     assert 400 == again.status_code
 
@@ -160,14 +170,20 @@ async def test_a_role_beyond_the_caller_is_not_emptied_and_gets_no_other_slug(an
     async def patch(which: str, **change: Any) -> int:
         return (await any_api.patch(f"{path}/{ids[which]}", change, token=token)).status_code
 
-    assert [403, 403, 200] == [await patch("strong", permissions=[]), await patch("strong", slug="other"), await patch("strong", name="x")]
+    assert [403, 403, 200] == [
+        await patch("strong", permissions=[]),
+        await patch("strong", slug="other"),
+        await patch("strong", name="x"),
+    ]
     assert [200, 200] == [await patch("weak", permissions=[]), await patch("weak", slug="other")]
 
 
 async def test_who_may_assign_roles_by_slug_gives_no_role_such_a_slug(api: Api) -> None:
     vault = await Vault.new(api)
     path = f"/api/v2/workspace/{vault.project_id}/roles"
-    made = await api.ok("POST", path, {"slug": "boss", "name": "Boss", "permissions": [rule("delete", subject="workspace")]})
+    made = await api.ok(
+        "POST", path, {"slug": "boss", "name": "Boss", "permissions": [rule("delete", subject="workspace")]}
+    )
     assigns = rule("assign-role", subject="identity", assignableRole={"$glob": "team-*"})
     token = await vault.bot(rule("edit", subject="role"), assigns)
     await api.ok("PATCH", f"/api/v1/organization/{api.org_id}", {"shouldUseNewPrivilegeSystem": True})

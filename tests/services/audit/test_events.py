@@ -49,15 +49,31 @@ async def test_filters_narrow_the_log(any_api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("agent", "kind"),
-    [("cli", "cli"), ("k8-operator", "k8-operator"), ("terraform", "terraform"), ("Mozilla/5.0 (X11)", "web"), ("cli/2", "other"),
-     ("InfisicalPythonSDK/1", "InfisicalPythonSDK"), ("curl/8", "other")],
-)  # fmt: skip
+    [
+        ("cli", "cli"),
+        ("k8-operator", "k8-operator"),
+        ("terraform", "terraform"),
+        ("Mozilla/5.0 (X11)", "web"),
+        ("cli/2", "other"),
+        ("InfisicalPythonSDK/1", "InfisicalPythonSDK"),
+        ("curl/8", "other"),
+    ],
+)
 async def test_the_kind_of_client_is_shown_and_can_be_filtered_by(any_api: Api, agent: str, kind: str) -> None:
-    await any_api.ok("POST", "/api/v1/identities", {"name": "seen", "organizationId": any_api.org_id, "role": "no-access"},
-                     headers={"user-agent": agent})  # fmt: skip
+    await any_api.ok(
+        "POST",
+        "/api/v1/identities",
+        {"name": "seen", "organizationId": any_api.org_id, "role": "no-access"},
+        headers={"user-agent": agent},
+    )
 
     found = await logs(any_api, userAgentType=kind, eventType="create-identity")
-    others = [one for other in ("web", "cli", "terraform") if other != kind for one in await logs(any_api, userAgentType=other)]
+    others = [
+        one
+        for other in ("web", "cli", "terraform")
+        if other != kind
+        for one in await logs(any_api, userAgentType=other)
+    ]
 
     assert [(agent, kind)] == [(one["userAgent"], one["userAgentType"]) for one in found]
     assert agent not in [one["userAgent"] for one in others]
@@ -71,7 +87,9 @@ async def test_dates_limit_the_log(any_api: Api) -> None:
     after = await logs(any_api, startDate=iso(middle), eventType="create-identity")
     before = await logs(any_api, endDate=iso(middle - 1), eventType="create-identity")
 
-    assert (["late"], ["early"]) == tuple([one["event"]["metadata"]["name"] for one in found] for found in (after, before))
+    assert (["late"], ["early"]) == tuple(
+        [one["event"]["metadata"]["name"] for one in found] for found in (after, before)
+    )
 
 
 async def test_pages_do_not_overlap(any_api: Api) -> None:
@@ -80,7 +98,9 @@ async def test_pages_do_not_overlap(any_api: Api) -> None:
 
     pages = [await logs(any_api, eventType="create-identity", limit=2, offset=offset) for offset in (0, 2, 4)]
 
-    assert ["bot4", "bot3", "bot2", "bot1", "bot0"] == [one["event"]["metadata"]["name"] for page in pages for one in page]
+    assert ["bot4", "bot3", "bot2", "bot1", "bot0"] == [
+        one["event"]["metadata"]["name"] for page in pages for one in page
+    ]
 
 
 async def test_an_export_goes_on_where_it_ended(any_api: Api) -> None:
@@ -88,7 +108,9 @@ async def test_an_export_goes_on_where_it_ended(any_api: Api) -> None:
         await any_api.identity(name=f"bot{i}")
 
     first = await any_api.get(f"{LOGS}/export", query={"eventType": "create-identity", "limit": 2})
-    rest = await any_api.get(f"{LOGS}/export", query={"eventType": "create-identity", "limit": 2, "after": first.headers["x-next"]})
+    rest = await any_api.get(
+        f"{LOGS}/export", query={"eventType": "create-identity", "limit": 2, "after": first.headers["x-next"]}
+    )
 
     assert (2, 1) == (len(first.text.splitlines()), len(rest.text.splitlines()))
     assert "application/x-ndjson; charset=utf-8" == first.headers["content-type"]
@@ -140,7 +162,9 @@ async def test_an_unknown_request_id_is_not_found(api: Api) -> None:
 
 
 async def test_a_refused_login_of_nobody_is_for_instance_administrators_only(api: Api) -> None:
-    refused = await api.post("/api/v1/auth/universal-auth/login", {"clientId": "nobody", "clientSecret": "x"}, token=None)
+    refused = await api.post(
+        "/api/v1/auth/universal-auth/login", {"clientId": "nobody", "clientSecret": "x"}, token=None
+    )
     path = f"{DENIALS}/{refused.json()['reqId']}"
     _, member = await api.bot("admin")
 
@@ -148,7 +172,8 @@ async def test_a_refused_login_of_nobody_is_for_instance_administrators_only(api
     assert 404 == (await api.get(path, token=member)).status_code
 
 
-# --- retention --------------------------------------------------------------------------------------------------------------
+# --- retention
+# --------------------------------------------------------------------------------------------------------------
 
 
 async def of_project(api: Api, project_id: str) -> list[str]:
@@ -184,7 +209,9 @@ async def test_who_did_only_what_the_project_no_longer_shows_is_not_among_its_ac
     assert (1, []) == (len(before), (await any_api.ok("GET", url))["actors"])
 
 
-@pytest.mark.parametrize("path", ["/api/v1/projects/{id}/audit-logs-retention", "/api/v1/workspace/{slug}/audit-logs-retention"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/projects/{id}/audit-logs-retention", "/api/v1/workspace/{slug}/audit-logs-retention"]
+)
 async def test_a_retention_below_the_floor_of_the_instance_is_refused(any_api: Api, path: str) -> None:
     project = (await any_api.ok("POST", "/api/v2/workspace", {"projectName": "Short"}))["project"]
     url = path.format(**project)
@@ -205,7 +232,9 @@ async def test_the_floor_holds_for_a_retention_that_was_stored_before_it(any_set
         hidden = await of_project(api, project["id"])
     async with running(msgspec.structs.replace(any_settings, audit_retention_floor_days=30), fresh=False) as raised:
         raised.clock.forward(5 * 86_400)
-        raised.person = (await raised.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+        raised.person = (
+            await raised.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None)
+        )["accessToken"]
         raised.token = await raised.enter(api.org_id)
         shown = await of_project(raised, project["id"])
 

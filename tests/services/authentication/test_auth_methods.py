@@ -37,7 +37,11 @@ async def test_an_update_of_aws_keeps_the_lists_it_does_not_name(api: Api) -> No
     changed = (await api.ok("PATCH", path, {"accessTokenTTL": 60}))["identityAwsAuth"]
 
     assert "arn:aws:iam::123456789012:role/a, arn:aws:iam::123456789012:role/b" == changed["allowedPrincipalArns"]
-    assert ("123456789012", "https://sts.amazonaws.com/", "iam") == (changed["allowedAccountIds"], changed["stsEndpoint"], changed["type"])
+    assert ("123456789012", "https://sts.amazonaws.com/", "iam") == (
+        changed["allowedAccountIds"],
+        changed["stsEndpoint"],
+        changed["type"],
+    )
 
 
 async def test_only_the_ttl_that_is_sent_is_compared_with_the_stored_one(api: Api) -> None:
@@ -55,12 +59,20 @@ async def test_only_the_ttl_that_is_sent_is_compared_with_the_stored_one(api: Ap
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
-        ({"accessTokenTTL": 0}, 200), ({"accessTokenMaxTTL": 0}, 200), ({"accessTokenMaxTTL": -1}, 422), ({"accessTokenTTL": -1}, 422),
-        ({"accessTokenTTL": 315_360_001}, 422), ({"accessTokenTTL": 10, "accessTokenMaxTTL": 5}, 400), ({"accessTokenTTL": 1.5}, 422),
-        ({"accessTokenTrustedIps": []}, 422), ({"accessTokenTrustedIps": [{"ipAddress": "x"}]}, 422), ({"accessTokenNumUsesLimit": -1}, 422),
-        ({"accessTokenPeriod": 60}, 200), ({"accessTokenPeriod": -1}, 422),
+        ({"accessTokenTTL": 0}, 200),
+        ({"accessTokenMaxTTL": 0}, 200),
+        ({"accessTokenMaxTTL": -1}, 422),
+        ({"accessTokenTTL": -1}, 422),
+        ({"accessTokenTTL": 315_360_001}, 422),
+        ({"accessTokenTTL": 10, "accessTokenMaxTTL": 5}, 400),
+        ({"accessTokenTTL": 1.5}, 422),
+        ({"accessTokenTrustedIps": []}, 422),
+        ({"accessTokenTrustedIps": [{"ipAddress": "x"}]}, 422),
+        ({"accessTokenNumUsesLimit": -1}, 422),
+        ({"accessTokenPeriod": 60}, 200),
+        ({"accessTokenPeriod": -1}, 422),
     ],
-)  # fmt: skip
+)
 async def test_the_limits_of_the_common_fields(api: Api, fields: dict[str, Any], status: int) -> None:
     identity = await api.identity()
 
@@ -90,7 +102,8 @@ async def test_a_secret_is_written_and_never_read(any_api: Api) -> None:
 
     assert all("very-secret" not in reply.text for reply in (*replies, events))
     assert [("", True)] * 3 == [
-        (one["tokenReviewerJwt"], one["tokenReviewerJwtIsSet"]) for one in (r.json()["identityKubernetesAuth"] for r in replies)
+        (one["tokenReviewerJwt"], one["tokenReviewerJwtIsSet"])
+        for one in (r.json()["identityKubernetesAuth"] for r in replies)
     ]
     assert ("", False) == (without["tokenReviewerJwt"], without["tokenReviewerJwtIsSet"])
     assert ("api", None) == (without["tokenReviewMode"], without["gatewayId"])
@@ -103,9 +116,11 @@ async def test_trusted_networks_of_client_secrets_are_answered_as_they_are_store
     identity = await api.identity()
     path = path_of("universal-auth", identity["id"])
 
-    made = (await api.ok("POST", path, {"clientSecretTrustedIps": [{"ipAddress": "10.0.0.5/8"}, {"ipAddress": " 192.0.2.1 "}]}))[
-        "identityUniversalAuth"
-    ]
+    made = (
+        await api.ok(
+            "POST", path, {"clientSecretTrustedIps": [{"ipAddress": "10.0.0.5/8"}, {"ipAddress": " 192.0.2.1 "}]}
+        )
+    )["identityUniversalAuth"]
     kept = (await api.ok("PATCH", path, {"clientId": "mine", "accessTokenTTL": 9}))["identityUniversalAuth"]
 
     expected = [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.5"}, {"type": "ipv4", "ipAddress": "192.0.2.1"}]
@@ -137,7 +152,9 @@ async def test_a_login_names_its_own_organization_or_is_refused(api: Api) -> Non
 async def test_whatever_names_no_identity_is_refused_alike(any_api: Api, identity_id: str) -> None:
     body = json.dumps({"identityId": identity_id, "jwt": "x.y.z"}).encode()
 
-    reply = await any_api.client.post("/api/v1/auth/oidc-auth/login", content=body, headers={"content-type": "application/json"})
+    reply = await any_api.client.post(
+        "/api/v1/auth/oidc-auth/login", content=body, headers={"content-type": "application/json"}
+    )
 
     assert reply.status_code in (400, 401, 413, 422)
 
@@ -148,7 +165,9 @@ async def test_a_user_name_that_no_database_holds_is_refused(any_api: Api) -> No
     await any_api.ok("POST", path_of("ldap-auth", identity["id"]), body)
 
     reply = await any_api.post(
-        "/api/v1/auth/ldap-auth/login", {"identityId": identity["id"], "username": "a\x00b", "password": "p"}, token=None
+        "/api/v1/auth/ldap-auth/login",
+        {"identityId": identity["id"], "username": "a\x00b", "password": "p"},
+        token=None,
     )
 
     assert 422 == reply.status_code
@@ -158,13 +177,24 @@ async def test_a_user_name_that_no_database_holds_is_refused(any_api: Api) -> No
 async def test_an_expired_token_is_tried_to_the_end(abroad: Api, world: World) -> None:
     identity = await abroad.identity()
     case = world.cases["oidc-auth"]
-    await abroad.ok("POST", path_of(case.slug, identity["id"]), case.config | {"boundClaims": {"ref": "main", "actor": "ada"}})
+    await abroad.ok(
+        "POST", path_of(case.slug, identity["id"]), case.config | {"boundClaims": {"ref": "main", "actor": "ada"}}
+    )
     said = {"iss": "https://issuer.test", "sub": "repo:else/app", "aud": "other", "iat": 1, "exp": 2, "ref": "dev"}
 
-    tried = await abroad.ok("POST", f"{path_of(case.slug, identity['id'])}/test-login", {"jwt": mint(said, "rsa", kid="k1")})
+    tried = await abroad.ok(
+        "POST", f"{path_of(case.slug, identity['id'])}/test-login", {"jwt": mint(said, "rsa", kid="k1")}
+    )
 
     failed = [check["name"] for check in tried["checks"] if not check["passed"]]
-    assert ["token_expired", "subject_mismatch", "audience_mismatch", "claim_mismatch", "claim_missing", "claim_mismatch"] == failed
+    assert [
+        "token_expired",
+        "subject_mismatch",
+        "audience_mismatch",
+        "claim_mismatch",
+        "claim_missing",
+        "claim_mismatch",
+    ] == failed
     assert (False, True, "token_expired") == (tried["passed"], tried["isProved"], tried["reason"])
     subject = next(check for check in tried["checks"] if check["name"] == "subject_mismatch")
     assert ("repo:org/*", "repo:else/app") == (subject["expected"], subject["presented"])
@@ -184,8 +214,22 @@ async def test_an_arn_is_tried_on_a_configuration_without_a_signed_request(api: 
     assert (True, False) == (good["passed"], good["isProved"])
     assert ["account_id", "principal_arn"] == [check["name"] for check in bad["checks"] if not check["passed"]]
     assert 404 == (await api.post(path, {"arn": "arn:aws:iam::123456789012:root"})).status_code
-    assert 400 == (await api.post(f"{path_of('jwt-auth', identity['id'])}/test-login",
-                                  {"arn": "x", "configuration": {"configurationType": "static", "publicKeys": [public_pem("rsa")], "boundClaims": {}}})).status_code  # fmt: skip
+    assert (
+        400
+        == (
+            await api.post(
+                f"{path_of('jwt-auth', identity['id'])}/test-login",
+                {
+                    "arn": "x",
+                    "configuration": {
+                        "configurationType": "static",
+                        "publicKeys": [public_pem("rsa")],
+                        "boundClaims": {},
+                    },
+                },
+            )
+        ).status_code
+    )
 
 
 async def test_a_client_secret_is_tried_without_using_it(api: Api) -> None:
@@ -201,7 +245,9 @@ async def test_a_client_secret_is_tried_without_using_it(api: Api) -> None:
     token = await api.login(login)
     used_up = await api.ok("POST", path, login)
 
-    assert [None, "client_secret_unknown", None, "client_secret_used_up"] == [one["reason"] for one in (*tried, used_up)]
+    assert [None, "client_secret_unknown", None, "client_secret_used_up"] == [
+        one["reason"] for one in (*tried, used_up)
+    ]
     assert token
 
 
@@ -209,11 +255,14 @@ async def test_a_configuration_that_is_tried_lists_its_faults(api: Api) -> None:
     identity = await api.identity()
 
     reply = await api.post(
-        f"{path_of('oidc-auth', identity['id'])}/test-login", {"jwt": "x", "configuration": {"oidcDiscoveryUrl": "https://i.test"}}
+        f"{path_of('oidc-auth', identity['id'])}/test-login",
+        {"jwt": "x", "configuration": {"oidcDiscoveryUrl": "https://i.test"}},
     )
 
     assert 422 == reply.status_code
-    assert [["configuration", "boundIssuer"], ["configuration", "boundClaims"]] == [issue["path"] for issue in reply.json()["message"]]
+    assert [["configuration", "boundIssuer"], ["configuration", "boundClaims"]] == [
+        issue["path"] for issue in reply.json()["message"]
+    ]
 
 
 async def test_a_bundle_is_fetched_anew_when_somebody_asks_for_it(abroad: Api, world: World) -> None:
@@ -223,7 +272,9 @@ async def test_a_bundle_is_fetched_anew_when_somebody_asks_for_it(abroad: Api, w
     world.site.routes["/bundle"] = json_reply({"keys": [jwk("rsa", "k1", use="jwt-svid")]})
     case = world.cases["spiffe-auth"]
     made = await abroad.ok(
-        "POST", path, case.config | {"trustBundleDistribution": web, "cachedBundleLastRefreshedAt": "2020-01-01T00:00:00Z"}
+        "POST",
+        path,
+        case.config | {"trustBundleDistribution": web, "cachedBundleLastRefreshedAt": "2020-01-01T00:00:00Z"},
     )
     for _ in range(3):
         await abroad.ok("POST", "/api/v1/auth/spiffe-auth/login", case.good(identity["id"]), token=None)
@@ -255,7 +306,11 @@ async def test_of_one_assertion_at_two_servers_exactly_one_login_comes(postgres:
         login = {"identityId": identity["id"], "jwt": mint(claims, "ed25519")}
 
         replies = await asyncio.gather(
-            *[server.post("/api/v1/auth/bound-keypair/login", login, token=None) for _ in range(20) for server in (one, two)]
+            *[
+                server.post("/api/v1/auth/bound-keypair/login", login, token=None)
+                for _ in range(20)
+                for server in (one, two)
+            ]
         )
 
     assert [200] + [401] * 39 == sorted(reply.status_code for reply in replies)
@@ -284,8 +339,9 @@ async def test_a_provider_without_tls_is_asked_only_where_the_operator_named_it(
 
         here = ("127.0.0.1",)
         found = [
-            await status(tmp_path / "a", allowed_private_hosts=here, http_hosts=here), await status(tmp_path / "b", allowed_private_hosts=here),
+            await status(tmp_path / "a", allowed_private_hosts=here, http_hosts=here),
+            await status(tmp_path / "b", allowed_private_hosts=here),
             await status(tmp_path / "c", http_hosts=here),
-        ]  # fmt: skip
+        ]
 
     assert [200, 401, 401] == found

@@ -1,4 +1,6 @@
-"""Client secrets: shown once, listed until removed, found by their own identity only, ended with everything they issued."""
+"""Client secrets: shown once, listed until removed, found by their own identity only, ended with everything
+they issued.
+"""
 
 from typing import Any
 
@@ -7,8 +9,19 @@ import pytest
 from tests.api import Api
 
 LOGIN = "/api/v1/auth/universal-auth/login"
-FIELDS = {"id", "createdAt", "updatedAt", "isClientSecretRevoked", "description", "clientSecretPrefix", "clientSecretNumUses",
-          "clientSecretNumUsesLimit", "clientSecretTTL", "identityUAId", "clientSecretLastUsedAt"}  # fmt: skip
+FIELDS = {
+    "id",
+    "createdAt",
+    "updatedAt",
+    "isClientSecretRevoked",
+    "description",
+    "clientSecretPrefix",
+    "clientSecretNumUses",
+    "clientSecretNumUsesLimit",
+    "clientSecretTTL",
+    "identityUAId",
+    "clientSecretLastUsedAt",
+}
 
 
 def path(identity: dict[str, Any]) -> str:
@@ -33,8 +46,11 @@ async def test_a_client_secret_is_shown_once_and_known_by_its_prefix_afterwards(
     assert 64 == len(made["clientSecret"])
     assert FIELDS <= set(data)
     assert ("ci", 60, 3, made["clientSecret"][:4]) == (
-        data["description"], data["clientSecretTTL"], data["clientSecretNumUsesLimit"], data["clientSecretPrefix"],
-    )  # fmt: skip
+        data["description"],
+        data["clientSecretTTL"],
+        data["clientSecretNumUsesLimit"],
+        data["clientSecretPrefix"],
+    )
     for reply in (listed, one):
         assert made["clientSecret"] not in reply.text
 
@@ -76,10 +92,13 @@ async def test_a_secret_is_found_under_its_own_identity_only(any_api: Api) -> No
     _, stranger = await any_api.organization()
 
     replies = [
-        await any_api.get(f"{path(other)}/{secret_id}"), await any_api.post(f"{path(other)}/{secret_id}/revoke", {}),
-        await any_api.get(f"{path(mine)}/{secret_id}", token=stranger), await any_api.post(f"{path(mine)}/{secret_id}/revoke", {}, token=stranger),
-        await any_api.get(path(mine), token=stranger), await any_api.post(path(mine), {}, token=stranger),
-    ]  # fmt: skip
+        await any_api.get(f"{path(other)}/{secret_id}"),
+        await any_api.post(f"{path(other)}/{secret_id}/revoke", {}),
+        await any_api.get(f"{path(mine)}/{secret_id}", token=stranger),
+        await any_api.post(f"{path(mine)}/{secret_id}/revoke", {}, token=stranger),
+        await any_api.get(path(mine), token=stranger),
+        await any_api.post(path(mine), {}, token=stranger),
+    ]
 
     assert {403, 404} >= {reply.status_code for reply in replies}
     assert await any_api.login({"clientId": client_id, "clientSecret": made["clientSecret"]})
@@ -88,21 +107,36 @@ async def test_a_secret_is_found_under_its_own_identity_only(any_api: Api) -> No
 async def test_revoking_ends_the_secret_and_its_tokens_and_no_others(any_api: Api) -> None:
     identity, client_id = await attached(any_api, "member")
     first, second = [await any_api.ok("POST", path(identity), {}) for _ in range(2)]
-    tokens = [await any_api.login({"clientId": client_id, "clientSecret": made["clientSecret"]}) for made in (first, second)]
+    tokens = [
+        await any_api.login({"clientId": client_id, "clientSecret": made["clientSecret"]}) for made in (first, second)
+    ]
 
     await any_api.ok("POST", f"{path(identity)}/{first['clientSecretData']['id']}/revoke", {})
 
     used = [(await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code for token in tokens]
-    logins = [(await any_api.post(LOGIN, {"clientId": client_id, "clientSecret": made["clientSecret"]}, token=None)).status_code
-              for made in (first, second)]  # fmt: skip
+    logins = [
+        (
+            await any_api.post(LOGIN, {"clientId": client_id, "clientSecret": made["clientSecret"]}, token=None)
+        ).status_code
+        for made in (first, second)
+    ]
     assert ([401, 200], [401, 200]) == (used, logins)
 
 
 @pytest.mark.parametrize(
     "body",
-    [{"ttl": -1}, {"ttl": 1.5}, {"ttl": "soon"}, {"ttl": 10**12}, {"numUsesLimit": -1}, {"numUsesLimit": 0.5}, {"numUsesLimit": 2**31},
-     {"description": "x" * 256}, {"description": 7}],
-)  # fmt: skip
+    [
+        {"ttl": -1},
+        {"ttl": 1.5},
+        {"ttl": "soon"},
+        {"ttl": 10**12},
+        {"numUsesLimit": -1},
+        {"numUsesLimit": 0.5},
+        {"numUsesLimit": 2**31},
+        {"description": "x" * 256},
+        {"description": 7},
+    ],
+)
 async def test_what_makes_no_sense_is_refused_with_its_field(api: Api, body: dict[str, Any]) -> None:
     identity, _ = await attached(api)
 
@@ -121,7 +155,11 @@ async def test_nobody_makes_a_credential_of_something_stronger(any_api: Api) -> 
     """A member who could make a client secret of an administrator would be one."""
     strong, _ = await attached(any_api, "admin")
     rules = [{"subject": "identity", "action": ["read", "create", "edit", "delete"]}]
-    await any_api.ok("POST", f"/api/v1/organization/{any_api.org_id}/roles", {"slug": "keeper", "name": "Keeper", "permissions": rules})
+    await any_api.ok(
+        "POST",
+        f"/api/v1/organization/{any_api.org_id}/roles",
+        {"slug": "keeper", "name": "Keeper", "permissions": rules},
+    )
     _, keeper = await any_api.bot("keeper")
 
     replies = [await any_api.post(path(strong), {}, token=keeper), await any_api.get(path(strong), token=keeper)]

@@ -43,7 +43,9 @@ async def directory(kind: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
 
 
 @pytest.fixture(params=["slapd", "folding"])
-async def at(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> AsyncIterator[tuple[Api, str, str]]:
+async def at(
+    request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path
+) -> AsyncIterator[tuple[Api, str, str]]:
     """A server, an identity whose logins a directory proves, and the kind of the directory."""
     if request.param == "slapd" and not SLAPD:
         pytest.skip("slapd is not installed (Debian: apt-get install slapd)")
@@ -51,7 +53,13 @@ async def at(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path
     settings = sqlite_settings(placed(migrated_file, tmp_path), allowed_private_hosts=("localhost",))
     async with directory(request.param, tmp_path / "directory") as (url, ca), running(settings) as api:
         identity = await api.identity()
-        body = {"url": url, "bindDN": SERVICE, "bindPass": SERVICE_PASSWORD, "searchBase": BASE, "ldapCaCertificate": ca}
+        body = {
+            "url": url,
+            "bindDN": SERVICE,
+            "bindPass": SERVICE_PASSWORD,
+            "searchBase": BASE,
+            "ldapCaCertificate": ca,
+        }
         await api.ok("POST", f"/api/v1/auth/ldap-auth/identities/{identity['id']}", body)
         yield api, identity["id"], request.param
 
@@ -80,7 +88,9 @@ async def test_every_spelling_of_a_name_is_counted_and_locked_as_one(at: tuple[A
     assert (200, 200) == (others, await tried(at, "ada"))
 
 
-async def test_the_lock_holds_for_spellings_that_only_the_directory_takes_for_the_same(at: tuple[Api, str, str]) -> None:
+async def test_the_lock_holds_for_spellings_that_only_the_directory_takes_for_the_same(
+    at: tuple[Api, str, str],
+) -> None:
     if at[2] == "slapd":
         pytest.skip("OpenLDAP folds no more than we do")
     assert [200, 200] == [await tried(at, name) for name in ("ádá", "a.d.a")]
@@ -97,7 +107,9 @@ async def test_a_name_that_is_written_like_an_entry_does_not_lock_that_entry(at:
     assert 200 == await tried(at, "ada")
 
 
-async def test_a_right_password_whose_attributes_do_not_fit_is_refused_and_not_counted(at: tuple[Api, str, str]) -> None:
+async def test_a_right_password_whose_attributes_do_not_fit_is_refused_and_not_counted(
+    at: tuple[Api, str, str],
+) -> None:
     api, identity_id, _ = at
     path = f"/api/v1/auth/ldap-auth/identities/{identity_id}"
     await api.ok("PATCH", path, {"allowedFields": [{"key": "employeeType", "value": "nobody"}]})

@@ -52,7 +52,8 @@ async def test_revoking_a_client_secret_ends_its_tokens_at_once(any_api: Api) ->
     secrets = await any_api.ok("GET", f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets")
 
     await any_api.ok(
-        "POST", f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets/{secrets['clientSecretData'][0]['id']}/revoke"
+        "POST",
+        f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets/{secrets['clientSecretData'][0]['id']}/revoke",
     )
     after = await any_api.get(path, token=token)
 
@@ -126,7 +127,12 @@ FORWARDED = [
     ((), "192.0.2.1", "203.0.113.9", "192.0.2.1"),  # nobody is trusted: a header is just a header
     (("10.0.0.0/8",), "192.0.2.1", "203.0.113.9", "192.0.2.1"),  # the peer is not a proxy of ours
     (("10.0.0.0/8",), "10.0.0.1", "203.0.113.9", "203.0.113.9"),
-    (("10.0.0.0/8",), "10.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),  # what the client wrote itself is to the left
+    (
+        ("10.0.0.0/8",),
+        "10.0.0.1",
+        "198.51.100.1, 203.0.113.9",
+        "203.0.113.9",
+    ),  # what the client wrote itself is to the left
     (("10.0.0.0/8",), "10.0.0.1", "203.0.113.9, 10.0.0.2, 10.0.0.3", "203.0.113.9"),
     (("10.0.0.0/8",), "::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
     (("10.0.0.0/8",), "10.0.0.1", "", "10.0.0.1"),
@@ -150,7 +156,8 @@ async def test_the_client_s_address_is_taken_from_headers_of_trusted_proxies_onl
 
 
 @pytest.mark.parametrize(
-    "name", ["x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "forwarded", "x-forwarded", "fastly-client-ip"]
+    "name",
+    ["x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "forwarded", "x-forwarded", "fastly-client-ip"],
 )
 async def test_no_other_header_says_who_calls(name: str, tmp_path: Path, migrated_file: Path) -> None:
     async with reached_from("10.0.0.1", tmp_path, migrated_file, trusted_proxies=("10.0.0.0/8",)) as api:
@@ -161,9 +168,12 @@ async def test_no_other_header_says_who_calls(name: str, tmp_path: Path, migrate
 
 
 @pytest.mark.parametrize(
-    "header", ["garbage", "203.0.113.9:4711", "[2001:db8::1]:80", "unknown", "1.2.3.4.5", "\x7f", ",,,", "203.0.113.9," * 400]
+    "header",
+    ["garbage", "203.0.113.9:4711", "[2001:db8::1]:80", "unknown", "1.2.3.4.5", "\x7f", ",,,", "203.0.113.9," * 400],
 )
-async def test_a_broken_forwarded_header_is_no_address_and_no_fault(header: str, tmp_path: Path, migrated_file: Path) -> None:
+async def test_a_broken_forwarded_header_is_no_address_and_no_fault(
+    header: str, tmp_path: Path, migrated_file: Path
+) -> None:
     async with reached_from("10.0.0.1", tmp_path, migrated_file, trusted_proxies=("10.0.0.0/8",)) as api:
         identity, token = await api.bot("member")
         await api.ok("PATCH", f"{UNIVERSAL}/{identity['id']}", {"accessTokenTrustedIps": networks("198.51.100.0/24")})
@@ -175,7 +185,9 @@ async def test_a_broken_forwarded_header_is_no_address_and_no_fault(header: str,
 
 
 async def test_whoever_knows_a_client_id_cannot_lock_its_workload_out(any_api: Api) -> None:
-    """A secret of 256 random bits cannot be guessed, so that counting guesses would serve nobody but who wants to shut the workload out."""
+    """A secret of 256 random bits cannot be guessed, so that counting guesses would serve nobody but who wants
+    to shut the workload out.
+    """
     identity = await any_api.identity()
     login = await any_api.universal(identity["id"], lockoutThreshold=3)
     wrong = [{**login, "clientSecret": f"{i:064}"} for i in range(200)]
@@ -185,7 +197,12 @@ async def test_whoever_knows_a_client_id_cannot_lock_its_workload_out(any_api: A
     assert {401} == {reply.status_code for reply in replies[:-1]}
     assert 200 == replies[-1].status_code
     assert 200 == (await any_api.post(LOGIN, login, token=None)).status_code
-    assert [] == (await any_api.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"]["activeLockoutAuthMethods"]
+    assert (
+        []
+        == (await any_api.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"][
+            "activeLockoutAuthMethods"
+        ]
+    )
 
 
 async def test_the_settings_of_the_lockout_stay_on_the_wire(api: Api) -> None:
@@ -195,7 +212,9 @@ async def test_the_settings_of_the_lockout_stay_on_the_wire(api: Api) -> None:
 
     read = (await api.ok("GET", path))["identityUniversalAuth"]
 
-    assert (True, 7, 60, 9) == tuple(read[f"lockout{name}"] for name in ("Enabled", "Threshold", "DurationSeconds", "CounterResetSeconds"))
+    assert (True, 7, 60, 9) == tuple(
+        read[f"lockout{name}"] for name in ("Enabled", "Threshold", "DurationSeconds", "CounterResetSeconds")
+    )
     assert {"deleted": 0} == await api.ok("POST", f"{path}/clear-lockouts")
 
 

@@ -1,4 +1,5 @@
-"""What ends tokens asks no clock: clocks of servers differ, and step back, and nothing that was ended lives on or comes back.
+"""What ends tokens asks no clock: clocks of servers differ, and step back, and nothing that was ended lives on or comes
+back.
 
 `make soak` lets the comparison with a model run for thousands of steps.
 """
@@ -73,14 +74,18 @@ async def end(api: Api, identity_id: str, token: str, what: str) -> None:
         await api.ok("POST", f"/api/v1/identities/{identity_id}/enable", {})
     elif what == "the membership":
         await api.ok("DELETE", f"/api/v1/organization/identity-memberships/{identity_id}")
-        await api.ok("POST", f"/api/v1/organization/identity-memberships/{identity_id}", {"roles": [{"role": "member"}]})
+        await api.ok(
+            "POST", f"/api/v1/organization/identity-memberships/{identity_id}", {"roles": [{"role": "member"}]}
+        )
     else:
         await api.ok("DELETE", f"/api/v1/identities/{identity_id}")
 
 
 @pytest.mark.parametrize("what", ENDS)
 @pytest.mark.parametrize("seconds", [-HOUR, -3, 3])
-async def test_what_is_ended_is_dead_whatever_the_clock_of_who_ends_it(servers: Sequence[Api], what: str, seconds: int) -> None:
+async def test_what_is_ended_is_dead_whatever_the_clock_of_who_ends_it(
+    servers: Sequence[Api], what: str, seconds: int
+) -> None:
     api, other = servers[0], servers[-1]
     identity, token = await api.bot("member")
     renewed = (await api.ok("POST", RENEW, {"accessToken": token}, token=None))["accessToken"]
@@ -162,10 +167,16 @@ async def test_a_token_of_an_earlier_version_lives_until_it_is_ended(servers: Se
 async def test_the_revocations_of_an_earlier_version_hold(servers: Sequence[Api], kind: str) -> None:
     identity_id, token = await issued_before(servers[0])
     said = claims(token)
-    key = {"identity": f"identity/{identity_id}", "method": f"method/{identity_id}/universal-auth", "token": f"token/{said['jti']}",
-           "secret": f"secret/{said['clientSecretId']}"}[kind]  # fmt: skip
+    key = {
+        "identity": f"identity/{identity_id}",
+        "method": f"method/{identity_id}/universal-auth",
+        "token": f"token/{said['jti']}",
+        "secret": f"secret/{said['clientSecretId']}",
+    }[kind]
     async with servers[0].runtime.store.write() as tx:
-        await credentials.revoke(tx, Revocation(key=key, identity_id=identity_id, before=said["creationMs"], expires_at=1 << 50))
+        await credentials.revoke(
+            tx, Revocation(key=key, identity_id=identity_id, before=said["creationMs"], expires_at=1 << 50)
+        )
 
     assert {False} == await everywhere(servers, token)
 
@@ -175,11 +186,17 @@ async def test_the_revocations_of_an_earlier_version_hold(servers: Sequence[Api]
 
 @pytest.mark.parametrize(
     ("config", "days"),
-    [({"accessTokenTTL": 3600, "accessTokenMaxTTL": 3600}, 1.2), ({"accessTokenTTL": 3600, "accessTokenMaxTTL": 0}, 1.2),
-     ({"accessTokenPeriod": 3600}, 1.2), ({"accessTokenTTL": 0, "accessTokenMaxTTL": 0}, 91.2)],
-)  # fmt: skip
+    [
+        ({"accessTokenTTL": 3600, "accessTokenMaxTTL": 3600}, 1.2),
+        ({"accessTokenTTL": 3600, "accessTokenMaxTTL": 0}, 1.2),
+        ({"accessTokenPeriod": 3600}, 1.2),
+        ({"accessTokenTTL": 0, "accessTokenMaxTTL": 0}, 91.2),
+    ],
+)
 @pytest.mark.parametrize("what", ["the token", "the client secret"])
-async def test_a_revocation_is_kept_as_long_as_what_it_ends_could_live(api: Api, config: dict[str, Any], days: float, what: str) -> None:
+async def test_a_revocation_is_kept_as_long_as_what_it_ends_could_live(
+    api: Api, config: dict[str, Any], days: float, what: str
+) -> None:
     identity, token = await api.bot("member", **config)
 
     await end(api, identity["id"], token, what)
@@ -252,10 +269,15 @@ async def test_of_logins_and_ends_at_once_none_comes_back_to_life(servers: Seque
     for turn in range(8):
         for api in servers:
             api.clock.offset = rng.randrange(-HOUR, HOUR) * 1000
-        tokens = [one for one in await asyncio.gather(
-            *[servers[i % len(servers)].login(login) for i in range(6)], end(servers[turn % len(servers)], identity["id"], "", "all tokens"),
-            return_exceptions=True,
-        ) if isinstance(one, str)]  # fmt: skip
+        tokens = [
+            one
+            for one in await asyncio.gather(
+                *[servers[i % len(servers)].login(login) for i in range(6)],
+                end(servers[turn % len(servers)], identity["id"], "", "all tokens"),
+                return_exceptions=True,
+            )
+            if isinstance(one, str)
+        ]
         first = [await everywhere(servers, token) for token in tokens]
         await end(servers[0], identity["id"], "", "all tokens")
 
@@ -298,8 +320,9 @@ class Model:
         own = self.of(identity_id)
         token = self.rng.choice(own) if own else None
         do = self.rng.choices(
-            ["login", "renew", "token", "secret", "remove", "all", "delete"], [30, 15, 8, 4, 8, 5, 1],
-        )[0]  # fmt: skip
+            ["login", "renew", "token", "secret", "remove", "all", "delete"],
+            [30, 15, 8, 4, 8, 5, 1],
+        )[0]
         if do == "login":
             if identity_id not in self.logins:
                 self.logins[identity_id] = await self.api().universal(identity_id)
@@ -329,10 +352,14 @@ class Model:
             self.ended(own)
 
     async def _current(self, identity_id: str) -> str:
-        """The client secret in use has just been revoked when a login with it is refused; its id is in no answer then."""
+        """The client secret in use has just been revoked when a login with it is refused; its id is in no
+        answer then.
+        """
         reply = await self.api().post("/api/v1/auth/universal-auth/login", self.logins[identity_id], token=None)
         if reply.status_code == 401:
-            return next(claims(one)["clientSecretId"] for one in reversed(list(self.dead)) if self.dead[one] == identity_id)
+            return next(
+                claims(one)["clientSecretId"] for one in reversed(list(self.dead)) if self.dead[one] == identity_id
+            )
         self.alive[reply.json()["accessToken"]] = identity_id
         return ""
 
@@ -343,7 +370,9 @@ class Model:
 
 
 @pytest.mark.parametrize(("seed", "steps"), [(1, 150), pytest.param(2, 5_000, revocations=pytest.mark.soak)])
-async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(servers: Sequence[Api], seed: int, steps: int) -> None:
+async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(
+    servers: Sequence[Api], seed: int, steps: int
+) -> None:
     model = Model(servers, random.Random(seed))
     for _ in range(steps):
         await model.step()
@@ -357,7 +386,9 @@ async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(servers: S
 
 
 async def test_a_token_check_asks_no_more_than_it_did(any_api: Api) -> None:
-    """What ends tokens is part of what is read once and kept: a check of a token that was checked before reads nothing."""
+    """What ends tokens is part of what is read once and kept: a check of a token that was checked before reads
+    nothing.
+    """
     _, token = await any_api.bot("member")
     seen = VerifiedTokens(any_api.runtime.keys, 10)
     await authenticate_bearer(Ctx(any_api.runtime, address="127.0.0.1"), token, seen)

@@ -1,4 +1,6 @@
-"""Strangers do not grow the database: refusals alike are one row with a count, and an address that is refused too often waits."""
+"""Strangers do not grow the database: refusals alike are one row with a count, and an address that is refused
+too often waits.
+"""
 
 import asyncio
 import uuid
@@ -68,7 +70,9 @@ async def test_a_right_secret_is_not_held_up_by_others_behind_its_address(any_ap
     assert 429 == (await any_api.post(LOGIN, {**login, "clientSecret": "0" * 64}, token=None)).status_code
 
 
-async def test_a_proof_that_is_dear_to_judge_is_not_looked_at_while_an_address_waits(tmp_path: Path, migrated_file: Path) -> None:
+async def test_a_proof_that_is_dear_to_judge_is_not_looked_at_while_an_address_waits(
+    tmp_path: Path, migrated_file: Path
+) -> None:
     async with server(tmp_path, migrated_file, refused_logins_per_minute=3) as api:
         body = {"identityId": str(uuid.uuid4()), "jwt": "a.b.c"}
         statuses = [(await api.post("/api/v1/auth/jwt-auth/login", body, token=None)).status_code for _ in range(6)]
@@ -91,7 +95,9 @@ async def test_wrong_secrets_of_one_identity_are_one_story_and_one_count(any_api
     assert [("client_secret_unknown", 20)] == [(one["reason"], one["times"]) for one in listed]
     async with asyncio.timeout(5):
         while True:
-            log = await any_api.ok("GET", "/api/v1/organization/audit-logs?eventType=login-identity-universal-auth-failed")
+            log = await any_api.ok(
+                "GET", "/api/v1/organization/audit-logs?eventType=login-identity-universal-auth-failed"
+            )
             if len(log["auditLogs"]) == 2:
                 break
             await asyncio.sleep(0.05)
@@ -124,9 +130,12 @@ async def test_another_minute_is_another_row(api: Api, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "exempt", [{"refused_logins_per_minute": 0}, {"unlimited_networks": ("192.0.2.0/24",), "refused_logins_per_minute": 2}]
+    "exempt",
+    [{"refused_logins_per_minute": 0}, {"unlimited_networks": ("192.0.2.0/24",), "refused_logins_per_minute": 2}],
 )
-async def test_no_limit_and_exempt_networks_are_not_refused(exempt: dict[str, Any], tmp_path: Path, migrated_file: Path) -> None:
+async def test_no_limit_and_exempt_networks_are_not_refused(
+    exempt: dict[str, Any], tmp_path: Path, migrated_file: Path
+) -> None:
     async with server(tmp_path, migrated_file, **exempt) as api:
         assert {401} == {(await stranger(api)).status_code for _ in range(8)}
         assert 1 == len(await rows(api))
@@ -153,9 +162,16 @@ async def test_a_user_agent_is_cut_wherever_it_is_kept(any_api: Api) -> None:
     long = {"user-agent": "a" * 30_000}
     await any_api.post(LOGIN, {**login, "clientSecret": "0" * 64}, token=None, headers=long)
     await any_api.post(LOGIN, login, token=None, headers=long)
-    await any_api.post("/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"}, token=None, headers=long)
+    await any_api.post(
+        "/api/v3/auth/login",
+        {"email": "admin@example.com", "password": "correct horse battery"},
+        token=None,
+        headers=long,
+    )
 
     log = (await any_api.ok("GET", "/api/v1/organization/audit-logs?limit=100"))["auditLogs"]
     denials = (await any_api.ok("GET", DENIALS))["loginDenials"]
     sessions = await any_api.ok("GET", "/api/v2/users/me/sessions")
-    assert {400} == {len(one["userAgent"]) for one in [*log, *denials, *sessions] if (one["userAgent"] or "").startswith("aaa")}
+    assert {400} == {
+        len(one["userAgent"]) for one in [*log, *denials, *sessions] if (one["userAgent"] or "").startswith("aaa")
+    }

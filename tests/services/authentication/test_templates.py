@@ -1,4 +1,6 @@
-"""Templates of auth methods: attached, changed for all who use them, and never a way to somebody's secret or identity."""
+"""Templates of auth methods: attached, changed for all who use them, and never a way to somebody's secret or
+identity.
+"""
 
 from typing import Any
 
@@ -16,7 +18,9 @@ ALL = "/api/v1/identity-templates"
 LDAP = {"url": "ldaps://directory.test", "bindDN": "cn=search", "bindPass": "bind-secret", "searchBase": "dc=test"}
 
 
-async def template(api: Api, fields: dict[str, Any] | None = None, method: str = "ldap-auth", name: str = "directory") -> str:
+async def template(
+    api: Api, fields: dict[str, Any] | None = None, method: str = "ldap-auth", name: str = "directory"
+) -> str:
     body = {"name": name, "authMethod": method, "templateFields": fields or LDAP}
     return str((await api.ok("POST", ALL, body))["id"])
 
@@ -47,11 +51,16 @@ async def test_an_identity_takes_settings_from_a_template_and_keeps_its_own(any_
     )
     assert ("", True) == (read["bindPass"], read["bindPassIsSet"])
     assert ("ldap-auth", "ldaps://new.test", "", True) == (
-        shown["authMethod"], shown["templateFields"]["url"], shown["templateFields"]["bindPass"], shown["templateFields"]["bindPassIsSet"],
-    )  # fmt: skip
+        shown["authMethod"],
+        shown["templateFields"]["url"],
+        shown["templateFields"]["bindPass"],
+        shown["templateFields"]["bindPassIsSet"],
+    )
     async with any_api.runtime.store.read() as tx:
         stored = await tx.all(
-            select(schema.method_templates.c.fields, schema.method_configs.c.config).where(schema.method_configs.c.template_id == id)
+            select(schema.method_templates.c.fields, schema.method_configs.c.config).where(
+                schema.method_configs.c.template_id == id
+            )
         )
     assert "bind-secret" not in str([tuple(row) for row in stored])
     assert "ldaps" not in str(stored[0][1])
@@ -116,7 +125,11 @@ async def test_templates_are_found_by_name_and_by_method(any_api: Api) -> None:
         return [one["name"] for one in (await any_api.ok("GET", f"{ALL}/search", query=query))["templates"]]
 
     assert ["a-one", "b-100%", "c_two", "issuer"] == await names()
-    assert (["b-100%"], ["c_two"], ["b-100%"]) == (await names(search="%"), await names(search="_"), await names(offset=1, limit=1))
+    assert (["b-100%"], ["c_two"], ["b-100%"]) == (
+        await names(search="%"),
+        await names(search="_"),
+        await names(offset=1, limit=1),
+    )
     assert 4 == (await any_api.ok("GET", f"{ALL}/search", query={"limit": 1}))["totalCount"]
     assert ["issuer"] == [one["name"] for one in await any_api.ok("GET", ALL, query={"authMethod": "oidc-auth"})]
 
@@ -127,12 +140,21 @@ async def test_templates_are_found_by_name_and_by_method(any_api: Api) -> None:
         ({"name": "", "authMethod": "ldap-auth", "templateFields": LDAP}, ["name"]),
         ({"name": "n" * 65, "authMethod": "ldap-auth", "templateFields": LDAP}, ["name"]),
         ({"name": "x", "authMethod": "token-auth", "templateFields": {}}, ["authMethod"]),
-        ({"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP | {"url": "https://x"}}, ["templateFields", "url"]),
-        ({"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP | {"bindPass": ""}}, ["templateFields", "bindPass"]),
+        (
+            {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP | {"url": "https://x"}},
+            ["templateFields", "url"],
+        ),
+        (
+            {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP | {"bindPass": ""}},
+            ["templateFields", "bindPass"],
+        ),
         ({"name": "x", "authMethod": "kubernetes-auth", "templateFields": {}}, ["templateFields", "kubernetesHost"]),
-        ({"name": "x", "authMethod": "oidc-auth", "templateFields": {"oidcDiscoveryUrl": "x", "boundIssuer": "i"}}, ["templateFields", "oidcDiscoveryUrl"]),
+        (
+            {"name": "x", "authMethod": "oidc-auth", "templateFields": {"oidcDiscoveryUrl": "x", "boundIssuer": "i"}},
+            ["templateFields", "oidcDiscoveryUrl"],
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_template_that_no_method_could_use_is_refused(api: Api, body: dict[str, Any], path: list[str]) -> None:
     reply = await api.post(ALL, body)
 
@@ -141,14 +163,17 @@ async def test_a_template_that_no_method_could_use_is_refused(api: Api, body: di
 
 async def test_a_template_of_another_organization_or_method_is_not_attached(api: Api) -> None:
     _, other = await api.organization()
-    foreign = (await api.ok("POST", ALL, {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP}, token=other))["id"]
+    foreign = (
+        await api.ok("POST", ALL, {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP}, token=other)
+    )["id"]
     own = await template(api)
     identity = await api.identity()
 
     replies = [
-        await api.post(path_of(identity["id"]), {"templateId": foreign}), await api.get(f"{ALL}/{foreign}"),
+        await api.post(path_of(identity["id"]), {"templateId": foreign}),
+        await api.get(f"{ALL}/{foreign}"),
         await api.post(path_of(identity["id"], "oidc-auth"), {"templateId": own, "boundClaims": {}}),
-    ]  # fmt: skip
+    ]
 
     assert [404, 403, 400] == [reply.status_code for reply in replies]
 
@@ -179,16 +204,23 @@ async def test_what_members_may_do_with_templates(api: Api) -> None:
         return (await api.request(method, path, body, token=token)).status_code
 
     assert [200, 200, 403, 403] == [
-        await status("GET", f"{ALL}/{id}"), await status("GET", f"{ALL}/search"), await status("PATCH", f"{ALL}/{id}", {"name": "x"}),
+        await status("GET", f"{ALL}/{id}"),
+        await status("GET", f"{ALL}/search"),
+        await status("PATCH", f"{ALL}/{id}", {"name": "x"}),
         await status("DELETE", f"{ALL}/{id}"),
-    ]  # fmt: skip
-    assert [403, 403] == [await status("GET", f"{ALL}/{id}", token=nobody), await status("GET", f"{ALL}/{id}/usage", token=nobody)]
+    ]
+    assert [403, 403] == [
+        await status("GET", f"{ALL}/{id}", token=nobody),
+        await status("GET", f"{ALL}/{id}/usage", token=nobody),
+    ]
     assert 200 == await status("POST", path_of(identity["id"]), {"templateId": id})
 
 
 async def test_an_organization_goes_with_its_templates_and_their_uses(any_api: Api) -> None:
     org_id, token = await any_api.organization()
-    id = (await any_api.ok("POST", ALL, {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP}, token=token))["id"]
+    id = (await any_api.ok("POST", ALL, {"name": "x", "authMethod": "ldap-auth", "templateFields": LDAP}, token=token))[
+        "id"
+    ]
     body = {"name": "bot", "organizationId": org_id, "role": "no-access"}
     identity = (await any_api.ok("POST", "/api/v1/identities", body, token=token))["identity"]
     await any_api.ok("POST", path_of(identity["id"]), {"templateId": id}, token=token)
@@ -202,13 +234,17 @@ async def test_an_organization_goes_with_its_templates_and_their_uses(any_api: A
 
 async def test_an_organization_and_a_project_go_with_their_custom_roles(any_api: Api) -> None:
     org_id, token = await any_api.organization()
-    made = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "p", "slug": "p-app-1"}, token=token))["project"]
+    made = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "p", "slug": "p-app-1"}, token=token))[
+        "project"
+    ]
     role = {"slug": "own", "name": "Own", "permissions": []}
     await any_api.ok("POST", "/api/v1/organization/roles", role, token=token)
     await any_api.ok("POST", f"/api/v1/projects/{made['id']}/roles", role, token=token)
     body = {"name": "bot", "organizationId": org_id, "role": "own"}
     identity = (await any_api.ok("POST", "/api/v1/identities", body, token=token))["identity"]
-    await any_api.ok("POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity['id']}", {"role": "own"}, token=token)
+    await any_api.ok(
+        "POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity['id']}", {"role": "own"}, token=token
+    )
 
     project_gone = await any_api.delete(f"/api/v1/projects/{made['id']}", token=token)
     gone = await any_api.delete(f"/api/v2/organizations/{org_id}", token=token)

@@ -36,7 +36,9 @@ async def test_a_login_answers_the_four_fields_that_clients_read(api: Api) -> No
 
     reply = await api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None)
 
-    assert {"expiresIn": 600, "accessTokenMaxTTL": 1200, "tokenType": "Bearer"} == {k: v for k, v in reply.items() if k != "accessToken"}
+    assert {"expiresIn": 600, "accessTokenMaxTTL": 1200, "tokenType": "Bearer"} == {
+        k: v for k, v in reply.items() if k != "accessToken"
+    }
 
 
 async def test_a_token_says_whose_it_is_and_how_it_was_got(api: Api) -> None:
@@ -44,10 +46,17 @@ async def test_a_token_says_whose_it_is_and_how_it_was_got(api: Api) -> None:
     found = claims(token)
 
     assert {
-        "identityId": identity["id"], "authTokenType": "identityAccessToken", "identityName": "bot", "authMethod": "universal-auth",
-        "orgId": api.org_id, "rootOrgId": api.org_id, "parentOrgId": api.org_id, "accessTokenTTL": 600, "accessTokenMaxTTL": 1200,
+        "identityId": identity["id"],
+        "authTokenType": "identityAccessToken",
+        "identityName": "bot",
+        "authMethod": "universal-auth",
+        "orgId": api.org_id,
+        "rootOrgId": api.org_id,
+        "parentOrgId": api.org_id,
+        "accessTokenTTL": 600,
+        "accessTokenMaxTTL": 1200,
         "numUsesLimit": 7,
-    }.items() <= found.items()  # fmt: skip
+    }.items() <= found.items()
     assert found["jti"] == found["identityAccessTokenId"]
     assert 600 <= found["exp"] - found["iat"] <= 601
 
@@ -62,7 +71,8 @@ async def test_anybody_verifies_a_token_offline_with_the_key_set(any_api: Api) -
 
 
 @pytest.mark.parametrize(
-    ("networks", "restricted"), [(["0.0.0.0/0", "::/0"], False), (["127.0.0.0/8"], True), (["0.0.0.0/0", "10.0.0.0/8"], True)]
+    ("networks", "restricted"),
+    [(["0.0.0.0/0", "::/0"], False), (["127.0.0.0/8"], True), (["0.0.0.0/0", "10.0.0.0/8"], True)],
 )
 async def test_a_token_says_whether_networks_restrict_it(api: Api, networks: list[str], restricted: bool) -> None:
     _, token = await api.bot(accessTokenTrustedIps=[{"ipAddress": network} for network in networks])
@@ -75,9 +85,18 @@ async def test_a_token_says_whether_networks_restrict_it(api: Api, networks: lis
 
 @pytest.mark.parametrize(
     ("ttl", "max_ttl", "life"),
-    [(600, 1200, 600), (1200, 1200, 1200), (600, 0, 600), (0, 1200, 1200), (0, 0, 7_776_000), (2_592_000, 0, 2_592_000)],
+    [
+        (600, 1200, 600),
+        (1200, 1200, 1200),
+        (600, 0, 600),
+        (0, 1200, 1200),
+        (0, 0, 7_776_000),
+        (2_592_000, 0, 2_592_000),
+    ],
 )
-async def test_a_token_lives_as_long_as_its_method_says_to_the_millisecond(api: Api, ttl: int, max_ttl: int, life: int) -> None:
+async def test_a_token_lives_as_long_as_its_method_says_to_the_millisecond(
+    api: Api, ttl: int, max_ttl: int, life: int
+) -> None:
     _, token = await api.bot("member", accessTokenTTL=ttl, accessTokenMaxTTL=max_ttl)
     ends = claims(token)["expiresMs"]
 
@@ -111,7 +130,9 @@ async def test_renewals_keep_the_anchor_and_are_shortened_at_the_end_and_never_p
 
     assert {first["creationMs"]} == {claims(one)["creationMs"] for one in (token, second, third)}
     assert {first["jti"]} == {claims(one)["jti"] for one in (token, second, third)}
-    assert [600, 1000, 1000] == [round((claims(one)["expiresMs"] - first["creationMs"]) / 1000) for one in (token, second, third)]
+    assert [600, 1000, 1000] == [
+        round((claims(one)["expiresMs"] - first["creationMs"]) / 1000) for one in (token, second, third)
+    ]
     assert (200, 401) == (alive, await status(api, third))
 
 
@@ -181,8 +202,12 @@ async def test_a_renewal_takes_no_use_and_gives_none_back(any_api: Api) -> None:
     assert 401 == (await any_api.post(RENEW, {"accessToken": token}, token=None)).status_code
 
 
-async def test_a_request_that_is_refused_for_other_reasons_costs_a_use_only_where_the_token_was_good(any_api: Api) -> None:
-    identity, token = await any_api.bot("no-access", accessTokenNumUsesLimit=2, accessTokenTrustedIps=[{"ipAddress": "10.0.0.0/8"}])
+async def test_a_request_that_is_refused_for_other_reasons_costs_a_use_only_where_the_token_was_good(
+    any_api: Api,
+) -> None:
+    identity, token = await any_api.bot(
+        "no-access", accessTokenNumUsesLimit=2, accessTokenTrustedIps=[{"ipAddress": "10.0.0.0/8"}]
+    )
     path = f"/api/v1/auth/universal-auth/identities/{identity['id']}"
 
     outbound = [(await any_api.get(path, token=token)).status_code for _ in range(5)]
@@ -212,7 +237,11 @@ async def test_a_revoked_token_and_all_its_renewals_are_dead_and_others_live(any
 
     await any_api.ok("POST", REVOKE, {"accessToken": renewed}, token=None)
 
-    assert (401, 401, 200) == (await status(any_api, token), await status(any_api, renewed), await status(any_api, other))
+    assert (401, 401, 200) == (
+        await status(any_api, token),
+        await status(any_api, renewed),
+        await status(any_api, other),
+    )
     assert 401 == (await any_api.post(REVOKE, {"accessToken": token}, token=None)).status_code
     assert 401 == (await any_api.post(RENEW, {"accessToken": token}, token=None)).status_code
 
@@ -248,7 +277,10 @@ async def test_a_person_s_session_is_neither_renewed_nor_revoked_here(api: Api) 
 async def test_what_is_no_token_is_refused_everywhere_alike(api: Api, given: str) -> None:
     body = [(await api.post(path, {"accessToken": given}, token=None)).status_code for path in (RENEW, REVOKE)]
     header = await api.request(
-        "GET", f"/api/v1/identities?orgId={api.org_id}", token=None, headers={"authorization": f"Bearer {given}".encode()}
+        "GET",
+        f"/api/v1/identities?orgId={api.org_id}",
+        token=None,
+        headers={"authorization": f"Bearer {given}".encode()},
     )  # type: ignore[dict-item]
 
     assert set(body) <= {401, 422}
@@ -274,7 +306,10 @@ async def test_each_of_very_many_revoked_tokens_is_dead_and_no_other(any_api: Ap
     identity = await any_api.identity(role="member")
     login = await any_api.universal(identity["id"])
     many = _MOST_CACHED_REVOCATIONS + 3
-    tokens = [(await any_api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["accessToken"] for _ in range(many)]
+    tokens = [
+        (await any_api.ok("POST", "/api/v1/auth/universal-auth/login", login, token=None))["accessToken"]
+        for _ in range(many)
+    ]
 
     seen = []
     for token in tokens[:-1]:

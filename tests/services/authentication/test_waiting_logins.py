@@ -162,7 +162,9 @@ async def test_so_it_is_on_every_engine(any_place: Place, slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ASKING)
-async def test_a_token_is_of_the_configuration_as_it_is_after_the_answer_and_nobody_is_asked_twice(place: Place, slug: str) -> None:
+async def test_a_token_is_of_the_configuration_as_it_is_after_the_answer_and_nobody_is_asked_twice(
+    place: Place, slug: str
+) -> None:
     case = place.world.cases[slug]
     identity_id = await place.attached(case)
 
@@ -179,7 +181,9 @@ async def test_a_changed_question_is_asked_anew(place: Place) -> None:
     identity_id = await place.attached(case)
 
     change = {"searchFilter": "(&(uid={{username}})(uid=bob))"}
-    reply = await place.during(case, case.good(identity_id), lambda: place.api.ok("PATCH", place.at(case, identity_id), change))
+    reply = await place.during(
+        case, case.good(identity_id), lambda: place.api.ok("PATCH", place.at(case, identity_id), change)
+    )
 
     assert (401, 2) == (reply.status_code, place.held.asked)
     assert "username_or_password" == await place.reason(reply)
@@ -194,20 +198,29 @@ async def test_a_changed_question_is_asked_anew(place: Place) -> None:
         ("aws-auth", {"allowedAccountIds": "999999999999"}, "account_id"),
     ],
 )
-async def test_a_configuration_that_admits_the_proof_no_longer_refuses_it(place: Place, slug: str, change: Any, reason: str) -> None:
+async def test_a_configuration_that_admits_the_proof_no_longer_refuses_it(
+    place: Place, slug: str, change: Any, reason: str
+) -> None:
     case = place.world.cases[slug]
     identity_id = await place.attached(case)
 
-    reply = await place.during(case, case.good(identity_id), lambda: place.api.ok("PATCH", place.at(case, identity_id), change))
+    reply = await place.during(
+        case, case.good(identity_id), lambda: place.api.ok("PATCH", place.at(case, identity_id), change)
+    )
 
     assert reply.status_code in (401, 403)
     assert reason == await place.reason(reply)
 
 
 TIMED = {
-    "kubernetes-auth": "token_expired", "aws-auth": "request_time", "azure-auth": "token_expired", "gcp-auth": "token_expired",
-    "oidc-auth": "token_expired", "oci-auth": "request_time", "alicloud-auth": "request_time",
-}  # fmt: skip
+    "kubernetes-auth": "token_expired",
+    "aws-auth": "request_time",
+    "azure-auth": "token_expired",
+    "gcp-auth": "token_expired",
+    "oidc-auth": "token_expired",
+    "oci-auth": "request_time",
+    "alicloud-auth": "request_time",
+}
 
 
 @pytest.mark.parametrize("slug", TIMED)
@@ -244,7 +257,11 @@ async def test_what_is_issued_and_recorded_is_of_the_moment_after_the_answer(any
     wrong = await any_place.log_in(case, case.bad(identity_id))
     async with any_place.api.runtime.store.read() as tx:
         row = await tx.one(
-            prepare(select(func.max(schema.audit_events.c.at)).where(schema.audit_events.c.event == "login-identity-ldap-auth"))
+            prepare(
+                select(func.max(schema.audit_events.c.at)).where(
+                    schema.audit_events.c.event == "login-identity-ldap-auth"
+                )
+            )
         )
 
     assert (200, 401) == (right.status_code, wrong.status_code)
@@ -256,7 +273,9 @@ async def test_a_refusal_of_an_identity_that_was_deleted_meanwhile_is_recorded_a
     case = any_place.world.cases["ldap-auth"]
     identity_id = await any_place.attached(case)
 
-    reply = await any_place.during(case, case.bad(identity_id), lambda: any_place.api.ok("DELETE", f"/api/v1/identities/{identity_id}"))
+    reply = await any_place.during(
+        case, case.bad(identity_id), lambda: any_place.api.ok("DELETE", f"/api/v1/identities/{identity_id}")
+    )
 
     assert 401 == reply.status_code
 
@@ -270,7 +289,9 @@ async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end
 
     async def changing(*given: Any, **named: Any) -> Any:
         answer = await ldap(*given, **named)
-        await place.api.ok("PATCH", place.at(case, identity_id), {"ldapCaCertificate": next(bundles), "bindPass": SERVICE_PASSWORD})
+        await place.api.ok(
+            "PATCH", place.at(case, identity_id), {"ldapCaCertificate": next(bundles), "bindPass": SERVICE_PASSWORD}
+        )
         return answer
 
     place.world.outbound.ldap = changing  # type: ignore[method-assign]

@@ -1,4 +1,6 @@
-"""Machine identities: made, found, changed and removed by those who may, and gone with everything that hangs on them."""
+"""Machine identities: made, found, changed and removed by those who may, and gone with everything that hangs on
+them.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -65,7 +67,9 @@ async def test_an_identity_that_expired_neither_logs_in_nor_uses_what_it_has(any
     login = await any_api.universal(identity["id"])
     token = await any_api.login(login)
     soon = (any_api.clock() + 60_000) // 1000
-    await any_api.ok("PATCH", f"{IDENTITIES}/{identity['id']}", {"expiresAt": datetime.fromtimestamp(soon, UTC).isoformat()})
+    await any_api.ok(
+        "PATCH", f"{IDENTITIES}/{identity['id']}", {"expiresAt": datetime.fromtimestamp(soon, UTC).isoformat()}
+    )
     before = (await any_api.get(f"{IDENTITIES}/{identity['id']}", token=token)).status_code
     any_api.clock.forward(62)
 
@@ -76,9 +80,14 @@ async def test_an_identity_that_expired_neither_logs_in_nor_uses_what_it_has(any
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"name": 1}, "name"), ({"name": "x" * 256}, "name"), ({"role": ""}, "role"), ({"metadata": [{"key": "a"}]}, "metadata"),
-     ({"hasDeleteProtection": "yes"}, "hasDeleteProtection")],
-)  # fmt: skip
+    [
+        ({"name": 1}, "name"),
+        ({"name": "x" * 256}, "name"),
+        ({"role": ""}, "role"),
+        ({"metadata": [{"key": "a"}]}, "metadata"),
+        ({"hasDeleteProtection": "yes"}, "hasDeleteProtection"),
+    ],
+)
 async def test_what_makes_no_sense_is_refused_with_its_field(api: Api, body: dict[str, Any], field: str) -> None:
     reply = await api.post(IDENTITIES, {"name": "a", "organizationId": api.org_id, **body})
 
@@ -102,10 +111,12 @@ async def test_another_organization_s_identity_is_out_of_reach(any_api: Api) -> 
     path = f"{IDENTITIES}/{identity['id']}"
 
     replies = [
-        await any_api.get(path, token=stranger), await any_api.patch(path, {"name": "mine"}, token=stranger), await any_api.delete(path, token=stranger),
+        await any_api.get(path, token=stranger),
+        await any_api.patch(path, {"name": "mine"}, token=stranger),
+        await any_api.delete(path, token=stranger),
         await any_api.get(IDENTITIES, query={"orgId": any_api.org_id}, token=stranger),
         await any_api.post(IDENTITIES, {"name": "x", "organizationId": any_api.org_id}, token=stranger),
-    ]  # fmt: skip
+    ]
 
     assert {403, 404} >= {reply.status_code for reply in replies}
     assert "bot" in await names(any_api)
@@ -113,7 +124,11 @@ async def test_another_organization_s_identity_is_out_of_reach(any_api: Api) -> 
 
 async def test_nobody_makes_or_raises_an_identity_above_himself(any_api: Api) -> None:
     rules = [{"subject": "identity", "action": ["read", "create", "edit", "delete"]}]
-    await any_api.ok("POST", f"/api/v1/organization/{any_api.org_id}/roles", {"slug": "keeper", "name": "Keeper", "permissions": rules})
+    await any_api.ok(
+        "POST",
+        f"/api/v1/organization/{any_api.org_id}/roles",
+        {"slug": "keeper", "name": "Keeper", "permissions": rules},
+    )
     _, keeper = await any_api.bot("keeper")
     weak, strong = await any_api.identity("no-access"), await any_api.identity("admin")
 
@@ -122,7 +137,7 @@ async def test_nobody_makes_or_raises_an_identity_above_himself(any_api: Api) ->
         await any_api.patch(f"{IDENTITIES}/{weak['id']}", {"role": "admin"}, token=keeper),
         await any_api.patch(f"{IDENTITIES}/{strong['id']}", {"name": "x"}, token=keeper),
         await any_api.delete(f"{IDENTITIES}/{strong['id']}", token=keeper),
-    ]  # fmt: skip
+    ]
 
     assert {403} == {reply.status_code for reply in replies}
     assert 200 == (await any_api.patch(f"{IDENTITIES}/{weak['id']}", {"name": "x"}, token=keeper)).status_code

@@ -44,7 +44,10 @@ async def test_an_identity_ends_at_its_expiry_date_and_lives_on_without_one(any_
     cleared = await any_api.ok("PATCH", path, {"expiresAt": None, "owner": None})
     alive = await any_api.get(path, token=token)
 
-    assert ("2020-01-01T00:00:00.000Z", "team-a@example.com") == (shown["identity"]["expiresAt"], shown["identity"]["owner"])
+    assert ("2020-01-01T00:00:00.000Z", "team-a@example.com") == (
+        shown["identity"]["expiresAt"],
+        shown["identity"]["owner"],
+    )
     assert "2020-01-01T00:00:00.000Z" == kept["identity"]["expiresAt"]
     assert (None, None) == (cleared["identity"]["expiresAt"], cleared["identity"]["owner"])
     assert [401, 400, 200] == [reply.status_code for reply in (expired, enabling, alive)]
@@ -107,7 +110,14 @@ async def test_pages_of_a_report_follow_each_other_without_gap_or_repetition(any
 
 
 async def test_a_made_up_cursor_or_report_is_refused(api: Api) -> None:
-    for path in ("unused?cursor=%21%21", "unused?cursor=W10%3D", "unused?cursor=a", "nonsense", "unused?days=-1", "unused?limit=0"):
+    for path in (
+        "unused?cursor=%21%21",
+        "unused?cursor=W10%3D",
+        "unused?cursor=a",
+        "nonsense",
+        "unused?days=-1",
+        "unused?limit=0",
+    ):
         assert 422 == (await api.get(f"/api/v1/organization/identity-reports/{path}")).status_code
 
 

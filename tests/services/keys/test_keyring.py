@@ -27,11 +27,16 @@ KEYS = select(schema.data_keys).order_by(schema.data_keys.c.scope, schema.data_k
 
 async def everything(store: Store) -> dict[str, list[Any]]:
     async with store.read() as tx:
-        return {name: sorted(map(repr, map(tuple, await tx.all(select(table))))) for name, table in schema.metadata.tables.items()}
+        return {
+            name: sorted(map(repr, map(tuple, await tx.all(select(table)))))
+            for name, table in schema.metadata.tables.items()
+        }
 
 
 def with_root(settings: Settings, key: str) -> Settings:
-    return Settings(**{**{name: getattr(settings, name) for name in settings.__struct_fields__}, "root_key": Secret(key)})
+    return Settings(
+        **{**{name: getattr(settings, name) for name in settings.__struct_fields__}, "root_key": Secret(key)}
+    )
 
 
 # --- the root key
@@ -75,7 +80,12 @@ def test_a_root_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
         os.umask(before)
     file = tmp_path / "root.key"
 
-    assert (0o600, 32, made, made) == (stat.S_IMODE(file.stat().st_mode), len(made), found_root_key(settings), made_root_key(settings))
+    assert (0o600, 32, made, made) == (
+        stat.S_IMODE(file.stat().st_mode),
+        len(made),
+        found_root_key(settings),
+        made_root_key(settings),
+    )
     assert [file] == list(tmp_path.iterdir())
 
 
@@ -95,7 +105,9 @@ def test_a_root_key_that_is_none_is_refused_without_being_shown(tmp_path: Path, 
 async def sealers(api: Api) -> tuple[Any, Any]:
     other, _ = await api.organization()
     async with api.runtime.store.read() as tx:
-        return await api.runtime.keys.sealer(tx, org_scope(api.org_id)), await api.runtime.keys.sealer(tx, org_scope(other))
+        return await api.runtime.keys.sealer(tx, org_scope(api.org_id)), await api.runtime.keys.sealer(
+            tx, org_scope(other)
+        )
 
 
 async def test_a_value_opens_in_its_own_scope_and_context_only(api: Api) -> None:
@@ -103,7 +115,12 @@ async def test_a_value_opens_in_its_own_scope_and_context_only(api: Api) -> None
     sealed = one.seal("secret/1/1/value", b"hush")
 
     assert b"hush" == one.open("secret/1/1/value", sealed)
-    for sealer, context in ((one, "secret/1/2/value"), (one, "secret/2/1/value"), (one, "secret/1/1/comment"), (other, "secret/1/1/value")):
+    for sealer, context in (
+        (one, "secret/1/2/value"),
+        (one, "secret/2/1/value"),
+        (one, "secret/1/1/comment"),
+        (other, "secret/1/1/value"),
+    ):
         with pytest.raises(CannotOpen):
             sealer.open(context, sealed)
 
@@ -160,8 +177,12 @@ async def test_credentials_are_kept_as_keyed_hashes(api: Api) -> None:
     login = await api.universal(identity["id"])
     async with api.runtime.store.read() as tx:
         rows = [row[0] for row in await tx.all(select(schema.client_secrets.c.hash))]
-        stored = [row[0] for row in await tx.all(select(schema.data_keys.c.sealed).where(schema.data_keys.c.scope == HMAC))]
-        dump = {name: [tuple(row) for row in await tx.all(select(table))] for name, table in schema.metadata.tables.items()}
+        stored = [
+            row[0] for row in await tx.all(select(schema.data_keys.c.sealed).where(schema.data_keys.c.scope == HMAC))
+        ]
+        dump = {
+            name: [tuple(row) for row in await tx.all(select(table))] for name, table in schema.metadata.tables.items()
+        }
 
     assert [api.runtime.keys.digest(login["clientSecret"])] == rows
     assert 1 == len(stored)
@@ -175,7 +196,9 @@ async def test_no_repr_shows_a_key_or_a_secret(api: Api) -> None:
     identity = await api.identity()
     login = await api.universal(identity["id"])
     one, _ = await sealers(api)
-    shown = " ".join(map(repr, (api.runtime.keys, one, api.runtime.keys.signer, api.runtime.settings, Secret("hush"), api.runtime)))
+    shown = " ".join(
+        map(repr, (api.runtime.keys, one, api.runtime.keys.signer, api.runtime.settings, Secret("hush"), api.runtime))
+    )
 
     for hidden in (ROOT_KEY, "hush", login["clientSecret"]):
         assert hidden not in shown
@@ -194,7 +217,15 @@ async def test_no_log_line_shows_a_credential(any_settings: Settings, caplog: py
         await api.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None)
     lines = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
 
-    for hidden in (login["clientSecret"], "f" * 64, token, token.split(".")[2], token[:-3], ROOT_KEY, "correct horse battery"):
+    for hidden in (
+        login["clientSecret"],
+        "f" * 64,
+        token,
+        token.split(".")[2],
+        token[:-3],
+        ROOT_KEY,
+        "correct horse battery",
+    ):
         assert hidden not in lines
 
 

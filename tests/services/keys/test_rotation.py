@@ -54,9 +54,17 @@ async def test_a_rotated_project_key_seals_every_value_anew(any_api: Api) -> Non
 async def test_a_rotated_organization_key_seals_configurations_and_project_keys_anew(any_api: Api) -> None:
     _, where = await secret_of(any_api)
     identity = await any_api.identity()
-    await any_api.ok("POST", f"/api/v1/auth/kubernetes-auth/identities/{identity['id']}",
-                     {"kubernetesHost": "https://k8s.example.com", "tokenReviewerJwt": "a.b.c", "allowedNamespaces": "x", "allowedNames": "y",
-                      "allowedAudience": ""})  # fmt: skip
+    await any_api.ok(
+        "POST",
+        f"/api/v1/auth/kubernetes-auth/identities/{identity['id']}",
+        {
+            "kubernetesHost": "https://k8s.example.com",
+            "tokenReviewerJwt": "a.b.c",
+            "allowedNamespaces": "x",
+            "allowedNames": "y",
+            "allowedAudience": "",
+        },
+    )
     scope = org_scope(any_api.org_id)
 
     await rotation.stage(any_api.runtime, scope)
@@ -188,7 +196,9 @@ async def test_all_that_a_revoked_signing_key_signed_is_dead_everywhere_at_once(
         assert 401 == (await api.post("/api/v1/auth/token", {}, token=None, headers={"cookie": cookie})).status_code
         assert kid not in {key["kid"] for key in (await api.ok("GET", "/.well-known/jwks.json", token=None))["keys"]}
     assert {200} == await statuses(both, path, [await first.login(login), await second.login(login)])
-    person = (await second.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))["accessToken"]
+    person = (await second.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))[
+        "accessToken"
+    ]
     first.token = await first.enter(first.org_id, person)
     (row,) = (await first.ok("GET", f"{method}/tokens"))["tokens"]
     assert row["isAccessTokenRevoked"]
@@ -199,7 +209,9 @@ async def signed_in(api: Api) -> str:
     return reply.headers["set-cookie"].partition(";")[0]
 
 
-async def test_a_login_after_the_end_of_a_key_is_signed_with_the_new_one_on_a_server_that_has_not_looked_yet(both: tuple[Api, Api]) -> None:
+async def test_a_login_after_the_end_of_a_key_is_signed_with_the_new_one_on_a_server_that_has_not_looked_yet(
+    both: tuple[Api, Api],
+) -> None:
     first, second = both
     login = await first.universal((await first.identity("member"))["id"])
     await second.login(login)
@@ -211,7 +223,9 @@ async def test_a_login_after_the_end_of_a_key_is_signed_with_the_new_one_on_a_se
     assert {200} == await statuses(both, "/api/v1/identities/details", [token])
 
 
-async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_key_all_the_same(any_settings: Settings) -> None:
+async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_key_all_the_same(
+    any_settings: Settings,
+) -> None:
     async with running(any_settings) as api:
         identity, token = await api.bot("member")
         path = f"/api/v1/identities/{identity['id']}"
@@ -260,7 +274,12 @@ async def new_hmac(apis: Sequence[Api]) -> None:
 
 async def service_token(api: Api) -> tuple[str, str]:
     project, _ = await secret_of(api)
-    body = {"name": "old", "workspaceId": project, "scopes": [{"environment": "dev", "secretPath": "/"}], "permissions": ["read"]}
+    body = {
+        "name": "old",
+        "workspaceId": project,
+        "scopes": [{"environment": "dev", "secretPath": "/"}],
+        "permissions": ["read"],
+    }
     return project, (await api.ok("POST", "/api/v2/service-token", body))["serviceToken"]
 
 
@@ -281,7 +300,12 @@ async def test_credentials_stay_good_when_their_key_rotates_and_are_hashed_anew_
     assert (2, 1) == (before["client_secrets"], before["service_tokens"])
     assert (1, 0) == (after["client_secrets"], after["service_tokens"])
     assert await first.login(unused)
-    assert 401 == (await second.post("/api/v1/auth/universal-auth/login", {**used, "clientSecret": "0" * 64}, token=None)).status_code
+    assert (
+        401
+        == (
+            await second.post("/api/v1/auth/universal-auth/login", {**used, "clientSecret": "0" * 64}, token=None)
+        ).status_code
+    )
 
 
 async def test_what_is_still_hashed_with_a_revoked_key_is_dead_everywhere_at_once(both: tuple[Api, Api]) -> None:

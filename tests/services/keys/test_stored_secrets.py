@@ -2,8 +2,13 @@
 
 from tests.api import Api
 
-KUBERNETES = {"kubernetesHost": "https://cluster.example.com", "tokenReviewerJwt": "reviewer", "allowedNamespaces": "", "allowedNames": "",
-              "allowedAudience": ""}  # fmt: skip
+KUBERNETES = {
+    "kubernetesHost": "https://cluster.example.com",
+    "tokenReviewerJwt": "reviewer",
+    "allowedNamespaces": "",
+    "allowedNames": "",
+    "allowedAudience": "",
+}
 
 
 async def test_a_stored_reviewer_token_is_not_sent_to_a_host_it_was_not_entered_for(api: Api) -> None:

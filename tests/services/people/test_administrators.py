@@ -28,7 +28,9 @@ class Instance:
         return reply.status_code
 
     async def act(self, method: str, path: str, body: Any = None, token: str = "") -> int:
-        reply = await self.api.request(method, path.format(identity=self.identity, org=self.api.org_id), body, token=token)
+        reply = await self.api.request(
+            method, path.format(identity=self.identity, org=self.api.org_id), body, token=token
+        )
         return reply.status_code
 
 
@@ -41,7 +43,9 @@ ENDS: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ENDS)
-async def test_the_last_identity_that_administers_the_instance_stays(api: Api, method: str, path: str, body: Any) -> None:
+async def test_the_last_identity_that_administers_the_instance_stays(
+    api: Api, method: str, path: str, body: Any
+) -> None:
     instance = await Instance.of(api)
     assert 200 == await instance.deactivate()
 
@@ -49,14 +53,19 @@ async def test_the_last_identity_that_administers_the_instance_stays(api: Api, m
     assert 200 == (await api.get(USERS, token=api.instance_token)).status_code
 
 
-@pytest.mark.parametrize(("method", "path", "body"), [*ENDS, ("DELETE", "/api/v1/organization/identity-memberships/{identity}", None)])
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [*ENDS, ("DELETE", "/api/v1/organization/identity-memberships/{identity}", None)]
+)
 async def test_the_last_person_stays_once_no_identity_is_left(api: Api, method: str, path: str, body: Any) -> None:
     instance = await Instance.of(api)
     other = (await api.identity("admin"))["id"]
 
     assert 200 == await instance.act(method, path, body)
     # Whoever could still call as an administrator finds the person to be the last one.
-    codes = [await instance.deactivate(), (await api.delete(f"{USERS}/{instance.person}", token=api.instance_token)).status_code]
+    codes = [
+        await instance.deactivate(),
+        (await api.delete(f"{USERS}/{instance.person}", token=api.instance_token)).status_code,
+    ]
     assert not {200} & set(codes)
     assert 200 == (await api.delete(f"/api/v1/identities/{other}")).status_code
 
@@ -77,11 +86,18 @@ async def test_an_identity_that_cannot_log_in_does_not_count(api: Api) -> None:
     await api.ok("POST", f"/api/v1/auth/token-auth/tokens/{listed['tokens'][0]['id']}/revoke")
 
     async def deactivate() -> int:
-        return (await api.patch(f"{USERS}/{instance.person}", {"isActive": False}, token=held["accessToken"])).status_code
+        return (
+            await api.patch(f"{USERS}/{instance.person}", {"isActive": False}, token=held["accessToken"])
+        ).status_code
 
     api.clock.forward(365 * 24 * 3600)
     assert 401 == await deactivate()
-    assert 200 == (await api.post("/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"})).status_code
+    assert (
+        200
+        == (
+            await api.post("/api/v3/auth/login", {"email": "admin@example.com", "password": "correct horse battery"})
+        ).status_code
+    )
 
 
 async def test_a_live_token_of_somebody_else_is_no_way_in(api: Api) -> None:
@@ -108,13 +124,19 @@ async def test_two_who_take_each_other_away_at_once_leave_one(any_api: Api) -> N
 
 async def test_a_reset_link_ends_with_the_administrator_who_made_it(any_api: Api) -> None:
     instance = await Instance.of(any_api)
-    bob = await any_api.ok("POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": any_api.org_id})
+    bob = await any_api.ok(
+        "POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": any_api.org_id}
+    )
     link = bob["completeInviteLinks"][0]["link"].partition("=")[2]
-    made = await any_api.ok("POST", "/api/v1/invite-org/accept", {"token": link, "password": "bob's own password"}, token=None)
+    made = await any_api.ok(
+        "POST", "/api/v1/invite-org/accept", {"token": link, "password": "bob's own password"}, token=None
+    )
     links = [await any_api.ok("POST", f"{USERS}/{made['user']['id']}/password-reset-link", token=any_api.token)]
     assert 200 == await instance.deactivate()
 
-    reply = await any_api.post("/api/v1/password/reset", {"token": links[0]["token"], "password": "chosen by who left"}, token=None)
+    reply = await any_api.post(
+        "/api/v1/password/reset", {"token": links[0]["token"], "password": "chosen by who left"}, token=None
+    )
 
     assert 401 == reply.status_code
     login = {"email": "bob@example.com", "password": "bob's own password"}

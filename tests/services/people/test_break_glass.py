@@ -1,4 +1,6 @@
-"""Break glass: an operator with the database and the root key gets back in, beside a server that runs, and it is in the audit log."""
+"""Break glass: an operator with the database and the root key gets back in, beside a server that runs, and it
+is in the audit log.
+"""
 
 from typing import Any
 
@@ -22,8 +24,12 @@ async def joined(api: Api, email: str) -> str:
     """A new member of the first organization, and a token of its session."""
     invite = {"inviteeEmails": [email], "organizationId": api.org_id, "organizationRoleSlug": "no-access"}
     link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
-    await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None)
-    person = (await api.ok("POST", "/api/v3/auth/login", {"email": email, "password": PASSWORD}, token=None))["accessToken"]
+    await api.ok(
+        "POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None
+    )
+    person = (await api.ok("POST", "/api/v3/auth/login", {"email": email, "password": PASSWORD}, token=None))[
+        "accessToken"
+    ]
     return await api.enter(api.org_id, person)
 
 
@@ -83,10 +89,11 @@ async def test_a_member_becomes_an_administrator_at_once_and_the_log_says_by_who
 async def test_what_makes_no_sense_is_refused(any_api: Api) -> None:
     runtime = any_api.runtime
     for work in (
-        break_glass.unlock(runtime, "nobody@example.com", BY), break_glass.promote(runtime, "nobody@example.com", BY),
+        break_glass.unlock(runtime, "nobody@example.com", BY),
+        break_glass.promote(runtime, "nobody@example.com", BY),
         break_glass.reset_password(runtime, "nobody@example.com", Secret(NEW), BY),
         break_glass.promote(runtime, EMAIL, BY, organization_id="none"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(NotFound):
             await work
     with pytest.raises(Invalid):

@@ -1,4 +1,6 @@
-"""Groups: what a group holds its members hold at once, and joining one is gaining all it holds, wherever it holds it."""
+"""Groups: what a group holds its members hold at once, and joining one is gaining all it holds, wherever it
+holds it.
+"""
 
 from typing import Any
 
@@ -66,7 +68,9 @@ async def test_people_and_identities_of_a_group_are_listed(any_api: Api) -> None
     base = f"/api/v1/groups/{group_id}"
 
     everybody = (await any_api.ok("GET", f"{base}/machine-identities"))["machineIdentities"]
-    assigned = (await any_api.ok("GET", f"{base}/machine-identities", query={"filter": "assignedMachineIdentities"}))["machineIdentities"]
+    assigned = (await any_api.ok("GET", f"{base}/machine-identities", query={"filter": "assignedMachineIdentities"}))[
+        "machineIdentities"
+    ]
     people = (await any_api.ok("GET", f"{base}/users", query={"filter": "existingMembers"}))["users"]
     members = await any_api.ok("GET", f"{base}/members")
 
@@ -94,16 +98,32 @@ async def test_nobody_fills_a_group_that_holds_more_than_they_do_in_the_organiza
     rules = [
         {
             "subject": "groups",
-            "action": ["read", "create", "edit", "delete", "add-identities", "remove-identities", "add-members", "remove-members"],
+            "action": [
+                "read",
+                "create",
+                "edit",
+                "delete",
+                "add-identities",
+                "remove-identities",
+                "add-members",
+                "remove-members",
+            ],
         }
     ]
     await any_api.ok("POST", "/api/v1/organization/roles", {"slug": "keeper", "name": "K", "permissions": rules})
     me, token = await any_api.bot("keeper")
     project_id = await project(any_api)
-    strong, wide, weak = await group(any_api, "admin", slug="s"), await group(any_api, slug="w"), await group(any_api, slug="n")
+    strong, wide, weak = (
+        await group(any_api, "admin", slug="s"),
+        await group(any_api, slug="w"),
+        await group(any_api, slug="n"),
+    )
     await any_api.ok("POST", f"/api/v2/workspace/{project_id}/groups/{wide}", {"role": "viewer"})
 
-    joined = [await any_api.post(f"/api/v1/groups/{one}/machine-identities/{me['id']}", token=token) for one in (strong, wide, weak)]
+    joined = [
+        await any_api.post(f"/api/v1/groups/{one}/machine-identities/{me['id']}", token=token)
+        for one in (strong, wide, weak)
+    ]
     others = [
         await any_api.post("/api/v1/groups", {"name": "x", "role": "admin"}, token=token),
         await any_api.patch(f"/api/v1/groups/{weak}", {"role": "admin"}, token=token),
@@ -118,7 +138,13 @@ async def test_nobody_fills_a_group_that_holds_more_than_they_do_in_the_organiza
 
 async def test_a_group_gets_no_role_in_a_project_beyond_who_gives_it(any_api: Api) -> None:
     project_id, group_id = await project(any_api), await group(any_api)
-    await role(any_api, project_id, {"subject": "groups", "action": ["read", "create", "edit", "delete"]}, READ_DEV, slug="keeper")
+    await role(
+        any_api,
+        project_id,
+        {"subject": "groups", "action": ["read", "create", "edit", "delete"]},
+        READ_DEV,
+        slug="keeper",
+    )
     _, token = await member(any_api, project_id, "keeper")
     place = f"/api/v1/projects/{project_id}/memberships/groups/{group_id}"
 
@@ -154,13 +180,17 @@ async def test_a_project_identity_joins_no_group_and_no_other_project(any_api: A
         await any_api.post(f"/api/v1/groups/{group_id}/machine-identities/{identity['id']}"),
         await any_api.post(path(second, identity["id"]), {"role": "viewer"}),
         await any_api.delete(path(first, identity["id"])),
-        await any_api.patch(f"/api/v1/organization/identity-memberships/{identity['id']}", {"roles": [{"role": "admin"}]}),
+        await any_api.patch(
+            f"/api/v1/organization/identity-memberships/{identity['id']}", {"roles": [{"role": "admin"}]}
+        ),
     ]
 
     assert [400] * 4 == [reply.status_code for reply in replies]
 
 
-async def test_what_administers_the_instance_is_put_into_no_group_and_into_a_project_only_by_its_like(any_api: Api) -> None:
+async def test_what_administers_the_instance_is_put_into_no_group_and_into_a_project_only_by_its_like(
+    any_api: Api,
+) -> None:
     """A group or a role that denies would take from it what only an administrator of the instance may take."""
     listed = (await any_api.ok("GET", f"/api/v1/identities?orgId={any_api.org_id}"))["identities"]
     instance = listed[0]["identityId"]
@@ -174,9 +204,19 @@ async def test_what_administers_the_instance_is_put_into_no_group_and_into_a_pro
 
     refused = [
         (await any_api.post(path, {"role": "viewer"} if path == into_project else None, token=token)).status_code
-        for path, token in ((into_group, org_admin), (into_group, ""), (into_group, any_api.instance_token), (into_project, org_admin))
+        for path, token in (
+            (into_group, org_admin),
+            (into_group, ""),
+            (into_group, any_api.instance_token),
+            (into_project, org_admin),
+        )
     ]
 
     assert [403] * 4 == refused
     own = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "Q"}))["project"]["id"]
-    assert 200 == (await any_api.post(f"/api/v1/projects/{own}/memberships/identities/{instance}", {"role": "viewer"})).status_code
+    assert (
+        200
+        == (
+            await any_api.post(f"/api/v1/projects/{own}/memberships/identities/{instance}", {"role": "viewer"})
+        ).status_code
+    )

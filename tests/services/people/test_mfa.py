@@ -46,7 +46,12 @@ async def half_signed_in(api: Api) -> str:
 async def test_a_token_without_the_second_factor_is_good_for_verifying_it_and_nothing_else(api: Api) -> None:
     authenticator, _ = await enrolled(api)
     token = await half_signed_in(api)
-    paths = ("/api/v1/user", "/api/v2/users/me/sessions", f"/api/v1/organization/{api.org_id}", "/api/v1/organization/roles")
+    paths = (
+        "/api/v1/user",
+        "/api/v2/users/me/sessions",
+        f"/api/v1/organization/{api.org_id}",
+        "/api/v1/organization/roles",
+    )
     before = [(await api.get(path, token=token)).status_code for path in paths]
     removal = await api.delete(TOTP_PATH, {"password": PASSWORD}, token=token)
 
@@ -133,9 +138,11 @@ async def test_an_organization_may_require_it(api: Api) -> None:
     await api.ok("PATCH", path, {"enforceMfa": True})
     invite = {"inviteeEmails": ["bob@example.com"], "organizationId": api.org_id}
     link = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"]
-    bob = (await api.ok("POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None))[
-        "accessToken"
-    ]
+    bob = (
+        await api.ok(
+            "POST", "/api/v1/invite-org/accept", {"token": link.partition("=")[2], "password": PASSWORD}, token=None
+        )
+    )["accessToken"]
     refused = await api.post("/api/v3/auth/select-organization", {"organizationId": api.org_id}, token=bob)
     api.person, api.token = bob, bob
     await enrolled(api)
@@ -153,7 +160,9 @@ async def test_the_secret_is_sealed_in_the_database(api: Api) -> None:
     stored = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
 
     assert secret not in stored
-    assert all(code.replace("-", "").encode() not in stored and code.encode() not in stored for code in made["recoveryCodes"])
+    assert all(
+        code.replace("-", "").encode() not in stored and code.encode() not in stored for code in made["recoveryCodes"]
+    )
 
 
 async def test_new_recovery_codes_ask_for_the_password(api: Api) -> None:
@@ -196,7 +205,13 @@ async def test_the_password_alone_makes_no_known_device_of_a_person_with_a_secon
 
 
 async def test_a_second_factor_is_set_up_only_with_the_password(any_api: Api) -> None:
-    bodies: list[dict[str, str] | None] = [None, {}, {"password": ""}, {"password": "wrong password"}, {"password": PASSWORD}]
+    bodies: list[dict[str, str] | None] = [
+        None,
+        {},
+        {"password": ""},
+        {"password": "wrong password"},
+        {"password": PASSWORD},
+    ]
     replies = [await any_api.post(f"{TOTP_PATH}/register", body) for body in bodies]
 
     assert [422, 422, 401, 401, 200] == [reply.status_code for reply in replies]
@@ -204,7 +219,9 @@ async def test_a_second_factor_is_set_up_only_with_the_password(any_api: Api) ->
     assert "otpauth" not in "".join(reply.text for reply in replies[:4])
 
 
-async def test_guesses_of_the_password_by_a_stolen_session_are_counted_where_a_second_factor_is_set_up(any_api: Api) -> None:
+async def test_guesses_of_the_password_by_a_stolen_session_are_counted_where_a_second_factor_is_set_up(
+    any_api: Api,
+) -> None:
     for _ in range(10):
         await any_api.post(f"{TOTP_PATH}/register", {"password": "wrong password"})
 

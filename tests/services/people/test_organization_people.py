@@ -27,8 +27,12 @@ async def test_an_invited_person_is_shown_as_invited_and_then_as_a_member(any_ap
     await any_api.ok("POST", "/api/v1/invite-org/accept", {"token": token, "password": PASSWORD}, token=None)
     after = (await any_api.ok("GET", path))["users"]
 
-    assert [(EMAIL, "accepted"), ("bob@example.com", "invited")] == [(one["inviteEmail"], one["status"]) for one in before]
-    assert [(EMAIL, "accepted"), ("bob@example.com", "accepted")] == [(one["inviteEmail"], one["status"]) for one in after]
+    assert [(EMAIL, "accepted"), ("bob@example.com", "invited")] == [
+        (one["inviteEmail"], one["status"]) for one in before
+    ]
+    assert [(EMAIL, "accepted"), ("bob@example.com", "accepted")] == [
+        (one["inviteEmail"], one["status"]) for one in after
+    ]
     assert "member" == after[1]["role"]
 
 
@@ -46,7 +50,10 @@ async def test_a_second_invitation_kills_the_first_link(api: Api) -> None:
     first = await link_token(api, "bob@example.com")
     await link_token(api, "bob@example.com")
 
-    assert 401 == (await api.post("/api/v1/invite-org/accept", {"token": first, "password": PASSWORD}, token=None)).status_code
+    assert (
+        401
+        == (await api.post("/api/v1/invite-org/accept", {"token": first, "password": PASSWORD}, token=None)).status_code
+    )
 
 
 async def test_a_link_that_was_withdrawn_or_expired_is_dead(api: Api) -> None:
@@ -57,7 +64,12 @@ async def test_a_link_that_was_withdrawn_or_expired_is_dead(api: Api) -> None:
     api.clock.forward(8 * 24 * 3600)
 
     for token in (withdrawn["link"].partition("=")[2], expired):
-        assert 401 == (await api.post("/api/v1/invite-org/accept", {"token": token, "password": PASSWORD}, token=None)).status_code
+        assert (
+            401
+            == (
+                await api.post("/api/v1/invite-org/accept", {"token": token, "password": PASSWORD}, token=None)
+            ).status_code
+        )
 
 
 async def test_the_inviter_cannot_take_an_account_over_with_the_link(api: Api) -> None:
@@ -65,11 +77,16 @@ async def test_the_inviter_cannot_take_an_account_over_with_the_link(api: Api) -
     await joined(api, "bob@example.com", password="bob's own password")
     other_id, other = await api.organization()
     made = await api.ok(
-        "POST", "/api/v1/invite-org/signup", {"inviteeEmails": ["bob@example.com"], "organizationId": other_id}, token=other
+        "POST",
+        "/api/v1/invite-org/signup",
+        {"inviteeEmails": ["bob@example.com"], "organizationId": other_id},
+        token=other,
     )
     token = made["completeInviteLinks"][0]["link"].partition("=")[2]
 
-    chosen = await api.post("/api/v1/invite-org/accept", {"token": token, "password": "chosen by the inviter"}, token=None)
+    chosen = await api.post(
+        "/api/v1/invite-org/accept", {"token": token, "password": "chosen by the inviter"}, token=None
+    )
     as_inviter = await api.post("/api/v1/invite-org/accept", {"token": token}, token=other)
     as_bob = await api.post("/api/v1/invite-org/accept", {"token": token, "password": "bob's own password"}, token=None)
 
@@ -90,7 +107,11 @@ async def test_nobody_invites_beyond_its_own_role(api: Api) -> None:
 
 
 async def test_nobody_raises_itself_or_touches_who_holds_more(api: Api) -> None:
-    made = {"slug": "clerk", "name": "Clerk", "permissions": [{"subject": "member", "action": ["read", "edit", "delete"]}]}
+    made = {
+        "slug": "clerk",
+        "name": "Clerk",
+        "permissions": [{"subject": "member", "action": ["read", "edit", "delete"]}],
+    }
     await api.ok("POST", "/api/v1/organization/roles", made)
     bob = await joined(api, "bob@example.com", "clerk")
     await joined(api, "eve@example.com", "admin")
@@ -110,7 +131,11 @@ async def test_nobody_raises_itself_or_touches_who_holds_more(api: Api) -> None:
 async def test_an_organization_keeps_an_administrator(api: Api) -> None:
     base = f"/api/v2/organizations/{api.org_id}/memberships/{await membership(api, EMAIL)}"
 
-    replies = [await api.patch(base, {"role": "member"}), await api.patch(base, {"isActive": False}), await api.delete(base)]
+    replies = [
+        await api.patch(base, {"role": "member"}),
+        await api.patch(base, {"isActive": False}),
+        await api.delete(base),
+    ]
 
     assert [400] * 3 == [reply.status_code for reply in replies]
 
@@ -123,7 +148,9 @@ async def test_two_administrators_who_remove_each_other_leave_one(any_api: Api) 
     own = {name: await membership(any_api, f"{name}@example.com") for name in ("bob", "eve")}
     await any_api.ok("PATCH", f"{base}/{await membership(any_api, EMAIL)}", {"role": "no-access"})
 
-    await asyncio.gather(any_api.delete(f"{base}/{own['eve']}", token=bob), any_api.delete(f"{base}/{own['bob']}", token=eve))
+    await asyncio.gather(
+        any_api.delete(f"{base}/{own['eve']}", token=bob), any_api.delete(f"{base}/{own['bob']}", token=eve)
+    )
 
     left = [await any_api.get(base, token=token) for token in (bob, eve)]
     assert [200, 403] == sorted(reply.status_code for reply in left)
@@ -147,7 +174,9 @@ async def test_a_suspended_person_is_shut_out_of_the_organization_and_its_projec
 async def test_who_was_removed_holds_nothing_when_invited_again(any_api: Api) -> None:
     bob = await joined(any_api, "bob@example.com", "member")
     project = (await any_api.ok("POST", "/api/v1/projects", {"projectName": "Bob's"}, token=bob))["project"]["id"]
-    await any_api.ok("DELETE", f"/api/v2/organizations/{any_api.org_id}/memberships/{await membership(any_api, 'bob@example.com')}")
+    await any_api.ok(
+        "DELETE", f"/api/v2/organizations/{any_api.org_id}/memberships/{await membership(any_api, 'bob@example.com')}"
+    )
     removed = await any_api.get(f"/api/v1/projects/{project}", token=bob)
     token = await link_token(any_api, "bob@example.com")
     await any_api.ok("POST", "/api/v1/invite-org/accept", {"token": token}, token=bob)
@@ -240,7 +269,9 @@ async def test_who_could_not_invite_to_a_role_takes_no_invitation_to_it_back(api
     made = await api.ok("POST", "/api/v1/invite-org/signup", invite(api, "boss@example.com", "admin"))
     link = made["completeInviteLinks"][0]
 
-    assert 403 == (await api.delete(f"/api/v1/invite-org/{api.org_id}/{link['invitationId']}", token=keeper)).status_code
+    assert (
+        403 == (await api.delete(f"/api/v1/invite-org/{api.org_id}/{link['invitationId']}", token=keeper)).status_code
+    )
     again = await api.post("/api/v1/invite-org/signup", invite(api, "boss@example.com", "no-access"), token=keeper)
     assert 403 == again.status_code
     body = {"token": link["link"].partition("=")[2], "password": PASSWORD}

@@ -36,7 +36,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         found.open.release()
 
 
-def asks(queue: Queue, whence: str | None, count: int, name: str = "", tried: Standing = UNKNOWN) -> list[asyncio.Task[bool]]:
+def asks(
+    queue: Queue, whence: str | None, count: int, name: str = "", tried: Standing = UNKNOWN
+) -> list[asyncio.Task[bool]]:
     return [asyncio.create_task(queue.matches(WORD, name or whence, whence=whence, tried=tried)) for _ in range(count)]
 
 

@@ -26,7 +26,14 @@ async def rows(api: Api) -> dict[str, int]:
     async with api.runtime.store.read() as tx:
         return {
             table.name: len(await tx.all(table.select()))
-            for table in (schema.settings, schema.users, schema.organizations, schema.identities, schema.audit_events, schema.denials)
+            for table in (
+                schema.settings,
+                schema.users,
+                schema.organizations,
+                schema.identities,
+                schema.audit_events,
+                schema.denials,
+            )
         }
 
 
@@ -129,9 +136,14 @@ async def test_an_instance_that_lost_its_administrators_is_not_claimed_anew(any_
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-async def test_of_many_bootstraps_at_once_one_is_carried_out(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> None:
+async def test_of_many_bootstraps_at_once_one_is_carried_out(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
     if engine == "sqlite":
-        async with running(sqlite_settings(tmp_path), fresh=False) as one, running(sqlite_settings(tmp_path), fresh=False) as two:
+        async with (
+            running(sqlite_settings(tmp_path), fresh=False) as one,
+            running(sqlite_settings(tmp_path), fresh=False) as two,
+        ):
             statuses, counts = await _race([one, two]), await rows(one)
     else:
         dsn = await emptied(request.getfixturevalue("migrated"))

@@ -137,7 +137,9 @@ async def test_nobody_ends_the_session_of_somebody_else(api: Api) -> None:
 async def test_a_changed_password_ends_the_other_sessions_and_keeps_this_one(any_api: Api) -> None:
     other = (await any_api.ok("POST", LOGIN, RIGHT, token=None))["accessToken"]
 
-    await any_api.ok("POST", "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": "another password"})
+    await any_api.ok(
+        "POST", "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": "another password"}
+    )
 
     assert 401 == (await any_api.get("/api/v1/user", token=other)).status_code
     assert 200 == (await any_api.get("/api/v1/user")).status_code
@@ -163,7 +165,12 @@ async def test_a_reset_link_sets_a_password_once_and_ends_all_sessions(any_api: 
 
     assert (200, 401) == (first.status_code, second.status_code)
     assert 401 == (await any_api.get("/api/v1/user", token=bob)).status_code
-    assert 200 == (await any_api.post(LOGIN, {"email": "bob@example.com", "password": "a new password"}, token=None)).status_code
+    assert (
+        200
+        == (
+            await any_api.post(LOGIN, {"email": "bob@example.com", "password": "a new password"}, token=None)
+        ).status_code
+    )
 
 
 async def test_a_reset_link_expires(api: Api) -> None:
@@ -173,7 +180,12 @@ async def test_a_reset_link_expires(api: Api) -> None:
 
     api.clock.forward(3601)
 
-    assert 401 == (await api.post("/api/v1/password/reset", {"token": made["token"], "password": "a new password"}, token=None)).status_code
+    assert (
+        401
+        == (
+            await api.post("/api/v1/password/reset", {"token": made["token"], "password": "a new password"}, token=None)
+        ).status_code
+    )
 
 
 async def test_only_an_administrator_of_the_instance_makes_reset_links(api: Api) -> None:
@@ -226,7 +238,9 @@ async def test_strangers_with_wrong_passwords_lock_nobody_out_but_themselves(any
             any_api.clock.forward(400)
 
 
-async def test_a_device_that_signed_in_before_gets_through_where_its_address_is_shared_with_strangers(any_api: Api) -> None:
+async def test_a_device_that_signed_in_before_gets_through_where_its_address_is_shared_with_strangers(
+    any_api: Api,
+) -> None:
     async with elsewhere(any_api, "192.0.2.66") as stranger, elsewhere(any_api, "192.0.2.66") as known:
         assert 200 == (await known.post(LOGIN, json=RIGHT)).status_code
         for _ in range(11):
@@ -240,16 +254,27 @@ async def test_a_device_is_known_for_its_person_only_and_cannot_be_made_up(api: 
     await joined(api, "bob@example.com")
     bob = {"email": "bob@example.com", "password": PASSWORD}
     async with elsewhere(api, "192.0.2.66") as device:
-        own = [cookie for cookie in (await device.post(LOGIN, json=bob)).headers.get_list("set-cookie") if cookie.startswith("wwd-")]
+        own = [
+            cookie
+            for cookie in (await device.post(LOGIN, json=bob)).headers.get_list("set-cookie")
+            if cookie.startswith("wwd-")
+        ]
         device.cookies.clear()
-        theirs = [cookie for cookie in (await device.post(LOGIN, json=RIGHT)).headers.get_list("set-cookie") if cookie.startswith("wwd-")]
+        theirs = [
+            cookie
+            for cookie in (await device.post(LOGIN, json=RIGHT)).headers.get_list("set-cookie")
+            if cookie.startswith("wwd-")
+        ]
         device.cookies.clear()
         for _ in range(11):
             await device.post(LOGIN, json=WRONG)
         name, value = theirs[0].partition(";")[0].split("=")
         bobs = own[0].partition(";")[0].split("=")[1]
         made_up = [f"{name}={bobs}", f"{name}={'0' * 24}.{value.partition('.')[2]}", f"{name}=", f"{name}=é"]
-        statuses = [(await device.post(LOGIN, json=RIGHT, headers={"cookie": cookie.encode()})).status_code for cookie in made_up]
+        statuses = [
+            (await device.post(LOGIN, json=RIGHT, headers={"cookie": cookie.encode()})).status_code
+            for cookie in made_up
+        ]
         right = await device.post(LOGIN, json=RIGHT, headers={"cookie": f"{name}={value}"})
 
     assert [401] * 4 == statuses
@@ -274,7 +299,9 @@ async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api:
     api.runtime.limits.failed_sign_ins._clock = lambda: 1.0
     async with elsewhere(api, "192.0.2.66") as stranger, elsewhere(api, "192.0.2.7") as other:
         statuses = [
-            (await stranger.post(LOGIN, json={"email": f"somebody{i}@example.com", "password": "wrong password"})).status_code
+            (
+                await stranger.post(LOGIN, json={"email": f"somebody{i}@example.com", "password": "wrong password"})
+            ).status_code
             for i in range(70)
         ]
         refused = await stranger.post(LOGIN, json=RIGHT)
@@ -284,7 +311,9 @@ async def test_an_address_that_fails_too_often_is_refused_whomever_it_tries(api:
         assert 200 == (await other.post(LOGIN, json=RIGHT)).status_code
     async with api.runtime.store.read() as tx:
         kept = await tx.all(select(schema.denials.c.method, schema.denials.c.times))
-        events = await tx.all(select(schema.audit_events.c.id).where(schema.audit_events.c.event == "login-user-failed"))
+        events = await tx.all(
+            select(schema.audit_events.c.id).where(schema.audit_events.c.event == "login-user-failed")
+        )
     assert [("password", 60)] == [tuple(row) for row in kept]
     assert [] == list(events)
 
@@ -339,11 +368,17 @@ async def test_while_many_addresses_guess_a_wrong_one_waits_at_once_and_a_new_on
         guesser.cookies.clear()
         assert 401 == (await guesser.post(LOGIN, json=WRONG)).status_code
         await level(any_api, CROWDED)
-        crowded = [(await guesser.post(LOGIN, json=RIGHT)).status_code, (await fresh.post(LOGIN, json=RIGHT)).status_code]
+        crowded = [
+            (await guesser.post(LOGIN, json=RIGHT)).status_code,
+            (await fresh.post(LOGIN, json=RIGHT)).status_code,
+        ]
         fresh.cookies.clear()
         any_api.clock.forward(301)
         await level(any_api, BESIEGED + 5)
-        besieged = [(await guesser.post(LOGIN, json=RIGHT)).status_code, (await fresh.post(LOGIN, json=RIGHT)).status_code]
+        besieged = [
+            (await guesser.post(LOGIN, json=RIGHT)).status_code,
+            (await fresh.post(LOGIN, json=RIGHT)).status_code,
+        ]
         any_api.clock.forward(3_301)
         later = (await guesser.post(LOGIN, json=RIGHT)).status_code
 
@@ -352,7 +387,9 @@ async def test_while_many_addresses_guess_a_wrong_one_waits_at_once_and_a_new_on
     assert 200 == later
 
 
-async def test_guesses_from_no_matter_how_many_addresses_are_bounded_and_known_devices_do_not_wait(any_api: Api) -> None:
+async def test_guesses_from_no_matter_how_many_addresses_are_bounded_and_known_devices_do_not_wait(
+    any_api: Api,
+) -> None:
     async with elsewhere(any_api, "192.0.2.7") as known, elsewhere(any_api, "192.0.2.66") as fresh:
         assert 200 == (await known.post(LOGIN, json=RIGHT)).status_code
         assert 401 == (await fresh.post(LOGIN, json=WRONG)).status_code
@@ -387,9 +424,13 @@ async def test_cookies_are_secure_whenever_the_caller_speaks_tls(
     settings = sqlite_settings(placed(migrated_file, tmp_path), site_url=site_url, trusted_proxies=("10.0.0.0/8",))
     async with running(settings) as api:
         transport = httpx.ASGITransport(Server(api.runtime), client=(peer, 40_000))
-        async with httpx.AsyncClient(transport=transport, base_url=base, headers={"x-forwarded-proto": proto} if proto else {}) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url=base, headers={"x-forwarded-proto": proto} if proto else {}
+        ) as client:
             signed_in = await client.post(LOGIN, json=RIGHT)
-            out = await client.post("/api/v1/auth/logout", headers={"authorization": f"Bearer {signed_in.json()['accessToken']}"})
+            out = await client.post(
+                "/api/v1/auth/logout", headers={"authorization": f"Bearer {signed_in.json()['accessToken']}"}
+            )
 
     cookies = [*signed_in.headers.get_list("set-cookie"), *out.headers.get_list("set-cookie")]
     assert 3 == len(cookies)
@@ -407,9 +448,13 @@ async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> No
     user = (await api.ok("GET", "/api/v1/user", token=bob))["user"]["id"]
     link = await api.ok("POST", f"/api/v1/admin/user-management/users/{user}/password-reset-link")
     invite = {"inviteeEmails": ["carol@example.com"], "organizationId": api.org_id}
-    invitation = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0]["link"].partition("=")[2]
+    invitation = (await api.ok("POST", "/api/v1/invite-org/signup", invite))["completeInviteLinks"][0][
+        "link"
+    ].partition("=")[2]
     for weak in ("Password123!", "qwertyuiop123", "watchword2026", "builder1990"):
-        changed = await api.post("/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": weak}, token=bob)
+        changed = await api.post(
+            "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": weak}, token=bob
+        )
         reset = await api.post("/api/v1/password/reset", {"token": link["token"], "password": weak}, token=None)
         assert (422, 422) == (changed.status_code, reset.status_code), weak
         assert ["newPassword"] == changed.json()["message"][0]["path"]
@@ -422,14 +467,20 @@ async def test_a_weak_password_is_refused_wherever_one_is_chosen(api: Api) -> No
     assert 200 == good.status_code  # the link was not used up by what was refused
 
 
-async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_session(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_session(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queue = any_api.runtime.passwords
     matches = queue.matches
 
     async def changed_meanwhile(*given: Any, **whence: Any) -> bool:
         monkeypatch.setattr(queue, "matches", matches)
         right = await matches(*given, **whence)
-        await any_api.ok("POST", "/api/v2/password/user/password-reset", {"oldPassword": PASSWORD, "newPassword": "another long password"})
+        await any_api.ok(
+            "POST",
+            "/api/v2/password/user/password-reset",
+            {"oldPassword": PASSWORD, "newPassword": "another long password"},
+        )
         return right
 
     monkeypatch.setattr(queue, "matches", changed_meanwhile)

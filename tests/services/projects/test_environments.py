@@ -48,7 +48,9 @@ async def test_position_zero_is_as_good_as_none(api: Api) -> None:
     made = await project(api)
     prod = made["environments"][2]["id"]
 
-    changed = await api.ok("PATCH", f"/api/v1/workspace/{made['id']}/environments/{prod}", {"name": "Live", "slug": "prod", "position": 0})
+    changed = await api.ok(
+        "PATCH", f"/api/v1/workspace/{made['id']}/environments/{prod}", {"name": "Live", "slug": "prod", "position": 0}
+    )
 
     assert ("Live", 3) == (changed["environment"]["name"], changed["environment"]["position"])
 
@@ -85,9 +87,11 @@ async def test_an_environment_is_found_by_id_and_by_slug_in_its_own_project_only
         await api.ok("GET", f"/api/v1/projects/{made['id']}/environments/slug/dev"),
     ]
     elsewhere = [
-        await api.get(f"/api/v1/workspace/{other['id']}/environments/{dev}"), await api.delete(f"/api/v1/workspace/{other['id']}/environments/{dev}"),
-        await api.get(f"/api/v1/projects/{made['id']}/environments/slug/nope"), await api.get(f"/api/v1/workspace/{made['id']}/environments/dev"),
-    ]  # fmt: skip
+        await api.get(f"/api/v1/workspace/{other['id']}/environments/{dev}"),
+        await api.delete(f"/api/v1/workspace/{other['id']}/environments/{dev}"),
+        await api.get(f"/api/v1/projects/{made['id']}/environments/slug/nope"),
+        await api.get(f"/api/v1/workspace/{made['id']}/environments/dev"),
+    ]
 
     assert [found[0]] * 4 == found
     assert [404] * 4 == [reply.status_code for reply in elsewhere]
@@ -100,14 +104,19 @@ async def test_a_deleted_environment_is_out_of_reach_and_comes_back_whole(any_ap
 
     await any_api.ok("DELETE", f"{path}/{dev}")
     gone = [
-        await any_api.get(f"{path}/{dev}"), await any_api.delete(f"{path}/{dev}"), await any_api.get(f"/api/v2/folders/{inner['id']}"),
+        await any_api.get(f"{path}/{dev}"),
+        await any_api.delete(f"{path}/{dev}"),
+        await any_api.get(f"/api/v2/folders/{inner['id']}"),
         await any_api.get("/api/v2/folders", query={"projectId": made["id"], "environment": "dev"}),
-    ]  # fmt: skip
+    ]
     left = await order(any_api, made["id"])
     await any_api.ok("POST", f"{path}/{dev}/restore")
 
     assert ([404] * 4, ["staging", "prod"]) == ([reply.status_code for reply in gone], left)
-    assert (["dev", "staging", "prod"], ["/app"]) == (await order(any_api, made["id"]), await names(any_api, made["id"]))
+    assert (["dev", "staging", "prod"], ["/app"]) == (
+        await order(any_api, made["id"]),
+        await names(any_api, made["id"]),
+    )
 
 
 async def test_the_slug_of_a_deleted_environment_is_free_and_then_it_cannot_come_back(any_api: Api) -> None:
@@ -154,9 +163,11 @@ async def test_who_may_not_change_environments_is_refused_before_anything_is_loo
     path = f"/api/v1/workspace/{made['id']}/environments"
 
     replies = [
-        await api.post(path, {"name": "x", "slug": "dev"}, token=token), await api.patch(f"{path}/unknown", {"name": "x"}, token=token),
-        await api.delete(f"{path}/unknown", token=token), await api.post(path.replace("workspace", "projects") + "/unknown/restore", token=token),
-    ]  # fmt: skip
+        await api.post(path, {"name": "x", "slug": "dev"}, token=token),
+        await api.patch(f"{path}/unknown", {"name": "x"}, token=token),
+        await api.delete(f"{path}/unknown", token=token),
+        await api.post(path.replace("workspace", "projects") + "/unknown/restore", token=token),
+    ]
     read = await api.get(f"{path}/{made['environments'][0]['id']}", token=token)
 
     assert ([403] * 4, 200) == ([reply.status_code for reply in replies], read.status_code)

@@ -44,7 +44,14 @@ async def test_a_folder_cannot_be_called_anything(api: Api, name: str) -> None:
 async def test_renaming_a_folder_moves_all_below_it_and_nothing_beside_it(any_api: Api) -> None:
     made = await project(any_api)
     app = await folder(any_api, made["id"], "app")
-    for name, path in (("db", "/app"), ("replica", "/app/db"), ("app2", "/"), ("inner", "/app2"), ("a_p", "/"), ("inner", "/a_p")):
+    for name, path in (
+        ("db", "/app"),
+        ("replica", "/app/db"),
+        ("app2", "/"),
+        ("inner", "/app2"),
+        ("a_p", "/"),
+        ("inner", "/a_p"),
+    ):
         await folder(any_api, made["id"], name, path)
     body = {"projectId": made["id"], "environment": "dev", "name": "core", "path": "/"}
 
@@ -147,17 +154,23 @@ async def test_odd_paths_are_refused_by_every_route(api: Api) -> None:
     where = {"workspaceId": made["id"], "environment": "dev", "name": "x", "path": "/app/../secret"}
 
     replies = [
-        await api.post("/api/v1/folders", where), await api.get("/api/v1/folders", query=where), await api.patch(f"/api/v1/folders/{UNKNOWN}", where),
-        await api.delete("/api/v1/folders/x", where), await api.get("/api/v2/folders", query={**where, "projectId": made["id"]}),
-    ]  # fmt: skip
+        await api.post("/api/v1/folders", where),
+        await api.get("/api/v1/folders", query=where),
+        await api.patch(f"/api/v1/folders/{UNKNOWN}", where),
+        await api.delete("/api/v1/folders/x", where),
+        await api.get("/api/v2/folders", query={**where, "projectId": made["id"]}),
+    ]
 
     assert [422] * 5 == [reply.status_code for reply in replies]
 
 
 RULES = [
-    {"subject": "secret-folders", "action": ["read", "create", "edit", "delete"],
-     "conditions": {"environment": "dev", "secretPath": {"$glob": "/app/**"}}},
-]  # fmt: skip
+    {
+        "subject": "secret-folders",
+        "action": ["read", "create", "edit", "delete"],
+        "conditions": {"environment": "dev", "secretPath": {"$glob": "/app/**"}},
+    },
+]
 
 
 async def test_a_rule_about_folders_holds_for_the_folder_they_are_in(api: Api) -> None:
@@ -169,20 +182,28 @@ async def test_a_rule_about_folders_holds_for_the_folder_they_are_in(api: Api) -
     outbound, other = {**inside, "path": "/"}, {**inside, "environment": "prod"}
 
     allowed = [
-        await api.post("/api/v2/folders", inside, token=token), await api.get("/api/v2/folders", query=inside, token=token),
+        await api.post("/api/v2/folders", inside, token=token),
+        await api.get("/api/v2/folders", query=inside, token=token),
         await api.get(f"/api/v2/folders/{inner['id']}", token=token),
         await api.patch(f"/api/v2/folders/{inner['id']}", {**inside, "name": "db2"}, token=token),
         await api.delete(f"/api/v2/folders/{inner['id']}", inside, token=token),
-    ]  # fmt: skip
+    ]
     refused = [
-        await api.post("/api/v2/folders", outbound, token=token), await api.post("/api/v2/folders", other, token=token),
-        await api.get("/api/v2/folders", query=outbound, token=token), await api.get(f"/api/v2/folders/{secret['id']}", token=token),
-        await api.patch(f"/api/v2/folders/{secret['id']}", outbound, token=token), await api.delete("/api/v2/folders/secret", outbound, token=token),
-        # The place that is named is the place that counts: a folder elsewhere is not reached through one that is allowed.
+        await api.post("/api/v2/folders", outbound, token=token),
+        await api.post("/api/v2/folders", other, token=token),
+        await api.get("/api/v2/folders", query=outbound, token=token),
+        await api.get(f"/api/v2/folders/{secret['id']}", token=token),
+        await api.patch(f"/api/v2/folders/{secret['id']}", outbound, token=token),
+        await api.delete("/api/v2/folders/secret", outbound, token=token),
+        # The place that is named is the place that counts: a folder elsewhere is not reached through one that is
+        # allowed.
         await api.delete(f"/api/v2/folders/{secret['id']}", inside, token=token),
-    ]  # fmt: skip
+    ]
     seen = [
-        one["path"] for one in (await api.ok("GET", "/api/v2/folders", query={**outbound, "recursive": "true"}, token=token))["folders"]
+        one["path"]
+        for one in (await api.ok("GET", "/api/v2/folders", query={**outbound, "recursive": "true"}, token=token))[
+            "folders"
+        ]
     ]
 
     assert [200] * 5 == [reply.status_code for reply in allowed]
@@ -196,7 +217,9 @@ async def test_roles_that_know_no_folders_are_asked_about_secrets(api: Api) -> N
     token = await member(api, made["id"], "old-style", rules=rules)
 
     dev = await api.post("/api/v1/folders", {"workspaceId": made["id"], "environment": "dev", "name": "x"}, token=token)
-    prod = await api.post("/api/v1/folders", {"workspaceId": made["id"], "environment": "prod", "name": "x"}, token=token)
+    prod = await api.post(
+        "/api/v1/folders", {"workspaceId": made["id"], "environment": "prod", "name": "x"}, token=token
+    )
 
     assert (200, 403) == (dev.status_code, prod.status_code)
 
@@ -208,11 +231,16 @@ async def test_the_older_routes_show_folders_to_every_member_and_to_nobody_else(
     _, outbound = await api.bot("admin")
     where = {"workspaceId": made["id"], "environment": "dev"}
 
-    shown = [await api.get("/api/v1/folders", query=where, token=inside), await api.get(f"/api/v1/folders/{inner['id']}", token=inside)]
+    shown = [
+        await api.get("/api/v1/folders", query=where, token=inside),
+        await api.get(f"/api/v1/folders/{inner['id']}", token=inside),
+    ]
     hidden = [
-        await api.get("/api/v1/folders", query=where, token=outbound), await api.get(f"/api/v1/folders/{inner['id']}", token=outbound),
-        await api.get(f"/api/v2/folders/{inner['id']}", token=inside), await api.get("/api/v2/folders", query={**where, "projectId": made["id"]}, token=inside),
-    ]  # fmt: skip
+        await api.get("/api/v1/folders", query=where, token=outbound),
+        await api.get(f"/api/v1/folders/{inner['id']}", token=outbound),
+        await api.get(f"/api/v2/folders/{inner['id']}", token=inside),
+        await api.get("/api/v2/folders", query={**where, "projectId": made["id"]}, token=inside),
+    ]
 
     assert ([200] * 2, [403] * 4) == ([reply.status_code for reply in shown], [reply.status_code for reply in hidden])
 
@@ -225,7 +253,9 @@ async def test_a_deep_folder_keeps_its_parents_from_getting_too_long_a_name(api:
         path = (await folder(api, made["id"], "d" * 250, path))["path"]
     await folder(api, made["id"], "d" * 200, path)
 
-    reply = await api.patch(f"/api/v2/folders/{top['id']}", {"projectId": made["id"], "environment": "dev", "name": "t" * 250})
+    reply = await api.patch(
+        f"/api/v2/folders/{top['id']}", {"projectId": made["id"], "environment": "dev", "name": "t" * 250}
+    )
 
     assert 400 == reply.status_code
 
@@ -235,8 +265,11 @@ async def test_unknown_folders_are_not_found(api: Api) -> None:
     where = {"workspaceId": made["id"], "environment": "dev", "name": "x"}
 
     replies = [
-        await api.get(f"/api/v1/folders/{UNKNOWN}"), await api.get("/api/v1/folders/not-a-uuid"), await api.patch(f"/api/v1/folders/{UNKNOWN}", where),
-        await api.delete("/api/v1/folders/nope", where), await api.post("/api/v1/folders", {**where, "environment": "nope"}),
-    ]  # fmt: skip
+        await api.get(f"/api/v1/folders/{UNKNOWN}"),
+        await api.get("/api/v1/folders/not-a-uuid"),
+        await api.patch(f"/api/v1/folders/{UNKNOWN}", where),
+        await api.delete("/api/v1/folders/nope", where),
+        await api.post("/api/v1/folders", {**where, "environment": "nope"}),
+    ]
 
     assert [404] * 5 == [reply.status_code for reply in replies]

@@ -29,10 +29,26 @@ def test_a_path_has_one_form(given: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        "..", "/..", "/app/..", "/app/../db", "./app", "/app/.", "//", "//app", "/app//db", "/app//", "/%2e%2e/app", "/app%2fdb", "/app%00", "\\app",
-        "/app\\..\\db", "/app\x00", "/ap\np", "/" + "a" * 1_000,
+        "..",
+        "/..",
+        "/app/..",
+        "/app/../db",
+        "./app",
+        "/app/.",
+        "//",
+        "//app",
+        "/app//db",
+        "/app//",
+        "/%2e%2e/app",
+        "/app%2fdb",
+        "/app%00",
+        "\\app",
+        "/app\\..\\db",
+        "/app\x00",
+        "/ap\np",
+        "/" + "a" * 1_000,
     ],
-)  # fmt: skip
+)
 def test_what_could_mean_another_place_is_refused_and_named(odd: str) -> None:
     with pytest.raises(Invalid) as refused:
         locations.normal_path(odd, "path")
@@ -52,14 +68,22 @@ async def test_a_place_is_found_as_it_is_when_the_request_began(any_api: Api) ->
 
     found = await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/app")
     again = await locations.by_folder(Ctx(any_api.runtime), inner["id"])
-    await any_api.ok("DELETE", f"/api/v2/folders/{inner['id']}", {"projectId": made["id"], "environment": "dev", "path": "/"})
+    await any_api.ok(
+        "DELETE", f"/api/v2/folders/{inner['id']}", {"projectId": made["id"], "environment": "dev", "path": "/"}
+    )
     gone = [
         await locations.find(Ctx(any_api.runtime), made["id"], "dev", "/app"),
         await locations.by_folder(Ctx(any_api.runtime), inner["id"]),
     ]
 
     assert found is not None
-    assert (None, inner["id"], "dev", found, [None, None]) == (missing, found.folder.id, found.environment.slug, again, gone)
+    assert (None, inner["id"], "dev", found, [None, None]) == (
+        missing,
+        found.folder.id,
+        found.environment.slug,
+        again,
+        gone,
+    )
 
 
 async def test_a_path_is_made_once_with_all_its_parents(any_api: Api) -> None:

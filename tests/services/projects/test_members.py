@@ -1,4 +1,6 @@
-"""Memberships: at least one permanent role, nobody beyond themselves, nobody removes themselves, what is listed and how."""
+"""Memberships: at least one permanent role, nobody beyond themselves, nobody removes themselves, what is listed
+and how.
+"""
 
 from tests.api import EMAIL, Api
 from tests.services.access.test_roles import READ_DEV, member, project, role
@@ -19,7 +21,9 @@ async def test_temporary_fields_of_a_permanent_role_are_not_read(any_api: Api) -
         "temporaryAccessStartTime": "0001-01-01T00:00:00Z",
     }
 
-    reply = await any_api.post(f"/api/v2/workspace/{project_id}/identity-memberships/{identity['id']}", {"roles": [junk]})
+    reply = await any_api.post(
+        f"/api/v2/workspace/{project_id}/identity-memberships/{identity['id']}", {"roles": [junk]}
+    )
 
     assert 200 == reply.status_code
 
@@ -72,7 +76,12 @@ async def test_a_window_that_no_date_can_name_is_refused(api: Api) -> None:
 
 async def test_a_membership_has_a_permanent_role(any_api: Api) -> None:
     project_id, identity = await project(any_api), await any_api.identity()
-    window = {"isTemporary": True, "temporaryMode": "relative", "temporaryRange": "1h", "temporaryAccessStartTime": "2030-01-01T00:00:00Z"}
+    window = {
+        "isTemporary": True,
+        "temporaryMode": "relative",
+        "temporaryRange": "1h",
+        "temporaryAccessStartTime": "2030-01-01T00:00:00Z",
+    }
 
     none = await any_api.post(path(project_id, identity["id"]), {"roles": []})
     temporary = await any_api.post(path(project_id, identity["id"]), {"roles": [{"role": "viewer", **window}]})
@@ -82,7 +91,13 @@ async def test_a_membership_has_a_permanent_role(any_api: Api) -> None:
 
 async def test_nobody_gives_a_role_beyond_their_own_rights_nor_changes_who_holds_more(any_api: Api) -> None:
     project_id = await project(any_api)
-    await role(any_api, project_id, {"subject": "identity", "action": ["read", "create", "edit", "delete"]}, READ_DEV, slug="keeper")
+    await role(
+        any_api,
+        project_id,
+        {"subject": "identity", "action": ["read", "create", "edit", "delete"]},
+        READ_DEV,
+        slug="keeper",
+    )
     await role(any_api, project_id, READ_DEV, slug="reader")
     keeper_id, token = await member(any_api, project_id, "keeper")
     admin_id, _ = await member(any_api, project_id, "admin")
@@ -145,13 +160,21 @@ async def test_rules_on_single_identities_show_only_these_in_lists(any_api: Api)
     seen, hidden = await any_api.identity(name="seen"), await any_api.identity(name="hidden")
     for identity in (seen, hidden):
         await any_api.ok("POST", path(project_id, identity["id"]), {"role": "no-access"})
-    await role(any_api, project_id, {"subject": "identity", "action": ["read"], "conditions": {"identityId": seen["id"]}}, slug="narrow")
+    await role(
+        any_api,
+        project_id,
+        {"subject": "identity", "action": ["read"], "conditions": {"identityId": seen["id"]}},
+        slug="narrow",
+    )
     _, token = await member(any_api, project_id, "narrow")
 
     listed = await any_api.ok("GET", path(project_id), token=token)
     one = await any_api.get(path(project_id, hidden["id"]), token=token)
 
-    assert (["seen"], 1) == ([found["identity"]["name"] for found in listed["identityMemberships"]], listed["totalCount"])
+    assert (["seen"], 1) == (
+        [found["identity"]["name"] for found in listed["identityMemberships"]],
+        listed["totalCount"],
+    )
     assert 403 == one.status_code
 
 
@@ -160,7 +183,9 @@ async def test_available_identities_are_those_that_could_join(any_api: Api) -> N
     inside, outbound = await any_api.identity(name="inside"), await any_api.identity(name="outside")
     await any_api.ok("POST", path(project_id, inside["id"]), {"role": "viewer"})
 
-    found = await any_api.ok("GET", f"/api/v1/projects/{project_id}/memberships/available-identities", query={"identityName": "side"})
+    found = await any_api.ok(
+        "GET", f"/api/v1/projects/{project_id}/memberships/available-identities", query={"identityName": "side"}
+    )
 
     assert [{"id": outbound["id"], "name": "outside"}] == found["identities"]
 
@@ -171,7 +196,9 @@ async def test_a_membership_is_found_by_its_own_id_and_from_the_identity(any_api
 
     one = (await any_api.ok("GET", path(project_id, identity_id)))["identityMembership"]
     by_id = (await any_api.ok("GET", f"/api/v2/workspace/identity-memberships/{one['id']}"))["identityMembership"]
-    of_identity = (await any_api.ok("GET", f"/api/v1/identities/{identity_id}/identity-memberships"))["identityMemberships"]
+    of_identity = (await any_api.ok("GET", f"/api/v1/identities/{identity_id}/identity-memberships"))[
+        "identityMemberships"
+    ]
 
     assert one == by_id
     assert [(one["id"], project_id, ["viewer", "member"])] == [
@@ -186,13 +213,20 @@ async def test_people_are_invited_changed_and_removed_by_address_and_by_membersh
     mine = (await any_api.ok("POST", f"{people}/details", {"username": EMAIL}))["membership"]
     await any_api.ok("DELETE", f"{people}/{mine['id']}", token=token)
 
-    made = (await any_api.ok("POST", f"/api/v2/workspace/{project_id}/memberships", {"emails": [EMAIL.upper()]}, token=token))[
+    made = (
+        await any_api.ok(
+            "POST", f"/api/v2/workspace/{project_id}/memberships", {"emails": [EMAIL.upper()]}, token=token
+        )
+    )["memberships"]
+    again = (await any_api.ok("POST", people, {"usernames": [EMAIL], "roleSlugs": ["viewer"]}, token=token))[
         "memberships"
     ]
-    again = (await any_api.ok("POST", people, {"usernames": [EMAIL], "roleSlugs": ["viewer"]}, token=token))["memberships"]
     roles = (
         await any_api.ok(
-            "PATCH", f"/api/v1/workspace/{project_id}/memberships/{made[0]['id']}", {"roles": [{"role": "viewer"}]}, token=token
+            "PATCH",
+            f"/api/v1/workspace/{project_id}/memberships/{made[0]['id']}",
+            {"roles": [{"role": "viewer"}]},
+            token=token,
         )
     )["roles"]
     listed = (await any_api.ok("GET", people, token=token))["memberships"]
@@ -209,7 +243,9 @@ async def test_people_are_invited_changed_and_removed_by_address_and_by_membersh
 async def test_who_is_not_in_the_organization_is_not_invited_into_a_project(any_api: Api) -> None:
     project_id = await project(any_api)
 
-    reply = await any_api.post(f"/api/v2/workspace/{project_id}/memberships", {"emails": ["nobody@example.com"], "roleSlugs": ["member"]})
+    reply = await any_api.post(
+        f"/api/v2/workspace/{project_id}/memberships", {"emails": ["nobody@example.com"], "roleSlugs": ["member"]}
+    )
 
     assert 404 == reply.status_code
 

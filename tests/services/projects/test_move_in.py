@@ -34,7 +34,9 @@ async def _source(api: Api) -> Vault:
     await vault.put("MINE", "personal", type="personal")
     await vault.link("/app", path="/")
     identity = await api.identity("member", name="deployer", metadata=[{"key": "team", "value": "x"}])
-    await api.universal(identity["id"], accessTokenTTL=600, accessTokenMaxTTL=1200, accessTokenTrustedIps=[{"ipAddress": "10.0.0.0/8"}])
+    await api.universal(
+        identity["id"], accessTokenTTL=600, accessTokenMaxTTL=1200, accessTokenTrustedIps=[{"ipAddress": "10.0.0.0/8"}]
+    )
     return vault
 
 
@@ -55,14 +57,21 @@ async def test_everything_arrives_and_a_survey_changes_nothing(api: Api) -> None
     assert "http://${HOST}\n" == await there.value("URL", path="/app/deep", token=token)
     host = await there.read("HOST", token=token)
     assert ("c", [{"key": "k", "value": "v", "isEncrypted": False}]) == (host["secretComment"], host["secretMetadata"])
-    links = await here.call("GET", "/api/v1/secret-imports", query={"workspaceId": there.project_id, "environment": "dev"})
+    links = await here.call(
+        "GET", "/api/v1/secret-imports", query={"workspaceId": there.project_id, "environment": "dev"}
+    )
     assert ["/app"] == [one["importPath"] for one in links["secretImports"]]
     found = {
         one["identity"]["name"]: one["identity"]["id"]
         for one in (await here.call("GET", "/api/v1/identities", query={"orgId": org_id}))["identities"]
     }
-    method = (await here.call("GET", f"/api/v1/auth/universal-auth/identities/{found['deployer']}"))["identityUniversalAuth"]
-    assert (600, [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}]) == (method["accessTokenTTL"], method["accessTokenTrustedIps"])
+    method = (await here.call("GET", f"/api/v1/auth/universal-auth/identities/{found['deployer']}"))[
+        "identityUniversalAuth"
+    ]
+    assert (600, [{"type": "ipv4", "prefix": 8, "ipAddress": "10.0.0.0"}]) == (
+        method["accessTokenTTL"],
+        method["accessTokenTrustedIps"],
+    )
     assert any("deployer" in line and "client secrets" in line for line in report.by_hand)
 
 
@@ -78,7 +87,13 @@ async def test_a_run_that_broke_off_anywhere_resumes(api: Api) -> None:
         runs += 1
         try:
             await carry_out(
-                plan, peer, Side(api, token, breaks_after=4), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand
+                plan,
+                peer,
+                Side(api, token, breaks_after=4),
+                org_id,
+                done=done,
+                progress=lambda step, about: None,
+                by_hand=by_hand,
             )
             break
         except ConnectionError:
@@ -88,7 +103,9 @@ async def test_a_run_that_broke_off_anywhere_resumes(api: Api) -> None:
     assert {"HOST", "MINE", "URL"} == set(await there.values(token=token, recursive=True))
     assert 1 < runs
     before = (await there.read("HOST", token=token))["version"]
-    resumed = await carry_out(plan, peer, Side(api, token), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand)
+    resumed = await carry_out(
+        plan, peer, Side(api, token), org_id, done=done, progress=lambda step, about: None, by_hand=by_hand
+    )
     assert 1 == len([line for line in resumed.by_hand if "deployer" in line and "client secrets" in line])
     assert before == (await there.read("HOST", token=token))["version"]
 

@@ -38,11 +38,16 @@ async def test_a_project_is_the_same_by_every_path_to_it(api: Api) -> None:
     made = await project(api)
 
     wrapped = [
-        (await api.ok("GET", f"/api/v1/projects/{made['id']}"))["project"], (await api.ok("GET", f"/api/v1/workspace/{made['id']}"))["workspace"],
-    ]  # fmt: skip
+        (await api.ok("GET", f"/api/v1/projects/{made['id']}"))["project"],
+        (await api.ok("GET", f"/api/v1/workspace/{made['id']}"))["workspace"],
+    ]
     bare = [
         await api.ok("GET", path)
-        for path in ("/api/v1/projects/slug/alpha-app", "/api/v1/workspace/slug/alpha-app", "/api/v2/workspace/alpha-app")
+        for path in (
+            "/api/v1/projects/slug/alpha-app",
+            "/api/v1/workspace/slug/alpha-app",
+            "/api/v2/workspace/alpha-app",
+        )
     ]
 
     assert [made] * 5 == wrapped + bare
@@ -91,9 +96,11 @@ async def test_a_developer_changes_settings_but_not_what_guards_the_project(api:
 
     renamed = await api.patch(path, {"name": "Gamma"}, token=token)
     guarded = [
-        await api.patch(path, {"hasDeleteProtection": False}, token=token), await api.patch(path, {"pitVersionLimit": 1}, token=token),
-        await api.request("PUT", f"{path}/audit-logs-retention", {"auditLogsRetentionDays": 1}, token=token), await api.delete(path, token=token),
-    ]  # fmt: skip
+        await api.patch(path, {"hasDeleteProtection": False}, token=token),
+        await api.patch(path, {"pitVersionLimit": 1}, token=token),
+        await api.request("PUT", f"{path}/audit-logs-retention", {"auditLogsRetentionDays": 1}, token=token),
+        await api.delete(path, token=token),
+    ]
 
     assert ("Gamma", [403] * 4) == (renamed.json()["project"]["name"], [reply.status_code for reply in guarded])
 
@@ -162,8 +169,11 @@ async def test_old_settings_routes_change_what_they_name(api: Api) -> None:
     changed = (await api.ok("PUT", f"{by_slug}/audit-logs-retention", {"auditLogsRetentionDays": 30}))["workspace"]
 
     assert ("third", False, 7, 30) == (
-        changed["name"], changed["autoCapitalization"], changed["pitVersionLimit"], changed["auditLogsRetentionDays"],
-    )  # fmt: skip
+        changed["name"],
+        changed["autoCapitalization"],
+        changed["pitVersionLimit"],
+        changed["auditLogsRetentionDays"],
+    )
 
 
 async def test_a_person_reads_what_they_may_do_as_packed_rules(api: Api) -> None:
@@ -178,7 +188,12 @@ async def test_a_person_reads_what_they_may_do_as_packed_rules(api: Api) -> None
 
 
 async def test_unknown_projects_are_refused_and_never_an_error(api: Api) -> None:
-    paths = [f"/api/v1/workspace/{UNKNOWN}", "/api/v1/workspace/not-a-uuid", "/api/v1/projects/%E2%82%AC", "/api/v2/workspace/nope-nope"]
+    paths = [
+        f"/api/v1/workspace/{UNKNOWN}",
+        "/api/v1/workspace/not-a-uuid",
+        "/api/v1/projects/%E2%82%AC",
+        "/api/v2/workspace/nope-nope",
+    ]
 
     found = [(await api.get(path)).status_code for path in paths]
 

@@ -11,9 +11,13 @@ from watchword.store import schema, versions
 
 async def make(api: Api, project_id: str, path: str = "/app/**", *permissions: str, **body: Any) -> dict[str, Any]:
     given = {
-        "name": "ci", "workspaceId": project_id, "scopes": [{"environment": "dev", "secretPath": path}],
-        "permissions": list(permissions or ("read", "write")), "expiresIn": None, **body,
-    }  # fmt: skip
+        "name": "ci",
+        "workspaceId": project_id,
+        "scopes": [{"environment": "dev", "secretPath": path}],
+        "permissions": list(permissions or ("read", "write")),
+        "expiresIn": None,
+        **body,
+    }
     return await api.ok("POST", "/api/v2/service-token", given)
 
 
@@ -56,8 +60,12 @@ async def test_a_service_token_that_reads_does_not_write(api: Api) -> None:
     await folder(api, project_id, "x", "/app")
     token = (await make(api, project_id, "/**", "read"))["serviceToken"]
 
-    read = await api.get("/api/v2/folders", query={"projectId": project_id, "environment": "dev", "path": "/app"}, token=token)
-    written = await api.delete("/api/v1/folders/x", {"workspaceId": project_id, "environment": "dev", "path": "/app"}, token=token)
+    read = await api.get(
+        "/api/v2/folders", query={"projectId": project_id, "environment": "dev", "path": "/app"}, token=token
+    )
+    written = await api.delete(
+        "/api/v1/folders/x", {"workspaceId": project_id, "environment": "dev", "path": "/app"}, token=token
+    )
 
     assert (["x"], 403) == ([one["name"] for one in read.json()["folders"]], written.status_code)
 
@@ -65,11 +73,17 @@ async def test_a_service_token_that_reads_does_not_write(api: Api) -> None:
 async def test_a_service_token_ends_with_its_time_and_with_its_deletion(any_api: Api) -> None:
     project_id = (await project(any_api))["id"]
     short, long = await make(any_api, project_id, expiresIn=60), await make(any_api, project_id, expiresIn=0)
-    before = [(await any_api.get("/api/v2/service-token", token=one["serviceToken"])).status_code for one in (short, long)]
+    before = [
+        (await any_api.get("/api/v2/service-token", token=one["serviceToken"])).status_code for one in (short, long)
+    ]
 
     any_api.clock.forward(61)
-    await any_api.ok("DELETE", f"/api/v2/service-token/{long['serviceTokenData']['id']}", token=await any_api.enter(any_api.org_id))
-    after = [(await any_api.get("/api/v2/service-token", token=one["serviceToken"])).status_code for one in (short, long)]
+    await any_api.ok(
+        "DELETE", f"/api/v2/service-token/{long['serviceTokenData']['id']}", token=await any_api.enter(any_api.org_id)
+    )
+    after = [
+        (await any_api.get("/api/v2/service-token", token=one["serviceToken"])).status_code for one in (short, long)
+    ]
 
     assert ([200, 200], [401, 401]) == (before, after)
 
@@ -92,12 +106,20 @@ async def test_nobody_makes_a_service_token_that_may_more_than_its_maker(api: Ap
     body = {"name": "ci", "workspaceId": project_id, "permissions": ["read", "write"], "expiresIn": None}
     rules = [
         {"subject": "service-tokens", "action": ["create"]},
-        {"subject": "secrets", "action": ["read", "create", "edit", "delete"], "conditions": {"environment": "dev", "secretPath": {"$glob": "/*"}}},
-    ]  # fmt: skip
+        {
+            "subject": "secrets",
+            "action": ["read", "create", "edit", "delete"],
+            "conditions": {"environment": "dev", "secretPath": {"$glob": "/*"}},
+        },
+    ]
     person = await person_with(api, project_id, rules)
 
     replies = [
-        await api.post("/api/v2/service-token", {**body, "scopes": [{"environment": environment, "secretPath": path}]}, token=person)
+        await api.post(
+            "/api/v2/service-token",
+            {**body, "scopes": [{"environment": environment, "secretPath": path}]},
+            token=person,
+        )
         for environment, path in (("dev", "/app"), ("dev", "/**"), ("dev", "/app/db"), ("prod", "/app"))
     ]
 
@@ -106,14 +128,20 @@ async def test_nobody_makes_a_service_token_that_may_more_than_its_maker(api: Ap
 
 async def person_with(api: Api, project_id: str, rules: list[dict[str, Any]]) -> str:
     """A token of the first person, whose rights in the project are from now on these."""
-    await api.ok("POST", f"/api/v1/projects/{project_id}/roles", {"slug": "narrow", "name": "narrow", "permissions": rules})
+    await api.ok(
+        "POST", f"/api/v1/projects/{project_id}/roles", {"slug": "narrow", "name": "narrow", "permissions": rules}
+    )
     async with api.runtime.store.write() as tx:
         held, roles, own = schema.membership_roles, schema.roles, schema.memberships
         found = await tx.one(select(roles.c.id).where(roles.c.slug == "narrow"))
-        member_of = await tx.one(select(own.c.id, own.c.actor_id).where(own.c.project_id == project_id, own.c.actor_kind == "user"))
+        member_of = await tx.one(
+            select(own.c.id, own.c.actor_id).where(own.c.project_id == project_id, own.c.actor_kind == "user")
+        )
         assert found is not None
         assert member_of is not None
-        await tx.run(update(held).where(held.c.membership_id == member_of[0]).values(role="custom", custom_role_id=found[0]))
+        await tx.run(
+            update(held).where(held.c.membership_id == member_of[0]).values(role="custom", custom_role_id=found[0])
+        )
         tx.changed(versions.user(member_of[1]))
     return api.token
 
@@ -123,20 +151,29 @@ async def test_machine_identities_do_not_deal_in_service_tokens(api: Api) -> Non
     token = await member(api, project_id, "admin")
 
     replies = [
-        await api.post("/api/v2/service-token", {}, token=token), await api.get(f"/api/v1/workspace/{project_id}/service-token-data", token=token),
-        await api.delete(f"/api/v2/service-token/{UNKNOWN}", token=token), await api.get("/api/v2/service-token", token=token),
-    ]  # fmt: skip
+        await api.post("/api/v2/service-token", {}, token=token),
+        await api.get(f"/api/v1/workspace/{project_id}/service-token-data", token=token),
+        await api.delete(f"/api/v2/service-token/{UNKNOWN}", token=token),
+        await api.get("/api/v2/service-token", token=token),
+    ]
 
     assert [403] * 4 == [reply.status_code for reply in replies]
 
 
 async def test_what_is_not_there_is_not_found(api: Api) -> None:
     project_id = (await project(api))["id"]
-    body = {"name": "ci", "workspaceId": project_id, "scopes": [{"environment": "nope", "secretPath": "/"}], "expiresIn": None}
+    body = {
+        "name": "ci",
+        "workspaceId": project_id,
+        "scopes": [{"environment": "nope", "secretPath": "/"}],
+        "expiresIn": None,
+    }
 
     replies = [
-        await api.post("/api/v2/service-token", body), await api.delete(f"/api/v2/service-token/{UNKNOWN}"),
-        await api.post("/api/v2/service-token", {**body, "scopes": []}), await api.post("/api/v2/service-token", {**body, "permissions": ["admin"]}),
-    ]  # fmt: skip
+        await api.post("/api/v2/service-token", body),
+        await api.delete(f"/api/v2/service-token/{UNKNOWN}"),
+        await api.post("/api/v2/service-token", {**body, "scopes": []}),
+        await api.post("/api/v2/service-token", {**body, "permissions": ["admin"]}),
+    ]
 
     assert [404, 404, 422, 422] == [reply.status_code for reply in replies]

@@ -12,9 +12,13 @@ async def test_a_file_that_went_out_comes_in_elsewhere(any_api: Api) -> None:
     await vault.put("B", "${A}")
     base = f"/api/v1/projects/{vault.project_id}/secrets"
     for format in ("dotenv", "json", "yaml", "csv"):
-        out = await any_api.get(f"{base}/export", query={"environment": "dev", "format": format, "expandSecretReferences": "false"})
+        out = await any_api.get(
+            f"{base}/export", query={"environment": "dev", "format": format, "expandSecretReferences": "false"}
+        )
         done = await any_api.ok(
-            "POST", f"{base}/import", {"environment": "prod", "format": format, "content": out.text, "onConflict": "overwrite"}
+            "POST",
+            f"{base}/import",
+            {"environment": "prod", "format": format, "content": out.text, "onConflict": "overwrite"},
         )
 
         assert ["A", "B"] == sorted([*done["created"], *done["unchanged"]])
@@ -48,7 +52,8 @@ async def test_a_file_with_faults_is_refused_without_showing_values(api: Api, co
     vault = await Vault.new(api)
 
     reply = await api.post(
-        f"/api/v1/projects/{vault.project_id}/secrets/import", {"environment": "dev", "format": "dotenv", "content": content}
+        f"/api/v1/projects/{vault.project_id}/secrets/import",
+        {"environment": "dev", "format": "dotenv", "content": content},
     )
 
     assert 422 == reply.status_code
@@ -63,7 +68,10 @@ async def test_who_may_not_read_neither_exports_nor_learns_by_importing(api: Api
 
     out = await api.get(f"{base}/export", token=token, query={"environment": "dev"})
     body = {"environment": "dev", "format": "dotenv", "onConflict": "overwrite", "dryRun": True}
-    guesses = [await api.ok("POST", f"{base}/import", {**body, "content": f"A={guess}"}, token=token) for guess in ("canary", "wrong")]
+    guesses = [
+        await api.ok("POST", f"{base}/import", {**body, "content": f"A={guess}"}, token=token)
+        for guess in ("canary", "wrong")
+    ]
 
     assert 400 == out.status_code
     assert "canary" not in out.text
@@ -76,9 +84,14 @@ async def test_an_export_that_a_shell_would_run_is_refused_and_says_which_names(
     names = ["a$(touch${IFS}x)", "b;c"]
     for name in names:
         await api.ok(
-            "POST", "/api/v4/secrets/batch",
-            {"projectId": vault.project_id, "environment": "dev", "secrets": [{"secretKey": name, "secretValue": "canary"}]},
-        )  # fmt: skip
+            "POST",
+            "/api/v4/secrets/batch",
+            {
+                "projectId": vault.project_id,
+                "environment": "dev",
+                "secrets": [{"secretKey": name, "secretValue": "canary"}],
+            },
+        )
     url = f"/api/v1/projects/{vault.project_id}/secrets/export"
 
     refused = await api.get(url, query={"environment": "dev"})

@@ -21,16 +21,29 @@ async def test_what_is_written_is_read_back_whole(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     tag = await vault.tag("blue")
     written = await vault.put(
-        "KEY", "välue\n", secretComment="why", tagIds=[tag], skipMultilineEncoding=True, secretReminderNote="note",
-        secretReminderRepeatDays=7, secretMetadata=[{"key": "a", "value": "b"}, {"key": "c", "value": "d", "isEncrypted": True}],
-    )  # fmt: skip
+        "KEY",
+        "välue\n",
+        secretComment="why",
+        tagIds=[tag],
+        skipMultilineEncoding=True,
+        secretReminderNote="note",
+        secretReminderRepeatDays=7,
+        secretMetadata=[{"key": "a", "value": "b"}, {"key": "c", "value": "d", "isEncrypted": True}],
+    )
 
     read = await vault.read("KEY")
 
     assert written == read
-    assert ("välue\n", "why", 1, False) == (read["secretValue"], read["secretComment"], read["version"], read["secretValueHidden"])
+    assert ("välue\n", "why", 1, False) == (
+        read["secretValue"],
+        read["secretComment"],
+        read["version"],
+        read["secretValueHidden"],
+    )
     assert [{"id": tag, "slug": "blue", "color": "#fff", "name": "blue"}] == read["tags"]
-    assert [("a", "b", False), ("c", "d", True)] == [(one["key"], one["value"], one["isEncrypted"]) for one in read["secretMetadata"]]
+    assert [("a", "b", False), ("c", "d", True)] == [
+        (one["key"], one["value"], one["isEncrypted"]) for one in read["secretMetadata"]
+    ]
     assert read == (await vault.every())["secrets"][0]
     assert read == (await any_api.ok("GET", f"/api/v3/secrets/raw/id/{read['id']}"))["secret"]
     assert read == (await any_api.ok("GET", f"/api/v4/secrets/id/{read['id']}"))["secret"]
@@ -50,7 +63,9 @@ async def test_an_unknown_folder_lists_nothing_in_v3_and_is_missing_in_v4(api: A
 
     assert [] == (await vault.every(path="/nope"))["secrets"]
     assert [] == (await vault.every(env="nope"))["secrets"]
-    assert [404, 404] == [(await vault.call("GET", api=V4, **{where: "/nope"})).status_code for where in ("path", "env")]
+    assert [404, 404] == [
+        (await vault.call("GET", api=V4, **{where: "/nope"})).status_code for where in ("path", "env")
+    ]
 
 
 @pytest.mark.parametrize("path", ["/../x", "//", "/a//b", "/a/%2e%2e", "/a\\b", "/./a", "/a/\x00"])
@@ -76,7 +91,9 @@ async def test_a_project_is_named_by_id_or_slug_and_the_empty_one_does_not_count
         assert 1 == len(reply["secrets"])
     assert 400 == (await api.get("/api/v3/secrets/raw", query={"environment": "dev"})).status_code
     assert 400 == (await api.get("/api/v3/secrets/raw", query={"workspaceId": vault.project_id})).status_code
-    assert 404 == (await api.get("/api/v3/secrets/raw", query={"workspaceSlug": "nope", "environment": "dev"})).status_code
+    assert (
+        404 == (await api.get("/api/v3/secrets/raw", query={"workspaceSlug": "nope", "environment": "dev"})).status_code
+    )
 
 
 async def test_recursion_follows_folders_and_not_prefixes(any_api: Api) -> None:
@@ -94,7 +111,9 @@ async def test_recursion_follows_folders_and_not_prefixes(any_api: Api) -> None:
 async def test_a_filter_by_tags_takes_any_of_them_and_one_by_metadata_takes_all(api: Api) -> None:
     vault = await Vault.new(api)
     red, blue = await vault.tag("red"), await vault.tag("blue")
-    await vault.put("R", "v", tagIds=[red], secretMetadata=[{"key": "team", "value": "a"}, {"key": "tier", "value": "1"}])
+    await vault.put(
+        "R", "v", tagIds=[red], secretMetadata=[{"key": "team", "value": "a"}, {"key": "tier", "value": "1"}]
+    )
     await vault.put("B", "v", tagIds=[blue], secretMetadata=[{"key": "team", "value": "a"}])
     await vault.put("N", "v")
 
@@ -108,7 +127,9 @@ async def test_a_filter_by_tags_takes_any_of_them_and_one_by_metadata_takes_all(
 
 async def test_who_may_only_describe_sees_that_a_secret_is_there(any_api: Api) -> None:
     vault = await Vault.new(any_api)
-    await vault.put("A", "canary", secretComment="c", secretMetadata=[{"key": "k", "value": "canary", "isEncrypted": True}])
+    await vault.put(
+        "A", "canary", secretComment="c", secretMetadata=[{"key": "k", "value": "canary", "isEncrypted": True}]
+    )
     token = await vault.bot(rule("describeSecret", environment="dev"))
 
     assert 403 == (await vault.call("GET", "A", token=token)).status_code
@@ -144,10 +165,14 @@ async def test_rules_on_names_and_tags_decide_secret_by_secret(any_api: Api) -> 
     )
 
     assert {"APP_A": "a", "OPEN": "o"} == await vault.values(token=token)
-    assert [200, 403, 200] == [(await vault.call("GET", name, token=token)).status_code for name in ("APP_A", "DB_PASS", "OPEN")]
+    assert [200, 403, 200] == [
+        (await vault.call("GET", name, token=token)).status_code for name in ("APP_A", "DB_PASS", "OPEN")
+    ]
 
 
-async def test_values_that_may_not_be_read_are_hidden_in_their_places_and_left_out_of_folders_below(any_api: Api) -> None:
+async def test_values_that_may_not_be_read_are_hidden_in_their_places_and_left_out_of_folders_below(
+    any_api: Api,
+) -> None:
     vault = await Vault.new(any_api)
     await vault.folder("/app")
     for name in ("A", "DB_1", "B", "DB_2", "C"):
@@ -164,7 +189,9 @@ async def test_values_that_may_not_be_read_are_hidden_in_their_places_and_left_o
     assert [("A", "a below"), ("B", "b below"), ("C", "c below")] == [
         (one["secretKey"], one["secretValue"]) for one in found if one["secretPath"] == "/app"
     ]
-    assert [name.startswith("DB_") for name in ("A", "B", "C", "DB_1", "DB_2")] == [one["secretValueHidden"] for one in found[:5]]
+    assert [name.startswith("DB_") for name in ("A", "B", "C", "DB_1", "DB_2")] == [
+        one["secretValueHidden"] for one in found[:5]
+    ]
 
 
 async def test_who_may_see_no_secret_of_a_name_does_not_learn_whether_there_is_one(api: Api) -> None:
@@ -237,7 +264,9 @@ async def test_a_large_folder_answers_as_a_small_one_does(any_api: Api, small_sh
     assert "new" == (await vault.values())["K3"]
 
 
-async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(any_api: Api, small_shelves: Any, monkeypatch: Any) -> None:
+async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(
+    any_api: Api, small_shelves: Any, monkeypatch: Any
+) -> None:
     vault = await Vault.new(any_api)
     tag = await vault.tag("old")
     for name in ("A", "B", "C", "D", "E"):
@@ -259,7 +288,9 @@ async def test_a_large_folder_is_read_once_for_lists_and_never_for_one_secret(an
     assert (["a", 404, 0], [5, 5, "b", 1], [{"new"}, 2]) == (by_name, lists, after)
 
 
-async def test_a_folder_too_large_to_keep_is_read_for_each_list(any_api: Api, small_shelves: Any, monkeypatch: Any) -> None:
+async def test_a_folder_too_large_to_keep_is_read_for_each_list(
+    any_api: Api, small_shelves: Any, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(folder_cache, "LISTED_BYTES", 100)
     vault = await Vault.new(any_api)
     for name in ("A", "B", "C", "D"):
@@ -292,7 +323,9 @@ async def test_reads_are_audited_without_values(api: Api) -> None:
 
     async with api.runtime.store.read() as tx:
         rows = await tx.all(
-            select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(schema.audit_events.c.project_id == vault.project_id)
+            select(schema.audit_events.c.event, schema.audit_events.c.metadata).where(
+                schema.audit_events.c.project_id == vault.project_id
+            )
         )
 
     assert {"create-secret", "get-secret", "get-secrets"} <= {row[0] for row in rows}
@@ -309,7 +342,12 @@ async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_ap
 
     held = kept[0].value.shared["A"]
 
-    opened = [kept[0].value.made["values"], *kept[0].value.made["values"], kept[0].value.made["dev", "/"], held.made["value"]]
+    opened = [
+        kept[0].value.made["values"],
+        *kept[0].value.made["values"],
+        kept[0].value.made["dev", "/"],
+        held.made["value"],
+    ]
     looked_at = [thing for thing in (kept[0], kept[0].value, held, held.secret, *opened) if gc.is_tracked(thing)]
     assert [] == looked_at
 
@@ -333,7 +371,21 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
     assert ["A", "B"] == list(after_a_miss[0].shared)
 
 
-ODD = ("", "plain", 'a"b', '","', '",', "\\", '\\"', "\\u0000", "line\nline\ttab\rx", "w\u2028örld \U0001f511", "<&>", "${A}", "null")
+ODD = (
+    "",
+    "plain",
+    'a"b',
+    '","',
+    '",',
+    "\\",
+    '\\"',
+    "\\u0000",
+    "line\nline\ttab\rx",
+    "w\u2028örld \U0001f511",
+    "<&>",
+    "${A}",
+    "null",
+)
 
 
 @pytest.mark.parametrize("more", [(), ("\x7f",), ("a\x7f", "\x7fb")], ids=["usual", "a separator", "separators"])
@@ -341,10 +393,15 @@ async def test_a_list_says_of_each_secret_what_a_read_of_it_says(any_api: Api, m
     """A whole folder is written in another way than one secret is."""
     vault = await Vault.new(any_api)
     values = {f"K{i}": value for i, value in enumerate([*ODD, *more])}
-    await any_api.ok("POST", "/api/v3/secrets/batch/raw", {
-        "workspaceId": vault.project_id, "environment": "dev",
-        "secrets": [{"secretKey": name, "secretValue": value} for name, value in values.items()],
-    })  # fmt: skip
+    await any_api.ok(
+        "POST",
+        "/api/v3/secrets/batch/raw",
+        {
+            "workspaceId": vault.project_id,
+            "environment": "dev",
+            "secrets": [{"secretKey": name, "secretValue": value} for name, value in values.items()],
+        },
+    )
     tag = await vault.tag("blue")
 
     for _ in range(2):  # made, then kept
@@ -358,7 +415,9 @@ async def test_a_list_says_of_each_secret_what_a_read_of_it_says(any_api: Api, m
     assert changed == [await vault.read(one["secretKey"]) for one in changed]
     assert {"RENAMED"} == {one["secretKey"] for one in changed} - values.keys()
     assert {"K2", "K3"} == values.keys() - {one["secretKey"] for one in changed}
-    assert ("new", ["blue"]) == next((one["secretValue"], [t["slug"] for t in one["tags"]]) for one in changed if one["secretKey"] == "K1")
+    assert ("new", ["blue"]) == next(
+        (one["secretValue"], [t["slug"] for t in one["tags"]]) for one in changed if one["secretKey"] == "K1"
+    )
     await vault.put("NOTED", "v", secretComment="why")
     noted = (await vault.every())["secrets"]
     assert noted == [await vault.read(one["secretKey"]) for one in noted]
@@ -382,10 +441,18 @@ async def test_a_folder_that_is_renamed_or_empty_is_listed_as_it_is_called_now(a
     empty = await vault.every(path="/old")
     await vault.put("A", "1", path="/old")
     before = (await vault.every(path="/old"))["secrets"]
-    (folder,) = (await any_api.ok("GET", f"/api/v1/folders?workspaceId={vault.project_id}&environment=dev&path=/"))["folders"]
+    (folder,) = (await any_api.ok("GET", f"/api/v1/folders?workspaceId={vault.project_id}&environment=dev&path=/"))[
+        "folders"
+    ]
     await any_api.ok(
-        "PATCH", f"/api/v1/folders/{folder['id']}", {"workspaceId": vault.project_id, "environment": "dev", "path": "/", "name": "new"}
+        "PATCH",
+        f"/api/v1/folders/{folder['id']}",
+        {"workspaceId": vault.project_id, "environment": "dev", "path": "/", "name": "new"},
     )
     after = (await vault.every(path="/new"))["secrets"]
 
-    assert ([], ["/old"], ["/new"]) == (empty["secrets"], [one["secretPath"] for one in before], [one["secretPath"] for one in after])
+    assert ([], ["/old"], ["/new"]) == (
+        empty["secrets"],
+        [one["secretPath"] for one in before],
+        [one["secretPath"] for one in after],
+    )

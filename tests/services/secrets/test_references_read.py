@@ -51,8 +51,12 @@ async def test_nobody_writes_a_reference_to_what_it_cannot_read(any_api: Api) ->
         rule("readValue", "describeSecret", inverted=True, environment="dev", secretName="DB_PASS"),
     )
 
-    codes = [(await vault.call("POST", f"T{i}", token=token, secretValue=value)).status_code
-             for i, value in enumerate(["${prod.END}", "${prod.NOT_YET}", "${DB_PASS}", "${dev.DB_PASS}", "${NOT_YET} ${HOME}"])]  # fmt: skip
+    codes = [
+        (await vault.call("POST", f"T{i}", token=token, secretValue=value)).status_code
+        for i, value in enumerate(
+            ["${prod.END}", "${prod.NOT_YET}", "${DB_PASS}", "${dev.DB_PASS}", "${NOT_YET} ${HOME}"]
+        )
+    ]
 
     assert [403, 403, 403, 403, 200] == codes
     assert 403 == (await vault.call("PATCH", "T4", token=token, secretValue="${prod.END}")).status_code
@@ -82,7 +86,12 @@ async def test_own_secrets_win_then_the_last_import_then_nested_ones(any_api: Ap
     vault = await Vault.new(any_api)
     for path in ("/one", "/two", "/nested"):
         await vault.folder(path)
-    for name, places in {"A": ["/", "/one", "/two"], "B": ["/one", "/two"], "C": ["/nested"], "D": ["/two", "/nested"]}.items():
+    for name, places in {
+        "A": ["/", "/one", "/two"],
+        "B": ["/one", "/two"],
+        "C": ["/nested"],
+        "D": ["/two", "/nested"],
+    }.items():
         for path in places:
             await vault.put(name, f"{name} of {path}", path=path)
     for source, path in [("/one", "/"), ("/two", "/"), ("/nested", "/two")]:
@@ -93,9 +102,14 @@ async def test_own_secrets_win_then_the_last_import_then_nested_ones(any_api: Ap
 
     assert {"A": "A of /", "B": "B of /two", "C": "C of /nested", "D": "D of /two"} == seen
     assert {"A"} == {one["secretKey"] for one in listed["secrets"]}
-    groups = [(group["secretPath"], {one["secretKey"]: one["secretValue"] for one in group["secrets"]}) for group in listed["imports"]]
-    assert [("/one", {"A": "A of /one", "B": "B of /one"}),
-            ("/two", {"A": "A of /two", "B": "B of /two", "C": "C of /nested", "D": "D of /two"})] == groups  # fmt: skip
+    groups = [
+        (group["secretPath"], {one["secretKey"]: one["secretValue"] for one in group["secrets"]})
+        for group in listed["imports"]
+    ]
+    assert [
+        ("/one", {"A": "A of /one", "B": "B of /one"}),
+        ("/two", {"A": "A of /two", "B": "B of /two", "C": "C of /nested", "D": "D of /two"}),
+    ] == groups
     assert 404 == (await vault.call("GET", "B")).status_code
     assert "B of /two" == await vault.value("B", api="/api/v4/secrets")
 
@@ -119,7 +133,8 @@ async def test_imports_that_the_reader_may_not_read_are_left_out(any_api: Api) -
     await vault.link("/secret")
     await vault.link("/open")
     token = await vault.bot(
-        rule("read", environment="dev", secretPath={"$in": ["/", "/open"]}), rule("describeSecret", secretPath="/secret")
+        rule("read", environment="dev", secretPath={"$in": ["/", "/open"]}),
+        rule("describeSecret", secretPath="/secret"),
     )
 
     listed = await vault.call("GET", token=token, include_imports=True)
@@ -139,8 +154,18 @@ async def test_circles_duplicates_and_self_imports_are_refused(any_api: Api) -> 
     for path in ("/a", "/b", "/c"):
         await vault.folder(path)
 
-    codes = [(await vault.link(source, path=path)).status_code
-             for source, path in [("/b", "/a"), ("/c", "/b"), ("/a", "/c"), ("/b", "/a"), ("/a", "/a"), ("/later", "/a"), ("/a/", "/c")]]  # fmt: skip
+    codes = [
+        (await vault.link(source, path=path)).status_code
+        for source, path in [
+            ("/b", "/a"),
+            ("/c", "/b"),
+            ("/a", "/c"),
+            ("/b", "/a"),
+            ("/a", "/a"),
+            ("/later", "/a"),
+            ("/a/", "/c"),
+        ]
+    ]
 
     assert [200, 200, 400, 400, 400, 200, 400] == codes
 
@@ -181,7 +206,9 @@ async def test_imports_keep_their_order_when_one_moves_or_goes(any_api: Api) -> 
     await any_api.ok("DELETE", f"/api/v1/secret-imports/{ids[1]}", where)
     assert [("/c", 1), ("/a", 2)] == await order()
     await any_api.ok(
-        "PATCH", f"/api/v2/secret-imports/{ids[0]}", {"projectId": vault.project_id, "environment": "dev", "import": {"path": "/b"}}
+        "PATCH",
+        f"/api/v2/secret-imports/{ids[0]}",
+        {"projectId": vault.project_id, "environment": "dev", "import": {"path": "/b"}},
     )
     assert [("/c", 1), ("/b", 2)] == await order()
 
@@ -226,7 +253,9 @@ async def test_a_refused_reference_tells_nothing_but_what_it_says(any_api: Api) 
     await vault.put("THERE", "v", env="prod", tagIds=[tag], secretMetadata=[{"key": "owner", "value": "ada"}])
     for name in ("THERE", "ABSENT"):
         await vault.put(f"TO_{name}", f"${{prod.{name}}}")
-    token = await vault.bot(rule("read", "create", "edit", "delete"), rule("readValue", inverted=True, environment="prod"))
+    token = await vault.bot(
+        rule("read", "create", "edit", "delete"), rule("readValue", inverted=True, environment="prod")
+    )
 
     replies = {}
     for name in ("THERE", "ABSENT"):
@@ -252,7 +281,8 @@ async def test_whether_a_tagged_secret_is_there_is_not_told_by_storing_a_referen
     token = await vault.bot(rule("read", "create"), rule("readValue", inverted=True, secretTags={"$in": ["closed"]}))
 
     codes = [
-        (await vault.call("POST", f"MY_{name}", token=token, secretValue=f"${{prod.{name}}}")).status_code for name in ("THERE", "NOT")
+        (await vault.call("POST", f"MY_{name}", token=token, secretValue=f"${{prod.{name}}}")).status_code
+        for name in ("THERE", "NOT")
     ]
 
     assert [403, 403] == codes

@@ -142,11 +142,18 @@ async def test_folders_and_imports_below_are_moved_by_who_may_delete_and_make_th
         await vault.folder(path)
     assert 200 == (await vault.link("/", path="/lib/z", source_env="prod")).status_code
     only = lambda subject, *more: (  # noqa: E731
-        rule("edit", subject="secret-folders", secretPath="/"), rule(*ALL), *more,
-        rule("create", "delete", subject=subject), rule("delete", inverted=True, subject=subject, secretPath={"$glob": "/*/**"}),
-    )  # fmt: skip
-    folders = await vault.bot(*only("secret-folders", rule("create", "delete", subject="secret-imports")), slug="folders")
-    imports = await vault.bot(*only("secret-imports", rule("create", "delete", subject="secret-folders")), slug="imports")
+        rule("edit", subject="secret-folders", secretPath="/"),
+        rule(*ALL),
+        *more,
+        rule("create", "delete", subject=subject),
+        rule("delete", inverted=True, subject=subject, secretPath={"$glob": "/*/**"}),
+    )
+    folders = await vault.bot(
+        *only("secret-folders", rule("create", "delete", subject="secret-imports")), slug="folders"
+    )
+    imports = await vault.bot(
+        *only("secret-imports", rule("create", "delete", subject="secret-folders")), slug="imports"
+    )
 
     assert 403 == await rename(vault, "/app", "a", folders)
     assert 403 == await rename(vault, "/lib", "b", imports)
@@ -185,7 +192,9 @@ async def test_a_tag_of_secrets_in_a_deleted_environment_is_not_changed_behind_i
     assert 403 == (await api.delete(f"/api/v1/projects/{vault.project_id}/tags/{closed}", token=token)).status_code
 
 
-async def test_who_may_not_read_a_secret_gives_it_no_name_tags_or_metadata_that_other_rules_hold_for(any_api: Api) -> None:
+async def test_who_may_not_read_a_secret_gives_it_no_name_tags_or_metadata_that_other_rules_hold_for(
+    any_api: Api,
+) -> None:
     vault = await Vault.new(any_api)
     closed, free = await vault.tag("closed"), await vault.tag("free")
     await vault.put("TAGGED", "v", tagIds=[closed])
@@ -200,12 +209,31 @@ async def test_who_may_not_read_a_secret_gives_it_no_name_tags_or_metadata_that_
     v4, where = "/api/v4/secrets", {"projectId": vault.project_id, "environment": "dev", "secretPath": "/"}
 
     assert [403] * 3 == [await seen(vault, name, token) for name in ("TAGGED", "PROD_KEY", "META")]
-    codes = [(await any_api.patch(f"{v4}/{name}", {**where, **change}, token=token)).status_code for name, change in (
-        ("TAGGED", {"tagIds": []}), ("TAGGED", {"tagIds": [free]}), ("PROD_KEY", {"newSecretName": "KEY"}),
-        ("META", {"secretMetadata": []}), ("META", {"secretMetadata": [{"key": "level", "value": "low"}]}),
-    )]  # fmt: skip
-    codes.append((await any_api.request("DELETE", "/api/v3/secrets/tags/TAGGED", {
-        "projectSlug": await project_slug(vault), "environment": "dev", "secretPath": "/", "tagSlugs": ["closed"]}, token=token)).status_code)  # fmt: skip
+    codes = [
+        (await any_api.patch(f"{v4}/{name}", {**where, **change}, token=token)).status_code
+        for name, change in (
+            ("TAGGED", {"tagIds": []}),
+            ("TAGGED", {"tagIds": [free]}),
+            ("PROD_KEY", {"newSecretName": "KEY"}),
+            ("META", {"secretMetadata": []}),
+            ("META", {"secretMetadata": [{"key": "level", "value": "low"}]}),
+        )
+    ]
+    codes.append(
+        (
+            await any_api.request(
+                "DELETE",
+                "/api/v3/secrets/tags/TAGGED",
+                {
+                    "projectSlug": await project_slug(vault),
+                    "environment": "dev",
+                    "secretPath": "/",
+                    "tagSlugs": ["closed"],
+                },
+                token=token,
+            )
+        ).status_code
+    )
 
     assert [403] * 6 == codes
     assert [403] * 3 == [await seen(vault, name, token) for name in ("TAGGED", "PROD_KEY", "META")]
@@ -230,7 +258,9 @@ async def test_a_rollback_to_other_tags_is_a_change_of_tags(api: Api) -> None:
     made = await vault.put("KEY", "v")
     await vault.change("KEY", tagIds=[kept])
     token = await vault.bot(
-        rule(*ALL), rule("delete", inverted=True, secretTags={"$in": ["kept"]}), rule("read", "create", subject="secret-rollback")
+        rule(*ALL),
+        rule("delete", inverted=True, secretTags={"$in": ["kept"]}),
+        rule("read", "create", subject="secret-rollback"),
     )
 
     reply = await api.post(f"/api/v1/secret/{made['id']}/rollback", {"version": 1}, token=token)
@@ -245,8 +275,13 @@ async def test_a_move_onto_a_secret_takes_no_rule_off_its_history(api: Api) -> N
     await vault.put("KEY", "forbidden", env="prod", tagIds=[closed])
     mine = await vault.put("KEY", "mine")
     token = await vault.bot(rule(*ALL), rule("readValue", inverted=True, secretTags={"$in": ["closed"]}))
-    body = {"workspaceId": vault.project_id, "sourceEnvironment": "dev", "destinationEnvironment": "prod", "secretIds": [mine["id"]],
-            "shouldOverwrite": True}  # fmt: skip
+    body = {
+        "workspaceId": vault.project_id,
+        "sourceEnvironment": "dev",
+        "destinationEnvironment": "prod",
+        "secretIds": [mine["id"]],
+        "shouldOverwrite": True,
+    }
 
     assert 403 == (await api.post("/api/v3/secrets/move", body, token=token)).status_code
     assert 403 == await seen(vault, "KEY", token, env="prod")
@@ -265,7 +300,9 @@ async def test_deleting_a_place_asks_for_the_right_to_delete_what_is_in_it(any_a
 
     codes = [
         (await any_api.request("DELETE", f"{base}/{there['prod']}", token=token)).status_code,
-        (await any_api.request("DELETE", f"{base}/{there['prod']}", query={"hardDelete": "true"}, token=token)).status_code,
+        (
+            await any_api.request("DELETE", f"{base}/{there['prod']}", query={"hardDelete": "true"}, token=token)
+        ).status_code,
         (await any_api.delete("/api/v2/folders/app", {**where, "forceDelete": True}, token=token)).status_code,
     ]
 
@@ -295,7 +332,9 @@ async def test_a_refusal_names_no_place_but_the_one_that_was_named(api: Api) -> 
         await vault.folder(path)
     await vault.put("KEY", "v", path="/app/hidden", secretMetadata=[{"key": "owner", "value": "ada"}])
     token = await vault.bot(*PLACES, rule(*ALL), rule("readValue", inverted=True, secretName="KEY"))
-    found = (await api.ok("GET", "/api/v2/folders", query={"projectId": vault.project_id, "environment": "dev"}))["folders"][0]
+    found = (await api.ok("GET", "/api/v2/folders", query={"projectId": vault.project_id, "environment": "dev"}))[
+        "folders"
+    ][0]
 
     body = {"projectId": vault.project_id, "environment": "dev", "name": "other"}
     reply = await api.patch(f"/api/v2/folders/{found['id']}", body, token=token)
@@ -373,6 +412,10 @@ async def many(api: Api, vault: Vault, like: str, count: int) -> None:
     ctx.public("arranging a test")
     async with ctx.unit() as tx:
         one = (await stored.by_ids(tx, [like]))[0]
-        rows = [type(one)(**{name: getattr(one, name) for name in one.__struct_fields__} | {"id": ctx.new_id(), "key": f"K{n}"})
-                for n in range(count)]  # fmt: skip
+        rows = [
+            type(one)(
+                **{name: getattr(one, name) for name in one.__struct_fields__} | {"id": ctx.new_id(), "key": f"K{n}"}
+            )
+            for n in range(count)
+        ]
         await stored.write(tx, [Written(folder_id=one.folder_id, at=ctx.now, keep=1, added=rows)])

@@ -79,7 +79,9 @@ async def test_an_old_envelope_is_not_taken_for_the_present_one(any_api: Api) ->
         await _read(any_api, vault, "A")
 
 
-async def test_no_value_and_no_credential_is_in_the_database_the_logs_or_an_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_value_and_no_credential_is_in_the_database_the_logs_or_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     canary, errors = "canary-7f3a9c", ""
     async with running(sqlite_settings(tmp_path, log_requests=True)) as api:
@@ -104,7 +106,9 @@ async def test_no_value_and_no_credential_is_in_the_database_the_logs_or_an_erro
             await vault.call("POST", "B B", secretValue=f"{canary}-badname"),
             await vault.call("POST", "C", secretValue={"x": f"{canary}-object"}),
             await vault.call("GET", "A", path="/to", token=token),
-            await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": f"{canary}-secret"}, token=None),
+            await api.post(
+                "/api/v1/auth/universal-auth/login", {**login, "clientSecret": f"{canary}-secret"}, token=None
+            ),
             await api.get("/api/v3/secrets/raw", token=f"{canary}-token"),
         ]:
             assert reply.status_code >= 400

@@ -5,8 +5,16 @@ from tests.vault import Vault
 
 
 async def _token(vault: Vault, *scopes: dict[str, str], permissions: tuple[str, ...] = ("read",)) -> str:
-    body = {"name": "t", "workspaceId": vault.project_id, "scopes": list(scopes), "encryptedKey": "", "iv": "", "tag": "",
-            "expiresIn": None, "permissions": list(permissions)}  # fmt: skip
+    body = {
+        "name": "t",
+        "workspaceId": vault.project_id,
+        "scopes": list(scopes),
+        "encryptedKey": "",
+        "iv": "",
+        "tag": "",
+        "expiresIn": None,
+        "permissions": list(permissions),
+    }
     return (await vault.api.ok("POST", "/api/v2/service-token", body))["serviceToken"]
 
 

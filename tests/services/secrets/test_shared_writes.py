@@ -1,4 +1,6 @@
-"""Writes that share a unit: each decides on what the ones before it made, and one that is refused takes no other with it."""
+"""Writes that share a unit: each decides on what the ones before it made, and one that is refused takes no
+other with it.
+"""
 
 import asyncio
 from collections import Counter
@@ -26,7 +28,9 @@ async def test_of_writes_at_one_moment_the_refused_ones_leave_no_trace_and_the_o
 
     assert [200, 404, 403, 400, 200, 404] == [reply.status_code for reply in replies]
     assert {"A": "new", "B": "old", "C": "made"} == await vault.values()
-    trail = await any_api.ok("GET", "/api/v1/organization/audit-logs", query={"projectId": vault.project_id, "limit": 100})
+    trail = await any_api.ok(
+        "GET", "/api/v1/organization/audit-logs", query={"projectId": vault.project_id, "limit": 100}
+    )
     told = Counter(one["event"]["type"] for one in trail["auditLogs"])
     assert (3, 1) == (told["create-secret"], told["update-secret"])
 
@@ -52,7 +56,9 @@ async def test_secrets_of_one_name_in_many_folders_change_at_one_moment_each_its
         await vault.folder(f"/f{i}")
         await vault.put("SAME", f"old {i}", path=f"/f{i}")
 
-    replies = await asyncio.gather(*[vault.call("PATCH", "SAME", path=f"/f{i}", secretValue=f"new {i}") for i in range(6)])
+    replies = await asyncio.gather(
+        *[vault.call("PATCH", "SAME", path=f"/f{i}", secretValue=f"new {i}") for i in range(6)]
+    )
 
     assert [200] * 6 == [reply.status_code for reply in replies]
     assert [f"new {i}" for i in range(6)] == [await vault.value("SAME", path=f"/f{i}") for i in range(6)]

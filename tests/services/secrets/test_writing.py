@@ -44,15 +44,26 @@ async def test_writers_of_one_secret_at_the_same_time_all_leave_a_version(any_ap
 async def test_what_a_change_does_not_say_stays(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     tag = await vault.tag("t")
-    before = await vault.put("A", "v", secretComment="c", tagIds=[tag], skipMultilineEncoding=True, secretReminderNote="n",
-                             secretReminderRepeatDays=3, secretMetadata=[{"key": "k", "value": "x", "isEncrypted": True}])  # fmt: skip
+    before = await vault.put(
+        "A",
+        "v",
+        secretComment="c",
+        tagIds=[tag],
+        skipMultilineEncoding=True,
+        secretReminderNote="n",
+        secretReminderRepeatDays=3,
+        secretMetadata=[{"key": "k", "value": "x", "isEncrypted": True}],
+    )
 
     after = await vault.change("A", secretComment="d")
 
     assert {**before, "secretComment": "d", "version": 2, "updatedAt": after["updatedAt"]} == after
-    cleared = await vault.change("A", secretComment="", tagIds=[], secretReminderNote=None, secretReminderRepeatDays=0, secretMetadata=[])
+    cleared = await vault.change(
+        "A", secretComment="", tagIds=[], secretReminderNote=None, secretReminderRepeatDays=0, secretMetadata=[]
+    )
     assert ("", [], None, None, []) == tuple(
-        cleared[name] for name in ("secretComment", "tags", "secretReminderNote", "secretReminderRepeatDays", "secretMetadata")
+        cleared[name]
+        for name in ("secretComment", "tags", "secretReminderNote", "secretReminderRepeatDays", "secretMetadata")
     )
     assert "v" == cleared["secretValue"]
 
@@ -95,7 +106,8 @@ async def test_sizes_are_limited(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "value", ["l1\nl2\r\nl3", "\x00\x01\x7f", "😀 \U0010ffff", '{"a": [1]}', "$${x", "'; DROP TABLE secrets; --", "a" * 20_000]
+    "value",
+    ["l1\nl2\r\nl3", "\x00\x01\x7f", "😀 \U0010ffff", '{"a": [1]}', "$${x", "'; DROP TABLE secrets; --", "a" * 20_000],
 )
 async def test_values_come_back_byte_for_byte(any_api: Api, value: str) -> None:
     vault = await Vault.new(any_api)
@@ -108,20 +120,35 @@ async def test_bad_input_is_refused_and_never_breaks(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     await vault.put("A", "v")
     bad: list[dict[str, Any]] = [
-        {"secretValue": 5}, {"secretValue": None}, {"secretValue": "v", "type": "weird"}, {"secretValue": "v", "tagIds": "x"},
-        {"secretValue": "v", "secretReminderNote": "\x00"}, {"secretValue": "v", "secretReminderRepeatDays": 366},
-        {"secretValue": "v", "secretMetadata": [{"value": "x"}]}, {"secretValue": "v", "secretMetadata": {"a": 1}}, {},
-    ]  # fmt: skip
+        {"secretValue": 5},
+        {"secretValue": None},
+        {"secretValue": "v", "type": "weird"},
+        {"secretValue": "v", "tagIds": "x"},
+        {"secretValue": "v", "secretReminderNote": "\x00"},
+        {"secretValue": "v", "secretReminderRepeatDays": 366},
+        {"secretValue": "v", "secretMetadata": [{"value": "x"}]},
+        {"secretValue": "v", "secretMetadata": {"a": 1}},
+        {},
+    ]
 
     codes = [(await vault.call("POST", "X", **one)).status_code for one in bad]
 
     assert [422] * len(bad) == codes
     assert 422 == (await vault.call("POST", "X", secretValue="v", tagIds=["\x00"])).status_code
     assert 422 == (await vault.call("POST", "X", secretValue="v", env="a\x00")).status_code
-    assert 422 == (await any_api.get("/api/v3/secrets/raw", query={"workspaceSlug": "\x00", "environment": "dev"})).status_code
-    assert [422] * 4 == [(await vault.call("PATCH", "A", newSecretName=name)).status_code for name in ("", "a b", "a/b", "..")]
-    for method, path in [("GET", "/api/v3/secrets/raw/id/x"), ("GET", "/api/v1/secret/x/secret-versions?offset=0&limit=1"),
-                         ("GET", "/api/v1/secret-imports/x"), ("POST", "/api/v1/secret/x/rollback")]:  # fmt: skip
+    assert (
+        422
+        == (await any_api.get("/api/v3/secrets/raw", query={"workspaceSlug": "\x00", "environment": "dev"})).status_code
+    )
+    assert [422] * 4 == [
+        (await vault.call("PATCH", "A", newSecretName=name)).status_code for name in ("", "a b", "a/b", "..")
+    ]
+    for method, path in [
+        ("GET", "/api/v3/secrets/raw/id/x"),
+        ("GET", "/api/v1/secret/x/secret-versions?offset=0&limit=1"),
+        ("GET", "/api/v1/secret-imports/x"),
+        ("POST", "/api/v1/secret/x/rollback"),
+    ]:
         assert 404 == (await any_api.request(method, path, {"version": 1} if method == "POST" else None)).status_code
 
 
@@ -138,7 +165,10 @@ async def test_references_follow_a_new_name(any_api: Api) -> None:
 
     assert "a ${HOST_NAME} ${dev.HOST_NAME}" == await vault.value("LOCAL")
     assert "${dev.HOST_NAME} ${HOST} ${dev.app.HOST}" == await vault.value("FAR", path="/app")
-    assert ("${dev.HOST_NAME}", 2) == (await vault.value("PROD", env="prod"), (await vault.read("PROD", env="prod"))["version"])
+    assert ("${dev.HOST_NAME}", 2) == (
+        await vault.value("PROD", env="prod"),
+        (await vault.read("PROD", env="prod"))["version"],
+    )
     assert "h" == await vault.value("PROD", env="prod", expandSecretReferences=True)
     assert ("HOST_NAME", 2) == (renamed["secretKey"], renamed["version"])
     assert 400 == (await vault.call("PATCH", "LOCAL", newSecretName="HOST_NAME")).status_code
@@ -150,8 +180,10 @@ async def test_a_rename_needs_permission_for_the_old_name_and_the_new_one(api: A
     await vault.put("DB", "v")
     token = await vault.bot(rule("read", "edit", secretName={"$glob": "APP_*"}))
 
-    codes = [(await vault.call("PATCH", old, newSecretName=new, token=token)).status_code
-             for old, new in [("APP_A", "DB_A"), ("DB", "APP_DB"), ("APP_A", "APP_B")]]  # fmt: skip
+    codes = [
+        (await vault.call("PATCH", old, newSecretName=new, token=token)).status_code
+        for old, new in [("APP_A", "DB_A"), ("DB", "APP_DB"), ("APP_A", "APP_B")]
+    ]
 
     assert [403, 403, 200] == codes
 
@@ -174,12 +206,17 @@ async def test_tags_are_added_and_taken_by_slug(any_api: Api) -> None:
     for slug in ("red", "blue"):
         await vault.tag(slug)
     await vault.put("A", "v")
-    where = {"projectSlug": (await any_api.ok("GET", f"/api/v1/workspace/{vault.project_id}"))["workspace"]["slug"], "environment": "dev"}
+    where = {
+        "projectSlug": (await any_api.ok("GET", f"/api/v1/workspace/{vault.project_id}"))["workspace"]["slug"],
+        "environment": "dev",
+    }
 
     both = await any_api.ok("POST", "/api/v3/secrets/tags/A", {**where, "tagSlugs": ["red", "blue"]})
     one = await any_api.ok("DELETE", "/api/v3/secrets/tags/A", {**where, "tagSlugs": ["red"]})
 
-    assert ({"red", "blue"}, {"blue"}) == tuple({tag["slug"] for tag in reply["secret"]["tags"]} for reply in (both, one))
+    assert ({"red", "blue"}, {"blue"}) == tuple(
+        {tag["slug"] for tag in reply["secret"]["tags"]} for reply in (both, one)
+    )
     assert 404 == (await any_api.post("/api/v3/secrets/tags/A", {**where, "tagSlugs": ["nope"]})).status_code
 
 
@@ -194,7 +231,10 @@ async def test_a_person_overrides_a_shared_secret_for_itself_only(any_api: Api) 
     assert "mine" == await vault.value("A", type="personal")
     assert ["shared", "mine"] == [one["secretValue"] for one in (await vault.every())["secrets"]]
     assert ["shared"] == [one["secretValue"] for one in (await vault.every(api="/api/v4/secrets"))["secrets"]]
-    assert ["mine"] == [one["secretValue"] for one in (await vault.every(api="/api/v4/secrets", includePersonalOverrides=True))["secrets"]]
+    assert ["mine"] == [
+        one["secretValue"]
+        for one in (await vault.every(api="/api/v4/secrets", includePersonalOverrides=True))["secrets"]
+    ]
     assert {"A": "shared"} == await vault.values(token=token)
     assert 404 == (await vault.call("GET", "A", token=token, type="personal")).status_code
     assert 404 == (await any_api.get(f"/api/v3/secrets/raw/id/{mine['id']}", token=token)).status_code
@@ -229,8 +269,12 @@ async def test_a_rollback_is_the_next_version(any_api: Api) -> None:
     back = (await any_api.ok("POST", f"/api/v1/secret/{made['id']}/rollback", {"version": 1}))["secret"]
 
     assert ("first", "c1", 3, "B", ["t"]) == (
-        back["secretValue"], back["secretComment"], back["version"], back["secretKey"], [one["slug"] for one in back["tags"]]
-    )  # fmt: skip
+        back["secretValue"],
+        back["secretComment"],
+        back["version"],
+        back["secretKey"],
+        [one["slug"] for one in back["tags"]],
+    )
     assert 404 == (await any_api.post(f"/api/v1/secret/{made['id']}/rollback", {"version": 9})).status_code
 
 
@@ -240,8 +284,13 @@ async def test_a_move_carries_value_history_and_personal_ones(any_api: Api) -> N
     made = await vault.put("A", "1", secretComment="c")
     await vault.change("A", secretValue="2")
     await vault.put("A", "mine", type="personal")
-    body = {"projectId": vault.project_id, "sourceEnvironment": "dev", "destinationEnvironment": "prod", "destinationSecretPath": "/to",
-            "secretIds": [made["id"]]}  # fmt: skip
+    body = {
+        "projectId": vault.project_id,
+        "sourceEnvironment": "dev",
+        "destinationEnvironment": "prod",
+        "destinationSecretPath": "/to",
+        "secretIds": [made["id"]],
+    }
 
     reply = await any_api.ok("POST", "/api/v4/secrets/move", body)
 
@@ -258,7 +307,12 @@ async def test_a_move_onto_a_taken_name_needs_leave_to_overwrite(any_api: Api) -
     vault = await Vault.new(any_api)
     there = await vault.put("A", "old", env="prod")
     made = await vault.put("A", "new")
-    body = {"workspaceId": vault.project_id, "sourceEnvironment": "dev", "destinationEnvironment": "prod", "secretIds": [made["id"]]}
+    body = {
+        "workspaceId": vault.project_id,
+        "sourceEnvironment": "dev",
+        "destinationEnvironment": "prod",
+        "secretIds": [made["id"]],
+    }
 
     assert 400 == (await any_api.post("/api/v3/secrets/move", body)).status_code
     assert 200 == (await any_api.post("/api/v3/secrets/move", {**body, "shouldOverwrite": True})).status_code
@@ -270,11 +324,18 @@ async def test_a_move_onto_a_taken_name_needs_leave_to_overwrite(any_api: Api) -
 async def test_a_move_needs_every_right_at_both_ends(api: Api) -> None:
     vault = await Vault.new(api)
     made = await vault.put("A", "new")
-    body = {"workspaceId": vault.project_id, "sourceEnvironment": "dev", "destinationEnvironment": "prod", "secretIds": [made["id"]]}
-    rules = [[rule("read", environment="dev"), rule("create", "edit", environment="prod")],
-             [rule("delete", environment="dev"), rule("create", "edit", environment="prod")],
-             [rule("read", "delete", environment="dev"), rule("edit", environment="prod")],
-             [rule("read", "delete", environment="dev"), rule("create", environment="prod")]]  # fmt: skip
+    body = {
+        "workspaceId": vault.project_id,
+        "sourceEnvironment": "dev",
+        "destinationEnvironment": "prod",
+        "secretIds": [made["id"]],
+    }
+    rules = [
+        [rule("read", environment="dev"), rule("create", "edit", environment="prod")],
+        [rule("delete", environment="dev"), rule("create", "edit", environment="prod")],
+        [rule("read", "delete", environment="dev"), rule("edit", environment="prod")],
+        [rule("read", "delete", environment="dev"), rule("create", environment="prod")],
+    ]
 
     codes = [
         (await api.post("/api/v3/secrets/move", body, token=await vault.bot(*some, slug=f"role-{i}"))).status_code
@@ -329,9 +390,17 @@ async def test_a_new_name_is_followed_as_a_change_of_each_secret_that_refers_to_
 
     await vault.change("HOST", newSecretName="NAME")
 
-    trail = (await any_api.ok("GET", "/api/v1/organization/audit-logs", query={"projectId": vault.project_id}))["auditLogs"]
+    trail = (await any_api.ok("GET", "/api/v1/organization/audit-logs", query={"projectId": vault.project_id}))[
+        "auditLogs"
+    ]
     told = [one["event"]["metadata"] for one in trail if one["event"]["type"] == "update-secret"]
-    assert {"environment": "prod", "secretPath": "/", "secretId": far["id"], "secretKey": "FAR", "secretVersion": 2} in told
+    assert {
+        "environment": "prod",
+        "secretPath": "/",
+        "secretId": far["id"],
+        "secretKey": "FAR",
+        "secretVersion": 2,
+    } in told
     assert "${dev.HOST}" == await vault.value("FAR", env="prod", version=1)
 
 
@@ -340,11 +409,15 @@ async def test_a_name_that_secrets_refer_to_which_the_caller_may_not_edit_stays(
     await vault.put("HOST", "h")
     await vault.put("SEEN", "${dev.HOST}", env="prod")
     await vault.put("UNSEEN", "${dev.HOST}", env="staging")
-    token = await vault.bot(rule("read", "create", "edit", "delete", environment="dev"), rule("describeSecret", environment="prod"))
+    token = await vault.bot(
+        rule("read", "create", "edit", "delete", environment="dev"), rule("describeSecret", environment="prod")
+    )
 
     reply = await vault.call("PATCH", "HOST", newSecretName="NAME", token=token)
 
     assert 403 == reply.status_code
     assert "SEEN in prod:/" in reply.text and "UNSEEN" not in reply.text and "staging" not in reply.text
-    assert [1, 1] == [(await vault.read(name, env=env))["version"] for name, env in (("SEEN", "prod"), ("UNSEEN", "staging"))]
+    assert [1, 1] == [
+        (await vault.read(name, env=env))["version"] for name, env in (("SEEN", "prod"), ("UNSEEN", "staging"))
+    ]
     assert "h" == await vault.value("HOST")

@@ -17,10 +17,14 @@ MANY, DAY = 50_000, 24 * 3600 * 1000
 def _one(api: Api, number: int, now: int) -> Identity:
     """A third never logged in, a third logged in long ago or lately, a third also expires some time."""
     return Identity(
-        id=f"0190{number:04x}-0000-7000-8000-{number:012x}", org_id=api.org_id, name=f"bot {number}",
-        last_login_at=None if number % 3 == 0 else now - (number % 400) * DAY, expires_at=now + (number % 500) * DAY if number % 3 == 1 else None,
-        created_at=now - 500 * DAY + number, updated_at=now,
-    )  # fmt: skip
+        id=f"0190{number:04x}-0000-7000-8000-{number:012x}",
+        org_id=api.org_id,
+        name=f"bot {number}",
+        last_login_at=None if number % 3 == 0 else now - (number % 400) * DAY,
+        expires_at=now + (number % 500) * DAY if number % 3 == 1 else None,
+        created_at=now - 500 * DAY + number,
+        updated_at=now,
+    )
 
 
 @pytest.fixture
@@ -43,7 +47,9 @@ class _Plans:
     async def all(self, statement: Any, /, **params: Any) -> list[Any]:
         dialect = sqlite.dialect(paramstyle="qmark") if self.engine == "sqlite" else postgresql.dialect()
         literal = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-        if self.engine == "postgresql":  # whether an index has the order; what the planner guesses before it has counted is no matter
+        if (
+            self.engine == "postgresql"
+        ):  # whether an index has the order; what the planner guesses before it has counted is no matter
             await self.tx.all(text("SET LOCAL enable_sort = off"))
         how = "EXPLAIN QUERY PLAN " if self.engine == "sqlite" else "EXPLAIN "
         rows = await self.tx.all(text(how + literal.replace(":", "\\:")))

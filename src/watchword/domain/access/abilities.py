@@ -1,7 +1,7 @@
 """Who may do what: rules compiled into an `Ability` that answers quickly, and explained when the answer is no.
 
-Rules stand in order: roles first, then additional privileges. Of those that fit a question the last one decides; none means no.
-The table of subjects and the built-in roles live in `subjects.py`, reading and answering rules in `rules.py`.
+Rules stand in order: roles first, then additional privileges. Of those that fit a question the last one decides; none
+means no. The table of subjects and the built-in roles live in `subjects.py`, reading and answering rules in `rules.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,25 @@ from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Ru
 from watchword.domain.errors import PermissionDenied
 
 __all__ = [
-    "BUILT_IN", "SUBJECTS", "Ability", "BuiltInRole", "Decision", "Grant", "Rule", "ScopeKind", "Subject", "built_in", "compile_rules",
-    "denial", "expand", "pack", "parse_rules", "to_object", "to_objects", "why",
-]  # fmt: skip
+    "BUILT_IN",
+    "SUBJECTS",
+    "Ability",
+    "BuiltInRole",
+    "Decision",
+    "Grant",
+    "Rule",
+    "ScopeKind",
+    "Subject",
+    "built_in",
+    "compile_rules",
+    "denial",
+    "expand",
+    "pack",
+    "parse_rules",
+    "to_object",
+    "to_objects",
+    "why",
+]
 
 # Folders and imports were once governed by `secrets` alone. Roles of that time do not name them; where no rule does,
 # the question is asked about `secrets`, with the place as the only facts.
@@ -61,7 +77,9 @@ class _Compiled:
         self.index = index
         self.conditions: Mapping[str, Any] = rule.conditions or {}
         self.grants = not rule.inverted
-        self.tests: tuple[tuple[str, Test], ...] = tuple((f, compile_operand(f, o)) for f, o in (rule.conditions or {}).items())
+        self.tests: tuple[tuple[str, Test], ...] = tuple(
+            (f, compile_operand(f, o)) for f, o in (rule.conditions or {}).items()
+        )
         # A grant to "{{identity.metadata.team}}" gives nothing to an identity without a team, whatever the operator.
         self.is_dead = self.grants and is_open(rule.conditions or {})
 
@@ -79,7 +97,10 @@ _Entry: TypeAlias = bool | tuple[_Compiled, ...]
 
 
 class Narrowed:
-    """A question of which some facts are known, to be asked about the others many times. `answer` is set where they do not matter."""
+    """A question of which some facts are known, to be asked about the others many times.
+
+    `answer` is set where they do not matter.
+    """
 
     __slots__ = ("_index", "_left", "_rules", "answer")
 
@@ -97,7 +118,9 @@ class Narrowed:
 
     @property
     def between(self) -> int:
-        """How often it may be asked in one piece: with few rules that takes next to nothing, with very many a tenth of a millisecond."""
+        """How often it may be asked in one piece: with few rules that takes next to nothing, with very many a
+        tenth of a millisecond.
+        """
         return 512 // (len(self._rules) + 1) if self._index is None else 1
 
     @property
@@ -135,7 +158,9 @@ class Ability:
             compiled = _Compiled(rule, index)
             for action in expand(rule):
                 self._by_question.setdefault((action, rule.subject), []).append(compiled)
-        self._table: dict[tuple[str, str], _Entry] = {question: _entry(rules) for question, rules in self._by_question.items()}
+        self._table: dict[tuple[str, str], _Entry] = {
+            question: _entry(rules) for question, rules in self._by_question.items()
+        }
         self._indices = _indices(self._table)
 
     def prepare(self) -> None:
@@ -182,7 +207,9 @@ class Ability:
         return frozenset() if isinstance(entry, bool) else frozenset(field for rule in entry for field, _ in rule.tests)
 
     def narrowed(self, action: str, subject: str, known: Mapping[str, Any]) -> Narrowed:
-        """What is left of the question where these facts are known: rules that they rule out are gone, and what they pass is not tested again."""
+        """What is left of the question where these facts are known: rules that they rule out are gone, and what
+        they pass is not tested again.
+        """
         entry = self._table.get((action, subject), False)
         if isinstance(entry, bool):
             return Narrowed(entry)
@@ -262,7 +289,8 @@ def expand(rule: Rule) -> tuple[str, ...]:
 def compile_rules(rules: Sequence[Rule] | Sequence[Grant], context: Mapping[str, Any] | None = None) -> Ability:
     """The ability of these rules in their order.
 
-    `context` is `{"identity": {"id", "username", "metadata": {…}, "auth": {…}}}`; its values fill the expressions in conditions.
+    `context` is `{"identity": {"id", "username", "metadata": {…}, "auth": {…}}}`; its values fill the expressions in
+    conditions.
     """
     grants = [one if isinstance(one, Grant) else Grant("", (one,)) for one in rules]
     return Ability([Grant(g.source, tuple(rendered(rule, context) for rule in g.rules)) for g in grants])
@@ -295,7 +323,9 @@ def _decide(ability: Ability, action: str, subject: str, facts: Mapping[str, Any
     return _nearest(ability, grants, action, subject, facts or {})
 
 
-def _nearest(ability: Ability, grants: Sequence[_Compiled], action: str, subject: str, facts: Mapping[str, Any]) -> Decision:
+def _nearest(
+    ability: Ability, grants: Sequence[_Compiled], action: str, subject: str, facts: Mapping[str, Any]
+) -> Decision:
     """The grant with the fewest unmet conditions, and the first of them."""
     unmet = [[f for f, test in c.tests if facts.get(f) is None or not test(facts[f])] for c in grants]
     best = min(range(len(grants)), key=lambda i: len(unmet[i]))
@@ -303,7 +333,9 @@ def _nearest(ability: Ability, grants: Sequence[_Compiled], action: str, subject
     # An expression that nothing fills stops a rule whatever else is met.
     field = next((f for f, operand in conditions.items() if is_open(operand)), None) or unmet[best][0]
     expected, presented = conditions[field], facts.get(field)
-    text = f"{_title(ability, grants[best].index)} allows {action} on {subject} only where {field} is {_shown(expected)}; "
+    text = (
+        f"{_title(ability, grants[best].index)} allows {action} on {subject} only where {field} is {_shown(expected)}; "
+    )
     if is_open(expected):
         text += "nothing is known that fills this expression."
     else:

@@ -1,8 +1,8 @@
 """Compare privileges: whether the rules that a caller is about to grant lie inside the caller's own.
 
-The answer errs on one side only. What cannot be proven to lie inside is missing. Deny rules of the target are not looked at: they
-only take away, and leaving them out can make more missing but never less. Every deny rule of the parent counts, wherever it
-stands in the order.
+The answer errs on one side only. What cannot be proven to lie inside is missing. Deny rules of the target are not
+looked at: they only take away, and leaving them out can make more missing but never less. Every deny rule of the parent
+counts, wherever it stands in the order.
 """
 
 import hashlib
@@ -36,11 +36,14 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class _Pause(Exception):
-    """Enough for one piece. What was found out about pairs of rules is kept, so that the next piece comes back here at once."""
+    """Enough for one piece. What was found out about pairs of rules is kept, so that the next piece comes back
+    here at once.
+    """
 
 
 class Comparison:
-    """What of targets lies outside a parent, found in pieces: comparing large roles takes longer than others may be held up.
+    """What of targets lies outside a parent, found in pieces: comparing large roles takes longer than others may be
+    held up.
 
     Expressions must be filled in before, each side's with its own context; one left open stands for any value.
     """
@@ -51,7 +54,9 @@ class Comparison:
         self._named = {rule.subject for rule in self._parent}
         self._targets = [_rules(target) for target in targets][::-1]
         self._todo: list[tuple[Rule, str]] = []
-        self._pairs: dict[tuple[str, int, int], bool] = {}  # rules ask the same of each other for every action they share
+        self._pairs: dict[
+            tuple[str, int, int], bool
+        ] = {}  # rules ask the same of each other for every action they share
         self._ready: dict[int, dict[str, Ready]] = {}  # conditions, taken apart once
         self._steps = self._until = self._most = 0
         self.gaps: dict[str, Missing] = {}
@@ -64,7 +69,10 @@ class Comparison:
         return hashlib.sha256(msgspec.json.encode(told)).digest()
 
     def go_on(self, steps: int) -> bool:
-        """Take about that many steps; whether the end was reached. Beyond MOST_STEPS, what is left of a target counts as missing."""
+        """Take about that many steps; whether the end was reached.
+
+        Beyond MOST_STEPS, what is left of a target counts as missing.
+        """
         self._until = self._steps + steps
         try:
             while self._todo or self._targets:
@@ -100,7 +108,9 @@ class Comparison:
         granted = any(not p.inverted and self._asked(_takes_in, p, rule) for p in parents)
         return granted and all(self._asked(_apart, rule, p) for p in parents if p.inverted)
 
-    def _asked(self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], one: Rule, other: Rule) -> bool:
+    def _asked(
+        self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], one: Rule, other: Rule
+    ) -> bool:
         key = (question.__name__, id(one.conditions), id(other.conditions))
         answer = self._pairs.get(key)
         if answer is None:
@@ -163,7 +173,8 @@ def _found(comparison: Comparison) -> Sequence[Missing]:
 
 
 def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability | Sequence[Rule]]) -> None:
-    """Every target (each role and privilege for itself) lies inside the parent; raises BoundaryExceeded naming what does not.
+    """Every target (each role and privilege for itself) lies inside the parent; raises BoundaryExceeded naming what
+    does not.
 
     Raises Unfinished for rules that take long to compare.
     """
@@ -209,12 +220,17 @@ def _by_question(rules: Sequence[Rule]) -> dict[tuple[str, str], list[Rule]]:
 def _with_implied(rules: Sequence[Rule]) -> list[Rule]:
     """The target's grants, with those on folders and imports that follow from `secrets` when nothing names them.
 
-    Without these a holder of `secrets: create` and a narrow `secret-folders` rule could hand out folder rights beyond its own.
+    Without these a holder of `secrets: create` and a narrow `secret-folders` rule could hand out folder rights beyond
+    its own.
     """
     grants = [rule for rule in rules if not rule.inverted]
     named = {rule.subject for rule in grants}
     implied = [
-        Rule(subject, tuple(action for action, sources in actions.items() if set(sources) & set(expand(rule))), rule.conditions)
+        Rule(
+            subject,
+            tuple(action for action, sources in actions.items() if set(sources) & set(expand(rule))),
+            rule.conditions,
+        )
         for subject, actions in FALLBACK.items()
         if subject not in named
         for rule in grants

@@ -1,7 +1,7 @@
 """Evaluate the conditions of rules: fill in expressions, test operands against facts, compare two conditions.
 
-A condition is `operator -> operand` for one field; a plain value is `$eq`. Expressions are filled in after parsing, inside operands
-only, so a value can neither add a rule nor end a text; in a pattern the value stands for itself alone.
+A condition is `operator -> operand` for one field; a plain value is `$eq`. Expressions are filled in after parsing,
+inside operands only, so a value can neither add a rule nor end a text; in a pattern the value stands for itself alone.
 """
 
 import re
@@ -19,11 +19,14 @@ Test: TypeAlias = Callable[[Any], bool]
 _AUTH_IN_METADATA: Final = re.compile(r"^identity\.metadata\.auth\.")
 
 
-# --- expressions ------------------------------------------------------------------------------------------------------------
+# --- expressions
+# ------------------------------------------------------------------------------------------------------------
 
 
 def fill(conditions: Conditions, context: Mapping[str, Any]) -> Conditions:
-    """The conditions with every known expression replaced; an unknown one, or one whose value is empty, stays as it is."""
+    """The conditions with every known expression replaced; an unknown one, or one whose value is empty, stays
+    as it is.
+    """
     return {field: _fill("$eq", operand, context) for field, operand in conditions.items()}
 
 
@@ -35,7 +38,8 @@ def _fill(operator: str, operand: Any, context: Mapping[str, Any]) -> Any:
 
     def value_of(match: re.Match[str]) -> str:
         value = _look_up(match[1], context)
-        # An empty value would leave out a part of the text that its author counted on: "/teams/{{…}}**" would become "/teams/**".
+        # An empty value would leave out a part of the text that its author counted on: "/teams/{{…}}**" would become
+        # "/teams/**".
         return match[0] if not value else escape_glob(value) if operator == "$glob" else value
 
     return TEMPLATE.sub(value_of, operand)
@@ -60,7 +64,8 @@ def is_open(operand: Any) -> bool:
     return TEMPLATE.search(operand) is not None
 
 
-# --- tests ------------------------------------------------------------------------------------------------------------------
+# --- tests
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def operators_of(field: str, operand: Any) -> dict[str, Any]:
@@ -83,7 +88,9 @@ def _tidy_path(path: str) -> str:
 
 
 def compile_operand(field: str, operand: Any) -> Test:
-    """A test for one field's value; a list passes an operator when one of its elements does, and `$ne` when none is equal."""
+    """A test for one field's value; a list passes an operator when one of its elements does, and `$ne` when
+    none is equal.
+    """
     tests = [_test(operator, value) for operator, value in operators_of(field, operand).items()]
     if len(tests) == 1:
         return tests[0]
@@ -97,7 +104,9 @@ def _test(operator: str, operand: Any) -> Test:
         case "$ne":
             return lambda value: value != operand if not isinstance(value, list | tuple) else operand not in value
         case "$in":
-            return lambda value: value in operand if isinstance(value, str) else any(one in operand for one in _texts(value))
+            return lambda value: (
+                value in operand if isinstance(value, str) else any(one in operand for one in _texts(value))
+            )
         case "$all":
             return lambda value: operand <= set(_texts(value))
         case "$glob":
@@ -106,7 +115,8 @@ def _test(operator: str, operand: Any) -> Test:
         case "$elemMatch":
             tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
             return lambda value: any(
-                isinstance(one, Mapping) and all(field in one and test(one[field]) for field, test in tests) for one in _elements(value)
+                isinstance(one, Mapping) and all(field in one and test(one[field]) for field, test in tests)
+                for one in _elements(value)
             )
     return lambda _: False  # never stored; an unknown operator matches nothing
 
@@ -122,7 +132,8 @@ def _texts(value: Any) -> Iterator[str]:
     return (one for one in _elements(value) if isinstance(one, str))
 
 
-# --- logic ------------------------------------------------------------------------------------------------------------------
+# --- logic
+# ------------------------------------------------------------------------------------------------------------------
 
 
 class Ready(NamedTuple):
@@ -136,18 +147,26 @@ class Ready(NamedTuple):
 def ready(field: str, operand: Any) -> Ready:
     """The operand, taken apart."""
     operators = operators_of(field, operand)
-    left_open = frozenset(op for op, one in operators.items() if is_open(tuple(one) if isinstance(one, frozenset) else one))
+    left_open = frozenset(
+        op for op, one in operators.items() if is_open(tuple(one) if isinstance(one, frozenset) else one)
+    )
     size = sum(len(one) if isinstance(one, frozenset) else 1 for one in operators.values())
     return Ready(operators, left_open, size)
 
 
 def implies(field: str, child: Ready, parent: Ready) -> bool:
-    """Whether every value that passes `child` is proven to pass `parent`: each operator of the parent follows from one of the child."""
+    """Whether every value that passes `child` is proven to pass `parent`: each operator of the parent follows
+    from one of the child.
+    """
     if parent.open:
         return False
     Effort.steps += (child.size + parent.size) // 16
     return all(
-        any(_implies(field, op, operand, wanted, limit) for op, operand in child.operators.items() if op not in child.open)
+        any(
+            _implies(field, op, operand, wanted, limit)
+            for op, operand in child.operators.items()
+            if op not in child.open
+        )
         for wanted, limit in parent.operators.items()
     )
 
@@ -156,7 +175,8 @@ def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool
     many = field in LIST_FIELDS
     if op == "$elemMatch" or wanted == "$elemMatch":
         return op == wanted and all(
-            inner in operand and implies(inner, ready(inner, operand[inner]), ready(inner, limit[inner])) for inner in limit
+            inner in operand and implies(inner, ready(inner, operand[inner]), ready(inner, limit[inner]))
+            for inner in limit
         )
     values = frozenset({operand}) if op == "$eq" else operand if op == "$in" else None
     match wanted:
@@ -165,7 +185,10 @@ def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool
         case "$ne":
             # One of several values says nothing about the others.
             return (op == "$ne" and operand == limit) or (
-                not many and ((values is not None and limit not in values) or (op == "$glob" and not glob_matches(operand, limit)))
+                not many
+                and (
+                    (values is not None and limit not in values) or (op == "$glob" and not glob_matches(operand, limit))
+                )
             )
         case "$in":
             return (values is not None and values <= limit) or (op == "$all" and bool(operand & limit))

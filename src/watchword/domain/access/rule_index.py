@@ -1,8 +1,8 @@
 """Many rules asked at once: which of them a value passes, field by field, as numbers with a bit for each rule.
 
-Going through hundreds of rules for each of thousands of secrets is what makes a list slow. So the tests of a field are turned
-round: a value is looked up among all values that rules name, and held against all their patterns together. What a value passes is
-kept, for the same folders and names come again with every question and every request.
+Going through hundreds of rules for each of thousands of secrets is what makes a list slow. So the tests of a field are
+turned round: a value is looked up among all values that rules name, and held against all their patterns together. What
+a value passes is kept, for the same folders and names come again with every question and every request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -114,7 +114,9 @@ class RuleIndex:
             field.prepare()
 
     def decided(self, facts: Mapping[str, Any], left: "Left | None" = None) -> bool:
-        """The answer of the first rule that fits, of those that are left where some facts are known; False when none does."""
+        """The answer of the first rule that fits, of those that are left where some facts are known; False when
+        none does.
+        """
         among, known = (self._all, ()) if left is None else (left.among, left.known)
         return self._first(among, facts, known)
 
@@ -172,7 +174,9 @@ class RuleIndex:
 
 
 class Left(NamedTuple):
-    """What is left of a question: the answer where there is one already, the rules that may decide, the fields that are asked already."""
+    """What is left of a question: the answer where there is one already, the rules that may decide, the fields
+    that are asked already.
+    """
 
     answer: bool | None
     among: int

@@ -22,11 +22,15 @@ _Path = tuple[str | int, ...]
 
 
 def parse_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
-    """The rules of a list of objects or packed arrays; raises Invalid with every fault found, and drops nothing silently."""
+    """The rules of a list of objects or packed arrays; raises Invalid with every fault found, and drops nothing
+    silently.
+    """
     if not isinstance(raw, list | tuple):
         raise Invalid([_type(path, "array", raw)])
     if len(raw) > MAX_RULES:
-        raise Invalid([Issue(code="too_big", path=path, message=f"A role has at most {MAX_RULES} rules", maximum=MAX_RULES)])
+        raise Invalid(
+            [Issue(code="too_big", path=path, message=f"A role has at most {MAX_RULES} rules", maximum=MAX_RULES)]
+        )
     reader = _Reader(scope)
     rules = [rule for i, one in enumerate(raw) for rule in reader.read(one, (*path, i))]
     if reader.issues:
@@ -35,7 +39,8 @@ def parse_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> t
 
 
 def new_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
-    """The rules of a role or privilege that is about to be stored: as `parse_rules`, and within what their questions may cost.
+    """The rules of a role or privilege that is about to be stored: as `parse_rules`, and within what their questions
+    may cost.
 
     Real roles have less than two hundred rules and a handful of patterns.
     """
@@ -51,7 +56,9 @@ def new_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tup
         message = f"At most {MAX_PATTERNS} patterns ($glob) in all conditions together, not {patterns}"
         issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_PATTERNS))
     if denials > MAX_DENIALS:
-        message = f"At most {MAX_DENIALS} patterns with a negated group, !( ), in all conditions together, not {denials}"
+        message = (
+            f"At most {MAX_DENIALS} patterns with a negated group, !( ), in all conditions together, not {denials}"
+        )
         issues.append(Issue(code="too_big", path=path, message=message, maximum=MAX_DENIALS))
     if size > MAX_CONDITIONS:
         message = f"At most {MAX_CONDITIONS} characters in all conditions together, not {size}"
@@ -101,10 +108,20 @@ def pack(rules: Iterable[Rule]) -> list[list[Any]]:
 
 def _type(path: _Path, expected: str, value: Any) -> Issue:
     received = (
-        "undefined" if value is _MISSING else "null" if value is None else "boolean" if isinstance(value, bool)
-        else "number" if isinstance(value, int | float) else "string" if isinstance(value, str)
-        else "array" if isinstance(value, list | tuple) else "object"
-    )  # fmt: skip
+        "undefined"
+        if value is _MISSING
+        else "null"
+        if value is None
+        else "boolean"
+        if isinstance(value, bool)
+        else "number"
+        if isinstance(value, int | float)
+        else "string"
+        if isinstance(value, str)
+        else "array"
+        if isinstance(value, list | tuple)
+        else "object"
+    )
     message = "Required" if value is _MISSING else f"Expected {expected}, received {received}"
     return Issue(code="invalid_type", path=path, message=message, expected=expected, received=received)
 
@@ -136,7 +153,11 @@ class _Reader:
 
     def _packed(self, raw: Sequence[Any], path: _Path) -> Iterable[Rule]:
         if not 2 <= len(raw) <= 6 or not isinstance(raw[0], str) or not isinstance(raw[1], str):
-            self.custom(path, "A packed rule is [actions, subjects, conditions or 0, 1 if inverted], both names as comma-separated text")
+            self.custom(
+                path,
+                "A packed rule is [actions, subjects, conditions or 0, 1 if inverted], both names as comma-separated "
+                "text",
+            )
             return
         actions, subjects, conditions, inverted, *unused = (*raw, 0, 0)[: max(len(raw), 4)]
         if any(unused):
@@ -144,7 +165,12 @@ class _Reader:
         if inverted not in (0, 1):
             self.custom((*path, 3), "Write 1 for an inverted rule, otherwise 0")
         for subject in subjects.split(","):
-            rule = {"subject": subject, "action": actions.split(","), "conditions": conditions or None, "inverted": inverted == 1}
+            rule = {
+                "subject": subject,
+                "action": actions.split(","),
+                "conditions": conditions or None,
+                "inverted": inverted == 1,
+            }
             if read := self._object(rule, path):
                 yield read
 
@@ -152,13 +178,17 @@ class _Reader:
         before = len(self.issues)
         if unknown := [key for key in raw if key not in _KEYS and (key not in _UNUSED or raw[key])]:
             names = ", ".join(f"'{key}'" for key in unknown)
-            self.issues.append(Issue(code="unrecognized_keys", path=path, message=f"Unrecognized key(s) in object: {names}"))
+            self.issues.append(
+                Issue(code="unrecognized_keys", path=path, message=f"Unrecognized key(s) in object: {names}")
+            )
         name = raw.get("subject", _MISSING)
         subject = self.subjects.get(name) if isinstance(name, str) else None
         if subject is None:
             options = tuple(self.subjects)
             message = "Invalid discriminator value. Expected " + " | ".join(f"'{o}'" for o in options)
-            self.issues.append(Issue(code="invalid_union_discriminator", path=(*path, "subject"), message=message, options=options))
+            self.issues.append(
+                Issue(code="invalid_union_discriminator", path=(*path, "subject"), message=message, options=options)
+            )
             return None
         actions = self._actions(subject, raw.get("action", _MISSING), (*path, "action"))
         conditions = self._conditions(subject, raw.get("conditions"), (*path, "conditions"))
@@ -166,7 +196,9 @@ class _Reader:
         if inverted is not None and not isinstance(inverted, bool):
             self.issues.append(_type((*path, "inverted"), "boolean", inverted))
         elif inverted and not subject.fields:
-            self.custom((*path, "inverted"), f"A rule on {subject.name} cannot be inverted: this subject has no conditions")
+            self.custom(
+                (*path, "inverted"), f"A rule on {subject.name} cannot be inverted: this subject has no conditions"
+            )
         return Rule(subject.name, actions, conditions, bool(inverted)) if len(self.issues) == before else None
 
     def _actions(self, subject: Subject, raw: Any, path: _Path) -> tuple[str, ...]:
@@ -181,7 +213,9 @@ class _Reader:
                 at = path if isinstance(raw, str) else (*path, i)
                 message = f"Invalid input: {subject.name} knows the actions {', '.join(subject.actions)}"
                 shown = action[:64] if isinstance(action, str) else None
-                self.issues.append(Issue(code="invalid_enum_value", path=at, message=message, received=shown, options=subject.actions))
+                self.issues.append(
+                    Issue(code="invalid_enum_value", path=at, message=message, received=shown, options=subject.actions)
+                )
         if subject.name == "secrets" and "read" in given and ("describeSecret" in given or "readValue" in given):
             self.custom(path, "Use either read, which is both, or describeSecret and readValue")
         return tuple(dict.fromkeys(a for a in given if isinstance(a, str)))
@@ -213,7 +247,9 @@ class _Reader:
         for operator, operand in raw.items():
             at = (*path, operator)
             if operator not in operators or not operator:
-                self.custom(at, f"{field} does not take this operator; it takes {', '.join(sorted(o for o in operators if o))}")
+                self.custom(
+                    at, f"{field} does not take this operator; it takes {', '.join(sorted(o for o in operators if o))}"
+                )
             elif operator == "$elemMatch":
                 self._entries(operand, at)
             elif operator in ("$in", "$all"):
@@ -248,7 +284,9 @@ class _Reader:
         elif not raw:
             self.issues.append(Issue(code="too_small", path=path, message="Write at least 1 character", minimum=1))
         elif len(raw) > MAX_OPERAND:
-            self.issues.append(Issue(code="too_big", path=path, message=f"Write at most {MAX_OPERAND} characters", maximum=MAX_OPERAND))
+            self.issues.append(
+                Issue(code="too_big", path=path, message=f"Write at most {MAX_OPERAND} characters", maximum=MAX_OPERAND)
+            )
         elif stray := [t for t in _ANY_TEMPLATE.findall(raw) if not t.strip().startswith("identity.")]:
             self.custom(path, f"An expression begins with 'identity.', this one does not: {stray[0].strip()[:64]}")
         elif field == PATH_FIELD and operator != "$glob" and not raw.startswith(("/", "{{")):

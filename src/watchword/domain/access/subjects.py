@@ -27,7 +27,9 @@ _SECRET: Final = {"environment": TEXT, "secretPath": TEXT, "secretName": TEXT, "
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One row: what may be done, on which fields a rule may be conditioned, and what the lesser built-in roles may do."""
+    """One row: what may be done, on which fields a rule may be conditioned, and what the lesser built-in roles
+    may do.
+    """
 
     name: str
     actions: tuple[str, ...]
@@ -36,7 +38,9 @@ class Subject(msgspec.Struct, frozen=True):
     fields: dict[str, frozenset[str]] = {}
 
 
-def _rows(*names: str, actions: tuple[str, ...] = _CRUD, member: tuple[str, ...] = (), viewer: tuple[str, ...] = ()) -> list[Subject]:
+def _rows(
+    *names: str, actions: tuple[str, ...] = _CRUD, member: tuple[str, ...] = (), viewer: tuple[str, ...] = ()
+) -> list[Subject]:
     return [Subject(name, actions, member, viewer) for name in names]
 
 
@@ -45,9 +49,17 @@ _ORGANIZATION: Final = (
     Subject("project", ("create",), ("create",)),
     Subject("sub-organization", ("create", "direct-access")),
     *_rows("role", "member", "settings", "incident-contact", member=_READ),
-    Subject("groups", (*_CRUD, "grant-privileges", "add-identities", "remove-identities", "add-members", "remove-members"), _READ),
+    Subject(
+        "groups",
+        (*_CRUD, "grant-privileges", "add-identities", "remove-identities", "add-members", "remove-members"),
+        _READ,
+    ),
     Subject("billing", (*_CRUD, "manage-billing"), _READ),
-    Subject("identity", (*_CRUD, "edit-auth", "grant-privileges", "revoke-auth", "create-token", "get-token", "delete-token"), _CRUD),
+    Subject(
+        "identity",
+        (*_CRUD, "edit-auth", "grant-privileges", "revoke-auth", "create-token", "get-token", "delete-token"),
+        _CRUD,
+    ),
     Subject("audit-logs", _CRUD, _READ),
     *_rows("sso", "scim", "ldap", "github-org-sync", "github-org-sync-manual", "kms", "project-templates"),
     *_rows("secret-scanning", member=_CRUD),
@@ -57,10 +69,21 @@ _ORGANIZATION: Final = (
         ("list-gateways", "create-gateways", "edit-gateways", "delete-gateways", "attach-gateways"),
         ("list-gateways", "create-gateways", "attach-gateways"),
     ),
-    Subject("relay", ("list-relays", "create-relays", "edit-relays", "delete-relays"), ("list-relays", "create-relays", "edit-relays")),
+    Subject(
+        "relay",
+        ("list-relays", "create-relays", "edit-relays", "delete-relays"),
+        ("list-relays", "create-relays", "edit-relays"),
+    ),
     Subject(
         "machine-identity-auth-template",
-        ("list-templates", "edit-templates", "create-templates", "delete-templates", "unlink-templates", "attach-templates"),
+        (
+            "list-templates",
+            "edit-templates",
+            "create-templates",
+            "delete-templates",
+            "unlink-templates",
+            "attach-templates",
+        ),
         ("list-templates", "unlink-templates", "attach-templates"),
     ),
     Subject("organization-admin-console", ("access-all-projects",)),
@@ -69,9 +92,20 @@ _ORGANIZATION: Final = (
 )
 
 _VALUES: Final = ("describeSecret", "read", "readValue", "create", "edit", "delete")
-_ROOT: Final = ("read-root-credential", "edit-root-credential", "create-root-credential", "delete-root-credential", "lease")
+_ROOT: Final = (
+    "read-root-credential",
+    "edit-root-credential",
+    "create-root-credential",
+    "delete-root-credential",
+    "lease",
+)
 _SYNC: Final = (*_CRUD, "sync-secrets", "import-secrets", "remove-secrets")
-_EVENTS: Final = ("subscribe-on-created", "subscribe-on-updated", "subscribe-on-deleted", "subscribe-on-import-mutations")
+_EVENTS: Final = (
+    "subscribe-on-created",
+    "subscribe-on-updated",
+    "subscribe-on-deleted",
+    "subscribe-on-import-mutations",
+)
 _KEYS: Final = (*_CRUD, "encrypt", "decrypt", "sign", "verify", "rotate")
 _ASSUME: Final = ("grant-privileges", "assign-role", "assign-additional-privileges", "assume-privileges")
 _TOKENS: Final = ("get-token", "create-token", "delete-token", "revoke-auth", "edit-auth")
@@ -98,7 +132,9 @@ _PROJECT: Final = (
     Subject("groups", (*_CRUD, "grant-privileges", "assign-role"), _READ, _READ),
     Subject("identity", (*_CRUD, *_ASSUME, *_TOKENS), _CRUD, _READ, {"identityId": EXACT, "assignableRole": TEXT}),
     *_rows("role", member=_READ, viewer=_READ),
-    *_rows("integrations", "webhooks", "service-tokens", "settings", "environments", "tags", member=_CRUD, viewer=_READ),
+    *_rows(
+        "integrations", "webhooks", "service-tokens", "settings", "environments", "tags", member=_CRUD, viewer=_READ
+    ),
     *_rows("audit-logs", "ip-allowlist", member=_READ, viewer=_READ),
     Subject("app-connections", (*_CRUD, "connect", "rotate-credentials"), ("connect",), fields={"connectionId": EXACT}),
     Subject("workspace", ("edit", "delete")),
@@ -119,7 +155,9 @@ SUBJECTS: Final[dict[ScopeKind, dict[str, Subject]]] = {
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Actions allowed on a subject, or denied when inverted; `conditions` (field -> operand) limit it to objects that meet all."""
+    """Actions allowed on a subject, or denied when inverted; `conditions` (field -> operand) limit it to
+    objects that meet all.
+    """
 
     subject: str
     actions: tuple[str, ...]
@@ -149,12 +187,18 @@ _NO_ACCESS_ID: Final = "b10d49a9-09a9-4443-916a-4246f9ff2c72"
 BUILT_IN: Final[dict[ScopeKind, tuple[BuiltInRole, ...]]] = {
     "organization": (
         BuiltInRole(_ADMIN_ID, "admin", "Admin", "Everything in the organization", _rules("organization", "actions")),
-        BuiltInRole(_MEMBER_ID, "member", "Member", "The daily work in the organization", _rules("organization", "member")),
+        BuiltInRole(
+            _MEMBER_ID, "member", "Member", "The daily work in the organization", _rules("organization", "member")
+        ),
         BuiltInRole(_NO_ACCESS_ID, "no-access", "No Access", "Nothing in the organization", ()),
     ),
     "project": (
-        BuiltInRole(_ADMIN_ID, "admin", "Admin", "Full administrative access over a project", _rules("project", "actions")),
-        BuiltInRole(_MEMBER_ID, "member", "Developer", "Limited read/write role in a project", _rules("project", "member")),
+        BuiltInRole(
+            _ADMIN_ID, "admin", "Admin", "Full administrative access over a project", _rules("project", "actions")
+        ),
+        BuiltInRole(
+            _MEMBER_ID, "member", "Developer", "Limited read/write role in a project", _rules("project", "member")
+        ),
         BuiltInRole(_VIEWER_ID, "viewer", "Viewer", "Only read role in a project", _rules("project", "viewer")),
         BuiltInRole(_NO_ACCESS_ID, "no-access", "No Access", "No access to any resources in the project", ()),
     ),

@@ -14,21 +14,29 @@ __all__ = ["DEFAULT_ENDPOINT", "HOSTS", "PARTITION_OF", "Principal", "allows", "
 DEFAULT_ENDPOINT = "https://sts.amazonaws.com/"
 _DOMAINS = {"aws": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aws-us-gov": "amazonaws.com"}
 _REGIONS = {
-    "aws": "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1"
-    " ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-central-1 ca-west-1 eu-central-1"
-    " eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1"
+    "aws": "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 "
+    "ap-southeast-1"
+    " ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-central-1 "
+    "ca-west-1 eu-central-1"
+    " eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 "
+    "me-south-1 mx-central-1"
     " sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2",
     "aws-cn": "cn-north-1 cn-northwest-1",
     "aws-us-gov": "us-gov-east-1 us-gov-west-1",
 }
 PARTITION_OF = {region: partition for partition, regions in _REGIONS.items() for region in regions.split()}
-# A written-out list, so that no text from outside ever becomes part of a host name. The global host signs for us-east-1.
+# A written-out list, so that no text from outside ever becomes part of a host name. The global host signs for
+# us-east-1.
 HOSTS = {f"sts.{region}.{_DOMAINS[partition]}": region for region, partition in PARTITION_OF.items()}
 HOSTS |= {f"sts-fips.{region}.amazonaws.com": region for region in PARTITION_OF if region.startswith("us-")}
 HOSTS["sts.amazonaws.com"] = "us-east-1"
 
-_PATTERN = re.compile(r"arn:(?:aws|aws-cn|aws-us-gov):(?:iam|sts)::(\d{12}|\*):(?:\*|(?:user|role|assumed-role)/[\w+=.@*/-]+)", re.ASCII)
-_PRINCIPAL = re.compile(r"arn:(aws|aws-cn|aws-us-gov):(iam|sts)::(\d{12}):(user|role|assumed-role)/([\w+=,.@/-]+)", re.ASCII)
+_PATTERN = re.compile(
+    r"arn:(?:aws|aws-cn|aws-us-gov):(?:iam|sts)::(\d{12}|\*):(?:\*|(?:user|role|assumed-role)/[\w+=.@*/-]+)", re.ASCII
+)
+_PRINCIPAL = re.compile(
+    r"arn:(aws|aws-cn|aws-us-gov):(iam|sts)::(\d{12}):(user|role|assumed-role)/([\w+=,.@/-]+)", re.ASCII
+)
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -69,8 +77,8 @@ def names_any_account(pattern: str) -> bool | None:
 def allows(pattern: str, principal: Principal) -> bool:
     """Whether the pattern fits the principal; `*` stands for any run of characters.
 
-    STS does not tell the path of an assumed role, and a role's name is unique in its account, so the path of a role that
-    is written out in full is left aside; one with `*` in it is not, for `role/team/*` must not become `role/*`.
+    STS does not tell the path of an assumed role, and a role's name is unique in its account, so the path of a role
+    that is written out in full is left aside; one with `*` in it is not, for `role/team/*` must not become `role/*`.
     """
     if "*" not in pattern and ":role/" in pattern:
         account, _, path = pattern.partition(":role/")
@@ -79,7 +87,9 @@ def allows(pattern: str, principal: Principal) -> bool:
 
 
 def is_sts(url: str) -> bool:
-    """Whether an administrator may configure `url` as the STS endpoint: a known host, or a stand-in at a private address."""
+    """Whether an administrator may configure `url` as the STS endpoint: a known host, or a stand-in at a
+    private address.
+    """
     if not is_web_url(url):
         return False
     parts = urlsplit(url)
@@ -89,7 +99,9 @@ def is_sts(url: str) -> bool:
 
 
 def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
-    """Where a request signed for `region` and `host` (None: not told) goes; None where it does not belong to the endpoint."""
+    """Where a request signed for `region` and `host` (None: not told) goes; None where it does not belong to
+    the endpoint.
+    """
     chosen = urlsplit(endpoint).netloc
     if _is_private(urlsplit(endpoint).hostname):
         return endpoint if host in (None, chosen) or HOSTS.get(host or "") == region else None
@@ -99,7 +111,9 @@ def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
 
 
 def _is_private(host: str | None) -> bool:
-    """Whether only the operator can let anybody there: the outbound guard refuses such addresses unless its setting names them."""
+    """Whether only the operator can let anybody there: the outbound guard refuses such addresses unless its
+    setting names them.
+    """
     try:
         return not ip_address(host or "").is_global
     except ValueError:

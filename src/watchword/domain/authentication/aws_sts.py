@@ -33,7 +33,9 @@ def decoded(text: str) -> bytes | None:
 
 
 def headers_of(text: str) -> dict[str, str] | None:
-    """The headers by lower-case name; None where one has two values, two spellings, or characters that no header has."""
+    """The headers by lower-case name; None where one has two values, two spellings, or characters that no
+    header has.
+    """
     try:
         pairs: Any = json.loads(decoded(text) or b"", object_pairs_hook=tuple)
     except (ValueError, RecursionError):
@@ -69,7 +71,9 @@ def caller_of(content_type: str, body: bytes) -> StsCaller | None:
         if kind in ("text/xml", "application/xml"):
             root = fromstring(body, forbid_dtd=True)
             (result,) = [
-                one for one in root if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
+                one
+                for one in root
+                if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
             ]
             fields = [(one.tag.removeprefix(_XMLNS), one.text or "") for one in result]
             return msgspec.convert(dict(fields), StsCaller) if len(fields) == len(dict(fields)) else None

@@ -1,4 +1,6 @@
-"""Client certificates: reading a presented chain, building it to a configured authority, the names a certificate bears."""
+"""Client certificates: reading a presented chain, building it to a configured authority, the names a
+certificate bears.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +15,12 @@ __all__ = ["KINDS", "alternative_names", "chain_of", "common_names", "fault", "i
 
 MOST_CERTIFICATES = 8
 SHORTEST_RSA = 2048
-KINDS: dict[str, Any] = {"DNS": x509.DNSName, "URI": x509.UniformResourceIdentifier, "EMAIL": x509.RFC822Name, "IP": x509.IPAddress}
+KINDS: dict[str, Any] = {
+    "DNS": x509.DNSName,
+    "URI": x509.UniformResourceIdentifier,
+    "EMAIL": x509.RFC822Name,
+    "IP": x509.IPAddress,
+}
 
 
 def chain_of(text: str) -> list[x509.Certificate]:
@@ -28,8 +35,8 @@ def chain_of(text: str) -> list[x509.Certificate]:
 def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime) -> str | None:
     """Why the certificate does not lead to one of the authorities; None when it does.
 
-    The library checks signatures, algorithms, validity, path length and name constraints; what certificates of private CAs
-    must say about their use is written out here, because its rules for the public web would refuse most of them.
+    The library checks signatures, algorithms, validity, path length and name constraints; what certificates of private
+    CAs must say about their use is written out here, because its rules for the public web would refuse most of them.
     """
     client = (
         ExtensionPolicy.permit_all()
@@ -44,7 +51,13 @@ def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: s
         .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _client_purpose)
     )
     store = Store(x509.load_pem_x509_certificates(authorities.encode()))
-    verifier = PolicyBuilder().store(store).time(now).extension_policies(ca_policy=authority, ee_policy=client).build_client_verifier()
+    verifier = (
+        PolicyBuilder()
+        .store(store)
+        .time(now)
+        .extension_policies(ca_policy=authority, ee_policy=client)
+        .build_client_verifier()
+    )
     try:
         verifier.verify(leaf, others)
     except (VerificationError, ValueError) as error:

@@ -1,4 +1,6 @@
-"""Check the claims of a verified token against a configuration (subject, audiences, claims by path), and select those to keep."""
+"""Check the claims of a verified token against a configuration (subject, audiences, claims by path), and select
+those to keep.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +23,9 @@ def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) ->
     if not pattern:
         return
     subject = claims.get("sub")
-    checks.form(isinstance(subject, str) and bool(subject), "subject_missing", "The token names no subject", expected=pattern)
+    checks.form(
+        isinstance(subject, str) and bool(subject), "subject_missing", "The token names no subject", expected=pattern
+    )
     checks.compare(
         claim_matches(subject, (pattern,)),
         "subject_mismatch",
@@ -62,7 +66,9 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
 
 
 def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
-    """The claims that permission templates may use: name -> text of the claim at the path; a missing one or an object is left out."""
+    """The claims that permission templates may use: name -> text of the claim at the path; a missing one or an
+    object is left out.
+    """
     found = {name: dig(claims, path) for name, path in (mapping or {}).items()}
     return {name: _text(value) for name, value in found.items() if value is not None and not isinstance(value, dict)}
 

@@ -11,9 +11,26 @@ from typing import Any, Literal, NoReturn, Protocol
 import msgspec
 from jwt import InvalidTokenError, PyJWS
 
-from watchword.domain.authentication.public_keys import SIGNATURES, Key, UnusableKeyError, bytes_of, fits, key_from_jwk, strict_json
+from watchword.domain.authentication.public_keys import (
+    SIGNATURES,
+    Key,
+    UnusableKeyError,
+    bytes_of,
+    fits,
+    key_from_jwk,
+    strict_json,
+)
 
-__all__ = ["SIGNATURES", "Unverified", "Verdict", "audiences_of", "decode_unverified", "numeric_date", "verified_payload", "verify"]
+__all__ = [
+    "SIGNATURES",
+    "Unverified",
+    "Verdict",
+    "audiences_of",
+    "decode_unverified",
+    "numeric_date",
+    "verified_payload",
+    "verify",
+]
 
 MAX_TOKEN = 16_384
 MAX_KID = 1_024
@@ -24,15 +41,21 @@ END_OF_TIME = 253_402_300_800  # the year 10000, in seconds
 class Verdict(Protocol):
     """Where checks are recorded; the first that fails ends the login (`methods.base.Checks`)."""
 
-    def prove(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def prove(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether the signature is genuine; raise unless it is."""
         ...
 
-    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def compare(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether the token says what is demanded; raise unless it does, except in a dry run."""
         ...
 
-    def form(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def form(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether the token and its key can be used at all; raise unless they can."""
         ...
 
@@ -117,7 +140,13 @@ def verify(
     _require_time(claims, now / 1000, leeway=leeway, require_exp=require_exp, max_life=max_life, checks=checks)
     if issuer is not None:
         actual = claims.get("iss")
-        checks.compare(actual == issuer, "issuer_mismatch", "The token is from another issuer", expected=issuer, presented=_short(actual))
+        checks.compare(
+            actual == issuer,
+            "issuer_mismatch",
+            "The token is from another issuer",
+            expected=issuer,
+            presented=_short(actual),
+        )
     if audiences is not None:
         named = audiences_of(claims, checks)
         checks.compare(
@@ -140,10 +169,14 @@ def audiences_of(claims: Mapping[str, Any], checks: Verdict) -> tuple[str, ...]:
 
 
 def _opened(token: str, checks: Verdict) -> _Opened:
-    checks.form(len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token))
+    checks.form(
+        len(token) <= MAX_TOKEN, "token_too_long", "The token is too long", expected=MAX_TOKEN, presented=len(token)
+    )
     parts = token.split(".")
     checks.form(len(parts) != 5, "token_encrypted", "The token is encrypted (JWE): present a signed one (JWS)")
-    checks.form(len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts))
+    checks.form(
+        len(parts) == 3, "token_malformed", "The token is not a JWT", expected="three parts", presented=len(parts)
+    )
     try:
         head, payload, _ = (bytes_of(part) for part in parts)
     except ValueError as error:
@@ -155,7 +188,11 @@ def _opened(token: str, checks: Verdict) -> _Opened:
     if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_KID):
         checks.fail("form", "token_malformed", "The token's key id is not a text")
     # RFC 7515 4.1.11: what we do not understand and must understand, we refuse; we understand no extension.
-    checks.form("crit" not in header and "b64" not in header, "header_critical", "The token demands an extension that is not supported")
+    checks.form(
+        "crit" not in header and "b64" not in header,
+        "header_critical",
+        "The token demands an extension that is not supported",
+    )
     return _Opened(header, payload, alg, kid)
 
 
@@ -169,10 +206,17 @@ def _object(raw: bytes, checks: Verdict) -> Mapping[str, Any]:
     return parsed
 
 
-def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: Sequence[str | None], checks: Verdict) -> list[Key]:
+def _fitting(
+    keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: Sequence[str | None], checks: Verdict
+) -> list[Key]:
     """The keys that may have signed the token; at most one for a token that names its key."""
     named = _named(keys, presented.kid)
-    checks.form(bool(named), "key_unknown", "The token is signed with a key that its issuer does not publish", presented=presented.kid)
+    checks.form(
+        bool(named),
+        "key_unknown",
+        "The token is signed with a key that its issuer does not publish",
+        presented=presented.kid,
+    )
     found: dict[bytes, Key] = {}
     faults: list[str] = []
     for each in named:
@@ -187,11 +231,20 @@ def _fitting(keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: 
         else:
             found[key.thumbprint] = key
     checks.form(
-        bool(found), "key_unfit", "The issuer's key must not be used for this token", expected=presented.alg, presented=faults[:MAX_TRIED]
+        bool(found),
+        "key_unfit",
+        "The issuer's key must not be used for this token",
+        expected=presented.alg,
+        presented=faults[:MAX_TRIED],
     )
     # Two different keys under one name: one of them may have been put there. RFC 7517 4.5 asks for distinct names.
     if any(key.kid is not None and key.kid == presented.kid for key in found.values()):
-        checks.form(len(found) == 1, "key_ambiguous", "The issuer publishes several keys under this key id", presented=presented.kid)
+        checks.form(
+            len(found) == 1,
+            "key_ambiguous",
+            "The issuer publishes several keys under this key id",
+            presented=presented.kid,
+        )
     return list(found.values())[:MAX_TRIED]
 
 
@@ -211,29 +264,49 @@ def _require_signature(token: str, presented: _Opened, keys: Sequence[Key], chec
     verifier = PyJWS(algorithms=[presented.alg], options={"verify_signature": True, "enforce_minimum_key_length": True})
     for key in keys:
         try:
-            verifier.decode_complete(token, key.material, algorithms=[presented.alg], options={"verify_signature": True})
+            verifier.decode_complete(
+                token, key.material, algorithms=[presented.alg], options={"verify_signature": True}
+            )
         except InvalidTokenError:
             continue
         except (ValueError, TypeError):  # PyJWT on numbers that are no signature at all
             continue
         checks.prove(True, "signature_invalid", "", expected=presented.alg, presented=presented.kid)
         return
-    checks.fail("prove", "signature_invalid", "The token's signature is not valid", expected=presented.alg, presented=presented.kid)
+    checks.fail(
+        "prove",
+        "signature_invalid",
+        "The token's signature is not valid",
+        expected=presented.alg,
+        presented=presented.kid,
+    )
 
 
-def _require_time(claims: Mapping[str, Any], now: float, *, leeway: int, require_exp: bool, max_life: int | None, checks: Verdict) -> None:
+def _require_time(
+    claims: Mapping[str, Any], now: float, *, leeway: int, require_exp: bool, max_life: int | None, checks: Verdict
+) -> None:
     exp, nbf, iat = (_moment(claims, name, checks) for name in ("exp", "nbf", "iat"))
     checks.form(exp is not None or not (require_exp or max_life), "expiry_missing", "The token has no expiry (exp)")
     facts = {"now": int(now)}
     if exp is not None:
         checks.compare(now < exp, "token_expired", "The token has expired", expected=facts, presented=exp)
     if nbf is not None:
-        checks.compare(nbf <= now + leeway, "token_not_yet_valid", "The token is not valid yet", expected=facts, presented=nbf)
+        checks.compare(
+            nbf <= now + leeway, "token_not_yet_valid", "The token is not valid yet", expected=facts, presented=nbf
+        )
     if iat is not None:
-        checks.compare(iat <= now + leeway, "token_from_the_future", "The token was issued in the future", expected=facts, presented=iat)
+        checks.compare(
+            iat <= now + leeway,
+            "token_from_the_future",
+            "The token was issued in the future",
+            expected=facts,
+            presented=iat,
+        )
     if exp is not None and max_life is not None:
         life = exp - (now if iat is None else min(iat, now))
-        checks.compare(life <= max_life, "life_too_long", "The token lives too long", expected=max_life, presented=int(life))
+        checks.compare(
+            life <= max_life, "life_too_long", "The token lives too long", expected=max_life, presented=int(life)
+        )
 
 
 def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | None:
@@ -241,12 +314,16 @@ def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | No
     if name not in claims:
         return None
     value = numeric_date(claims[name])
-    checks.form(value is not None, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(claims[name]))
+    checks.form(
+        value is not None, f"{name}_malformed", f"The token's {name} is not a time", presented=_short(claims[name])
+    )
     return value
 
 
 def numeric_date(value: Any) -> float | None:
-    """The seconds of a NumericDate (RFC 7519 section 2) from 1970 until the year 9999; None for whatever is none, however large."""
+    """The seconds of a NumericDate (RFC 7519 section 2) from 1970 until the year 9999; None for whatever is
+    none, however large.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 <= value < END_OF_TIME else None
 

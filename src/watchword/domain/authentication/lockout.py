@@ -12,19 +12,22 @@ from typing import Final
 from watchword.domain.authentication.records import Lockout, MethodConfig
 from watchword.domain.people.records import PersonFailures
 
-# Wrong proofs of a person: how many are free, how long a count lives, and how long each one from the last free one on makes wait (ms).
+# Wrong proofs of a person: how many are free, how long a count lives, and how long each one from the last free one on
+# makes wait (ms).
 FREE: Final = 10
 REMEMBERED: Final = 2 * 3_600_000
 DELAYS: Final = (300_000, 600_000, 900_000)  # the last one stays
 
-# Wrong passwords of all strangers with one person are a level as well, of which one drains in `DRAINED` (ms): 500 an hour.
+# Wrong passwords of all strangers with one person are a level as well, of which one drains in `DRAINED` (ms): 500 an
+# hour.
 #
 #   below CROWDED     each address has its free ones
 #   from CROWDED on   an address that has been wrong waits 5 minutes after each
 #   from BESIEGED on  an hour
 #   from FULL on      every stranger waits until one has drained
 #
-# So there are at most FULL + 500 guesses in any hour, and an address that was never wrong waits only where more than 250 others are.
+# So there are at most FULL + 500 guesses in any hour, and an address that was never wrong waits only where more than
+# 250 others are.
 DRAINED: Final = 7_200
 CROWDED, BESIEGED, FULL = 100, 250, 500
 _WAITS: Final = ((BESIEGED, 3_600_000), (CROWDED, DELAYS[0]))
@@ -59,19 +62,27 @@ def after_wrong(state: PersonFailures | None, key: str, now: int) -> PersonFailu
     delay = DELAYS[min(failures - FREE, len(DELAYS) - 1)] if failures >= FREE else None
     until = now + REMEMBERED
     return PersonFailures(
-        key=key, failures=failures, window_ends_at=until, locked_until=0 if delay is None else now + delay, expires_at=until
+        key=key,
+        failures=failures,
+        window_ends_at=until,
+        locked_until=0 if delay is None else now + delay,
+        expires_at=until,
     )
 
 
 def after_wrong_of_strangers(state: PersonFailures | None, key: str, now: int) -> PersonFailures:
-    """The level of all strangers after one more wrong password at `now` (ms): `window_ends_at` is when it will be zero."""
+    """The level of all strangers after one more wrong password at `now` (ms): `window_ends_at` is when it will
+    be zero.
+    """
     empty_at = (max(state.window_ends_at, now) if state is not None else now) + DRAINED
     failures = state.failures + 1 if state is not None and state.window_ends_at > now else 1
     return PersonFailures(key=key, failures=failures, window_ends_at=empty_at, locked_until=0, expires_at=empty_at)
 
 
 def waits_until(own: PersonFailures | None, strangers: PersonFailures | None, now: int) -> int:
-    """Until when passwords are refused, right ones too (ms), by the caller's own count and, for a stranger, by that of all of them."""
+    """Until when passwords are refused, right ones too (ms), by the caller's own count and, for a stranger, by
+    that of all of them.
+    """
     until = own.locked_until if own is not None else 0
     level = -(-(strangers.window_ends_at - now) // DRAINED) if strangers is not None else 0
     if strangers is not None and level >= FULL:

@@ -14,7 +14,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-__all__ = ["SIGNATURES", "Key", "UnusableKeyError", "bytes_of", "fits", "key_from_jwk", "key_from_pem", "public_keys", "strict_json"]
+__all__ = [
+    "SIGNATURES",
+    "Key",
+    "UnusableKeyError",
+    "bytes_of",
+    "fits",
+    "key_from_jwk",
+    "key_from_pem",
+    "public_keys",
+    "strict_json",
+]
 
 # What a foreign issuer may sign with. No `none`, no HMAC (a public key is not a shared secret), no secp256k1.
 SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
@@ -85,7 +95,9 @@ def strict_json(text: str | bytes) -> Any:
     try:
         found = json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
         if b"\\ud" in (text.encode() if isinstance(text, str) else text).lower():
-            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text that can be stored or sent
+            json.dumps(
+                found, ensure_ascii=False
+            ).encode()  # half of a surrogate pair is no text that can be stored or sent
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return found
@@ -229,9 +241,12 @@ def _subgroup(prime: int) -> frozenset[int]:
     return frozenset(found)
 
 
-# Primes of those keys are k*M + (65537^a mod M), M a product of the first primes; so is the modulus, modulo each of them.
+# Primes of those keys are k*M + (65537^a mod M), M a product of the first primes; so is the modulus, modulo each of
+# them.
 _SUBGROUPS = {
-    p: powers for p in range(3, 168, 2) if all(p % d for d in range(3, math.isqrt(p) + 1, 2)) and len(powers := _subgroup(p)) < p - 1
+    p: powers
+    for p in range(3, 168, 2)
+    if all(p % d for d in range(3, math.isqrt(p) + 1, 2)) and len(powers := _subgroup(p)) < p - 1
 }
 
 

@@ -1,4 +1,6 @@
-"""What is stored of proving who calls: configurations of auth methods, credentials, revocations, lockouts, spent proofs."""
+"""What is stored of proving who calls: configurations of auth methods, credentials, revocations, lockouts,
+spent proofs.
+"""
 
 from watchword.domain.bounds import IpRange
 from watchword.domain.record import Record
@@ -7,8 +9,9 @@ from watchword.domain.record import Record
 class MethodConfig(Record, frozen=True, kw_only=True):
     """The configuration of one auth method on one identity. Sealed fields of `config` are envelopes.
 
-    Tokens of a generation before `tokens_since` were issued by the method as it was attached earlier, and are dead. `longest_life`
-    is the most seconds that a token it ever issued lives without being renewed; None: only the maximum age bounds it.
+    Tokens of a generation before `tokens_since` were issued by the method as it was attached earlier, and are dead.
+    `longest_life` is the most seconds that a token it ever issued lives without being renewed; None: only the maximum
+    age bounds it.
     """
 
     id: str
@@ -33,7 +36,10 @@ class MethodConfig(Record, frozen=True, kw_only=True):
 
 
 class ClientSecret(Record, frozen=True, kw_only=True):
-    """A credential of Universal Auth. `hash` is a keyed hash; `ttl` is in seconds, 0 for ever; `uses_limit` 0 is unlimited."""
+    """A credential of Universal Auth.
+
+    `hash` is a keyed hash; `ttl` is in seconds, 0 for ever; `uses_limit` 0 is unlimited.
+    """
 
     id: str
     identity_id: str
@@ -74,9 +80,11 @@ class AccessToken(Record, frozen=True, kw_only=True):
 
 
 class Revocation(Record, frozen=True, kw_only=True):
-    """The token or the client secret that `key` names is ended; the row may go after `expires_at` (ms), when nothing of it is alive.
+    """The token or the client secret that `key` names is ended; the row may go after `expires_at` (ms), when nothing of
+    it is alive.
 
-    `before` (ms) is 0 but in rows of an earlier version, which ended all tokens that `key` matches and that were issued until then.
+    `before` (ms) is 0 but in rows of an earlier version, which ended all tokens that `key` matches and that were issued
+    until then.
     """
 
     key: str

@@ -1,6 +1,5 @@
 """Limit the record of a refused login to 4 KiB, whatever a caller sends."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -17,22 +16,31 @@ def clipped(text: str, most: int) -> str:
 
 
 def fitted(denial: Denial) -> Denial:
-    """The refusal in at most `MOST` bytes: long texts and lists are cut, then what was presented goes, last the checks that passed."""
+    """The refusal in at most `MOST` bytes: long texts and lists are cut, then what was presented goes, last the
+    checks that passed.
+    """
     found = msgspec.structs.replace(
-        denial, request_id=clipped(denial.request_id, 64), message=clipped(denial.message.replace("\x00", "\ufffd"), 400),
-        address=denial.address and clipped(denial.address, 64), user_agent=denial.user_agent and clipped(denial.user_agent, 400),
-    )  # fmt: skip
+        denial,
+        request_id=clipped(denial.request_id, 64),
+        message=clipped(denial.message.replace("\x00", "\ufffd"), 400),
+        address=denial.address and clipped(denial.address, 64),
+        user_agent=denial.user_agent and clipped(denial.user_agent, 400),
+    )
     for texts, items in ((512, 32), (128, 16), (48, 8), (24, 4)):
         if size(found) <= MOST:
             return found
         found = msgspec.structs.replace(
-            found, facts=_cut(found.facts, texts, items), checks=tuple(_cut(check, texts, items) for check in found.checks)
+            found,
+            facts=_cut(found.facts, texts, items),
+            checks=tuple(_cut(check, texts, items) for check in found.checks),
         )
     if size(found) > MOST:
-        names: Callable[[dict[str, object]], dict[str, object]] = lambda check: {k: _cut(check[k], 48, 4) for k in ("name", "passed")}  # noqa: E731
-        found = msgspec.structs.replace(found, facts={}, checks=tuple(names(check) for check in found.checks[-8:]))
+        names = tuple({k: _cut(check[k], 48, 4) for k in ("name", "passed")} for check in found.checks[-8:])
+        found = msgspec.structs.replace(found, facts={}, checks=names)
     if size(found) > MOST:
-        found = msgspec.structs.replace(found, user_agent=None, message=clipped(found.message, 100), checks=found.checks[-1:])
+        found = msgspec.structs.replace(
+            found, user_agent=None, message=clipped(found.message, 100), checks=found.checks[-1:]
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """Access tokens: JWTs signed with EdDSA that carry all that is needed to check and renew them.
 
-What may change: claims may be added; none is renamed or given another meaning. A reader ignores claims it does not know.
-Times in claims are whole seconds since the epoch, as RFC 7519 section 2 has them; times to live are seconds.
+What may change: claims may be added; none is renamed or given another meaning. A reader ignores claims it does not
+know. Times in claims are whole seconds since the epoch, as RFC 7519 section 2 has them; times to live are seconds.
 """
 
 import base64
@@ -77,7 +77,10 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Signer:
-    """A signing key and the header that goes with it. `seed` is the private key as RFC 8032 section 5.1.5 has it, 32 bytes."""
+    """A signing key and the header that goes with it.
+
+    `seed` is the private key as RFC 8032 section 5.1.5 has it, 32 bytes.
+    """
 
     __slots__ = ("_key", "header", "kid", "public")
 
@@ -164,8 +167,8 @@ def require_unexpired(claims: Claims, now: int) -> None:
 def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
     """When (ms) a token issued or renewed at `now` (ms) ends. Not after `now`: it may not be renewed any more.
 
-    `first` (ms) is the moment of its first issue. `max_age` caps every token, and is counted afresh at each renewal of a
-    periodic one. Times to live are seconds.
+    `first` (ms) is the moment of its first issue. `max_age` caps every token, and is counted afresh at each renewal of
+    a periodic one. Times to live are seconds.
     """
     if period > 0:
         return now + min(period, max_age) * 1000
@@ -178,16 +181,19 @@ def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_ag
 
 
 def longest_life(*, ttl: int, max_ttl: int, period: int) -> int | None:
-    """How many seconds a token with these times to live is alive without a renewal; None: only the maximum age bounds it."""
+    """How many seconds a token with these times to live is alive without a renewal; None: only the maximum age
+    bounds it.
+    """
     lives = [one for one in ((period,) if period > 0 else (ttl, max_ttl)) if one > 0]
     return min(lives, default=None)
 
 
 def last_end(*, now: int, first: int, end: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
-    """The last moment (ms) at which a token or a renewal of it can be alive when it is renewed no more from `now` (ms) on.
+    """The last moment (ms) at which a token or a renewal of it can be alive when it is renewed no more from `now` (ms)
+    on.
 
-    `first` and `end` (ms) are the first issue and the end of one of its renewals; others may have been made until now. Times to
-    live are seconds, `max_age` the largest that ever held.
+    `first` and `end` (ms) are the first issue and the end of one of its renewals; others may have been made until now.
+    Times to live are seconds, `max_age` the largest that ever held.
     """
     renewed = max(now, end)
     if period > 0:

@@ -62,7 +62,10 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
     @staticmethod
     def open_every(keys: Mapping[int, AESGCM], envelopes: Sequence["Envelope"]) -> list[bytes]:
-        """What was sealed in each, with the keys by version. Raises CannotOpen, and KeyError for a version that is not there."""
+        """What was sealed in each, with the keys by version.
+
+        Raises CannotOpen, and KeyError for a version that is not there.
+        """
         try:
             return [keys[one.version].decrypt(one.nonce, one.sealed, one.bound) for one in envelopes]
         except (InvalidTag, ValueError):

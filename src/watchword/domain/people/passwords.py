@@ -1,4 +1,5 @@
-"""Judge whether a person's password can be guessed: zxcvbn estimates the number of guesses, knowing this person's names.
+"""Judge whether a person's password can be guessed: zxcvbn estimates the number of guesses, knowing this person's
+names.
 
     P@ssw0rd2024!         ->  score 2 of 4: refused
     vanilla otter kayak   ->  score 4 of 4: taken
@@ -41,8 +42,8 @@ _one_at_a_time = threading.Lock()
 def weakness(password: str, own: Iterable[str] = ()) -> str | None:
     """Why a password is refused, in words for the person who chose it; None when it is good enough.
 
-    `own` are the person's address and names, and what else anybody would try for this person. The first call reads the lists of
-    words, some 70 ms; every call takes less than 50 ms whatever the text: call it off the event loop.
+    `own` are the person's address and names, and what else anybody would try for this person. The first call reads the
+    lists of words, some 70 ms; every call takes less than 50 ms whatever the text: call it off the event loop.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         return f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters"
@@ -60,7 +61,10 @@ def _reason(result: Any, own: frozenset[str]) -> str:
     if words & own:
         return "This password is made of your own name or address: choose one that others cannot know"
     if words & set(_KNOWN):
-        return "This password is easily guessed. It holds this product's name or a well-known example. Choose several unusual words."
+        return (
+            "This password is easily guessed. It holds this product's name or a well-known example. Choose "
+            "several unusual words."
+        )
     warning, hints = result["feedback"]["warning"], result["feedback"]["suggestions"]
     return " ".join(["This password is easily guessed.", *([warning] if warning else []), *hints])
 
@@ -68,8 +72,8 @@ def _reason(result: Any, own: frozenset[str]) -> str:
 def _judged(text: str) -> str:
     """The beginning of a text that is judged: as much as takes little time. A text is no weaker than its beginning.
 
-    zxcvbn tries every reading of the characters that stand for letters (`1` for i or l, `(` for c), and their number multiplies:
-    72 such characters take it many seconds.
+    zxcvbn tries every reading of the characters that stand for letters (`1` for i or l, `(` for c), and their number
+    multiplies: 72 such characters take it many seconds.
     """
     text = text[:MOST_READ]
     while len(text) > MIN_LENGTH and _readings(text) * len(text) ** 2 > _MOST_WORK:
@@ -91,7 +95,9 @@ def _readings(text: str) -> int:
 
 
 def _own_words(own: Iterable[str]) -> Sequence[str]:
-    """What of a person's own words is looked for: each, its parts, and two of the parts in a row, with an initial for the first."""
+    """What of a person's own words is looked for: each, its parts, and two of the parts in a row, with an
+    initial for the first.
+    """
     whole, parts = list[str](), list[str]()
     for word in (unicodedata.normalize("NFKC", each).casefold() for each in own):
         whole += [word, word[word.rfind("@") :] if "@" in word else word]

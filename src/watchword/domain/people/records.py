@@ -64,7 +64,10 @@ class Invitation(Record, frozen=True, kw_only=True):
 
 
 class OneTimeToken(Record, frozen=True, kw_only=True):
-    """A password reset or e-mail link; `token_hash` is a keyed hash. `given_by`: the administrator who made it; None: asked for by mail."""
+    """A password reset or e-mail link; `token_hash` is a keyed hash.
+
+    `given_by`: the administrator who made it; None: asked for by mail.
+    """
 
     id: str
     user_id: str
@@ -76,7 +79,9 @@ class OneTimeToken(Record, frozen=True, kw_only=True):
 
 
 class PersonFailures(Record, frozen=True, kw_only=True):
-    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see `store/people/accounts.py`."""
+    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see
+    `store/people/accounts.py`.
+    """
 
     key: str
     failures: int

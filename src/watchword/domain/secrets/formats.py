@@ -1,9 +1,11 @@
 """Secrets as files: dotenv, JSON, YAML and CSV, read and written.
 
-What is written here is read back equal, except that JSON and YAML files, being plain maps of names to values, carry no comments.
+What is written here is read back equal, except that JSON and YAML files, being plain maps of names to values, carry no
+comments.
 
-Some of these files are run rather than read: a shell sources a dotenv file, a spreadsheet calculates the cells of a CSV file. Names and
-values come from whoever may write a secret, so nothing in a file may be taken for a command or a formula there.
+Some of these files are run rather than read: a shell sources a dotenv file, a spreadsheet calculates the cells of a CSV
+file. Names and values come from whoever may write a secret, so nothing in a file may be taken for a command or a
+formula there.
 """
 
 import csv
@@ -47,11 +49,12 @@ def load(format: Format, text: str) -> tuple[Item, ...]:
     return tuple(found.values())
 
 
-# --- dotenv -----------------------------------------------------------------------------------------------------------------
+# --- dotenv
+# -----------------------------------------------------------------------------------------------------------------
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\-]*")
-# What a dotenv file may call a variable: nothing in it means anything to a shell. A dot or a dash makes no name of a variable
-# there, but programs that read such files know them. Letters beyond ASCII make a command of the whole line.
+# What a dotenv file may call a variable: nothing in it means anything to a shell. A dot or a dash makes no name of a
+# variable there, but programs that read such files know them. Letters beyond ASCII make a command of the whole line.
 _VARIABLE: Final = re.compile(r"[\w.][\w.\-]*", re.ASCII)
 _SHOWN_NAMES: Final = 20
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "`": "`"}
@@ -75,10 +78,16 @@ def _write_dotenv(items: Sequence[Item]) -> str:
     strange = [item.key for item in items if not _VARIABLE.fullmatch(item.key)]
     if strange:
         rule = "a name there has letters A to Z and a to z, digits, '_', '.' and '-' only, and does not begin with '-'"
-        raise BadFile(f"These names cannot stand in a dotenv file: {_names(strange)}; {rule}. The formats json and yaml take every name")
+        raise BadFile(
+            f"These names cannot stand in a dotenv file: {_names(strange)}; {rule}. The formats json and yaml take "
+            "every name"
+        )
     cut = [item.key for item in items if "\0" in item.value]
     if cut:
-        raise BadFile(f"These values hold a zero character, which no variable can: {_names(cut)}. The format json takes every value")
+        raise BadFile(
+            f"These values hold a zero character, which no variable can: {_names(cut)}. The format json takes every "
+            "value"
+        )
     lines = []
     for item in items:
         lines += [f"# {line}" for line in item.comment.splitlines()]
@@ -135,7 +144,8 @@ def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-# --- JSON and YAML ----------------------------------------------------------------------------------------------------------
+# --- JSON and YAML
+# ----------------------------------------------------------------------------------------------------------
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -157,9 +167,15 @@ def _read_json(text: str) -> Iterable[Item]:
     try:
         if text.lstrip().startswith("["):
             entries = msgspec.json.decode(text, type=list[_Entry])
-            found = [Item(one.key or one.secret_key, one.value or one.secret_value, one.comment or one.secret_comment) for one in entries]
+            found = [
+                Item(one.key or one.secret_key, one.value or one.secret_value, one.comment or one.secret_comment)
+                for one in entries
+            ]
         else:
-            found = [Item(key, _json_text(raw)) for key, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()]
+            found = [
+                Item(key, _json_text(raw))
+                for key, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()
+            ]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         where = re.search(r"\(byte \d+\)", str(error))
         raise BadFile(f"The text is no JSON object of names and values {where[0] if where else ''}".strip()) from None
@@ -202,11 +218,13 @@ def _read_yaml(text: str) -> Iterable[Item]:
     return [Item(key, value) for key, value in loaded.items()]
 
 
-# --- CSV --------------------------------------------------------------------------------------------------------------------
+# --- CSV
+# --------------------------------------------------------------------------------------------------------------------
 
 _HEAD: Final = ("key", "value", "comment")
-# A spreadsheet calculates a cell that begins so, and can run programs and send cells away while it does. One apostrophe before it
-# makes it a text, for people and spreadsheets alike; a cell that begins with apostrophes already gets one more, so that it can be undone.
+# A spreadsheet calculates a cell that begins so, and can run programs and send cells away while it does. One apostrophe
+# before it makes it a text, for people and spreadsheets alike; a cell that begins with apostrophes already gets one
+# more, so that it can be undone.
 _FORMULA: Final = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
 _HEADS: Final = {"name": "key", "secretkey": "key", "secretvalue": "value", "secretcomment": "comment"}
 
@@ -250,8 +268,14 @@ def _read_csv(text: str) -> Iterable[Item]:
 
 
 _WRITERS: Final[Mapping[str, Callable[[Sequence[Item]], str]]] = {
-    "dotenv": _write_dotenv, "json": _write_json, "yaml": _write_yaml, "csv": _write_csv,
-}  # fmt: skip
+    "dotenv": _write_dotenv,
+    "json": _write_json,
+    "yaml": _write_yaml,
+    "csv": _write_csv,
+}
 _READERS: Final[Mapping[str, Callable[[str], Iterable[Item]]]] = {
-    "dotenv": _read_dotenv, "json": _read_json, "yaml": _read_yaml, "csv": _read_csv,
-}  # fmt: skip
+    "dotenv": _read_dotenv,
+    "json": _read_json,
+    "yaml": _read_yaml,
+    "csv": _read_csv,
+}

@@ -12,7 +12,9 @@ class SecretMetadata(Record, frozen=True, kw_only=True):
 
 
 class StoredSecret(Record, frozen=True, kw_only=True):
-    """One secret of a folder. `value` and `comment` are envelopes bound to the secret's id and version (docs: sealing)."""
+    """One secret of a folder. `value` and `comment` are envelopes bound to the secret's id and version (docs:
+    sealing).
+    """
 
     id: str
     project_id: str

@@ -49,11 +49,15 @@ class Reference(msgspec.Struct, frozen=True):
 
     def seen_from(self, environment: str, path: str) -> Address:
         """The address it means in a value of that folder."""
-        return Address(self.environment, self.path, self.key) if self.environment else Address(environment, path, self.key)
+        return (
+            Address(self.environment, self.path, self.key) if self.environment else Address(environment, path, self.key)
+        )
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """A reference in a value: the text before it, how it is written, and what it means there, or None for what only looks like one."""
+    """A reference in a value: the text before it, how it is written, and what it means there, or None for what
+    only looks like one.
+    """
 
     before: str
     written: str
@@ -64,7 +68,9 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResolvedSecret(msgspec.Struct, eq=False):
-    """A secret that references were resolved to: where it really is (imports may have led there), and its value as stored."""
+    """A secret that references were resolved to: where it really is (imports may have led there), and its value
+    as stored.
+    """
 
     address: Address
     value: str
@@ -130,7 +136,9 @@ def can_be_referenced(key: str) -> bool:
 
 
 def renamed(value: str, is_meant: Callable[[Reference], bool], key: str) -> str:
-    """The value with every reference that `is_meant` naming `key` instead; the rest of each reference stays as it is written."""
+    """The value with every reference that `is_meant` naming `key` instead; the rest of each reference stays as
+    it is written.
+    """
 
     def one(match: re.Match[str]) -> str:
         reference = parse(match[1])
@@ -157,13 +165,17 @@ class Expander:
 
     def __init__(self, sources: Mapping[Address, ResolvedSecret | None]) -> None:
         self._sources = sources
-        # Expanded text and how many levels it has below; only of values that met no cycle, which are the same from everywhere.
+        # Expanded text and how many levels it has below; only of values that met no cycle, which are the same from
+        # everywhere.
         self._done: dict[Address, tuple[str, int]] = {}
         self._followed = self._size = 0
         self._todo = _PIECE  # steps until the next pause
 
     def value(self, source: ResolvedSecret) -> str:
-        """The value of `source` with its references filled in. Raises BadRequest beyond a limit, naming the secret and the reference."""
+        """The value of `source` with its references filled in.
+
+        Raises BadRequest beyond a limit, naming the secret and the reference.
+        """
         work = self.in_pieces(source)
         while True:
             try:
@@ -177,7 +189,9 @@ class Expander:
         known = self._done.get(source.address)
         return known[0] if known is not None else (yield from self._expand(source, (source.address,)))[0]
 
-    def _expand(self, source: ResolvedSecret, stack: tuple[Address, ...]) -> Generator[None, None, tuple[str, int | None]]:
+    def _expand(
+        self, source: ResolvedSecret, stack: tuple[Address, ...]
+    ) -> Generator[None, None, tuple[str, int | None]]:
         """The text, and its height; None for the height when what is above decided a part of it."""
         height: int | None = 0
         parts: list[str] = []
@@ -206,7 +220,8 @@ class Expander:
             taken += len(piece.before) + len(piece.written)
         if size > MAX_EXPANDED and over is not None:
             raise BadRequest(
-                f"With its references filled in, the value of {source.address} has more than {MAX_EXPANDED} characters: "
+                f"With its references filled in, the value of {source.address} has more than {MAX_EXPANDED} "
+                "characters: "
                 f"there is no room for {_said(over)}"
             )
         if not parts:
@@ -228,7 +243,9 @@ class Expander:
         else:
             return
         where = f"the limit is reached at {_said(piece)} in the value of {source.address}"
-        raise BadRequest(f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {where}")
+        raise BadRequest(
+            f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {where}"
+        )
 
 
 def _said(piece: Piece) -> str:

@@ -15,7 +15,9 @@ MAX_IN_FOLDER: Final = 10_000
 HIDDEN: Final = "<hidden-by-infisical>"
 
 # What JavaScript's trim() takes away, which clients were written against; Python's strip() takes more.
-_BLANKS: Final = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+_BLANKS: Final = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 _REFUSED: Final = re.compile(r"[\s/:\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 

@@ -1,1 +1,3 @@
-"""Access over HTTP: custom roles in every generation of paths, additional privileges, explanations and the access report."""
+"""Access over HTTP: custom roles in every generation of paths, additional privileges, explanations and the
+access report.
+"""

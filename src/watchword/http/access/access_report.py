@@ -31,7 +31,9 @@ class EntryOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, one: AccessEntry) -> "EntryOut":
-        actor = ActorOut(type=one.somebody.kind, id=one.somebody.id, name=one.somebody.name, is_active=one.somebody.is_usable)
+        actor = ActorOut(
+            type=one.somebody.kind, id=one.somebody.id, name=one.somebody.name, is_active=one.somebody.is_usable
+        )
         return cls(actor=actor, actions=one.actions, sources=one.sources)
 
 
@@ -55,5 +57,7 @@ class AccessQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def who_has_access(ctx: Ctx, project_id: str, query: AccessQuery) -> AccessReply:
     """List everybody in a project with the actions they hold on secrets, of an environment, a path or one secret."""
     place = SecretSelection(environment=query.environment, secret_path=query.secret_path, secret_name=query.secret_name)
-    page = await access_report.has_access(ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit)
+    page = await access_report.has_access(
+        ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit
+    )
     return AccessReply(access=[EntryOut.of(one) for one in page.items], total_count=page.total)

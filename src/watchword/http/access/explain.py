@@ -19,7 +19,9 @@ class Explanation(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, answer: explain.Explanation) -> "Explanation":
-        return cls(allowed=answer.allowed, decision=answer.decision, sources=answer.sources, blocked_by=answer.blocked_by)
+        return cls(
+            allowed=answer.allowed, decision=answer.decision, sources=answer.sources, blocked_by=answer.blocked_by
+        )
 
 
 @routes.post("/api/v1/organization/explain", USER, IDENTITY)

@@ -60,7 +60,9 @@ async def create_packed(ctx: Ctx, organization_id: str, body: roles.CreateRole) 
 @routes.get(_OLD, USER, IDENTITY)
 async def list_packed(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """List all roles with packed rules, built-in ones first."""
-    return {"data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, ScopeRef(org_id=organization_id))]}}
+    return {
+        "data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, ScopeRef(org_id=organization_id))]}
+    }
 
 
 @routes.get(_OLD + "/{role_id}", USER, IDENTITY)
@@ -72,7 +74,9 @@ async def get_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedRole
 @routes.patch(_OLD + "/{role_id}", USER, IDENTITY)
 async def update_packed(ctx: Ctx, organization_id: str, role_id: str, body: roles.UpdateRole) -> PackedRoleReply:
     """Change a custom role; rules are answered packed."""
-    return PackedRoleReply(role=PackedRoleOut.of(await roles.update(ctx, ScopeRef(org_id=organization_id), role_id, body)))
+    return PackedRoleReply(
+        role=PackedRoleOut.of(await roles.update(ctx, ScopeRef(org_id=organization_id), role_id, body))
+    )
 
 
 @routes.delete(_OLD + "/{role_id}", USER, IDENTITY)
@@ -85,8 +89,18 @@ async def delete_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedR
 async def own_permissions(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """The caller's own rights in an organization, packed."""
     one, role, rules = await roles.own_permissions(ctx, organization_id)
-    own = None if one is None else {
-        "id": one.id, "userId": one.actor_id, "orgId": one.org_id, "role": role, "status": "accepted", "isActive": one.is_active,
-        "createdAt": iso(one.created_at), "updatedAt": iso(one.updated_at),
-    }  # fmt: skip
+    own = (
+        None
+        if one is None
+        else {
+            "id": one.id,
+            "userId": one.actor_id,
+            "orgId": one.org_id,
+            "role": role,
+            "status": "accepted",
+            "isActive": one.is_active,
+            "createdAt": iso(one.created_at),
+            "updatedAt": iso(one.updated_at),
+        }
+    )
     return {"membership": own, "permissions": pack(rules)}

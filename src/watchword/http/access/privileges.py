@@ -41,11 +41,20 @@ class PrivilegeOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, given: HeldPrivilege, *, with_rules: bool = True) -> "PrivilegeOut":
         one = given.privilege
         return cls(
-            id=one.id, slug=one.slug, project_membership_id=given.membership_id, identity_id=one.actor_id, project_id=one.project_id,
-            is_temporary=one.is_temporary, temporary_mode=one.temporary_mode, temporary_range=one.temporary_range,
-            temporary_access_start_time=iso_or_none(one.starts_at), temporary_access_end_time=iso_or_none(one.ends_at),
-            permissions=one.permissions if with_rules else msgspec.UNSET, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-        )  # fmt: skip
+            id=one.id,
+            slug=one.slug,
+            project_membership_id=given.membership_id,
+            identity_id=one.actor_id,
+            project_id=one.project_id,
+            is_temporary=one.is_temporary,
+            temporary_mode=one.temporary_mode,
+            temporary_range=one.temporary_range,
+            temporary_access_start_time=iso_or_none(one.starts_at),
+            temporary_access_end_time=iso_or_none(one.ends_at),
+            permissions=one.permissions if with_rules else msgspec.UNSET,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+        )
 
 
 class PrivilegeReply(Out, frozen=True, kw_only=True):
@@ -56,7 +65,8 @@ class PrivilegesReply(Out, frozen=True, kw_only=True):
     privileges: Sequence[PrivilegeOut]
 
 
-# --- the older generation: the project by slug, one action to a rule --------------------------------------------------------
+# --- the older generation: the project by slug, one action to a rule
+# --------------------------------------------------------
 
 
 class OldRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +146,9 @@ def _new(body: Permanent, window: Window) -> privileges.CreatePrivilege:
     rules = _rules(body.permissions, body.privilege_permission)
     if rules is None:
         raise Invalid.of("permissions", "Send permissions or privilegePermission")
-    return privileges.CreatePrivilege(identity_id=body.identity_id, slug=body.slug, permissions=rules, window=window, random_length=12)
+    return privileges.CreatePrivilege(
+        identity_id=body.identity_id, slug=body.slug, permissions=rules, window=window, random_length=12
+    )
 
 
 @routes.post(_V1 + "/permanent", USER, IDENTITY)
@@ -150,9 +162,11 @@ async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
 async def create_temporary(ctx: Ctx, body: TemporaryPrivilegeBody) -> PrivilegeReply:
     """Give an identity a privilege for a while."""
     window = Window(
-        is_temporary=True, temporary_mode=body.temporary_mode, temporary_range=body.temporary_range,
+        is_temporary=True,
+        temporary_mode=body.temporary_mode,
+        temporary_range=body.temporary_range,
         temporary_access_start_time=body.temporary_access_start_time,
-    )  # fmt: skip
+    )
     where = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, window))))
 
@@ -164,27 +178,35 @@ async def update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
     window = None
     if details.is_temporary is not None:
         window = Window(
-            is_temporary=details.is_temporary, temporary_mode=details.temporary_mode, temporary_range=details.temporary_range,
+            is_temporary=details.is_temporary,
+            temporary_mode=details.temporary_mode,
+            temporary_range=details.temporary_range,
             temporary_access_start_time=details.temporary_access_start_time,
-        )  # fmt: skip
+        )
     given = privileges.UpdatePrivilege(
         slug=details.slug, permissions=_rules(details.permissions, details.privilege_permission), window=window
     )
     where = ScopeRef(project_slug=body.project_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update(ctx, where, body.identity_id, body.privilege_slug, given)))
+    return PrivilegeReply(
+        privilege=PrivilegeOut.of(await privileges.update(ctx, where, body.identity_id, body.privilege_slug, given))
+    )
 
 
 @routes.delete(_V1, USER, IDENTITY)
 async def delete_by_slug(ctx: Ctx, body: PrivilegeBySlug) -> PrivilegeReply:
     """Take a privilege away."""
     where = ScopeRef(project_slug=body.project_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.remove(ctx, where, body.identity_id, body.privilege_slug)))
+    return PrivilegeReply(
+        privilege=PrivilegeOut.of(await privileges.remove(ctx, where, body.identity_id, body.privilege_slug))
+    )
 
 
 @routes.get(_V1 + "/{privilege_slug}", USER, IDENTITY)
 async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
     """Read a privilege."""
-    given = await privileges.get(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit")
+    given = await privileges.get(
+        ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit"
+    )
     return PrivilegeReply(privilege=PrivilegeOut.of(given))
 
 
@@ -195,7 +217,8 @@ async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
     return PrivilegesReply(privileges=[PrivilegeOut.of(one) for one in found])
 
 
-# --- the newer generation ---------------------------------------------------------------------------------------------------
+# --- the newer generation
+# ---------------------------------------------------------------------------------------------------
 
 
 class CreatePrivilegeBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -224,8 +247,12 @@ class PrivilegeInProject(msgspec.Struct, frozen=True, kw_only=True, rename="came
 @routes.post(_V2, USER, IDENTITY)
 async def create_privilege(ctx: Ctx, body: CreatePrivilegeBody) -> PrivilegeReply:
     """Give an identity a privilege in a project."""
-    given = privileges.CreatePrivilege(identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, ScopeRef(project_id=body.project_id), given)))
+    given = privileges.CreatePrivilege(
+        identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type
+    )
+    return PrivilegeReply(
+        privilege=PrivilegeOut.of(await privileges.create(ctx, ScopeRef(project_id=body.project_id), given))
+    )
 
 
 @routes.get(_V2, USER, IDENTITY)

@@ -69,7 +69,9 @@ async def create_by_project_slug(ctx: Ctx, project_slug: str, body: roles.Create
 @routes.get(_V1, USER, IDENTITY)
 async def list_by_project_slug(ctx: Ctx, project_slug: str) -> RolesReply:
     """List the roles of the project with this slug, built-in ones first."""
-    return RolesReply(roles=[RoleInList.of(role) for role in await roles.every(ctx, ScopeRef(project_slug=project_slug))])
+    return RolesReply(
+        roles=[RoleInList.of(role) for role in await roles.every(ctx, ScopeRef(project_slug=project_slug))]
+    )
 
 
 @routes.get(_V1 + "/slug/{role_slug}", USER, IDENTITY)

@@ -64,9 +64,14 @@ class PackedRoleOut(Out, frozen=True, kw_only=True):
 def _fields(role: Role) -> dict[str, Any]:
     place = {"project_id": role.project_id} if role.project_id else {"org_id": role.org_id}
     return {
-        "id": role.id, "name": role.name, "description": role.description, "slug": role.slug, "created_at": iso(role.created_at),
-        "updated_at": iso(role.updated_at), **place,
-    }  # fmt: skip
+        "id": role.id,
+        "name": role.name,
+        "description": role.description,
+        "slug": role.slug,
+        "created_at": iso(role.created_at),
+        "updated_at": iso(role.updated_at),
+        **place,
+    }
 
 
 class RoleReply(Out, frozen=True, kw_only=True):

@@ -62,13 +62,25 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
     def of(cls, one: events.Logged) -> "AuditLogOut":
         event = one.event
         name, slug = one.project or (None, None)
-        project = EventProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
+        project = (
+            EventProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
+        )
         return cls(
-            id=event.id, ip_address=event.address, user_agent=event.user_agent, user_agent_type=agent_kind(event.user_agent),
-            expires_at=iso(one.expires_at), created_at=iso(event.at), updated_at=iso(event.at), org_id=event.org_id,
-            project_id=event.project_id, project_name=name, project=project, event=EventOut(type=event.event, metadata=event.metadata),
-            actor=EventActorOut(type=event.actor_kind, metadata=_who(event)), request_id=event.request_id,
-        )  # fmt: skip
+            id=event.id,
+            ip_address=event.address,
+            user_agent=event.user_agent,
+            user_agent_type=agent_kind(event.user_agent),
+            expires_at=iso(one.expires_at),
+            created_at=iso(event.at),
+            updated_at=iso(event.at),
+            org_id=event.org_id,
+            project_id=event.project_id,
+            project_name=name,
+            project=project,
+            event=EventOut(type=event.event, metadata=event.metadata),
+            actor=EventActorOut(type=event.actor_kind, metadata=_who(event)),
+            request_id=event.request_id,
+        )
 
 
 def _who(event: AuditEvent) -> dict[str, Any]:
@@ -94,9 +106,11 @@ class ActorsReply(Out, frozen=True, kw_only=True):
 
 
 class LoginDenialOut(Out, frozen=True, kw_only=True):
-    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in order.
+    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in
+    order.
 
-    Refusals of the same identity, address, method and reason within a minute are counted with the first: `times`, until `lastAt`.
+    Refusals of the same identity, address, method and reason within a minute are counted with the first: `times`, until
+    `lastAt`.
     """
 
     request_id: str
@@ -116,10 +130,20 @@ class LoginDenialOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Denial) -> "LoginDenialOut":
         return cls(
-            request_id=one.request_id, created_at=iso(one.at), org_id=one.org_id, identity_id=one.identity_id, auth_method=one.method,
-            reason=one.reason, message=one.message, facts=one.facts, checks=one.checks, ip_address=one.address, user_agent=one.user_agent, times=one.times,
+            request_id=one.request_id,
+            created_at=iso(one.at),
+            org_id=one.org_id,
+            identity_id=one.identity_id,
+            auth_method=one.method,
+            reason=one.reason,
+            message=one.message,
+            facts=one.facts,
+            checks=one.checks,
+            ip_address=one.address,
+            user_agent=one.user_agent,
+            times=one.times,
             last_at=iso(one.last_at or one.at),
-        )  # fmt: skip
+        )
 
 
 class LoginDenialsReply(Out, frozen=True, kw_only=True):

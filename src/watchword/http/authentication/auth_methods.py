@@ -1,4 +1,6 @@
-"""Auth methods: attach, update, get, remove and login, made for every method in the registry; client secrets; tokens."""
+"""Auth methods: attach, update, get, remove and login, made for every method in the registry; client secrets;
+tokens.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +11,15 @@ from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
 from watchword.methods.base import AuthMethod, Check, risks_of
-from watchword.services.authentication import auth_methods, client_secrets, dry_run_login, login, method_bodies, named_tokens, tokens
+from watchword.services.authentication import (
+    auth_methods,
+    client_secrets,
+    dry_run_login,
+    login,
+    method_bodies,
+    named_tokens,
+    tokens,
+)
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.context import Ctx
 
@@ -46,7 +56,10 @@ def _add(routes: Routes, method: Method) -> None:
     async def refresh(ctx: Ctx, identity_id: str) -> dict[str, Any]:
         return {method.wrapper: config_out(await auth_methods.refresh(ctx, method, identity_id))}
 
-    attach.__doc__, update.__doc__ = f"Attach {method.title} to an identity.", f"Change the {method.title} of an identity."
+    attach.__doc__, update.__doc__ = (
+        f"Attach {method.title} to an identity.",
+        f"Change the {method.title} of an identity.",
+    )
     get.__doc__, remove.__doc__ = f"Read the {method.title} of an identity.", f"Remove {method.title} from an identity."
     clear.__doc__ = f"Forget failed {method.title} logins of an identity."
     routes.add("POST", path, USER, IDENTITY, handler=attach, body_for=shape)
@@ -59,12 +72,17 @@ def _add(routes: Routes, method: Method) -> None:
         refresh.__doc__ = f"Fetch the {method.refresh.title} of the {method.title} of an identity anew."
         routes.add("POST", f"{path}/refresh-{method.refresh.what}", USER, IDENTITY, handler=refresh)
     if method.login is not None:
-        routes.add("POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=dry_run_login.body(method))
+        routes.add(
+            "POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=dry_run_login.body(method)
+        )
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True, most=method.max_login)
 
 
 def _with_warnings(method: Method, attached: auth_methods.Attached) -> dict[str, Any]:
-    """A configuration, and what it lets in that its author may not mean. Clients that know of no warnings pass them over."""
+    """A configuration, and what it lets in that its author may not mean.
+
+    Clients that know of no warnings pass them over.
+    """
     return {method.wrapper: config_out(attached), "warnings": risks_of(method, attached.settings)}
 
 
@@ -92,9 +110,13 @@ def _trial(method: Method) -> Any:
     async def try_login(ctx: Ctx, identity_id: str, body: Raw) -> TriedReply:
         tried = await dry_run_login.attempt(ctx, method, identity_id, body)
         return TriedReply(
-            passed=tried.passed, is_proved=tried.is_proved, reason=tried.reason, message=tried.message, checks=tried.checks,
+            passed=tried.passed,
+            is_proved=tried.is_proved,
+            reason=tried.reason,
+            message=tried.message,
+            checks=tried.checks,
             identity_auth=tried.claims,
-        )  # fmt: skip
+        )
 
     try_login.__doc__ = f"Try a login with {method.title}: each check in order, and no token."
     return try_login
@@ -130,7 +152,9 @@ class MessageReply(Out, frozen=True, kw_only=True):
 
 
 def credential_routes(methods: Iterable[Method]) -> Routes:
-    """The routes of what operators make for identities: client secrets and named tokens, under the slug of the method that has them."""
+    """The routes of what operators make for identities: client secrets and named tokens, under the slug of the
+    method that has them.
+    """
     routes = Routes("credentials")
     for method in methods:
         if method.has_client_secrets:
@@ -144,7 +168,9 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
     path = f"/api/v1/auth/{method.slug}/identities/{{identity_id}}/client-secrets"
 
     @routes.post(path, USER, IDENTITY)
-    async def create_client_secret(ctx: Ctx, identity_id: str, body: client_secrets.CreateClientSecret) -> NewTokenReply:
+    async def create_client_secret(
+        ctx: Ctx, identity_id: str, body: client_secrets.CreateClientSecret
+    ) -> NewTokenReply:
         """Make a client secret; it is shown this once."""
         made = await client_secrets.create(ctx, method, identity_id, body)
         return NewTokenReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
@@ -167,7 +193,9 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
     async def revoke_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> ClientSecretReply:
         """Revoke a client secret and the tokens issued for it."""
         return ClientSecretReply(
-            client_secret_data=ClientSecretOut.of(await client_secrets.revoke(ctx, method, identity_id, client_secret_id))
+            client_secret_data=ClientSecretOut.of(
+                await client_secrets.revoke(ctx, method, identity_id, client_secret_id)
+            )
         )
 
 
@@ -179,13 +207,18 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
         """Make an access token for an identity; it is shown this once."""
         issued, row = await named_tokens.create(ctx, method, identity_id, body)
         return TokenMadeReply(
-            access_token=issued.token, expires_in=issued.expires_in, access_token_max_ttl=issued.max_ttl, token_data=TokenRowOut.of(row)
+            access_token=issued.token,
+            expires_in=issued.expires_in,
+            access_token_max_ttl=issued.max_ttl,
+            token_data=TokenRowOut.of(row),
         )
 
     @routes.get(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
     async def list_tokens(ctx: Ctx, identity_id: str, query: named_tokens.TokenPage) -> TokensReply:
         """List the tokens of an identity, newest-updated first."""
-        return TokensReply(tokens=[TokenRowOut.of(row) for row in await named_tokens.every(ctx, method, identity_id, query)])
+        return TokensReply(
+            tokens=[TokenRowOut.of(row) for row in await named_tokens.every(ctx, method, identity_id, query)]
+        )
 
     @routes.get(path + "/tokens/{token_id}", USER, IDENTITY)
     async def get_token(ctx: Ctx, token_id: str) -> TokenReply:

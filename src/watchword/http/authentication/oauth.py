@@ -71,7 +71,11 @@ def routes(seen: VerifiedTokens) -> Routes:
         if grant != "client_credentials":
             raise OAuthError("unsupported_grant_type", "The grant_type of a machine is client_credentials")
         issued = await oauth.token(ctx, _client(request, form) or _nobody())
-        body = {"access_token": issued.token, "token_type": "Bearer", "expires_in": (issued.claims.expires_ms - ctx.now) // 1000}
+        body = {
+            "access_token": issued.token,
+            "token_type": "Bearer",
+            "expires_in": (issued.claims.expires_ms - ctx.now) // 1000,
+        }
         # What was asked for is answered with what is granted: there is one scope, and roles decide (RFC 6749 3.3).
         return Reply(body | ({"scope": SCOPE} if form.get("scope") else {}), headers=_NO_STORE)
 
@@ -127,7 +131,11 @@ async def _metadata(ctx: Ctx, body: Incoming) -> Reply:
         answer[f"{name}_endpoint"] = f"{issuer}/oauth2/{path}"
         answer[f"{name}_endpoint_auth_methods_supported"] = _AUTH_METHODS
         answer[f"{name}_endpoint_auth_signing_alg_values_supported"] = sorted(SIGNATURES)
-    answer |= {"grant_types_supported": ["client_credentials"], "response_types_supported": [], "scopes_supported": [SCOPE]}
+    answer |= {
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "scopes_supported": [SCOPE],
+    }
     return Reply(answer, headers={"cache-control": "no-store"})
 
 
@@ -159,7 +167,9 @@ def _refused(refusal: Refusal, request: Incoming, request_id: str) -> Reply:
         # The same scheme that was tried, so that a client library knows what to do again (RFC 6749 5.2).
         scheme = "Bearer" if _bearer(request) else "Basic"
         headers["www-authenticate"] = f'{scheme} realm="watchword", error="{code}"'
-    return Reply({"error": code, "error_description": refusal.message, "reqId": request_id}, status=status, headers=headers)
+    return Reply(
+        {"error": code, "error_description": refusal.message, "reqId": request_id}, status=status, headers=headers
+    )
 
 
 def _nobody() -> NoReturn:
@@ -170,7 +180,9 @@ def _form(request: Incoming) -> dict[str, str]:
     if request.header("content-type").partition(";")[0].strip().lower() != FORM:
         raise OAuthError("invalid_request", f"Send the parameters as {FORM}")
     try:
-        pairs = parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=bool(request.body), max_num_fields=50)
+        pairs = parse_qsl(
+            request.body.decode(), keep_blank_values=True, strict_parsing=bool(request.body), max_num_fields=50
+        )
     except ValueError as error:
         raise OAuthError("invalid_request", "The parameters cannot be read") from error
     if len(dict(pairs)) != len(pairs):

@@ -30,9 +30,14 @@ class TemplateOut(Out, frozen=True, kw_only=True):
     def of(cls, shown: templates.Shown) -> "TemplateOut":
         one = shown.record
         return cls(
-            id=one.id, name=one.name, auth_method=one.method, org_id=one.org_id, template_fields=shown.fields, created_at=iso(one.created_at),
+            id=one.id,
+            name=one.name,
+            auth_method=one.method,
+            org_id=one.org_id,
+            template_fields=shown.fields,
+            created_at=iso(one.created_at),
             updated_at=iso(one.updated_at),
-        )  # fmt: skip
+        )
 
 
 class TemplatesReply(Out, frozen=True, kw_only=True):

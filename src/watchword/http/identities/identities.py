@@ -83,14 +83,24 @@ def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
 
     contains = fields.name.contains if fields.name and fields.name.contains else ""
     return identities.IdentityQuery(
-        contains=contains, names=exact(fields.name), roles=exact(fields.role), any_of=[_query(one) for one in fields.any_of or ()], **page
+        contains=contains,
+        names=exact(fields.name),
+        roles=exact(fields.role),
+        any_of=[_query(one) for one in fields.any_of or ()],
+        **page,
     )
 
 
 @routes.post("/api/v1/identities/search", USER, IDENTITY)
 async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
     """Search the identities of the caller's organization."""
-    query = _query(body.search, offset=body.offset, limit=body.limit, order_by=body.order_by, descending=body.order_direction == "desc")
+    query = _query(
+        body.search,
+        offset=body.offset,
+        limit=body.limit,
+        order_by=body.order_by,
+        descending=body.order_direction == "desc",
+    )
     page = await identities.find(ctx, ctx.actor.org_id or "", query)
     return IdentitiesReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
 
@@ -110,7 +120,9 @@ async def list_identity_memberships(ctx: Ctx, org_id: str, query: IdentitiesPage
         contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc"
     )
     page = await identities.find(ctx, org_id, wanted)
-    return MembershipsReply(identity_memberships=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+    return MembershipsReply(
+        identity_memberships=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total
+    )
 
 
 @routes.get("/api/v1/identities/{identity_id}", USER, IDENTITY)

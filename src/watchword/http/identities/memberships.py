@@ -49,9 +49,13 @@ class JoinedOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Membership) -> "JoinedOut":
         return cls(
-            id=one.id, project_id=one.project_id, org_id=one.org_id, identity_id=one.actor_id, created_at=iso(one.created_at),
+            id=one.id,
+            project_id=one.project_id,
+            org_id=one.org_id,
+            identity_id=one.actor_id,
+            created_at=iso(one.created_at),
             updated_at=iso(one.updated_at),
-        )  # fmt: skip
+        )
 
 
 class RoleRowOut(Out, frozen=True, kw_only=True):
@@ -73,11 +77,19 @@ class RoleRowOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: MembershipRole) -> "RoleRowOut":
         return cls(
-            id=one.id, role=one.role, membership_id=one.membership_id, project_membership_id=one.membership_id,
-            custom_role_id=one.custom_role_id, is_temporary=one.is_temporary, temporary_mode=one.temporary_mode,
-            temporary_range=one.temporary_range, temporary_access_start_time=iso_or_none(one.starts_at),
-            temporary_access_end_time=iso_or_none(one.ends_at), created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-        )  # fmt: skip
+            id=one.id,
+            role=one.role,
+            membership_id=one.membership_id,
+            project_membership_id=one.membership_id,
+            custom_role_id=one.custom_role_id,
+            is_temporary=one.is_temporary,
+            temporary_mode=one.temporary_mode,
+            temporary_range=one.temporary_range,
+            temporary_access_start_time=iso_or_none(one.starts_at),
+            temporary_access_end_time=iso_or_none(one.ends_at),
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+        )
 
 
 class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,14 +109,25 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(
-        cls, found: IdentityDetails, membership: Membership, roles: Sequence[tuple[MembershipRole, Role | None]], project: Project | None
+        cls,
+        found: IdentityDetails,
+        membership: Membership,
+        roles: Sequence[tuple[MembershipRole, Role | None]],
+        project: Project | None,
     ) -> "MemberOut":
         return cls(
-            id=membership.id, identity_id=membership.actor_id, org_id=membership.org_id, created_at=iso(membership.created_at),
-            updated_at=iso(membership.updated_at), roles=[HeldRoleOut.of(held, custom) for held, custom in roles], identity=IdentityOut.of(found),
-            project=ProjectName.of(project) if project else None, metadata=MetadataOut.every(found.metadata),
-            last_login_auth_method=found.identity.last_login_method, last_login_time=iso_or_none(found.identity.last_login_at),
-        )  # fmt: skip
+            id=membership.id,
+            identity_id=membership.actor_id,
+            org_id=membership.org_id,
+            created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at),
+            roles=[HeldRoleOut.of(held, custom) for held, custom in roles],
+            identity=IdentityOut.of(found),
+            project=ProjectName.of(project) if project else None,
+            metadata=MetadataOut.every(found.metadata),
+            last_login_auth_method=found.identity.last_login_method,
+            last_login_time=iso_or_none(found.identity.last_login_at),
+        )
 
 
 class JoinedReply(Out, frozen=True, kw_only=True):
@@ -168,9 +191,13 @@ class SmallPage(NewerPage, frozen=True, kw_only=True, rename="camel"):
 def query_of(query: NewerPage) -> IdentityQuery:
     """The page that a query asks for."""
     return IdentityQuery(
-        contains=query.identity_name or query.search, roles=[slug.strip() for slug in query.roles.split(",") if slug.strip()],
-        offset=query.offset, limit=query.limit, order_by=query.order_by, descending=query.order_direction == "desc",
-    )  # fmt: skip
+        contains=query.identity_name or query.search,
+        roles=[slug.strip() for slug in query.roles.split(",") if slug.strip()],
+        offset=query.offset,
+        limit=query.limit,
+        order_by=query.order_by,
+        descending=query.order_direction == "desc",
+    )
 
 
 @routes.get("/api/v2/workspace/identity-memberships/{identity_membership_id}", USER, IDENTITY)
@@ -219,7 +246,9 @@ async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> Me
 @routes.get(_V1, USER, IDENTITY)
 async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -> MembersReply:
     """List the identities of a project, a page at a time."""
-    wanted = IdentityQuery(contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc")
+    wanted = IdentityQuery(
+        contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc"
+    )
     page, project = await project_members.find(ctx, project_id, wanted)
     members = await in_pieces(page.items, lambda one: _member(one, project))
     return MembersReply(identity_memberships=members, total_count=page.total)
@@ -245,7 +274,8 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
     return AllReply(identity_memberships=[MemberOut.of(found, one.membership, one.roles, one.project) for one in rows])
 
 
-# --- organizations ----------------------------------------------------------------------------------------------------------
+# --- organizations
+# ----------------------------------------------------------------------------------------------------------
 
 
 @routes.get("/api/v1/organization/available-identities", USER, IDENTITY)
@@ -258,7 +288,9 @@ async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any
 @routes.post(_ORG + "/{identity_id}", USER, IDENTITY)
 async def add_to_organization(ctx: Ctx, identity_id: str, body: ChangeMember) -> JoinedReply:
     """Make an identity a member of the caller's organization."""
-    return JoinedReply(identity_membership=JoinedOut.of(await organization_members.add(ctx, identity_id, AddMember(roles=body.roles))))
+    return JoinedReply(
+        identity_membership=JoinedOut.of(await organization_members.add(ctx, identity_id, AddMember(roles=body.roles)))
+    )
 
 
 @routes.patch(_ORG + "/{identity_id}", USER, IDENTITY)

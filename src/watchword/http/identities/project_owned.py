@@ -51,7 +51,9 @@ async def get_project_identity(ctx: Ctx, project_id: str, identity_id: str) -> P
 
 
 @routes.patch(_PATH + "/{identity_id}", USER, IDENTITY)
-async def update_project_identity(ctx: Ctx, project_id: str, identity_id: str, body: UpdateProjectIdentity) -> ProjectIdentityReply:
+async def update_project_identity(
+    ctx: Ctx, project_id: str, identity_id: str, body: UpdateProjectIdentity
+) -> ProjectIdentityReply:
     """Change an identity of a project."""
     return ProjectIdentityReply(identity=IdentityOut.of(await project_owned.update(ctx, project_id, identity_id, body)))
 

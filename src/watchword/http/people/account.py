@@ -1,4 +1,6 @@
-"""A person's own account: profile, sessions, password, second factor; and what instance administrators do for others."""
+"""A person's own account: profile, sessions, password, second factor; and what instance administrators do for
+others.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,10 +31,19 @@ class AccountOut(OrganizationPersonProfileOut, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: User) -> "AccountOut":
         return cls(
-            id=one.id, email=one.email, username=one.email, first_name=one.first_name, last_name=one.last_name, is_email_verified=True,
-            super_admin=one.is_instance_admin, is_active=one.is_active, is_mfa_enabled=one.mfa_method is not None,
-            mfa_methods=[one.mfa_method] if one.mfa_method else [], created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-        )  # fmt: skip
+            id=one.id,
+            email=one.email,
+            username=one.email,
+            first_name=one.first_name,
+            last_name=one.last_name,
+            is_email_verified=True,
+            super_admin=one.is_instance_admin,
+            is_active=one.is_active,
+            is_mfa_enabled=one.mfa_method is not None,
+            mfa_methods=[one.mfa_method] if one.mfa_method else [],
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+        )
 
 
 class AccountReply(Out, frozen=True, kw_only=True):
@@ -58,9 +69,14 @@ class SessionOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Session, current: str) -> "SessionOut":
         return cls(
-            id=one.id, ip=one.address, user_agent=one.user_agent, created_at=iso(one.created_at), last_used=iso(one.last_used_at),
-            expires_at=iso(one.expires_at), is_current=one.id == current,
-        )  # fmt: skip
+            id=one.id,
+            ip=one.address,
+            user_agent=one.user_agent,
+            created_at=iso(one.created_at),
+            last_used=iso(one.last_used_at),
+            expires_at=iso(one.expires_at),
+            is_current=one.id == current,
+        )
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -157,7 +173,10 @@ async def get_totp(ctx: Ctx) -> MfaCheck:
 
 @routes.post("/api/v1/user/me/totp/register", USER)
 async def register_totp(ctx: Ctx, body: mfa.PasswordAgain) -> TotpReply:
-    """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified. Asks for the password."""
+    """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified.
+
+    Asks for the password.
+    """
     made = await mfa.register(ctx, body)
     return TotpReply(otp_url=made.url.reveal(), recovery_codes=[code.reveal() for code in made.recovery_codes])
 
@@ -184,7 +203,9 @@ async def remove_totp(ctx: Ctx, body: mfa.Removal) -> dict[str, str]:
 
 @routes.post("/api/v2/auth/mfa/verify", USER, PENDING)
 async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> Reply:
-    """Verify the second factor of the session: the token answered, and those before it, are the person's from now on."""
+    """Verify the second factor of the session: the token answered, and those before it, are the person's from
+    now on.
+    """
     found = await mfa.verify(ctx, body)
     return Reply(TokenReply(token=found.token), cookies=device_cookies(ctx, found))
 

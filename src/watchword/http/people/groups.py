@@ -42,10 +42,17 @@ class GroupOut(Out, frozen=True, kw_only=True, omit_defaults=True):
         one = found.group
         held, custom = found.roles[0] if found.roles else (None, None)
         return cls(
-            id=one.id, org_id=one.org_id, name=one.name, slug=one.slug, role=held.role if held else "no-access",
-            role_id=custom.id if custom else None, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-            custom_role_slug=custom.slug if custom else None, custom_role=CustomRoleOut.of(custom) if custom else None,
-        )  # fmt: skip
+            id=one.id,
+            org_id=one.org_id,
+            name=one.name,
+            slug=one.slug,
+            role=held.role if held else "no-access",
+            role_id=custom.id if custom else None,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            custom_role_slug=custom.slug if custom else None,
+            custom_role=CustomRoleOut.of(custom) if custom else None,
+        )
 
 
 class GroupName(Out, frozen=True, kw_only=True):
@@ -72,10 +79,14 @@ class GroupMembershipOut(Out, frozen=True, kw_only=True):
     def of(cls, found: GroupDetails) -> "GroupMembershipOut":
         one, group = found.membership, found.group
         return cls(
-            id=one.id, group_id=group.id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
+            id=one.id,
+            group_id=group.id,
+            project_id=one.project_id,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
             roles=[HeldRoleOut.of(held, custom) for held, custom in found.roles],
             group=GroupName(id=group.id, name=group.name, slug=group.slug, org_id=group.org_id),
-        )  # fmt: skip
+        )
 
 
 class GroupMembershipReply(Out, frozen=True, kw_only=True):
@@ -149,11 +160,23 @@ async def delete_group(ctx: Ctx, group_id: str) -> GroupOut:
 
 
 def _person(one: User) -> dict[str, Any]:
-    return {"id": one.id, "username": one.email, "email": one.email, "firstName": one.first_name, "lastName": one.last_name}
+    return {
+        "id": one.id,
+        "username": one.email,
+        "email": one.email,
+        "firstName": one.first_name,
+        "lastName": one.last_name,
+    }
 
 
 def _listed_person(one: GroupCandidate) -> dict[str, Any]:
-    return {"id": one.id, "username": one.name, "email": one.name, "firstName": one.first_name, "lastName": one.last_name}
+    return {
+        "id": one.id,
+        "username": one.name,
+        "email": one.name,
+        "firstName": one.first_name,
+        "lastName": one.last_name,
+    }
 
 
 @routes.get(_ORG + "/{group_id}/users", USER, IDENTITY)
@@ -186,7 +209,12 @@ async def list_group_identities(ctx: Ctx, group_id: str, query: OfIdentities) ->
     inside = None if query.filter is None else query.filter == "assignedMachineIdentities"
     page = await groups.members(ctx, group_id, ("identity",), query.page(inside=inside))
     found = [
-        {"id": one.id, "name": one.name, "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)}
+        {
+            "id": one.id,
+            "name": one.name,
+            "isPartOfGroup": one.joined_at is not None,
+            "joinedGroupAt": iso_or_none(one.joined_at),
+        }
         for one in page.items
     ]
     return {"machineIdentities": found, "totalCount": page.total}
@@ -207,13 +235,21 @@ async def remove_group_identity(ctx: Ctx, group_id: str, identity_id: str) -> di
 @routes.get(_ORG + "/{group_id}/members", USER, IDENTITY)
 async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str, Any]:
     """List the people and identities in a group."""
-    kinds = {"users": ("user",), "machineIdentities": ("identity",)}.get(query.member_type_filter or "", ("user", "identity"))
+    kinds = {"users": ("user",), "machineIdentities": ("identity",)}.get(
+        query.member_type_filter or "", ("user", "identity")
+    )
     page = await groups.members(ctx, group_id, kinds, query.page(inside=True))
     found = [
-        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "user", "user": _listed_person(one)} if one.kind == "user" else
-        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "machineIdentity", "machineIdentity": {"id": one.id, "name": one.name}}
+        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "user", "user": _listed_person(one)}
+        if one.kind == "user"
+        else {
+            "id": one.id,
+            "joinedGroupAt": iso_or_none(one.joined_at),
+            "type": "machineIdentity",
+            "machineIdentity": {"id": one.id, "name": one.name},
+        }
         for one in page.items
-    ]  # fmt: skip
+    ]
     return {"members": found, "totalCount": page.total}
 
 
@@ -221,13 +257,21 @@ async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str
 async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
     """List the projects a group is a member of."""
     found = [
-        {"id": one.id, "name": one.name, "slug": one.slug, "description": one.description, "type": one.kind, "joinedGroupAt": iso(membership.created_at)}
+        {
+            "id": one.id,
+            "name": one.name,
+            "slug": one.slug,
+            "description": one.description,
+            "type": one.kind,
+            "joinedGroupAt": iso(membership.created_at),
+        }
         for membership, one in await groups.projects(ctx, group_id)
-    ]  # fmt: skip
+    ]
     return {"projects": found, "totalCount": len(found)}
 
 
-# --- groups in projects -----------------------------------------------------------------------------------------------------
+# --- groups in projects
+# -----------------------------------------------------------------------------------------------------
 
 
 @routes.get(_V2, USER, IDENTITY)
@@ -235,7 +279,9 @@ async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
 @routes.get(_NEW, USER, IDENTITY)
 async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsReply:
     """List the groups of a project."""
-    return GroupMembershipsReply(group_memberships=[GroupMembershipOut.of(one) for one in await project_groups.every(ctx, project_id)])
+    return GroupMembershipsReply(
+        group_memberships=[GroupMembershipOut.of(one) for one in await project_groups.every(ctx, project_id)]
+    )
 
 
 @routes.post(_V2 + "/{group_id}", USER, IDENTITY)
@@ -243,7 +289,9 @@ async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsRepl
 @routes.post(_NEW + "/{group_id}", USER, IDENTITY)
 async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: AddMember) -> GroupMembershipReply:
     """Make a group, named by id, name or slug, a member of a project."""
-    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.add(ctx, project_id, group_id, body)))
+    return GroupMembershipReply(
+        group_membership=GroupMembershipOut.of(await project_groups.add(ctx, project_id, group_id, body))
+    )
 
 
 @routes.get(_V2 + "/{group_id}", USER, IDENTITY)
@@ -251,7 +299,9 @@ async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: AddM
 @routes.get(_NEW + "/{group_id}", USER, IDENTITY)
 async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
     """Read a group's membership of a project."""
-    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.get(ctx, project_id, group_id)))
+    return GroupMembershipReply(
+        group_membership=GroupMembershipOut.of(await project_groups.get(ctx, project_id, group_id))
+    )
 
 
 @routes.patch(_V2 + "/{group_id}", USER, IDENTITY)
@@ -259,7 +309,9 @@ async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMe
 @routes.patch(_NEW + "/{group_id}", USER, IDENTITY)
 async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of a group in a project."""
-    return RolesReply(roles=[RoleRowOut.of(row) for row in await project_groups.change(ctx, project_id, group_id, body)])
+    return RolesReply(
+        roles=[RoleRowOut.of(row) for row in await project_groups.change(ctx, project_id, group_id, body)]
+    )
 
 
 @routes.delete(_V2 + "/{group_id}", USER, IDENTITY)
@@ -267,4 +319,6 @@ async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: C
 @routes.delete(_NEW + "/{group_id}", USER, IDENTITY)
 async def remove_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
     """Take a group out of a project."""
-    return GroupMembershipReply(group_membership=GroupMembershipOut.of(await project_groups.remove(ctx, project_id, group_id)))
+    return GroupMembershipReply(
+        group_membership=GroupMembershipOut.of(await project_groups.remove(ctx, project_id, group_id))
+    )

@@ -28,9 +28,14 @@ class OrganizationPersonProfileOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: User) -> "OrganizationPersonProfileOut":
         return cls(
-            id=one.id, email=one.email, username=one.email, first_name=one.first_name, last_name=one.last_name, is_email_verified=True,
+            id=one.id,
+            email=one.email,
+            username=one.email,
+            first_name=one.first_name,
+            last_name=one.last_name,
+            is_email_verified=True,
             super_admin=one.is_instance_admin,
-        )  # fmt: skip
+        )
 
 
 class OrganizationPersonOut(Out, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,18 +58,36 @@ class OrganizationPersonOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, one: organization_people.OrganizationPerson) -> "OrganizationPersonOut":
         held, custom = one.roles[0] if one.roles else (None, None)
         return cls(
-            id=one.membership.id, org_id=one.membership.org_id, role=held.role if held else "no-access", role_id=custom.id if custom else None,
-            status="accepted", is_active=one.membership.is_active, invite_email=one.user.email, user_id=one.user.id,
-            created_at=iso(one.membership.created_at), updated_at=iso(one.membership.updated_at),
-            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles], user=OrganizationPersonProfileOut.of(one.user),
-        )  # fmt: skip
+            id=one.membership.id,
+            org_id=one.membership.org_id,
+            role=held.role if held else "no-access",
+            role_id=custom.id if custom else None,
+            status="accepted",
+            is_active=one.membership.is_active,
+            invite_email=one.user.email,
+            user_id=one.user.id,
+            created_at=iso(one.membership.created_at),
+            updated_at=iso(one.membership.updated_at),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles],
+            user=OrganizationPersonProfileOut.of(one.user),
+        )
 
     @classmethod
     def invited(cls, one: Invitation) -> "OrganizationPersonOut":
         return cls(
-            id=one.id, org_id=one.org_id, role=one.role, role_id=None, status="invited", is_active=False, invite_email=one.email, user_id=None,
-            created_at=iso(one.created_at), updated_at=iso(one.created_at), roles=[], user=None,
-        )  # fmt: skip
+            id=one.id,
+            org_id=one.org_id,
+            role=one.role,
+            role_id=None,
+            status="invited",
+            is_active=False,
+            invite_email=one.email,
+            user_id=None,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.created_at),
+            roles=[],
+            user=None,
+        )
 
 
 class OrganizationPeopleReply(Out, frozen=True, kw_only=True):
@@ -93,9 +116,14 @@ class InvitationOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Invitation) -> "InvitationOut":
         return cls(
-            id=one.id, org_id=one.org_id, email=one.email, role=one.role, invited_by=one.invited_by, created_at=iso(one.created_at),
+            id=one.id,
+            org_id=one.org_id,
+            email=one.email,
+            role=one.role,
+            invited_by=one.invited_by,
+            created_at=iso(one.created_at),
             expires_at=iso(one.expires_at),
-        )  # fmt: skip
+        )
 
 
 class InvitationReply(Out, frozen=True, kw_only=True):
@@ -117,13 +145,19 @@ async def list_people(ctx: Ctx, organization_id: str) -> OrganizationPeopleReply
 @routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
 async def get_person(ctx: Ctx, organization_id: str, membership_id: str) -> MembershipReply:
     """Read one person of an organization."""
-    return MembershipReply(membership=OrganizationPersonOut.of(await organization_people.member(ctx, organization_id, membership_id)))
+    return MembershipReply(
+        membership=OrganizationPersonOut.of(await organization_people.member(ctx, organization_id, membership_id))
+    )
 
 
 @routes.patch("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
-async def update_person(ctx: Ctx, organization_id: str, membership_id: str, body: organization_people.ChangeMembership) -> MembershipReply:
+async def update_person(
+    ctx: Ctx, organization_id: str, membership_id: str, body: organization_people.ChangeMembership
+) -> MembershipReply:
     """Change a person's role, suspend it (`isActive: false`) or readmit it."""
-    return MembershipReply(membership=OrganizationPersonOut.of(await organization_people.change(ctx, organization_id, membership_id, body)))
+    return MembershipReply(
+        membership=OrganizationPersonOut.of(await organization_people.change(ctx, organization_id, membership_id, body))
+    )
 
 
 @routes.delete("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
@@ -144,15 +178,27 @@ async def remove_people(ctx: Ctx, organization_id: str, body: organization_peopl
 async def invite_people(ctx: Ctx, body: organization_people.InviteToOrganization) -> dict[str, Any]:
     """Invite people. The links are answered, so inviting works without a mail server; with one they are mailed too."""
     made = await organization_people.invite(ctx, body)
-    links = [{"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id} for one in made]
-    return {"message": "Invited" if all(one.mailed for one in made) else "Invited: pass the links on", "completeInviteLinks": links}
+    links = [
+        {"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id}
+        for one in made
+    ]
+    return {
+        "message": "Invited" if all(one.mailed for one in made) else "Invited: pass the links on",
+        "completeInviteLinks": links,
+    }
 
 
 @routes.post("/api/v1/invite-org/accept")
 async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply:
-    """Accept an invitation with the token of its link. The answer has a session, unless the caller is signed in as who was invited."""
+    """Accept an invitation with the token of its link.
+
+    The answer has a session, unless the caller is signed in as who was invited.
+    """
     joined = await organization_people.accept(ctx, body)
-    answer: dict[str, Any] = {"user": OrganizationPersonProfileOut.of(joined.user), "organization": OrganizationOut.of(joined.organization)}
+    answer: dict[str, Any] = {
+        "user": OrganizationPersonProfileOut.of(joined.user),
+        "organization": OrganizationOut.of(joined.organization),
+    }
     if joined.signed_in is None:
         return Reply(answer)
     found = joined.signed_in
@@ -163,4 +209,6 @@ async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply
 @routes.delete("/api/v1/invite-org/{organization_id}/{invitation_id}", USER, IDENTITY)
 async def withdraw_invitation(ctx: Ctx, organization_id: str, invitation_id: str) -> InvitationReply:
     """Take an invitation back."""
-    return InvitationReply(invitation=InvitationOut.of(await organization_people.withdraw(ctx, organization_id, invitation_id)))
+    return InvitationReply(
+        invitation=InvitationOut.of(await organization_people.withdraw(ctx, organization_id, invitation_id))
+    )

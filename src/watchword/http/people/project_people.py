@@ -34,7 +34,11 @@ class ProjectPersonJoinedOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: Membership) -> "ProjectPersonJoinedOut":
         return cls(
-            id=one.id, user_id=one.actor_id, project_id=one.project_id, created_at=iso(one.created_at), updated_at=iso(one.updated_at)
+            id=one.id,
+            user_id=one.actor_id,
+            project_id=one.project_id,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
         )
 
 
@@ -65,10 +69,15 @@ class ProjectPersonOut(ProjectPersonJoinedOut, frozen=True, kw_only=True):
     def shown(cls, one: ProjectPerson) -> "ProjectPersonOut":
         membership = one.membership
         return cls(
-            id=membership.id, user_id=membership.actor_id, project_id=membership.project_id, created_at=iso(membership.created_at),
-            updated_at=iso(membership.updated_at), user=PersonOut.of(one.user), project=ProjectName.of(one.project),
+            id=membership.id,
+            user_id=membership.actor_id,
+            project_id=membership.project_id,
+            created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at),
+            user=PersonOut.of(one.user),
+            project=ProjectName.of(one.project),
             roles=[HeldRoleOut.of(held, custom) for held, custom in one.roles],
-        )  # fmt: skip
+        )
 
 
 class ProjectPeopleJoinedReply(Out, frozen=True, kw_only=True):
@@ -117,21 +126,27 @@ async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> Pro
 @routes.get(_NEW, USER, IDENTITY)
 async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     """List the people of a project."""
-    return ProjectPeopleReply(memberships=[ProjectPersonOut.shown(one) for one in await project_people.every(ctx, project_id)])
+    return ProjectPeopleReply(
+        memberships=[ProjectPersonOut.shown(one) for one in await project_people.every(ctx, project_id)]
+    )
 
 
 @routes.post(_V1 + "/details", USER, IDENTITY)
 @routes.post(_NEW + "/details", USER, IDENTITY)
 async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> ProjectPersonReply:
     """Read a person's membership by user name."""
-    return ProjectPersonReply(membership=ProjectPersonOut.shown(await project_people.by_name(ctx, project_id, body.username)))
+    return ProjectPersonReply(
+        membership=ProjectPersonOut.shown(await project_people.by_name(ctx, project_id, body.username))
+    )
 
 
 @routes.get(_V1 + "/{membership_id}", USER, IDENTITY)
 @routes.get(_NEW + "/{membership_id}", USER, IDENTITY)
 async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPersonReply:
     """Read a person's membership of a project."""
-    return ProjectPersonReply(membership=ProjectPersonOut.shown(await project_people.get(ctx, project_id, membership_id)))
+    return ProjectPersonReply(
+        membership=ProjectPersonOut.shown(await project_people.get(ctx, project_id, membership_id))
+    )
 
 
 @routes.patch(_V1 + "/{membership_id}", USER, IDENTITY)

@@ -46,9 +46,15 @@ async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
         "message": "Successfully bootstrapped instance",
         "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
         "organization": {"id": org.id, "name": org.name, "slug": org.slug},
-        "user": {"id": person.id, "email": person.email, "firstName": person.first_name, "lastName": person.last_name,
-                 "username": person.email, "superAdmin": person.is_instance_admin},
-    }  # fmt: skip
+        "user": {
+            "id": person.id,
+            "email": person.email,
+            "firstName": person.first_name,
+            "lastName": person.last_name,
+            "username": person.email,
+            "superAdmin": person.is_instance_admin,
+        },
+    }
     return Reply(answer, headers={"cache-control": "no-store"})
 
 
@@ -59,7 +65,9 @@ DEVICE_KNOWN = 365 * 86_400  # seconds
 
 
 def cookie(ctx: Ctx, name: str, value: str, *, path: str, seconds: int) -> str:
-    """A cookie that no script can read and no other site can send, and that never leaves TLS where the caller speaks it."""
+    """A cookie that no script can read and no other site can send, and that never leaves TLS where the caller
+    speaks it.
+    """
     secure = "; Secure" if ctx.is_secure else ""
     return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
 
@@ -96,7 +104,10 @@ for _path in ("/api/v1/auth/login1", "/api/v1/auth/login2", "/api/v3/auth/login1
 
 @routes.post("/api/v3/auth/select-organization", USER, PENDING)
 async def select_organization(ctx: Ctx, body: sign_in.SelectOrganization) -> SelectedReply:
-    """Enter an organization: a token for it. With `isMfaEnabled` it is good for nothing but verifying the second factor."""
+    """Enter an organization: a token for it.
+
+    With `isMfaEnabled` it is good for nothing but verifying the second factor.
+    """
     found = await sign_in.select_organization(ctx, body)
     return SelectedReply(token=found.token, is_mfa_enabled=found.mfa_method is not None, mfa_method=found.mfa_method)
 
@@ -156,4 +167,6 @@ async def update_organization(ctx: Ctx, organization_id: str, body: organization
 async def upgrade_privilege_system(ctx: Ctx) -> OrganizationReply:
     """Ask only for the named action, instead of comparing privileges, in the caller's organization."""
     change = organizations.UpdateOrganization(should_use_new_privilege_system=True)
-    return OrganizationReply(organization=OrganizationOut.of(await organizations.update(ctx, ctx.actor.org_id or "", change)))
+    return OrganizationReply(
+        organization=OrganizationOut.of(await organizations.update(ctx, ctx.actor.org_id or "", change))
+    )

@@ -27,9 +27,14 @@ class EnvironmentOut(Out, frozen=True, kw_only=True):
     def of(cls, one: Environment) -> "EnvironmentOut":
         """The environment as it is answered."""
         return cls(
-            id=one.id, name=one.name, slug=one.slug, position=one.position, project_id=one.project_id, created_at=iso(one.created_at),
+            id=one.id,
+            name=one.name,
+            slug=one.slug,
+            position=one.position,
+            project_id=one.project_id,
+            created_at=iso(one.created_at),
             updated_at=iso(one.updated_at),
-        )  # fmt: skip
+        )
 
 
 class EnvironmentReply(Out, frozen=True, kw_only=True):
@@ -70,7 +75,11 @@ class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     hard_delete: bool = False
 
 
-CREATED, UPDATED, DELETED = "Successfully created environment", "Successfully updated environment", "Successfully deleted environment"
+CREATED, UPDATED, DELETED = (
+    "Successfully created environment",
+    "Successfully updated environment",
+    "Successfully deleted environment",
+)
 
 
 @routes.post("/api/v1/projects/{project_id}/environments", USER, IDENTITY)
@@ -92,25 +101,35 @@ async def get_environment_by_slug(ctx: Ctx, project_id: str, slug: str) -> Envir
 
 
 @routes.patch("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
-async def update_environment(ctx: Ctx, project_id: str, environment_id: str, body: environments.UpdateEnvironment) -> EnvironmentInProject:
+async def update_environment(
+    ctx: Ctx, project_id: str, environment_id: str, body: environments.UpdateEnvironment
+) -> EnvironmentInProject:
     """Change an environment's name, slug or position."""
     return EnvironmentInProject.of(UPDATED, await environments.update(ctx, project_id, environment_id, body))
 
 
 @routes.delete("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
-async def delete_environment(ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery) -> EnvironmentInProject:
+async def delete_environment(
+    ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery
+) -> EnvironmentInProject:
     """Delete an environment; it can be restored for a while unless hardDelete is true."""
-    return EnvironmentInProject.of(DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete))
+    return EnvironmentInProject.of(
+        DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete)
+    )
 
 
 @routes.post("/api/v1/projects/{project_id}/environments/{environment_id}/restore", USER, IDENTITY)
 async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) -> EnvironmentInProject:
     """Bring a deleted environment back with all that was in it."""
-    return EnvironmentInProject.of("Successfully restored environment", await environments.restore(ctx, project_id, environment_id))
+    return EnvironmentInProject.of(
+        "Successfully restored environment", await environments.restore(ctx, project_id, environment_id)
+    )
 
 
 @routes.post("/api/v1/workspace/{workspace_id}/environments", USER, IDENTITY)
-async def create_workspace_environment(ctx: Ctx, workspace_id: str, body: environments.CreateEnvironment) -> EnvironmentInWorkspace:
+async def create_workspace_environment(
+    ctx: Ctx, workspace_id: str, body: environments.CreateEnvironment
+) -> EnvironmentInWorkspace:
     """Create an environment (older path)."""
     return EnvironmentInWorkspace.of(CREATED, await environments.create(ctx, workspace_id, body))
 
@@ -136,6 +155,10 @@ async def update_workspace_environment(
 
 
 @routes.delete("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def delete_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery) -> EnvironmentInWorkspace:
+async def delete_workspace_environment(
+    ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery
+) -> EnvironmentInWorkspace:
     """Delete an environment (older path)."""
-    return EnvironmentInWorkspace.of(DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete))
+    return EnvironmentInWorkspace.of(
+        DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete)
+    )

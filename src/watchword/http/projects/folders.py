@@ -36,10 +36,17 @@ class FolderOut(Out, frozen=True, kw_only=True):
     def of(cls, one: Folder) -> "FolderOut":
         """The folder as it is answered."""
         return cls(
-            id=one.id, name=one.name, version=one.version, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-            env_id=one.environment_id, parent_id=one.parent_id, description=one.description,
-            last_secret_modified=iso_or_none(one.last_secret_modified_at), path=one.path,
-        )  # fmt: skip
+            id=one.id,
+            name=one.name,
+            version=one.version,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            env_id=one.environment_id,
+            parent_id=one.parent_id,
+            description=one.description,
+            last_secret_modified=iso_or_none(one.last_secret_modified_at),
+            path=one.path,
+        )
 
 
 class EnvironmentOfFolder(Out, frozen=True, kw_only=True):
@@ -151,14 +158,19 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     folders: Annotated[list[folders.RenameFolder], msgspec.Meta(min_length=1, max_length=1_000)]
 
 
-# --- /api/v2/folders -------------------------------------------------------------------------------------------------------
+# --- /api/v2/folders
+# -------------------------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
 async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
     """Create a folder with its missing parents; one that is there already is answered as it is."""
     given = folders.CreateFolder(
-        project_id=body.project_id, environment=body.environment, name=body.name, path=body.place, description=body.description
+        project_id=body.project_id,
+        environment=body.environment,
+        name=body.name,
+        path=body.place,
+        description=body.description,
     )
     return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
 
@@ -167,9 +179,12 @@ async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
 async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
     """List the folders in a folder, or with `recursive` all below it."""
     given = folders.FolderQuery(
-        project_id=query.project_id, environment=query.environment, path=query.place, recursive=query.recursive,
+        project_id=query.project_id,
+        environment=query.environment,
+        path=query.place,
+        recursive=query.recursive,
         changed_since=query.last_secret_modified,
-    )  # fmt: skip
+    )
     return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=True)])
 
 
@@ -188,25 +203,36 @@ async def get_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_folder(ctx: Ctx, folder_id: str, body: CreateInProject) -> FolderReply:
     """Rename a folder."""
-    named = folders.FolderByName(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    named = folders.FolderByName(
+        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id
+    )
     return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
 
 
 @routes.delete("/api/v2/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
 async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
     """Delete a folder; one that is not empty only with `forceDelete`."""
-    named = folders.FolderByName(project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    named = folders.FolderByName(
+        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name
+    )
     return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=body.force_delete)))
 
 
-# --- /api/v1/folders: the older names --------------------------------------------------------------------------------------
+# --- /api/v1/folders: the older names
+# --------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)
 async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderReply:
-    """Create a folder with its missing parents (older path); `directory` alone was never read here, and no client sends it."""
+    """Create a folder with its missing parents (older path); `directory` alone was never read here, and no
+    client sends it.
+    """
     given = folders.CreateFolder(
-        project_id=body.workspace_id, environment=body.environment, name=body.name, path=body.path or "/", description=body.description
+        project_id=body.workspace_id,
+        environment=body.environment,
+        name=body.name,
+        path=body.path or "/",
+        description=body.description,
     )
     return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
 
@@ -215,9 +241,12 @@ async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderRe
 async def list_workspace_folders(ctx: Ctx, query: ListInWorkspace) -> FoldersReply:
     """List the folders in a folder (older path)."""
     given = folders.FolderQuery(
-        project_id=query.workspace_id, environment=query.environment, path=query.place, recursive=query.recursive,
+        project_id=query.workspace_id,
+        environment=query.environment,
+        path=query.place,
+        recursive=query.recursive,
         changed_since=query.last_secret_modified,
-    )  # fmt: skip
+    )
     return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=False)])
 
 
@@ -236,14 +265,18 @@ async def get_workspace_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_workspace_folder(ctx: Ctx, folder_id: str, body: CreateInWorkspace) -> FolderReply:
     """Rename a folder (older path)."""
-    named = folders.FolderByName(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id)
+    named = folders.FolderByName(
+        project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id
+    )
     return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
 
 
 @routes.delete("/api/v1/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
 async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: FolderInWorkspace) -> FolderReply:
     """Delete a folder with all that is in it (older path)."""
-    named = folders.FolderByName(project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name)
+    named = folders.FolderByName(
+        project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name
+    )
     return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=True)))
 
 

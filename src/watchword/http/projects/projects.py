@@ -64,18 +64,30 @@ class WholeProjectOut(ProjectOut, frozen=True, kw_only=True):
     def whole(cls, found: projects.ProjectDetails) -> "WholeProjectOut":
         """The project as it is answered."""
         return cls(
-            **_columns(found.project), also_id=found.project.id, environments=[EnvironmentName.of(one) for one in found.environments],
-            roles=msgspec.UNSET if found.roles is None else [HeldRoleOut.of(held, custom) for held, custom in found.roles],
-        )  # fmt: skip
+            **_columns(found.project),
+            also_id=found.project.id,
+            environments=[EnvironmentName.of(one) for one in found.environments],
+            roles=msgspec.UNSET
+            if found.roles is None
+            else [HeldRoleOut.of(held, custom) for held, custom in found.roles],
+        )
 
 
 def _columns(one: Project) -> dict[str, Any]:
     return {
-        "id": one.id, "name": one.name, "slug": one.slug, "auto_capitalization": one.auto_capitalization, "org_id": one.org_id,
-        "created_at": iso(one.created_at), "updated_at": iso(one.updated_at), "pit_version_limit": one.version_limit,
-        "audit_logs_retention_days": one.audit_retention_days, "description": one.description, "type": one.kind,
+        "id": one.id,
+        "name": one.name,
+        "slug": one.slug,
+        "auto_capitalization": one.auto_capitalization,
+        "org_id": one.org_id,
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+        "pit_version_limit": one.version_limit,
+        "audit_logs_retention_days": one.audit_retention_days,
+        "description": one.description,
+        "type": one.kind,
         "has_delete_protection": one.has_delete_protection,
-    }  # fmt: skip
+    }
 
 
 class WholeReply(Out, frozen=True, kw_only=True):
@@ -147,7 +159,8 @@ class CapitalizationBody(msgspec.Struct, frozen=True, kw_only=True, rename="came
     auto_capitalization: bool
 
 
-# --- /api/v1/projects ------------------------------------------------------------------------------------------------------
+# --- /api/v1/projects
+# ------------------------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v1/projects", USER, IDENTITY)
@@ -191,7 +204,9 @@ async def delete_project(ctx: Ctx, project_id: str) -> ProjectReply:
 async def retain_project_audit(ctx: Ctx, project_id: str, body: projects.Retention) -> ChangedProject:
     """Set how many days audit events of a project are kept."""
     changed = await projects.retain_audit(ctx, project_id, body)
-    return ChangedProject(message="Successfully updated project's audit logs retention period", project=ProjectOut.of(changed))
+    return ChangedProject(
+        message="Successfully updated project's audit logs retention period", project=ProjectOut.of(changed)
+    )
 
 
 @routes.get("/api/v1/projects/{project_id}/permissions", USER)
@@ -200,7 +215,8 @@ async def get_project_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any
     return await _permissions(ctx, project_id)
 
 
-# --- /api/v1/workspace and /api/v2/workspace: the older names ---------------------------------------------------------------
+# --- /api/v1/workspace and /api/v2/workspace: the older names
+# ---------------------------------------------------------------
 
 
 @routes.post("/api/v2/workspace", USER, IDENTITY)
@@ -268,7 +284,9 @@ async def rename_workspace(ctx: Ctx, workspace_id: str, body: NameBody) -> Chang
 @routes.post("/api/v1/workspace/{workspace_id}/auto-capitalization", USER)
 async def capitalize_workspace(ctx: Ctx, workspace_id: str, body: CapitalizationBody) -> ChangedWorkspace:
     """Say whether names of secrets are proposed in capitals (older path)."""
-    changed = await projects.update(ctx, workspace_id, projects.UpdateProject(auto_capitalization=body.auto_capitalization))
+    changed = await projects.update(
+        ctx, workspace_id, projects.UpdateProject(auto_capitalization=body.auto_capitalization)
+    )
     return ChangedWorkspace(message="Successfully changed workspace settings", workspace=ProjectOut.of(changed))
 
 
@@ -283,7 +301,9 @@ async def limit_workspace_versions(ctx: Ctx, slug: str, body: projects.VersionLi
 async def retain_workspace_audit(ctx: Ctx, slug: str, body: projects.Retention) -> ChangedWorkspace:
     """Set how many days audit events of a project are kept (older path)."""
     changed = await projects.retain_audit(ctx, await projects.id_of(ctx, slug), body)
-    return ChangedWorkspace(message="Successfully updated project's audit logs retention period", workspace=ProjectOut.of(changed))
+    return ChangedWorkspace(
+        message="Successfully updated project's audit logs retention period", workspace=ProjectOut.of(changed)
+    )
 
 
 @routes.get("/api/v1/workspace/{project_id}/permissions", USER)
@@ -304,8 +324,13 @@ async def list_organization_workspaces(ctx: Ctx, org_id: str) -> Mapping[str, An
     """List the projects of an organization that the caller is a member of."""
     return {
         "workspaces": [
-            {"id": one.project.id, "name": one.project.name, "slug": one.project.slug, "organization": org_id,
-             "environments": [{"name": env.name, "slug": env.slug} for env in one.environments]}
+            {
+                "id": one.project.id,
+                "name": one.project.name,
+                "slug": one.project.slug,
+                "organization": org_id,
+                "environments": [{"name": env.name, "slug": env.slug} for env in one.environments],
+            }
             for one in await projects.of_organization(ctx, org_id)
         ]
-    }  # fmt: skip
+    }

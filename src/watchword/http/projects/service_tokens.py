@@ -50,10 +50,20 @@ class OwnServiceTokenOut(ServiceTokenOut, frozen=True, kw_only=True):
 
 def _columns(one: ServiceToken) -> dict[str, Any]:
     return {
-        "id": one.id, "name": one.name, "scopes": one.scopes, "permissions": one.permissions, "last_used": iso_or_none(one.last_used_at),
-        "expires_at": iso_or_none(one.expires_at), "created_at": iso(one.created_at), "updated_at": iso(one.updated_at),
-        "encrypted_key": one.encrypted_key, "iv": one.iv, "tag": one.tag, "created_by": one.created_by, "project_id": one.project_id,
-    }  # fmt: skip
+        "id": one.id,
+        "name": one.name,
+        "scopes": one.scopes,
+        "permissions": one.permissions,
+        "last_used": iso_or_none(one.last_used_at),
+        "expires_at": iso_or_none(one.expires_at),
+        "created_at": iso(one.created_at),
+        "updated_at": iso(one.updated_at),
+        "encrypted_key": one.encrypted_key,
+        "iv": one.iv,
+        "tag": one.tag,
+        "created_by": one.created_by,
+        "project_id": one.project_id,
+    }
 
 
 class NewServiceTokenReply(Out, frozen=True, kw_only=True):
@@ -79,10 +89,20 @@ class ServiceTokensReply(Out, frozen=True, kw_only=True):
 async def get_own_service_token(ctx: Ctx) -> OwnServiceTokenOut:
     """Read the calling service token."""
     record, person = await service_tokens.own(ctx)
-    user = None if person is None else {
-        "id": person.id, "_id": person.id, "email": person.email, "username": person.email, "firstName": person.first_name,
-        "lastName": person.last_name, "createdAt": iso(person.created_at), "updatedAt": iso(person.updated_at),
-    }  # fmt: skip
+    user = (
+        None
+        if person is None
+        else {
+            "id": person.id,
+            "_id": person.id,
+            "email": person.email,
+            "username": person.email,
+            "firstName": person.first_name,
+            "lastName": person.last_name,
+            "createdAt": iso(person.created_at),
+            "updatedAt": iso(person.updated_at),
+        }
+    )
     return OwnServiceTokenOut.own(record, user)
 
 
@@ -102,4 +122,6 @@ async def delete_service_token(ctx: Ctx, service_token_id: str) -> DataReply:
 @routes.get("/api/v1/workspace/{workspace_id}/service-token-data", USER)
 async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ServiceTokensReply:
     """List the service tokens of a project, newest first."""
-    return ServiceTokensReply(service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)])
+    return ServiceTokensReply(
+        service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)]
+    )

@@ -29,9 +29,16 @@ class TagOut(Out, frozen=True, kw_only=True):
     def of(cls, one: Tag) -> "TagOut":
         """The tag as it is answered."""
         return cls(
-            id=one.id, slug=one.slug, name=one.name, color=one.color, created_at=iso(one.created_at), updated_at=iso(one.updated_at),
-            created_by=one.created_by, project_id=one.project_id, created_by_actor_type=one.created_by_kind,
-        )  # fmt: skip
+            id=one.id,
+            slug=one.slug,
+            name=one.name,
+            color=one.color,
+            created_at=iso(one.created_at),
+            updated_at=iso(one.updated_at),
+            created_by=one.created_by,
+            project_id=one.project_id,
+            created_by_actor_type=one.created_by_kind,
+        )
 
 
 class TagReply(Out, frozen=True, kw_only=True):

@@ -25,10 +25,17 @@ async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imp
     found = await reading.one(
         ctx,
         reading.One(
-            project_id=target.project_id, environment=target.environment, path=target.path, name=name, kind=query.type, version=query.version,
-            show=query.view_secret_value, expand=query.expands(default=expands), with_imports=query.imports(default=imports),
+            project_id=target.project_id,
+            environment=target.environment,
+            path=target.path,
+            name=name,
+            kind=query.type,
+            version=query.version,
+            show=query.view_secret_value,
+            expand=query.expands(default=expands),
+            with_imports=query.imports(default=imports),
         ),
-    )  # fmt: skip
+    )
     return wire.SecretReply.of(found)
 
 
@@ -41,11 +48,19 @@ async def every(
     found = await reading.every(
         ctx,
         reading.Every(
-            project_id=target.project_id, environment=target.environment, path=target.path, recursive=query.recursive,
-            show=query.view_secret_value, expand=query.expands(default=expands), with_imports=with_imports, personal=personal,
-            tag_slugs=query.slugs, metadata=query.pairs, must_exist=must_exist,
+            project_id=target.project_id,
+            environment=target.environment,
+            path=target.path,
+            recursive=query.recursive,
+            show=query.view_secret_value,
+            expand=query.expands(default=expands),
+            with_imports=with_imports,
+            personal=personal,
+            tag_slugs=query.slugs,
+            metadata=query.pairs,
+            must_exist=must_exist,
         ),
-    )  # fmt: skip
+    )
     return wire.SecretListReply(
         secrets=await wire.SecretOut.in_pieces(found.secrets),
         imports=await wire.ImportedGroupOut.in_pieces(found.imports) if with_imports else None,
@@ -66,7 +81,9 @@ async def change(ctx: Ctx, name: str, body: wire.ChangeBody) -> wire.SecretReply
 
 async def remove(ctx: Ctx, name: str, body: wire.DeleteBody) -> wire.SecretReply:
     """Delete one secret."""
-    return wire.SecretReply.of((await writing.remove(ctx, await wire.target_of(ctx, body), [(tidy_name(name), body.type)]))[0])
+    return wire.SecretReply.of(
+        (await writing.remove(ctx, await wire.target_of(ctx, body), [(tidy_name(name), body.type)]))[0]
+    )
 
 
 async def create_batch(ctx: Ctx, body: wire.CreateBatch) -> wire.SecretsReply:
@@ -83,7 +100,9 @@ async def change_batch(ctx: Ctx, body: wire.ChangeBatch) -> wire.SecretsReply:
             checked_name(item.name, "secrets", i, "secretKey")
             if not isinstance(item.value, str):
                 raise Invalid.of(("secrets", i, "secretValue"), "A secret that may have to be created needs a value")
-    return wire.SecretsReply.of(await writing.change(ctx, await wire.target_of(ctx, body), items, mode=body.mode, is_batch=True))
+    return wire.SecretsReply.of(
+        await writing.change(ctx, await wire.target_of(ctx, body), items, mode=body.mode, is_batch=True)
+    )
 
 
 async def remove_batch(ctx: Ctx, body: wire.DeleteBatch) -> wire.SecretsReply:
@@ -96,8 +115,10 @@ async def move(ctx: Ctx, body: wire.MoveBody) -> MoveReply:
     """Move secrets to another folder."""
     of = await project_id(ctx, body.project_id or body.workspace_id, body.project_slug)
     await moving.move(
-        ctx, Target(project_id=of, environment=body.source_environment, path=body.source_secret_path),
-        Target(project_id=of, environment=body.destination_environment, path=body.destination_secret_path), body.secret_ids,
+        ctx,
+        Target(project_id=of, environment=body.source_environment, path=body.source_secret_path),
+        Target(project_id=of, environment=body.destination_environment, path=body.destination_secret_path),
+        body.secret_ids,
         overwrite=body.should_overwrite,
-    )  # fmt: skip
+    )
     return MoveReply(is_source_updated=True, is_destination_updated=True)

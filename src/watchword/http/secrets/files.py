@@ -39,7 +39,9 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
         must_exist=True,
     )
     text = await files.export(ctx, wanted, query.format)
-    return Reply(text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"})
+    return Reply(
+        text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"}
+    )
 
 
 class ImportBody(wire.FolderRef, frozen=True, kw_only=True, rename="camel"):

@@ -30,7 +30,9 @@ class ImportFolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
     async def target(self, ctx: Ctx) -> Target:
         """The folder that imports."""
-        project_id = await targets.project_id(ctx, self.project_id or self.workspace_id, self.project_slug or self.workspace_slug)
+        project_id = await targets.project_id(
+            ctx, self.project_id or self.workspace_id, self.project_slug or self.workspace_slug
+        )
         environment, path = targets.folder(ctx, self.environment, self.path or self.secret_path)
         return Target(project_id=project_id, environment=environment, path=path)
 
@@ -76,10 +78,16 @@ class ImportOut(Out, frozen=True, kw_only=True):
     def of(cls, found: Import) -> "ImportOut":
         row, source = found.link.record, found.link.source
         return cls(
-            id=row.id, version=row.version, import_path=row.source_path, position=row.position, created_at=iso(row.created_at),
-            updated_at=iso(row.updated_at), folder_id=row.folder_id, is_replication=row.is_replication,
+            id=row.id,
+            version=row.version,
+            import_path=row.source_path,
+            position=row.position,
+            created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at),
+            folder_id=row.folder_id,
+            is_replication=row.is_replication,
             import_env={"name": source.name, "slug": source.slug, "id": source.id},
-        )  # fmt: skip
+        )
 
 
 class PlacedImportOut(ImportOut, frozen=True, kw_only=True):
@@ -93,9 +101,11 @@ class PlacedImportOut(ImportOut, frozen=True, kw_only=True):
     def of(cls, found: Import) -> "PlacedImportOut":
         bare, place = ImportOut.of(found), found.place
         return cls(
-            **msgspec.structs.asdict(bare), project_id=place.folder.project_id, secret_path=place.folder.path,
+            **msgspec.structs.asdict(bare),
+            project_id=place.folder.project_id,
+            secret_path=place.folder.path,
             environment={"id": place.environment.id, "name": place.environment.name, "slug": place.environment.slug},
-        )  # fmt: skip
+        )
 
 
 class ImportReply(Out, frozen=True, kw_only=True):
@@ -126,7 +136,9 @@ async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
 async def list_imports(ctx: Ctx, query: ImportFolderRef) -> ImportsReply:
     """List the imports of a folder in their order; secrets of later ones win."""
     found = await imports.every(ctx, await query.target(ctx))
-    return ImportsReply(message="Successfully fetched secret imports", secret_imports=[ImportOut.of(one) for one in found])
+    return ImportsReply(
+        message="Successfully fetched secret imports", secret_imports=[ImportOut.of(one) for one in found]
+    )
 
 
 async def get_import(ctx: Ctx, import_id: str) -> PlacedReply:

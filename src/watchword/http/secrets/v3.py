@@ -101,7 +101,8 @@ async def detach_tags(ctx: Ctx, secret_name: str, body: TagsBody) -> wire.Secret
     )
 
 
-# --- history and search -----------------------------------------------------------------------------------------------------
+# --- history and search
+# -----------------------------------------------------------------------------------------------------
 
 
 class VersionsPage(msgspec.Struct, frozen=True, rename="camel"):
@@ -132,12 +133,24 @@ class VersionOut(Out, frozen=True, kw_only=True):
     def of(cls, was: versions.Was) -> "VersionOut":
         row, view = was.version, was.view
         return cls(
-            id=row.id, secret_id=row.secret_id, folder_id=row.folder_id, version=row.version, type=row.kind, secret_key=row.key,
-            secret_value=view.value, secret_value_hidden=view.is_hidden, secret_comment=view.comment,
-            skip_multiline_encoding=bool(row.skip_multiline_encoding), tags=wire.SecretTagOut.every(view.tags),
-            secret_metadata=[wire.SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata],
-            actor={"actorType": row.actor_kind, "actorId": row.actor_id}, created_at=iso(row.created_at), updated_at=iso(row.created_at),
-        )  # fmt: skip
+            id=row.id,
+            secret_id=row.secret_id,
+            folder_id=row.folder_id,
+            version=row.version,
+            type=row.kind,
+            secret_key=row.key,
+            secret_value=view.value,
+            secret_value_hidden=view.is_hidden,
+            secret_comment=view.comment,
+            skip_multiline_encoding=bool(row.skip_multiline_encoding),
+            tags=wire.SecretTagOut.every(view.tags),
+            secret_metadata=[
+                wire.SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata
+            ],
+            actor={"actorType": row.actor_kind, "actorId": row.actor_id},
+            created_at=iso(row.created_at),
+            updated_at=iso(row.created_at),
+        )
 
 
 class VersionsReply(Out, frozen=True, kw_only=True):
@@ -173,8 +186,13 @@ async def search_secrets(ctx: Ctx, project_id: str, query: wire.SearchOptions) -
     page = await search.find(
         ctx,
         search.SecretSearch(
-            project_id=project_id, environment=query.environment, path=query.secret_path, name=query.name,
-            tag_slugs=wire.split(query.tag_slugs), offset=query.offset, limit=query.limit,
+            project_id=project_id,
+            environment=query.environment,
+            path=query.secret_path,
+            name=query.name,
+            tag_slugs=wire.split(query.tag_slugs),
+            offset=query.offset,
+            limit=query.limit,
         ),
-    )  # fmt: skip
+    )
     return SearchReply(secrets=[wire.SecretOut.of(view) for view in page.items], total_count=page.total)

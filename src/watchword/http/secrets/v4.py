@@ -20,7 +20,8 @@ ALL = (USER, IDENTITY, SERVICE)
 async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListReply:
     """List the secrets of a folder, with imports and with references filled in unless the query says otherwise.
 
-    Shared secrets only; with `includePersonalOverrides` a person's own stand in their place. An unknown folder is a 404.
+    Shared secrets only; with `includePersonalOverrides` a person's own stand in their place. An unknown folder is a
+    404.
     """
     personal: acts.Personal = "instead" if query.include_personal_overrides else "none"
     return await acts.every(ctx, query, expands=True, imports=True, personal=personal, must_exist=True)
@@ -116,14 +117,18 @@ class TreeReply(Out, frozen=True, kw_only=True):
 
 async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.One:
     target = await wire.target_of(ctx, query)
-    return reading.One(project_id=target.project_id, environment=target.environment, path=target.path, name=name, kind=query.type)
+    return reading.One(
+        project_id=target.project_id, environment=target.environment, path=target.path, name=name, kind=query.type
+    )
 
 
 @routes.get("/api/v4/secrets/{secret_name}/secret-references", *ALL)
 async def get_references(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> TiesReply:
     """List what a secret refers to, and what refers to it."""
     found = await relations.ties(ctx, await _one(ctx, secret_name, query))
-    return TiesReply(secret_references=AddressOut.every(found.refers_to), referenced_by=AddressOut.every(found.referred_by))
+    return TiesReply(
+        secret_references=AddressOut.every(found.refers_to), referenced_by=AddressOut.every(found.referred_by)
+    )
 
 
 @routes.get("/api/v4/secrets/{secret_name}/secret-reference-tree", *ALL)
@@ -135,9 +140,12 @@ async def get_reference_tree(ctx: Ctx, secret_name: str, query: wire.OneOptions)
 
 def _node(node: Node) -> dict[str, Any]:
     return {
-        "secretPath": node.at.path, "environment": node.at.environment, "key": node.at.key, "value": node.value,
+        "secretPath": node.at.path,
+        "environment": node.at.environment,
+        "key": node.at.key,
+        "value": node.value,
         "children": [_node(child) for child in node.children],
-    }  # fmt: skip
+    }
 
 
 class Backfill(wire.FolderRef, frozen=True, kw_only=True, rename="camel"):

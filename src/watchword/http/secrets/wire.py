@@ -89,9 +89,11 @@ class SecretOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def every(cls, views: Iterable[SecretView] | DecryptedFolder, *, in_group: bool = False) -> Sequence["SecretOut"]:
-        """The answers about secrets. All of their JSON but the value is written once and kept with the secret, or with the folder.
+        """The answers about secrets. All of their JSON but the value is written once and kept with the secret, or with
+        the folder.
 
-        A list of a hundred secrets took twice as long without. What this gives then is JSON already, which encodes as itself.
+        A list of a hundred secrets took twice as long without. What this gives then is JSON already, which encodes as
+        itself.
         """
         if isinstance(views, DecryptedFolder):
             return cls._on(views)
@@ -104,13 +106,17 @@ class SecretOut(Out, frozen=True, kw_only=True):
             drawn = (view.environment, view.path, view.is_hidden, in_group)
             around: tuple[bytes, bytes] | None = memo.get(drawn)
             if around is None:
-                before, _, after = encode(cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)).partition(_QUOTED)
+                before, _, after = encode(
+                    cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)
+                ).partition(_QUOTED)
                 around = memo[drawn] = (before, after)
             found.append(msgspec.Raw(around[0] + encode(view.value) + around[1]))
         return found
 
     @classmethod
-    async def in_pieces(cls, views: Sequence[SecretView] | DecryptedFolder, *, in_group: bool = False) -> Sequence["SecretOut"]:
+    async def in_pieces(
+        cls, views: Sequence[SecretView] | DecryptedFolder, *, in_group: bool = False
+    ) -> Sequence["SecretOut"]:
         """The same for a list that may be long: between two pieces others have their turn."""
         if isinstance(views, DecryptedFolder) or len(views) <= _PIECE:
             return cls.every(views, in_group=in_group)
@@ -136,18 +142,36 @@ class SecretOut(Out, frozen=True, kw_only=True):
     def _whole(cls, view: SecretView, *, in_group: bool) -> "SecretOut":
         row = view.secret
         return cls(
-            id=row.id, _id=row.id, workspace="" if in_group else row.project_id, environment=view.environment, version=row.version,
-            type=row.kind, secret_key=row.key, secret_value=view.value, secret_comment=view.comment, secret_reminder_note=row.reminder_note,
-            secret_reminder_repeat_days=row.reminder_repeat_days, skip_multiline_encoding=bool(row.skip_multiline_encoding),
-            metadata={item.key: item.value for item in view.metadata} if view.metadata else None, created_at=iso(row.created_at),
-            updated_at=iso(row.updated_at), secret_path=view.path, tags=SecretTagOut.every(view.tags) if view.tags else (),
-            secret_metadata=[SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata],
-            secret_value_hidden=view.is_hidden, actor={"actorType": row.actor_kind, "actorId": row.actor_id} if row.actor_kind else None,
-        )  # fmt: skip
+            id=row.id,
+            _id=row.id,
+            workspace="" if in_group else row.project_id,
+            environment=view.environment,
+            version=row.version,
+            type=row.kind,
+            secret_key=row.key,
+            secret_value=view.value,
+            secret_comment=view.comment,
+            secret_reminder_note=row.reminder_note,
+            secret_reminder_repeat_days=row.reminder_repeat_days,
+            skip_multiline_encoding=bool(row.skip_multiline_encoding),
+            metadata={item.key: item.value for item in view.metadata} if view.metadata else None,
+            created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at),
+            secret_path=view.path,
+            tags=SecretTagOut.every(view.tags) if view.tags else (),
+            secret_metadata=[
+                SecretMetadataOut(key=i.key, value=i.value, is_encrypted=i.is_encrypted) for i in view.metadata
+            ],
+            secret_value_hidden=view.is_hidden,
+            actor={"actorType": row.actor_kind, "actorId": row.actor_id} if row.actor_kind else None,
+        )
 
 
 def _texts(values: Sequence[bytes]) -> list[bytes]:
-    """The JSON of each value, without its quotes. Written at once, with a character between them that JSON leaves as it is."""
+    """The JSON of each value, without its quotes.
+
+    Written at once, with a character between them that JSON leaves as it is.
+    """
     together = _BETWEEN.join(values)
     if together.count(_BETWEEN) == len(values) - 1:
         return encode(together.decode())[1:-1].split(_BETWEEN)
@@ -187,10 +211,12 @@ class ImportedGroupOut(Out, frozen=True, kw_only=True):
     def of(cls, group: ImportedGroup, secrets: Sequence[SecretOut]) -> "ImportedGroupOut":
         environment, folder = group.place.environment, group.place.folder
         return cls(
-            secret_path=folder.path, environment=environment.slug, folder_id=folder.id,
+            secret_path=folder.path,
+            environment=environment.slug,
+            folder_id=folder.id,
             environment_info={"id": environment.id, "name": environment.name, "slug": environment.slug},
             secrets=secrets,
-        )  # fmt: skip
+        )
 
 
 class SecretListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
@@ -198,7 +224,8 @@ class SecretListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
     imports: Sequence[ImportedGroupOut] | None = None
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------------------
+# --- what is asked
+# ----------------------------------------------------------------------------------------------------------
 
 
 class FolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -231,7 +258,9 @@ class Located(Protocol):
 
 async def target_of(ctx: Ctx, asked: Located) -> Target:
     """The folder that is meant. Raises BadRequest, NotFound, Invalid."""
-    project_id = await targets.project_id(ctx, asked.project_id or asked.workspace_id, asked.project_slug or asked.workspace_slug)
+    project_id = await targets.project_id(
+        ctx, asked.project_id or asked.workspace_id, asked.project_slug or asked.workspace_slug
+    )
     environment, path = targets.folder(ctx, asked.environment, asked.secret_path)
     return Target(project_id=project_id, environment=environment, path=normal_path(path))
 
@@ -292,12 +321,15 @@ def metadata_pairs(text: str) -> tuple[tuple[str | None, str | None], ...]:
         if not comma and key.startswith("value="):
             key, value = "", key.removeprefix("value=")
         if key and not key.startswith("key="):
-            raise Invalid.of("metadataFilter", "Pairs such as key=<key>,value=<value>, with a vertical bar between them")
+            raise Invalid.of(
+                "metadataFilter", "Pairs such as key=<key>,value=<value>, with a vertical bar between them"
+            )
         found.append((key.removeprefix("key=") or None, value or None))
     return tuple(found)
 
 
-# --- what is written --------------------------------------------------------------------------------------------------------
+# --- what is written
+# --------------------------------------------------------------------------------------------------------
 
 
 class MetadataItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -325,11 +357,16 @@ class SecretDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def new(self, name: str, value: str, *at: str | int) -> New:
         """The secret to create. Raises Invalid, naming the place of the name and value in the body."""
         return New(
-            name=checked_name(name, *at, "secretKey" if at else "secretName"), value=checked_value(value, *at, "secretValue"),
-            comment=self.secret_comment or "", kind=self.type, skip_multiline_encoding=self.skip_multiline_encoding,
-            tag_ids=tuple(self.tag_ids or ()), metadata=_metadata(self.secret_metadata, self.metadata),
-            reminder_note=self.secret_reminder_note or None, reminder_repeat_days=self.secret_reminder_repeat_days or None,
-        )  # fmt: skip
+            name=checked_name(name, *at, "secretKey" if at else "secretName"),
+            value=checked_value(value, *at, "secretValue"),
+            comment=self.secret_comment or "",
+            kind=self.type,
+            skip_multiline_encoding=self.skip_multiline_encoding,
+            tag_ids=tuple(self.tag_ids or ()),
+            metadata=_metadata(self.secret_metadata, self.metadata),
+            reminder_note=self.secret_reminder_note or None,
+            reminder_repeat_days=self.secret_reminder_repeat_days or None,
+        )
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -350,15 +387,19 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """The change to carry out. Raises Invalid."""
         value, new_name = self.secret_value, self.new_secret_name
         return SecretChange(
-            name=tidy_name(name), kind=self.type, value=checked_value(value, *at, "secretValue") if isinstance(value, str) else UNSET,
+            name=tidy_name(name),
+            kind=self.type,
+            value=checked_value(value, *at, "secretValue") if isinstance(value, str) else UNSET,
             new_name=checked_name(new_name, *at, "newSecretName") if isinstance(new_name, str) else UNSET,
             comment=UNSET if isinstance(self.secret_comment, Unset) else self.secret_comment or "",
             skip_multiline_encoding=self.skip_multiline_encoding,
             # null from a client that knows no tags means: leave them
-            tag_ids=tuple(self.tag_ids) if isinstance(self.tag_ids, list) else UNSET, metadata=self._metadata(),
+            tag_ids=tuple(self.tag_ids) if isinstance(self.tag_ids, list) else UNSET,
+            metadata=self._metadata(),
             reminder_note=self.secret_reminder_note or (None if self.secret_reminder_note is not UNSET else UNSET),
-            reminder_repeat_days=self.secret_reminder_repeat_days or (None if self.secret_reminder_repeat_days is not UNSET else UNSET),
-        )  # fmt: skip
+            reminder_repeat_days=self.secret_reminder_repeat_days
+            or (None if self.secret_reminder_repeat_days is not UNSET else UNSET),
+        )
 
     def _metadata(self) -> tuple[SecretMetadata, ...] | Unset:
         if isinstance(self.secret_metadata, list):

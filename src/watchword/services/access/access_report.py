@@ -1,4 +1,5 @@
-"""Who has access: everybody in a project, and what each of them may do with the secrets of an environment, a path, a name.
+"""Who has access: everybody in a project, and what each of them may do with the secrets of an environment, a path, a
+name.
 
 What is not named may be anything: without a secret's name everybody is listed who may act on some secret there.
 """
@@ -72,8 +73,13 @@ class Answers:
         self.rules: Known = {}
         self._allowed: dict[tuple[str, str], frozenset[str]] = {}
 
-    def allowed(self, grant: Grant, role: HeldRole | None, facts: Mapping[str, Any], context: Mapping[str, Any]) -> frozenset[str]:
-        """The actions that a grant allows there by itself. Where its rules have no expressions that is the same for everybody."""
+    def allowed(
+        self, grant: Grant, role: HeldRole | None, facts: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> frozenset[str]:
+        """The actions that a grant allows there by itself.
+
+        Where its rules have no expressions that is the same for everybody.
+        """
         key = None if role is None or role.custom is None or _has_expressions(grant) else ("role", role.custom.id)
         known = None if key is None else self._allowed.get(key)
         if known is None:

@@ -1,7 +1,7 @@
 """Enforce that nobody changes, deletes or obtains a credential of something more privileged than itself.
 
-`require_over` is asked by every route through which power over an identity can be gained. An organization chooses between
-the subset comparison (default) and asking only for the named action.
+`require_over` is asked by every route through which power over an identity can be gained. An organization chooses
+between the subset comparison (default) and asking only for the named action.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,14 +30,17 @@ async def require_over(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
     await require_over_holder(ctx, tx, scope, "identity", identity.id, action)
 
 
-async def require_over_holder(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str, action: str, subject: str = "identity") -> None:
+async def require_over_holder(
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str, action: str, subject: str = "identity"
+) -> None:
     """The same for what an actor of any kind (`identity`, `user`, `group`) holds in this scope.
 
-    Who acts as somebody in an organization acts as it in the projects too, so there the caller must not hold less either.
+    Who acts as somebody in an organization acts as it in the projects too, so there the caller must not hold less
+    either.
     """
     if action in _OF_TOKENS and (kind, id) == (ctx.actor.kind, ctx.actor.id):
-        # Another credential for oneself gives nothing new. Own roles, metadata and methods do not pass: rules that deny, and
-        # rules that are filled from metadata or claims, make them ways to climb.
+        # Another credential for oneself gives nothing new. Own roles, metadata and methods do not pass: rules that
+        # deny, and rules that are filled from metadata or claims, make them ways to climb.
         return
     if scope.project_id is None:
         await _require_no_instance_admin(ctx, tx, kind, id)
@@ -69,21 +72,30 @@ async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
 
 
 async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str) -> None:
-    """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller does not hold there."""
+    """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller
+    does not hold there.
+    """
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return
     actor = ctx.actor
     auth = actor.claims.identity_auth if actor.claims else None
     for project_id in await members.projects_of(tx, kind, id, scope.org_id):
         theirs = await holding(tx, kind, id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None)
-        mine = await holding(tx, actor.kind, actor.id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=auth)
+        mine = await holding(
+            tx, actor.kind, actor.id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=auth
+        )
         boundary.require_within(mine.ability, [grant.rules for grant in theirs.grants])
 
 
 async def require_within(
-    ctx: Ctx, tx: Tx, scope: CallerScope, targets: Sequence[Sequence[Rule]], action: str, subject: str = "identity",
+    ctx: Ctx,
+    tx: Tx,
+    scope: CallerScope,
+    targets: Sequence[Sequence[Rule]],
+    action: str,
+    subject: str = "identity",
     facts: Mapping[str, str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Raise BoundaryExceeded when one of the rule sets goes beyond what the caller may itself."""
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, (action,), subject, facts or {})
@@ -99,7 +111,8 @@ async def require_roles(
     subject: str = "identity",
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller; a role that grants nothing is given freely.
+    """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller; a role that grants nothing is given
+    freely.
 
     Where only the action is asked: `grant-privileges`, or `assign-role` for this very role.
     """
@@ -108,10 +121,14 @@ async def require_roles(
         boundary.require_within(scope.ability, list(granting.values()))
         return
     for slug in granting:
-        _require_one(ctx, scope, ("grant-privileges", "assign-role"), subject, {**(facts or {}), "assignableRole": slug})
+        _require_one(
+            ctx, scope, ("grant-privileges", "assign-role"), subject, {**(facts or {}), "assignableRole": slug}
+        )
 
 
-async def require_privilege(ctx: Ctx, tx: Tx, scope: CallerScope, rules: Sequence[Rule], facts: Mapping[str, str]) -> None:
+async def require_privilege(
+    ctx: Ctx, tx: Tx, scope: CallerScope, rules: Sequence[Rule], facts: Mapping[str, str]
+) -> None:
     """The same for rules given to one identity directly."""
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
@@ -128,4 +145,6 @@ def _require_one(ctx: Ctx, scope: CallerScope, actions: Sequence[str], subject: 
     # With no facts a conditional grant would count as one on everything, so what is known is always said.
     if not any(ctx.may(scope, action, subject, **facts) for action in actions):
         missing = [{"action": action, "subject": subject} for action in actions[:1]]
-        raise BoundaryExceeded(f"You are not allowed to {actions[0]} on {subject}", details={"missingPermissions": missing})
+        raise BoundaryExceeded(
+            f"You are not allowed to {actions[0]} on {subject}", details={"missingPermissions": missing}
+        )

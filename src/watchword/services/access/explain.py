@@ -22,7 +22,9 @@ Fact = str | list[Any]  # what is in the list is checked against the fields of t
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether an actor, or anybody with a role, may do `action` on `subject` with these facts; without facts, on some such subject."""
+    """Whether an actor, or anybody with a role, may do `action` on `subject` with these facts; without facts,
+    on some such subject.
+    """
 
     actor_type: ActorType | None = None
     actor_id: Trimmed | None = None
@@ -33,7 +35,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision with the rule that made it, what the actor holds there, and what stops it before any rule is asked."""
+    """The decision with the rule that made it, what the actor holds there, and what stops it before any rule is
+    asked.
+    """
 
     decision: Decision
     sources: Sequence[str]
@@ -76,16 +80,39 @@ def _require_sense(kind: ScopeKind, question: Question) -> None:
     """Raise Invalid with every fault of the question."""
     issues: list[Issue] = []
     if (question.role is None) == (question.actor_id is None):
-        issues.append(Issue(code="custom", path=("actorId",), message="Ask about an actor (actorType and actorId) or about a role"))
+        issues.append(
+            Issue(
+                code="custom", path=("actorId",), message="Ask about an actor (actorType and actorId) or about a role"
+            )
+        )
     if question.actor_id is not None and question.actor_type is None:
-        issues.append(Issue(code="invalid_enum_value", path=("actorType",), message="One of identity, user", options=("identity", "user")))
+        issues.append(
+            Issue(
+                code="invalid_enum_value",
+                path=("actorType",),
+                message="One of identity, user",
+                options=("identity", "user"),
+            )
+        )
     subject = SUBJECTS[kind].get(question.subject)
     if subject is None:
         issues.append(
-            Issue(code="invalid_enum_value", path=("subject",), message="There is no such subject", options=tuple(SUBJECTS[kind]))
+            Issue(
+                code="invalid_enum_value",
+                path=("subject",),
+                message="There is no such subject",
+                options=tuple(SUBJECTS[kind]),
+            )
         )
     elif question.action not in subject.actions:
-        issues.append(Issue(code="invalid_enum_value", path=("action",), message="There is no such action on it", options=subject.actions))
+        issues.append(
+            Issue(
+                code="invalid_enum_value",
+                path=("action",),
+                message="There is no such action on it",
+                options=subject.actions,
+            )
+        )
     else:
         issues += [issue for name, value in (question.facts or {}).items() if (issue := _fault(subject, name, value))]
     if issues:
@@ -95,11 +122,15 @@ def _require_sense(kind: ScopeKind, question: Question) -> None:
 def _fault(subject: Subject, name: str, value: Fact) -> Issue | None:
     operators = subject.fields.get(name)
     if operators is None:
-        return Issue(code="custom", path=("facts", name), message="No rule can look at this fact", options=tuple(subject.fields))
+        return Issue(
+            code="custom", path=("facts", name), message="No rule can look at this fact", options=tuple(subject.fields)
+        )
     wanted = "a list of texts" if operators == SET else "a list of {key, value}" if operators == ENTRIES else "a text"
     kinds: dict[str, type] = {"a list of texts": str, "a list of {key, value}": dict}
     right = (
-        isinstance(value, str) if wanted == "a text" else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
+        isinstance(value, str)
+        if wanted == "a text"
+        else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
     )
     return None if right else Issue(code="invalid_type", path=("facts", name), message=f"Must be {wanted}")
 
@@ -119,7 +150,10 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
 
 
 async def _held(ctx: Ctx, tx: Tx, scope: CallerScope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
-    """What an actor of this organization holds here, and what stops it anyway. Raises NotFound for an actor of another organization."""
+    """What an actor of this organization holds here, and what stops it anyway.
+
+    Raises NotFound for an actor of another organization.
+    """
     member = await access.org_membership(tx, kind, id, scope.org_id)
     found = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
     if member is None and not found.is_member:

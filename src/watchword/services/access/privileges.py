@@ -85,15 +85,25 @@ async def create(ctx: Ctx, where: ScopeRef, given: CreatePrivilege) -> HeldPrivi
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=given.identity_id)
     slug = _slug(given.slug) if given.slug else ctx.runtime.entropy(32).hex()[: given.random_length]
-    rules, window = await beside(weight(given.permissions), new_rules, "project", given.permissions), given.window.checked()
+    rules, window = (
+        await beside(weight(given.permissions), new_rules, "project", given.permissions),
+        given.window.checked(),
+    )
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, given.identity_id)
         await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
         await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(given.identity_id))
         privilege = Privilege(
-            id=ctx.new_id(), project_id=_place(scope), actor_kind="identity", actor_id=given.identity_id, slug=slug,
-            permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now, **_columns(window),
-        )  # fmt: skip
+            id=ctx.new_id(),
+            project_id=_place(scope),
+            actor_kind="identity",
+            actor_id=given.identity_id,
+            slug=slug,
+            permissions=tuple(to_objects(rules)),
+            created_at=ctx.now,
+            updated_at=ctx.now,
+            **_columns(window),
+        )
         try:
             await grants.add_privilege(tx, privilege)
         except AlreadyThere:
@@ -104,9 +114,12 @@ async def create(ctx: Ctx, where: ScopeRef, given: CreatePrivilege) -> HeldPrivi
 
 def _columns(window: TemporaryPeriod) -> dict[str, Any]:
     return {
-        "is_temporary": window.is_temporary, "temporary_mode": window.mode, "temporary_range": window.range, "starts_at": window.starts_at,
+        "is_temporary": window.is_temporary,
+        "temporary_mode": window.mode,
+        "temporary_range": window.range,
+        "starts_at": window.starts_at,
         "ends_at": window.ends_at,
-    }  # fmt: skip
+    }
 
 
 async def update(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, given: UpdatePrivilege) -> HeldPrivilege:
@@ -127,7 +140,11 @@ async def update_by_id(ctx: Ctx, privilege_id: str, given: UpdatePrivilege) -> H
 
 
 async def _changes(given: UpdatePrivilege) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
-    rules = None if given.permissions is None else await beside(weight(given.permissions), new_rules, "project", given.permissions)
+    rules = (
+        None
+        if given.permissions is None
+        else await beside(weight(given.permissions), new_rules, "project", given.permissions)
+    )
     changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
     if given.slug is not None:
         changes["slug"] = _slug(given.slug)
@@ -238,6 +255,12 @@ def _place(scope: CallerScope) -> str:
 
 def _audit(ctx: Ctx, verb: str, scope: CallerScope, privilege: Privilege) -> None:
     ctx.audit(
-        f"{verb}-identity-project-additional-privilege", org_id=scope.org_id, project_id=privilege.project_id, identityId=privilege.actor_id,
-        privilegeId=privilege.id, slug=privilege.slug, isTemporary=privilege.is_temporary, permissions=list(privilege.permissions),
-    )  # fmt: skip
+        f"{verb}-identity-project-additional-privilege",
+        org_id=scope.org_id,
+        project_id=privilege.project_id,
+        identityId=privilege.actor_id,
+        privilegeId=privilege.id,
+        slug=privilege.slug,
+        isTemporary=privilege.is_temporary,
+        permissions=list(privilege.permissions),
+    )

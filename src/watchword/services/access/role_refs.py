@@ -21,7 +21,9 @@ RoleName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"tri
 
 
 class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One role asked for. The temporary fields are read only when `isTemporary` is true (clients send junk otherwise)."""
+    """One role asked for. The temporary fields are read only when `isTemporary` is true (clients send junk
+    otherwise).
+    """
 
     role: RoleName
     is_temporary: bool = False
@@ -43,23 +45,31 @@ class TemporaryPeriod(msgspec.Struct, frozen=True):
 PERMANENT = TemporaryPeriod()
 
 
-def temporary(path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None) -> TemporaryPeriod:
+def temporary(
+    path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None
+) -> TemporaryPeriod:
     """The window of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
     if not is_temporary:
         return PERMANENT
     if mode not in (None, "relative"):
         raise Invalid.of((path, "temporaryMode"), "Must be 'relative'", code="invalid_enum_value")
     if not range or not start:
-        raise Invalid.of((path, "temporaryRange"), "A temporary grant needs temporaryRange (like 1h) and temporaryAccessStartTime")
+        raise Invalid.of(
+            (path, "temporaryRange"), "A temporary grant needs temporaryRange (like 1h) and temporaryAccessStartTime"
+        )
     length = checked("temporaryRange", duration_ms, range)
     starts_at = checked("temporaryAccessStartTime", read_time, start)
     if not 0 <= starts_at <= _LAST - length:
         raise Invalid.of((path, "temporaryAccessStartTime"), "The window must lie between the years 1970 and 9999")
-    return TemporaryPeriod(is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length)
+    return TemporaryPeriod(
+        is_temporary=True, mode="relative", range=range, starts_at=starts_at, ends_at=starts_at + length
+    )
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`, also by the role's slug."""
+    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`, also by the
+    role's slug.
+    """
 
     rows: tuple[MembershipRole, ...]
     rules: tuple[tuple[Rule, ...], ...]
@@ -67,7 +77,14 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 async def resolve(
-    ctx: Ctx, tx: Tx, scope: ScopeKind, entries: Sequence[RoleEntry], *, membership_id: str, org_id: str, project_id: str | None
+    ctx: Ctx,
+    tx: Tx,
+    scope: ScopeKind,
+    entries: Sequence[RoleEntry],
+    *,
+    membership_id: str,
+    org_id: str,
+    project_id: str | None,
 ) -> Resolved:
     """Find every role. Raises NotFound for an unknown one, BadRequest unless at least one is permanent."""
     if not any(not entry.is_temporary for entry in entries):
@@ -76,26 +93,41 @@ async def resolve(
     rules: dict[str, tuple[Rule, ...]] = {}
     for position, entry in enumerate(entries):
         window = temporary(
-            "roles", is_temporary=entry.is_temporary, mode=entry.temporary_mode, range=entry.temporary_range,
+            "roles",
+            is_temporary=entry.is_temporary,
+            mode=entry.temporary_mode,
+            range=entry.temporary_range,
             start=entry.temporary_access_start_time,
-        )  # fmt: skip
+        )
         slug, custom_id, granted = await find_role(tx, scope, entry.role, org_id=org_id, project_id=project_id)
         if granted:
             rules[entry.role] = granted
         rows.append(
             MembershipRole(
-                id=ctx.new_id(), membership_id=membership_id, role=slug, custom_role_id=custom_id, is_temporary=window.is_temporary,
-                temporary_mode=window.mode, temporary_range=window.range, starts_at=window.starts_at, ends_at=window.ends_at,
-                position=position, created_at=ctx.now, updated_at=ctx.now,
+                id=ctx.new_id(),
+                membership_id=membership_id,
+                role=slug,
+                custom_role_id=custom_id,
+                is_temporary=window.is_temporary,
+                temporary_mode=window.mode,
+                temporary_range=window.range,
+                starts_at=window.starts_at,
+                ends_at=window.ends_at,
+                position=position,
+                created_at=ctx.now,
+                updated_at=ctx.now,
             )
-        )  # fmt: skip
+        )
     return Resolved(tuple(rows), tuple(rules.values()), rules)
 
 
 async def find_role(
     tx: Tx, scope: ScopeKind, slug: str, *, org_id: str, project_id: str | None
 ) -> tuple[str, str | None, tuple[Rule, ...]]:
-    """A role by slug: what a membership stores (`custom` and its id for a custom one) and its rules. Raises NotFound."""
+    """A role by slug: what a membership stores (`custom` and its id for a custom one) and its rules.
+
+    Raises NotFound.
+    """
     found = built_in(scope, slug)
     if found is not None and found.slug == slug:
         return slug, None, found.rules

@@ -63,9 +63,16 @@ async def create(ctx: Ctx, where: ScopeRef, given: CreateRole) -> Role:
     slug = checked_slug(scope, given.slug)
     rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
     role = Role(
-        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, slug=slug, name=given.name, description=given.description,
-        permissions=tuple(to_objects(rules)), created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        org_id=scope.org_id,
+        project_id=scope.project_id,
+        slug=slug,
+        name=given.name,
+        description=given.description,
+        permissions=tuple(to_objects(rules)),
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     async with ctx.unit() as tx:
         await require_within(ctx, tx, scope, [rules], "create", "role")
         try:
@@ -93,7 +100,8 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, given: UpdateRole) -> 
     async with ctx.unit() as tx:
         role = await _custom(tx, scope, role_id)
         if rules is not None or changes.get("slug", role.slug) != role.slug:
-            # The old ones too: fewer take power from who holds the role, and rules on assigning roles name them by slug.
+            # The old ones too: fewer take power from who holds the role, and rules on assigning roles name them by
+            # slug.
             old = parse_rules(kind_of(scope), role.permissions)
             await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
             _require_assignable(scope, role.slug, changes.get("slug"))
@@ -108,13 +116,19 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, given: UpdateRole) -> 
 
 
 def _require_assignable(scope: CallerScope, old: str, new: str | None) -> None:
-    """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under which they may."""
+    """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under
+    which they may.
+    """
     if new is None or new == old or scope.project_id is None:
         return
     could = scope.ability.could
-    if could("assign-role", "identity", {"assignableRole": new}) and not could("assign-role", "identity", {"assignableRole": old}):
+    if could("assign-role", "identity", {"assignableRole": new}) and not could(
+        "assign-role", "identity", {"assignableRole": old}
+    ):
         details = [{"action": "assign-role", "subject": "identity", "conditions": {"assignableRole": old}}]
-        raise PermissionDenied("You are not allowed to assign this role, and would be under the new slug", details=details)
+        raise PermissionDenied(
+            "You are not allowed to assign this role, and would be under the new slug", details=details
+        )
 
 
 async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:
@@ -151,7 +165,9 @@ async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
     ctx.require(scope, "read", "role")
     fixed = [await _fixed(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
     async with ctx.view() as tx:
-        custom = await (grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id))
+        custom = await (
+            grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id)
+        )
     return [*fixed, *custom]
 
 
@@ -174,7 +190,11 @@ async def by_slug(ctx: Ctx, where: ScopeRef, slug: str) -> Role:
     if found is not None and found.slug == slug:
         return await _fixed(ctx, scope, found)
     async with ctx.view() as tx:
-        role = await (grants.project_role(tx, scope.project_id, slug) if scope.project_id else grants.org_role(tx, scope.org_id, slug))
+        role = await (
+            grants.project_role(tx, scope.project_id, slug)
+            if scope.project_id
+            else grants.org_role(tx, scope.org_id, slug)
+        )
     if role is None:
         raise NotFound(f"There is no role with the slug {slug[:64]!r} here")
     return role
@@ -193,7 +213,9 @@ async def of_any_project(ctx: Ctx, role_id: str) -> Role:
 
 
 async def own_permissions(ctx: Ctx, org_id: str) -> tuple[Membership | None, str, Sequence[Rule]]:
-    """The caller's own membership of an organization (None when only a group is a member), its role, and all rules that hold for it."""
+    """The caller's own membership of an organization (None when only a group is a member), its role, and all
+    rules that hold for it.
+    """
     scope = await enter_org(ctx, org_id)
     ctx.public("everybody may know their own rights")
     async with ctx.view() as tx:
@@ -211,16 +233,32 @@ async def _custom(tx: Tx, scope: CallerScope, role_id: str) -> Role:
 
 async def _fixed(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
     """A built-in role in the form of a stored one; it is as old as the place."""
-    since = scope.project.created_at if isinstance(scope, ProjectScope) else (await organization(ctx, scope.org_id)).created_at
+    since = (
+        scope.project.created_at
+        if isinstance(scope, ProjectScope)
+        else (await organization(ctx, scope.org_id)).created_at
+    )
     return Role(
-        id=role.id, org_id=scope.org_id, project_id=scope.project_id, slug=role.slug, name=role.name, description=role.description,
-        permissions=tuple(to_objects(role.rules)), created_at=since, updated_at=since,
-    )  # fmt: skip
+        id=role.id,
+        org_id=scope.org_id,
+        project_id=scope.project_id,
+        slug=role.slug,
+        name=role.name,
+        description=role.description,
+        permissions=tuple(to_objects(role.rules)),
+        created_at=since,
+        updated_at=since,
+    )
 
 
 def _audit(ctx: Ctx, verb: str, role: Role) -> None:
     place = "project" if role.project_id else "org"
     ctx.audit(
-        f"{verb}-{place}-role", org_id=role.org_id, project_id=role.project_id, roleId=role.id, slug=role.slug, name=role.name,
+        f"{verb}-{place}-role",
+        org_id=role.org_id,
+        project_id=role.project_id,
+        roleId=role.id,
+        slug=role.slug,
+        name=role.name,
         permissions=list(role.permissions),
-    )  # fmt: skip
+    )

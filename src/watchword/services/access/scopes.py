@@ -82,7 +82,9 @@ def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int
     return min([until, *(moment for moment in (starts, ends) if moment is not None and moment > now)])
 
 
-async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None) -> Holding:
+async def holding(
+    tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None
+) -> Holding:
     """What an actor holds in a place, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
     scope: ScopeKind
@@ -93,7 +95,9 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
         held, scope = await access.held_in_project(tx, kind, id, project_id, turns), "project"
         privileges = await access.privileges_of(tx, kind, id, project_id)
     context = await template_context(tx, kind, id, auth)
-    grants, until, ability = await beside(rule_count(held, privileges), _compiled, scope, held, privileges, now, context)
+    grants, until, ability = await beside(
+        rule_count(held, privileges), _compiled, scope, held, privileges, now, context
+    )
     own = [one for one in held if one.membership.actor_kind == kind]
     is_member, is_active = bool(held), not own or own[0].membership.is_active
     if project_id is not None and kind != "group":
@@ -104,7 +108,9 @@ async def holding(tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | 
 
 
 def rule_count(held: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
-    """How much there is to read and compile in custom roles and privileges: rules, and conditions, which take as long."""
+    """How much there is to read and compile in custom roles and privileges: rules, and conditions, which take
+    as long.
+    """
     custom = [one.custom.permissions for one in held if one.custom is not None]
     return sum(map(weight, [*custom, *[one.permissions for one in privileges]]))
 
@@ -134,7 +140,13 @@ async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] |
 async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
     actor = ctx.actor
     auth = actor.claims.identity_auth if actor.claims else None
-    key = ("holding", actor.kind, actor.id, project_id or org_id, msgspec.json.encode(auth, order="sorted") if auth else None)
+    key = (
+        "holding",
+        actor.kind,
+        actor.id,
+        project_id or org_id,
+        msgspec.json.encode(auth, order="sorted") if auth else None,
+    )
 
     found: Holding = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
     if ctx.now >= found.until:
@@ -162,7 +174,10 @@ def require_actor(ctx: Ctx, *kinds: str) -> Actor:
 
 
 async def enter_org(ctx: Ctx, org_id: str) -> CallerScope:
-    """The caller's scope in an organization. Raises Forbidden unless its credential is for it and it is an active member."""
+    """The caller's scope in an organization.
+
+    Raises Forbidden unless its credential is for it and it is an active member.
+    """
     actor = require_actor(ctx)
     if actor.org_id != org_id:
         whose = "Identity" if actor.kind == "identity" else "User"
@@ -241,7 +256,10 @@ def service_ability(actor: Actor) -> Ability:
     reading, writing = ("read",), ("create", "edit", "delete")
     rules: list[Rule] = []
     for one in actor.scopes:
-        conditions: dict[str, str | dict[str, object]] = {"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}}
+        conditions: dict[str, str | dict[str, object]] = {
+            "environment": one["environment"],
+            "secretPath": {"$glob": one["secretPath"]},
+        }
         for subject in ("secrets", "secret-folders", "secret-imports"):
             if "read" in actor.permissions:
                 rules.append(Rule(actions=reading, subject=subject, conditions=conditions))
@@ -253,8 +271,8 @@ def service_ability(actor: Actor) -> Ability:
 async def require_known(ctx: Ctx, project_id: str) -> None:
     """Raise NotFound for a project id that belongs to nobody.
 
-    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state). Everywhere else
-    an unknown project answers as one of another organization does.
+    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state). Everywhere
+    else an unknown project answers as one of another organization does.
     """
     if await project(ctx, project_id) is None:
         raise NotFound(f"There is no project with id {project_id[:64]!r}")

@@ -60,7 +60,9 @@ class DenialsWanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it is shown, with its project's name and slug where it is still there, and until when this view shows it (ms)."""
+    """An event as it is shown, with its project's name and slug where it is still there, and until when this
+    view shows it (ms).
+    """
 
     event: AuditEvent
     project: tuple[str, str] | None
@@ -74,7 +76,9 @@ async def _scope(ctx: Ctx, project_id: str | None) -> CallerScope:
 
 
 def _shown_days(ctx: Ctx, scope: CallerScope) -> int:
-    """For how many days this view shows an event: a project may choose less than the instance keeps, but not less than the floor."""
+    """For how many days this view shows an event: a project may choose less than the instance keeps, but not
+    less than the floor.
+    """
     settings = ctx.runtime.settings
     chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
     if chosen is None:
@@ -101,12 +105,19 @@ def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventF
     named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
     kind = wanted.actor_type
     return queries.EventFilter(
-        org_id=scope.org_id, project_id=scope.project_id, actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
-        actor_id=wanted.actor or None, events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
-        agent_kind=wanted.user_agent_type, metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
-        since=_since(ctx, scope, wanted), until=_moment("endDate", wanted.end_date), offset=wanted.offset, limit=wanted.limit,
+        org_id=scope.org_id,
+        project_id=scope.project_id,
+        actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
+        actor_id=wanted.actor or None,
+        events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
+        agent_kind=wanted.user_agent_type,
+        metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
+        since=_since(ctx, scope, wanted),
+        until=_moment("endDate", wanted.end_date),
+        offset=wanted.offset,
+        limit=wanted.limit,
         before_id=getattr(wanted, "after", None),
-    )  # fmt: skip
+    )
 
 
 def _since(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> int | None:
@@ -141,38 +152,53 @@ async def _in_pieces(tx: Tx, wanted: queries.EventFilter) -> list[AuditEvent]:
 async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged]:
     names = await queries.project_names(tx, sorted({event.project_id for event in events if event.project_id}))
     return [
-        Logged(event=event, project=names.get(event.project_id or ""), expires_at=event.expires_at or event.at + kept) for event in events
-    ]  # fmt: skip
+        Logged(event=event, project=names.get(event.project_id or ""), expires_at=event.expires_at or event.at + kept)
+        for event in events
+    ]
 
 
 async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
     """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
     scope = await _scope(ctx, project_id)
     async with ctx.survey() as tx:
-        return [f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, AuditFilter()) or 0)]
+        return [
+            f"{kind}-{id}" for kind, id in await queries.actors(tx, project_id, _since(ctx, scope, AuditFilter()) or 0)
+        ]
 
 
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
-    """Refused logins of the organization's identities, newest first. An instance administrator sees those of nobody's, too."""
+    """Refused logins of the organization's identities, newest first.
+
+    An instance administrator sees those of nobody's, too.
+    """
     scope = await _scope(ctx, None)
     chosen = queries.DenialFilter(
-        org_id=scope.org_id, unknown=ctx.actor.is_instance_admin, identity_id=wanted.identity_id or None, method=wanted.method or None,
-        reason=wanted.reason or None, since=_moment("startDate", wanted.start_date), until=_moment("endDate", wanted.end_date),
-        offset=wanted.offset, limit=wanted.limit,
-    )  # fmt: skip
+        org_id=scope.org_id,
+        unknown=ctx.actor.is_instance_admin,
+        identity_id=wanted.identity_id or None,
+        method=wanted.method or None,
+        reason=wanted.reason or None,
+        since=_moment("startDate", wanted.start_date),
+        until=_moment("endDate", wanted.end_date),
+        offset=wanted.offset,
+        limit=wanted.limit,
+    )
     async with ctx.survey() as tx:
         return await queries.denials(tx, chosen)
 
 
 async def denial(ctx: Ctx, request_id: str) -> Denial:
-    """Why one login was refused, by the request id that the caller was given: its own story, or that of the one it was counted with."""
+    """Why one login was refused, by the request id that the caller was given: its own story, or that of the one
+    it was counted with.
+    """
     scope = await _scope(ctx, None)
     async with ctx.view() as tx:
         kept_as = ctx.runtime.refusals.kept_as(request_id)
         found = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
     if found is None:
         raise NotFound(
-            f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address within a minute, are "
+            f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address "
+            "within a minute, are "
             "counted with the first of them: list the refused logins of that time"
         )
     return found

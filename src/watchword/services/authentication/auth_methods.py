@@ -35,7 +35,9 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def require_any(ctx: Ctx, scope: CallerScope, actions: tuple[str, ...], identity: Identity) -> None:
-    """Raise PermissionDenied unless one of `actions` on the identity is allowed: the older name of a right, or the newer one."""
+    """Raise PermissionDenied unless one of `actions` on the identity is allowed: the older name of a right, or
+    the newer one.
+    """
     if not any(ctx.may(scope, action, "identity", **facts(identity)) for action in actions):
         missing = [{"action": action, "subject": "identity"} for action in actions[:1]]
         raise PermissionDenied(f"You are not allowed to {actions[0]} on identity", details=missing)
@@ -58,15 +60,24 @@ async def attach(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
     return attached
 
 
-async def _add(ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: method_bodies.Read, sealer: Sealer) -> MethodConfig:
+async def _add(
+    ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: method_bodies.Read, sealer: Sealer
+) -> MethodConfig:
     id, locator = ctx.new_id(), None
     config = _stored(method, read, sealer, id)
     if method.locator:
         locator = ctx.new_id()
         config[method.locator] = locator
     record = MethodConfig(
-        id=id, identity_id=identity.id, method=method.slug, locator=locator, config=config, created_at=ctx.now, updated_at=ctx.now, **read.columns
-    )  # fmt: skip
+        id=id,
+        identity_id=identity.id,
+        method=method.slug,
+        locator=locator,
+        config=config,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+        **read.columns,
+    )
     try:
         record = await credentials.add_config(tx, record)
     except AlreadyThere:
@@ -94,7 +105,9 @@ async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
         _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}
         life = _longest(record, read.columns)
-        await credentials.change_config(tx, record.id, config=config | kept, longest_life=life, updated_at=ctx.now, **read.columns)
+        await credentials.change_config(
+            tx, record.id, config=config | kept, longest_life=life, updated_at=ctx.now, **read.columns
+        )
         tx.changed(versions.identity(identity.id))
         attached = shown(method, await config_of(tx, method, identity), template)
         _audit(ctx, "update", identity, attached)
@@ -114,16 +127,21 @@ def _sent(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in fields and not (name in secrets and value == "")}
 
 
-def _require_secrets_again(method: Method, before: Mapping[str, Any], after: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
+def _require_secrets_again(
+    method: Method, before: Mapping[str, Any], after: Mapping[str, Any], sent: Mapping[str, Any]
+) -> None:
     """Raise Invalid when stored secrets would go to another place than they were entered for.
 
-    Settings are write-only so that nobody reads them back; pointing the method at one's own server would be a way to do just that.
+    Settings are write-only so that nobody reads them back; pointing the method at one's own server would be a way to do
+    just that.
     """
     if all(before.get(name) == after.get(name) for name in method.sends_secrets_to):
         return
     for name in sealed_config.secret_fields(method):
         if before.get(name) and after.get(name) and name not in sent:
-            raise Invalid.of(name, f"Enter it again: {' or '.join(method.sends_secrets_to)} changes, and it would be sent there")
+            raise Invalid.of(
+                name, f"Enter it again: {' or '.join(method.sends_secrets_to)} changes, and it would be sent there"
+            )
 
 
 def _stored(method: Method, read: method_bodies.Read, sealer: Sealer, id: str) -> dict[str, object]:
@@ -161,7 +179,9 @@ async def get(ctx: Ctx, method: Method, identity_id: str) -> Attached:
     async with ctx.view() as tx:
         record = await config_of(tx, method, identity)
         template = await _template(tx, method, identity, record.template_id)
-    await ctx.audit_read(f"get-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+    await ctx.audit_read(
+        f"get-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id
+    )
     return shown(method, record, template)
 
 
@@ -186,7 +206,9 @@ async def detach(ctx: Ctx, tx: Tx, scope: CallerScope, method: Method, identity:
         await administrators.require_one(ctx, tx)
     await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
     tx.changed(versions.identity(identity.id))
-    ctx.audit(f"revoke-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+    ctx.audit(
+        f"revoke-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id
+    )
     return record
 
 
@@ -198,7 +220,12 @@ async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         await config_of(tx, method, identity)
         cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
-        ctx.audit(f"clear-identity-{method.slug}-lockouts", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id)
+        ctx.audit(
+            f"clear-identity-{method.slug}-lockouts",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+        )
     return cleared
 
 
@@ -245,6 +272,10 @@ def shown(method: Method, record: MethodConfig, template: MethodTemplate | None)
 
 def _audit(ctx: Ctx, verb: str, identity: Identity, attached: Attached) -> None:
     ctx.audit(
-        f"{verb}-identity-{attached.method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id,
-        **method_bodies.common_wire(attached.method, attached.record), **attached.settings,
-    )  # fmt: skip
+        f"{verb}-identity-{attached.method.slug}",
+        org_id=identity.org_id,
+        project_id=identity.project_id,
+        identityId=identity.id,
+        **method_bodies.common_wire(attached.method, attached.record),
+        **attached.settings,
+    )

@@ -29,7 +29,9 @@ from watchword.store.people import people
 from watchword.store.projects import service_tokens
 
 _KEYS = versions.keys()
-_MOST_CACHED_REVOCATIONS = 8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
+_MOST_CACHED_REVOCATIONS = (
+    8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
+)
 _USES_APART = 3600 * 1000  # milliseconds
 
 
@@ -78,7 +80,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_member: bool
     since: int  # tokens of an earlier generation are dead
     networks: AddressSet | None  # None: the method is not attached any more
-    revocations: Mapping[str, Revocation] | None  # None: there are more than are kept at hand, and a token's own are looked up
+    revocations: (
+        Mapping[str, Revocation] | None
+    )  # None: there are more than are kept at hand, and a token's own are looked up
 
 
 def revocation_keys(claims: IdentityClaims) -> tuple[str, ...]:
@@ -88,8 +92,14 @@ def revocation_keys(claims: IdentityClaims) -> tuple[str, ...]:
 
 
 def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
-    """The revocations by which an earlier version ended all that was issued until a moment; they say nothing of later tokens."""
-    return () if claims.generation else (f"identity/{claims.identity_id}", f"method/{claims.identity_id}/{claims.auth_method}")
+    """The revocations by which an earlier version ended all that was issued until a moment; they say nothing of
+    later tokens.
+    """
+    return (
+        ()
+        if claims.generation
+        else (f"identity/{claims.identity_id}", f"method/{claims.identity_id}/{claims.auth_method}")
+    )
 
 
 def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) -> bool:
@@ -112,18 +122,20 @@ async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> 
     member = await grants.org_membership(tx, "identity", identity_id, org_id)
     revocations = await credentials.few_revocations(tx, identity_id, most=_MOST_CACHED_REVOCATIONS)
     value = Standing(
-        identity=identity, is_member=member is not None and member.is_active,
+        identity=identity,
+        is_member=member is not None and member.is_active,
         since=max(identity.tokens_since if identity else 0, config.tokens_since if config else 0),
         networks=compile_ranges(config.trusted_ips) if config else None,
         revocations=None if revocations is None else {revocation.key: revocation for revocation in revocations},
-    )  # fmt: skip
+    )
     return value, (versions.identity(identity_id), versions.org(org_id), _KEYS)
 
 
 async def _own_revocations(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Revocation]:
     async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
         return {
-            revocation.key: revocation for revocation in await credentials.revocations(tx, revocation_keys(claims) + _timed_keys(claims))
+            revocation.key: revocation
+            for revocation in await credentials.revocations(tx, revocation_keys(claims) + _timed_keys(claims))
         }, (versions.identity(claims.identity_id),)
 
     found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
@@ -142,7 +154,8 @@ async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "au
 
 
 async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple[Identity, AddressSet]:
-    """The identity of a token that is neither expired nor revoked and whose identity and method are in order; its networks.
+    """The identity of a token that is neither expired nor revoked and whose identity and method are in order; its
+    networks.
 
     Raises Unauthorized.
     """
@@ -164,7 +177,10 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
 
 
 async def require_signed(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
-    """Raise BadToken if the key that signed a token has been ended. Asked after its standing, which depends on the keys as well."""
+    """Raise BadToken if the key that signed a token has been ended.
+
+    Asked after its standing, which depends on the keys as well.
+    """
     if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:
         await know_keys(ctx)
         seen.claims(token)
@@ -187,15 +203,24 @@ async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Ac
         await require_signed(ctx, bearer, seen)
         return person
     identity = await require_standing(ctx, claims)
-    if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:  # asked here too: nearly always there is nothing to wait for
+    if (
+        ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked
+    ):  # asked here too: nearly always there is nothing to wait for
         await require_signed(ctx, bearer, seen)
     if claims.auth_method in ctx.runtime.named_tokens and seen.is_due(identity.id, ctx.now):
         # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
-        used = logins.LoginSeen(identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address)
+        used = logins.LoginSeen(
+            identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address
+        )
         ctx.runtime.journal.coalesce(identity.id, used)
     return Actor(
-        kind="identity", id=identity.id, name=identity.name, org_id=claims.org_id, is_instance_admin=identity.is_instance_admin, claims=claims,
-    )  # fmt: skip
+        kind="identity",
+        id=identity.id,
+        name=identity.name,
+        org_id=claims.org_id,
+        is_instance_admin=identity.is_instance_admin,
+        claims=claims,
+    )
 
 
 async def count_use(ctx: Ctx) -> None:
@@ -217,14 +242,25 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
         return (person, await people.session(tx, claims.token_version_id)), (versions.user(claims.user_id), _KEYS)
 
     person, session = await ctx.fresh.get(("session", claims.token_version_id), load)
-    if person is None or session is None or session.user_id != claims.user_id or not person.is_active or session.expires_at <= ctx.now:
+    if (
+        person is None
+        or session is None
+        or session.user_id != claims.user_id
+        or not person.is_active
+        or session.expires_at <= ctx.now
+    ):
         raise Unauthorized("The session has ended: sign in again")
     # A person with a second factor is nobody to most of the server until the session has proved it.
     return Actor(
-        kind="pending" if person.mfa_method and not session.is_mfa_verified else "user", id=person.id,
-        name=f"{person.first_name} {person.last_name}".strip(), email=person.email, org_id=claims.organization_id, session_id=session.id,
-        is_instance_admin=person.is_instance_admin, is_mfa_verified=session.is_mfa_verified,
-    )  # fmt: skip
+        kind="pending" if person.mfa_method and not session.is_mfa_verified else "user",
+        id=person.id,
+        name=f"{person.first_name} {person.last_name}".strip(),
+        email=person.email,
+        org_id=claims.organization_id,
+        session_id=session.id,
+        is_instance_admin=person.is_instance_admin,
+        is_mfa_verified=session.is_mfa_verified,
+    )
 
 
 async def _service(ctx: Ctx, bearer: str) -> Actor:
@@ -243,9 +279,16 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
         if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
             raise Unauthorized("The service token is not valid")
         if token.hash_version < keys.hash_version:
-            await ctx.submit(service_tokens.RehashedServiceToken(token.id, token.project_id, token.hash, digest, keys.hash_version))
+            await ctx.submit(
+                service_tokens.RehashedServiceToken(token.id, token.project_id, token.hash, digest, keys.hash_version)
+            )
     if token.expires_at is not None and token.expires_at <= ctx.now:
         raise Unauthorized("The service token has expired")
     return Actor(
-        kind="service", id=token.id, name=token.name, project_id=token.project_id, scopes=token.scopes, permissions=token.permissions,
-    )  # fmt: skip
+        kind="service",
+        id=token.id,
+        name=token.name,
+        project_id=token.project_id,
+        scopes=token.scopes,
+        permissions=token.permissions,
+    )

@@ -46,10 +46,18 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClient
         await require_over(ctx, tx, scope, identity, "create-token")
         config = await _config(tx, method, identity)
         record = ClientSecret(
-            id=ctx.new_id(), identity_id=identity.id, config_id=config.id, description=given.description, prefix=secret[:4],
-            hash=ctx.runtime.keys.digest(secret), hash_version=ctx.runtime.keys.hash_version,
-            ttl=given.ttl, uses_limit=given.num_uses_limit, created_at=ctx.now, updated_at=ctx.now,
-        )  # fmt: skip
+            id=ctx.new_id(),
+            identity_id=identity.id,
+            config_id=config.id,
+            description=given.description,
+            prefix=secret[:4],
+            hash=ctx.runtime.keys.digest(secret),
+            hash_version=ctx.runtime.keys.hash_version,
+            ttl=given.ttl,
+            uses_limit=given.num_uses_limit,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
         await credentials.add_client_secret(tx, record)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
@@ -107,4 +115,6 @@ async def _secret(tx: Tx, method: Method, identity: Identity, secret_id: str) ->
 
 
 def _audit(ctx: Ctx, event: str, identity: Identity, secret_id: str) -> None:
-    ctx.audit(event, org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, clientSecretId=secret_id)
+    ctx.audit(
+        event, org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, clientSecretId=secret_id
+    )

@@ -1,4 +1,7 @@
-"""Trying a login: every check in order, with what was expected and what presented. Nothing is issued, spent or counted."""
+"""Trying a login: every check in order, with what was expected and what presented.
+
+Nothing is issued, spent or counted.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -58,7 +61,9 @@ class DryRunChecks(Checks):
         super().__init__()
         self.first: Denied | None = None  # what the login would have been refused for
 
-    def compare(self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401) -> None:
+    def compare(
+        self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
+    ) -> None:
         """Record whether what was presented is what is demanded."""
         was_refused = self.is_refused
         try:
@@ -77,12 +82,17 @@ def body(method: Method) -> type[Schema]:
         for field in msgspec.structs.fields(method.login)
     ]
     title = method.login.__module__.rpartition(".")[2].title().replace("_", "") + "Trial"
-    struct: type[Schema] = msgspec.defstruct(title, fields, bases=(Circumstances,), frozen=True, kw_only=True, rename="camel")  # type: ignore[assignment]
+    struct: type[Schema] = msgspec.defstruct(
+        title, fields, bases=(Circumstances,), frozen=True, kw_only=True, rename="camel"
+    )  # type: ignore[assignment]
     return struct
 
 
 async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Tried:
-    """Try a proof on an identity's method. Only for who may change the method: the answer tells more than a login does."""
+    """Try a proof on an identity's method.
+
+    Only for who may change the method: the answer tells more than a login does.
+    """
     identity, scope = await locate(ctx, identity_id)
     auth_methods.require_any(ctx, scope, ("edit", "edit-auth"), identity)
     around = decode(Circumstances, given)
@@ -106,28 +116,47 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str
     )
     tried = await _tried(ctx, method, found, given, around)
     await ctx.audit_read(
-        f"test-login-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id,
-        passed=tried.passed, reasonCode=tried.reason,
-    )  # fmt: skip
+        f"test-login-identity-{method.slug}",
+        org_id=identity.org_id,
+        project_id=identity.project_id,
+        identityId=identity.id,
+        passed=tried.passed,
+        reasonCode=tried.reason,
+    )
     return tried
 
 
-def _unsaved(ctx: Ctx, method: Method, identity: Identity, wire: Mapping[str, Any], stored: MethodConfig | None) -> MethodConfig:
-    """A configuration that is not kept. It is tried whole: laid over a stored one, its URL would be sent the stored secrets."""
+def _unsaved(
+    ctx: Ctx, method: Method, identity: Identity, wire: Mapping[str, Any], stored: MethodConfig | None
+) -> MethodConfig:
+    """A configuration that is not kept.
+
+    It is tried whole: laid over a stored one, its URL would be sent the stored secrets.
+    """
     if wire.get("templateId"):
         raise BadRequest("A configuration is tried without a template: send its settings")
     try:
         read = method_bodies.read(method, {name: value for name, value in wire.items() if name not in method.managed})
     except Invalid as refusal:
-        raise Invalid([msgspec.structs.replace(issue, path=("configuration", *issue.path)) for issue in refusal.issues]) from None
+        raise Invalid(
+            [msgspec.structs.replace(issue, path=("configuration", *issue.path)) for issue in refusal.issues]
+        ) from None
     config: dict[str, object] = msgspec.to_builtins(read.config, enc_hook=lambda secret: secret.reveal())
     return MethodConfig(
-        id=stored.id if stored else "unsaved", identity_id=identity.id, method=method.slug, locator=stored.locator if stored else None,
-        config=config, created_at=ctx.now, updated_at=ctx.now, **read.columns,
-    )  # fmt: skip
+        id=stored.id if stored else "unsaved",
+        identity_id=identity.id,
+        method=method.slug,
+        locator=stored.locator if stored else None,
+        config=config,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+        **read.columns,
+    )
 
 
-async def _tried(ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances) -> Tried:
+async def _tried(
+    ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances
+) -> Tried:
     checks = DryRunChecks()
     verified = Verified()
     try:
@@ -140,13 +169,18 @@ async def _tried(ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[s
     if around.address:
         is_trusted = compile_ranges(found.config.trusted_ips).admits(around.address)
         text = "The token could not be used from this address"
-        checks.compare(is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=around.address)
+        checks.compare(
+            is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=around.address
+        )
     first = checks.first
     return Tried(
-        passed=first is None, is_proved=checks.is_proved,
-        reason=first.reason if first else None, message=first.message if first else None, checks=tuple(checks.done),
+        passed=first is None,
+        is_proved=checks.is_proved,
+        reason=first.reason if first else None,
+        message=first.message if first else None,
+        checks=tuple(checks.done),
         claims=verified.claims if first is None else {},
-    )  # fmt: skip
+    )
 
 
 async def _judged(ctx: Ctx, method: Method, found: LocatedLogin, arn: str, checks: DryRunChecks) -> Verified:
@@ -168,7 +202,9 @@ async def _proved(
     how, what = method.locate(proof)
     if how == "locator":
         is_its = what == found.config.locator
-        checks.compare(is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64])
+        checks.compare(
+            is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64]
+        )
     inside = Ctx(
         ctx.runtime,
         actor=Actor(kind="nobody"),
@@ -183,5 +219,7 @@ async def _proved(
     spent = login.spent_by(method, verified)
     if spent is not None:
         async with inside.view() as tx:
-            checks.compare(not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before")
+            checks.compare(
+                not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before"
+            )
     return verified

@@ -1,8 +1,8 @@
 """The login flow of every method: locate, lockout, trusted networks, verify, spend, issue, audit.
 
-A look at the state, the remote question, another look at the state and the clock where the question took time, and one journal
-entry at the end that spends, counts and records in a single durable batch. A method cannot skip or forget a step; it only answers
-its own question.
+A look at the state, the remote question, another look at the state and the clock where the question took time, and one
+journal entry at the end that spends, counts and records in a single durable batch. A method cannot skip or forget a
+step; it only answers its own question.
 """
 
 import hashlib
@@ -64,7 +64,9 @@ _ROUNDS = 4  # of asking and checking once more, before a configuration that cha
 
 
 class _Attempt:
-    """A login under way: what it is for, as far as that is known, the checks it went through and what was asked for it."""
+    """A login under way: what it is for, as far as that is known, the checks it went through and what was asked
+    for it.
+    """
 
     __slots__ = ("checks", "found", "outbound")
 
@@ -75,10 +77,11 @@ class _Attempt:
 
 
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
-    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request id.
+    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request
+    id.
 
-    Raises TooManyRequests instead where the address was refused too often. A client secret is looked at even then, for that
-    costs little: a right one is never held up by others behind its address.
+    Raises TooManyRequests instead where the address was refused too often. A client secret is looked at even then, for
+    that costs little: a right one is never held up by others behind its address.
     """
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
@@ -86,13 +89,18 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
     checks = attempt.checks
     try:
         verified = await _proved(ctx, method, body, attempt)
-        return await _issue(ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks)
+        return await _issue(
+            ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks
+        )
     except Denied as denial:
         raise public_error(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
 
 
 async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin:
-    """Whom `body` proves to be calling, without a token: for a client that asks something else. Raises Denied as `login` does."""
+    """Whom `body` proves to be calling, without a token: for a client that asks something else.
+
+    Raises Denied as `login` does.
+    """
     ctx.public("a login proves who is calling")
     await _require_room(ctx, method)
     attempt = _Attempt(ctx.outbound)
@@ -110,11 +118,12 @@ async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any)
 
 
 async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _Attempt) -> Verified:
-    """What the method says of the proof, and what the proof is for, both as of a moment after the last answer from outside.
+    """What the method says of the proof, and what the proof is for, both as of a moment after the last answer from
+    outside.
 
-    Whoever waits for an answer knows the time and the state of before: a revocation, a change, the end of the proof may have come
-    since. So both are taken anew and everything is checked once more, with the answers that are there. Where a changed configuration
-    asks something else, that is asked. Raises Denied.
+    Whoever waits for an answer knows the time and the state of before: a revocation, a change, the end of the proof may
+    have come since. So both are taken anew and everything is checked once more, with the answers that are there. Where
+    a changed configuration asks something else, that is asked. Raises Denied.
     """
     checks = attempt.checks
     attempt.found = await find(ctx, method, body)
@@ -142,11 +151,19 @@ async def require_use_left(ctx: Ctx, found: LocatedLogin, secret_id: str, checks
         secret = await credentials.client_secret(tx, found.config.id, secret_id)
     uses, limit = (secret.uses, secret.uses_limit) if secret else (0, 0)
     is_left = secret is not None and (limit == 0 or uses < limit)
-    checks.compare(is_left, "client_secret_used_up", _TEXTS["client_secret_used_up"], expected=f"fewer than {limit}", presented=uses)
+    checks.compare(
+        is_left,
+        "client_secret_used_up",
+        _TEXTS["client_secret_used_up"],
+        expected=f"fewer than {limit}",
+        presented=uses,
+    )
 
 
 def public_error(checks: Checks, denial: Denied) -> Denied:
-    """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an unknown identity."""
+    """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an
+    unknown identity.
+    """
     return denial if denial.status != 401 or checks.is_proved else Denied(denial.reason, UNPROVED)
 
 
@@ -166,9 +183,20 @@ async def _within(ctx: Ctx, body: Any, found: LocatedLogin, checks: Checks) -> L
         org = await people.organization_by_slug(tx, slug) if is_name(slug) else None
         member = await grants.org_membership(tx, "identity", found.identity.id, org.id) if org else None
     if org is None:
-        checks.fail("compare", "organization_unknown", f"There is no organization {slug[:64]!r}", expected=found.org.slug, status=404)
+        checks.fail(
+            "compare",
+            "organization_unknown",
+            f"There is no organization {slug[:64]!r}",
+            expected=found.org.slug,
+            status=404,
+        )
     is_member = member is not None and member.is_active
-    checks.compare(is_member, "organization_not_allowed", "The identity is not a member of this organization", expected=found.org.slug)
+    checks.compare(
+        is_member,
+        "organization_not_allowed",
+        "The identity is not a member of this organization",
+        expected=found.org.slug,
+    )
     return msgspec.structs.replace(found, org=org)
 
 
@@ -184,7 +212,9 @@ async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogi
     return found
 
 
-async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str) -> tuple[LocatedLogin | None, tuple[str, ...]]:
+async def _load_found(
+    tx: Tx, method: AuthMethod[Any, Any], how: str, what: str
+) -> tuple[LocatedLogin | None, tuple[str, ...]]:
     if not is_name(what):
         return None, ()
     config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
@@ -196,9 +226,15 @@ async def _load_found(tx: Tx, method: AuthMethod[Any, Any], how: str, what: str)
     template = await templates.by_id(tx, config.template_id) if config.template_id else None
     is_member = member is not None and member.is_active
     found = LocatedLogin(
-        config=config, identity=identity, org=org, template=template, is_member=is_member, login_networks=login_networks(method, config)
+        config=config,
+        identity=identity,
+        org=org,
+        template=template,
+        is_member=is_member,
+        login_networks=login_networks(method, config),
     )
-    # The version keys of the lockout and of the keys too, though nothing of them is here: so one barrier serves the whole login.
+    # The version keys of the lockout and of the keys too, though nothing of them is here: so one barrier serves the
+    # whole login.
     return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
 
 
@@ -218,19 +254,29 @@ async def prove(
         raise Denied("no_login", "This auth method has no login")
     if found is not None and found.login_networks is not None:
         checks.compare(
-            found.login_networks.is_open or found.login_networks.admits(ctx.address), "address_not_trusted",
-            "You are not allowed to access this resource from the current IP address", presented=ctx.address, status=403,
-        )  # fmt: skip
+            found.login_networks.is_open or found.login_networks.admits(ctx.address),
+            "address_not_trusted",
+            "You are not allowed to access this resource from the current IP address",
+            presented=ctx.address,
+            status=403,
+        )
     count_by = None
     if found is not None and method.locks and found.config.lockout_enabled:
         count_by = _counting(ctx, method, found.config, checks)
         await _require_unlocked(ctx, lockout_key(method, body, found.config, checks), found.config, checks)
-    # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record follows.
+    # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record
+    # follows.
     credential = await _credential(ctx, method, body, found)
     given = Given(
-        now=ctx.now, identity_id=found.identity.id if found else "", outbound=outbound, checks=checks, address=ctx.address,
-        credential=credential, certificate=ctx.certificate, count_by=count_by,
-    )  # fmt: skip
+        now=ctx.now,
+        identity_id=found.identity.id if found else "",
+        outbound=outbound,
+        checks=checks,
+        address=ctx.address,
+        credential=credential,
+        certificate=ctx.certificate,
+        count_by=count_by,
+    )
     if found is None:
         if method.form is not None:
             method.form(body, given)
@@ -263,7 +309,9 @@ def require_in_order(ctx: Ctx, found: LocatedLogin, checks: Checks) -> None:
     """Check that the identity may log in at all."""
     identity = found.identity
     checks.compare(not identity.is_disabled, "identity_disabled", "Invalid credentials")
-    checks.compare(identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials")
+    checks.compare(
+        identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials"
+    )
     checks.compare(found.is_member, "not_a_member", "The identity is not a member of the organization")
 
 
@@ -278,7 +326,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:40]
 
 
-def _counting(ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, checks: Checks) -> Callable[[str], Awaitable[None]]:
+def _counting(
+    ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, checks: Checks
+) -> Callable[[str], Awaitable[None]]:
     """What lets a method say by what failed logins are counted, once it knows better than the body."""
 
     async def count_by(what: str) -> None:
@@ -302,7 +352,9 @@ async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | N
     return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
 
 
-async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None) -> Credential | None:
+async def _credential(
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None
+) -> Credential | None:
     if method.secret_of is None:
         return None
     if found is not None:
@@ -312,23 +364,35 @@ async def _credential(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: 
     secret = await _secret_of(ctx, digest)
     if secret is None:
         secret = await _hashed_before(ctx, text, digest)
-    if secret is None or found is None or secret.config_id != found.config.id or not hmac.compare_digest(secret.hash, digest):
+    if (
+        secret is None
+        or found is None
+        or secret.config_id != found.config.id
+        or not hmac.compare_digest(secret.hash, digest)
+    ):
         return None
     # Limited uses are settled by the journal, exactly; the number at hand may be old, so it decides nothing here.
     return Credential(
-        id=secret.id, expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None, uses=0, uses_limit=secret.uses_limit,
+        id=secret.id,
+        expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None,
+        uses=0,
+        uses_limit=secret.uses_limit,
         is_revoked=secret.is_revoked,
-    )  # fmt: skip
+    )
 
 
 async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | None:
-    """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now from here on."""
+    """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now
+    from here on.
+    """
     keys = ctx.runtime.keys
     for other in keys.other_digests(text).values():
         secret = await _secret_of(ctx, other)
         if secret is not None:
             if secret.hash_version < keys.hash_version:
-                await ctx.submit(credentials.RehashedClientSecret(secret.id, secret.identity_id, other, digest, keys.hash_version))
+                await ctx.submit(
+                    credentials.RehashedClientSecret(secret.id, secret.identity_id, other, digest, keys.hash_version)
+                )
             return msgspec.structs.replace(secret, hash=digest)
     return None
 
@@ -343,29 +407,47 @@ async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tupl
     return secret, (versions.identity(secret.identity_id),) if secret else ()
 
 
-async def _issue(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin, verified: Verified, checks: Checks) -> Issued:
+async def _issue(
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin, verified: Verified, checks: Checks
+) -> Issued:
     config = found.config
     used = verified.credential
     await know_keys(ctx)
-    issued = new_token(ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None)
+    issued = new_token(
+        ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None
+    )
     if len(issued.token) > MAX_LENGTH:
         # A token that nobody could send back is none. What makes it long is what the configuration maps into it.
-        raise Denied("claims_too_large", "The claims that are carried into the access token are too long: map fewer or shorter ones")
+        raise Denied(
+            "claims_too_large",
+            "The claims that are carried into the access token are too long: map fewer or shorter ones",
+        )
     actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
-    metadata = {"identityId": actor.id, "identityAccessTokenId": issued.claims.jti, f"{method.wrapper}Id": config.id, **verified.audit}
+    metadata = {
+        "identityId": actor.id,
+        "identityAccessTokenId": issued.claims.jti,
+        f"{method.wrapper}Id": config.id,
+        **verified.audit,
+    }
     limited = config.uses_limit > 0
     reason = await ctx.submit(
         logins.LoginDone(
-            at=ctx.now, identity_id=actor.id, event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
+            at=ctx.now,
+            identity_id=actor.id,
+            event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
             lockout_key=lockout_key(method, body, config, checks) if method.locks and config.lockout_enabled else None,
-            secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None, proof=spent_by(method, verified),
+            secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None,
+            proof=spent_by(method, verified),
             token=row_of(issued.claims, ctx.now) if limited else None,
         )
-    )  # fmt: skip
+    )
     if reason is not None:
         raise Denied(reason, _TEXTS[reason])
     ctx.runtime.journal.coalesce(
-        actor.id, logins.LoginSeen(identity_id=actor.id, org_id=found.org.id, method=method.slug, at=ctx.now, address=ctx.address)
+        actor.id,
+        logins.LoginSeen(
+            identity_id=actor.id, org_id=found.org.id, method=method.slug, at=ctx.now, address=ctx.address
+        ),
     )
     return issued
 
@@ -384,11 +466,14 @@ def check_trace(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
     return tuple(msgspec.to_builtins(check) for check in done)
 
 
-async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, denial: Denied) -> Denied:
+async def _record(
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, denial: Denied
+) -> Denied:
     """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
 
-    The answer is the refusal that it was: another one when the identity was locked out meanwhile. Raises TooManyRequests when the
-    address was refused too often: then only a count in memory is kept, which is written now and then.
+    The answer is the refusal that it was: another one when the identity was locked out meanwhile. Raises
+    TooManyRequests when the address was refused too often: then only a count in memory is kept, which is written now
+    and then.
     """
     config = found.config if found else None
     counts = config is not None and method.locks and config.lockout_enabled and checks.failed == "prove"
@@ -404,19 +489,31 @@ async def _record(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: Loca
         actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
     story = Denial(
-        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, org_id=found.org.id if found else None,
-        identity_id=found.identity.id if found else None, method=method.slug, reason=denial.reason, message=denial.message,
-        facts=dict(denial.facts), checks=check_trace(checks, denial.reason), address=ctx.address, user_agent=ctx.user_agent,
-    )  # fmt: skip
+        request_id=ctx.request_id or ctx.new_id(),
+        at=ctx.now,
+        org_id=found.org.id if found else None,
+        identity_id=found.identity.id if found else None,
+        method=method.slug,
+        reason=denial.reason,
+        message=denial.message,
+        facts=dict(denial.facts),
+        checks=check_trace(checks, denial.reason),
+        address=ctx.address,
+        user_agent=ctx.user_agent,
+    )
     kept = ctx.runtime.refusals.take(story, event, whose=found.identity.id if found else "")
     counted = True
     if wait and not counts and kept.again is not None:
         ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)
     else:
         entry = logins.LoginFailed(
-            at=ctx.now, denial=kept.denial, again=kept.again, event=kept.event, config=config if counts else None,
+            at=ctx.now,
+            denial=kept.denial,
+            again=kept.again,
+            event=kept.event,
+            config=config if counts else None,
             lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
-        )  # fmt: skip
+        )
         counted = await _written(ctx, kept, entry)
     if wait:
         raise ctx.runtime.limits.refused_logins.refusal(wait)
@@ -433,16 +530,25 @@ async def _written(ctx: Ctx, kept: RefusalWrite, entry: logins.LoginFailed) -> b
 
 
 async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
-    """Raise TooManyRequests for an address that was refused too often, before a proof that is dear to judge is looked at."""
+    """Raise TooManyRequests for an address that was refused too often, before a proof that is dear to judge is
+    looked at.
+    """
     limit = ctx.runtime.limits.refused_logins
     wait = 0.0 if method.secret_of is not None else limit.wait(ctx.address)
     if not wait:
         return
     refusal = limit.refusal(wait)
     story = Denial(
-        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method.slug, reason="too_many_refusals", message=refusal.message, facts={},
-        checks=(), address=ctx.address, user_agent=ctx.user_agent,
-    )  # fmt: skip
+        request_id=ctx.request_id or ctx.new_id(),
+        at=ctx.now,
+        method=method.slug,
+        reason="too_many_refusals",
+        message=refusal.message,
+        facts={},
+        checks=(),
+        address=ctx.address,
+        user_agent=ctx.user_agent,
+    )
     kept = ctx.runtime.refusals.take(story, None)
     if kept.again is not None:
         ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)

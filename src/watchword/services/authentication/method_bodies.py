@@ -1,4 +1,6 @@
-"""The bodies of auth methods: a method's own fields and the common ones as one struct, and from there to columns and back."""
+"""The bodies of auth methods: a method's own fields and the common ones as one struct, and from there to
+columns and back.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -73,7 +75,9 @@ def body(method: Method) -> type[Schema]:
 @cache
 def template_body(method: Method) -> type[Schema]:
     """The fields that a template of a method holds."""
-    others = [field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in method.template]
+    others = [
+        field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in method.template
+    ]
     return _joined(_title(method) + "Template", [method.config], without=others)
 
 
@@ -83,9 +87,14 @@ def login_body(method: Method) -> type[Schema]:
     assert method.login is not None
     field = ("organization_slug", Trimmed | None, None)
     struct: type[Schema] = msgspec.defstruct(  # type: ignore[assignment]
-        _title(method) + "Login", [field], bases=(method.login,), frozen=True, kw_only=True, rename="camel",
+        _title(method) + "Login",
+        [field],
+        bases=(method.login,),
+        frozen=True,
+        kw_only=True,
+        rename="camel",
         namespace={"__doc__": method.login.__doc__},
-    )  # fmt: skip
+    )
     return struct
 
 
@@ -110,7 +119,11 @@ def _joined(title: str, bases: list[type[Schema]], *, without: list[str] | tuple
 def _default(field: Any) -> Any:
     if field.default_factory is not msgspec.NODEFAULT:
         return msgspec.field(default_factory=field.default_factory, name=field.encode_name)
-    return _REQUIRED if field.default is msgspec.NODEFAULT else msgspec.field(default=field.default, name=field.encode_name)
+    return (
+        _REQUIRED
+        if field.default is msgspec.NODEFAULT
+        else msgspec.field(default=field.default, name=field.encode_name)
+    )
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -121,23 +134,30 @@ class Read(msgspec.Struct, frozen=True):
 
 
 def read(method: Method, wire: Mapping[str, Any]) -> Read:
-    """Validate a whole configuration (of an attach, or an update merged with what is stored). Raises Invalid, BadRequest."""
+    """Validate a whole configuration (of an attach, or an update merged with what is stored).
+
+    Raises Invalid, BadRequest.
+    """
     whole: Any = decode(body(method), wire)
     config = method.check(decode(method.config, wire))
     ttl, max_ttl = whole.access_token_ttl, whole.access_token_max_ttl
     if max_ttl > 0 and ttl > max_ttl:
         raise BadRequest("Access token TTL cannot be greater than max TTL")
     columns = {
-        "ttl": ttl, "max_ttl": max_ttl, "uses_limit": whole.access_token_num_uses_limit,
+        "ttl": ttl,
+        "max_ttl": max_ttl,
+        "uses_limit": whole.access_token_num_uses_limit,
         "period": getattr(whole, "access_token_period", 0),
         "trusted_ips": _ranges(whole.access_token_trusted_ips, "accessTokenTrustedIps"),
         "template_id": getattr(whole, "template_id", None),
-    }  # fmt: skip
+    }
     if method.has_lockout:
         columns |= {
-            "lockout_enabled": whole.lockout_enabled, "lockout_threshold": whole.lockout_threshold,
-            "lockout_duration": whole.lockout_duration_seconds, "lockout_reset": whole.lockout_counter_reset_seconds,
-        }  # fmt: skip
+            "lockout_enabled": whole.lockout_enabled,
+            "lockout_threshold": whole.lockout_threshold,
+            "lockout_duration": whole.lockout_duration_seconds,
+            "lockout_reset": whole.lockout_counter_reset_seconds,
+        }
     return Read(config, columns)
 
 
@@ -148,18 +168,22 @@ def _ranges(given: tuple[Any, ...], path: str) -> tuple[IpRange, ...]:
 def common_wire(method: Method, record: MethodConfig) -> dict[str, Any]:
     """The common settings of a stored configuration in the form of a body."""
     wire: dict[str, Any] = {
-        "accessTokenTTL": record.ttl, "accessTokenMaxTTL": record.max_ttl, "accessTokenNumUsesLimit": record.uses_limit,
+        "accessTokenTTL": record.ttl,
+        "accessTokenMaxTTL": record.max_ttl,
+        "accessTokenNumUsesLimit": record.uses_limit,
         "accessTokenTrustedIps": [{"ipAddress": written(ip)} for ip in record.trusted_ips],
-    }  # fmt: skip
+    }
     if method.template:
         wire["templateId"] = record.template_id
     if method.has_period:
         wire["accessTokenPeriod"] = record.period
     if method.has_lockout:
         wire |= {
-            "lockoutEnabled": record.lockout_enabled, "lockoutThreshold": record.lockout_threshold,
-            "lockoutDurationSeconds": record.lockout_duration, "lockoutCounterResetSeconds": record.lockout_reset,
-        }  # fmt: skip
+            "lockoutEnabled": record.lockout_enabled,
+            "lockoutThreshold": record.lockout_threshold,
+            "lockoutDurationSeconds": record.lockout_duration,
+            "lockoutCounterResetSeconds": record.lockout_reset,
+        }
     return wire
 
 

@@ -71,7 +71,10 @@ async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> 
             raise BadRequest(f"The identity does not have {method.title}")
         found = await credentials.tokens(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
     await ctx.audit_read(
-        f"get-tokens-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id
+        f"get-tokens-identity-{method.slug}",
+        org_id=identity.org_id,
+        project_id=identity.project_id,
+        identityId=identity.id,
     )
     return found
 
@@ -120,4 +123,11 @@ async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, I
 
 
 def _audit(ctx: Ctx, event: str, identity: Identity, row: AccessToken) -> None:
-    ctx.audit(event, org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, tokenId=row.id, name=row.name)
+    ctx.audit(
+        event,
+        org_id=identity.org_id,
+        project_id=identity.project_id,
+        identityId=identity.id,
+        tokenId=row.id,
+        name=row.name,
+    )

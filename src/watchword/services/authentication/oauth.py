@@ -1,6 +1,7 @@
 """OAuth 2 for machines: a client is a client id with its secret, or an identity that signs its own assertion.
 
-Nothing here is a second way in: tokens come from the same login as everywhere else, with its lockout, networks and story.
+Nothing here is a second way in: tokens come from the same login as everywhere else, with its lockout, networks and
+story.
 """
 
 from typing import Any
@@ -68,7 +69,9 @@ def _subject(assertion: str) -> str:
 
 
 async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | None) -> dict[str, Any]:
-    """What a token is (RFC 7662), for an asker of organization `org_id`; for anybody else's token, that it is not active."""
+    """What a token is (RFC 7662), for an asker of organization `org_id`; for anybody else's token, that it is
+    not active.
+    """
     try:
         claims = seen.claims(text)
         if not isinstance(claims, IdentityClaims) or claims.org_id != org_id:
@@ -84,10 +87,19 @@ async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | No
         if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
             return {"active": False}
     return {
-        "active": True, "scope": SCOPE, "client_id": claims.identity_id, "sub": claims.identity_id, "username": claims.identity_name,
-        "token_type": "Bearer", "iat": claims.iat, "exp": claims.exp, "jti": claims.jti, "identityId": claims.identity_id,
-        "authMethod": claims.auth_method, "orgId": claims.org_id,
-    }  # fmt: skip
+        "active": True,
+        "scope": SCOPE,
+        "client_id": claims.identity_id,
+        "sub": claims.identity_id,
+        "username": claims.identity_name,
+        "token_type": "Bearer",
+        "iat": claims.iat,
+        "exp": claims.exp,
+        "jti": claims.jti,
+        "identityId": claims.identity_id,
+        "authMethod": claims.auth_method,
+        "orgId": claims.org_id,
+    }
 
 
 async def revoke(ctx: Ctx, text: str, seen: VerifiedTokens, owner: str | None) -> bool:

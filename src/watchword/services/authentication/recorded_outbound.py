@@ -11,9 +11,9 @@ from watchword.domain.secret import Secret
 class RecordedOutbound:
     """`domain.outside.Outside` for one login.
 
-    `waited`: an answer was not at hand, so that what the login knew of the time and the state before is old. The same question is
-    answered at once and as before: some proofs can be shown to a cloud only once. `admits` is not told again then: whoever repeats
-    a login checks the lockout of the entry that it was told.
+    `waited`: an answer was not at hand, so that what the login knew of the time and the state before is old. The same
+    question is answered at once and as before: some proofs can be shown to a cloud only once. `admits` is not told
+    again then: whoever repeats a login checks the lockout of the entry that it was told.
     """
 
     __slots__ = ("_answers", "_outside", "waited")
@@ -37,7 +37,9 @@ class RecordedOutbound:
         )
         return found
 
-    async def jwks(self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None) -> Sequence[Mapping[str, Any]]:
+    async def jwks(
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
         found: Sequence[Mapping[str, Any]] = await self._recorded(
             ("jwks", url, kid, ca), lambda: self._outside.jwks(url, kid, ca=ca, max_age=max_age)
@@ -46,7 +48,9 @@ class RecordedOutbound:
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`."""
-        found: Mapping[str, Any] = await self._recorded(("document", url, ca), lambda: self._outside.document(url, ca=ca))
+        found: Mapping[str, Any] = await self._recorded(
+            ("document", url, ca), lambda: self._outside.document(url, ca=ca)
+        )
         return found
 
     async def ldap(
@@ -77,7 +81,17 @@ class RecordedOutbound:
                 admits=admits,
             )
 
-        question = ("ldap", url, ca, bind_dn, bind_password.reveal(), base, filter_template, username, password.reveal())
+        question = (
+            "ldap",
+            url,
+            ca,
+            bind_dn,
+            bind_password.reveal(),
+            base,
+            filter_template,
+            username,
+            password.reveal(),
+        )
         found: LdapEntry | None = await self._recorded(question, ask)
         return found
 

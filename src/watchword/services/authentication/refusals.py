@@ -1,11 +1,12 @@
 """Count equal refusals in one row, so that strangers cannot grow the database.
 
     the first of a minute      stored with its story, by its request id
-    the next ones like it      the count of that row goes up; the audit log says how many there were when the minute is over
+    the next ones like it      the count of that row goes up; the audit log says how many there were when the minute is
+    over
 
-Alike are refusals of the same identity (or of none there is), address (an IPv6 one by its /64), method and reason. In a minute
-there are at most `ADDRESSES` addresses among those of nobody, and of each identity; further ones are one row without an
-address. Each row belongs to the process that made it, which alone counts it up.
+Alike are refusals of the same identity (or of none there is), address (an IPv6 one by its /64), method and reason. In a
+minute there are at most `ADDRESSES` addresses among those of nobody, and of each identity; further ones are one row
+without an address. Each row belongs to the process that made it, which alone counts it up.
 """
 
 import time
@@ -59,7 +60,10 @@ class Refusals:
         self._kept_as: OrderedDict[str, str] = OrderedDict()
 
     def take(self, denial: Denial, event: AuditEvent | None, whose: str = "") -> RefusalWrite:
-        """What is to be written of a refusal: its story, or a count. `whose`: what it was a login of; empty for nobody there is."""
+        """What is to be written of a refusal: its story, or a count.
+
+        `whose`: what it was a login of; empty for nobody there is.
+        """
         self._turn()
         key = self._key(denial, whose)
         row = self._rows.get(key)
@@ -71,7 +75,9 @@ class Refusals:
         self._kept_as[denial.request_id] = row.request_id
         if len(self._kept_as) > REMEMBERED:
             self._kept_as.popitem(last=False)
-        return RefusalWrite(request_id=row.request_id, again=RepeatedRefusal(request_id=row.request_id, times=row.count, at=denial.at))
+        return RefusalWrite(
+            request_id=row.request_id, again=RepeatedRefusal(request_id=row.request_id, times=row.count, at=denial.at)
+        )
 
     def forget(self, kept: RefusalWrite) -> None:
         """Begin anew: the first of the minute could not be written."""
@@ -79,7 +85,9 @@ class Refusals:
             self._rows = {key: row for key, row in self._rows.items() if row.request_id != kept.request_id}
 
     def kept_as(self, request_id: str) -> str:
-        """The request id under which a refusal is kept: another one's where it was counted with that, as far as this process knows."""
+        """The request id under which a refusal is kept: another one's where it was counted with that, as far as
+        this process knows.
+        """
         return self._kept_as.get(request_id, request_id)
 
     def over(self, *, at_once: bool = False) -> list[tuple[AuditEvent, int]]:
@@ -95,7 +103,9 @@ class Refusals:
     def _turn(self, *, at_once: bool = False) -> None:
         now = self._clock()
         if at_once or now - self._began >= WINDOW:
-            self._over += [(row.event, row.count - 1) for row in self._rows.values() if row.event is not None and row.count > 1]
+            self._over += [
+                (row.event, row.count - 1) for row in self._rows.values() if row.event is not None and row.count > 1
+            ]
             self._began, self._rows, self._addresses = now, {}, {}
 
     def _key(self, denial: Denial, whose: str) -> _Key:

@@ -1,4 +1,6 @@
-"""Method configurations and templates between their stored form, where secrets are sealed, and the struct a method works with."""
+"""Method configurations and templates between their stored form, where secrets are sealed, and the struct a
+method works with.
+"""
 
 from collections.abc import Hashable, Mapping
 from functools import cache
@@ -32,7 +34,9 @@ def _is_secret(annotation: Any) -> bool:
 
 
 def stored(method: Method, config: Any, sealer: Sealer, config_id: str) -> dict[str, object]:
-    """The form in which the configuration `config_id` keeps `config`: secrets sealed for this configuration and field."""
+    """The form in which the configuration `config_id` keeps `config`: secrets sealed for this configuration and
+    field.
+    """
     return _sealed(method, config, sealer, f"method-config/{config_id}")
 
 
@@ -50,7 +54,9 @@ def _sealed(method: Method, struct: Any, sealer: Sealer, place: str) -> dict[str
     return wire
 
 
-def unsealed(method: Method, record: MethodConfig, sealer: Sealer | None, template: MethodTemplate | None = None) -> dict[str, Any]:
+def unsealed(
+    method: Method, record: MethodConfig, sealer: Sealer | None, template: MethodTemplate | None = None
+) -> dict[str, Any]:
     """The wire form of a stored configuration with its secrets in the clear, what a template holds laid over it."""
     wire = _clear(method, record.config, sealer, f"method-config/{record.id}")
     return wire | (unsealed_template(method, template, sealer) if template else {})
@@ -92,12 +98,16 @@ def resealed_template(record: MethodTemplate, sealer: Sealer) -> dict[str, objec
 
 def _resealed(wire: Mapping[str, object], sealer: Sealer, place: str) -> dict[str, object]:
     return {
-        name: {_SEALED: sealer.reseal_text(f"{place}/{name}", value[_SEALED])} if isinstance(value, dict) and _SEALED in value else value
+        name: {_SEALED: sealer.reseal_text(f"{place}/{name}", value[_SEALED])}
+        if isinstance(value, dict) and _SEALED in value
+        else value
         for name, value in wire.items()
     }
 
 
-async def opened(ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None) -> Any:
+async def opened(
+    ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None
+) -> Any:
     """The struct of a stored configuration."""
     sealer = None
     if secret_fields(method):

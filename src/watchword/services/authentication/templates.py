@@ -1,7 +1,7 @@
 """Templates of auth methods: settings that several identities share, kept in one place.
 
-What a template says, its identities' methods say: whoever edits one gains power over all of them, so the boundary of each
-is asked.
+What a template says, its identities' methods say: whoever edits one gains power over all of them, so the boundary of
+each is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,9 +80,14 @@ async def create(ctx: Ctx, given: CreateTemplate) -> Shown:
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(scope.org_id))
         id = ctx.new_id()
         record = MethodTemplate(
-            id=id, org_id=scope.org_id, name=given.name, method=method.slug, created_at=ctx.now, updated_at=ctx.now,
+            id=id,
+            org_id=scope.org_id,
+            name=given.name,
+            method=method.slug,
+            created_at=ctx.now,
+            updated_at=ctx.now,
             fields=sealed_config.stored_template(method, fields, sealer, id),
-        )  # fmt: skip
+        )
         await templates.add(tx, record)
         _audit(ctx, "create", record)
     return _shown(ctx, record)
@@ -98,7 +103,9 @@ async def update(ctx: Ctx, template_id: str, given: UpdateTemplate) -> Shown:
         changes: dict[str, Any] = {"name": given.name} if given.name else {}
         if given.template_fields is not None:
             secrets = sealed_config.secret_fields(method)
-            sent = {name: value for name, value in given.template_fields.items() if not (name in secrets and value == "")}
+            sent = {
+                name: value for name, value in given.template_fields.items() if not (name in secrets and value == "")
+            }
             fields = _read(method, {**sealed_config.unsealed_template(method, record, sealer), **sent})
             changes["fields"] = sealed_config.stored_template(method, fields, sealer, record.id)
             changed = msgspec.structs.replace(record, fields=changes["fields"])
@@ -143,7 +150,9 @@ async def search(ctx: Ctx, given: TemplateSearch) -> Page[Shown]:
     scope = await own_org(ctx)
     ctx.require(scope, "list-templates", TEMPLATE_SUBJECT)
     async with ctx.view() as tx:
-        records, total = await templates.search(tx, scope.org_id, text=given.search.strip(), offset=given.offset, limit=given.limit)
+        records, total = await templates.search(
+            tx, scope.org_id, text=given.search.strip(), offset=given.offset, limit=given.limit
+        )
     return Page([_shown(ctx, record) for record in records], total)
 
 
@@ -192,21 +201,31 @@ def _read(method: Method, wire: Mapping[str, Any]) -> Any:
         clear = msgspec.to_builtins(fields, enc_hook=lambda secret: secret.reveal())
         method.check(decode(method.config, _plain(method) | clear))
     except Invalid as refusal:
-        raise Invalid([msgspec.structs.replace(issue, path=("templateFields", *issue.path)) for issue in refusal.issues]) from None
+        raise Invalid(
+            [msgspec.structs.replace(issue, path=("templateFields", *issue.path)) for issue in refusal.issues]
+        ) from None
     return fields
 
 
 def _plain(method: Method) -> dict[str, Any]:
     """The least that the settings which no template holds may be."""
-    needed = [field for field in msgspec.structs.fields(method.config) if field.required and field.encode_name not in method.template]
+    needed = [
+        field
+        for field in msgspec.structs.fields(method.config)
+        if field.required and field.encode_name not in method.template
+    ]
     return {field.encode_name: {} if "dict" in str(field.type) else "" for field in needed}
 
 
-def _require_sound(method: Method, config: MethodConfig, identity: Identity, template: MethodTemplate, sealer: Sealer) -> None:
+def _require_sound(
+    method: Method, config: MethodConfig, identity: Identity, template: MethodTemplate, sealer: Sealer
+) -> None:
     try:
         method.check(decode(method.config, sealed_config.unsealed(method, config, sealer, template)))
     except Invalid as refusal:
-        raise BadRequest(f"With this change the method of the identity {identity.name!r} could not work: {refusal.message}") from None
+        raise BadRequest(
+            f"With this change the method of the identity {identity.name!r} could not work: {refusal.message}"
+        ) from None
 
 
 async def _scopes(ctx: Ctx, record: MethodTemplate, scope: CallerScope) -> Mapping[str | None, CallerScope]:
@@ -233,7 +252,9 @@ def _audit(ctx: Ctx, verb: str, record: MethodTemplate, **more: Any) -> None:
 
 
 async def resealed(tx: Tx, org_id: str, key: Sealer, after: str) -> tuple[str | None, int]:
-    """Put the secrets of some templates under the newest key; the last one that was looked at, and how many were written."""
+    """Put the secrets of some templates under the newest key; the last one that was looked at, and how many
+    were written.
+    """
     rows, written = await templates.after(tx, org_id, after), 0
     for row in rows:
         fields = sealed_config.resealed_template(row, key)

@@ -31,25 +31,50 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_token(
-    ctx: Ctx, identity: Identity, config: MethodConfig, org: Organization, *, client_secret_id: str | None = None, auth: Mapping[str, Any] | None = None,
-) -> Issued:  # fmt: skip
+    ctx: Ctx,
+    identity: Identity,
+    config: MethodConfig,
+    org: Organization,
+    *,
+    client_secret_id: str | None = None,
+    auth: Mapping[str, Any] | None = None,
+) -> Issued:
     """A new token for an identity under a method's configuration. Nothing is stored.
 
-    Both as one view had them, or the identity as it was before: a token of an old generation is dead, one of a new generation that
-    an old configuration issued would not be.
+    Both as one view had them, or the identity as it was before: a token of an old generation is dead, one of a new
+    generation that an old configuration issued would not be.
     """
     max_age = ctx.runtime.settings.max_token_age
-    end = ends_at(now=ctx.now, first=ctx.now, ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, max_age=max_age)
+    end = ends_at(
+        now=ctx.now, first=ctx.now, ttl=config.ttl, max_ttl=config.max_ttl, period=config.period, max_age=max_age
+    )
     jti = ctx.new_id()
     seconds = ctx.now // 1000
     claims = IdentityClaims(
-        identity_id=identity.id, client_secret_id=client_secret_id, identity_access_token_id=jti, auth_token_type=IDENTITY, iat=seconds,
-        exp=_rounded_up(end), jti=jti, identity_name=identity.name, auth_method=config.method, org_id=org.id, root_org_id=org.root_org_id or org.id,
-        parent_org_id=org.parent_org_id or org.id, creation_epoch=seconds, creation_ms=ctx.now,
-        generation=identity.token_generation, expires_ms=end, access_token_ttl=config.period or config.ttl,
-        access_token_max_ttl=0 if config.period else config.max_ttl, access_token_period=config.period, num_uses_limit=config.uses_limit,
-        ip_restriction_enabled=not compile_ranges(config.trusted_ips).is_open, identity_auth=dict(auth) if auth else None, serial=_serial(ctx),
-    )  # fmt: skip
+        identity_id=identity.id,
+        client_secret_id=client_secret_id,
+        identity_access_token_id=jti,
+        auth_token_type=IDENTITY,
+        iat=seconds,
+        exp=_rounded_up(end),
+        jti=jti,
+        identity_name=identity.name,
+        auth_method=config.method,
+        org_id=org.id,
+        root_org_id=org.root_org_id or org.id,
+        parent_org_id=org.parent_org_id or org.id,
+        creation_epoch=seconds,
+        creation_ms=ctx.now,
+        generation=identity.token_generation,
+        expires_ms=end,
+        access_token_ttl=config.period or config.ttl,
+        access_token_max_ttl=0 if config.period else config.max_ttl,
+        access_token_period=config.period,
+        num_uses_limit=config.uses_limit,
+        ip_restriction_enabled=not compile_ranges(config.trusted_ips).is_open,
+        identity_auth=dict(auth) if auth else None,
+        serial=_serial(ctx),
+    )
     return _issued(ctx, claims)
 
 
@@ -64,16 +89,28 @@ def _serial(ctx: Ctx) -> str:
 def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
     # What is left of its life: less than the TTL near the end of max TTL, and the rest of it where the TTL is 0.
     left = max(0, claims.expires_ms - ctx.now) // 1000
-    return Issued(token=ctx.runtime.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl)
+    return Issued(
+        token=ctx.runtime.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl
+    )
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
     """The row of a token that must be named or counted."""
     return AccessToken(
-        id=claims.jti, identity_id=claims.identity_id, org_id=claims.org_id, method=claims.auth_method, name=name,
-        client_secret_id=claims.client_secret_id, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
-        period=claims.access_token_period, uses_limit=claims.num_uses_limit, expires_at=claims.expires_ms, created_at=now, updated_at=now,
-    )  # fmt: skip
+        id=claims.jti,
+        identity_id=claims.identity_id,
+        org_id=claims.org_id,
+        method=claims.auth_method,
+        name=name,
+        client_secret_id=claims.client_secret_id,
+        ttl=claims.access_token_ttl,
+        max_ttl=claims.access_token_max_ttl,
+        period=claims.access_token_period,
+        uses_limit=claims.num_uses_limit,
+        expires_at=claims.expires_ms,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
@@ -86,20 +123,27 @@ def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
 async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     """A new token for the holder of a valid one, living on from the first one's issue. A refusal destroys nothing.
 
-    What issued the token is checked again: the identity, its method, its trusted networks, revocations. The generation stays.
+    What issued the token is checked again: the identity, its method, its trusted networks, revocations. The generation
+    stays.
     """
     ctx.public("possession of a valid token is what renewal asks for")
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="renew")
     await require_signed(ctx, token, seen)
     end = ends_at(
-        now=ctx.now, first=claims.creation_ms, ttl=claims.access_token_ttl, max_ttl=claims.access_token_max_ttl,
-        period=claims.access_token_period, max_age=ctx.runtime.settings.max_token_age,
-    )  # fmt: skip
+        now=ctx.now,
+        first=claims.creation_ms,
+        ttl=claims.access_token_ttl,
+        max_ttl=claims.access_token_max_ttl,
+        period=claims.access_token_period,
+        max_age=ctx.runtime.settings.max_token_age,
+    )
     if end <= ctx.now:
         raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
     await _require_uses(ctx, claims)
-    renewed = msgspec.structs.replace(claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx))
+    renewed = msgspec.structs.replace(
+        claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx)
+    )
     if claims.num_uses_limit or claims.auth_method in ctx.runtime.named_tokens:
         await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
     return _issued(ctx, renewed)
@@ -121,7 +165,12 @@ async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     await require_signed(ctx, token, seen)
     async with ctx.unit() as tx:
         await end_token(ctx, tx, row_of(claims, claims.creation_ms))
-        ctx.audit("revoke-identity-access-token", org_id=claims.org_id, identityId=claims.identity_id, identityAccessTokenId=claims.jti)
+        ctx.audit(
+            "revoke-identity-access-token",
+            org_id=claims.org_id,
+            identityId=claims.identity_id,
+            identityAccessTokenId=claims.jti,
+        )
 
 
 _DAY = 86_400_000  # ms: by how much the clocks of servers may differ before a revocation is removed too early
@@ -139,7 +188,9 @@ async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
         period=token.period,
         max_age=max_age,
     )
-    await credentials.revoke(tx, Revocation(key=f"token/{token.id}", identity_id=token.identity_id, expires_at=last + _DAY))
+    await credentials.revoke(
+        tx, Revocation(key=f"token/{token.id}", identity_id=token.identity_id, expires_at=last + _DAY)
+    )
     await credentials.change_token(tx, token.id, is_revoked=True, updated_at=ctx.now)
 
 
@@ -147,5 +198,7 @@ async def end_tokens_of_secret(ctx: Ctx, tx: Tx, secret: ClientSecret, config: M
     """End all tokens that were issued for a client secret, in the open unit."""
     life = config.longest_life or await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     used = max(ctx.now, secret.last_used_at or 0)  # a renewal after this one is refused
-    revocation = Revocation(key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY)
+    revocation = Revocation(
+        key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY
+    )
     await credentials.revoke(tx, revocation)

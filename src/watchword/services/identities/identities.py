@@ -66,7 +66,10 @@ class IdentityDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, CallerScope]:
-    """An identity, and the caller's scope where it lives: its organization, or its project. Raises NotFound, Forbidden."""
+    """An identity, and the caller's scope where it lives: its organization, or its project.
+
+    Raises NotFound, Forbidden.
+    """
     async with ctx.view() as tx:
         identity = await identities.by_id(tx, identity_id)
     if identity is None:
@@ -98,9 +101,13 @@ async def create(ctx: Ctx, given: CreateIdentity) -> IdentityDetails:
     scope = await enter_org(ctx, given.organization_id)
     ctx.require(scope, "create", "identity")
     identity = Identity(
-        id=ctx.new_id(), org_id=scope.org_id, name=given.name, has_delete_protection=given.has_delete_protection,
-        created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        org_id=scope.org_id,
+        name=given.name,
+        has_delete_protection=given.has_delete_protection,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     async with ctx.unit() as tx:
         await add(ctx, tx, scope, identity, [RoleEntry(role=given.role)], given.metadata or ())
         ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=given.role)
@@ -108,17 +115,33 @@ async def create(ctx: Ctx, given: CreateIdentity) -> IdentityDetails:
 
 
 async def add(
-    ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity, roles: Sequence[RoleEntry], metadata: Sequence[MetadataItem]
+    ctx: Ctx,
+    tx: Tx,
+    scope: CallerScope,
+    identity: Identity,
+    roles: Sequence[RoleEntry],
+    metadata: Sequence[MetadataItem],
 ) -> Membership:
-    """Store an identity with its organization membership and metadata in the open unit, within the caller's boundary."""
+    """Store an identity with its organization membership and metadata in the open unit, within the caller's
+    boundary.
+    """
     membership = Membership(
-        id=ctx.new_id(), org_id=identity.org_id, actor_kind="identity", actor_id=identity.id, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
-    resolved = await resolve(ctx, tx, "organization", roles, membership_id=membership.id, org_id=identity.org_id, project_id=None)
+        id=ctx.new_id(),
+        org_id=identity.org_id,
+        actor_kind="identity",
+        actor_id=identity.id,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
+    resolved = await resolve(
+        ctx, tx, "organization", roles, membership_id=membership.id, org_id=identity.org_id, project_id=None
+    )
     await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
     await identities.add(tx, identity)
     await grants.add_membership(tx, membership, resolved.rows)
-    await identities.replace_metadata(tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, metadata))
+    await identities.replace_metadata(
+        tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, metadata)
+    )
     tx.changed(versions.identity(identity.id))
     return membership
 
@@ -146,9 +169,16 @@ async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityD
             await administrators.require_one(ctx, tx)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
-            "update-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=given.name, role=given.role,
-            hasDeleteProtection=given.has_delete_protection, metadata=[item.key for item in given.metadata or ()], fields=sorted(changes),
-        )  # fmt: skip
+            "update-identity",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+            name=given.name,
+            role=given.role,
+            hasDeleteProtection=given.has_delete_protection,
+            metadata=[item.key for item in given.metadata or ()],
+            fields=sorted(changes),
+        )
     return await shown(ctx, identity.id)
 
 
@@ -169,7 +199,13 @@ async def _change_role(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
     if membership is None:
         raise NotFound("The identity is not a member of the organization")
     resolved = await resolve(
-        ctx, tx, "organization", [RoleEntry(role=role)], membership_id=membership.id, org_id=identity.org_id, project_id=None
+        ctx,
+        tx,
+        "organization",
+        [RoleEntry(role=role)],
+        membership_id=membership.id,
+        org_id=identity.org_id,
+        project_id=None,
     )
     await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
     await grants.replace_roles(tx, membership, resolved.rows, ctx.now)
@@ -184,7 +220,13 @@ async def remove(ctx: Ctx, identity_id: str) -> IdentityDetails:
         await require_over(ctx, tx, scope, identity, "delete")
         require_unprotected(identity)
         await erase(ctx, tx, identity)
-        ctx.audit("delete-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name)
+        ctx.audit(
+            "delete-identity",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+            name=identity.name,
+        )
     return found
 
 
@@ -201,7 +243,8 @@ async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
     """
     if identity.is_instance_admin:
         await administrators.hold(tx)
-    # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the other.
+    # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the
+    # other.
     await identities.remove(tx, identity.id)
     await grants.remove_actor(tx, "identity", identity.id)
     await credentials.forget_revocations(tx, identity.id)
@@ -225,11 +268,17 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
         membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
-        locked = [one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until]
+        locked = [
+            one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until
+        ]
         return IdentityDetails(
-            identity=identity, methods=methods, metadata=await identities.metadata_of(tx, "identity", identity.id), membership=membership,
-            roles=roles, locked_methods=sorted(set(locked)),
-        )  # fmt: skip
+            identity=identity,
+            methods=methods,
+            metadata=await identities.metadata_of(tx, "identity", identity.id),
+            membership=membership,
+            roles=roles,
+            locked_methods=sorted(set(locked)),
+        )
 
 
 class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,7 +335,10 @@ async def assembled(
 
 
 async def details(ctx: Ctx) -> Mapping[str, str]:
-    """The organization of the calling identity: id, name and slug. Needs no permission: it is about the caller itself."""
+    """The organization of the calling identity: id, name and slug.
+
+    Needs no permission: it is about the caller itself.
+    """
     if ctx.actor.kind != "identity":
         raise Forbidden("Only a machine identity may ask for its own details")
     scope = await own_org(ctx)

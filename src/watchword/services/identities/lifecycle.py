@@ -73,9 +73,13 @@ async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Iden
             await credentials.end_tokens(tx, identity.id)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
-            "disable-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name,
+            "disable-identity",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+            name=identity.name,
             revokeTokens=given.revoke_tokens,
-        )  # fmt: skip
+        )
     return await identities.shown(ctx, identity.id)
 
 
@@ -89,7 +93,13 @@ async def enable(ctx: Ctx, identity_id: str) -> identities.IdentityDetails:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
         await stored.change(tx, identity.id, is_disabled=False, updated_at=ctx.now)
         tx.changed(versions.identity(identity.id))
-        ctx.audit("enable-identity", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id, name=identity.name)
+        ctx.audit(
+            "enable-identity",
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
+            name=identity.name,
+        )
     return await identities.shown(ctx, identity.id)
 
 
@@ -109,14 +119,21 @@ async def report(ctx: Ctx, kind: str, given: ReportQuery) -> ReportPage:
         elif kind == "never-used":
             found = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         else:
-            found = await reports.expiring(tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most)
+            found = await reports.expiring(
+                tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most
+            )
         page = found[: given.limit]
         methods = await credentials.methods_of(tx, [one.id for one in page])
-    return ReportPage(identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None)
+    return ReportPage(
+        identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None
+    )
 
 
 async def _risky(ctx: Ctx, org_id: str, given: ReportQuery) -> ReportPage:
-    """Identities with a method whose settings admit more than their author may mean, by name. A page may be short and not the last."""
+    """Identities with a method whose settings admit more than their author may mean, by name.
+
+    A page may be short and not the last.
+    """
     after = _read_cursor(given.cursor, reports.NameCursor) if given.cursor else None
     found: list[Identity] = []
     risks: dict[str, list[MethodRisk]] = {}
@@ -163,7 +180,12 @@ def _read_cursor(text: str, kind: Any = reports.Cursor) -> Any:
 
 
 async def require_none_protected(tx: Tx, *, org_id: str) -> None:
-    """Raise BadRequest while an identity or project of the organization has delete protection: asked before all of it is deleted."""
+    """Raise BadRequest while an identity or project of the organization has delete protection: asked before all
+    of it is deleted.
+    """
     count = await reports.protected(tx, org_id)
     if count:
-        raise BadRequest(f"{count} identities or projects of the organization have delete protection: switch hasDeleteProtection off first")
+        raise BadRequest(
+            f"{count} identities or projects of the organization have delete protection: switch hasDeleteProtection "
+            "off first"
+        )

@@ -111,10 +111,16 @@ async def _member(tx: Tx, scope: CallerScope, identity_id: str) -> tuple[Identit
 
 def _require_free(identity: Identity) -> None:
     if identity.project_id is not None:
-        raise BadRequest("The identity belongs to a project and has no role in the organization: manage it in its project")
+        raise BadRequest(
+            "The identity belongs to a project and has no role in the organization: manage it in its project"
+        )
 
 
 def _audit(ctx: Ctx, verb: str, membership: Membership, **more: Any) -> None:
     ctx.audit(
-        f"{verb}-identity-org-membership", org_id=membership.org_id, identityId=membership.actor_id, membershipId=membership.id, **more
+        f"{verb}-identity-org-membership",
+        org_id=membership.org_id,
+        identityId=membership.actor_id,
+        membershipId=membership.id,
+        **more,
     )

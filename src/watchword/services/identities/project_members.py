@@ -13,7 +13,16 @@ from watchword.services.context import Ctx
 from watchword.services.identities import identities as org_identities
 from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled
 from watchword.services.paging import Page
-from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, audit_roles, change_roles, join, leave, of_project
+from watchword.services.projects.members import (
+    IDENTITY,
+    AddMember,
+    ChangeMember,
+    audit_roles,
+    change_roles,
+    join,
+    leave,
+    of_project,
+)
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx
@@ -46,8 +55,13 @@ async def add(ctx: Ctx, project_id: str, identity_id: str, given: AddMember) -> 
             raise BadRequest("The identity is a member of this project already: change its roles instead")
         await _joinable(tx, scope, identity_id)
         membership = await join(ctx, tx, scope, IDENTITY, identity_id, given.entries)
-        ctx.audit("create-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id,
-                  roles=audit_roles(given.entries))  # fmt: skip
+        ctx.audit(
+            "create-identity-project-membership",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            identityId=identity_id,
+            roles=audit_roles(given.entries),
+        )
     return membership
 
 
@@ -60,15 +74,22 @@ async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
         raise BadRequest("The identity belongs to another project and cannot join this one")
 
 
-async def change(ctx: Ctx, project_id: str, identity_id: str, given: ChangeMember) -> tuple[Membership, Sequence[MembershipRole]]:
+async def change(
+    ctx: Ctx, project_id: str, identity_id: str, given: ChangeMember
+) -> tuple[Membership, Sequence[MembershipRole]]:
     """Replace the roles of a member."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
     async with ctx.unit() as tx:
         membership = await of_project(tx, scope, IDENTITY, identity_id)
         rows = await change_roles(ctx, tx, scope, IDENTITY, membership, given.roles)
-        ctx.audit("update-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id,
-                  roles=audit_roles(given.roles))  # fmt: skip
+        ctx.audit(
+            "update-identity-project-membership",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            identityId=identity_id,
+            roles=audit_roles(given.roles),
+        )
     return membership, rows
 
 
@@ -82,7 +103,12 @@ async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Membership:
         if identity is not None and identity.project_id is not None:
             raise BadRequest("The identity belongs to this project: delete the identity instead")
         await leave(ctx, tx, scope, IDENTITY, membership)
-        ctx.audit("delete-identity-project-membership", org_id=scope.org_id, project_id=scope.project.id, identityId=identity_id)
+        ctx.audit(
+            "delete-identity-project-membership",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            identityId=identity_id,
+        )
     return membership
 
 
@@ -100,7 +126,12 @@ async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
     actor = require_actor(ctx)
     async with ctx.view() as tx:
         membership = await grants.membership(tx, membership_id)
-    if membership is None or membership.project_id is None or membership.actor_kind != "identity" or membership.org_id != actor.org_id:
+    if (
+        membership is None
+        or membership.project_id is None
+        or membership.actor_kind != "identity"
+        or membership.org_id != actor.org_id
+    ):
         raise NotFound("There is no such identity membership")
     return await get(ctx, membership.project_id, membership.actor_id)
 
@@ -113,7 +144,9 @@ async def shown(tx: Tx, membership: Membership) -> IdentityDetails:
     return (await assembled(tx, [(identity, membership)]))[0]
 
 
-async def find(ctx: Ctx, project_id: str, query: IdentityQuery, *, own: bool = False) -> tuple[Page[IdentityDetails], Project]:
+async def find(
+    ctx: Ctx, project_id: str, query: IdentityQuery, *, own: bool = False
+) -> tuple[Page[IdentityDetails], Project]:
     """One page of a project's identities, and how many match. `own`: only those that belong to the project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")

@@ -48,18 +48,31 @@ async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> Ide
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity")
     identity = Identity(
-        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project.id, name=given.name, has_delete_protection=given.has_delete_protection,
-        created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        name=given.name,
+        has_delete_protection=given.has_delete_protection,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     entries = given.roles or [RoleEntry(role="no-access")]
     async with ctx.unit() as tx:
         await identities.add(tx, identity)
         await add_member(ctx, tx, scope.org_id, "identity", identity.id, "no-access")
         membership = await join(ctx, tx, scope, IDENTITY, identity.id, entries)
-        await identities.replace_metadata(tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, given.metadata or ()))
+        await identities.replace_metadata(
+            tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, given.metadata or ())
+        )
         tx.changed(versions.identity(identity.id))
-        ctx.audit("create-identity", org_id=scope.org_id, project_id=scope.project.id, identityId=identity.id, name=identity.name,
-                  roles=audit_roles(entries))  # fmt: skip
+        ctx.audit(
+            "create-identity",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            identityId=identity.id,
+            name=identity.name,
+            roles=audit_roles(entries),
+        )
     async with ctx.view() as tx:
         return await project_members.shown(tx, membership)
 
@@ -67,7 +80,9 @@ async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> Ide
 async def update(ctx: Ctx, project_id: str, identity_id: str, given: UpdateProjectIdentity) -> IdentityDetails:
     """Change an identity of the project."""
     await _require_of(ctx, project_id, identity_id, "edit")
-    changes = any_identities.UpdateIdentity(name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata)
+    changes = any_identities.UpdateIdentity(
+        name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata
+    )
     return await any_identities.update(ctx, identity_id, changes)
 
 
@@ -90,7 +105,10 @@ async def find(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[Identity
 
 
 async def _require_of(ctx: Ctx, project_id: str, identity_id: str, action: str) -> None:
-    """The right is asked for before it is told whether the identity is one of this project. Raises NotFound otherwise."""
+    """The right is asked for before it is told whether the identity is one of this project.
+
+    Raises NotFound otherwise.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:

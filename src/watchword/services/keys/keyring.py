@@ -1,7 +1,8 @@
 """The keyring: root key -> organization key -> project key, and the instance's own keys.
 
-Data keys live in the database, each sealed under its parent. They never change once made (a rotation adds a version), so
-an opened key may be kept in memory without asking whether it is still right. That there is a newer version is noticed by
+Data keys live in the database, each sealed under its parent. They never change once made (a rotation adds a version),
+so an opened key may be kept in memory without asking whether it is still right. That there is a newer version is
+noticed by
 `refresh`, every few seconds, and whenever a value turns up that was sealed with a version not known here. Who rotates
 (`services/keys/rotation.py`) gives all servers that time before a new version is used.
 """
@@ -59,8 +60,13 @@ class Sealer:
     __slots__ = ("_behind", "_entropy", "_keys", "newest", "scope")
 
     def __init__(
-        self, scope: str, keys: dict[int, AESGCM], newest: int, entropy: Callable[[int], bytes], behind: Callable[[str], object]
-    ) -> None:  # fmt: skip
+        self,
+        scope: str,
+        keys: dict[int, AESGCM],
+        newest: int,
+        entropy: Callable[[int], bytes],
+        behind: Callable[[str], object],
+    ) -> None:
         self.scope = scope
         self.newest = newest  # the version that seals
         self._keys = keys
@@ -114,8 +120,11 @@ class Sealer:
 class Keyring:
     """All keys that are open. `open()` must have succeeded before anything else is asked."""
 
-    def __init__(self, root: bytes, entropy: Callable[[int], bytes], clock: Callable[[], int], previous: bytes | None = None) -> None:
-        # Key versions of the root are told apart by a fingerprint of the key, so a rotated root never opens by accident.
+    def __init__(
+        self, root: bytes, entropy: Callable[[int], bytes], clock: Callable[[], int], previous: bytes | None = None
+    ) -> None:
+        # Key versions of the root are told apart by a fingerprint of the key, so a rotated root never opens by
+        # accident.
         self._roots = {_fingerprint(key): AESGCM(key) for key in (root, previous) if key is not None}
         self.root_version = _fingerprint(root)
         self._seen = -1
@@ -142,7 +151,10 @@ class Keyring:
             self._open_data_key(key, None)
 
     async def open(self, store: Store) -> None:
-        """Open the instance's keys, making them in an empty database. Raises WrongRootKey before anything is changed."""
+        """Open the instance's keys, making them in an empty database.
+
+        Raises WrongRootKey before anything is changed.
+        """
         async with store.read() as tx:
             found = await data_keys.of_scopes(tx, _OF_THE_INSTANCE)
             (self._seen,) = await tx.versions((versions.keys(),))
@@ -157,13 +169,18 @@ class Keyring:
         # Two servers may start on an empty database at once: the first makes the keys, the other takes them.
         with contextlib.suppress(AlreadyThere):
             async with store.write() as tx:
-                made = [self._instance_key(scope) for scope in _lacking(await data_keys.of_scopes(tx, _OF_THE_INSTANCE))]
+                made = [
+                    self._instance_key(scope) for scope in _lacking(await data_keys.of_scopes(tx, _OF_THE_INSTANCE))
+                ]
                 await data_keys.add_first(tx, made)
         async with store.read() as tx:
             return await data_keys.of_scopes(tx, _OF_THE_INSTANCE)
 
     async def refresh(self, store: Store) -> bool:
-        """Read the keys again if a rotation changed some; whether it did. Raises WrongRootKey, and keeps what is open."""
+        """Read the keys again if a rotation changed some; whether it did.
+
+        Raises WrongRootKey, and keeps what is open.
+        """
         (now,) = await store.versions((versions.keys(),))
         if now == self._seen:
             self.checked = now
@@ -181,7 +198,8 @@ class Keyring:
     async def catch_up(self, store: Store, version: int) -> None:
         """Know of every key that was ended at this version of the keys, or later.
 
-        Requests that come together read once. Without the root key of now there are no new keys, but what was ended is forgotten.
+        Requests that come together read once. Without the root key of now there are no new keys, but what was ended is
+        forgotten.
         """
         async with self._reading:
             if version != self.checked:
@@ -206,7 +224,11 @@ class Keyring:
         headers: dict[int, str] = {}
         jwks: list[dict[str, str]] = []
         newest = max(key.version for key in found if key.scope == SIGNING and key.is_active)
-        hashers = {key.version: hmac.HMAC(self._open_data_key(key, None), hashes.SHA256()) for key in found if _hashes(key, found)}
+        hashers = {
+            key.version: hmac.HMAC(self._open_data_key(key, None), hashes.SHA256())
+            for key in found
+            if _hashes(key, found)
+        }
         for key in found:
             raw = self._open_data_key(key, None)
             if key.scope == HMAC:
@@ -240,15 +262,22 @@ class Keyring:
         sealed = seal(self._roots[self.root_version], self.root_version, self._entropy(12), context, raw)
         return msgspec.structs.replace(key, sealed=sealed, parent_version=self.root_version)
 
-    def _new_key(self, scope: str, version: int, parent: str, parent_version: int, parent_key: AESGCM | Sealer) -> DataKey:
+    def _new_key(
+        self, scope: str, version: int, parent: str, parent_version: int, parent_key: AESGCM | Sealer
+    ) -> DataKey:
         raw, context = self._entropy(32), f"data-key/{scope}/{version}"
         if isinstance(parent_key, AESGCM):
             sealed = seal(parent_key, parent_version, self._entropy(12), context, raw)
         else:
             sealed = parent_key.seal(context, raw)
         return DataKey(
-            scope=scope, version=version, parent=parent, parent_version=parent_version, sealed=sealed, created_at=self._clock(),
-        )  # fmt: skip
+            scope=scope,
+            version=version,
+            parent=parent,
+            parent_version=parent_version,
+            sealed=sealed,
+            created_at=self._clock(),
+        )
 
     def _open_data_key(self, key: DataKey, parent: Sealer | None) -> bytes:
         context = f"data-key/{key.scope}/{key.version}"
@@ -274,7 +303,9 @@ class Keyring:
         return made.finalize()
 
     def other_digests(self, text: str) -> dict[int, bytes]:
-        """What `digest` would have answered with the other keys that are good: those before a rotation, and one that is about to be used."""
+        """What `digest` would have answered with the other keys that are good: those before a rotation, and one
+        that is about to be used.
+        """
         found: dict[int, bytes] = {}
         for version, hasher in self._hashers.items():
             made = hasher.copy()
@@ -326,7 +357,9 @@ class Keyring:
 
 
 def _hashes(key: DataKey, found: Sequence[DataKey]) -> bool:
-    """Whether credentials may be hashed with this key: the active one, earlier ones until they are retired, one that is staged."""
+    """Whether credentials may be hashed with this key: the active one, earlier ones until they are retired, one
+    that is staged.
+    """
     if key.scope != HMAC:
         return False
     return key.is_active or key.version > max(one.version for one in found if one.scope == HMAC and one.is_active)

@@ -69,9 +69,12 @@ def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> Sco
     active = max(version for version, _, _, is_active in rows if is_active)
     newest = rows[-1][0]
     return ScopeState(
-        scope=scope, active=active, staged=newest if newest > active else None, versions=len(rows),
+        scope=scope,
+        active=active,
+        staged=newest if newest > active else None,
+        versions=len(rows),
         is_under_root_of_now=all(parent != "root" or above == root for _, parent, above, _ in rows),
-    )  # fmt: skip
+    )
 
 
 async def stage(runtime: Runtime, scope: str) -> int:
@@ -106,7 +109,8 @@ async def _activate(ctx: Ctx, tx: Tx, scope: str) -> list[DataKey]:
     active = max(row.version for row in rows if row.is_active)
     if rows[-1].version == active:
         raise BadRequest(f"No new version of the key {scope} is staged")
-    # From when it counts how long an old key is needed; the clock of whoever staged it may be behind those of the servers.
+    # From when it counts how long an old key is needed; the clock of whoever staged it may be behind those of the
+    # servers.
     since = max(ctx.now, rows[-1].created_at, await sweeps.newest_event(tx))
     await data_keys.change(tx, msgspec.structs.replace(rows[-1], is_active=True, created_at=since))
     return rows
@@ -121,17 +125,22 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def signed(runtime: Runtime) -> Signed:
-    """How many tokens with a name, tokens with a use limit, and sessions of people are alive. Tokens of logins have no row."""
+    """How many tokens with a name, tokens with a use limit, and sessions of people are alive.
+
+    Tokens of logins have no row.
+    """
     async with runtime.store.read() as tx:
         named, limited = await credentials.live_tokens(tx, runtime.clock())
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 
 async def revoke_signing_keys(runtime: Runtime) -> int:
-    """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new version.
+    """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new
+    version.
 
-    Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key could have
-    made any of them. Rows of tokens are marked first, a batch at a time, so that the unit that ends the keys stays short.
+    Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key
+    could have made any of them. Rows of tokens are marked first, a batch at a time, so that the unit that ends the keys
+    stays short.
     """
     while True:
         ctx = ctx_of(runtime)
@@ -147,13 +156,17 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
             await data_keys.change(tx, msgspec.structs.replace(row, is_active=False))
         await credentials.end_rows(tx, ctx.now)
         sessions = await people.remove_all_sessions(tx)
-        ctx.audit("revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions)
+        ctx.audit(
+            "revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions
+        )
     await runtime.keys.refresh(runtime.store)
     return rows[-1].version
 
 
 async def hashed_before(runtime: Runtime) -> dict[str, int]:
-    """How many credentials of each kind are hashed with a key of before the last rotation: what `revoke_hmac_keys` ends."""
+    """How many credentials of each kind are hashed with a key of before the last rotation: what
+    `revoke_hmac_keys` ends.
+    """
     async with runtime.store.read() as tx:
         version = await _hash_version(tx)
         codes = [json_codes(stored) for _, stored in await accounts.recovery_codes(tx)]
@@ -183,7 +196,8 @@ def json_codes(stored: str) -> list[str]:
 async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
     """End every credential that is still hashed with an earlier key, and the keys; how many of each kind.
 
-    Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys end last.
+    Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys
+    end last.
     """
     ended = await hashed_before(runtime)
     async with runtime.store.read() as tx:
@@ -215,9 +229,12 @@ async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
 
 
 _WIRE = {
-    "client_secrets": "clientSecrets", "service_tokens": "serviceTokens", "invitations": "invitations", "one_time_tokens": "links",
+    "client_secrets": "clientSecrets",
+    "service_tokens": "serviceTokens",
+    "invitations": "invitations",
+    "one_time_tokens": "links",
     "recovery_codes": "recoveryCodes",
-}  # fmt: skip
+}
 
 
 async def _secrets_behind(ctx: Ctx, tx: Tx, version: int) -> int:
@@ -246,7 +263,9 @@ async def _rows(tx: Tx, scope: str) -> list[DataKey]:
 
 
 async def reseal_root(runtime: Runtime) -> AsyncIterator[tuple[int, int]]:
-    """Seal every key below the root with the root key of now; after each batch, how many are done and how many there were."""
+    """Seal every key below the root with the root key of now; after each batch, how many are done and how many
+    there were.
+    """
     root, done = runtime.keys.root_version, 0
     async with runtime.store.read() as tx:
         total = await data_keys.count_not_under(tx, "root", root)
@@ -353,17 +372,27 @@ async def _second_factors(tx: Tx, key: Sealer, after: str) -> Batch:
 
 
 async def data_scopes(runtime: Runtime, org_id: str | None = None, project_id: str | None = None) -> list[str]:
-    """The data keys that are meant: one organization's, one project's, or all. Organizations come before their projects."""
+    """The data keys that are meant: one organization's, one project's, or all.
+
+    Organizations come before their projects.
+    """
     known = [one.scope for one in await state(runtime)]
     wanted = {org_scope(org_id)} if org_id else {project_scope(project_id)} if project_id else set()
-    found = [scope for scope in known if (scope in wanted if wanted else scope == PEOPLE or scope.startswith(("org/", "project/")))]
+    found = [
+        scope
+        for scope in known
+        if (scope in wanted if wanted else scope == PEOPLE or scope.startswith(("org/", "project/")))
+    ]
     if wanted and not found:
         raise NotFound(f"There is no key {next(iter(wanted))}")
     return found
 
 
 async def retire_signing_keys(runtime: Runtime, now: int) -> int:
-    """Take earlier signing keys out of use once no token that they signed can be alive; how many. `now` (ms): `upkeep.horizon`."""
+    """Take earlier signing keys out of use once no token that they signed can be alive; how many.
+
+    `now` (ms): `upkeep.horizon`.
+    """
     ctx = ctx_of(runtime)
     longest = max(runtime.settings.max_token_age, runtime.settings.session_ttl) * 1000 + _DAY
     async with ctx.unit() as tx:

@@ -76,7 +76,9 @@ async def rename(ctx: Ctx, given: Profile) -> User:
     actor = require_actor(ctx, "user")
     ctx.public("a person may change its own name")
     async with ctx.unit() as tx:
-        await people.change_user(tx, actor.id, first_name=given.first_name, last_name=given.last_name, updated_at=ctx.now)
+        await people.change_user(
+            tx, actor.id, first_name=given.first_name, last_name=given.last_name, updated_at=ctx.now
+        )
         ctx.audit("update-user", userId=actor.id)
     return await myself(ctx)
 
@@ -138,7 +140,10 @@ async def _set_password(ctx: Ctx, tx: Tx, person: User, password_hash: str, *, k
 
 
 async def ask_reset(ctx: Ctx, given: AskReset) -> None:
-    """Mail a reset link to a person who has forgotten its password. What the caller sees is the same whoever it asks for."""
+    """Mail a reset link to a person who has forgotten its password.
+
+    What the caller sees is the same whoever it asks for.
+    """
     ctx.public("who has forgotten a password cannot sign in")
     if not ctx.runtime.mailer.is_configured:
         raise BadRequest("No mail server is configured: ask an administrator of the instance for a reset link")
@@ -158,7 +163,10 @@ async def ask_reset(ctx: Ctx, given: AskReset) -> None:
 
 
 async def _mail(ctx: Ctx, to: str, link: str) -> None:
-    text = f"Somebody asked to reset the password of your Watchword account.\n\nTo choose a new one, open {link}\n\nIf it was not you, do nothing.\n"
+    text = (
+        "Somebody asked to reset the password of your Watchword account.\n\nTo choose a new one, open "
+        f"{link}\n\nIf it was not you, do nothing.\n"
+    )
     try:
         await ctx.runtime.mailer.send(to, "Reset your password", text)
     except OutboundError as error:

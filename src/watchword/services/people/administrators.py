@@ -1,8 +1,9 @@
 """Keep at least one usable administrator of the instance: refuse to remove the last one.
 
-One that counts can administer from now on without anybody's help: a person whose account is active, or a machine identity that is a
-member at home, not disabled, with no end set, and with a method that it can log in by, or a live token where that method gives out
-tokens only. Ending a token or a client secret is never refused: one that leaked must end.
+One that counts can administer from now on without anybody's help: a person whose account is active, or a machine
+identity that is a member at home, not disabled, with no end set, and with a method that it can log in by, or a live
+token where that method gives out tokens only. Ending a token or a client secret is never refused: one that leaked must
+end.
 """
 
 from watchword.domain.errors import BadRequest
@@ -12,7 +13,10 @@ from watchword.store.people import administrators
 
 
 async def hold(tx: Tx) -> None:
-    """Let one unit at a time change who administers the instance. Asked first in the unit, before anything of it is written."""
+    """Let one unit at a time change who administers the instance.
+
+    Asked first in the unit, before anything of it is written.
+    """
     await administrators.hold(tx)
 
 

@@ -1,6 +1,7 @@
 """Break glass: recover access with the database and the root key when no administrator can sign in.
 
-Who has both can read and change everything anyway; here it is done by the rules, at once for servers that run, and in the audit log.
+Who has both can read and change everything anyway; here it is done by the rules, at once for servers that run, and in
+the audit log.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,10 @@ def _ctx(runtime: Runtime) -> Ctx:
 async def _person(tx: Tx, email: str) -> User:
     found = await people.user_by_email(tx, normalised(email))
     if found is None:
-        raise NotFound(f"There is no person with the address {email}: people are invited, the first one is made by `watchword bootstrap`")
+        raise NotFound(
+            f"There is no person with the address {email}: people are invited, the first one is made by `watchword "
+            "bootstrap`"
+        )
     return found
 
 
@@ -96,12 +100,22 @@ async def unlock_identity(runtime: Runtime, identity_id: str, by: Mapping[str, A
         if found is None:
             raise NotFound(f"There is no identity {identity_id}")
         cleared = await credentials.clear_lockouts(tx, found.id, f"{found.id}/")
-        ctx.audit("unlock-identity", org_id=found.org_id, project_id=found.project_id, identityId=found.id, locks=cleared, **by)
+        ctx.audit(
+            "unlock-identity",
+            org_id=found.org_id,
+            project_id=found.project_id,
+            identityId=found.id,
+            locks=cleared,
+            **by,
+        )
     return cleared
 
 
 async def promote(runtime: Runtime, email: str, by: Mapping[str, Any], *, organization_id: str | None = None) -> Done:
-    """Make a person an administrator of the instance, and of an organization where one is named. Raises NotFound, BadRequest."""
+    """Make a person an administrator of the instance, and of an organization where one is named.
+
+    Raises NotFound, BadRequest.
+    """
     ctx = _ctx(runtime)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
@@ -123,7 +137,13 @@ async def _make_org_admin(ctx: Ctx, tx: Tx, person: User, organization_id: str) 
         await organizations.add_member(ctx, tx, organization_id, "user", person.id, "admin")
         return
     resolved = await resolve(
-        ctx, tx, "organization", [RoleEntry(role="admin")], membership_id=member.id, org_id=organization_id, project_id=None
+        ctx,
+        tx,
+        "organization",
+        [RoleEntry(role="admin")],
+        membership_id=member.id,
+        org_id=organization_id,
+        project_id=None,
     )
     await grants.replace_roles(tx, member, resolved.rows, ctx.now)
     await grants.change_membership(tx, member, is_active=True, updated_at=ctx.now)

@@ -1,7 +1,7 @@
 """Groups: people and machine identities that hold roles together, in the organization and in projects.
 
-To put somebody into a group is to give what the group holds, wherever it holds it; so nobody does that with a group that
-holds more than they do themselves.
+To put somebody into a group is to give what the group holds, wherever it holds it; so nobody does that with a group
+that holds more than they do themselves.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,9 @@ async def create(ctx: Ctx, given: CreateGroup) -> GroupDetails:
     scope = await own_org(ctx)
     ctx.require(scope, "create", "groups")
     slug = _slug(given.slug) if given.slug else f"{slugify(given.name)[:50] or 'group'}-{ctx.runtime.entropy(2).hex()}"
-    group = Group(id=ctx.new_id(), org_id=scope.org_id, name=given.name, slug=slug, created_at=ctx.now, updated_at=ctx.now)
+    group = Group(
+        id=ctx.new_id(), org_id=scope.org_id, name=given.name, slug=slug, created_at=ctx.now, updated_at=ctx.now
+    )
     async with ctx.unit() as tx:
         try:
             await groups.add(tx, group)
@@ -184,7 +186,8 @@ async def add_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
             raise BadRequest("The identity belongs to a project and cannot join a group of the organization")
         if identity.is_instance_admin:
             raise Forbidden(
-                "An identity that administers the instance belongs to no group: whoever changes the group would change what it may do"
+                "An identity that administers the instance belongs to no group: whoever changes the group would "
+                "change what it may do"
             )
         await _add(ctx, tx, scope, group, "identity", identity_id)
     return identity_id
@@ -203,7 +206,9 @@ async def _scope(ctx: Ctx, actions: tuple[str, str]) -> CallerScope:
     """The caller's organization, where it has the newer right over who is in groups, or the older one over groups."""
     scope = await own_org(ctx)
     if not any(ctx.may(scope, action, "groups") for action in actions):
-        raise PermissionDenied(f"You are not allowed to {actions[0]} on groups", details=[{"action": actions[0], "subject": "groups"}])
+        raise PermissionDenied(
+            f"You are not allowed to {actions[0]} on groups", details=[{"action": actions[0], "subject": "groups"}]
+        )
     return scope
 
 

@@ -1,7 +1,8 @@
-"""Wrong passwords as this process saw them, in bounded memory: of addresses that nobody has, too, for which nothing is stored.
+"""Wrong passwords as this process saw them, in bounded memory: of addresses that nobody has, too, for which nothing is
+stored.
 
-What a refusal shows (how long to wait, and that nothing was weighed) comes from here for everybody, so that nothing tells whether
-there is such a person. Whether a right password is taken, the database says.
+What a refusal shows (how long to wait, and that nothing was weighed) comes from here for everybody, so that nothing
+tells whether there is such a person. Whether a right password is taken, the database says.
 """
 
 from collections import OrderedDict
@@ -27,7 +28,9 @@ class Guesses:
         self._addresses: OrderedDict[str, tuple[Standing, int]] = OrderedDict()  # and until when it counts
 
     def waits_until(self, key: str, strangers: str, now: int) -> int:
-        """Until when passwords under `key` are not weighed (ms); `strangers` is the key of all strangers, empty for who is none."""
+        """Until when passwords under `key` are not weighed (ms); `strangers` is the key of all strangers, empty
+        for who is none.
+        """
         return waits_until(self._counts.get(key), self._counts.get(strangers), now)
 
     def count(self, key: str, strangers: str, now: int) -> None:

@@ -1,4 +1,6 @@
-"""All people of the instance, for instance administrators: find, deactivate, delete, help who lost a password or second factor."""
+"""All people of the instance, for instance administrators: find, deactivate, delete, help who lost a password
+or second factor.
+"""
 
 from typing import Annotated
 
@@ -71,7 +73,10 @@ async def change(ctx: Ctx, user_id: str, given: ChangeAccount) -> User:
 
 
 async def remove(ctx: Ctx, user_id: str) -> User:
-    """Delete an account with its memberships. Refused while an organization, or the instance, would lose its last administrator."""
+    """Delete an account with its memberships.
+
+    Refused while an organization, or the instance, would lose its last administrator.
+    """
     require_instance_admin(ctx)
     _require_other(ctx, user_id)
     async with ctx.unit() as tx:

@@ -41,7 +41,9 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PasswordAgain(msgspec.Struct, frozen=True, kw_only=True):
-    """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its owner out."""
+    """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its
+    owner out.
+    """
 
     password: Secret
 
@@ -104,12 +106,16 @@ async def state(ctx: Ctx) -> State:
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
     return State(
-        is_enabled=person.mfa_method is not None, recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str]))
+        is_enabled=person.mfa_method is not None,
+        recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str])),
     )
 
 
 async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
-    """A new secret for the caller's authenticator; it counts only once a code of it was verified. Raises BadRequest when there is one."""
+    """A new secret for the caller's authenticator; it counts only once a code of it was verified.
+
+    Raises BadRequest when there is one.
+    """
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
     async with ctx.view() as tx:
@@ -123,8 +129,13 @@ async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
         sealed = (await ctx.runtime.keys.sealer(tx, PEOPLE)).seal(_context(person.id), secret)
         hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
         await people.change_user(tx, person.id, mfa_secret=sealed, mfa_recovery=hashes, updated_at=ctx.now)
-    label, query = quote(f"Watchword:{person.email}"), urlencode({"secret": base64.b32encode(secret).decode(), "issuer": "Watchword"})
-    return Enrolment(url=Secret(f"otpauth://totp/{label}?{query}"), recovery_codes=tuple(Secret(code) for code in codes))
+    label, query = (
+        quote(f"Watchword:{person.email}"),
+        urlencode({"secret": base64.b32encode(secret).decode(), "issuer": "Watchword"}),
+    )
+    return Enrolment(
+        url=Secret(f"otpauth://totp/{label}?{query}"), recovery_codes=tuple(Secret(code) for code in codes)
+    )
 
 
 async def confirm(ctx: Ctx, given: Code) -> None:
@@ -179,7 +190,10 @@ async def erase(ctx: Ctx, tx: Tx, user_id: str) -> None:
 
 
 async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
-    """Verify the second factor of a session: from here on its tokens are the person's. The new token is for the organization chosen."""
+    """Verify the second factor of a session: from here on its tokens are the person's.
+
+    The new token is for the organization chosen.
+    """
     actor = require_actor(ctx, "pending", "user")
     ctx.public("the code proves who is calling")
     async with ctx.view() as tx:
@@ -198,14 +212,19 @@ async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
 
 
 async def _prove(ctx: Ctx, person: User, method: str, code: str) -> None:
-    """Raise Unauthorized unless the code is right, now, for the first time. Wrong ones are counted: six digits can be guessed."""
+    """Raise Unauthorized unless the code is right, now, for the first time.
+
+    Wrong ones are counted: six digits can be guessed.
+    """
     device = sign_in.known_device(ctx, person.email)
     # Six digits can be guessed from many addresses at once, so strangers who have the password share one count.
     key = f"mfa/{person.id}/{device}" if device else f"mfa/{person.id}"
     async with ctx.view() as tx:
         until = await accounts.locked_until(tx, key)
     locked = until > ctx.now
-    right = not locked and await (_use_totp(ctx, person, code) if method == "totp" else _use_recovery(ctx, person, code))
+    right = not locked and await (
+        _use_totp(ctx, person, code) if method == "totp" else _use_recovery(ctx, person, code)
+    )
     if not right:
         await sign_in.note_failure(ctx, key, person, "locked_out" if locked else "wrong_code", method="second-factor")
         raise sign_in.refused(_REFUSED, ctx.now, until)
@@ -223,7 +242,8 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
         secret = (await ctx.runtime.keys.sealer(tx, PEOPLE)).open(_context(person.id), person.mfa_secret)
     generator = TOTP(secret, 6, SHA1(), STEP)  # noqa: S303 - what authenticators speak; HMAC-SHA1 is not broken
     now = ctx.now // 1000
-    # One step to either side for clocks that differ (RFC 6238 section 5.2); and each code once, so that one seen is worth nothing.
+    # One step to either side for clocks that differ (RFC 6238 section 5.2); and each code once, so that one seen is
+    # worth nothing.
     for moment in (now, now - STEP, now + STEP):
         if hmac.compare_digest(generator.generate(moment), code.replace(" ", "").encode(errors="replace")):
             spent = credentials.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)

@@ -1,7 +1,7 @@
 """People of an organization: invite, accept, change roles, deactivate, remove.
 
-Nobody gives a role, or touches a person, beyond its own: compared by the rules in both privilege systems, because there is
-no action that stands for it: the subject `member` of an organization has only the four common ones.
+Nobody gives a role, or touches a person, beyond its own: compared by the rules in both privilege systems, because there
+is no action that stands for it: the subject `member` of an organization has only the four common ones.
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,9 @@ def require_within(scope: CallerScope, targets: Sequence[Sequence[Rule]]) -> Non
 
 
 async def invite(ctx: Ctx, given: InviteToOrganization) -> list[Invited]:
-    """Invite people by address. Each link works without mail; where a mail server is configured it is mailed as well."""
+    """Invite people by address. Each link works without mail; where a mail server is configured it is mailed as
+    well.
+    """
     scope = await enter_org(ctx, given.organization_id)
     ctx.require(scope, "create", "member")
     emails = list(dict.fromkeys(checked("inviteeEmails", read_email, one) for one in given.invitee_emails))
@@ -117,17 +119,25 @@ async def _invitation(ctx: Ctx, tx: Tx, scope: CallerScope, org: Organization, e
             await _require_over_invitation(tx, scope, earlier)  # its link is dead from now on
     token = Secret(f"wwi_{ctx.runtime.entropy(32).hex()}")
     record = Invitation(
-        id=ctx.new_id(), org_id=org.id, email=email, role=role, token_hash=ctx.runtime.keys.digest(token.reveal()), hash_version=ctx.runtime.keys.hash_version,
-            invited_by=ctx.actor.id,
-        created_at=ctx.now, expires_at=ctx.now + INVITATION_TTL * 1000,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        org_id=org.id,
+        email=email,
+        role=role,
+        token_hash=ctx.runtime.keys.digest(token.reveal()),
+        hash_version=ctx.runtime.keys.hash_version,
+        invited_by=ctx.actor.id,
+        created_at=ctx.now,
+        expires_at=ctx.now + INVITATION_TTL * 1000,
+    )
     await accounts.put_invitation(tx, record)
     link = f"{ctx.runtime.settings.site_url.rstrip('/')}/accept-invitation?token={token.reveal()}"
     return Invited(invitation=record, token=token, link=link, mailed=False)
 
 
 async def _mailed(ctx: Ctx, org: Organization, made: Invited) -> Invited:
-    text = f"{ctx.actor.email or ctx.actor.name} invites you to {org.name} on Watchword.\n\nTo accept, open {made.link}\n"
+    text = (
+        f"{ctx.actor.email or ctx.actor.name} invites you to {org.name} on Watchword.\n\nTo accept, open {made.link}\n"
+    )
     try:
         await ctx.runtime.mailer.send(made.invitation.email, f"Invitation to {org.name}", text)
     except OutboundError:
@@ -159,7 +169,10 @@ async def withdraw(ctx: Ctx, org_id: str, invitation_id: str) -> Invitation:
 
 
 async def _require_over_invitation(tx: Tx, scope: CallerScope, found: Invitation) -> None:
-    """Raise BoundaryExceeded for an invitation to a role that the caller could not give. One to a role that is gone is anybody's."""
+    """Raise BoundaryExceeded for an invitation to a role that the caller could not give.
+
+    One to a role that is gone is anybody's.
+    """
     try:
         _, _, rules = await find_role(tx, "organization", found.role, org_id=scope.org_id, project_id=None)
     except NotFound:
@@ -170,7 +183,8 @@ async def _require_over_invitation(tx: Tx, scope: CallerScope, found: Invitation
 async def accept(ctx: Ctx, given: Accept) -> Joined:
     """Become a member by the token of an invitation, and be signed in.
 
-    It is worth what the inviter could give at this moment: one who was removed, suspended or demoted meanwhile invites nobody.
+    It is worth what the inviter could give at this moment: one who was removed, suspended or demoted meanwhile invites
+    nobody.
 
     The inviter knows the link too, so for an address that has an account the link is not enough: its password is asked,
     or a session of that very person.
@@ -213,15 +227,31 @@ async def _join(ctx: Ctx, found: Invitation, person: User | None, given: Accept,
         await _require_inviter(ctx, tx, found)
         if person is None:
             person = User(
-                id=ctx.new_id(), email=found.email, first_name=given.first_name, last_name=given.last_name, password_hash=password_hash,
-                created_at=ctx.now, updated_at=ctx.now,
-            )  # fmt: skip
+                id=ctx.new_id(),
+                email=found.email,
+                first_name=given.first_name,
+                last_name=given.last_name,
+                password_hash=password_hash,
+                created_at=ctx.now,
+                updated_at=ctx.now,
+            )
             await people.add_user(tx, person)
         membership = Membership(
-            id=ctx.new_id(), org_id=found.org_id, actor_kind="user", actor_id=person.id, created_at=ctx.now, updated_at=ctx.now
+            id=ctx.new_id(),
+            org_id=found.org_id,
+            actor_kind="user",
+            actor_id=person.id,
+            created_at=ctx.now,
+            updated_at=ctx.now,
         )
         resolved = await resolve(
-            ctx, tx, "organization", [RoleEntry(role=found.role)], membership_id=membership.id, org_id=found.org_id, project_id=None
+            ctx,
+            tx,
+            "organization",
+            [RoleEntry(role=found.role)],
+            membership_id=membership.id,
+            org_id=found.org_id,
+            project_id=None,
         )
         await grants.add_membership(tx, membership, resolved.rows)
         ctx.audit("accept-organization-invitation", org_id=found.org_id, userId=person.id, role=found.role)
@@ -257,7 +287,9 @@ async def members(ctx: Ctx, org_id: str) -> list[OrganizationPerson]:
     async with ctx.view() as tx:
         found = await accounts.people_of(tx, scope.org_id)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in found])
-    return [OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]) for membership, user in found]
+    return [
+        OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]) for membership, user in found
+    ]
 
 
 async def member(ctx: Ctx, org_id: str, membership_id: str) -> OrganizationPerson:
@@ -306,9 +338,13 @@ async def change(ctx: Ctx, org_id: str, membership_id: str, given: ChangeMembers
                 await _require_other_admin(tx, scope, found)
             await grants.change_membership(tx, found.membership, is_active=given.is_active, updated_at=ctx.now)
         ctx.audit(
-            "update-organization-member", org_id=scope.org_id, userId=found.user.id, membershipId=found.membership.id, role=given.role,
+            "update-organization-member",
+            org_id=scope.org_id,
+            userId=found.user.id,
+            membershipId=found.membership.id,
+            role=given.role,
             isActive=given.is_active,
-        )  # fmt: skip
+        )
         return await _member(tx, scope, membership_id)
 
 
@@ -324,7 +360,12 @@ async def remove(ctx: Ctx, org_id: str, membership_ids: Sequence[str]) -> list[O
             await _require_over(ctx, tx, scope, found)
             await _require_other_admin(tx, scope, found)
             await accounts.remove_from_organization(tx, found.membership)
-            ctx.audit("remove-organization-member", org_id=scope.org_id, userId=found.user.id, membershipId=found.membership.id)
+            ctx.audit(
+                "remove-organization-member",
+                org_id=scope.org_id,
+                userId=found.user.id,
+                membershipId=found.membership.id,
+            )
             removed.append(found)
     return removed
 
@@ -339,6 +380,8 @@ async def _require_over(ctx: Ctx, tx: Tx, scope: CallerScope, found: Organizatio
 
 
 async def _require_other_admin(tx: Tx, scope: CallerScope, found: OrganizationPerson) -> None:
-    is_admin = found.membership.is_active and any(held.role == "admin" and not held.is_temporary for held, _ in found.roles)
+    is_admin = found.membership.is_active and any(
+        held.role == "admin" and not held.is_temporary for held, _ in found.roles
+    )
     if is_admin and await accounts.other_admins(tx, scope.org_id, found.membership.id) == 0:
         raise BadRequest("The organization would be left without an administrator")

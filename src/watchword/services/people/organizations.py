@@ -45,7 +45,9 @@ class CreateOrganization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What to change. `privilege_mode` is `subset` (compare the rules) or `action`; single sign-on is not offered, so it cannot be enforced."""
+    """What to change. `privilege_mode` is `subset` (compare the rules) or `action`; single sign-on is not
+    offered, so it cannot be enforced.
+    """
 
     name: OrgName | None = None
     slug: Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})] | None = None
@@ -89,7 +91,12 @@ def new_slug(ctx: Ctx, name: str) -> str:
 async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
     """Store a new organization and its key in the open unit."""
     org = Organization(
-        id=ctx.new_id(), name=name, slug=new_slug(ctx, name), privilege_mode="subset", created_at=ctx.now, updated_at=ctx.now
+        id=ctx.new_id(),
+        name=name,
+        slug=new_slug(ctx, name),
+        privilege_mode="subset",
+        created_at=ctx.now,
+        updated_at=ctx.now,
     )
     await people.add_organization(tx, org)
     await ctx.runtime.keys.make(tx, org_scope(org.id))
@@ -101,8 +108,12 @@ async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: str, id: str, role: st
     found = built_in("organization", role)
     if found is None:
         raise BadRequest(f"There is no built-in role {role!r}")
-    membership = Membership(id=ctx.new_id(), org_id=org_id, actor_kind=kind, actor_id=id, created_at=ctx.now, updated_at=ctx.now)
-    held = MembershipRole(id=ctx.new_id(), membership_id=membership.id, role=role, created_at=ctx.now, updated_at=ctx.now)
+    membership = Membership(
+        id=ctx.new_id(), org_id=org_id, actor_kind=kind, actor_id=id, created_at=ctx.now, updated_at=ctx.now
+    )
+    held = MembershipRole(
+        id=ctx.new_id(), membership_id=membership.id, role=role, created_at=ctx.now, updated_at=ctx.now
+    )
     await grants.add_membership(tx, membership, [held])
     return membership
 
@@ -144,8 +155,13 @@ async def update(ctx: Ctx, org_id: str, given: UpdateOrganization) -> Organizati
     mode = given.privilege_mode
     if mode is None and given.should_use_new_privilege_system is not None:
         mode = "action" if given.should_use_new_privilege_system else "subset"
-    fields = {"name": given.name, "slug": given.slug, "default_role": given.default_membership_role_slug, "requires_mfa": given.enforce_mfa,
-              "privilege_mode": mode}  # fmt: skip
+    fields = {
+        "name": given.name,
+        "slug": given.slug,
+        "default_role": given.default_membership_role_slug,
+        "requires_mfa": given.enforce_mfa,
+        "privilege_mode": mode,
+    }
     changes: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     try:
         async with ctx.unit() as tx:
@@ -162,7 +178,9 @@ async def _require_settings_within(tx: Tx, scope: CallerScope, given: UpdateOrga
     """Settings through which power could be gained, compared with the caller's own in both privilege systems."""
     targets: list[Sequence[Rule]] = []
     if given.default_membership_role_slug is not None:
-        _, _, rules = await find_role(tx, "organization", given.default_membership_role_slug, org_id=scope.org_id, project_id=None)
+        _, _, rules = await find_role(
+            tx, "organization", given.default_membership_role_slug, org_id=scope.org_id, project_id=None
+        )
         targets.append(rules)
     org = await people.organization(tx, scope.org_id)
     administrator = built_in("organization", "admin")
@@ -173,7 +191,10 @@ async def _require_settings_within(tx: Tx, scope: CallerScope, given: UpdateOrga
 
 
 async def remove(ctx: Ctx, org_id: str) -> Organization:
-    """Delete an organization with everything in it. Only its administrators may, and where one of the instance is in it, only such a one."""
+    """Delete an organization with everything in it.
+
+    Only its administrators may, and where one of the instance is in it, only such a one.
+    """
     require_actor(ctx, "user")
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "delete", "settings")
@@ -205,9 +226,15 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
         person = User(
-            id=ctx.new_id(), email=normalised(given.email), first_name="Admin", last_name="", password_hash=password_hash, is_instance_admin=True,
-            created_at=ctx.now, updated_at=ctx.now,
-        )  # fmt: skip
+            id=ctx.new_id(),
+            email=normalised(given.email),
+            first_name="Admin",
+            last_name="",
+            password_hash=password_hash,
+            is_instance_admin=True,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
         try:
             await people.claim_bootstrap(tx, person.id)
         except AlreadyThere:
@@ -223,14 +250,28 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
 
 async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity, tokens.Issued]:
     identity = Identity(
-        id=ctx.new_id(), org_id=org.id, name="Instance Admin Identity", is_instance_admin=True, created_at=ctx.now, updated_at=ctx.now
+        id=ctx.new_id(),
+        org_id=org.id,
+        name="Instance Admin Identity",
+        is_instance_admin=True,
+        created_at=ctx.now,
+        updated_at=ctx.now,
     )
     await identities.add(tx, identity)
     await add_member(ctx, tx, org.id, "identity", identity.id, "admin")
     config = MethodConfig(
-        id=ctx.new_id(), identity_id=identity.id, method=ctx.runtime.named_tokens[0], config={}, ttl=DEFAULT_TTL, max_ttl=DEFAULT_TTL, period=0, uses_limit=0,
-        trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")), created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        identity_id=identity.id,
+        method=ctx.runtime.named_tokens[0],
+        config={},
+        ttl=DEFAULT_TTL,
+        max_ttl=DEFAULT_TTL,
+        period=0,
+        uses_limit=0,
+        trusted_ips=(parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0")),
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     config = await credentials.add_config(tx, config)
     issued = tokens.new_token(ctx, identity, config, org)
     await credentials.add_token(tx, tokens.row_of(issued.claims, ctx.now, name="Instance Admin Token"))

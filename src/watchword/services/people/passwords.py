@@ -4,9 +4,9 @@ known devices ──────────────────────
 strangers, a few of each address ──> a short queue ─────────────┴──> two threads
                                        └── too many ──> 429
 
-Known devices come first, then the addresses that were wrong least often, and of those, who was sent away least often: where the queue
-is full, such a one takes the place of another. So a flood from many addresses keeps nobody out who comes from a new one: each of its
-addresses is wrong once, and then stands behind.
+Known devices come first, then the addresses that were wrong least often, and of those, who was sent away least often:
+where the queue is full, such a one takes the place of another. So a flood from many addresses keeps nobody out who
+comes from a new one: each of its addresses is wrong once, and then stands behind.
 """
 
 import asyncio
@@ -38,7 +38,9 @@ _judge = ThreadPoolExecutor(1, "zxcvbn")  # pure Python: a second thread would o
 
 
 async def require_usable(password: Secret, path: str = "password", *, own: Sequence[str] = ()) -> None:
-    """Raise Invalid for a password that is too short, too long or easily guessed; `own` are the person's address and names."""
+    """Raise Invalid for a password that is too short, too long or easily guessed; `own` are the person's
+    address and names.
+    """
     fault = await asyncio.get_running_loop().run_in_executor(_judge, weakness, password.reveal(), own)
     if fault is not None:
         raise Invalid.of(path, fault, code="custom" if len(password.reveal()) >= MIN_LENGTH else "too_small")
@@ -78,7 +80,10 @@ UNKNOWN = Standing()
 
 
 class Queue:
-    """Whose password is looked at next. What does not fit is refused at once, so that nobody waits for long behind strangers."""
+    """Whose password is looked at next.
+
+    What does not fit is refused at once, so that nobody waits for long behind strangers.
+    """
 
     def __init__(self) -> None:
         self._running = 0
@@ -92,15 +97,19 @@ class Queue:
         """The argon2id hash to store, for somebody who has proved something already."""
         return await self._in_turn(_hasher.hash, password.reveal(), whence=None)
 
-    async def matches(self, password: Secret, stored: str | None, *, whence: str | None, tried: Standing = UNKNOWN) -> bool:
+    async def matches(
+        self, password: Secret, stored: str | None, *, whence: str | None, tried: Standing = UNKNOWN
+    ) -> bool:
         """Whether the password is the stored one; None takes as long and is never right.
 
-        `whence` is the address that a stranger is counted by, None for a known device; `tried`, how that address stands.
-        Raises TooManyRequests.
+        `whence` is the address that a stranger is counted by, None for a known device; `tried`, how that address
+        stands. Raises TooManyRequests.
         """
         return await self._in_turn(_matches, password.reveal(), stored, whence=whence, tried=tried)
 
-    async def _in_turn(self, work: Callable[..., T], *given: object, whence: str | None, tried: Standing = UNKNOWN) -> T:
+    async def _in_turn(
+        self, work: Callable[..., T], *given: object, whence: str | None, tried: Standing = UNKNOWN
+    ) -> T:
         self._require_room(whence, tried)
         loop = asyncio.get_running_loop()
         if whence is not None:

@@ -9,7 +9,16 @@ from watchword.domain.people.records import Group
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.people.groups import GroupDetails, with_roles
-from watchword.services.projects.members import GROUP, AddMember, ChangeMember, audit_roles, change_roles, join, leave, of_project
+from watchword.services.projects.members import (
+    GROUP,
+    AddMember,
+    ChangeMember,
+    audit_roles,
+    change_roles,
+    join,
+    leave,
+    of_project,
+)
 from watchword.store.engine import Tx
 from watchword.store.people import groups
 
@@ -73,4 +82,11 @@ async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:
 
 
 def _audit(ctx: Ctx, verb: str, scope: ProjectScope, group: Group, **more: Any) -> None:
-    ctx.audit(f"{verb}-project-group", org_id=scope.org_id, project_id=scope.project.id, groupId=group.id, name=group.name, **more)
+    ctx.audit(
+        f"{verb}-project-group",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        groupId=group.id,
+        name=group.name,
+        **more,
+    )

@@ -1,4 +1,6 @@
-"""People as members of projects: invite by address, change roles, remove, list (the bulk forms that clients and Terraform send)."""
+"""People as members of projects: invite by address, change roles, remove, list (the bulk forms that clients and
+Terraform send).
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -40,7 +42,9 @@ class PeopleByAddress(msgspec.Struct, frozen=True, kw_only=True):
 class InviteToProject(PeopleByAddress, frozen=True, kw_only=True, rename="camel"):
     """People of the organization and the roles they get."""
 
-    role_slugs: Annotated[list[RoleName], msgspec.Meta(min_length=1, max_length=100)] = msgspec.field(default_factory=lambda: ["member"])
+    role_slugs: Annotated[list[RoleName], msgspec.Meta(min_length=1, max_length=100)] = msgspec.field(
+        default_factory=lambda: ["member"]
+    )
 
 
 class ProjectPerson(msgspec.Struct, frozen=True):
@@ -63,8 +67,14 @@ async def invite(ctx: Ctx, project_id: str, given: InviteToProject) -> list[Memb
         there = await lists.in_project_of_many(tx, scope.project.id, "user", [one.id for one in found])
         made = [await join(ctx, tx, scope, PERSON, one.id, entries) for one in found if one.id not in there]
         if made:
-            ctx.audit("add-workspace-member", org_id=scope.org_id, project_id=scope.project.id, emails=addresses,
-                      userIds=[one.actor_id for one in made], roles=audit_roles(entries))  # fmt: skip
+            ctx.audit(
+                "add-workspace-member",
+                org_id=scope.org_id,
+                project_id=scope.project.id,
+                emails=addresses,
+                userIds=[one.actor_id for one in made],
+                roles=audit_roles(entries),
+            )
     return made
 
 
@@ -82,8 +92,13 @@ async def change(ctx: Ctx, project_id: str, membership_id: str, given: ChangeMem
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, membership_id)
         rows = await change_roles(ctx, tx, scope, PERSON, membership, given.roles)
-        ctx.audit("update-user-workspace-role", org_id=scope.org_id, project_id=scope.project.id, userId=membership.actor_id,
-                  roles=audit_roles(given.roles))  # fmt: skip
+        ctx.audit(
+            "update-user-workspace-role",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            userId=membership.actor_id,
+            roles=audit_roles(given.roles),
+        )
     return rows
 
 

@@ -1,7 +1,8 @@
 """The setup code that a caller over the network must send to bootstrap a new instance.
 
-The code is the text of `WATCHWORD_SETUP_CODE`, none with `off`, and by default derived from the instance's hash key. Every process of
-one database therefore derives the same code, prints it while it is of use, and nothing has to be stored or handed around.
+The code is the text of `WATCHWORD_SETUP_CODE`, none with `off`, and by default derived from the instance's hash key.
+Every process of one database therefore derives the same code, prints it while it is of use, and nothing has to be
+stored or handed around.
 """
 
 import base64
@@ -26,8 +27,10 @@ class WrongSetupCode(Forbidden):
     """The setup code is missing or wrong; both read alike."""
 
     default = (
-        "Bootstrapping this instance needs its setup code: send it as setupCode in the body or as the header X-Setup-Code. The server "
-        "prints it when it starts, or it is set as WATCHWORD_SETUP_CODE; `watchword bootstrap` on the server's machine needs none"
+        "Bootstrapping this instance needs its setup code: send it as setupCode in the body or as the header "
+        "X-Setup-Code. The server "
+        "prints it when it starts, or it is set as WATCHWORD_SETUP_CODE; `watchword bootstrap` on the server's "
+        "machine needs none"
     )
 
 
@@ -47,7 +50,9 @@ def setup_code(runtime: Runtime) -> Secret | None:
 
 
 async def code_to_show(runtime: Runtime) -> Secret | None:
-    """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where the operator chose it."""
+    """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where
+    the operator chose it.
+    """
     if runtime.settings.setup_code is not None:
         return None
     async with runtime.store.read() as tx:

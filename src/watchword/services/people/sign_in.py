@@ -2,9 +2,10 @@
 
     password ──> session ──> (second factor, where the person has one) ──> an organization
 
-Wrong passwords are counted by person and address of the caller, whether there is such a person or not, and every refusal reads
-the same, so that a login does not tell who exists. Nothing is stored about a person that there is not. A device on which the person
-has signed in before is counted by itself, and an address that was never wrong comes before those that were: so strangers lock nobody out.
+Wrong passwords are counted by person and address of the caller, whether there is such a person or not, and every
+refusal reads the same, so that a login does not tell who exists. Nothing is stored about a person that there is not. A
+device on which the person has signed in before is counted by itself, and an address that was never wrong comes before
+those that were: so strangers lock nobody out.
 """
 
 import base64
@@ -30,7 +31,9 @@ from watchword.store.audit import events
 from watchword.store.engine import Tx
 from watchword.store.people import accounts, people
 
-Email = Annotated[str, msgspec.Meta(min_length=3, max_length=255, pattern=r"^\s*[^@\s]+@[^@\s]+\s*$", extra={"trim": True})]
+Email = Annotated[
+    str, msgspec.Meta(min_length=3, max_length=255, pattern=r"^\s*[^@\s]+@[^@\s]+\s*$", extra={"trim": True})
+]
 REFUSED = "Invalid email or password, or too many failed attempts: check them and try again in a few minutes"
 REFRESH_COOKIE = "jid"
 
@@ -51,7 +54,8 @@ class SelectOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="came
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """A session and a token of it; `mfa_method` names the second factor that must still be verified.
 
-    `device` is the name and value of the cookie by which this device is known the next time; none before the second factor.
+    `device` is the name and value of the cookie by which this device is known the next time; none before the second
+    factor.
     """
 
     session: Session
@@ -61,7 +65,10 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _device_cookie(ctx: Ctx, email: str) -> str:
-    """The name of the cookie of a person's device: several people may share a browser. Over TLS no other host can set it (RFC 6265bis)."""
+    """The name of the cookie of a person's device: several people may share a browser.
+
+    Over TLS no other host can set it (RFC 6265bis).
+    """
     name = "wwd-" + ctx.runtime.keys.digest(f"device-name/{normalised(email)}").hex()[:12]
     return f"__Host-{name}" if ctx.is_secure else name
 
@@ -78,13 +85,16 @@ def known_device(ctx: Ctx, email: str) -> str | None:
 
 
 def device_of(ctx: Ctx, email: str) -> tuple[str, str]:
-    """The cookie by which this device is known from now on: a keyed hash, so that nothing need be stored and nobody can make one up."""
+    """The cookie by which this device is known from now on: a keyed hash, so that nothing need be stored and
+    nobody can make one up.
+    """
     device_id = known_device(ctx, email) or ctx.runtime.entropy(12).hex()
     return _device_cookie(ctx, email), f"{device_id}.{_device_proof(ctx, email, device_id)}"
 
 
 def password_failures(ctx: Ctx, email: str) -> str:
-    """Under which key wrong passwords for a person are counted: by the known device, else by the address (IPv6: its /64).
+    """Under which key wrong passwords for a person are counted: by the known device, else by the address (IPv6: its
+    /64).
 
     So nobody is locked out by strangers: they have other addresses, and where they share one, the device is known.
     """
@@ -107,7 +117,10 @@ async def login(ctx: Ctx, given: SignIn) -> SignedIn:
 
 
 async def prove_password(ctx: Ctx, email: str, person: User | None, password: Secret) -> User:
-    """The person, whose password it is. Raises Unauthorized, and counts the failure; TooManyRequests when too many try."""
+    """The person, whose password it is.
+
+    Raises Unauthorized, and counts the failure; TooManyRequests when too many try.
+    """
     key = password_failures(ctx, email)
     is_stranger = not known_device(ctx, email) and ctx.actor.kind != "user"
     strangers = f"{password_failures_of(ctx, email)}strangers" if is_stranger else ""
@@ -119,7 +132,9 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
     seen = ctx.runtime.guesses.waits_until(key, strangers, ctx.now)
     until, shown = (until, min(until, seen)) if person is not None else (seen, seen)
     may = person is not None and until <= ctx.now
-    right = shown <= ctx.now and await _matches(ctx, password, person.password_hash if person and may else None, is_stranger)
+    right = shown <= ctx.now and await _matches(
+        ctx, password, person.password_hash if person and may else None, is_stranger
+    )
     if person is None or not right or not person.is_active:
         ctx.runtime.guesses.count(key, strangers, ctx.now)
         # What was not weighed does not count: who waits only because of others has done nothing wrong.
@@ -149,7 +164,9 @@ def refused(message: str, now: int, until: int) -> Unauthorized:
     return refusal
 
 
-async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password", strangers: str = "") -> None:
+async def note_failure(
+    ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password", strangers: str = ""
+) -> None:
     """Count a wrong proof durably, charge it to the address, and keep it in the trail: alike within a minute as one."""
     ctx.runtime.limits.failed_sign_ins.take(ctx.address)
     ctx.runtime.guesses.count_address(ctx.address, ctx.now, wrong=1)
@@ -157,12 +174,21 @@ async def note_failure(ctx: Ctx, key: str, person: User | None, reason: str, *, 
     facts = {"userId": person.id if person else None, "reasonCode": reason}
     event = ctx.event("login-user-failed", facts, actor=actor) if person else None
     story = Denial(
-        request_id=ctx.request_id or ctx.new_id(), at=ctx.now, method=method, reason=reason, message=REFUSED,
-        facts={"userId": person.id} if person else {}, checks=(), address=ctx.address, user_agent=ctx.user_agent,
-    )  # fmt: skip
+        request_id=ctx.request_id or ctx.new_id(),
+        at=ctx.now,
+        method=method,
+        reason=reason,
+        message=REFUSED,
+        facts={"userId": person.id} if person else {},
+        checks=(),
+        address=ctx.address,
+        user_agent=ctx.user_agent,
+    )
     kept = ctx.runtime.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
     try:
-        failed = accounts.ProofFailed(key=key, strangers=strangers, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again)
+        failed = accounts.ProofFailed(
+            key=key, strangers=strangers, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again
+        )
         await ctx.submit(failed)
     except BaseException:
         ctx.runtime.refusals.forget(kept)
@@ -174,7 +200,8 @@ async def open_session(ctx: Ctx, person: User) -> SignedIn:
     key = password_failures(ctx, person.email)
     await know_keys(ctx)
     async with ctx.unit() as tx:
-        # The password may have been changed while it was verified: what ended all sessions then must end this one as well.
+        # The password may have been changed while it was verified: what ended all sessions then must end this one as
+        # well.
         current = await people.held_user(tx, person.id)
         if current is None or not current.is_active or current.password_hash != person.password_hash:
             raise Unauthorized(REFUSED)
@@ -194,12 +221,21 @@ async def open_session(ctx: Ctx, person: User) -> SignedIn:
 async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = None, verified: bool = False) -> Session:
     """Store a session of a person in the open unit."""
     session = Session(
-        id=ctx.new_id(), user_id=person.id, address=ctx.address or "", user_agent=ctx.user_agent, org_id=org_id, is_mfa_verified=verified,
-        created_at=ctx.now, last_used_at=ctx.now, expires_at=ctx.now + ctx.runtime.settings.session_ttl * 1000,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        user_id=person.id,
+        address=ctx.address or "",
+        user_agent=ctx.user_agent,
+        org_id=org_id,
+        is_mfa_verified=verified,
+        created_at=ctx.now,
+        last_used_at=ctx.now,
+        expires_at=ctx.now + ctx.runtime.settings.session_ttl * 1000,
+    )
     await people.add_session(tx, session)
     actor = Actor(kind="user", id=person.id, email=person.email)
-    await events.add(tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, org_id=org_id, actor=actor)])
+    await events.add(
+        tx, [ctx.event("login-user", {"userId": person.id, "sessionId": session.id}, org_id=org_id, actor=actor)]
+    )
     return session
 
 
@@ -207,9 +243,15 @@ def sign(ctx: Ctx, session: Session, org_id: str | None) -> str:
     """A token of a session, for an organization or none yet."""
     seconds = ctx.now // 1000
     claims = PersonClaims(
-        auth_token_type=PERSON, user_id=session.user_id, token_version_id=session.id, organization_id=org_id,
-        is_mfa_verified=session.is_mfa_verified, iat=seconds, exp=session.expires_at // 1000, serial=ctx.new_id()[-12:],
-    )  # fmt: skip
+        auth_token_type=PERSON,
+        user_id=session.user_id,
+        token_version_id=session.id,
+        organization_id=org_id,
+        is_mfa_verified=session.is_mfa_verified,
+        iat=seconds,
+        exp=session.expires_at // 1000,
+        serial=ctx.new_id()[-12:],
+    )
     return ctx.runtime.keys.signer.sign(claims)
 
 
@@ -244,7 +286,9 @@ async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
 
 
 def refresh_value(ctx: Ctx, session_id: str) -> str:
-    """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can make one up."""
+    """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can
+    make one up.
+    """
     return _cookie_with(session_id, ctx.runtime.keys.digest(f"refresh/{session_id}"))
 
 
@@ -255,7 +299,9 @@ def _cookie_with(session_id: str, proof: bytes) -> str:
 async def _is_own_cookie(ctx: Ctx, value: str, session_id: str) -> bool:
     await know_keys(ctx)
     proofs = ctx.runtime.keys.digests(f"refresh/{session_id}")
-    return any(hmac.compare_digest(value.encode(), _cookie_with(session_id, proof).encode()) for proof in proofs.values())
+    return any(
+        hmac.compare_digest(value.encode(), _cookie_with(session_id, proof).encode()) for proof in proofs.values()
+    )
 
 
 async def refresh(ctx: Ctx) -> SignedIn:

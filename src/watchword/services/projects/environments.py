@@ -1,6 +1,7 @@
 """Environments of a project: create, order, change, delete and bring back.
 
-Positions count from 1. A deleted environment keeps its row, its secrets and its position until it is restored or purged:
+Positions count from 1. A deleted environment keeps its row, its secrets and its position until it is restored or
+purged:
 
     live    --remove-->           deleted
     deleted --restore-->          live
@@ -59,9 +60,14 @@ async def create(ctx: Ctx, project_id: str, given: CreateEnvironment) -> Environ
             if position <= last:
                 await tree.shift(tx, project_id, 1, first=position)
             made = Environment(
-                id=ctx.new_id(), project_id=project_id, name=given.name, slug=given.slug, position=position, created_at=ctx.now,
+                id=ctx.new_id(),
+                project_id=project_id,
+                name=given.name,
+                slug=given.slug,
+                position=position,
+                created_at=ctx.now,
                 updated_at=ctx.now,
-            )  # fmt: skip
+            )
             await tree.add_environments(tx, [made])
             await tree.add_folders(tx, [locations.new_root(ctx, made)])
             _audit(ctx, "create-environment", scope, made)
@@ -90,7 +96,9 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, given: UpdateEn
             await tree.change_environment(tx, found, position=position, updated_at=ctx.now, **changed)
             if changed.get("slug", found.slug) != found.slug:
                 await _require_all(ctx, tx, scope, relocation.MOVED, found, seen, slug=changed["slug"])
-            _audit(ctx, "update-environment", scope, found, newName=given.name, newSlug=given.slug, newPosition=position)
+            _audit(
+                ctx, "update-environment", scope, found, newName=given.name, newSlug=given.slug, newPosition=position
+            )
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
     return msgspec.structs.replace(found, position=position, updated_at=ctx.now, **changed)
@@ -107,7 +115,8 @@ async def _move(tx: Tx, environment: Environment, position: int) -> int:
 
 
 async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bool = False) -> Environment:
-    """Delete an environment. What is in it is out of reach at once; unless `for_good`, it can be restored until it is purged.
+    """Delete an environment. What is in it is out of reach at once; unless `for_good`, it can be restored until it is
+    purged.
 
     Asks for the right to delete all that is in it, for that is what it does.
     """
@@ -126,17 +135,25 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
     return found
 
 
-def _shifts(asked: relocation.MoveRights, environment: Environment, slug: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
+def _shifts(
+    asked: relocation.MoveRights, environment: Environment, slug: str | None, folders: Sequence[tuple[str, str]]
+) -> list[Shift]:
     """Where the folders of an environment are and will be when it is renamed (`slug`), deleted or brought back."""
     old = None if asked is relocation.RESTORED else environment.slug
     new = slug if asked is relocation.MOVED else environment.slug if asked is relocation.RESTORED else None
-    return [Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path)) for id, path in folders]
+    return [
+        Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path))
+        for id, path in folders
+    ]
 
 
 async def _look(
     ctx: Ctx, scope: ProjectScope, asked: relocation.MoveRights, environment_id: str, *, slug: str | None = None
 ) -> relocation.CheckedMove | None:
-    """Whether the caller may do what is asked with all that is in an environment, looked at before the unit. Raises PermissionDenied."""
+    """Whether the caller may do what is asked with all that is in an environment, looked at before the unit.
+
+    Raises PermissionDenied.
+    """
     if relocation.is_free(ctx, scope, asked):
         return None
     async with ctx.view() as tx:
@@ -151,10 +168,18 @@ async def _look(
 
 
 async def _require_all(
-    ctx: Ctx, tx: Tx, scope: ProjectScope, asked: relocation.MoveRights, environment: Environment, seen: relocation.CheckedMove | None,
-    *, slug: str | None = None,
-) -> None:  # fmt: skip
-    """Raise PermissionDenied unless the caller may do what is asked with all that is in an environment, under each of its slugs."""
+    ctx: Ctx,
+    tx: Tx,
+    scope: ProjectScope,
+    asked: relocation.MoveRights,
+    environment: Environment,
+    seen: relocation.CheckedMove | None,
+    *,
+    slug: str | None = None,
+) -> None:
+    """Raise PermissionDenied unless the caller may do what is asked with all that is in an environment, under
+    each of its slugs.
+    """
     if relocation.is_free(ctx, scope, asked):
         return
     shifts = _shifts(asked, environment, slug, await tree.whole_tree(tx, environment.id, holds=True))

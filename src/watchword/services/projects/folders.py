@@ -38,7 +38,10 @@ class CreateFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FolderQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which folders: those directly in `path`, or all below it. `changed_since` (ISO 8601): with secrets that changed since."""
+    """Which folders: those directly in `path`, or all below it.
+
+    `changed_since` (ISO 8601): with secrets that changed since.
+    """
 
     project_id: str
     environment: str
@@ -119,7 +122,9 @@ async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> SecretLocation:
         raise _unknown(folder_id)
     scope = await enter_project(ctx, place.folder.project_id)
     if ask:
-        ctx.require(scope, "read", SUBJECT, environment=place.environment.slug, secretPath=parent_path(place.folder.path))
+        ctx.require(
+            scope, "read", SUBJECT, environment=place.environment.slug, secretPath=parent_path(place.folder.path)
+        )
     return place
 
 
@@ -128,7 +133,9 @@ async def rename(ctx: Ctx, given: FolderByName, name: str, description: str | No
 
     At another path other rules hold for all that is in it, so that asks for the rights over it at both.
     """
-    one = RenameFolder(id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description)
+    one = RenameFolder(
+        id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description
+    )
     return (await rename_many(ctx, given.project_id, [one]))[0]
 
 
@@ -139,7 +146,9 @@ async def rename_many(ctx: Ctx, project_id: str, given: Sequence[RenameFolder]) 
     for one, path in wanted:
         ctx.require(scope, "edit", SUBJECT, environment=one.environment, secretPath=path)
         folder_name(one.name)
-    seen = await _look(ctx, scope, *wanted[0]) if len(wanted) == 1 else None  # of several each begins where the one before ends
+    seen = (
+        await _look(ctx, scope, *wanted[0]) if len(wanted) == 1 else None
+    )  # of several each begins where the one before ends
     async with ctx.unit() as tx:
         await tree.lock(tx, project_id)
         return [await _rename(ctx, tx, scope, one, path, seen) for one, path in wanted]
@@ -163,7 +172,9 @@ async def _look(ctx: Ctx, scope: ProjectScope, given: RenameFolder, path: str) -
 
 
 def _shifts(environment: str, folder: Folder, whole: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
-    """Where these folders, of which `folder` is the top, are and will be when it gets the path `whole`, or is deleted."""
+    """Where these folders, of which `folder` is the top, are and will be when it gets the path `whole`, or is
+    deleted.
+    """
     return [
         Shift(
             folder_id=id,
@@ -175,25 +186,39 @@ def _shifts(environment: str, folder: Folder, whole: str | None, folders: Sequen
     ]
 
 
-async def _rename(ctx: Ctx, tx: Tx, scope: ProjectScope, given: RenameFolder, path: str, seen: relocation.CheckedMove | None) -> Folder:
+async def _rename(
+    ctx: Ctx, tx: Tx, scope: ProjectScope, given: RenameFolder, path: str, seen: relocation.CheckedMove | None
+) -> Folder:
     named = FolderByName(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
     found, siblings = await _located(tx, named, by_name=False)
     if any(one.name == given.name and one.id != found.id for one in siblings):
         raise BadRequest(NAME_TAKEN)
     whole = normal_path(child_path(path, given.name), "path")
     changed = msgspec.structs.replace(
-        found, name=given.name, path=whole, version=found.version + 1, updated_at=ctx.now,
+        found,
+        name=given.name,
+        path=whole,
+        version=found.version + 1,
+        updated_at=ctx.now,
         description=found.description if given.description is None else given.description,
-    )  # fmt: skip
+    )
     await tree.change_folder(
-        tx, found, name=changed.name, path=whole, version=changed.version, updated_at=ctx.now, description=changed.description
+        tx,
+        found,
+        name=changed.name,
+        path=whole,
+        version=changed.version,
+        updated_at=ctx.now,
+        description=changed.description,
     )
     if whole != found.path:
         if await tree.longest_below(tx, found) + len(whole) - len(found.path) > locations.MAX_PATH:
             raise BadRequest("With this name the path of a folder below would be too long")
         await tree.move_below(tx, found, whole)
         if not relocation.is_free(ctx, scope, relocation.MOVED):
-            moved = [(id, found.path + at.removeprefix(whole)) for id, at in await tree.subtree(tx, changed, holds=True)]
+            moved = [
+                (id, found.path + at.removeprefix(whole)) for id, at in await tree.subtree(tx, changed, holds=True)
+            ]
             shifts = _shifts(given.environment, found, whole, moved)
             await relocation.require(tx, scope, relocation.MOVED, shifts, (given.environment, found.path), seen)
     _audit(ctx, "update-folder", scope, given.environment, changed, path, oldFolderName=found.name)
@@ -237,7 +262,10 @@ async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: FolderByName) -
 
 
 async def _located(tx: Tx, given: FolderByName, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
-    """The folder and all that are in the same one. The place was named in the permission, so the folder must be there."""
+    """The folder and all that are in the same one.
+
+    The place was named in the permission, so the folder must be there.
+    """
     place = await tree.at(tx, given.project_id, given.environment, given.path)
     siblings = await tree.children(tx, place[1].id) if place else []
     found = next((one for one in siblings if one.id == given.id_or_name), None)
@@ -252,8 +280,16 @@ def _unknown(id_or_name: str) -> NotFound:
     return NotFound(f"There is no folder {id_or_name[:64]!r} here")
 
 
-def _audit(ctx: Ctx, event: str, scope: ProjectScope, environment: str, folder: Folder, path: str, **more: object) -> None:
+def _audit(
+    ctx: Ctx, event: str, scope: ProjectScope, environment: str, folder: Folder, path: str, **more: object
+) -> None:
     ctx.audit(
-        event, org_id=scope.org_id, project_id=scope.project.id, environment=environment, folderId=folder.id, folderName=folder.name,
-        folderPath=path, **more,
-    )  # fmt: skip
+        event,
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=environment,
+        folderId=folder.id,
+        folderName=folder.name,
+        folderPath=path,
+        **more,
+    )

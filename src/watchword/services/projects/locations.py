@@ -1,7 +1,8 @@
 """Where secrets live: an environment and a folder of a project, found through the cache.
 
 Paths are kept and compared in one form: absolute, no slash at the end. What could name another place to another reader
-(`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a path is about that path.
+(`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a path is about
+that path.
 """
 
 import re
@@ -18,9 +19,20 @@ from watchword.store.projects import folders
 from watchword.store.projects.folders import descendants
 
 __all__ = [
-    "SecretLocation", "by_folder", "child_path", "descendants", "environment", "environments", "find", "folder_name", "make_path", "new_folder",
-    "new_root", "normal_path", "parent_path",
-]  # fmt: skip
+    "SecretLocation",
+    "by_folder",
+    "child_path",
+    "descendants",
+    "environment",
+    "environments",
+    "find",
+    "folder_name",
+    "make_path",
+    "new_folder",
+    "new_root",
+    "normal_path",
+    "parent_path",
+]
 
 ROOT = "root"
 MAX_PATH = 1_000  # characters; below what a glob is matched against
@@ -36,7 +48,10 @@ class SecretLocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def normal_path(text: str, field: str = "secretPath") -> str:
-    """The path in the form it is kept: `/`, or `/a/b`. Raises Invalid, naming `field`, for what could mean another place."""
+    """The path in the form it is kept: `/`, or `/a/b`.
+
+    Raises Invalid, naming `field`, for what could mean another place.
+    """
     return _normal(text, field) if len(text) <= MAX_PATH else _normal.__wrapped__(text, field)
 
 
@@ -47,7 +62,9 @@ def _normal(text: str, field: str) -> str:
     if len(path) > MAX_PATH:
         raise Invalid.of(field, f"At most {MAX_PATH} characters", code="too_big")
     if _ODD.search(given) or any(part in (".", "..") for part in path.split("/")):
-        raise Invalid.of(field, "An absolute path such as /app/db, without '.', '..', empty parts, backslashes or escapes")
+        raise Invalid.of(
+            field, "An absolute path such as /app/db, without '.', '..', empty parts, backslashes or escapes"
+        )
     return path
 
 
@@ -76,7 +93,9 @@ async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> S
     return found
 
 
-async def _load_place(tx: Tx, project_id: str, environment_slug: str, path: str) -> tuple[SecretLocation | None, tuple[str, ...]]:
+async def _load_place(
+    tx: Tx, project_id: str, environment_slug: str, path: str
+) -> tuple[SecretLocation | None, tuple[str, ...]]:
     found = await folders.at(tx, project_id, environment_slug, path)
     if found is None:
         return None, ()
@@ -126,21 +145,34 @@ def _ancestors(path: str) -> list[str]:
 def new_root(ctx: Ctx, environment: Environment) -> Folder:
     """The root folder of a new environment."""
     return Folder(
-        id=ctx.new_id(), project_id=environment.project_id, environment_id=environment.id, name=ROOT, path="/", created_at=ctx.now,
+        id=ctx.new_id(),
+        project_id=environment.project_id,
+        environment_id=environment.id,
+        name=ROOT,
+        path="/",
+        created_at=ctx.now,
         updated_at=ctx.now,
-    )  # fmt: skip
+    )
 
 
 def new_folder(ctx: Ctx, parent: Folder, name: str, description: str | None = None, *, field: str = "name") -> Folder:
     """A new folder in `parent`. Raises Invalid for a name or a path that cannot be."""
     return Folder(
-        id=ctx.new_id(), project_id=parent.project_id, environment_id=parent.environment_id, parent_id=parent.id,
-        name=folder_name(name, field), path=normal_path(child_path(parent.path, name), field), description=description, created_at=ctx.now,
+        id=ctx.new_id(),
+        project_id=parent.project_id,
+        environment_id=parent.environment_id,
+        parent_id=parent.id,
+        name=folder_name(name, field),
+        path=normal_path(child_path(parent.path, name), field),
+        description=description,
+        created_at=ctx.now,
         updated_at=ctx.now,
-    )  # fmt: skip
+    )
 
 
-async def make_path(ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path") -> Folder:
+async def make_path(
+    ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path"
+) -> Folder:
     """The folder at a normal path, in the open unit; it and its parents are made where they are missing."""
     await folders.lock(tx, project_id)
     wanted = _ancestors(path)

@@ -1,7 +1,7 @@
 """Members of projects, whether identities, people or groups: join, change roles, leave.
 
-What is the same for all three is here; each kind's own module adds how it is named and shown. Nobody gives a role beyond
-their own rights, and nobody changes or removes a member that holds more than they do.
+What is the same for all three is here; each kind's own module adds how it is named and shown. Nobody gives a role
+beyond their own rights, and nobody changes or removes a member that holds more than they do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,23 +58,41 @@ GROUP = MemberKind("group", "groups")
 
 
 async def resolved_within(
-    ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, actor_id: str, entries: Sequence[RoleEntry], membership_id: str
+    ctx: Ctx,
+    tx: Tx,
+    scope: CallerScope,
+    kind: MemberKind,
+    actor_id: str,
+    entries: Sequence[RoleEntry],
+    membership_id: str,
 ) -> Resolved:
     """The rows of these roles, none of which goes beyond the caller. Raises NotFound, BadRequest, BoundaryExceeded."""
-    found = await resolve(ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id)
+    found = await resolve(
+        ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id
+    )
     facts = kind.facts(actor_id) if scope.project_id else {}
     await require_roles(ctx, tx, scope, found.by_slug, kind.subject, facts)
     return found
 
 
-async def join(ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, actor_id: str, entries: Sequence[RoleEntry]) -> Membership:
-    """Make an actor a member of the scope's organization or project in the open unit. The caller checks whose actor it is."""
+async def join(
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, actor_id: str, entries: Sequence[RoleEntry]
+) -> Membership:
+    """Make an actor a member of the scope's organization or project in the open unit.
+
+    The caller checks whose actor it is.
+    """
     if kind == IDENTITY:
         await require_may_admit(ctx, tx, actor_id)
     membership = Membership(
-        id=ctx.new_id(), org_id=scope.org_id, project_id=scope.project_id, actor_kind=kind.name, actor_id=actor_id, created_at=ctx.now,
+        id=ctx.new_id(),
+        org_id=scope.org_id,
+        project_id=scope.project_id,
+        actor_kind=kind.name,
+        actor_id=actor_id,
+        created_at=ctx.now,
         updated_at=ctx.now,
-    )  # fmt: skip
+    )
     found = await resolved_within(ctx, tx, scope, kind, actor_id, entries, membership.id)
     try:
         await grants.add_membership(tx, membership, found.rows)

@@ -3,10 +3,12 @@
     survey(peer)  ──> Plan      what is there; nothing is changed (the dry run)
     carry_out(…)  ──> Report    one step after the other, each told to `progress`; `done` makes a broken run resume
 
-Every step can be run twice: what is there already is used or left alone. Credentials are not copied, because they cannot be
-read: client secrets and tokens are issued anew, and write-only settings of auth methods have to be entered again.
+Every step can be run twice: what is there already is used or left alone. Credentials are not copied, because they
+cannot be read: client secrets and tokens are issued anew, and write-only settings of auth methods have to be entered
+again.
 """
 
+import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -32,13 +34,17 @@ class ApiRefused(Exception):
 class SourceServer(Protocol):
     """A server with Infisical's API, as an administrator sees it."""
 
-    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Json | None = None) -> Any:
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Json | None = None
+    ) -> Any:
         """The JSON of the answer. Raises ApiRefused."""
         ...
 
 
 class SourceProject(msgspec.Struct, frozen=True, kw_only=True):
-    """A project over there. `folders` are (environment, path), parents first; `secrets` is how many there are in all."""
+    """A project over there. `folders` are (environment, path), parents first; `secrets` is how many there are
+    in all.
+    """
 
     id: str
     name: str
@@ -84,7 +90,8 @@ class Report(msgspec.Struct, frozen=True):
 Progress = Callable[[str, str], None]  # step id, what it is about
 
 
-# --- survey -----------------------------------------------------------------------------------------------------------------
+# --- survey
+# -----------------------------------------------------------------------------------------------------------------
 
 
 async def survey(peer: SourceServer, org_id: str, project_ids: Sequence[str] = ()) -> Plan:
@@ -106,10 +113,15 @@ async def _project(peer: SourceServer, id: str) -> SourceProject:
         query = {"workspaceId": id, "environment": slug, "recursive": "true", "viewSecretValue": "false"}
         count += len(_shared(await peer.call("GET", "/api/v3/secrets/raw", query=query)))
     return SourceProject(
-        id=id, name=found["name"], slug=found["slug"], description=found.get("description"),
+        id=id,
+        name=found["name"],
+        slug=found["slug"],
+        description=found.get("description"),
         environments=tuple((one["slug"], one["name"]) for one in found["environments"]),
-        tags=tuple((one["slug"], one.get("color") or "") for one in tags), folders=tuple(folders), secrets=count,
-    )  # fmt: skip
+        tags=tuple((one["slug"], one.get("color") or "") for one in tags),
+        folders=tuple(folders),
+        secrets=count,
+    )
 
 
 async def _folders(peer: SourceServer, project_id: str, environment: str, path: str) -> AsyncIterator[tuple[str, str]]:
@@ -128,7 +140,9 @@ async def _identity(peer: SourceServer, membership: Json) -> SourceIdentity:
     id = membership["identity"]["id"]
     found = (await peer.call("GET", f"/api/v1/identities/{id}"))["identity"]
     inner = found.get("identity", found)
-    named = inner.get("authMethods") or [inner["authMethod"]] if inner.get("authMethod") or inner.get("authMethods") else []
+    named = (
+        inner.get("authMethods") or [inner["authMethod"]] if inner.get("authMethod") or inner.get("authMethods") else []
+    )
     methods: dict[str, Json] = {}
     for method in named:
         try:
@@ -140,16 +154,27 @@ async def _identity(peer: SourceServer, membership: Json) -> SourceIdentity:
         methods[method] = next(iter(answer.values()))
     custom = (found.get("customRole") or {}).get("slug")
     return SourceIdentity(
-        id=id, name=inner["name"], role=custom or found.get("role", "no-access"),
-        metadata=tuple((item["key"], item["value"]) for item in found.get("metadata") or ()), methods=methods,
-    )  # fmt: skip
+        id=id,
+        name=inner["name"],
+        role=custom or found.get("role", "no-access"),
+        metadata=tuple((item["key"], item["value"]) for item in found.get("metadata") or ()),
+        methods=methods,
+    )
 
 
-# --- carrying out -----------------------------------------------------------------------------------------------------------
+# --- carrying out
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def carry_out(
-    plan: Plan, peer: SourceServer, here: SourceServer, org_id: str, *, done: set[str], progress: Progress, by_hand: list[str] | None = None
+    plan: Plan,
+    peer: SourceServer,
+    here: SourceServer,
+    org_id: str,
+    *,
+    done: set[str],
+    progress: Progress,
+    by_hand: list[str] | None = None,
 ) -> Report:
     """Bring the plan's things here. A step that is in `done` is passed over; keep the set, and a broken run resumes.
 
@@ -169,7 +194,15 @@ _NOT_SENT: Final = frozenset(("id", "createdAt", "updatedAt", "identityId", "org
 class _Mover:
     """One run: where from, where to, and what has been done."""
 
-    def __init__(self, peer: SourceServer, here: SourceServer, org_id: str, done: set[str], progress: Progress, by_hand: list[str]) -> None:
+    def __init__(
+        self,
+        peer: SourceServer,
+        here: SourceServer,
+        org_id: str,
+        done: set[str],
+        progress: Progress,
+        by_hand: list[str],
+    ) -> None:
         self._peer, self._here, self._org_id, self._done, self._progress = peer, here, org_id, done, progress
         self.by_hand = by_hand
         self._methods = {method.slug: method for method in METHODS}
@@ -191,8 +224,12 @@ class _Mover:
         there = {member["identity"]["name"]: member["identity"]["id"] for member in listed["identities"]}
         id = there.get(one.name)
         if id is None:
-            body = {"name": one.name, "organizationId": self._org_id, "role": one.role,
-                    "metadata": [{"key": key, "value": value} for key, value in one.metadata]}  # fmt: skip
+            body = {
+                "name": one.name,
+                "organizationId": self._org_id,
+                "role": one.role,
+                "metadata": [{"key": key, "value": value} for key, value in one.metadata],
+            }
             try:
                 made = await self._here.call("POST", "/api/v1/identities", body=body)
             except ApiRefused as error:
@@ -207,7 +244,9 @@ class _Mover:
     async def _attach(self, name: str, id: str, method: str, settings: Json) -> None:
         known = self._methods.get(method)
         own = {*known.managed, *secret_fields(known)} if known else set[str]()
-        body = {key: _as_sent(value) for key, value in settings.items() if key not in _NOT_SENT | own and value is not None}
+        body = {
+            key: _as_sent(value) for key, value in settings.items() if key not in _NOT_SENT | own and value is not None
+        }
         try:
             await self._here.call("POST", f"/api/v1/auth/{method}/identities/{id}", body=body)
         except ApiRefused as error:
@@ -223,18 +262,29 @@ class _Mover:
         await self.step(f"project/{one.id}", one.name, lambda: self._frame(one, id))
         for environment, path in one.folders:
             at = {"workspaceId": id, "environment": environment}
-            await self.step(f"secrets/{one.id}/{environment}{path}", f"{one.name} {environment}{path}",
-                            lambda at=at, path=path: self._secrets(one, at, path))  # type: ignore[misc]  # fmt: skip
+            await self.step(
+                f"secrets/{one.id}/{environment}{path}",
+                f"{one.name} {environment}{path}",
+                functools.partial(self._secrets, one, at, path),
+            )
         for environment, path in one.folders:
             at = {"workspaceId": id, "environment": environment}
-            await self.step(f"imports/{one.id}/{environment}{path}", f"{one.name} {environment}{path} imports",
-                            lambda at=at, path=path: self._imports(one, at, path))  # type: ignore[misc]  # fmt: skip
+            await self.step(
+                f"imports/{one.id}/{environment}{path}",
+                f"{one.name} {environment}{path} imports",
+                functools.partial(self._imports, one, at, path),
+            )
 
     async def _project_id(self, one: SourceProject) -> str:
         for there in (await self._here.call("GET", "/api/v1/workspace"))["workspaces"]:
             if there["slug"] == one.slug:
                 return str(there["id"])
-        body = {"projectName": one.name, "slug": one.slug, "projectDescription": one.description, "shouldCreateDefaultEnvs": False}
+        body = {
+            "projectName": one.name,
+            "slug": one.slug,
+            "projectDescription": one.description,
+            "shouldCreateDefaultEnvs": False,
+        }
         return str((await self._here.call("POST", "/api/v2/workspace", body=body))["project"]["id"])
 
     async def _frame(self, one: SourceProject, id: str) -> None:
@@ -278,17 +328,22 @@ class _Mover:
             except ApiRefused as error:
                 if error.status != 400:
                     raise
-                self.leave(f"{one.name} {at['environment']}{path}: the import of {source[0]}{source[1]} was refused ({error})")
+                self.leave(
+                    f"{one.name} {at['environment']}{path}: the import of {source[0]}{source[1]} was refused ({error})"
+                )
 
 
 def _as_item(secret: Json, tag_ids: Mapping[str, str]) -> Json:
     return {
-        "secretKey": secret["secretKey"], "secretValue": secret["secretValue"], "secretComment": secret.get("secretComment") or "",
-        "skipMultilineEncoding": secret.get("skipMultilineEncoding"), "secretReminderNote": secret.get("secretReminderNote"),
+        "secretKey": secret["secretKey"],
+        "secretValue": secret["secretValue"],
+        "secretComment": secret.get("secretComment") or "",
+        "skipMultilineEncoding": secret.get("skipMultilineEncoding"),
+        "secretReminderNote": secret.get("secretReminderNote"),
         "secretReminderRepeatDays": secret.get("secretReminderRepeatDays"),
         "tagIds": [tag_ids[tag["slug"]] for tag in secret.get("tags") or () if tag["slug"] in tag_ids],
         "secretMetadata": secret.get("secretMetadata") or [],
-    }  # fmt: skip
+    }
 
 
 def _batches(items: Iterable[Json]) -> Iterator[list[Json]]:
@@ -310,6 +365,7 @@ def _as_sent(value: Any) -> Any:
     """A setting as it is written: networks are answered in parts and sent as one text."""
     if isinstance(value, list) and value and isinstance(value[0], dict) and "ipAddress" in value[0]:
         return [
-            {"ipAddress": f"{one['ipAddress']}/{one['prefix']}" if one.get("prefix") is not None else one["ipAddress"]} for one in value
+            {"ipAddress": f"{one['ipAddress']}/{one['prefix']}" if one.get("prefix") is not None else one["ipAddress"]}
+            for one in value
         ]
     return value

@@ -13,7 +13,14 @@ from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFound
 from watchword.domain.projects.records import Environment, Project
 from watchword.services.access import scopes
-from watchword.services.access.scopes import ProjectScope, enter_org, enter_project, own_org, require_actor, require_known
+from watchword.services.access.scopes import (
+    ProjectScope,
+    enter_org,
+    enter_project,
+    own_org,
+    require_actor,
+    require_known,
+)
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities import identities
 from watchword.services.keys.keyring import org_scope, project_scope
@@ -94,18 +101,40 @@ async def create(ctx: Ctx, given: CreateProject) -> ProjectDetails:
         raise BadRequest("There are no project templates here: leave template out")
     slug = require_slug(given.slug) if given.slug else _new_slug(ctx, given.project_name)
     project = Project(
-        id=ctx.new_id(), org_id=scope.org_id, name=given.project_name, slug=slug, description=given.project_description, kind=given.type,
-        has_delete_protection=given.has_delete_protection, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        org_id=scope.org_id,
+        name=given.project_name,
+        slug=slug,
+        description=given.project_description,
+        kind=given.type,
+        has_delete_protection=given.has_delete_protection,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     wanted = DEFAULT_ENVIRONMENTS if given.should_create_default_envs else ()
     environments = [
-        Environment(id=ctx.new_id(), project_id=project.id, name=name, slug=slug, position=position, created_at=ctx.now, updated_at=ctx.now)
+        Environment(
+            id=ctx.new_id(),
+            project_id=project.id,
+            name=name,
+            slug=slug,
+            position=position,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
         for position, (name, slug) in enumerate(wanted, 1)
     ]
     try:
         async with ctx.unit() as tx:
             await _add(ctx, tx, project, environments)
-            ctx.audit("create-project", org_id=project.org_id, project_id=project.id, name=project.name, slug=slug, type=project.kind)
+            ctx.audit(
+                "create-project",
+                org_id=project.org_id,
+                project_id=project.id,
+                name=project.name,
+                slug=slug,
+                type=project.kind,
+            )
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
     return ProjectDetails(project=project, environments=environments)
@@ -121,10 +150,17 @@ async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Enviro
     await tree.add_environments(tx, environments)
     await tree.add_folders(tx, [locations.new_root(ctx, one) for one in environments])
     membership = Membership(
-        id=ctx.new_id(), org_id=project.org_id, project_id=project.id, actor_kind=ctx.actor.kind, actor_id=ctx.actor.id,
-        created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
-    admin = MembershipRole(id=ctx.new_id(), membership_id=membership.id, role="admin", created_at=ctx.now, updated_at=ctx.now)
+        id=ctx.new_id(),
+        org_id=project.org_id,
+        project_id=project.id,
+        actor_kind=ctx.actor.kind,
+        actor_id=ctx.actor.id,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
+    admin = MembershipRole(
+        id=ctx.new_id(), membership_id=membership.id, role="admin", created_at=ctx.now, updated_at=ctx.now
+    )
     await grants.add_membership(tx, membership, [admin])
 
 
@@ -174,11 +210,17 @@ async def of_organization(ctx: Ctx, org_id: str) -> list[ProjectDetails]:
 async def _mine(ctx: Ctx, scope: CallerScope, *, kind: str | None, with_roles: bool) -> list[ProjectDetails]:
     actor = ctx.actor
     async with ctx.view() as tx:
-        found = [one for one in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id) if kind in (None, "all", one.kind)]
+        found = [
+            one
+            for one in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id)
+            if kind in (None, "all", one.kind)
+        ]
         environments = await tree.environments_of_many(tx, [one.id for one in found])
         roles = await _roles(tx, actor.kind, actor.id) if with_roles else None
     return [
-        ProjectDetails(project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ()))
+        ProjectDetails(
+            project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ())
+        )
         for one in found
     ]
 
@@ -189,8 +231,12 @@ async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[Members
     return {one.project_id: held[one.id] for one in memberships if one.project_id}
 
 
-async def permissions(ctx: Ctx, project_id: str) -> tuple[str | None, Sequence[tuple[MembershipRole, Role | None]], list[list[Any]]]:
-    """The caller's own membership (its id; None when it comes through groups), the roles on it, and all its rules, packed."""
+async def permissions(
+    ctx: Ctx, project_id: str
+) -> tuple[str | None, Sequence[tuple[MembershipRole, Role | None]], list[list[Any]]]:
+    """The caller's own membership (its id; None when it comes through groups), the roles on it, and all its
+    rules, packed.
+    """
     scope = await enter_project(ctx, project_id)
     async with ctx.view() as tx:
         own = await grants.project_membership(tx, ctx.actor.kind, ctx.actor.id, project_id)
@@ -203,10 +249,13 @@ async def update(ctx: Ctx, project_id: str, given: UpdateProject) -> Project:
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "settings")
     fields = {
-        "name": given.name, "description": given.description, "slug": None if given.slug is None else require_slug(given.slug),
-        "auto_capitalization": given.auto_capitalization, "has_delete_protection": given.has_delete_protection,
+        "name": given.name,
+        "description": given.description,
+        "slug": None if given.slug is None else require_slug(given.slug),
+        "auto_capitalization": given.auto_capitalization,
+        "has_delete_protection": given.has_delete_protection,
         "version_limit": given.pit_version_limit,
-    }  # fmt: skip
+    }
     changes = {name: value for name, value in fields.items() if value is not None}
     if not changes:
         raise BadRequest("Nothing to change: send at least one field")
@@ -236,9 +285,14 @@ async def _change(ctx: Ctx, scope: ProjectScope, changes: Mapping[str, Any]) -> 
 
 
 _WIRE = {
-    "name": "name", "description": "description", "slug": "slug", "auto_capitalization": "autoCapitalization",
-    "has_delete_protection": "hasDeleteProtection", "version_limit": "pitVersionLimit", "audit_retention_days": "auditLogsRetentionDays",
-}  # fmt: skip
+    "name": "name",
+    "description": "description",
+    "slug": "slug",
+    "auto_capitalization": "autoCapitalization",
+    "has_delete_protection": "hasDeleteProtection",
+    "version_limit": "pitVersionLimit",
+    "audit_retention_days": "auditLogsRetentionDays",
+}
 
 
 async def limit_versions(ctx: Ctx, project_id: str, given: VersionLimit) -> Project:
@@ -251,24 +305,32 @@ async def limit_versions(ctx: Ctx, project_id: str, given: VersionLimit) -> Proj
 async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
     """Set how long the project shows its audit events. The organization's view of them does not follow it.
 
-    Raises Invalid below the floor, which only the instance sets: else a project's administrator could hide what it just did.
+    Raises Invalid below the floor, which only the instance sets: else a project's administrator could hide what it just
+    did.
     """
     scope = await enter_project(ctx, project_id)
     _require_admin(ctx, scope)
     floor, days = ctx.runtime.settings.audit_retention_floor_days, given.audit_logs_retention_days
     if days < floor:
-        message = f"At least {floor} {'day' if floor == 1 else 'days'}: the instance sets this floor (WATCHWORD_AUDIT_RETENTION_FLOOR_DAYS)"
+        message = (
+            f"At least {floor} {'day' if floor == 1 else 'days'}: the instance sets this floor "
+            "(WATCHWORD_AUDIT_RETENTION_FLOOR_DAYS)"
+        )
         raise Invalid([Issue(code="too_small", path=("auditLogsRetentionDays",), message=message, minimum=floor)])
     # Of the organization, not of the project: it says so for as long as the organization keeps its events.
     ctx.audit(
-        "update-project-audit-retention", org_id=scope.org_id, projectId=scope.project.id, auditLogsRetentionDays=days,
+        "update-project-audit-retention",
+        org_id=scope.org_id,
+        projectId=scope.project.id,
+        auditLogsRetentionDays=days,
         before=scope.project.audit_retention_days,
-    )  # fmt: skip
+    )
     return await _change(ctx, scope, {"audit_retention_days": days})
 
 
 async def remove(ctx: Ctx, project_id: str) -> Project:
-    """Delete a project with everything in it. The identities that belong to it go too, and their tokens are dead at once.
+    """Delete a project with everything in it. The identities that belong to it go too, and their tokens are dead at
+    once.
 
     Only who holds all that its administrators hold may: it takes everything from everybody there.
     """

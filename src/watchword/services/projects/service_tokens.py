@@ -1,7 +1,7 @@
 """Service tokens: the old, project-bound credential that clients of years ago still carry.
 
-`st.<id>.<secret>`, shown once and kept as a keyed hash of the whole. It outlives what its maker may do, so it is never given
-more than its maker has at that moment.
+`st.<id>.<secret>`, shown once and kept as a keyed hash of the whole. It outlives what its maker may do, so it is never
+given more than its maker has at that moment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,10 @@ class TokenScope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CreateServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A new token. `expires_in` is seconds; 0 or null: never. The last three are kept for clients that encrypt by themselves."""
+    """A new token. `expires_in` is seconds; 0 or null: never.
+
+    The last three are kept for clients that encrypt by themselves.
+    """
 
     name: Name
     workspace_id: Trimmed
@@ -65,11 +68,21 @@ async def create(ctx: Ctx, given: CreateServiceToken) -> NewServiceToken:
     token_id = ctx.new_id()
     secret = f"st.{token_id}.{ctx.runtime.entropy(16).hex()}"
     record = ServiceToken(
-        id=token_id, project_id=given.workspace_id, name=given.name, scopes=tuple(wanted), permissions=tuple(dict.fromkeys(given.permissions)),
-        hash=ctx.runtime.keys.digest(secret), hash_version=ctx.runtime.keys.hash_version,
-            encrypted_key=given.encrypted_key, iv=given.iv, tag=given.tag, created_by=ctx.actor.id,
-        expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=token_id,
+        project_id=given.workspace_id,
+        name=given.name,
+        scopes=tuple(wanted),
+        permissions=tuple(dict.fromkeys(given.permissions)),
+        hash=ctx.runtime.keys.digest(secret),
+        hash_version=ctx.runtime.keys.hash_version,
+        encrypted_key=given.encrypted_key,
+        iv=given.iv,
+        tag=given.tag,
+        created_by=ctx.actor.id,
+        expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     async with ctx.unit() as tx:
         await service_tokens.add(tx, record)
         _audit(ctx, "create-service-token", scope.org_id, record)
@@ -87,7 +100,11 @@ def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> l
         ("create", "edit", "delete") if "write" in permissions else ()
     )
     return [
-        Rule(subject="secrets", actions=actions, conditions={"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}})
+        Rule(
+            subject="secrets",
+            actions=actions,
+            conditions={"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}},
+        )
         for one in wanted
     ]
 
@@ -110,7 +127,9 @@ async def own(ctx: Ctx) -> tuple[ServiceToken, User | None]:
 
 
 async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
-    """Delete a service token that may no more than the caller: it is dead for every request that begins after the answer."""
+    """Delete a service token that may no more than the caller: it is dead for every request that begins after
+    the answer.
+    """
     async with ctx.view() as tx:
         record = await service_tokens.by_id(tx, token_id)
     if record is None:
@@ -125,4 +144,11 @@ async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
 
 
 def _audit(ctx: Ctx, event: str, org_id: str, record: ServiceToken) -> None:
-    ctx.audit(event, org_id=org_id, project_id=record.project_id, name=record.name, scopes=record.scopes, serviceTokenId=record.id)
+    ctx.audit(
+        event,
+        org_id=org_id,
+        project_id=record.project_id,
+        name=record.name,
+        scopes=record.scopes,
+        serviceTokenId=record.id,
+    )

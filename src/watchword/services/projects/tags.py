@@ -92,9 +92,16 @@ async def create(ctx: Ctx, project_id: str, given: CreateTag | CreateColored) ->
     ctx.require(scope, "create", "tags")
     slug = require_slug(given.slug)
     made = Tag(
-        id=ctx.new_id(), project_id=project_id, slug=slug, name=given.name or slug, color=given.color, created_by=ctx.actor.id,
-        created_by_kind=ctx.actor.kind, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        project_id=project_id,
+        slug=slug,
+        name=given.name or slug,
+        color=given.color,
+        created_by=ctx.actor.id,
+        created_by_kind=ctx.actor.kind,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     try:
         async with ctx.unit() as tx:
             await tags.add(tx, made)
@@ -120,8 +127,12 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag | Upda
             found = await _own(tx, project_id, tag_id)
             name = given.name or (slug if slug and found.name == found.slug else found.name)
             changed = msgspec.structs.replace(
-                found, slug=slug or found.slug, name=name, color=found.color if given.color is None else given.color, updated_at=ctx.now,
-            )  # fmt: skip
+                found,
+                slug=slug or found.slug,
+                name=name,
+                color=found.color if given.color is None else given.color,
+                updated_at=ctx.now,
+            )
             if changed.slug != found.slug:
                 await _require_all(ctx, tx, scope, found, changed, seen)
             await tags.change(tx, found, slug=changed.slug, name=changed.name, color=changed.color, updated_at=ctx.now)
@@ -132,7 +143,10 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag | Upda
 
 
 async def remove(ctx: Ctx, project_id: str, tag_id: str) -> Tag:
-    """Delete a tag; no secret has it any more. Asks for the rights over all secrets that have it, as another slug does."""
+    """Delete a tag; no secret has it any more.
+
+    Asks for the rights over all secrets that have it, as another slug does.
+    """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "tags")
     seen = await _look(ctx, scope, tag_id, None)
@@ -150,10 +164,14 @@ async def _look(ctx: Ctx, scope: ProjectScope, tag_id: str, slug: str | None) ->
         found = await _own(tx, scope.project.id, tag_id)
     if slug == found.slug:
         return None
-    return await relocation.look_tag(ctx, scope, found, None if slug is None else msgspec.structs.replace(found, slug=slug))
+    return await relocation.look_tag(
+        ctx, scope, found, None if slug is None else msgspec.structs.replace(found, slug=slug)
+    )
 
 
-async def _require_all(ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: relocation.Tags | None) -> None:
+async def _require_all(
+    ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: relocation.Tags | None
+) -> None:
     if not relocation.relabels_freely(ctx, scope):
         await relocation.require_tag(tx, scope, tag, after, seen)
 
@@ -170,4 +188,12 @@ def _unknown(id_or_slug: str) -> NotFound:
 
 
 def _audit(ctx: Ctx, event: str, scope: ProjectScope, tag: Tag) -> None:
-    ctx.audit(event, org_id=scope.org_id, project_id=tag.project_id, tagId=tag.id, slug=tag.slug, name=tag.name, color=tag.color)
+    ctx.audit(
+        event,
+        org_id=scope.org_id,
+        project_id=tag.project_id,
+        tagId=tag.id,
+        slug=tag.slug,
+        name=tag.name,
+        color=tag.color,
+    )

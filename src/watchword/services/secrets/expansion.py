@@ -20,7 +20,8 @@ Sources = dict[Address, ResolvedSecret | None]
 
 
 async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[ResolvedSecret]) -> Sources:
-    """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be read, and
+    """All that these values refer to, down to the greatest depth. Raises PermissionDenied where a value may not be
+    read, and
     BadRequest where it is too much.
 
     What is not there is None where the caller could read it, and refused in the same words where not.
@@ -38,7 +39,9 @@ async def gather(ctx: Ctx, scope: ProjectScope, key: Sealer, starts: Iterable[Re
         for address, referrer in asked.items():
             hit = resolved.get(address)
             if hit is None:
-                if not _is_local(address, referrer) and not scope.ability.could(rights.READ, rights.SUBJECT, _said(address)):
+                if not _is_local(address, referrer) and not scope.ability.could(
+                    rights.READ, rights.SUBJECT, _said(address)
+                ):
                     raise _refusal(address, referrer)
                 found[address] = None
                 continue
@@ -57,10 +60,15 @@ def _require_few(count: int, size: int, asked: Mapping[Address, Address]) -> Non
     if count > MAX_GATHERED or size > MAX_SOURCES:
         limit = f"{MAX_GATHERED} secrets" if count > MAX_GATHERED else f"{MAX_SOURCES} characters"
         address, referrer = list(asked.items())[-1]
-        raise BadRequest(f"What is asked for refers to more than {limit}: the limit is reached at {address}, which {referrer} refers to")
+        raise BadRequest(
+            f"What is asked for refers to more than {limit}: the limit is reached at {address}, which {referrer} "
+            "refers to"
+        )
 
 
-async def _asked(level: Iterable[ResolvedSecret], known: Mapping[Address, ResolvedSecret | None], turns: Turns) -> dict[Address, Address]:
+async def _asked(
+    level: Iterable[ResolvedSecret], known: Mapping[Address, ResolvedSecret | None], turns: Turns
+) -> dict[Address, Address]:
     """What the values of this level refer to and is not known yet, with one that refers to it."""
     found: dict[Address, Address] = {}
     for source in level:
@@ -107,7 +115,9 @@ def _readable_path(scope: ProjectScope, search_path: list[SecretLocation]) -> li
     return search_path[:1] + [place for place in search_path[1:] if rights.some(scope, rights.READ, place)]
 
 
-def require_value(scope: ProjectScope, place: SecretLocation, held: CachedSecret, address: Address, referrer: Address) -> None:
+def require_value(
+    scope: ProjectScope, place: SecretLocation, held: CachedSecret, address: Address, referrer: Address
+) -> None:
     """Raise PermissionDenied unless the caller may read the value that `referrer` refers to as `address`."""
     facts = rights.in_place(place.environment.slug, place.folder.path, held.facts)
     if not scope.ability.allows(rights.READ, rights.SUBJECT, facts):
@@ -124,7 +134,9 @@ def _said(address: Address) -> dict[str, str]:
 
 
 def _refusal(address: Address, referrer: Address) -> PermissionDenied:
-    """Says what the reference says and nothing else: not where an import leads, no tags, no metadata, and not whether it is there."""
+    """Says what the reference says and nothing else: not where an import leads, no tags, no metadata, and not
+    whether it is there.
+    """
     where = f"{address.key} in {address.environment}:{address.path}"
     return PermissionDenied(
         f"You are not allowed to read the value of {where}, which {referrer} refers to",
@@ -133,11 +145,12 @@ def _refusal(address: Address, referrer: Address) -> PermissionDenied:
 
 
 async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[ResolvedSecret]) -> None:
-    """Raise PermissionDenied when one of these values, about to be stored, refers to a secret that the caller cannot read.
+    """Raise PermissionDenied when one of these values, about to be stored, refers to a secret that the caller cannot
+    read.
 
     Who could not read it shall not have it read by somebody else's expansion either. What is not there yet may be named
-    where the caller could read it whatever its tags and metadata, for otherwise the answer would tell whether it is there; a
-    name of the same folder that is nobody's may be anything, such as a shell variable.
+    where the caller could read it whatever its tags and metadata, for otherwise the answer would tell whether it is
+    there; a name of the same folder that is nobody's may be anything, such as a shell variable.
     """
     asked, turns = dict[Address, Address](), Turns()
     for start in starts:
@@ -151,12 +164,18 @@ async def require_readable(ctx: Ctx, scope: ProjectScope, starts: Sequence[Resol
         hit = resolved.get(address)
         if hit is not None:
             require_value(scope, hit[0], hit[1], address, referrer)
-        elif not _is_local(address, referrer) and scope.ability.narrowed(rights.READ, rights.SUBJECT, _said(address)).answer is not True:
+        elif (
+            not _is_local(address, referrer)
+            and scope.ability.narrowed(rights.READ, rights.SUBJECT, _said(address)).answer is not True
+        ):
             raise _refusal(address, referrer)
 
 
 async def filled(expander: Expander, source: ResolvedSecret, turns: Turns, *, on_one_line: bool) -> str:
-    """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding. Raises BadRequest."""
+    """The value with its references filled in; `on_one_line` is the secret's skipMultilineEncoding.
+
+    Raises BadRequest.
+    """
     if not source.pieces:
         return source.value
     work = expander.in_pieces(source)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import search_path
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -33,15 +33,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     updated: Sequence[str]
     unchanged: Sequence[str]
     skipped: Sequence[str]
-    conflicting: Sequence[str] = ()  # of a dry run: they exist with other values, and an import as asked for would be refused
+    conflicting: Sequence[
+        str
+    ] = ()  # of a dry run: they exist with other values, and an import as asked for would be refused
 
 
 async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
-    """The secrets that the caller may read, as the text of a file. Imported ones are in it: own win, then the last import."""
+    """The secrets that the caller may read, as the text of a file.
+
+    Imported ones are in it: own win, then the last import.
+    """
     listed = await reading.every(ctx, wanted)
     merged: dict[str, SecretView] = {}
     turns = Turns()
-    for number, view in enumerate(search_path(*(group.secrets for group in listed.imports), listed.secrets)):
+    for number, view in enumerate(chain(*(group.secrets for group in listed.imports), listed.secrets)):
         merged[view.secret.key] = view
         if not number % _PIECE:
             await turns.give()
@@ -86,8 +91,11 @@ async def read(format: Format, text: str) -> tuple[Item, ...]:
     return tuple(tidy.values())
 
 
-async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_conflict: OnConflict, dry_run: bool) -> Outcome:
-    """Store the items in a folder. What has the value already is left alone; `on_conflict` is about what has another one.
+async def bring_in(
+    ctx: Ctx, target: Target, items: Sequence[Item], *, on_conflict: OnConflict, dry_run: bool
+) -> Outcome:
+    """Store the items in a folder. What has the value already is left alone; `on_conflict` is about what has another
+    one.
 
     Up to 500 are one unit, all or nothing; more go in several, and a second run finds the first ones unchanged.
     """
@@ -106,7 +114,9 @@ async def bring_in(ctx: Ctx, target: Target, items: Sequence[Item], *, on_confli
     return outcome
 
 
-async def _compare(at: writing.WriteTarget, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict) -> Outcome:
+async def _compare(
+    at: writing.WriteTarget, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict
+) -> Outcome:
     created, updated, unchanged, skipped = list[str](), list[str](), list[str](), list[str]()
     turns = Turns()
     for item in items:
@@ -117,7 +127,9 @@ async def _compare(at: writing.WriteTarget, items: Iterable[Item], before: Mappi
         elif on_conflict == "skip" or not at.shows(folder_cache.held(row, at.labels)):
             # Whether a value is the same is told only to who may read it.
             (skipped if on_conflict == "skip" else updated).append(item.key)
-        elif sealed.value_of(at.key, row) == item.value and (not item.comment or sealed.comment_of(at.key, row) == item.comment):
+        elif sealed.value_of(at.key, row) == item.value and (
+            not item.comment or sealed.comment_of(at.key, row) == item.comment
+        ):
             unchanged.append(item.key)
         else:
             updated.append(item.key)
@@ -126,11 +138,19 @@ async def _compare(at: writing.WriteTarget, items: Iterable[Item], before: Mappi
 
 async def _write(ctx: Ctx, target: Target, items: Sequence[Item], outcome: Outcome) -> None:
     wanted = {*outcome.created, *outcome.updated}
-    changes = [SecretChange(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET) for item in items if item.key in wanted]
+    changes = [
+        SecretChange(name=item.key, value=item.value, comment=item.comment or msgspec.UNSET)
+        for item in items
+        if item.key in wanted
+    ]
     new = set(outcome.created)
     for start in range(0, len(changes), MAX_BATCH):
         some = changes[start : start + MAX_BATCH]
-        fresh = [writing.New(name=one.name, value=one.value or "", comment=one.comment or "") for one in some if one.name in new]
+        fresh = [
+            writing.New(name=one.name, value=one.value or "", comment=one.comment or "")
+            for one in some
+            if one.name in new
+        ]
         old = [one for one in some if one.name not in new]
         if fresh:
             await writing.create(ctx, target, fresh, is_batch=True)

@@ -1,7 +1,7 @@
 """What folders hold, through the cache: values stay sealed there and are opened for each request.
 
-A folder with very many secrets, or large ones, is not read whole for one of them: its secrets are kept one by one, by name. Only
-a list has it kept, for the next list.
+A folder with very many secrets, or large ones, is not read whole for one of them: its secrets are kept one by one, by
+name. Only a list has it kept, for the next list.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -23,7 +23,9 @@ from watchword.store.secrets import secrets
 WHOLE_COUNT: Final = 2_000
 WHOLE_BYTES: Final = 1024 * 1024
 WHOLE_TOGETHER: Final = 64 * 1024 * 1024  # of all folders that one request loads into the cache
-LISTED_BYTES: Final = 16 * 1024 * 1024  # the same of those that are too large for that: more is read from the database for each list
+LISTED_BYTES: Final = (
+    16 * 1024 * 1024
+)  # the same of those that are too large for that: more is read from the database for each list
 KEPT_BYTES: Final = 128 * 1024  # a value larger than this is read from the database each time
 MAX_LISTED: Final = 256 * 1024 * 1024
 PIECE_COUNT: Final = 400  # secrets that are read in one piece; between two of them others have their turn
@@ -34,8 +36,8 @@ _PIECE_FOLDERS: Final = 32  # folders that are weighed in one piece
 class CachedSecret(msgspec.Struct, eq=False, gc=False):
     """A secret as it lies in its folder, with its tags and with what permissions may look at. It never changes.
 
-    `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes. Nothing
-    in it may lead back to it, for the garbage collector does not look here.
+    `made` is for what others make of it and want again at the next request: gone with it as soon as the secret changes.
+    Nothing in it may lead back to it, for the garbage collector does not look here.
     """
 
     secret: StoredSecret
@@ -135,7 +137,10 @@ async def _load(tx: Tx, project_id: str, folder_ids: Sequence[str]) -> dict[str,
         if weight.count > WHOLE_COUNT or weight.size > WHOLE_BYTES:
             found[folder_id] = FolderSecrets(is_whole=False), (versions.folder(folder_id),)
         elif weight.size > room:
-            found[folder_id] = FolderSecrets(is_whole=False), ()  # too much for this request only, so nothing is kept of it
+            found[folder_id] = (
+                FolderSecrets(is_whole=False),
+                (),
+            )  # too much for this request only, so nothing is kept of it
         else:
             whole[folder_id] = weight
             room -= weight.size
@@ -154,7 +159,10 @@ async def _weights(tx: Tx, folder_ids: Sequence[str]) -> dict[str, secrets.Weigh
 
 async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> list[StoredSecret]:
     """All that is in these folders: small ones together, a large one in pieces."""
-    if sum(weight.count for weight in weights.values()) <= PIECE_COUNT and sum(weight.size for weight in weights.values()) <= PIECE_BYTES:
+    if (
+        sum(weight.count for weight in weights.values()) <= PIECE_COUNT
+        and sum(weight.size for weight in weights.values()) <= PIECE_BYTES
+    ):
         return await secrets.in_folders(tx, list(weights), turns)
     rows: list[StoredSecret] = []
     for folder_id, weight in weights.items():
@@ -172,7 +180,9 @@ async def _rows(tx: Tx, weights: Mapping[str, secrets.Weight], turns: Turns) -> 
     return rows
 
 
-async def _read(tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]) -> dict[str, tuple[FolderSecrets, tuple[str, ...]]]:
+async def _read(
+    tx: Tx, project_id: str, weights: Mapping[str, secrets.Weight]
+) -> dict[str, tuple[FolderSecrets, tuple[str, ...]]]:
     turns = Turns()
     rows = await _rows(tx, weights, turns)
     labels = await _labels(tx, project_id, rows)
@@ -212,8 +222,8 @@ async def _labels(tx: Tx, project_id: str, rows: Iterable[StoredSecret]) -> dict
 async def one(ctx: Ctx, place: SecretLocation, key: str, user_id: str | None = None) -> CachedSecret | None:
     """The shared secret of that name in a folder, or the person's own.
 
-    From the folder where that is at hand; else it alone is read, for in a folder that is written to each write would have
-    all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
+    From the folder where that is at hand; else it alone is read, for in a folder that is written to each write would
+    have all of it read again. Only a name that is not there is worth the folder, which then answers for all such names.
     """
     folder_id = place.folder.id
     there: FolderSecrets | None = await ctx.fresh.cached(("secrets", folder_id))
@@ -221,13 +231,17 @@ async def one(ctx: Ctx, place: SecretLocation, key: str, user_id: str | None = N
         return there.find(key, user_id)
     if "\x00" in key:
         return None
-    found: CachedSecret | None = await ctx.fresh.get(("secret in", folder_id, key, user_id), _load_one, place, key, user_id)
+    found: CachedSecret | None = await ctx.fresh.get(
+        ("secret in", folder_id, key, user_id), _load_one, place, key, user_id
+    )
     if found is None and there is None:
         await folder_secrets(ctx, place)
     return found
 
 
-async def _load_each(tx: Tx, asked: Sequence[tuple[SecretLocation, str, str | None]]) -> list[tuple[CachedSecret | None, tuple[str, ...]]]:
+async def _load_each(
+    tx: Tx, asked: Sequence[tuple[SecretLocation, str, str | None]]
+) -> list[tuple[CachedSecret | None, tuple[str, ...]]]:
     rows = await secrets.picked(tx, {(place.folder.id, key) for place, key, _ in asked})
     labels = {id: await _labels(tx, id, rows) for id in {row.project_id for row in rows if row.tag_ids}}
     named = {(row.folder_id, row.key, row.user_id): row for row in rows}
@@ -253,7 +267,9 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
         weights = await _weights(tx, [key[1] for key in keys])
         together = sum(weight.size for weight in weights.values())
         if together > MAX_LISTED:
-            raise BadRequest(f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder")
+            raise BadRequest(
+                f"These secrets are more than {MAX_LISTED} bytes together: read them by name or folder by folder"
+            )
         read = await _read(tx, project_id, weights)
         return {
             ("listed", id): (folder_secrets, version_keys if together <= LISTED_BYTES else ())
@@ -266,7 +282,9 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
     return found
 
 
-async def picked(ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], CachedSecret]:
+async def picked(
+    ctx: Ctx, project_id: str, wanted: Mapping[str, Collection[str]]
+) -> dict[tuple[str, str], CachedSecret]:
     """The shared secrets with certain names in certain folders (folder id -> names), by (folder id, name)."""
     found: dict[tuple[str, str], CachedSecret] = {}
     large: list[str] = []

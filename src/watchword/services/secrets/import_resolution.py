@@ -27,12 +27,17 @@ async def links(ctx: Ctx, project_id: str) -> Links:
     return found
 
 
-async def places(ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], SecretLocation | None]:
+async def places(
+    ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], SecretLocation | None]:
     """The places at several (environment slug, path), in one query for all that the cache lacks."""
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[SecretLocation | None, tuple[str, ...]]]:
         rows = await secrets.places(tx, project_id, {key[2] for key in keys}, {key[3] for key in keys})
-        there = {(environment.slug, folder.path): SecretLocation(environment=environment, folder=folder) for environment, folder in rows}
+        there = {
+            (environment.slug, folder.path): SecretLocation(environment=environment, folder=folder)
+            for environment, folder in rows
+        }
         return {key: (there.get((key[2], key[3])), (versions.tree(project_id),)) for key in keys}
 
     keys = [("place", project_id, slug, path) for slug, path in wanted]
@@ -66,11 +71,14 @@ def _walk(all_links: Links, place: SecretLocation, depth: int, seen: set[str], f
             _walk(all_links, shown, depth + 1, seen, found)
 
 
-def reaches(all_links: Links, start: tuple[str, str], goal: tuple[str, str], showing: Mapping[str, tuple[str, str]]) -> bool:
-    """Whether the place `start` shows the secrets of `goal`, directly or through others. Places are (environment id, path).
+def reaches(
+    all_links: Links, start: tuple[str, str], goal: tuple[str, str], showing: Mapping[str, tuple[str, str]]
+) -> bool:
+    """Whether the place `start` shows the secrets of `goal`, directly or through others. Places are (environment id,
+    path).
 
-    `showing` says where each importing folder is. Asked by place and not by folder, so an import of a folder that is yet
-    to be made counts as well.
+    `showing` says where each importing folder is. Asked by place and not by folder, so an import of a folder that is
+    yet to be made counts as well.
     """
     edges: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for folder_id, some in all_links.items():

@@ -1,7 +1,7 @@
 """Managing secret imports: a folder shows another place's secrets.
 
-Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A source
-that is not there yet is accepted: it is filled once it is made.
+Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A
+source that is not there yet is accepted: it is filled once it is made.
 """
 
 from collections.abc import Sequence
@@ -71,9 +71,15 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
     place = await _place(ctx, target, path)
     shown = await environment(ctx, scope.project.id, slug)
     record = SecretImport(
-        id=ctx.new_id(), folder_id=place.folder.id, project_id=scope.project.id, source_environment_id=shown.id, source_path=source_path,
-        position=1, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        folder_id=place.folder.id,
+        project_id=scope.project.id,
+        source_environment_id=shown.id,
+        source_path=source_path,
+        position=1,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     try:
         async with ctx.unit() as tx:
             await folders.lock(tx, scope.project.id)
@@ -82,7 +88,16 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
             await _require_sound(tx, links, place, record)
             record = msgspec.structs.replace(record, position=len(own) + 1)
             await imports.add(tx, record)
-            _audit(ctx, scope, "create-secret-import", record, target, path, importFromEnvironment=slug, importFromSecretPath=source_path)
+            _audit(
+                ctx,
+                scope,
+                "create-secret-import",
+                record,
+                target,
+                path,
+                importFromEnvironment=slug,
+                importFromSecretPath=source_path,
+            )
     except StillNeeded:
         raise NotFound("The folder or the source was deleted meanwhile") from None
     return await _read(ctx, record.id, place)
@@ -124,9 +139,14 @@ async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
     links = await import_resolution.links(ctx, scope.project.id)
     own = links.get(place.folder.id, ())
     await ctx.audit_read(
-        "get-secret-imports", org_id=scope.org_id, project_id=scope.project.id, environment=target.environment, secretPath=path,
-        folderId=place.folder.id, numberOfImports=len(own),
-    )  # fmt: skip
+        "get-secret-imports",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=target.environment,
+        secretPath=path,
+        folderId=place.folder.id,
+        numberOfImports=len(own),
+    )
     return [Import(link, place) for link in own]
 
 
@@ -143,7 +163,11 @@ async def get(ctx: Ctx, import_id: str) -> Import:
     scope = await enter_project(ctx, link.record.project_id)
     ctx.require(scope, "read", SUBJECT, environment=place.environment.slug, secretPath=place.folder.path)
     await ctx.audit_read(
-        "get-secret-import", org_id=scope.org_id, project_id=scope.project.id, secretImportId=import_id, folderId=place.folder.id
+        "get-secret-import",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        secretImportId=import_id,
+        folderId=place.folder.id,
     )
     return Import(link, place)
 
@@ -159,14 +183,22 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource,
         links = await _links(tx, scope.project.id)
         link = _own(links, place, import_id)
         after = msgspec.structs.replace(
-            link.record, source_environment_id=shown.id if shown else link.record.source_environment_id,
+            link.record,
+            source_environment_id=shown.id if shown else link.record.source_environment_id,
             source_path=link.record.source_path if source_path is None else source_path,
-        )  # fmt: skip
-        if (after.source_environment_id, after.source_path) != (link.record.source_environment_id, link.record.source_path):
+        )
+        if (after.source_environment_id, after.source_path) != (
+            link.record.source_environment_id,
+            link.record.source_path,
+        ):
             _require_source(ctx, scope, (shown or link.source).slug, after.source_path)
             await _require_sound(tx, links, place, after)
         await imports.change(
-            tx, after, source_environment_id=after.source_environment_id, source_path=after.source_path, updated_at=ctx.now
+            tx,
+            after,
+            source_environment_id=after.source_environment_id,
+            source_path=after.source_path,
+            updated_at=ctx.now,
         )
         if position is not None:
             await _reorder(tx, links[place.folder.id], import_id, position)
@@ -202,8 +234,16 @@ async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
     return Import(link, place)
 
 
-def _audit(ctx: Ctx, scope: ProjectScope, name: str, record: SecretImport, target: Target, path: str, **more: object) -> None:
+def _audit(
+    ctx: Ctx, scope: ProjectScope, name: str, record: SecretImport, target: Target, path: str, **more: object
+) -> None:
     ctx.audit(
-        name, org_id=scope.org_id, project_id=scope.project.id, secretImportId=record.id, folderId=record.folder_id,
-        importToEnvironment=target.environment, importToSecretPath=path, **more,
-    )  # fmt: skip
+        name,
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        secretImportId=record.id,
+        folderId=record.folder_id,
+        importToEnvironment=target.environment,
+        importToSecretPath=path,
+        **more,
+    )

@@ -44,7 +44,9 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
     await _require_readable(ctx, scope, start, goal, ids)
     async with unit(ctx) as tx:
         rows = await _rows(ctx, tx, start, goal, ids)
-        others = await secrets.named(tx, [start.place.folder.id, goal.place.folder.id], {row.key for row in rows}, to_change=True)
+        others = await secrets.named(
+            tx, [start.place.folder.id, goal.place.folder.id], {row.key for row in rows}, to_change=True
+        )
         there = {(row.key, row.user_id): row for row in others if row.folder_id == goal.place.folder.id}
         _require_room(ctx, goal, rows, there, overwrite=overwrite)
         goal_id = goal.place.folder.id
@@ -58,16 +60,30 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
     return Moved(len(rows))
 
 
-async def _require_readable(ctx: Ctx, scope: ProjectScope, start: WriteTarget, goal: WriteTarget, ids: Sequence[str]) -> None:
-    """A local reference means something else in the new folder: it must not lead to what the caller cannot read there."""
+async def _require_readable(
+    ctx: Ctx, scope: ProjectScope, start: WriteTarget, goal: WriteTarget, ids: Sequence[str]
+) -> None:
+    """A local reference means something else in the new folder: it must not lead to what the caller cannot read
+    there.
+    """
     async with ctx.view() as tx:
-        rows = [row for row in await secrets.by_ids(tx, ids) if row.folder_id == start.place.folder.id and row.user_id is None]
-    values = [ResolvedSecret(Address(*goal.at, row.key), sealed.value_of(start.key, row)) for row in rows if row.references]
+        rows = [
+            row
+            for row in await secrets.by_ids(tx, ids)
+            if row.folder_id == start.place.folder.id and row.user_id is None
+        ]
+    values = [
+        ResolvedSecret(Address(*goal.at, row.key), sealed.value_of(start.key, row)) for row in rows if row.references
+    ]
     await expansion.require_readable(ctx, scope, values)
 
 
 async def _rows(ctx: Ctx, tx: Tx, start: WriteTarget, goal: WriteTarget, ids: Sequence[str]) -> list[StoredSecret]:
-    found = [row for row in await secrets.by_ids(tx, ids, to_change=True) if row.folder_id == start.place.folder.id and row.user_id is None]
+    found = [
+        row
+        for row in await secrets.by_ids(tx, ids, to_change=True)
+        if row.folder_id == start.place.folder.id and row.user_id is None
+    ]
     if len(found) != len(set(ids)):
         raise NotFound("Some of these secrets are not in the source folder")
     for row in found:
@@ -78,11 +94,18 @@ async def _rows(ctx: Ctx, tx: Tx, start: WriteTarget, goal: WriteTarget, ids: Se
 
 
 def _require_room(
-    ctx: Ctx, goal: WriteTarget, rows: Sequence[StoredSecret], there: Mapping[tuple[str, str | None], StoredSecret], *, overwrite: bool
+    ctx: Ctx,
+    goal: WriteTarget,
+    rows: Sequence[StoredSecret],
+    there: Mapping[tuple[str, str | None], StoredSecret],
+    *,
+    overwrite: bool,
 ) -> None:
     taken = [there[row.key, None] for row in rows if (row.key, None) in there]
     if taken and not overwrite:
-        raise BadRequest(f"The destination has secrets of these names already: {', '.join(row.key for row in taken[:10])}")
+        raise BadRequest(
+            f"The destination has secrets of these names already: {', '.join(row.key for row in taken[:10])}"
+        )
     coming = {row.key: held(row, goal.labels).facts for row in rows}
     for row in taken:
         facts = held(row, goal.labels).facts
@@ -101,9 +124,13 @@ async def _carry(ctx: Ctx, tx: Tx, goal: WriteTarget, row: StoredSecret, there: 
     else:
         await secrets.remove(tx, [row])
         bare = msgspec.structs.replace(
-            there, version=there.version + 1, tag_ids=row.tag_ids, references=row.references,
-            skip_multiline_encoding=row.skip_multiline_encoding, **fields,
-        )  # fmt: skip
+            there,
+            version=there.version + 1,
+            tag_ids=row.tag_ids,
+            references=row.references,
+            skip_multiline_encoding=row.skip_multiline_encoding,
+            **fields,
+        )
         before = there
     after = sealed.sealed(goal.key, bare, plain)
     await secrets.replace(tx, before, after)
@@ -112,6 +139,12 @@ async def _carry(ctx: Ctx, tx: Tx, goal: WriteTarget, row: StoredSecret, there: 
 
 def _audit(ctx: Ctx, scope: ProjectScope, start: WriteTarget, goal: WriteTarget, rows: Sequence[StoredSecret]) -> None:
     ctx.audit(
-        "move-secrets", org_id=scope.org_id, project_id=scope.project.id, sourceEnvironment=start.at[0], sourceSecretPath=start.at[1],
-        destinationEnvironment=goal.at[0], destinationSecretPath=goal.at[1], secretIds=[row.id for row in rows],
-    )  # fmt: skip
+        "move-secrets",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        sourceEnvironment=start.at[0],
+        sourceSecretPath=start.at[1],
+        destinationEnvironment=goal.at[0],
+        destinationSecretPath=goal.at[1],
+        secretIds=[row.id for row in rows],
+    )

@@ -45,7 +45,10 @@ class One(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Every(msgspec.Struct, frozen=True, kw_only=True):
-    """The secrets that are asked for. `personal`: the caller's own ones left out, beside the shared ones, or instead of them."""
+    """The secrets that are asked for.
+
+    `personal`: the caller's own ones left out, beside the shared ones, or instead of them.
+    """
 
     project_id: str
     environment: str
@@ -117,14 +120,23 @@ async def _imported(
 
 
 def _imports(scope: ProjectScope, at: SecretLocation, *, show: bool) -> Keeps:
-    """Which secrets of an imported place the caller sees: without the value's permission, none where values are asked."""
+    """Which secrets of an imported place the caller sees: without the value's permission, none where values are
+    asked.
+    """
     describes = Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path)
     reads = Rights(scope, rights.READ, at.environment.slug, at.folder.path)
     return (lambda held: describes(held) and reads(held)) if show else describes
 
 
 async def _shown(
-    ctx: Ctx, scope: ProjectScope, place: SecretLocation, held: CachedSecret, wanted: One, *, imported: bool, is_named: bool = True
+    ctx: Ctx,
+    scope: ProjectScope,
+    place: SecretLocation,
+    held: CachedSecret,
+    wanted: One,
+    *,
+    imported: bool,
+    is_named: bool = True,
 ) -> SecretView:
     environment, path = place.environment.slug, place.folder.path
     rights.require(ctx, scope, rights.DESCRIBE, environment, path, held.facts, is_named=is_named)
@@ -137,9 +149,15 @@ async def _shown(
     if wanted.expand and wanted.show:
         view = (await _expanded(ctx, scope, key, [view]))[0]
     await ctx.audit_read(
-        "get-secret", org_id=scope.org_id, project_id=scope.project.id, environment=environment, secretPath=path, secretId=held.secret.id,
-        secretKey=held.secret.key, secretVersion=held.secret.version,
-    )  # fmt: skip
+        "get-secret",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=environment,
+        secretPath=path,
+        secretId=held.secret.id,
+        secretKey=held.secret.key,
+        secretVersion=held.secret.version,
+    )
     return view
 
 
@@ -157,10 +175,19 @@ async def as_of(ctx: Ctx, held: CachedSecret, n: int) -> CachedSecret:
 def then_of(secret: StoredSecret, was: SecretVersion) -> StoredSecret:
     """The row of a secret as it was at a version: its envelopes were sealed for that version's folder."""
     return msgspec.structs.replace(
-        secret, folder_id=was.folder_id, version=was.version, key=was.key, value=was.value, comment=was.comment,
-        skip_multiline_encoding=was.skip_multiline_encoding, metadata=was.metadata, tag_ids=was.tag_ids, actor_kind=was.actor_kind,
-        actor_id=was.actor_id, updated_at=was.created_at,
-    )  # fmt: skip
+        secret,
+        folder_id=was.folder_id,
+        version=was.version,
+        key=was.key,
+        value=was.value,
+        comment=was.comment,
+        skip_multiline_encoding=was.skip_multiline_encoding,
+        metadata=was.metadata,
+        tag_ids=was.tag_ids,
+        actor_kind=was.actor_kind,
+        actor_id=was.actor_id,
+        updated_at=was.created_at,
+    )
 
 
 async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, SecretLocation, CachedSecret]:
@@ -185,7 +212,13 @@ async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, SecretLocation
 async def by_id(ctx: Ctx, secret_id: str, *, show: bool = True) -> SecretView:
     """One secret by id, as `one` gives it."""
     scope, place, held = await locate(ctx, secret_id)
-    wanted = One(project_id=scope.project.id, environment=place.environment.slug, path=place.folder.path, name=held.secret.key, show=show)
+    wanted = One(
+        project_id=scope.project.id,
+        environment=place.environment.slug,
+        path=place.folder.path,
+        name=held.secret.key,
+        show=show,
+    )
     return await _shown(ctx, scope, place, held, wanted, imported=False, is_named=False)
 
 
@@ -211,7 +244,10 @@ def _source(view: SecretView) -> ResolvedSecret:
 
 
 async def every(ctx: Ctx, wanted: Every) -> SecretList:
-    """All that the caller may see of a folder, or of a folder and those below it. Raises PermissionDenied where that is nothing."""
+    """All that the caller may see of a folder, or of a folder and those below it.
+
+    Raises PermissionDenied where that is nothing.
+    """
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
     if not wanted.recursive:
@@ -226,15 +262,21 @@ async def every(ctx: Ctx, wanted: Every) -> SecretList:
     held = await folder_cache.everything(ctx, scope.project.id, [at.folder.id for at in there])
     key = await sealed.sealer(ctx, scope.project.id)
     turns = Turns()
-    seen = [await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there]
+    seen = [
+        await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there
+    ]
     views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
     groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
     if wanted.expand and wanted.show and (groups or not isinstance(views, DecryptedFolder) or views.has(b"${")):
         views, groups = await _expand_all(ctx, scope, key, list(views), groups)
     await ctx.audit_read(
-        "get-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=wanted.environment, secretPath=path,
+        "get-secrets",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=wanted.environment,
+        secretPath=path,
         numberOfSecrets=len(views),
-    )  # fmt: skip
+    )
     return SecretList(views, groups)
 
 
@@ -249,7 +291,10 @@ async def _admitted(scope: ProjectScope, there: Sequence[SecretLocation]) -> lis
 
 
 async def _passing(items: Iterable[CachedSecret], asked: Rights, turns: Turns) -> list[bool]:
-    """The answer for each, in pieces: a list of many secrets under many rules is long work. In a thread where one piece may be too long."""
+    """The answer for each, in pieces: a list of many secrets under many rules is long work.
+
+    In a thread where one piece may be too long.
+    """
     answers: list[bool] = []
     if asked.is_slow:
         return await asyncio.to_thread(lambda: [asked(item) for item in items])
@@ -260,7 +305,9 @@ async def _passing(items: Iterable[CachedSecret], asked: Rights, turns: Turns) -
     return answers
 
 
-async def _look(key: Sealer, items: Sequence[CachedSecret], at: SecretLocation, turns: Turns, *, show: bool) -> Sequence[SecretView]:
+async def _look(
+    key: Sealer, items: Sequence[CachedSecret], at: SecretLocation, turns: Turns, *, show: bool
+) -> Sequence[SecretView]:
     """`look_at_every` in pieces."""
     if len(items) <= _PIECE:
         return decrypt_many(key, items, at, show=show)
@@ -293,7 +340,9 @@ async def _of_folder(
     environment, path = at.environment.slug, at.folder.path
     describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
     mine = folder_secrets.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
-    there = folder_secrets.every() if not mine else _with_own(folder_secrets, mine, instead=wanted.personal == "instead")
+    there = (
+        folder_secrets.every() if not mine else _with_own(folder_secrets, mine, instead=wanted.personal == "instead")
+    )
     keeps = _filter(wanted)
     await turns.give()
     there = list(there)
@@ -316,7 +365,9 @@ async def _of_folder(
     ]
 
 
-def _with_own(folder_secrets: FolderSecrets, mine: Mapping[str, CachedSecret], *, instead: bool) -> Iterable[CachedSecret]:
+def _with_own(
+    folder_secrets: FolderSecrets, mine: Mapping[str, CachedSecret], *, instead: bool
+) -> Iterable[CachedSecret]:
     for held in folder_secrets.every():
         own = mine.get(held.secret.key)
         if own is None or not instead:
@@ -342,16 +393,24 @@ def _filter(wanted: Every) -> Keeps | None:
     return keeps
 
 
-async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[SecretLocation], wanted: Every) -> list[ImportedGroup]:
-    """What the imports of these folders bring in, each import a group in its order; nested imports belong to the outer one."""
+async def _groups(
+    ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[SecretLocation], wanted: Every
+) -> list[ImportedGroup]:
+    """What the imports of these folders bring in, each import a group in its order; nested imports belong to
+    the outer one.
+    """
     links = await import_resolution.links(ctx, scope.project.id)
     search_paths = [
         (shown, import_resolution.search_path(links, shown, without=at.folder.id))
         for at in there
         for link in links.get(at.folder.id, ())
-        if (shown := import_resolution.source(link)) is not None and not link.record.is_replication and shown.folder.id != at.folder.id
+        if (shown := import_resolution.source(link)) is not None
+        and not link.record.is_replication
+        and shown.folder.id != at.folder.id
     ]
-    held = await folder_cache.everything(ctx, scope.project.id, {at.folder.id for _, search_path in search_paths for at in search_path})
+    held = await folder_cache.everything(
+        ctx, scope.project.id, {at.folder.id for _, search_path in search_paths for at in search_path}
+    )
     groups, action = [], rights.READ if wanted.show else rights.DESCRIBE
     for shown, search_path in search_paths:
         views = await _through(scope, key, search_path, held, wanted)
@@ -361,7 +420,11 @@ async def _groups(ctx: Ctx, scope: ProjectScope, key: Sealer, there: Sequence[Se
 
 
 async def _through(
-    scope: ProjectScope, key: Sealer, search_path: Sequence[SecretLocation], held: dict[str, FolderSecrets], wanted: Every
+    scope: ProjectScope,
+    key: Sealer,
+    search_path: Sequence[SecretLocation],
+    held: dict[str, FolderSecrets],
+    wanted: Every,
 ) -> list[SecretView]:
     keeps, names = _filter(wanted), set[str]()
     turns, views = Turns(), list[SecretView]()

@@ -18,7 +18,10 @@ MAX_NODES = 2_000
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A secret in the tree; `value` is None for one that is not there. A secret that stands above itself is not opened again."""
+    """A secret in the tree; `value` is None for one that is not there.
+
+    A secret that stands above itself is not opened again.
+    """
 
     at: Address
     value: str | None
@@ -40,7 +43,9 @@ class Ties(msgspec.Struct, frozen=True):
 
 
 async def tree(ctx: Ctx, wanted: One) -> Tree:
-    """Everything a value is made of. Raises PermissionDenied where some of it may not be read, BadRequest where it is too much."""
+    """Everything a value is made of. Raises PermissionDenied where some of it may not be read, BadRequest where
+    it is too much.
+    """
     view = await reading.one(ctx, wanted)
     scope = await enter_project(ctx, wanted.project_id)
     start = ResolvedSecret(Address(view.environment, view.path, view.secret.key), view.value)
@@ -59,7 +64,10 @@ class _Builder:
         self._left -= 1
         self._room -= len(source.value)
         if self._room < 0:
-            raise BadRequest(f"The values of this tree have more than {MAX_TOGETHER} characters: the limit is reached at {source.address}")
+            raise BadRequest(
+                f"The values of this tree have more than {MAX_TOGETHER} characters: the limit is reached at "
+                f"{source.address}"
+            )
         await self._turns.give()
         if source.address in above or len(above) > MAX_DEPTH or self._left <= 0:
             return Node(source.address, source.value)
@@ -75,12 +83,18 @@ class _Builder:
 
 
 async def ties(ctx: Ctx, wanted: One) -> Ties:
-    """What a secret refers to, for who may read its value, and the secrets that refer to it and that the caller may know of."""
+    """What a secret refers to, for who may read its value, and the secrets that refer to it and that the caller
+    may know of.
+    """
     view = await reading.one(ctx, msgspec.structs.replace(wanted, show=False, expand=False))
     scope = await enter_project(ctx, wanted.project_id)
     here = Address(view.environment, view.path, view.secret.key)
     async with ctx.view() as tx:
-        rows = [row for row in await secrets.referring_to(tx, scope.project.id, here.key, to_change=False) if row.user_id is None]
+        rows = [
+            row
+            for row in await secrets.referring_to(tx, scope.project.id, here.key, to_change=False)
+            if row.user_id is None
+        ]
     labels = await folder_cache.tags(ctx, scope.project.id)
     found = []
     for row in rows:

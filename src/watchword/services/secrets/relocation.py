@@ -1,15 +1,17 @@
 """Rights for renames: check them on everything that a rename moves, under the old name and the new one.
 
-Rules name environments, paths, tags, names and metadata by text. Who gives one of these another text moves what is under it from one
-rule to another, so the same is asked as for doing it secret by secret:
+Rules name environments, paths, tags, names and metadata by text. Who gives one of these another text moves what is
+under it from one rule to another, so the same is asked as for doing it secret by secret:
 
-- another place (an environment or a folder renamed): as for moving, `delete` and `readValue` where a secret was, `create` where it comes
+- another place (an environment or a folder renamed): as for moving, `delete` and `readValue` where a secret was,
+  `create` where it comes
 - an environment or a folder deleted: `delete`; an environment brought back: `readValue` and `create`
-- the same place, but another name, other tags or metadata: `edit` before and after, `readValue` before, and nothing that the caller
+- the same place, but another name, other tags or metadata: `edit` before and after, `readValue` before, and nothing
+  that the caller
   could not do before
 
-Folders and imports that go along are asked about in the same way. Who may do all of it whatever the facts costs nothing; for anybody
-else only those folders are looked at for which the place alone does not decide, in slices.
+Folders and imports that go along are asked about in the same way. Who may do all of it whatever the facts costs
+nothing; for anybody else only those folders are looked at for which the place alone does not decide, in slices.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -40,12 +42,17 @@ IMPORTS: Final = "secret-imports"
 _AT_ONCE: Final = 500  # rows of one query
 
 At = tuple[str, str]  # environment slug, path
-Opens = Callable[[], AbstractAsyncContextManager[Tx]]  # a view of its own for each slice, or the unit that is open already
+Opens = Callable[
+    [], AbstractAsyncContextManager[Tx]
+]  # a view of its own for each slice, or the unit that is open already
 Slice = tuple[Sequence[Labelled], Mapping[str, Tag]]
 
 
 class Shift(msgspec.Struct, frozen=True, gc=False):
-    """A folder and where it was and will be; None: out of reach. `is_top`: its own name is asked about by the caller."""
+    """A folder and where it was and will be; None: out of reach.
+
+    `is_top`: its own name is asked about by the caller.
+    """
 
     folder_id: str
     old: At | None
@@ -54,7 +61,9 @@ class Shift(msgspec.Struct, frozen=True, gc=False):
 
 
 class MoveRights(msgspec.Struct, frozen=True):
-    """What is asked of all secrets, and of folders and imports, at the old place and at the new one; and what a refusal says first."""
+    """What is asked of all secrets, and of folders and imports, at the old place and at the new one; and what a
+    refusal says first.
+    """
 
     why: str
     old: tuple[str, ...] = ()
@@ -100,7 +109,8 @@ async def look(
 ) -> CheckedMove | None:
     """Ask before the unit what `require` asks in it, so that a long look holds up nobody who wants the database.
 
-    `named` is the place that the request names: a refusal says no other. Raises PermissionDenied. None when nothing need be asked.
+    `named` is the place that the request names: a refusal says no other. Raises PermissionDenied. None when nothing
+    need be asked.
     """
     if is_free(ctx, scope, asked):
         return None
@@ -117,11 +127,13 @@ async def _seen(tx: Tx, scope: ProjectScope, shifts: Sequence[Shift]) -> Checked
     return CheckedMove(frozenset(shifts), tree, {one.folder_id: n for one, n in zip(shifts, found, strict=True)})
 
 
-async def require(tx: Tx, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, seen: CheckedMove | None) -> None:
+async def require(
+    tx: Tx, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, seen: CheckedMove | None
+) -> None:
     """Raise PermissionDenied unless the caller may do what is asked with all that is in these folders.
 
-    Ask after the change was written and before it is durable, with the folders held, so that nothing is put into them meanwhile.
-    What `look` saw and is the same still is not looked at again.
+    Ask after the change was written and before it is durable, with the folders held, so that nothing is put into them
+    meanwhile. What `look` saw and is the same still is not looked at again.
     """
     left = shifts
     if seen is not None:
@@ -139,7 +151,9 @@ async def _require(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts:
     await _require_secrets(opens, scope, asked, shifts, named, turns)
 
 
-async def _require_folders(scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_folders(
+    scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns
+) -> None:
     """A folder is asked about by the place that holds it."""
     held: set[tuple[str, At]] = set()
     for shift in shifts:
@@ -149,7 +163,9 @@ async def _require_folders(scope: ProjectScope, asked: MoveRights, shifts: Seque
     await _require_allowed(scope, asked, FOLDERS, held, named, turns)
 
 
-async def _require_imports(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_imports(
+    opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns
+) -> None:
     held: set[tuple[str, At]] = set()
     for start in range(0, len(shifts), _AT_ONCE):
         some = {shift.folder_id: shift for shift in shifts[start : start + _AT_ONCE]}
@@ -172,7 +188,9 @@ async def _require_allowed(
         await turns.give()
 
 
-async def _require_secrets(opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns) -> None:
+async def _require_secrets(
+    opens: Opens, scope: ProjectScope, asked: MoveRights, shifts: Sequence[Shift], named: At, turns: Turns
+) -> None:
     open_: dict[str, list[Rights]] = {}
     for shift in shifts:
         questions = [
@@ -249,7 +267,8 @@ def _refusal(asked: MoveRights, action: str, subject: str, named: At) -> Permiss
     )
 
 
-# --- the same place ---------------------------------------------------------------------------------------------------------
+# --- the same place
+# ---------------------------------------------------------------------------------------------------------
 
 
 def relabels_freely(ctx: Ctx, scope: ProjectScope) -> bool:
@@ -261,10 +280,11 @@ def relabels_freely(ctx: Ctx, scope: ProjectScope) -> bool:
 
 
 def missing_to_relabel(ability: Ability, at: At, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """The action that the caller lacks to let a secret with the facts `before` have the facts `after`; None when it may.
+    """The action that the caller lacks to let a secret with the facts `before` have the facts `after`; None when it
+    may.
 
-    Who may not read it could bring it under a rule that lets them, or somebody else; who may not delete it, likewise. Who may not
-    create such a secret may not make one of another either, where it is the facts that decide.
+    Who may not read it could bring it under a rule that lets them, or somebody else; who may not delete it, likewise.
+    Who may not create such a secret may not make one of another either, where it is the facts that decide.
     """
     old, new = in_place(*at, before), in_place(*at, after)
 
@@ -296,19 +316,24 @@ def _pairs(facts: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(one["key"], one["value"]) for one in facts["metadata"]}
 
 
-def require_to_relabel(scope: ProjectScope, at: At, before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> None:
+def require_to_relabel(
+    scope: ProjectScope, at: At, before: Mapping[str, Any], after: Mapping[str, Any], name: str
+) -> None:
     """Raise PermissionDenied where the caller lacks a right for it. `name` is what the request calls the secret."""
     action = missing_to_relabel(scope.ability, at, before, after)
     if action is not None:
         conditions = {"environment": at[0], "secretPath": at[1], "secretName": name}
         raise PermissionDenied(
-            f"With another name, other tags or metadata other rules hold for a secret: you are not allowed to {action} on {rights.SUBJECT}",
+            "With another name, other tags or metadata other rules hold for a secret: you are not allowed to "
+            f"{action} on {rights.SUBJECT}",
             details=[{"action": action, "subject": rights.SUBJECT, "conditions": conditions}],
         )
 
 
 class Tags(msgspec.Struct, frozen=True):
-    """The project's folders with their versions, as they were when all secrets with a tag were found to be the caller's to relabel."""
+    """The project's folders with their versions, as they were when all secrets with a tag were found to be the
+    caller's to relabel.
+    """
 
     tree: int
     folders: Mapping[str, int]
@@ -331,7 +356,8 @@ async def _tags_seen(tx: Tx, scope: ProjectScope, folders: Sequence[tuple[str, s
 
 
 async def require_tag(tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: Tags | None) -> None:
-    """Raise PermissionDenied unless the caller may let all secrets that have `tag` have `after` in its place, or nothing.
+    """Raise PermissionDenied unless the caller may let all secrets that have `tag` have `after` in its place, or
+    nothing.
 
     Ask before the tag is changed. What `look_tag` saw and is the same still is not looked at again.
     """
@@ -345,7 +371,9 @@ async def require_tag(tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, 
         await _require_tag(lambda: nullcontext(tx), scope, folders, tag, after)
 
 
-async def _require_tag(opens: Opens, scope: ProjectScope, folders: Sequence[tuple[str, str, str]], tag: Tag, after: Tag | None) -> None:
+async def _require_tag(
+    opens: Opens, scope: ProjectScope, folders: Sequence[tuple[str, str, str]], tag: Tag, after: Tag | None
+) -> None:
     turns, at = Turns(), {id: (slug, path) for id, path, slug in folders}
     async for some, labels in _in_slices(opens, scope.project.id, list(at), turns):
         then = {id: one for id, one in labels.items() if id != tag.id} | ({} if after is None else {tag.id: after})
@@ -354,7 +382,14 @@ async def _require_tag(opens: Opens, scope: ProjectScope, folders: Sequence[tupl
                 action = missing_to_relabel(scope.ability, at[one.folder_id], _facts(one, labels), _facts(one, then))
                 if action is not None:
                     raise PermissionDenied(
-                        f"Rules name secrets by their tags, and you are not allowed to {action} on {rights.SUBJECT} of some that have this one",
-                        details=[{"action": action, "subject": rights.SUBJECT, "conditions": {"secretTags": {"$in": [tag.slug]}}}],
+                        f"Rules name secrets by their tags, and you are not allowed to {action} on {rights.SUBJECT} "
+                        "of some that have this one",
+                        details=[
+                            {
+                                "action": action,
+                                "subject": rights.SUBJECT,
+                                "conditions": {"secretTags": {"$in": [tag.slug]}},
+                            }
+                        ],
                     )
             await turns.give()

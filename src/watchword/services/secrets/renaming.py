@@ -1,6 +1,7 @@
 """Rename a secret: rewrite the values that refer to it in the same unit.
 
-Each is a change like any other: it asks for the right to edit that secret, makes a version of it, and stands in the audit log.
+Each is a change like any other: it asks for the right to edit that secret, makes a version of it, and stands in the
+audit log.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,11 +25,14 @@ from watchword.store.secrets import secrets
 _MOST_NAMED = 10
 
 
-async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: SecretLocation, names: Mapping[str, str]) -> int:
-    """Rewrite the references of the project to secrets of `place` that got new names (old -> new); how many secrets had such.
+async def follow(
+    ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: SecretLocation, names: Mapping[str, str]
+) -> int:
+    """Rewrite the references of the project to secrets of `place` that got new names (old -> new); how many secrets had
+    such.
 
-    A name that no reference can say is not followed. Raises PermissionDenied where the caller may not edit one of them: without its
-    reference it would lose the value. The refusal names those that the caller may know of.
+    A name that no reference can say is not followed. Raises PermissionDenied where the caller may not edit one of them:
+    without its reference it would lose the value. The refusal names those that the caller may know of.
     """
     touched: list[tuple[StoredSecret, tuple[str, str]]] = []
     refused: list[str] = []
@@ -49,9 +53,13 @@ async def follow(ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: Secr
                 refused.append(f"{row.key} in {at[0]}:{at[1]}" if known else "")
                 continue
             after = msgspec.structs.replace(
-                row, version=row.version + 1, references=tuple((one.environment, one.path, one.key) for one in references(value)),
-                actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, updated_at=ctx.now,
-            )  # fmt: skip
+                row,
+                version=row.version + 1,
+                references=tuple((one.environment, one.path, one.key) for one in references(value)),
+                actor_kind=ctx.actor.kind,
+                actor_id=ctx.actor.id or None,
+                updated_at=ctx.now,
+            )
             after = sealed.sealed(key, after, msgspec.structs.replace(plain, value=value))
             await secrets.replace(tx, row, after)
             await secrets.add_versions(tx, [sealed.as_version(ctx, after)], scope.project.version_limit)
@@ -76,7 +84,13 @@ async def _place(tx: Tx, row: StoredSecret) -> tuple[str, str]:
 
 
 def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, at: tuple[str, str]) -> AuditEvent:
-    facts = {"environment": at[0], "secretPath": at[1], "secretId": row.id, "secretKey": row.key, "secretVersion": row.version}
+    facts = {
+        "environment": at[0],
+        "secretPath": at[1],
+        "secretId": row.id,
+        "secretKey": row.key,
+        "secretVersion": row.version,
+    }
     return ctx.event("update-secret", facts, org_id=scope.org_id, project_id=scope.project.id)
 
 

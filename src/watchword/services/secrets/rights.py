@@ -42,7 +42,9 @@ class Rights:
 
 def some(scope: CallerScope, action: str, place: SecretLocation) -> bool:
     """Whether the caller may do this to some secret of that place."""
-    return scope.ability.could(action, SUBJECT, {"environment": place.environment.slug, "secretPath": place.folder.path})
+    return scope.ability.could(
+        action, SUBJECT, {"environment": place.environment.slug, "secretPath": place.folder.path}
+    )
 
 
 def require_some(ctx: Ctx, scope: CallerScope, action: str, environment: str, path: str, **facts: Any) -> None:
@@ -62,13 +64,23 @@ def _refusal(action: str, asked: Mapping[str, Any] | None) -> PermissionDenied:
 
 
 def require(
-    ctx: Ctx, scope: CallerScope, action: str, environment: str, path: str, facts: Mapping[str, Any], *, is_named: bool = True
+    ctx: Ctx,
+    scope: CallerScope,
+    action: str,
+    environment: str,
+    path: str,
+    facts: Mapping[str, Any],
+    *,
+    is_named: bool = True,
 ) -> None:
     """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place.
 
-    The refusal is the one of `require_some`: which of the caller's rules decided would tell the tags and the metadata. Where
-    the request does not name the secret but gives its id (not `is_named`), it does not tell the name and the place either.
+    The refusal is the one of `require_some`: which of the caller's rules decided would tell the tags and the metadata.
+    Where the request does not name the secret but gives its id (not `is_named`), it does not tell the name and the
+    place either.
     """
-    if not ctx.always(scope, action, SUBJECT) and not ctx.may(scope, action, SUBJECT, **in_place(environment, path, facts)):
+    if not ctx.always(scope, action, SUBJECT) and not ctx.may(
+        scope, action, SUBJECT, **in_place(environment, path, facts)
+    ):
         said = {"environment": environment, "secretPath": path, "secretName": facts["secretName"]}
         raise _refusal(action, said if is_named else None)

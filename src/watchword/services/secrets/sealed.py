@@ -1,4 +1,7 @@
-"""Seal and open the texts of a secret. Each is bound to folder, secret, version and field: elsewhere it does not open."""
+"""Seal and open the texts of a secret.
+
+Each is bound to folder, secret, version and field: elsewhere it does not open.
+"""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -47,7 +50,10 @@ def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
 
 def values_of(key: Sealer, items: Sequence[CachedSecret]) -> list[str]:
     """The values of secrets that are kept: their envelopes are taken apart once. Raises as `value_of` does."""
-    return [plain.decode() for plain in key.opened_every([item.memo.get("value") or _taken_apart(key, item) for item in items])]
+    return [
+        plain.decode()
+        for plain in key.opened_every([item.memo.get("value") or _taken_apart(key, item) for item in items])
+    ]
 
 
 def values_on(key: Sealer, folder_secrets: FolderSecrets) -> list[bytes] | None:
@@ -85,7 +91,9 @@ def metadata_of(key: Sealer, row: StoredSecret | SecretVersion) -> tuple[SecretM
     if not row.metadata:
         return ()
     return tuple(
-        msgspec.structs.replace(item, value=key.open_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        msgspec.structs.replace(item, value=key.open_text(_context(row, f"metadata/{i}"), item.value))
+        if item.is_encrypted
+        else item
         for i, item in enumerate(row.metadata)
     )
 
@@ -98,15 +106,18 @@ def opened(key: Sealer, row: StoredSecret | SecretVersion) -> Plain:
 def sealed(key: Sealer, row: StoredSecret, plain: Plain) -> StoredSecret:
     """The row with `plain` sealed for the folder, id and version that the row has."""
     return msgspec.structs.replace(
-        row, value=key.seal(_context(row, "value"), plain.value.encode()),
+        row,
+        value=key.seal(_context(row, "value"), plain.value.encode()),
         comment=key.seal(_context(row, "comment"), plain.comment.encode()) if plain.comment else None,
         metadata=_sealed_metadata(key, row, plain.metadata),
-    )  # fmt: skip
+    )
 
 
 def _sealed_metadata(key: Sealer, row: StoredSecret, items: Sequence[SecretMetadata]) -> tuple[SecretMetadata, ...]:
     return tuple(
-        msgspec.structs.replace(item, value=key.seal_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        msgspec.structs.replace(item, value=key.seal_text(_context(row, f"metadata/{i}"), item.value))
+        if item.is_encrypted
+        else item
         for i, item in enumerate(items)
     )
 
@@ -114,17 +125,37 @@ def _sealed_metadata(key: Sealer, row: StoredSecret, items: Sequence[SecretMetad
 def resealed(key: Sealer, row: Row) -> Row:
     """The row with every envelope under the newest key."""
     metadata = tuple(
-        msgspec.structs.replace(item, value=key.reseal_text(_context(row, f"metadata/{i}"), item.value)) if item.is_encrypted else item
+        msgspec.structs.replace(item, value=key.reseal_text(_context(row, f"metadata/{i}"), item.value))
+        if item.is_encrypted
+        else item
         for i, item in enumerate(row.metadata)
     )
     comment = None if row.comment is None else key.reseal(_context(row, "comment"), row.comment)
-    return msgspec.structs.replace(row, value=key.reseal(_context(row, "value"), row.value), comment=comment, metadata=metadata)
+    return msgspec.structs.replace(
+        row, value=key.reseal(_context(row, "value"), row.value), comment=comment, metadata=metadata
+    )
 
 
 def as_version(ctx: Ctx, row: StoredSecret) -> SecretVersion:
-    """The entry of history for what `row` has just become. Its envelopes are the row's own: same folder, id and version."""
+    """The entry of history for what `row` has just become.
+
+    Its envelopes are the row's own: same folder, id and version.
+    """
     return SecretVersion(
-        id=ctx.new_id(), secret_id=row.id, project_id=row.project_id, folder_id=row.folder_id, version=row.version, key=row.key,
-        kind=row.kind, user_id=row.user_id, value=row.value, comment=row.comment, skip_multiline_encoding=row.skip_multiline_encoding,
-        metadata=row.metadata, tag_ids=row.tag_ids, actor_kind=row.actor_kind, actor_id=row.actor_id, created_at=row.updated_at,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        secret_id=row.id,
+        project_id=row.project_id,
+        folder_id=row.folder_id,
+        version=row.version,
+        key=row.key,
+        kind=row.kind,
+        user_id=row.user_id,
+        value=row.value,
+        comment=row.comment,
+        skip_multiline_encoding=row.skip_multiline_encoding,
+        metadata=row.metadata,
+        tag_ids=row.tag_ids,
+        actor_kind=row.actor_kind,
+        actor_id=row.actor_id,
+        created_at=row.updated_at,
+    )

@@ -57,9 +57,13 @@ async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
         if one.id in rows and (place := at[where.slug, one.path]) is not None
     ]
     await ctx.audit_read(
-        "search-secrets", org_id=scope.org_id, project_id=scope.project.id, environment=where.slug, secretPath=path,
+        "search-secrets",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=where.slug,
+        secretPath=path,
         numberOfSecrets=len(views),
-    )  # fmt: skip
+    )
     return Page(views, len(found))
 
 

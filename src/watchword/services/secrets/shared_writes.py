@@ -1,7 +1,8 @@
 """Batch small writes to folders: the writes of many callers are read, decided and stored in one unit.
 
 Each alone would cost a commit and, on PostgreSQL, eight round trips. They stand in the order they came: who writes to a
-secret that an earlier one of the batch changed decides on what that one made of it. One that is refused leaves no trace.
+secret that an earlier one of the batch changed decides on what that one made of it. One that is refused leaves no
+trace.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +21,9 @@ Name = tuple[str, str | None]  # key, and whose it is where it is personal
 
 
 class FolderState(msgspec.Struct, frozen=True):
-    """What a write finds in its folder: the secrets with the names it asked for, locked, and how many there are of all names."""
+    """What a write finds in its folder: the secrets with the names it asked for, locked, and how many there are
+    of all names.
+    """
 
     rows: Mapping[Name, StoredSecret]
     count: int
@@ -33,7 +36,9 @@ class WritePlan(msgspec.Struct, frozen=True):
     answer: Any
 
 
-Decide = Callable[[FolderState], WritePlan | Awaitable[WritePlan]]  # or raises Refusal. May be asked again, and then about another state
+Decide = Callable[
+    [FolderState], WritePlan | Awaitable[WritePlan]
+]  # or raises Refusal. May be asked again, and then about another state
 
 
 @contextmanager
@@ -60,7 +65,8 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True) -> Sequence[Any]:
-        """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database refuses it.
+        """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database
+        refuses it.
 
         `is_last`: nothing that raises a version key follows in the unit.
         """
@@ -110,6 +116,8 @@ async def _read(tx: Tx, entries: Sequence[FolderWrite]) -> dict[str, _Folder]:
     adding = {entry.folder_id for entry in entries if entry.adds}
     counts = await secrets.counts(tx, adding) if adding else {}
     found = {entry.folder_id: _Folder(counts.get(entry.folder_id, 0)) for entry in entries}
-    for row in await secrets.picked(tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True):
+    for row in await secrets.picked(
+        tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True
+    ):
         found[row.folder_id].put(row)
     return found

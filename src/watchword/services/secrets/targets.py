@@ -1,4 +1,6 @@
-"""Which project, environment and folder a request means: ids and slugs under several names, and a service token's own scope."""
+"""Which project, environment and folder a request means: ids and slugs under several names, and a service
+token's own scope.
+"""
 
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.services.access.scopes import require_known
@@ -9,7 +11,10 @@ from watchword.store.projects import projects
 
 
 async def project_id(ctx: Ctx, id: str, slug: str) -> str:
-    """The project of that id, or of that slug in the caller's organization, or of a service token. Raises BadRequest, NotFound."""
+    """The project of that id, or of that slug in the caller's organization, or of a service token.
+
+    Raises BadRequest, NotFound.
+    """
     if id:
         await require_known(ctx, id)
         return id

@@ -43,11 +43,18 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Was]:
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
         total = await secrets.how_many_versions(tx, secret_id)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
-    found: Sequence[Was] = [Was(row, decrypt_one(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows]
+    found: Sequence[Was] = [
+        Was(row, decrypt_one(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows
+    ]
     await ctx.audit_read(
-        "get-secret-versions", org_id=scope.org_id, project_id=scope.project.id, environment=at[0], secretPath=at[1], secretId=secret_id,
+        "get-secret-versions",
+        org_id=scope.org_id,
+        project_id=scope.project.id,
+        environment=at[0],
+        secretPath=at[1],
+        secretId=secret_id,
         numberOfVersions=len(found),
-    )  # fmt: skip
+    )
     return Page(found, total)
 
 
@@ -61,11 +68,22 @@ async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
     was = await as_of(ctx, now, n)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)
-    await expansion.require_readable(ctx, scope, [ResolvedSecret(Address(environment, path, now.secret.key), plain.value)])
+    await expansion.require_readable(
+        ctx, scope, [ResolvedSecret(Address(environment, path, now.secret.key), plain.value)]
+    )
     written = await change(
-        ctx, Target(project_id=scope.project.id, environment=environment, path=path), [SecretChange(
-            name=now.secret.key, kind=now.secret.kind, value=plain.value, comment=plain.comment, metadata=plain.metadata,
-            tag_ids=tuple(id for id in was.secret.tag_ids if id in labels), skip_multiline_encoding=was.secret.skip_multiline_encoding,
-        )],
-    )  # fmt: skip
+        ctx,
+        Target(project_id=scope.project.id, environment=environment, path=path),
+        [
+            SecretChange(
+                name=now.secret.key,
+                kind=now.secret.kind,
+                value=plain.value,
+                comment=plain.comment,
+                metadata=plain.metadata,
+                tag_ids=tuple(id for id in was.secret.tag_ids if id in labels),
+                skip_multiline_encoding=was.secret.skip_multiline_encoding,
+            )
+        ],
+    )
     return written[0]

@@ -35,7 +35,8 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecryptedFolder:
-    """All shared secrets of a folder with their values, and nothing else sealed in them: one by one for who looks at them so.
+    """All shared secrets of a folder with their values, and nothing else sealed in them: one by one for who looks at
+    them so.
 
     `values` are not decoded, and in the order of the secrets; `made` keeps what is made of all the rest.
     """
@@ -66,7 +67,9 @@ class DecryptedFolder:
         return any(text in value for value in self.values)
 
 
-def decrypt_all(key: Sealer, folder_secrets: FolderSecrets, place: SecretLocation) -> DecryptedFolder | Sequence[SecretView]:
+def decrypt_all(
+    key: Sealer, folder_secrets: FolderSecrets, place: SecretLocation
+) -> DecryptedFolder | Sequence[SecretView]:
     """Open all that is shared in a folder for an answer."""
     values = sealed.values_on(key, folder_secrets)
     return (
@@ -76,7 +79,9 @@ def decrypt_all(key: Sealer, folder_secrets: FolderSecrets, place: SecretLocatio
     )
 
 
-def decrypt_one(key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False) -> SecretView:
+def decrypt_one(
+    key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False
+) -> SecretView:
     """Open a secret for an answer."""
     return decrypt_many(key, (held,), place, show=show, is_imported=is_imported)[0]
 
@@ -92,19 +97,32 @@ def decrypt_many(
         SecretView(held.secret, environment, path, value, "", (), held.tags, hides, is_imported, held.memo)
         if held.is_bare
         else SecretView(
-            secret=held.secret, environment=environment, path=path, value=value, comment=sealed.comment_of(key, held.secret), tags=held.tags,
-            metadata=sealed.metadata_of(key, held.secret) if show else hidden(held.secret.metadata), is_hidden=hides, is_imported=is_imported,
+            secret=held.secret,
+            environment=environment,
+            path=path,
+            value=value,
+            comment=sealed.comment_of(key, held.secret),
+            tags=held.tags,
+            metadata=sealed.metadata_of(key, held.secret) if show else hidden(held.secret.metadata),
+            is_hidden=hides,
+            is_imported=is_imported,
         )
         for held, value in zip(items, values, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def of_plain(held: CachedSecret, plain: Plain, place: SecretLocation, *, show: bool) -> SecretView:
     """The same for a secret that was just written, whose texts are at hand."""
     return SecretView(
-        secret=held.secret, environment=place.environment.slug, path=place.folder.path, value=plain.value if show else HIDDEN,
-        comment=plain.comment, metadata=plain.metadata if show else hidden(plain.metadata), tags=held.tags, is_hidden=not show,
-    )  # fmt: skip
+        secret=held.secret,
+        environment=place.environment.slug,
+        path=place.folder.path,
+        value=plain.value if show else HIDDEN,
+        comment=plain.comment,
+        metadata=plain.metadata if show else hidden(plain.metadata),
+        tags=held.tags,
+        is_hidden=not show,
+    )
 
 
 def hidden(metadata: Sequence[SecretMetadata]) -> tuple[SecretMetadata, ...]:

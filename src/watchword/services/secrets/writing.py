@@ -1,7 +1,7 @@
 """Writing secrets: create, change and delete, one or many, all or nothing.
 
-Permission is asked twice: for the name alone before anything is looked up, and for the secret with its tags as it was and
-as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
+Permission is asked twice: for the name alone before anything is looked up, and for the secret with its tags as it was
+and as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -100,7 +100,9 @@ class WriteTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> tuple[ProjectScope, str]:
-    """The caller's scope and the normal path, once it is clear that the caller may do this to secrets of these names."""
+    """The caller's scope and the normal path, once it is clear that the caller may do this to secrets of these
+    names.
+    """
     scope = await enter_project(ctx, target.project_id)
     path = normal_path(target.path)
     turns = Turns()
@@ -128,7 +130,9 @@ async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
 
 
 async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitable[object]] | None = None) -> Any:
-    """The answer of a write that has a unit of its own, because there is much of it or because it does more there: `then`."""
+    """The answer of a write that has a unit of its own, because there is much of it or because it does more
+    there: `then`.
+    """
     async with unit(ctx) as tx:
         (answer,) = await FolderWrite.apply(tx, [entry], is_last=then is None)
         if isinstance(answer, Refusal):
@@ -179,7 +183,9 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
         events = _events(ctx, at, "create", rows, is_batch=is_batch)
         return WritePlan(at.written(ctx, added=rows, history=history, events=events), None)
 
-    entry = FolderWrite(folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide)
+    entry = FolderWrite(
+        folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide
+    )
     await (_alone(ctx, entry) if is_batch else ctx.join(entry))
     views: list[SecretView] = []
     for row, item in zip(rows, items, strict=True):
@@ -199,11 +205,23 @@ def _written(at: WriteTarget, row: StoredSecret, plain: Plain) -> SecretView:
 
 def _row(ctx: Ctx, at: WriteTarget, item: New, user_id: str | None) -> StoredSecret:
     bare = StoredSecret(
-        id=ctx.new_id(), project_id=at.scope.project.id, folder_id=at.place.folder.id, key=item.name, kind=item.kind, user_id=user_id,
-        value=b"", skip_multiline_encoding=item.skip_multiline_encoding, reminder_note=item.reminder_note,
-        reminder_repeat_days=item.reminder_repeat_days, tag_ids=tuple(dict.fromkeys(item.tag_ids)), references=_references(item.value),
-        actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, created_at=ctx.now, updated_at=ctx.now,
-    )  # fmt: skip
+        id=ctx.new_id(),
+        project_id=at.scope.project.id,
+        folder_id=at.place.folder.id,
+        key=item.name,
+        kind=item.kind,
+        user_id=user_id,
+        value=b"",
+        skip_multiline_encoding=item.skip_multiline_encoding,
+        reminder_note=item.reminder_note,
+        reminder_repeat_days=item.reminder_repeat_days,
+        tag_ids=tuple(dict.fromkeys(item.tag_ids)),
+        references=_references(item.value),
+        actor_kind=ctx.actor.kind,
+        actor_id=ctx.actor.id or None,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
     return sealed.sealed(at.key, bare, _plain(item))
 
 
@@ -212,12 +230,18 @@ def _references(value: str) -> tuple[tuple[str, str, str], ...]:
 
 
 async def _require_readable(ctx: Ctx, at: WriteTarget, values: Iterable[tuple[str, str]]) -> None:
-    await expansion.require_readable(ctx, at.scope, [ResolvedSecret(Address(*at.at, name), value) for name, value in values])
+    await expansion.require_readable(
+        ctx, at.scope, [ResolvedSecret(Address(*at.at, name), value) for name, value in values]
+    )
 
 
 def _require_new(there: FolderState, rows: Sequence[StoredSecret]) -> None:
     wanted = [(row.key, row.user_id) for row in rows]
-    twice = {key for key, user_id in wanted if wanted.count((key, user_id)) > 1} if len(set(wanted)) < len(wanted) else set()
+    twice = (
+        {key for key, user_id in wanted if wanted.count((key, user_id)) > 1}
+        if len(set(wanted)) < len(wanted)
+        else set()
+    )
     if twice:
         raise BadRequest(f"The same secret is named twice: {_some(twice)}")
     taken = there.rows.keys() & set(wanted)
@@ -238,8 +262,14 @@ def _some(names: Iterable[str]) -> str:
 def _events(ctx: Ctx, at: WriteTarget, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
     place = dict(zip(("environment", "secretPath"), at.at, strict=True))
     ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
-    events = [(f"{verb}-secrets", {**place, "secrets": ids})] if is_batch else [(f"{verb}-secret", {**place, **one}) for one in ids]
-    return [ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in events]
+    events = (
+        [(f"{verb}-secrets", {**place, "secrets": ids})]
+        if is_batch
+        else [(f"{verb}-secret", {**place, **one}) for one in ids]
+    )
+    return [
+        ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in events
+    ]
 
 
 async def change(
@@ -271,9 +301,13 @@ async def change(
 
     renames = {one.new_name for one in changes if isinstance(one.new_name, str)}
     keys = frozenset(one.name for one in changes) | renames
-    entry = FolderWrite(folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide_many if is_batch else decide)
+    entry = FolderWrite(
+        folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide_many if is_batch else decide
+    )
     work: _Work = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
-    written = {row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]}
+    written = {
+        row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]
+    }
     views, turns = list[SecretView](), Turns()
     for id in work.order:
         views.append(_written(at, *written[id]))
@@ -327,10 +361,15 @@ class _Work:
         if user_id is not None or (name, None) in self._taken:
             raise BadRequest(f"The secret {name} can not be created: one of that name exists, or it is a personal one")
         new = New(
-            name=name, value=one.value or "", comment=one.comment or "", skip_multiline_encoding=one.skip_multiline_encoding or None,
-            tag_ids=one.tag_ids or (), metadata=one.metadata or (), reminder_note=one.reminder_note or None,
+            name=name,
+            value=one.value or "",
+            comment=one.comment or "",
+            skip_multiline_encoding=one.skip_multiline_encoding or None,
+            tag_ids=one.tag_ids or (),
+            metadata=one.metadata or (),
+            reminder_note=one.reminder_note or None,
             reminder_repeat_days=one.reminder_repeat_days or None,
-        )  # fmt: skip
+        )
         facts = facts_of(name, known_tags(self.at.labels, new.tag_ids), new.metadata)
         rights.require(self.ctx, self.at.scope, rights.CREATE, *self.at.at, facts)
         row = _row(self.ctx, self.at, new, None)
@@ -358,9 +397,12 @@ class _Work:
         if added:
             events += _events(ctx, at, "create", added, is_batch=is_batch)
         return at.written(
-            ctx, changed=[*[(before, after) for before, after, _ in self.changed], *own], added=added,
-            history=[sealed.as_version(ctx, row) for row in (*added, *after)], events=events,
-        )  # fmt: skip
+            ctx,
+            changed=[*[(before, after) for before, after, _ in self.changed], *own],
+            added=added,
+            history=[sealed.as_version(ctx, row) for row in (*added, *after)],
+            events=events,
+        )
 
 
 def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: SecretChange) -> tuple[StoredSecret, Plain]:
@@ -379,13 +421,22 @@ def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: SecretChange) -> tupl
         if not isinstance(value := getattr(one, name), Unset)
     }
     after = msgspec.structs.replace(
-        row, key=row.key if isinstance(one.new_name, Unset) else one.new_name, version=row.version + 1, tag_ids=tag_ids,
-        references=_references(plain.value), actor_kind=ctx.actor.kind, actor_id=ctx.actor.id or None, updated_at=ctx.now, **said,
-    )  # fmt: skip
+        row,
+        key=row.key if isinstance(one.new_name, Unset) else one.new_name,
+        version=row.version + 1,
+        tag_ids=tag_ids,
+        references=_references(plain.value),
+        actor_kind=ctx.actor.kind,
+        actor_id=ctx.actor.id or None,
+        updated_at=ctx.now,
+        **said,
+    )
     return sealed.sealed(key, after, plain), plain
 
 
-async def remove(ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, is_batch: bool = False) -> list[SecretView]:
+async def remove(
+    ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, is_batch: bool = False
+) -> list[SecretView]:
     """Delete secrets (name, kind) of one folder: all of them, or none. With a shared one go all that override it."""
     scope, path = await enter(ctx, target, rights.DELETE, [name for name, _ in items])
     owners = [owner(ctx, kind) for _, kind in items]

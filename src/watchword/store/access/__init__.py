@@ -1,1 +1,3 @@
-"""Access in the database: memberships with their roles and privileges, custom roles, and who holds what in a project."""
+"""Access in the database: memberships with their roles and privileges, custom roles, and who holds what in a
+project.
+"""

@@ -1,4 +1,6 @@
-"""Everybody who is in a project, themselves or through groups, and all they hold there: a fixed number of queries for a page."""
+"""Everybody who is in a project, themselves or through groups, and all they hold there: a fixed number of
+queries for a page.
+"""
 
 from collections.abc import Sequence
 
@@ -15,9 +17,15 @@ from watchword.store.identities.lists import like
 from watchword.store.mapping import Pauses
 
 _m, _h, _r, _p, _gm, _g, _i, _u = (
-    schema.memberships, schema.membership_roles, schema.roles, schema.privileges, schema.group_members, schema.groups, schema.identities,
+    schema.memberships,
+    schema.membership_roles,
+    schema.roles,
+    schema.privileges,
+    schema.group_members,
+    schema.groups,
+    schema.identities,
     schema.users,
-)  # fmt: skip
+)
 KINDS = ("identity", "user")
 
 
@@ -33,7 +41,9 @@ class Somebody(msgspec.Struct, frozen=True, kw_only=True):
 def _everybody(org_id: str, project_id: str, now: int, contains: str) -> Select[tuple[str, str, str, int]]:
     inside = select(_m.c.actor_id).where(_m.c.project_id == project_id, _m.c.actor_kind == "group")
     ids = union(
-        select(_m.c.actor_kind.label("kind"), _m.c.actor_id.label("id")).where(_m.c.project_id == project_id, _m.c.actor_kind.in_(KINDS)),
+        select(_m.c.actor_kind.label("kind"), _m.c.actor_id.label("id")).where(
+            _m.c.project_id == project_id, _m.c.actor_kind.in_(KINDS)
+        ),
         select(_gm.c.actor_kind, _gm.c.actor_id).where(_gm.c.group_id.in_(inside)),
     ).subquery()
     home = _m.alias()
@@ -47,10 +57,18 @@ def _everybody(org_id: str, project_id: str, now: int, contains: str) -> Select[
         ids.outerjoin(_i, and_(ids.c.kind == "identity", _i.c.id == ids.c.id))
         .outerjoin(_u, and_(ids.c.kind == "user", _u.c.id == ids.c.id))
         .outerjoin(
-            home, and_(home.c.org_id == org_id, home.c.project_id.is_(None), home.c.actor_kind == ids.c.kind, home.c.actor_id == ids.c.id)
+            home,
+            and_(
+                home.c.org_id == org_id,
+                home.c.project_id.is_(None),
+                home.c.actor_kind == ids.c.kind,
+                home.c.actor_id == ids.c.id,
+            ),
         )
     )
-    found = select(ids.c.kind, ids.c.id, name.label("name"), func.max(_as_number(usable)).label("usable")).select_from(source)
+    found = select(ids.c.kind, ids.c.id, name.label("name"), func.max(_as_number(usable)).label("usable")).select_from(
+        source
+    )
     found = found.where(name.is_not(None)).group_by(ids.c.kind, ids.c.id, name)
     return found.where(func.lower(name).like(like(contains.lower()))) if contains else found
 
@@ -59,12 +77,16 @@ def _as_number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
 
 
-async def page(tx: Tx, org_id: str, project_id: str, *, now: int, contains: str, offset: int, limit: int) -> tuple[list[Somebody], int]:
+async def page(
+    tx: Tx, org_id: str, project_id: str, *, now: int, contains: str, offset: int, limit: int
+) -> tuple[list[Somebody], int]:
     """One page of everybody by name, and how many there are."""
     rows = _everybody(org_id, project_id, now, contains).subquery()
     count = await tx.one(select(func.count()).select_from(rows))
     found = await tx.all(select(rows).order_by(rows.c.name, rows.c.kind, rows.c.id).offset(offset).limit(limit))
-    return [Somebody(kind=row[0], id=row[1], name=row[2], is_usable=bool(row[3])) for row in found], int(count[0]) if count else 0
+    return [Somebody(kind=row[0], id=row[1], name=row[2], is_usable=bool(row[3])) for row in found], int(
+        count[0]
+    ) if count else 0
 
 
 _HELD = prepare(
@@ -72,7 +94,9 @@ _HELD = prepare(
     .select_from(
         _m.outerjoin(_h, _h.c.membership_id == _m.c.id)
         .outerjoin(_r, _r.c.id == _h.c.custom_role_id)
-        .outerjoin(_gm, and_(_m.c.actor_kind == "group", _gm.c.group_id == _m.c.actor_id, any_of(_gm.c.actor_id, "actors")))
+        .outerjoin(
+            _gm, and_(_m.c.actor_kind == "group", _gm.c.group_id == _m.c.actor_id, any_of(_gm.c.actor_id, "actors"))
+        )
         .outerjoin(_g, _g.c.id == _gm.c.group_id)
     )
     .where(

@@ -20,8 +20,13 @@ GROUPS = Mapper(Group, schema.groups)
 GROUP_MEMBERS = Mapper(GroupMember, schema.group_members)
 
 _m, _h, _r, _p, _g, _gm = (
-    schema.memberships, schema.membership_roles, schema.roles, schema.privileges, schema.groups, schema.group_members,
-)  # fmt: skip
+    schema.memberships,
+    schema.membership_roles,
+    schema.roles,
+    schema.privileges,
+    schema.groups,
+    schema.group_members,
+)
 
 
 class HeldRole(msgspec.Struct, frozen=True):
@@ -35,7 +40,11 @@ class HeldRole(msgspec.Struct, frozen=True):
 def _holding(where: Any) -> Any:
     mine = select(_gm.c.group_id).where(_gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
     # Two ways, each by an index of its own: with OR between them both engines would read every member of the place.
-    own = select(_m.c.id).where(where, _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).correlate(None)
+    own = (
+        select(_m.c.id)
+        .where(where, _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+        .correlate(None)
+    )
     through = select(_m.c.id).where(where, _m.c.actor_kind == "group", _m.c.actor_id.in_(mine)).correlate(None)
     return (
         select(*MEMBERSHIPS.columns, *HELD.columns, *ROLES.columns)
@@ -63,7 +72,10 @@ async def _held(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRole]:
 
 
 async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
-    """What an actor holds in an organization, itself and through groups. Empty: no member. A membership without roles has one entry."""
+    """What an actor holds in an organization, itself and through groups.
+
+    Empty: no member. A membership without roles has one entry.
+    """
     return await _held(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id), pauses)
 
 
@@ -82,12 +94,16 @@ _MEMBERSHIP = prepare(
 )
 _PROJECT_MEMBERSHIP = prepare(
     select(*MEMBERSHIPS.columns).where(
-        _m.c.project_id == bindparam("project"), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")
+        _m.c.project_id == bindparam("project"),
+        _m.c.actor_kind == bindparam("kind"),
+        _m.c.actor_id == bindparam("actor"),
     )
 )
 _MEMBERSHIP_BY_ID = prepare(select(*MEMBERSHIPS.columns).where(_m.c.id == bindparam("of")))
 _MEMBERSHIPS_OF = prepare(
-    select(*MEMBERSHIPS.columns).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")).order_by(_m.c.created_at)
+    select(*MEMBERSHIPS.columns)
+    .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+    .order_by(_m.c.created_at)
 )
 _RULES = next(i for i, column in enumerate(ROLES.columns) if column.name == "permissions")
 _ROLES_OF_MANY = prepare(
@@ -126,7 +142,9 @@ _RULES_OF_MANY = prepare(select(_r.c.id, _r.c.permissions).where(any_of(_r.c.id,
 async def roles_on(
     tx: Tx, membership_ids: Sequence[str], pauses: Pauses | None = None, *, with_rules: bool = False
 ) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
-    """The roles on several memberships, in order: custom ones without their rules, which may be long, unless these are asked for."""
+    """The roles on several memberships, in order: custom ones without their rules, which may be long, unless
+    these are asked for.
+    """
     width = len(HELD.columns)
     found: dict[str, list[tuple[MembershipRole, Role | None]]] = {id: [] for id in membership_ids}
 
@@ -190,7 +208,11 @@ async def remove_membership(tx: Tx, record: Membership) -> None:
     await tx.run(_REMOVE_MEMBERSHIP, of=record.id)
     if record.project_id and record.actor_kind != "group":
         await tx.run(
-            delete(_p).where(_p.c.project_id == record.project_id, _p.c.actor_kind == record.actor_kind, _p.c.actor_id == record.actor_id)
+            delete(_p).where(
+                _p.c.project_id == record.project_id,
+                _p.c.actor_kind == record.actor_kind,
+                _p.c.actor_id == record.actor_id,
+            )
         )
     _raise(tx, record)
 
@@ -200,19 +222,31 @@ async def remove_actor(tx: Tx, kind: str, id: str) -> None:
     await tx.run(delete(_m).where(_m.c.actor_kind == kind, _m.c.actor_id == id))
     await tx.run(delete(_p).where(_p.c.actor_kind == kind, _p.c.actor_id == id))
     await tx.run(delete(_gm).where(_gm.c.actor_kind == kind, _gm.c.actor_id == id))
-    await tx.run(delete(schema.actor_metadata).where(schema.actor_metadata.c.actor_kind == kind, schema.actor_metadata.c.actor_id == id))
+    await tx.run(
+        delete(schema.actor_metadata).where(
+            schema.actor_metadata.c.actor_kind == kind, schema.actor_metadata.c.actor_id == id
+        )
+    )
     tx.changed(versions.actor(kind, id))
 
 
 _ROLE = prepare(select(*ROLES.columns).where(_r.c.id == bindparam("of")))
 _ORG_ROLES = prepare(
-    select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None)).order_by(_r.c.created_at, _r.c.id)
+    select(*ROLES.columns)
+    .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
+    .order_by(_r.c.created_at, _r.c.id)
 )
-_PROJECT_ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id))
+_PROJECT_ROLES = prepare(
+    select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
+)
 _ORG_ROLE = prepare(
-    select(*ROLES.columns).where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None), _r.c.slug == bindparam("slug"))
+    select(*ROLES.columns).where(
+        _r.c.org_id == bindparam("org"), _r.c.project_id.is_(None), _r.c.slug == bindparam("slug")
+    )
 )
-_PROJECT_ROLE = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), _r.c.slug == bindparam("slug")))
+_PROJECT_ROLE = prepare(
+    select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), _r.c.slug == bindparam("slug"))
+)
 _HOLDERS = prepare(select(func.count()).select_from(_h).where(_h.c.custom_role_id == bindparam("of")))
 
 
@@ -267,7 +301,11 @@ async def remove_role(tx: Tx, record: Role) -> None:
 
 _PRIVILEGES = prepare(
     select(*PRIVILEGES.columns)
-    .where(_p.c.project_id == bindparam("project"), _p.c.actor_kind == bindparam("kind"), _p.c.actor_id == bindparam("actor"))
+    .where(
+        _p.c.project_id == bindparam("project"),
+        _p.c.actor_kind == bindparam("kind"),
+        _p.c.actor_id == bindparam("actor"),
+    )
     .order_by(_p.c.created_at, _p.c.id)
 )
 _PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))

@@ -15,7 +15,9 @@ EVENTS = Mapper(AuditEvent, schema.audit_events)
 DENIALS = Mapper(Denial, schema.denials)
 _d = schema.denials
 _AGAIN = prepare(
-    update(_d).where(_d.c.request_id == bindparam("of"), _d.c.times < bindparam("n")).values(times=bindparam("n"), last_at=bindparam("at"))
+    update(_d)
+    .where(_d.c.request_id == bindparam("of"), _d.c.times < bindparam("n"))
+    .values(times=bindparam("n"), last_at=bindparam("at"))
 )
 
 
@@ -47,7 +49,10 @@ class RefusedLogin(msgspec.Struct, frozen=True):
 
 
 class RepeatedRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal entry: of refusals like the one with this request id there were `times` by now. It may be written late, and twice."""
+    """A journal entry: of refusals like the one with this request id there were `times` by now.
+
+    It may be written late, and twice.
+    """
 
     request_id: str
     times: int

@@ -1,7 +1,7 @@
 """Read audit events and refused logins by filters, newest first.
 
-Ids grow with time (UUID version 7), so a list walks one index backwards from where the page before ended, and a moment is
-also a place in it. Writing is in `store/audit/events.py`.
+Ids grow with time (UUID version 7), so a list walks one index backwards from where the page before ended, and a moment
+is also a place in it. Writing is in `store/audit/events.py`.
 """
 
 from collections.abc import Sequence
@@ -110,14 +110,23 @@ def _wanted(wanted: EventFilter) -> list[ColumnElement[bool]]:
 async def events(tx: Tx, wanted: EventFilter) -> list[AuditEvent]:
     """The events, newest first."""
     statement: Select[Any] = (
-        select(*EVENTS.columns).where(*_wanted(wanted)).order_by(_e.c.id.desc()).limit(wanted.limit).offset(wanted.offset)
+        select(*EVENTS.columns)
+        .where(*_wanted(wanted))
+        .order_by(_e.c.id.desc())
+        .limit(wanted.limit)
+        .offset(wanted.offset)
     )
     return EVENTS.every(await tx.all(statement))
 
 
 _ACTORS = prepare(
     select(_e.c.actor_kind, _e.c.actor_id)
-    .where(_e.c.project_id == bindparam("of"), _e.c.actor_id.is_not(None), _e.c.at >= bindparam("since"), _e.c.id >= bindparam("first"))
+    .where(
+        _e.c.project_id == bindparam("of"),
+        _e.c.actor_id.is_not(None),
+        _e.c.at >= bindparam("since"),
+        _e.c.id >= bindparam("first"),
+    )
     .distinct()
     .limit(1000)
 )
@@ -158,7 +167,11 @@ def _seen_by(org_id: str, *, unknown: bool) -> ColumnElement[bool]:
 async def denials(tx: Tx, wanted: DenialFilter) -> list[Denial]:
     """The refused logins, newest first."""
     found = [_seen_by(wanted.org_id, unknown=wanted.unknown)]
-    for column, value in ((_d.c.identity_id, wanted.identity_id), (_d.c.method, wanted.method), (_d.c.reason, wanted.reason)):
+    for column, value in (
+        (_d.c.identity_id, wanted.identity_id),
+        (_d.c.method, wanted.method),
+        (_d.c.reason, wanted.reason),
+    ):
         if value is not None:
             found.append(column == value)
     if wanted.since is not None:
@@ -166,9 +179,13 @@ async def denials(tx: Tx, wanted: DenialFilter) -> list[Denial]:
     if wanted.until is not None:
         found.append(_d.c.at <= wanted.until)
     order = (_d.c.at.desc(), _d.c.request_id)
-    return DENIALS.every(await tx.all(select(*DENIALS.columns).where(*found).order_by(*order).limit(wanted.limit).offset(wanted.offset)))
+    return DENIALS.every(
+        await tx.all(select(*DENIALS.columns).where(*found).order_by(*order).limit(wanted.limit).offset(wanted.offset))
+    )
 
 
 async def denial(tx: Tx, request_id: str, org_id: str, *, unknown: bool) -> Denial | None:
     """One refused login of the organization."""
-    return DENIALS.first(await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, _seen_by(org_id, unknown=unknown))))
+    return DENIALS.first(
+        await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, _seen_by(org_id, unknown=unknown)))
+    )

@@ -7,7 +7,14 @@ import msgspec
 from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert
 
-from watchword.domain.authentication.records import AccessToken, ClientSecret, Lockout, MethodConfig, Revocation, SpentProof
+from watchword.domain.authentication.records import (
+    AccessToken,
+    ClientSecret,
+    Lockout,
+    MethodConfig,
+    Revocation,
+    SpentProof,
+)
 from watchword.domain.authentication.tokens import longest_life
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
@@ -21,14 +28,21 @@ LOCKOUTS = Mapper(Lockout, schema.lockouts)
 SPENT = Mapper(SpentProof, schema.spent_proofs)
 
 _c, _s, _t, _r, _l, _p = (
-    schema.method_configs, schema.client_secrets, schema.access_tokens, schema.revocations, schema.lockouts, schema.spent_proofs,
-)  # fmt: skip
+    schema.method_configs,
+    schema.client_secrets,
+    schema.access_tokens,
+    schema.revocations,
+    schema.lockouts,
+    schema.spent_proofs,
+)
 
 _CONFIG = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by")))
 _CONFIGS = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of")).order_by(_c.c.created_at))
 _CONFIGS_OF = prepare(select(*CONFIGS.columns).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
 _CONFIG_AT = prepare(select(*CONFIGS.columns).where(_c.c.locator == bindparam("at")))
-_METHODS_OF = prepare(select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
+_METHODS_OF = prepare(
+    select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at)
+)
 _REMOVE_CONFIG = prepare(delete(_c).where(_c.c.id == bindparam("of")))
 
 
@@ -82,24 +96,33 @@ async def change_config(tx: Tx, id: str, **fields: Any) -> None:
 
 
 async def remove_config(tx: Tx, record: MethodConfig) -> None:
-    """Delete a configuration and the client secrets that hang on it, and begin a new generation of the identity's tokens."""
-    await tx.run(_NEXT_GENERATION, of=record.identity_id)  # first, so that the method cannot be attached again in the old one
+    """Delete a configuration and the client secrets that hang on it, and begin a new generation of the
+    identity's tokens.
+    """
+    await tx.run(
+        _NEXT_GENERATION, of=record.identity_id
+    )  # first, so that the method cannot be attached again in the old one
     await tx.run(_REMOVE_CONFIG, of=record.id)
     tx.changed(versions.identity(record.identity_id))
 
 
 _i = schema.identities
 _GENERATION = prepare(select(_i.c.token_generation).where(_i.c.id == bindparam("of")).with_for_update(key_share=True))
-_NEXT_GENERATION = prepare(update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1))
+_NEXT_GENERATION = prepare(
+    update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1)
+)
 _END_TOKENS = prepare(
-    update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1, tokens_since=_i.c.token_generation + 1)
+    update(_i)
+    .where(_i.c.id == bindparam("of"))
+    .values(token_generation=_i.c.token_generation + 1, tokens_since=_i.c.token_generation + 1)
 )
 
 
 async def end_tokens(tx: Tx, identity_id: str) -> None:
     """End all tokens of an identity that were issued until this unit commits, whatever a clock says.
 
-    One that is being issued at this moment carries the generation that its login read, and dies if that was before the commit.
+    One that is being issued at this moment carries the generation that its login read, and dies if that was before the
+    commit.
     """
     await tx.run(_END_TOKENS, of=identity_id)
     tx.changed(versions.identity(identity_id))
@@ -160,7 +183,9 @@ _BEHIND = prepare(
     .limit(bindparam("most"))
     .with_for_update()
 )
-_COUNT_BEHIND = prepare(select(func.count()).select_from(_s).where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0))
+_COUNT_BEHIND = prepare(
+    select(func.count()).select_from(_s).where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
+)
 _CONFIG_BY_ID = prepare(select(*CONFIGS.columns).where(_c.c.id == bindparam("of")))
 
 
@@ -170,7 +195,9 @@ async def config_by_id(tx: Tx, id: str) -> MethodConfig | None:
 
 
 async def secrets_behind(tx: Tx, key: int, most: int) -> list[ClientSecret]:
-    """Client secrets that are hashed with an earlier key than this version and not revoked, held until the unit ends."""
+    """Client secrets that are hashed with an earlier key than this version and not revoked, held until the unit
+    ends.
+    """
     return SECRETS.every(await tx.all(_BEHIND, key=key, most=most))
 
 
@@ -199,7 +226,10 @@ class RehashedClientSecret(msgspec.Struct, frozen=True):
 
 
 class SecretUsed(msgspec.Struct, frozen=True):
-    """A journal entry: one login with a client secret. Its answer: whether the secret had a use left, and was not revoked."""
+    """A journal entry: one login with a client secret.
+
+    Its answer: whether the secret had a use left, and was not revoked.
+    """
 
     id: str
     limited: bool
@@ -207,8 +237,8 @@ class SecretUsed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["SecretUsed"]) -> Sequence[bool]:
-        # Unlimited secrets take all their uses of the batch at once, and those used equally often in one statement; limited
-        # ones ask once for each use, so that exactly as many are let through as are left.
+        # Unlimited secrets take all their uses of the batch at once, and those used equally often in one statement;
+        # limited ones ask once for each use, so that exactly as many are let through as are left.
         answers: dict[int, bool] = {}
         together: dict[str, list[int]] = {}
         for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].id):
@@ -273,8 +303,12 @@ _LIVE_TOKENS = prepare(
     .group_by(_t.c.name.is_not(None))
 )
 _SOME_LIVE = select(_t.c.id).where(_t.c.is_revoked == 0).limit(bindparam("most"))
-_END_SOME = prepare(update(_t).where(_t.c.id.in_(_SOME_LIVE)).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id))
-_END_REST = prepare(update(_t).where(_t.c.is_revoked == 0).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id))
+_END_SOME = prepare(
+    update(_t).where(_t.c.id.in_(_SOME_LIVE)).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
+)
+_END_REST = prepare(
+    update(_t).where(_t.c.is_revoked == 0).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
+)
 
 
 async def live_tokens(tx: Tx, now: int) -> tuple[int, int]:
@@ -284,7 +318,10 @@ async def live_tokens(tx: Tx, now: int) -> tuple[int, int]:
 
 
 async def end_rows(tx: Tx, at: int, most: int | None = None) -> int:
-    """Mark the rows of tokens as revoked, at most so many; how many. The tokens themselves are ended by whoever ends their key."""
+    """Mark the rows of tokens as revoked, at most so many; how many.
+
+    The tokens themselves are ended by whoever ends their key.
+    """
     if most is None:
         return len(await tx.count(_END_REST, at=at))
     return len(await tx.count(_END_SOME, at=at, most=most))
@@ -337,7 +374,11 @@ _mark = Insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.recor
 _REVOKE = prepare(
     _mark.on_conflict_do_update(
         index_elements=["key"],
-        set_={"expires_at": case((_mark.excluded.expires_at > _r.c.expires_at, _mark.excluded.expires_at), else_=_r.c.expires_at)},
+        set_={
+            "expires_at": case(
+                (_mark.excluded.expires_at > _r.c.expires_at, _mark.excluded.expires_at), else_=_r.c.expires_at
+            )
+        },
     )
 )
 
@@ -347,10 +388,13 @@ async def revocations(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
 
-# In an order that only the index on both columns has: where many marks are one identity's, PostgreSQL would rather read the table from
-# its beginning, or the primary key in its order.
+# In an order that only the index on both columns has: where many marks are one identity's, PostgreSQL would rather read
+# the table from its beginning, or the primary key in its order.
 _MARKS_OF = prepare(
-    select(*REVOCATIONS.columns).where(_r.c.identity_id == bindparam("of")).order_by(_r.c.before).limit(bindparam("enough"))
+    select(*REVOCATIONS.columns)
+    .where(_r.c.identity_id == bindparam("of"))
+    .order_by(_r.c.before)
+    .limit(bindparam("enough"))
 )
 
 
@@ -397,8 +441,12 @@ async def note_age(tx: Tx, seconds: int) -> None:
 _LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
 _LOCKOUTS = prepare(select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
 _CLEAR_LOCKOUT = prepare(delete(_l).where(_l.c.key == bindparam("of")))
-_CLEAR_LOCKOUTS = prepare(delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False)))
-_LOCK_IDENTITY = prepare(select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update(key_share=True))
+_CLEAR_LOCKOUTS = prepare(
+    delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False))
+)
+_LOCK_IDENTITY = prepare(
+    select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update(key_share=True)
+)
 
 
 async def lockout(tx: Tx, key: str) -> Lockout | None:

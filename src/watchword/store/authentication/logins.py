@@ -20,7 +20,12 @@ _m = schema.memberships
 _l = schema.lockouts
 _MEMBER_LOGGED_IN = prepare(
     update(_m)
-    .where(_m.c.actor_kind == "identity", _m.c.actor_id == bindparam("of"), _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
+    .where(
+        _m.c.actor_kind == "identity",
+        _m.c.actor_id == bindparam("of"),
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_(None),
+    )
     .values(last_login_method=bindparam("by"), last_login_at=bindparam("at")),
     at_once=True,
 )
@@ -29,7 +34,8 @@ _s = schema.client_secrets
 
 
 def _settle() -> Insert:
-    """Logins with unlimited secrets: uses counted and events stored, of all those whose secret still holds; none if any is locked.
+    """Logins with unlimited secrets: uses counted and events stored, of all those whose secret still holds; none if any
+    is locked.
 
     It answers the ids of the events.
     """
@@ -70,30 +76,40 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
         await cls._refuse_locked(tx, entries, reasons)
         await cls._refuse_spent(tx, entries, reasons)
         stand = [entry for entry, reason in zip(entries, reasons, strict=True) if reason is None]
-        await credentials.TokenIssued.apply(tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token])
+        await credentials.TokenIssued.apply(
+            tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token]
+        )
         await audit.add(tx, [entry.event for entry in stand])
         return reasons
 
     @classmethod
     async def settle(cls, store: Store, entries: Sequence["LoginDone"]) -> Sequence[str | None] | None:
-        """All by one statement, where each costs a way over the network: five ways less than `apply`, which does what is rarer."""
-        if store.is_inline or any(entry.proof or entry.token or (entry.secret and entry.secret.limited) for entry in entries):
+        """All by one statement, where each costs a way over the network: five ways less than `apply`, which
+        does what is rarer.
+        """
+        if store.is_inline or any(
+            entry.proof or entry.token or (entry.secret and entry.secret.limited) for entry in entries
+        ):
             return None
         uses = Counter(entry.secret.id for entry in entries if entry.secret)
         at = {entry.secret.id: entry.secret.at for entry in entries if entry.secret}
         events = [audit.EVENTS.values(entry.event) for entry in entries]
         found = await store.once(
-            _SETTLE, keys=list({entry.lockout_key for entry in entries if entry.lockout_key}), used_id=sorted(uses),
-            used_times=[uses[id] for id in sorted(uses)], used_at=[at[id] for id in sorted(uses)],
+            _SETTLE,
+            keys=list({entry.lockout_key for entry in entries if entry.lockout_key}),
+            used_id=sorted(uses),
+            used_times=[uses[id] for id in sorted(uses)],
+            used_at=[at[id] for id in sorted(uses)],
             event_secret=[entry.secret.id if entry.secret else None for entry in entries],
             **{f"event_{name}": [event[name] for event in events] for name in events[0]},
-        )  # fmt: skip
+        )
         stand = {row[0] for row in found}
         return [None if entry.event.id in stand else "client_secret_used_up" for entry in entries] if stand else None
 
     @classmethod
     async def _refuse_locked(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
-        # A lock that fell while this login was under way still holds; a counter that has not locked is forgotten by a success.
+        # A lock that fell while this login was under way still holds; a counter that has not locked is forgotten by a
+        # success.
         keys = list({entry.lockout_key for entry in entries if entry.lockout_key})
         if not keys:
             return
@@ -110,21 +126,26 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     async def _refuse_spent(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
         proofs = [(i, entry.proof) for i, entry in enumerate(entries) if entry.proof and reasons[i] is None]
-        for (i, _), first in zip(proofs, await credentials.ProofSpent.apply(tx, [proof for _, proof in proofs]), strict=True):
+        for (i, _), first in zip(
+            proofs, await credentials.ProofSpent.apply(tx, [proof for _, proof in proofs]), strict=True
+        ):
             if not first:
                 reasons[i] = "proof_replayed"
         secrets = [(i, entry.secret) for i, entry in enumerate(entries) if entry.secret and reasons[i] is None]
-        for (i, _), used in zip(secrets, await credentials.SecretUsed.apply(tx, [secret for _, secret in secrets]), strict=True):
+        for (i, _), used in zip(
+            secrets, await credentials.SecretUsed.apply(tx, [secret for _, secret in secrets]), strict=True
+        ):
             if not used:
                 reasons[i] = "client_secret_used_up"
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused login: its story or how many were like it, its audit event and, where failures lock out, the counted failure.
+    """A refused login: its story or how many were like it, its audit event and, where failures lock out, the counted
+    failure.
 
-    Its answer: whether the failure was counted. One that came when the key was locked already proves nothing to its caller,
-    however many were under way at once. Failures are settled before the successes of the same batch, so that of a burst of
-    guesses no more than the threshold are ever weighed.
+    Its answer: whether the failure was counted. One that came when the key was locked already proves nothing to its
+    caller, however many were under way at once. Failures are settled before the successes of the same batch, so that of
+    a burst of guesses no more than the threshold are ever weighed.
     """
 
     turn: ClassVar[int] = 1
@@ -138,8 +159,14 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["LoginFailed"]) -> Sequence[bool]:
         counted = [True] * len(entries)
-        for i, entry in sorted(enumerate(entries), key=lambda pair: pair[1].config.identity_id if pair[1].config else ""):
-            if entry.config is not None and entry.lockout_key is not None and await credentials.hold(tx, entry.config.identity_id):
+        for i, entry in sorted(
+            enumerate(entries), key=lambda pair: pair[1].config.identity_id if pair[1].config else ""
+        ):
+            if (
+                entry.config is not None
+                and entry.lockout_key is not None
+                and await credentials.hold(tx, entry.config.identity_id)
+            ):
                 state = await credentials.lockout(tx, entry.lockout_key)
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:

@@ -18,7 +18,9 @@ _t, _c, _i = schema.method_templates, schema.method_configs, schema.identities
 
 _BY_ID = prepare(select(*TEMPLATES.columns).where(_t.c.id == bindparam("of")))
 _FOR_METHOD = prepare(
-    select(*TEMPLATES.columns).where(_t.c.org_id == bindparam("of"), _t.c.method == bindparam("by")).order_by(_t.c.name, _t.c.id)
+    select(*TEMPLATES.columns)
+    .where(_t.c.org_id == bindparam("of"), _t.c.method == bindparam("by"))
+    .order_by(_t.c.name, _t.c.id)
 )
 _REMOVE = prepare(delete(_t).where(_t.c.id == bindparam("of")))
 _USES = prepare(
@@ -43,7 +45,9 @@ async def search(tx: Tx, org_id: str, *, text: str, offset: int, limit: int) -> 
     """One page of an organization's templates whose name holds `text`, and how many there are."""
     where = [_t.c.org_id == org_id] + ([func.lower(_t.c.name).contains(text.lower(), autoescape=True)] if text else [])
     total = await tx.one(select(func.count()).select_from(_t).where(*where))
-    rows = await tx.all(select(*TEMPLATES.columns).where(*where).order_by(_t.c.name, _t.c.id).limit(limit).offset(offset))
+    rows = await tx.all(
+        select(*TEMPLATES.columns).where(*where).order_by(_t.c.name, _t.c.id).limit(limit).offset(offset)
+    )
     return TEMPLATES.every(rows), int(total[0]) if total else 0
 
 

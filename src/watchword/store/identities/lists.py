@@ -53,7 +53,10 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         held = (
             select(_h.c.membership_id)
             .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
-            .where(_h.c.membership_id == _m.c.id, or_(and_(_h.c.custom_role_id.is_(None), _h.c.role.in_(slugs)), _r.c.slug.in_(slugs)))
+            .where(
+                _h.c.membership_id == _m.c.id,
+                or_(and_(_h.c.custom_role_id.is_(None), _h.c.role.in_(slugs)), _r.c.slug.in_(slugs)),
+            )
         )
         found.append(held.exists())
     if wanted.any_of:
@@ -61,7 +64,9 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     return found
 
 
-async def in_org(tx: Tx, org_id: str, wanted: Filter, pauses: Pauses | None = None) -> tuple[list[tuple[Identity, Membership]], int]:
+async def in_org(
+    tx: Tx, org_id: str, wanted: Filter, pauses: Pauses | None = None
+) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of an organization, and how many match."""
     return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), wanted, pauses)
 
@@ -69,18 +74,25 @@ async def in_org(tx: Tx, org_id: str, wanted: Filter, pauses: Pauses | None = No
 async def in_project(
     tx: Tx, project_id: str, wanted: Filter, pauses: Pauses | None = None, *, own: bool = False
 ) -> tuple[list[tuple[Identity, Membership]], int]:
-    """One page of the identities that are members of a project, and how many match. `own`: only those that belong to it."""
+    """One page of the identities that are members of a project, and how many match.
+
+    `own`: only those that belong to it.
+    """
     place = _m.c.project_id == project_id
     return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, wanted, pauses)
 
 
-async def _page(tx: Tx, place: ColumnElement[bool], wanted: Filter, pauses: Pauses | None) -> tuple[list[tuple[Identity, Membership]], int]:
+async def _page(
+    tx: Tx, place: ColumnElement[bool], wanted: Filter, pauses: Pauses | None
+) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
     where = and_(place, _m.c.actor_kind == "identity", *_conditions(wanted))
     count = await tx.one(select(func.count()).select_from(source).where(where))
     order: list[Any] = [_i.c.name, _i.c.id]
     if wanted.order_by == "role":
-        first = select(func.coalesce(_r.c.slug, _h.c.role)).select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+        first = select(func.coalesce(_r.c.slug, _h.c.role)).select_from(
+            _h.outerjoin(_r, _r.c.id == _h.c.custom_role_id)
+        )
         order.insert(0, first.where(_h.c.membership_id == _m.c.id).order_by(_h.c.position).limit(1).scalar_subquery())
     page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(where)
     page = page.order_by(*[column.desc() for column in order] if wanted.descending else order).offset(wanted.offset)

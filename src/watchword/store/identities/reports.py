@@ -14,9 +14,13 @@ Cursor = tuple[int, str]
 NameCursor = tuple[str, str]
 
 
-async def _page(tx: Tx, org_id: str, where: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int) -> list[Identity]:
+async def _page(
+    tx: Tx, org_id: str, where: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int
+) -> list[Identity]:
     ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
-    return IDENTITIES.every(await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(by, _i.c.id).limit(limit)))
+    return IDENTITIES.every(
+        await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(by, _i.c.id).limit(limit))
+    )
 
 
 async def unused(tx: Tx, org_id: str, *, before: int, after: Cursor | None, limit: int) -> list[Identity]:
@@ -47,11 +51,17 @@ async def by_name(tx: Tx, org_id: str, *, after: NameCursor | None, limit: int) 
     """Identities in the order of their names."""
     where = [] if after is None else [tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
     ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
-    return IDENTITIES.every(await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(_i.c.name, _i.c.id).limit(limit)))
+    return IDENTITIES.every(
+        await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(_i.c.name, _i.c.id).limit(limit))
+    )
 
 
 async def protected(tx: Tx, org_id: str) -> int:
     """How many identities and projects of an organization have delete protection."""
-    identities = await tx.one(select(func.count()).select_from(_i).where(_i.c.org_id == org_id, _i.c.has_delete_protection == 1))
-    projects = await tx.one(select(func.count()).select_from(_p).where(_p.c.org_id == org_id, _p.c.has_delete_protection == 1))
+    identities = await tx.one(
+        select(func.count()).select_from(_i).where(_i.c.org_id == org_id, _i.c.has_delete_protection == 1)
+    )
+    projects = await tx.one(
+        select(func.count()).select_from(_p).where(_p.c.org_id == org_id, _p.c.has_delete_protection == 1)
+    )
     return int(identities[0] if identities else 0) + int(projects[0] if projects else 0)

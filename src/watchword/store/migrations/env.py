@@ -26,7 +26,9 @@ async def _postgres(url: str) -> None:
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     # The driver itself reads the address: SQLAlchemy does not know all that it may say (`?sslmode=require`).
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool
+    )
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
@@ -35,7 +37,8 @@ async def _postgres(url: str) -> None:
 
 
 def _sqlite(url: str) -> None:
-    # The driver would commit before each statement that changes a table; so transactions are ours: all or nothing, one at a time.
+    # The driver would commit before each statement that changes a table; so transactions are ours: all or nothing, one
+    # at a time.
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:

@@ -23,13 +23,20 @@ INVITATIONS = Mapper(Invitation, schema.invitations)
 ONE_TIME = Mapper(OneTimeToken, schema.one_time_tokens)
 FAILURES = Mapper(PersonFailures, schema.person_failures)
 _i, _t, _f, _m, _u, _h, _o = (
-    schema.invitations, schema.one_time_tokens, schema.person_failures, schema.memberships, schema.users, schema.membership_roles,
+    schema.invitations,
+    schema.one_time_tokens,
+    schema.person_failures,
+    schema.memberships,
+    schema.users,
+    schema.membership_roles,
     schema.organizations,
-)  # fmt: skip
+)
 
 # --- invitations
 
-_INVITATIONS = prepare(select(*INVITATIONS.columns).where(_i.c.org_id == bindparam("org")).order_by(_i.c.created_at, _i.c.id))
+_INVITATIONS = prepare(
+    select(*INVITATIONS.columns).where(_i.c.org_id == bindparam("org")).order_by(_i.c.created_at, _i.c.id)
+)
 _INVITATION = prepare(select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org")))
 _INVITATION_BY_TOKEN = prepare(select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
 _DROP_INVITATION = prepare(delete(_i).where(_i.c.id == bindparam("of")))
@@ -38,7 +45,10 @@ _put = Insert(_i).values({name: bindparam(name) for name in INVITATIONS.record._
 _PUT_INVITATION = prepare(
     _put.on_conflict_do_update(
         index_elements=["org_id", "email"],
-        set_={name: getattr(_put.excluded, name) for name in ("id", "role", "token_hash", "invited_by", "created_at", "expires_at")},
+        set_={
+            name: getattr(_put.excluded, name)
+            for name in ("id", "role", "token_hash", "invited_by", "created_at", "expires_at")
+        },
     )
 )
 
@@ -73,8 +83,12 @@ async def take_invitation(tx: Tx, id: str) -> bool:
 
 # --- one-time tokens
 
-_ONE_TIME_BY_TOKEN = prepare(select(*ONE_TIME.columns).where(_t.c.token_hash == bindparam("hash"), _t.c.purpose == bindparam("why")))
-_ONE_TIMES_OF = prepare(select(*ONE_TIME.columns).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
+_ONE_TIME_BY_TOKEN = prepare(
+    select(*ONE_TIME.columns).where(_t.c.token_hash == bindparam("hash"), _t.c.purpose == bindparam("why"))
+)
+_ONE_TIMES_OF = prepare(
+    select(*ONE_TIME.columns).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why"))
+)
 _DROP_ONE_TIME = prepare(delete(_t).where(_t.c.id == bindparam("of")))
 _DROP_ONE_TIMES = prepare(delete(_t).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
 
@@ -106,12 +120,16 @@ async def take_one_time_token(tx: Tx, id: str) -> bool:
 # --- hashed with an earlier key
 
 _HASHED = tuple((table, table.c.hash_version) for table in (schema.service_tokens, _i, _t))
-_COUNTS_BEHIND = tuple((table.name, prepare(select(func.count()).select_from(table).where(v < bindparam("key")))) for table, v in _HASHED)
+_COUNTS_BEHIND = tuple(
+    (table.name, prepare(select(func.count()).select_from(table).where(v < bindparam("key")))) for table, v in _HASHED
+)
 _WITH_CODES = prepare(select(_u.c.id, _u.c.mfa_recovery).where(_u.c.mfa_recovery != "[]"))
 
 
 async def counts_behind(tx: Tx, key: int) -> dict[str, int]:
-    """By table: how many service tokens, invitations and one-time tokens are hashed with an earlier key than this version."""
+    """By table: how many service tokens, invitations and one-time tokens are hashed with an earlier key than
+    this version.
+    """
     found = {}
     for name, statement in _COUNTS_BEHIND:
         row = await tx.one(statement, key=key)
@@ -132,10 +150,12 @@ async def recovery_codes(tx: Tx) -> list[tuple[str, str]]:
 
 # --- counted failures
 #
-#   clear ──failure──> counting(n) ──n = FREE──> waits ──> counting ──failure──> waits longer ──> … never longer than the last delay
+# clear ──failure──> counting(n) ──n = FREE──> waits ──> counting ──failure──> waits longer ──> … never longer than the
+# last delay
 #
-# Failures are counted by person and address, or by person and known device, and forgotten some time after the last one. While it
-# waits, the right proof is refused too, and nothing is counted. Those of all strangers with one person are a level that drains.
+# Failures are counted by person and address, or by person and known device, and forgotten some time after the last one.
+# While it waits, the right proof is refused too, and nothing is counted. Those of all strangers with one person are a
+# level that drains.
 
 _FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
 _SEVERAL_FAILURES = prepare(select(*FAILURES.columns).where(any_of(_f.c.key, "of")))
@@ -162,7 +182,9 @@ _empty_at = case((_f.c.window_ends_at > _at, _f.c.window_ends_at), else_=_at) + 
 _STRANGERS_FAILED = prepare(
     Insert(_f)
     .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
-    .on_conflict_do_update(index_elements=["key"], set_={"failures": _next, "window_ends_at": _empty_at, "expires_at": _empty_at})
+    .on_conflict_do_update(
+        index_elements=["key"], set_={"failures": _next, "window_ends_at": _empty_at, "expires_at": _empty_at}
+    )
 )
 
 
@@ -191,7 +213,8 @@ async def clear_failures_below(tx: Tx, begin: str) -> None:
 class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
     """A journal entry: a person's proof was wrong, or came while locked.
 
-    `key` is empty where there is no such person: then nothing is counted here. `strangers` is the key of all of them, where it counts.
+    `key` is empty where there is no such person: then nothing is counted here. `strangers` is the key of all of them,
+    where it counts.
     """
 
     key: str
@@ -221,10 +244,16 @@ _ADMINS_BUT = prepare(
     select(func.count())
     .select_from(_m.join(_h, _h.c.membership_id == _m.c.id).join(_u, _u.c.id == _m.c.actor_id))
     .where(
-        _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user", _m.c.is_active == 1, _u.c.is_active == 1,
-        _h.c.role == "admin", _h.c.is_temporary == 0, _m.c.id != bindparam("but"),
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_(None),
+        _m.c.actor_kind == "user",
+        _m.c.is_active == 1,
+        _u.c.is_active == 1,
+        _h.c.role == "admin",
+        _h.c.is_temporary == 0,
+        _m.c.id != bindparam("but"),
     )
-)  # fmt: skip
+)
 _HOLD_ORG = prepare(select(_o.c.id).where(_o.c.id == bindparam("of")).with_for_update())
 _PEOPLE_OF = prepare(
     select(*MEMBERSHIPS.columns, *USERS.columns)
@@ -277,7 +306,11 @@ async def find_users(tx: Tx, *, contains: str, offset: int, limit: int) -> tuple
     where = and_(True)
     if contains:
         pattern = f"%{contains.lower()}%"
-        where = or_(_u.c.email.like(pattern), func.lower(_u.c.first_name).like(pattern), func.lower(_u.c.last_name).like(pattern))
+        where = or_(
+            _u.c.email.like(pattern),
+            func.lower(_u.c.first_name).like(pattern),
+            func.lower(_u.c.last_name).like(pattern),
+        )
     count = await tx.one(select(func.count()).select_from(_u).where(where))
     rows = await tx.all(select(*USERS.columns).where(where).order_by(_u.c.email).offset(offset).limit(limit))
     return USERS.every(rows), int(count[0]) if count else 0
@@ -299,5 +332,7 @@ async def remove_user(tx: Tx, id: str) -> None:
 async def put_session(tx: Tx, id: str, user_id: str, **fields: Any) -> None:
     """Set some columns of a session."""
     s = schema.sessions
-    await tx.run(update(s).where(s.c.id == id).values(**{name: int(v) if v is True else v for name, v in fields.items()}))
+    await tx.run(
+        update(s).where(s.c.id == id).values(**{name: int(v) if v is True else v for name, v in fields.items()})
+    )
     tx.changed(versions.user(user_id))

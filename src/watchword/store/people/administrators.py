@@ -6,14 +6,20 @@ from watchword.store import schema
 from watchword.store.engine import Tx, prepare
 
 _u, _i, _m, _c, _t = schema.users, schema.identities, schema.memberships, schema.method_configs, schema.access_tokens
-_is_admin = _i.c.is_instance_admin == literal_column("1")  # written out: an index of these alone is found by its condition
+_is_admin = _i.c.is_instance_admin == literal_column(
+    "1"
+)  # written out: an index of these alone is found by its condition
 _PEOPLE = prepare(select(_u.c.id).where(_u.c.is_instance_admin == 1).order_by(_u.c.id).with_for_update())
 _IDENTITIES = prepare(select(_i.c.id).where(_is_admin).order_by(_i.c.id).with_for_update())
 _ACTIVE_PEOPLE = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1, _u.c.is_active == 1))
 _at_home = (
     select(_m.c.id)
     .where(
-        _m.c.actor_kind == "identity", _m.c.actor_id == _i.c.id, _m.c.org_id == _i.c.org_id, _m.c.project_id.is_(None), _m.c.is_active == 1
+        _m.c.actor_kind == "identity",
+        _m.c.actor_id == _i.c.id,
+        _m.c.org_id == _i.c.org_id,
+        _m.c.project_id.is_(None),
+        _m.c.is_active == 1,
     )
     .exists()
 )
@@ -27,18 +33,29 @@ _live_token = (
     )
     .exists()
 )
-_logs_in = select(_c.c.id).where(_c.c.identity_id == _i.c.id, or_(_c.c.method != bindparam("named"), _live_token)).exists()
+_logs_in = (
+    select(_c.c.id).where(_c.c.identity_id == _i.c.id, or_(_c.c.method != bindparam("named"), _live_token)).exists()
+)
 _STANDING_IDENTITIES = prepare(
-    select(func.count()).select_from(_i).where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
+    select(func.count())
+    .select_from(_i)
+    .where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
 )
 _IN_ORG = prepare(select(func.count()).select_from(_i).where(_is_admin, _i.c.org_id == bindparam("org")))
 _PEOPLE_IN_ORG = prepare(
     select(func.count())
     .select_from(_u.join(_m, _m.c.actor_id == _u.c.id))
-    .where(_u.c.is_instance_admin == 1, _m.c.actor_kind == "user", _m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))
+    .where(
+        _u.c.is_instance_admin == 1,
+        _m.c.actor_kind == "user",
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_(None),
+    )
 )
 
-_PERSON_STANDS = prepare(select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.is_instance_admin == 1, _u.c.is_active == 1))
+_PERSON_STANDS = prepare(
+    select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.is_instance_admin == 1, _u.c.is_active == 1)
+)
 _IDENTITY_STANDS = prepare(
     select(_i.c.id).where(
         _i.c.id == bindparam("of"),
@@ -71,5 +88,7 @@ async def in_organization(tx: Tx, org_id: str) -> int:
 
 
 async def stands(tx: Tx, id: str, at: int) -> bool:
-    """Whether the person or identity administers the instance at `at` (ms), and is not deactivated, disabled or expired."""
+    """Whether the person or identity administers the instance at `at` (ms), and is not deactivated, disabled or
+    expired.
+    """
     return await tx.one(_PERSON_STANDS, of=id) is not None or await tx.one(_IDENTITY_STANDS, of=id, at=at) is not None

@@ -35,11 +35,17 @@ _IN_PROJECT = prepare(
 )
 _MEMBER = prepare(
     select(*GROUP_MEMBERS.columns).where(
-        _gm.c.group_id == bindparam("group"), _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor")
+        _gm.c.group_id == bindparam("group"),
+        _gm.c.actor_kind == bindparam("kind"),
+        _gm.c.actor_id == bindparam("actor"),
     )
 )
 _REMOVE_MEMBER = prepare(
-    delete(_gm).where(_gm.c.group_id == bindparam("group"), _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
+    delete(_gm).where(
+        _gm.c.group_id == bindparam("group"),
+        _gm.c.actor_kind == bindparam("kind"),
+        _gm.c.actor_id == bindparam("actor"),
+    )
 )
 
 
@@ -60,7 +66,10 @@ async def of_org(tx: Tx, org_id: str) -> list[tuple[Group, Membership]]:
 
 async def in_project(tx: Tx, project_id: str) -> list[tuple[Group, Membership]]:
     """The groups of a project with their memberships of it, by name."""
-    return [(GROUPS.read(row), MEMBERSHIPS.read(row, len(GROUPS.columns))) for row in await tx.all(_IN_PROJECT, project=project_id)]
+    return [
+        (GROUPS.read(row), MEMBERSHIPS.read(row, len(GROUPS.columns)))
+        for row in await tx.all(_IN_PROJECT, project=project_id)
+    ]
 
 
 async def add(tx: Tx, record: Group) -> None:
@@ -80,7 +89,9 @@ async def remove(tx: Tx, record: Group) -> None:
     projects = await projects_of(tx, "group", record.id, record.org_id)
     await tx.run(delete(_m).where(_m.c.actor_kind == "group", _m.c.actor_id == record.id))
     await tx.run(delete(_g).where(_g.c.id == record.id))
-    tx.changed(versions.actor("group", record.id), versions.org(record.org_id), *[versions.project(id) for id in projects])
+    tx.changed(
+        versions.actor("group", record.id), versions.org(record.org_id), *[versions.project(id) for id in projects]
+    )
 
 
 async def member(tx: Tx, group_id: str, kind: str, id: str) -> GroupMember | None:
@@ -137,21 +148,32 @@ def _who(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
     first, last = (_u.c.first_name, _u.c.last_name) if people else (literal(""), literal(""))
     return (
         select(
-            literal(kind).label("kind"), table.c.id.label("id"), name.label("name"), first.label("first_name"), last.label("last_name"),
+            literal(kind).label("kind"),
+            table.c.id.label("id"),
+            name.label("name"),
+            first.label("first_name"),
+            last.label("last_name"),
             _gm.c.created_at.label("joined_at"),
         )
         .select_from(_m.join(table, table.c.id == _m.c.actor_id).outerjoin(_gm, joined))
         .where(*where)
-    )  # fmt: skip
+    )
 
 
-async def listed(tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: GroupPage) -> tuple[list[GroupCandidate], int]:
+async def listed(
+    tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: GroupPage
+) -> tuple[list[GroupCandidate], int]:
     """One page of people and identities by name, and how many match."""
     parts = [_who(kind, org_id, group_id, page) for kind in kinds]
     rows = (parts[0] if len(parts) == 1 else parts[0].union_all(*parts[1:])).subquery()
     count = await tx.one(select(func.count()).select_from(rows))
     order = [rows.c.name, rows.c.id]
-    chosen = select(rows).order_by(*[column.desc() for column in order] if page.descending else order).offset(page.offset).limit(page.limit)
+    chosen = (
+        select(rows)
+        .order_by(*[column.desc() for column in order] if page.descending else order)
+        .offset(page.offset)
+        .limit(page.limit)
+    )
     found = [
         GroupCandidate(kind=row[0], id=row[1], name=row[2], first_name=row[3], last_name=row[4], joined_at=row[5])
         for row in await tx.all(chosen)

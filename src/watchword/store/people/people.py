@@ -27,13 +27,19 @@ _HELD_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")).wi
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
 _ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
 _IDENTITY_ADMINS = prepare(
-    select(func.count()).select_from(schema.identities).where(schema.identities.c.is_instance_admin == literal_column("1"))
+    select(func.count())
+    .select_from(schema.identities)
+    .where(schema.identities.c.is_instance_admin == literal_column("1"))
 )
 _CLAIM = prepare(insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
 _CLAIMED = prepare(select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
-_BOOTSTRAPPED = "bootstrapped"  # a row of `settings`: its key is unique, so of several bootstraps at once one can write it
+_BOOTSTRAPPED = (
+    "bootstrapped"  # a row of `settings`: its key is unique, so of several bootstraps at once one can write it
+)
 _SESSION = prepare(select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
-_SESSIONS_OF = prepare(select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc()))
+_SESSIONS_OF = prepare(
+    select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc())
+)
 
 
 async def organization(tx: Tx, id: str) -> Organization | None:
@@ -65,8 +71,8 @@ async def change_organization(tx: Tx, id: str, **fields: Any) -> None:
 
 async def remove_organization(tx: Tx, id: str) -> None:
     """Delete an organization with everything in it."""
-    # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes first.
-    # Every cached view of these rows depends on the organization's version key too, and that one is raised.
+    # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes
+    # first. Every cached view of these rows depends on the organization's version key too, and that one is raised.
     identities, held = schema.identities, schema.membership_roles
     await tx.count(
         delete(schema.method_configs).where(
@@ -74,23 +80,28 @@ async def remove_organization(tx: Tx, id: str) -> None:
         )
     )
     await tx.count(delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id))))
-    # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside their rows.
+    # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside
+    # their rows.
     inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
     gone = select(identities.c.id).where(identities.c.org_id.in_(inside))
     keys, projects, revocations = schema.data_keys, schema.projects, schema.revocations
     for part in (
-        delete(keys).where(or_(
-            keys.c.scope.in_(select(literal("org/") + _o.c.id).where(_o.c.id.in_(inside))),
-            keys.c.scope.in_(select(literal("project/") + projects.c.id).where(projects.c.org_id.in_(inside))),
-        )),
+        delete(keys).where(
+            or_(
+                keys.c.scope.in_(select(literal("org/") + _o.c.id).where(_o.c.id.in_(inside))),
+                keys.c.scope.in_(select(literal("project/") + projects.c.id).where(projects.c.org_id.in_(inside))),
+            )
+        ),
         delete(revocations).where(revocations.c.identity_id.in_(gone)),
         *[
             delete(table).where(table.c.actor_kind == "identity", table.c.actor_id.in_(gone))
             for table in (schema.actor_metadata, schema.privileges, schema.group_members)
         ],
-        delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)))),
+        delete(held).where(
+            held.c.membership_id.in_(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)))
+        ),
         delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)),
-    ):  # fmt: skip
+    ):
         await tx.count(part)
     await tx.run_long(delete(_o).where(_o.c.id == id))
     tx.changed(versions.org(id))
@@ -126,7 +137,8 @@ async def is_bootstrapped(tx: Tx) -> bool:
 
 
 async def claim_bootstrap(tx: Tx, first_admin: str) -> None:
-    """Take the instance for its first administrator; committed once in its life. Raises AlreadyThere when somebody was first.
+    """Take the instance for its first administrator; committed once in its life. Raises AlreadyThere when somebody was
+    first.
 
     On PostgreSQL a second claim waits for the first one's unit to end.
     """

@@ -25,10 +25,14 @@ async def lock(tx: Tx, project_id: str) -> None:
 
 
 _ENVIRONMENTS = prepare(
-    select(*ENVIRONMENTS.columns).where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None)).order_by(_e.c.position, _e.c.id)
+    select(*ENVIRONMENTS.columns)
+    .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None))
+    .order_by(_e.c.position, _e.c.id)
 )
 _OF_MANY = prepare(
-    select(*ENVIRONMENTS.columns).where(any_of(_e.c.project_id, "of"), _e.c.deleted_at.is_(None)).order_by(_e.c.position, _e.c.id)
+    select(*ENVIRONMENTS.columns)
+    .where(any_of(_e.c.project_id, "of"), _e.c.deleted_at.is_(None))
+    .order_by(_e.c.position, _e.c.id)
 )
 _ENVIRONMENT = prepare(select(*ENVIRONMENTS.columns).where(_e.c.id == bindparam("of")))
 _LAST = prepare(select(func.max(_e.c.position)).where(_e.c.project_id == bindparam("of")))
@@ -102,24 +106,34 @@ async def deleted_before(tx: Tx, at: int, most: int) -> list[Environment]:
 _PLACE = prepare(
     select(*ENVIRONMENTS.columns, *FOLDERS.columns)
     .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
-    .where(_e.c.project_id == bindparam("of"), _e.c.slug == bindparam("slug"), _e.c.deleted_at.is_(None), _f.c.path == bindparam("path"))
+    .where(
+        _e.c.project_id == bindparam("of"),
+        _e.c.slug == bindparam("slug"),
+        _e.c.deleted_at.is_(None),
+        _f.c.path == bindparam("path"),
+    )
 )
 _PLACE_OF = prepare(
     select(*ENVIRONMENTS.columns, *FOLDERS.columns)
     .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
     .where(_f.c.id == bindparam("of"), _e.c.deleted_at.is_(None))
 )
-_AT_PATHS = prepare(select(*FOLDERS.columns).where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths")).order_by(_f.c.path))
+_AT_PATHS = prepare(
+    select(*FOLDERS.columns)
+    .where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths"))
+    .order_by(_f.c.path)
+)
 _CHILDREN = prepare(select(*FOLDERS.columns).where(_f.c.parent_id == bindparam("of")).order_by(_f.c.name, _f.c.id))
 # A prefix is compared as text: `_` is a letter of folder names and a wildcard of LIKE.
 _BELOW = prepare(
     select(*FOLDERS.columns)
     .where(
-        _f.c.environment_id == bindparam("of"), _f.c.parent_id.is_not(None),
+        _f.c.environment_id == bindparam("of"),
+        _f.c.parent_id.is_not(None),
         func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
     )
     .order_by(_f.c.path, _f.c.id)
-)  # fmt: skip
+)
 _TREE = select(_f.c.id, _f.c.path).where(_f.c.environment_id == bindparam("of")).order_by(_f.c.path, _f.c.id)
 _TREE_TO_LOOK, _TREE_TO_HOLD = prepare(_TREE), prepare(_TREE.with_for_update())
 _SUBTREE = (
@@ -165,7 +179,9 @@ _HOLDS = prepare(
         ),
     )
 )
-_TOUCH = prepare(update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")), at_once=True)
+_TOUCH = prepare(
+    update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")), at_once=True
+)
 
 
 def _both(row: Sequence[Any] | None) -> tuple[Environment, Folder] | None:
@@ -199,7 +215,10 @@ async def descendants(tx: Tx, folder: Folder) -> list[Folder]:
 
 
 async def whole_tree(tx: Tx, environment_id: str, *, holds: bool) -> list[tuple[str, str]]:
-    """The id and path of all folders of an environment. `holds`: nobody changes them, or what is in them, until the unit ends."""
+    """The id and path of all folders of an environment.
+
+    `holds`: nobody changes them, or what is in them, until the unit ends.
+    """
     return [(row[0], row[1]) for row in await tx.all(_TREE_TO_HOLD if holds else _TREE_TO_LOOK, of=environment_id)]
 
 
@@ -207,7 +226,10 @@ async def subtree(tx: Tx, folder: Folder, *, holds: bool) -> list[tuple[str, str
     """The same of a folder, which is first, and all below it."""
     prefix = folder.path.rstrip("/") + "/"
     statement = _SUBTREE_TO_HOLD if holds else _SUBTREE_TO_LOOK
-    return [(row[0], row[1]) for row in await tx.all(statement, of=folder.environment_id, top=folder.id, prefix=prefix, length=len(prefix))]
+    return [
+        (row[0], row[1])
+        for row in await tx.all(statement, of=folder.environment_id, top=folder.id, prefix=prefix, length=len(prefix))
+    ]
 
 
 async def project_tree(tx: Tx, project_id: str, *, holds: bool) -> list[tuple[str, str, str]]:
@@ -243,7 +265,9 @@ async def longest_below(tx: Tx, folder: Folder) -> int:
 async def move_below(tx: Tx, record: Folder, path: str) -> None:
     """Give everything below a folder, which gets `path`, the paths that follow from it."""
     prefix = record.path + "/"
-    await tx.run(_MOVE, of=record.environment_id, prefix=prefix, length=len(prefix), new=path + "/", rest=len(prefix) + 1)
+    await tx.run(
+        _MOVE, of=record.environment_id, prefix=prefix, length=len(prefix), new=path + "/", rest=len(prefix) + 1
+    )
     tx.changed(versions.tree(record.project_id))
 
 

@@ -51,7 +51,12 @@ _PEOPLE = prepare(
 _ORG_PEOPLE_BY_ADDRESS = prepare(
     select(*USERS.columns)
     .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
-    .where(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user", any_of(_u.c.email, "emails"))
+    .where(
+        _m.c.org_id == bindparam("org"),
+        _m.c.project_id.is_(None),
+        _m.c.actor_kind == "user",
+        any_of(_u.c.email, "emails"),
+    )
 )
 _OF_MANY = prepare(
     select(*MEMBERSHIPS.columns).where(
@@ -68,7 +73,10 @@ async def projects_of(tx: Tx, kind: str, id: str, org_id: str) -> list[str]:
 async def with_projects(tx: Tx, kind: str, id: str, org_id: str) -> list[tuple[Membership, Project]]:
     """An actor's own project memberships in an organization, by project name."""
     width = len(MEMBERSHIPS.columns)
-    return [(MEMBERSHIPS.read(row), PROJECTS.read(row, width)) for row in await tx.all(_WITH_PROJECTS, kind=kind, actor=id, org=org_id)]
+    return [
+        (MEMBERSHIPS.read(row), PROJECTS.read(row, width))
+        for row in await tx.all(_WITH_PROJECTS, kind=kind, actor=id, org=org_id)
+    ]
 
 
 async def people_in_project(tx: Tx, project_id: str) -> list[tuple[Membership, User]]:
@@ -107,10 +115,18 @@ class CandidateQuery(Protocol):
         ...
 
 
-async def _candidates(tx: Tx, where: Sequence[ColumnElement[bool]], wanted: CandidateQuery) -> tuple[list[Identity], int]:
+async def _candidates(
+    tx: Tx, where: Sequence[ColumnElement[bool]], wanted: CandidateQuery
+) -> tuple[list[Identity], int]:
     conditions = [*where, *([func.lower(_i.c.name).like(like(wanted.contains.lower()))] if wanted.contains else [])]
     count = await tx.one(select(func.count()).select_from(_i).where(*conditions))
-    page = select(*IDENTITIES.columns).where(*conditions).order_by(_i.c.name, _i.c.id).offset(wanted.offset).limit(wanted.limit)
+    page = (
+        select(*IDENTITIES.columns)
+        .where(*conditions)
+        .order_by(_i.c.name, _i.c.id)
+        .offset(wanted.offset)
+        .limit(wanted.limit)
+    )
     return IDENTITIES.every(await tx.all(page)), int(count[0]) if count else 0
 
 

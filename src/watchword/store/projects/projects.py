@@ -27,7 +27,9 @@ _OF_ACTOR = prepare(
                 select(_m.c.project_id).where(
                     _m.c.actor_kind == "group",
                     _m.c.actor_id.in_(
-                        select(_gm.c.group_id).where(_gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
+                        select(_gm.c.group_id).where(
+                            _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor")
+                        )
                     ),
                 )
             )
@@ -73,8 +75,8 @@ async def change(tx: Tx, id: str, **fields: Any) -> None:
 
 async def remove(tx: Tx, id: str) -> None:
     """Delete a project with everything in it."""
-    # PostgreSQL asks also inside a cascade whether a membership still has a role of the project, so these go first. Every
-    # cached view of them depends on the project's version key too, and that one is raised.
+    # PostgreSQL asks also inside a cascade whether a membership still has a role of the project, so these go first.
+    # Every cached view of them depends on the project's version key too, and that one is raised.
     held, of = schema.membership_roles, schema.memberships
     await tx.count(delete(held).where(held.c.membership_id.in_(select(of.c.id).where(of.c.project_id == id))))
     await tx.count(delete(schema.data_keys).where(schema.data_keys.c.scope == f"project/{id}"))

@@ -13,7 +13,9 @@ from watchword.store.mapping import Mapper
 TOKENS = Mapper(ServiceToken, schema.service_tokens)
 _t = schema.service_tokens
 _BY_ID = prepare(select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
-_IN_PROJECT = prepare(select(*TOKENS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.created_at.desc()))
+_IN_PROJECT = prepare(
+    select(*TOKENS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.created_at.desc())
+)
 
 
 async def by_id(tx: Tx, id: str) -> ServiceToken | None:
@@ -43,7 +45,9 @@ _REHASH = prepare(
     .where(_t.c.id == bindparam("of"), _t.c.hash == bindparam("before"))
     .values(hash=bindparam("after"), hash_version=bindparam("key"))
 )
-_BEHIND = prepare(select(*TOKENS.columns).where(_t.c.hash_version < bindparam("key")).order_by(_t.c.id).limit(bindparam("most")))
+_BEHIND = prepare(
+    select(*TOKENS.columns).where(_t.c.hash_version < bindparam("key")).order_by(_t.c.id).limit(bindparam("most"))
+)
 
 
 async def behind(tx: Tx, key: int, most: int) -> list[ServiceToken]:

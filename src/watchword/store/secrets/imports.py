@@ -44,7 +44,11 @@ _PLACE = prepare(update(_i).where(_i.c.id == bindparam("of")).values(position=bi
 
 
 def _link(row: Sequence[Any]) -> Link:
-    return Link(IMPORTS.read(row), ENVIRONMENTS.read(row, _FIRST), FOLDERS.read(row, _SECOND) if row[_SECOND] is not None else None)
+    return Link(
+        IMPORTS.read(row),
+        ENVIRONMENTS.read(row, _FIRST),
+        FOLDERS.read(row, _SECOND) if row[_SECOND] is not None else None,
+    )
 
 
 async def in_project(tx: Tx, project_id: str) -> list[Link]:

@@ -29,11 +29,17 @@ _IN_FOLDER_AFTER = prepare(
     .limit(bindparam("most"))
 )
 _WEIGHTS = prepare(
-    select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value))).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id)
+    select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value)))
+    .where(any_of(_s.c.folder_id, "of"))
+    .group_by(_s.c.folder_id)
 )
 _NAMED = select(*_columns).where(any_of(_s.c.folder_id, "of"), any_of(_s.c.key, "keys")).order_by(_s.c.key, _s.c.id)
 _NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(_NAMED), prepare(_NAMED.with_for_update())
-_PICKED = select(*_columns).where(any_pair(_s.c.folder_id, _s.c.key, "folders", "keys")).order_by(_s.c.folder_id, _s.c.key, _s.c.id)
+_PICKED = (
+    select(*_columns)
+    .where(any_pair(_s.c.folder_id, _s.c.key, "folders", "keys"))
+    .order_by(_s.c.folder_id, _s.c.key, _s.c.id)
+)
 _PICKED_TO_READ, _PICKED_TO_CHANGE = prepare(_PICKED), prepare(_PICKED.with_for_update())
 _AT_ONCE = 64
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
@@ -49,13 +55,20 @@ _LABELLED_AFTER = prepare(
 )
 _LABELLED_AT = prepare(select(*_LABELS).where(_s.c.folder_id == bindparam("of"), _s.c.key == bindparam("key")))
 _FIXED = ("id", "project_id", "created_at")
-_PLACED = ("folder_id", "key", "user_id")  # the indexes are made of these: one that is said to change is written anew, even to the same
+_PLACED = (
+    "folder_id",
+    "key",
+    "user_id",
+)  # the indexes are made of these: one that is said to change is written anew, even to the same
 
 
 def _update(*leaving: str) -> Prepared:
     fields: dict[str, Any] = {name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in leaving}
     return prepare(
-        update(_s).where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger)).values(fields), at_once=True
+        update(_s)
+        .where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger))
+        .values(fields),
+        at_once=True,
     )
 
 
@@ -79,7 +92,9 @@ async def in_folders(tx: Tx, folder_ids: Collection[str], pauses: Pauses | None 
     return await in_pieces(await tx.all(_IN_FOLDERS, of=list(folder_ids)), SECRETS.read, pauses)
 
 
-async def in_folder_after(tx: Tx, folder_id: str, last: StoredSecret | None, most: int, pauses: Pauses | None = None) -> list[StoredSecret]:
+async def in_folder_after(
+    tx: Tx, folder_id: str, last: StoredSecret | None, most: int, pauses: Pauses | None = None
+) -> list[StoredSecret]:
     """The next ones in a folder after `last`, shared and personal, by key."""
     key, id = ("", "") if last is None else (last.key, last.id)
     rows = await tx.all(_IN_FOLDER_AFTER, of=folder_id, key=key, id=id, most=most)
@@ -94,8 +109,13 @@ async def weights(tx: Tx, folder_ids: Collection[str]) -> dict[str, Weight]:
     return found
 
 
-async def named(tx: Tx, folder_ids: Collection[str], keys: Collection[str], *, to_change: bool = False) -> list[StoredSecret]:
-    """The secrets in these folders with one of these keys, shared and personal. `to_change` keeps other units from changing them."""
+async def named(
+    tx: Tx, folder_ids: Collection[str], keys: Collection[str], *, to_change: bool = False
+) -> list[StoredSecret]:
+    """The secrets in these folders with one of these keys, shared and personal.
+
+    `to_change` keeps other units from changing them.
+    """
     rows = await tx.all(_NAMED_TO_CHANGE if to_change else _NAMED_TO_READ, of=list(folder_ids), keys=list(keys))
     return SECRETS.every(rows)
 
@@ -107,7 +127,9 @@ async def picked(tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool 
     ordered = sorted(pairs)  # as in every process, so that two units seldom wait for each other
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
-        found += SECRETS.every(await tx.all(statement, folders=[pair[0] for pair in some], keys=[pair[1] for pair in some]))
+        found += SECRETS.every(
+            await tx.all(statement, folders=[pair[0] for pair in some], keys=[pair[1] for pair in some])
+        )
     return found
 
 
@@ -124,7 +146,10 @@ async def counts(tx: Tx, folder_ids: Collection[str]) -> dict[str, int]:
 
 
 async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
-    """Store `after` in the place of `before`. Raises AlreadyThere when its key is taken, Conflict when the row has changed."""
+    """Store `after` in the place of `before`.
+
+    Raises AlreadyThere when its key is taken, Conflict when the row has changed.
+    """
     if await tx.run(_REPLACE, **_replacing(before, after, _FIXED)) != 1:
         raise VersionConflict(before.id)
     _raise(tx, (before, after))
@@ -152,14 +177,17 @@ def _escaped(text: str) -> str:
 
 
 async def referring_to(tx: Tx, project_id: str, key: str, *, to_change: bool = True) -> list[StoredSecret]:
-    """The secrets of a project that have a reference to some secret called `key`; the caller looks which one is meant."""
+    """The secrets of a project that have a reference to some secret called `key`; the caller looks which one is
+    meant.
+    """
     mentioned = _s.c.references.like(f'%"{_escaped(key)}"%', escape="\\")
     found = select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id)
     rows = await tx.all(found.with_for_update() if to_change else found)
     return [one for one in SECRETS.every(rows) if any(reference[2] == key for reference in one.references)]
 
 
-# --- versions ---------------------------------------------------------------------------------------------------------------
+# --- versions
+# ---------------------------------------------------------------------------------------------------------------
 
 _OF_SECRET = prepare(
     select(*VERSIONS.columns)
@@ -179,7 +207,9 @@ async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> N
 
 
 def _versions_of(histories: Sequence[tuple[Sequence[SecretVersion], int]]) -> list[Write]:
-    """The writes that store versions, and forget of each secret all but as many as are kept; what is too old at once is not stored."""
+    """The writes that store versions, and forget of each secret all but as many as are kept; what is too old at
+    once is not stored.
+    """
     up_to: dict[str, int] = {}
     for records, keep in histories:
         for one in records:
@@ -229,13 +259,19 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
     leaving = (*_FIXED, *_PLACED)
     folders = {one.folder_id for one in written if one.changed or one.added}
     tx.changed(*map(versions.folder, folders))
-    await tx.together([
-        Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
-        Write(_REPLACE_IN_PLACE, [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved]),
-        *_versions_of([(one.history, one.keep) for one in written]),
-        Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
-        touched(folders, max(one.at for one in written)),
-    ], is_last=is_last)  # fmt: skip
+    await tx.together(
+        [
+            Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
+            Write(
+                _REPLACE_IN_PLACE,
+                [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved],
+            ),
+            *_versions_of([(one.history, one.keep) for one in written]),
+            Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
+            touched(folders, max(one.at for one in written)),
+        ],
+        is_last=is_last,
+    )
     for id in moved:
         await replace(tx, first[id], last[id])
 
@@ -256,14 +292,20 @@ async def how_many_versions(tx: Tx, secret_id: str) -> int:
     return int(row[0]) if row else 0
 
 
-# --- around secrets ---------------------------------------------------------------------------------------------------------
+# --- around secrets
+# ---------------------------------------------------------------------------------------------------------
 
 _FOLDERS = prepare(select(*FOLDERS.columns).where(any_of(_f.c.id, "of")))
 _TAGS = prepare(select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
 _PLACES = prepare(
     select(*ENVIRONMENTS.columns, *FOLDERS.columns)
     .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
-    .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None), any_of(_e.c.slug, "slugs"), any_of(_f.c.path, "paths"))
+    .where(
+        _e.c.project_id == bindparam("of"),
+        _e.c.deleted_at.is_(None),
+        any_of(_e.c.slug, "slugs"),
+        any_of(_f.c.path, "paths"),
+    )
 )
 
 
@@ -277,7 +319,9 @@ async def tags(tx: Tx, project_id: str) -> list[Tag]:
     return TAGS.every(await tx.all(_TAGS, of=project_id))
 
 
-async def places(tx: Tx, project_id: str, slugs: Collection[str], paths: Collection[str]) -> list[tuple[Environment, Folder]]:
+async def places(
+    tx: Tx, project_id: str, slugs: Collection[str], paths: Collection[str]
+) -> list[tuple[Environment, Folder]]:
     """The folders of a project in one of these environments and at one of these paths."""
     width = len(ENVIRONMENTS.columns)
     rows = await tx.all(_PLACES, of=project_id, slugs=list(slugs), paths=list(paths))
@@ -305,7 +349,9 @@ class Labelled(msgspec.Struct, frozen=True, gc=False):
 
 
 class SecretQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case, any of the tags."""
+    """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case,
+    any of the tags.
+    """
 
     environment_id: str
     path: str = "/"
@@ -327,9 +373,13 @@ async def search(tx: Tx, query: SecretQuery, most: int) -> list[Match]:
         where.append(func.lower(_s.c.key).like(f"%{_escaped(query.name.lower())}%", escape="\\"))
     if query.tag_ids:
         where.append(or_(*[_s.c.tag_ids.like(f'%"{_escaped(id)}"%', escape="\\") for id in query.tag_ids]))
-    found = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(_s.join(_f, _f.c.id == _s.c.folder_id))
+    found = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(
+        _s.join(_f, _f.c.id == _s.c.folder_id)
+    )
     rows = await tx.all(found.where(and_(*where)).order_by(_f.c.path, _s.c.key).limit(most))
-    return [Match(id, key, _read_tags(tag_ids), _read_metadata(metadata), path) for id, key, tag_ids, metadata, path in rows]
+    return [
+        Match(id, key, _read_tags(tag_ids), _read_metadata(metadata), path) for id, key, tag_ids, metadata, path in rows
+    ]
 
 
 async def labelled(tx: Tx, folder_ids: Collection[str]) -> list[Labelled]:
@@ -338,7 +388,9 @@ async def labelled(tx: Tx, folder_ids: Collection[str]) -> list[Labelled]:
 
 
 async def labelled_after(tx: Tx, folder_id: str, key: str, most: int) -> list[Labelled]:
-    """The same of about `most` secrets of one folder, those whose names come after `key`: a name is never cut in two."""
+    """The same of about `most` secrets of one folder, those whose names come after `key`: a name is never cut
+    in two.
+    """
     rows = await tx.all(_LABELLED_AFTER, of=folder_id, after=key, most=most)
     if len(rows) == most:
         # Several people may have secrets of the last name.

@@ -89,8 +89,12 @@ def upgrade() -> None:
         sa.Column("requires_mfa", sa.SmallInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["parent_org_id"], ["organizations.id"], name=op.f("fk_organizations_parent_org_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["root_org_id"], ["organizations.id"], name=op.f("fk_organizations_root_org_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["parent_org_id"], ["organizations.id"], name=op.f("fk_organizations_parent_org_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["root_org_id"], ["organizations.id"], name=op.f("fk_organizations_root_org_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
     )
     op.create_index("ix_organizations_parent", "organizations", ["parent_org_id"], unique=False)
@@ -174,7 +178,9 @@ def upgrade() -> None:
         sa.Column("invited_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["org_id"], ["organizations.id"], name=op.f("fk_invitations_org_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["org_id"], ["organizations.id"], name=op.f("fk_invitations_org_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
     )
     op.create_index("uq_invitations_org_email", "invitations", ["org_id", "email"], unique=True)
@@ -188,7 +194,9 @@ def upgrade() -> None:
         sa.Column("fields", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["org_id"], ["organizations.id"], name=op.f("fk_method_templates_org_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["org_id"], ["organizations.id"], name=op.f("fk_method_templates_org_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_method_templates")),
     )
     op.create_index("ix_method_templates_org", "method_templates", ["org_id", "method"], unique=False)
@@ -248,7 +256,9 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_environments_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_environments_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_environments")),
     )
     op.create_index(
@@ -274,7 +284,9 @@ def upgrade() -> None:
         sa.Column("actor_kind", sa.Text(), nullable=False),
         sa.Column("actor_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["group_id"], ["groups.id"], name=op.f("fk_group_members_group_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["groups.id"], name=op.f("fk_group_members_group_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("group_id", "actor_kind", "actor_id", name=op.f("pk_group_members")),
     )
     op.create_index("ix_group_members_actor", "group_members", ["actor_kind", "actor_id"], unique=False)
@@ -294,8 +306,12 @@ def upgrade() -> None:
         sa.Column("last_login_address", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["org_id"], ["organizations.id"], name=op.f("fk_identities_org_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_identities_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["org_id"], ["organizations.id"], name=op.f("fk_identities_org_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_identities_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identities")),
     )
     op.create_index(
@@ -328,8 +344,12 @@ def upgrade() -> None:
         sa.Column("last_login_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["org_id"], ["organizations.id"], name=op.f("fk_memberships_org_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_memberships_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["org_id"], ["organizations.id"], name=op.f("fk_memberships_org_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_memberships_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memberships")),
     )
     op.create_index("ix_memberships_actor", "memberships", ["actor_kind", "actor_id"], unique=False)
@@ -341,7 +361,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("project_id IS NULL"),
         postgresql_where=sa.text("project_id IS NULL"),
     )
-    op.create_index("uq_memberships_project_actor", "memberships", ["project_id", "actor_kind", "actor_id"], unique=True)
+    op.create_index(
+        "uq_memberships_project_actor", "memberships", ["project_id", "actor_kind", "actor_id"], unique=True
+    )
     op.create_table(
         "privileges",
         sa.Column("id", sa.Text(), nullable=False),
@@ -359,11 +381,15 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_privileges_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_privileges_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_privileges")),
     )
     op.create_index("ix_privileges_actor", "privileges", ["actor_kind", "actor_id"], unique=False)
-    op.create_index("uq_privileges_actor_slug", "privileges", ["project_id", "actor_kind", "actor_id", "slug"], unique=True)
+    op.create_index(
+        "uq_privileges_actor_slug", "privileges", ["project_id", "actor_kind", "actor_id", "slug"], unique=True
+    )
     op.create_table(
         "roles",
         sa.Column("id", sa.Text(), nullable=False),
@@ -404,7 +430,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_service_tokens_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_service_tokens_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_service_tokens")),
     )
     op.create_index("ix_service_tokens_project", "service_tokens", ["project_id"], unique=False)
@@ -442,11 +470,15 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_access_tokens_identity_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["identities.id"], name=op.f("fk_access_tokens_identity_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
     )
     op.create_index("ix_access_tokens_expiry", "access_tokens", ["expires_at"], unique=False)
-    op.create_index("ix_access_tokens_identity", "access_tokens", ["identity_id", "method", "updated_at", "id"], unique=False)
+    op.create_index(
+        "ix_access_tokens_identity", "access_tokens", ["identity_id", "method", "updated_at", "id"], unique=False
+    )
     op.create_table(
         "folders",
         sa.Column("id", sa.Text(), nullable=False),
@@ -460,9 +492,13 @@ def upgrade() -> None:
         sa.Column("last_secret_modified_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["environment_id"], ["environments.id"], name=op.f("fk_folders_environment_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["environment_id"], ["environments.id"], name=op.f("fk_folders_environment_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["parent_id"], ["folders.id"], name=op.f("fk_folders_parent_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_folders_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_folders_project_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_folders")),
     )
     op.create_index("ix_folders_parent", "folders", ["parent_id"], unique=False)
@@ -475,7 +511,9 @@ def upgrade() -> None:
         sa.Column("failures", sa.BigInteger(), nullable=False),
         sa.Column("window_ends_at", sa.BigInteger(), nullable=False),
         sa.Column("locked_until", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_lockouts_identity_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["identities.id"], name=op.f("fk_lockouts_identity_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_lockouts")),
     )
     op.create_index("ix_lockouts_identity", "lockouts", ["identity_id"], unique=False)
@@ -493,8 +531,12 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["custom_role_id"], ["roles.id"], name=op.f("fk_membership_roles_custom_role_id"), ondelete="RESTRICT"),
-        sa.ForeignKeyConstraint(["membership_id"], ["memberships.id"], name=op.f("fk_membership_roles_membership_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["custom_role_id"], ["roles.id"], name=op.f("fk_membership_roles_custom_role_id"), ondelete="RESTRICT"
+        ),
+        sa.ForeignKeyConstraint(
+            ["membership_id"], ["memberships.id"], name=op.f("fk_membership_roles_membership_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_membership_roles")),
     )
     op.create_index("ix_membership_roles_custom", "membership_roles", ["custom_role_id"], unique=False)
@@ -518,8 +560,12 @@ def upgrade() -> None:
         sa.Column("template_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_method_configs_identity_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["template_id"], ["method_templates.id"], name=op.f("fk_method_configs_template_id"), ondelete="NO ACTION"),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["identities.id"], name=op.f("fk_method_configs_identity_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["template_id"], ["method_templates.id"], name=op.f("fk_method_configs_template_id"), ondelete="NO ACTION"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_method_configs")),
     )
     op.create_index("ix_method_configs_template", "method_configs", ["template_id"], unique=False)
@@ -540,8 +586,12 @@ def upgrade() -> None:
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["config_id"], ["method_configs.id"], name=op.f("fk_client_secrets_config_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["identity_id"], ["identities.id"], name=op.f("fk_client_secrets_identity_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["config_id"], ["method_configs.id"], name=op.f("fk_client_secrets_config_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["identities.id"], name=op.f("fk_client_secrets_identity_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client_secrets")),
     )
     op.create_index("ix_client_secrets_config", "client_secrets", ["config_id", "created_at"], unique=False)
@@ -559,16 +609,25 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["folder_id"], ["folders.id"], name=op.f("fk_secret_imports_folder_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_secret_imports_project_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
-            ["source_environment_id"], ["environments.id"], name=op.f("fk_secret_imports_source_environment_id"), ondelete="CASCADE"
+            ["folder_id"], ["folders.id"], name=op.f("fk_secret_imports_folder_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_secret_imports_project_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_environment_id"],
+            ["environments.id"],
+            name=op.f("fk_secret_imports_source_environment_id"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_secret_imports")),
     )
     op.create_index("ix_secret_imports_folder", "secret_imports", ["folder_id", "position"], unique=False)
     op.create_index("ix_secret_imports_project", "secret_imports", ["project_id"], unique=False)
-    op.create_index("ix_secret_imports_source", "secret_imports", ["source_environment_id", "source_path"], unique=False)
+    op.create_index(
+        "ix_secret_imports_source", "secret_imports", ["source_environment_id", "source_path"], unique=False
+    )
     op.create_table(
         "secrets",
         sa.Column("id", sa.Text(), nullable=False),
@@ -591,7 +650,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["folder_id"], ["folders.id"], name=op.f("fk_secrets_folder_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_secrets_project_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_secrets_project_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_secrets_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_secrets")),
     )
@@ -632,7 +693,9 @@ def upgrade() -> None:
         sa.Column("actor_kind", sa.Text(), nullable=True),
         sa.Column("actor_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["secret_id"], ["secrets.id"], name=op.f("fk_secret_versions_secret_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["secret_id"], ["secrets.id"], name=op.f("fk_secret_versions_secret_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_secret_versions")),
     )
     op.create_index("uq_secret_versions_secret_version", "secret_versions", ["secret_id", "version"], unique=True)

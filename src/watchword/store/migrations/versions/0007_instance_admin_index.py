@@ -12,4 +12,6 @@ depends_on = None
 def upgrade() -> None:
     """A handful of many: found without reading all identities."""
     condition = sa.text("is_instance_admin = 1")
-    op.create_index("ix_identities_instance_admin", "identities", ["id"], sqlite_where=condition, postgresql_where=condition)
+    op.create_index(
+        "ix_identities_instance_admin", "identities", ["id"], sqlite_where=condition, postgresql_where=condition
+    )
