@@ -21,7 +21,7 @@ auth_methods.method_routes = routes.once
 settings.register_profile(
     "watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-settings.register_profile("soak", settings.get_profile("house"), max_examples=2_000)
+settings.register_profile("soak", settings.get_profile("watchword"), max_examples=2_000)
 settings.load_profile("watchword")
 
 pytest_plugins = ["tests.skips", "tests.postgres", "tests.databases", "tests.api"]
