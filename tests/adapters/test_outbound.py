@@ -5,7 +5,7 @@ import pytest
 
 from tests.methods.doubles.web import CA, Reply, Site, certificate, json_reply
 from watchword.adapters.addresses import Guard
-from watchword.adapters.outbound import GuardedOutbound, Refused, Unreachable
+from watchword.adapters.outbound import AddressRefused, GuardedOutbound, Unreachable
 from watchword.methods.base import OutboundError
 
 LOOPBACK = ("127.0.0.1",)
@@ -137,7 +137,7 @@ async def test_a_ca_that_is_none_is_an_error_that_says_so(outbound, site, ca):
 async def test_plain_http_needs_the_setting(outbound):
     async with Site(tls=False) as plain:
         plain.routes["/x"] = Reply(b"ok")
-        with pytest.raises(Refused, match="https is required"):
+        with pytest.raises(AddressRefused, match="https is required"):
             await outbound().fetch("GET", f"{plain.url}/x")
         assert (await outbound(http_hosts=("127.0.0.1",)).fetch("GET", f"{plain.url}/x")).body == b"ok"
 
@@ -170,7 +170,7 @@ async def test_plain_http_needs_the_setting(outbound):
     ],
 )
 async def test_a_url_that_readers_differ_about_is_refused(outbound, url):
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await outbound(resolve=leading_to(("127.0.0.1", 1))).fetch("GET", url)
 
 
@@ -218,7 +218,7 @@ INTERNAL = [
 
 @pytest.mark.parametrize("address", INTERNAL)
 async def test_an_address_inside_is_refused(outbound, address):
-    with pytest.raises(Refused, match="private, local or reserved"):
+    with pytest.raises(AddressRefused, match="private, local or reserved"):
         await outbound(resolve=leading_to(address), allowed_private_hosts=()).fetch("GET", "https://issuer.test/x")
 
 
@@ -242,7 +242,7 @@ async def test_an_address_outside_is_allowed(address):
     ],
 )
 async def test_every_spelling_of_loopback_is_refused(outbound, site, host):
-    with pytest.raises((Refused, Unreachable)):
+    with pytest.raises((AddressRefused, Unreachable)):
         await outbound(allowed_private_hosts=()).fetch("GET", f"https://{host}:{site.port}/x", ca=CA)
 
     assert site.connections == 0
@@ -250,7 +250,7 @@ async def test_every_spelling_of_loopback_is_refused(outbound, site, host):
 
 async def test_one_address_inside_among_good_ones_refuses_them_all(outbound):
     out = outbound(resolve=leading_to("8.8.8.8", "10.0.0.1"))
-    with pytest.raises(Refused, match=r"10\.0\.0\.1"):
+    with pytest.raises(AddressRefused, match=r"10\.0\.0\.1"):
         await out.fetch("GET", "https://issuer.test/x")
 
 
@@ -271,7 +271,7 @@ async def test_a_name_is_resolved_once_for_a_connection_so_that_it_cannot_be_reb
 async def test_the_setting_names_hosts_domains_addresses_and_ranges(outbound, site, allowed):
     out = outbound(resolve=leading_to(("127.0.0.1", site.port)), allowed_private_hosts=(allowed,))
     if allowed.startswith("::ffff"):
-        with pytest.raises(Refused):  # the mapped form names nobody: write the IPv4 address
+        with pytest.raises(AddressRefused):  # the mapped form names nobody: write the IPv4 address
             await out.fetch("GET", "https://issuer.test/x", ca=CA)
     else:
         assert (await out.fetch("GET", "https://issuer.test/x", ca=CA)).status == 200
@@ -279,7 +279,7 @@ async def test_the_setting_names_hosts_domains_addresses_and_ranges(outbound, si
 
 @pytest.mark.parametrize("allowed", ["", "test", "*.issuer.test", "other.test", "10.0.0.0/8", "::1"])
 async def test_the_setting_allows_no_more_than_it_names(outbound, site, allowed):
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await outbound(resolve=leading_to(("127.0.0.1", site.port)), allowed_private_hosts=(allowed,)).fetch(
             "GET", "https://issuer.test/x", ca=CA
         )
@@ -288,7 +288,7 @@ async def test_the_setting_allows_no_more_than_it_names(outbound, site, allowed)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(outbound, site, status):
     site.routes["/away"] = Reply(status=status, headers={"location": f"{site.url}/x"})
-    with pytest.raises(Refused, match="redirect"):
+    with pytest.raises(AddressRefused, match="redirect"):
         await outbound().fetch("GET", f"{site.url}/away", ca=CA)
 
     assert site.asked("/x") == []

@@ -212,5 +212,5 @@ def test_no_other_place_says_how_a_server_is_verified() -> None:
 
     # The demo asks its own server on loopback, without TLS.
     assert [
-        place for place in elsewhere if not place.startswith(("watchword/world/tls.py:", "watchword/cli/demo.py:"))
+        place for place in elsewhere if not place.startswith(("watchword/adapters/tls.py:", "watchword/cli/demo.py:"))
     ] == []

@@ -369,7 +369,7 @@ class Model:
             assert is_alive == await alive(self.api(), token), (is_alive, claims(token))
 
 
-@pytest.mark.parametrize(("seed", "steps"), [(1, 150), pytest.param(2, 5_000, revocations=pytest.mark.soak)])
+@pytest.mark.parametrize(("seed", "steps"), [(1, 150), pytest.param(2, 5_000, marks=pytest.mark.soak)])
 async def test_tokens_live_and_die_as_a_model_says_under_wrong_clocks(
     servers: Sequence[Api], seed: int, steps: int
 ) -> None:

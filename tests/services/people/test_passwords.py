@@ -51,8 +51,8 @@ async def refusals(tasks: list[asyncio.Task[bool]]) -> list[TooManyRequests]:
     return [error for task in tasks if task.done() and isinstance(error := task.exception(), TooManyRequests)]
 
 
-async def test_of_one_address_a_few_wait_and_the_others_are_told_when_to_come_back(gate: Gate) -> None:
-    tasks = asks(Queue(), "192.0.2.7", 40)
+async def test_of_an_address_that_was_wrong_a_few_wait_and_the_others_are_told_when_to_come_back(gate: Gate) -> None:
+    tasks = asks(Queue(), "192.0.2.7", 40, tried=Standing(wrong=1))
     await settle()
 
     refused = await refusals(tasks)
@@ -61,6 +61,24 @@ async def test_of_one_address_a_few_wait_and_the_others_are_told_when_to_come_ba
     for _ in range(EACH):
         gate.open.release()
     assert [True] * EACH == [await task for task in tasks if not task.done() or not task.exception()]
+
+
+async def test_an_office_behind_one_address_signs_in_at_once_and_leaves_its_share_to_a_newcomer(gate: Gate) -> None:
+    queue = Queue()
+    office = asks(queue, "192.0.2.7", 40)
+    await settle()
+    taken = 40 - len(await refusals(office))
+
+    assert THREADS + WAITING >= taken > EACH
+
+    newcomer = asks(queue, "192.0.2.8", 1)
+    await settle()
+
+    assert [] == await refusals(newcomer)
+    assert 40 - taken + 1 == len(await refusals(office))
+    for _ in range(40):
+        gate.open.release()
+    await asyncio.gather(*office, *newcomer, return_exceptions=True)
 
 
 async def test_of_many_addresses_the_queue_takes_no_more_than_it_can_serve_soon(gate: Gate) -> None:

@@ -343,10 +343,10 @@ async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_ap
     held = kept[0].value.shared["A"]
 
     opened = [
-        kept[0].value.made["values"],
-        *kept[0].value.made["values"],
-        kept[0].value.made["dev", "/"],
-        held.made["value"],
+        kept[0].value.memo["values"],
+        *kept[0].value.memo["values"],
+        kept[0].value.memo["dev", "/"],
+        held.memo["value"],
     ]
     looked_at = [thing for thing in (kept[0], kept[0].value, held, held.secret, *opened) if gc.is_tracked(thing)]
     assert [] == looked_at

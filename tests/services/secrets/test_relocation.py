@@ -160,8 +160,8 @@ async def test_folders_and_imports_below_are_moved_by_who_may_delete_and_make_th
     assert 200 == await rename(vault, "/app", "a", imports)
 
 
-@pytest.mark.parametrize("way", ["rename", "delete"])
-async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_api: Api, search_path: str) -> None:
+@pytest.mark.parametrize("change", ["rename", "delete"])
+async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_api: Api, change: str) -> None:
     vault = await Vault.new(any_api)
     closed, free = await vault.tag("closed"), await vault.tag("free")
     await vault.folder("/deep")
@@ -171,7 +171,7 @@ async def test_a_tag_that_rules_name_is_changed_by_who_may_read_what_has_it(any_
     base = f"/api/v1/projects/{vault.project_id}/tags"
 
     async def act(tag: str) -> int:
-        if search_path == "delete":
+        if change == "delete":
             return (await any_api.delete(f"{base}/{tag}", token=token)).status_code
         return (await any_api.patch(f"{base}/{tag}", {"slug": f"x-{tag[-6:]}"}, token=token)).status_code
 

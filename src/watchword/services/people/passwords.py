@@ -30,7 +30,8 @@ T = TypeVar("T")
 THREADS = 2
 WAITING, ALWAYS = 16, 4  # strangers in the queue, at most, and at least however slow the machine is
 PATIENCE = 4.0  # seconds that the last one of them may be expected to wait
-EACH = 4  # of them from one address, with those under way
+# Of them from one address, with those under way: at most, where it was wrong; else what it need not give up.
+EACH = 4
 KNOWN_WAITING = 64
 _hasher = PasswordHasher()  # RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
 _threads = ThreadPoolExecutor(THREADS, "argon2")
@@ -130,11 +131,11 @@ class Queue:
         strangers = sum(map(len, self._strangers.values()))
         if whence is None:
             is_full = len(self._known) >= KNOWN_WAITING
-        elif self._inside.get(whence, 0) >= EACH:
+        elif self._inside.get(whence, 0) >= EACH and tried != UNKNOWN:
             is_full = True
         else:
             is_long = strangers >= ALWAYS and self._wait > PATIENCE
-            is_full = (strangers >= WAITING or is_long) and not self._made_room(tried)
+            is_full = (strangers >= WAITING or is_long) and not self._made_room(whence, tried)
         if is_full:
             raise self._refusal()
 
@@ -142,13 +143,16 @@ class Queue:
         wait = max(1, math.ceil(self._wait))
         return TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
 
-    def _made_room(self, tried: Standing) -> bool:
-        """Send away one of the address that stands worst, if it stands worse than `tried`."""
-        most = max(self._tried, key=self._tried.__getitem__, default=None)
-        if most is None or self._tried[most] <= tried:
+    def _made_room(self, whence: str, tried: Standing) -> bool:
+        """Send away one of the address that stands worst: worse than `tried`, or as well with more than its share."""
+        if not self._tried:
             return False
-        turn = self._strangers[most].pop()
-        self._drop_if_empty(most)
+        worst = max(self._tried, key=lambda address: (self._tried[address], self._inside.get(address, 0)))
+        takes_too_much = self._inside.get(worst, 0) > EACH > self._inside.get(whence, 0)
+        if not (self._tried[worst] > tried or (self._tried[worst] == tried and takes_too_much)):
+            return False
+        turn = self._strangers[worst].pop()
+        self._drop_if_empty(worst)
         if not turn.done():
             turn.set_exception(self._refusal())
         return True
