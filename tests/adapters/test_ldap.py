@@ -11,6 +11,7 @@ from tests.adapters.directories import BASE, SERVICE, SERVICE_PASSWORD, SLAPD, S
 from tests.methods.clouds import Trust
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import DirectoryLimits, filled, opened_entry
+from watchword.domain.outbound import LdapQuery
 from watchword.domain.secret import Secret
 from watchword.methods.base import OutboundError
 
@@ -23,16 +24,22 @@ async def at_home(_host, port):
 
 
 async def opened(url, username="ada", password="ada's password", **options):
-    options = {
-        "ca": "",
-        "bind_dn": SERVICE,
-        "bind_password": Secret(SERVICE_PASSWORD),
-        "base": BASE,
-        "filter_template": "(uid={{username}})",
-        "allowed": at_home,
-        "plain_hosts": ("localhost", "127.0.0.1", "directory.example"),
-    } | options
-    return await opened_entry(url, username=username, password=Secret(password), **options)
+    asked = {name: options.pop(name) for name in LdapQuery.__struct_fields__ if name in options}
+    query = LdapQuery(
+        **{
+            "url": url,
+            "ca": "",
+            "bind_dn": SERVICE,
+            "bind_password": Secret(SERVICE_PASSWORD),
+            "base": BASE,
+            "filter_template": "(uid={{username}})",
+            "username": username,
+            "password": Secret(password),
+        }
+        | asked
+    )
+    options = {"allowed": at_home, "plain_hosts": ("localhost", "127.0.0.1", "directory.example")} | options
+    return await opened_entry(query, **options)
 
 
 async def failed(url, **options):

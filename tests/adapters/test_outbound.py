@@ -6,7 +6,8 @@ import pytest
 from tests.methods.doubles.web import CA, Reply, Site, certificate, json_reply
 from watchword.adapters.addresses import Guard
 from watchword.adapters.outbound import AddressRefused, GuardedOutbound, Unreachable
-from watchword.methods.base import OutboundError
+from watchword.domain.outbound import LdapQuery, OutboundError
+from watchword.domain.secret import Secret
 
 LOOPBACK = ("127.0.0.1",)
 
@@ -575,22 +576,25 @@ async def test_caches_are_bounded(outbound, clock, site, monkeypatch):
 
 
 async def test_ldap_is_asked_of_the_directory_that_was_handed_in(outbound):
-    seen = {}
+    asked = []
 
-    async def directory(url, **asked):
-        seen.update(asked, url=url)
+    async def directory(*given, **named):
+        asked.append((given, named))
 
-    question = {
-        "ca": "",
-        "bind_dn": "d",
-        "bind_password": None,
-        "base": "b",
-        "filter_template": "f",
-        "username": "u",
-        "password": None,
-        "admits": None,
-    }
-    assert await outbound(directory=directory).ldap("ldaps://x", **question) is None
-    assert seen == question | {"url": "ldaps://x"}
+    async def admits(dn):
+        raise AssertionError(dn)
+
+    query = LdapQuery(
+        url="ldaps://x",
+        ca="",
+        bind_dn="d",
+        bind_password=Secret("s"),
+        base="b",
+        filter_template="f",
+        username="u",
+        password=Secret("p"),
+    )
+    assert await outbound(directory=directory).ldap(query, admits=admits) is None
+    assert asked == [((query,), {"admits": admits})]
     with pytest.raises(OutboundError, match="not set up"):
-        await outbound().ldap("ldaps://x", **question)
+        await outbound().ldap(query)

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from watchword.domain.outbound import Admits, LdapEntry, Outbound, OutboundAnswer
-from watchword.domain.secret import Secret
+from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer
 
 
 class Closable(Outbound, Protocol):
@@ -15,7 +14,7 @@ class Closable(Outbound, Protocol):
 
 
 class LazyOutbound:
-    """`domain.outside.Outside` by what `make` makes."""
+    """`domain.outbound.Outbound` by what `make` makes."""
 
     def __init__(self, make: Callable[[], Closable]) -> None:
         self._make = make
@@ -43,31 +42,9 @@ class LazyOutbound:
         """The JSON object at `url`."""
         return await self._now.document(url, ca=ca)
 
-    async def ldap(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-        admits: Admits | None = None,
-    ) -> LdapEntry | None:
+    async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """The entry that the credentials opened."""
-        return await self._now.ldap(
-            url,
-            ca=ca,
-            bind_dn=bind_dn,
-            bind_password=bind_password,
-            base=base,
-            filter_template=filter_template,
-            username=username,
-            password=password,
-            admits=admits,
-        )
+        return await self._now.ldap(query, admits=admits)
 
     async def close(self) -> None:
         """Close what was made, if anything was."""

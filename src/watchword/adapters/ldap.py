@@ -6,7 +6,7 @@
               bind service account ─▶ search: exactly one entry ─▶ admitted? ─▶ bind as it ─▶ LdapEntry
                      │ refused                │ none, several           │ refused
                      ▼                        ▼                         ▼
-                OutsideError                 None                      None
+                OutboundError                None                      None
 
 The codec is `sansldap`, which does no I/O; the socket is ours, so the address is the one the guard resolved, one
 deadline covers everything, each message is measured before it is read, and TLS is the standard library's, always
@@ -27,11 +27,11 @@ import msgspec
 import sansldap
 
 from watchword.adapters.tls import verifying
-from watchword.domain.outbound import Admits, LdapEntry, OutboundError
+from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, OutboundError
 from watchword.domain.secret import Secret
 
 Allowed = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
-"""The guard: the IP addresses and ports of a host and port that may be connected to; raises OutsideError for none."""
+"""The guard: the IP addresses and ports of a host and port that may be connected to; raises OutboundError for none."""
 
 PLACEHOLDER = b"{{username}}"
 START_TLS = "1.3.6.1.4.1.1466.20037"
@@ -57,22 +57,15 @@ class DirectoryLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def opened_entry(
-    url: str,
+    query: LdapQuery,
     *,
-    ca: str,
-    bind_dn: str,
-    bind_password: Secret,
-    base: str,
-    filter_template: str,
-    username: str,
-    password: Secret,
     allowed: Allowed,
     admits: Admits | None = None,
     plain_hosts: Collection[str] = (),
     limits: DirectoryLimits = DirectoryLimits(),  # noqa: B008  frozen
 ) -> LdapEntry | None:
-    """The one entry that `filter_template` finds for `username` and `password` opens; None if there is not exactly one,
-    or it does not.
+    """The one entry that the query's filter finds for its user name and its password opens; None if there is not
+    exactly one, or it does not.
 
     `admits` is told the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where
     the URL is `ldap://` and has no CA of its own; all others upgrade to TLS (StartTLS, RFC 4511 4.14) before anything
@@ -80,28 +73,28 @@ async def opened_entry(
 
     An empty password never reaches the directory: RFC 4513 5.1.2 makes a bind with a name and no password succeed.
     """
-    if not password or not username:
+    if not query.password or not query.username:
         return None
-    if not bind_dn or not bind_password:
+    if not query.bind_dn or not query.bind_password:
         raise OutboundError("the LDAP configuration has no service account to search with")
-    scheme, host, port = _address(url)
+    scheme, host, port = _address(query.url)
     try:
-        query = filled(filter_template, username)
-        tls = scheme == "ldaps" or bool(ca) or host.lower() not in plain_hosts
-        context = verifying(ca) if tls else None
+        wanted = filled(query.filter_template, query.username)
+        tls = scheme == "ldaps" or bool(query.ca) or host.lower() not in plain_hosts
+        context = verifying(query.ca) if tls else None
         async with (
             asyncio.timeout(limits.total),
             _opened(scheme, host, port, context, allowed=allowed, limits=limits) as link,
         ):
-            verdict = await link.bind(bind_dn, bind_password)
+            verdict = await link.bind(query.bind_dn, query.bind_password)
             if verdict != SUCCESS:
                 raise OutboundError(f"the directory refused the service account: {verdict.name.lower()}")
-            entry = await link.only_entry(base, query)
+            entry = await link.only_entry(query.base, wanted)
             if entry is None:
                 return None
             if admits is not None:
                 await admits(entry.dn)
-            return entry if await link.opens(entry.dn, password) else None
+            return entry if await link.opens(entry.dn, query.password) else None
     except TimeoutError as error:
         raise OutboundError("the directory did not answer in time") from error
     except ssl.SSLError as error:

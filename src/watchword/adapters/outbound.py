@@ -22,8 +22,7 @@ import msgspec
 from watchword.adapters.addresses import AddressRefused, Guard, Resolve, Unreachable
 from watchword.adapters.tls import verifying
 from watchword.adapters.ttl_cache import TtlCache
-from watchword.domain.outbound import Admits, LdapEntry, OutboundAnswer, OutboundError
-from watchword.domain.secret import Secret
+from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, OutboundAnswer, OutboundError
 
 __all__ = ["AddressRefused", "Directory", "GuardedOutbound", "Unreachable"]
 
@@ -48,21 +47,9 @@ _OWN_HEADERS = frozenset(
 
 
 class Directory(Protocol):
-    """`Outside.ldap`, as `adapters/ldap.py` provides it."""
+    """`Outbound.ldap`, as `adapters/ldap.py` provides it."""
 
-    async def __call__(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-        admits: Admits | None = None,
-    ) -> LdapEntry | None:
+    async def __call__(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """The entry that the credentials opened."""
         ...
 
@@ -134,7 +121,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 
 
 class GuardedOutbound:
-    """`domain.outside.Outside`, guarded. One per process and event loop; `close` it at the end."""
+    """`domain.outbound.Outbound`, guarded. One per process and event loop; `close` it at the end."""
 
     def __init__(
         self,
@@ -229,33 +216,11 @@ class GuardedOutbound:
         """The JSON object at `url`, at most a minute old."""
         return await self._documents.get((url, _label(ca)), lambda: self._json(url, ca))
 
-    async def ldap(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-        admits: Admits | None = None,
-    ) -> LdapEntry | None:
+    async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """Asks the directory that was handed in."""
         if self._directory is None:
             raise OutboundError("LDAP is not set up on this server")
-        return await self._directory(
-            url,
-            ca=ca,
-            bind_dn=bind_dn,
-            bind_password=bind_password,
-            base=base,
-            filter_template=filter_template,
-            username=username,
-            password=password,
-            admits=admits,
-        )
+        return await self._directory(query, admits=admits)
 
     async def close(self) -> None:
         """Ends what is under way and closes every connection."""

@@ -1,4 +1,4 @@
-"""The interface for outbound calls: which calls there are, and what they return. `world/` implements it."""
+"""The interface for outbound calls: which calls there are, and what they return. `adapters/` implements it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -21,6 +21,19 @@ class OutboundAnswer(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+
+
+class LdapQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a directory: which entry a service account finds for a user name, and does a password open it?"""
+
+    url: str
+    ca: str  # a PEM bundle trusted instead of the system roots; empty for those
+    bind_dn: str
+    bind_password: Secret
+    base: str
+    filter_template: str  # RFC 4515, with {{username}} in its values
+    username: str
+    password: Secret
 
 
 class LdapEntry(msgspec.Struct, frozen=True):
@@ -62,20 +75,8 @@ class Outbound(Protocol):
         """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
         ...
 
-    async def ldap(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-        admits: Admits | None = None,
-    ) -> LdapEntry | None:
-        """The entry found by `filter_template` (`{{username}}` replaced, escaped) and opened by `password`; None if
+    async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
+        """The entry found by the query's filter (`{{username}}` replaced, escaped) and opened by its password; None if
         either fails.
 
         `admits` is told which entry was found before the password is tried, and may raise.

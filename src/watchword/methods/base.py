@@ -13,7 +13,7 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, split_patterns
 from watchword.domain.errors import Denied, Invalid, Issue
-from watchword.domain.outbound import LdapEntry, Outbound, OutboundAnswer, OutboundError
+from watchword.domain.outbound import LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 
@@ -25,6 +25,7 @@ __all__ = [
     "Given",
     "Kind",
     "LdapEntry",
+    "LdapQuery",
     "Outbound",
     "OutboundAnswer",
     "OutboundError",

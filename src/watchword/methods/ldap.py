@@ -14,6 +14,7 @@ from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
     Given,
+    LdapQuery,
     OutboundError,
     Risk,
     Schema,
@@ -94,18 +95,18 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """
     checks = given.checks
     checks.form(bool(login.password), "password_empty", "User name or password is wrong")
+    query = LdapQuery(
+        url=config.url,
+        ca=(config.ldap_ca_certificate or "").strip(),
+        bind_dn=config.bind_dn,
+        bind_password=config.bind_pass,
+        base=config.search_base,
+        filter_template=config.search_filter,
+        username=login.username,
+        password=login.password,
+    )
     try:
-        entry = await given.outbound.ldap(
-            config.url,
-            ca=(config.ldap_ca_certificate or "").strip(),
-            bind_dn=config.bind_dn,
-            bind_password=config.bind_pass,
-            base=config.search_base,
-            filter_template=config.search_filter,
-            username=login.username,
-            password=login.password,
-            admits=_counted_by_entry(given),
-        )
+        entry = await given.outbound.ldap(query, admits=_counted_by_entry(given))
     except OutboundError as error:
         given.checks.fail("reach", "directory_unavailable", "The directory could not be asked", presented=str(error))
     checks.prove(

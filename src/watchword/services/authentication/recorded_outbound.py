@@ -4,22 +4,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from watchword.domain.outbound import Admits, LdapEntry, Outbound, OutboundAnswer, OutboundError
-from watchword.domain.secret import Secret
+from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 
 
 class RecordedOutbound:
-    """`domain.outside.Outside` for one login.
+    """`domain.outbound.Outbound` for one login.
 
     `waited`: an answer was not at hand, so that what the login knew of the time and the state before is old. The same
     question is answered at once and as before: some proofs can be shown to a cloud only once. `admits` is not told
     again then: whoever repeats a login checks the lockout of the entry that it was told.
     """
 
-    __slots__ = ("_answers", "_outside", "waited")
+    __slots__ = ("_answers", "_outbound", "waited")
 
     def __init__(self, outbound: Outbound) -> None:
-        self._outside = outbound
+        self._outbound = outbound
         self._answers: dict[Hashable, Any] = {}
         self.waited = False
 
@@ -33,7 +32,7 @@ class RecordedOutbound:
         """One HTTP request."""
         found: OutboundAnswer = await self._recorded(
             ("fetch", method, url, tuple(sorted((headers or {}).items())), body, ca),
-            lambda: self._outside.fetch(method, url, headers=headers, body=body, ca=ca),
+            lambda: self._outbound.fetch(method, url, headers=headers, body=body, ca=ca),
         )
         return found
 
@@ -42,57 +41,20 @@ class RecordedOutbound:
     ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
         found: Sequence[Mapping[str, Any]] = await self._recorded(
-            ("jwks", url, kid, ca), lambda: self._outside.jwks(url, kid, ca=ca, max_age=max_age)
+            ("jwks", url, kid, ca), lambda: self._outbound.jwks(url, kid, ca=ca, max_age=max_age)
         )
         return found
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`."""
         found: Mapping[str, Any] = await self._recorded(
-            ("document", url, ca), lambda: self._outside.document(url, ca=ca)
+            ("document", url, ca), lambda: self._outbound.document(url, ca=ca)
         )
         return found
 
-    async def ldap(
-        self,
-        url: str,
-        *,
-        ca: str,
-        bind_dn: str,
-        bind_password: Secret,
-        base: str,
-        filter_template: str,
-        username: str,
-        password: Secret,
-        admits: Admits | None = None,
-    ) -> LdapEntry | None:
+    async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """The entry that the credentials opened."""
-
-        def ask() -> Awaitable[LdapEntry | None]:
-            return self._outside.ldap(
-                url,
-                ca=ca,
-                bind_dn=bind_dn,
-                bind_password=bind_password,
-                base=base,
-                filter_template=filter_template,
-                username=username,
-                password=password,
-                admits=admits,
-            )
-
-        question = (
-            "ldap",
-            url,
-            ca,
-            bind_dn,
-            bind_password.reveal(),
-            base,
-            filter_template,
-            username,
-            password.reveal(),
-        )
-        found: LdapEntry | None = await self._recorded(question, ask)
+        found: LdapEntry | None = await self._recorded(query, lambda: self._outbound.ldap(query, admits=admits))
         return found
 
     async def _recorded(self, question: Hashable, ask: Callable[[], Awaitable[Any]]) -> Any:
