@@ -27,6 +27,7 @@ from watchword.domain.errors import (
     TooLarge,
     Unauthorized,
 )
+from watchword.domain.generations import Generations
 from watchword.http import bodies, heads
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
@@ -433,25 +434,22 @@ class _Hints:
     A wrong hint costs nothing but a few rows in that one read: what decides is still what the request itself asks for.
     """
 
-    __slots__ = ("_old", "_young")
-    _CAPACITY = 20_000
+    __slots__ = ("_needed",)
+    _CAPACITY = 40_000
 
     def __init__(self) -> None:
-        self._young: dict[int, tuple[str, ...]] = {}
-        self._old: dict[int, tuple[str, ...]] = {}
+        self._needed: Generations[int, tuple[str, ...]] = Generations(self._CAPACITY)
 
     async def ask(self, alike: int, ctx: Ctx) -> None:
         """Pass the barrier for what a request like this one needed."""
-        version_keys = self._young.get(alike) or self._old.get(alike)
+        version_keys = self._needed.young.get(alike) or self._needed.old.get(alike)
         if version_keys:
             await ctx.fresh.expect(version_keys)
 
     def learn(self, alike: int, ctx: Ctx) -> None:
-        """Remember what this request needed."""
-        if alike not in self._young:
-            if len(self._young) >= self._CAPACITY:
-                self._old, self._young = self._young, {}
-            self._young[alike] = ctx.fresh.version_keys
+        """Remember what this request needed; what is known for long is learned anew when it grows old."""
+        if alike not in self._needed.young:
+            self._needed.keep(alike, ctx.fresh.version_keys)
 
 
 class _HotRoutes:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
+from watchword.domain.generations import Generations
 from watchword.store.engine import Store, StoreDown, Tx
 
 Loaded = tuple[Any, tuple[str, ...]]  # a value, and its version keys
@@ -46,31 +47,6 @@ class LoadEach:
 
 
 _Waiting = tuple[Load, tuple[Any, ...], asyncio.Future[CacheEntry]]
-
-
-class _Generations:
-    """Entries in two generations: an LRU of coarse grain without bookkeeping on every hit."""
-
-    __slots__ = ("_most", "_weight", "old", "young")
-
-    def __init__(self, capacity: int) -> None:
-        self._most = max(2, capacity) // 2
-        self._weight = 0  # of the young
-        self.young: dict[Hashable, CacheEntry] = {}
-        self.old: dict[Hashable, CacheEntry] = {}
-
-    def keep(self, key: Hashable, entry: CacheEntry, weight: int) -> None:
-        """Put an entry among the young; when they are full, they are the old ones from here on."""
-        if self._weight + weight > self._most and self.young:
-            self.old, self.young, self._weight = self.young, {}, 0
-        if key not in self.young:  # one that takes the place of another is weighed again when it grows old
-            self._weight += weight
-        self.young[key] = entry
-
-    def drop(self, key: Hashable) -> None:
-        """Forget one entry."""
-        self.young.pop(key, None)
-        self.old.pop(key, None)
 
 
 class _Views:
@@ -159,13 +135,13 @@ class Cache:
 
     def __init__(self, store: Store, capacity: int) -> None:
         self._store = store
-        self._light = _Generations(capacity)
-        self._heavy = _Generations(capacity)
+        self._light: Generations[Hashable, CacheEntry] = Generations(capacity)
+        self._heavy: Generations[Hashable, CacheEntry] = Generations(capacity)
         self._loading: dict[Hashable, asyncio.Future[CacheEntry]] = {}
         self._views = None if store.is_inline else _Views(store)
 
     def __len__(self) -> int:
-        return sum(len(room.young) + len(room.old) for room in (self._light, self._heavy))
+        return len(self._light) + len(self._heavy)
 
     def peek(self, key: Hashable) -> CacheEntry | None:
         """The entry as it is, not checked against anything: good only for knowing its version keys."""

@@ -15,6 +15,7 @@ from watchword.domain.authentication.records import Revocation
 from watchword.domain.authentication.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
 from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import BadToken, Forbidden, Unauthorized
+from watchword.domain.generations import Generations
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Session, User
 from watchword.domain.projects.records import ServiceToken
@@ -36,16 +37,15 @@ _USES_APART = 3600 * 1000  # milliseconds
 
 
 class VerifiedTokens:
-    """The claims of tokens whose signature was verified, by digest; bounded, in two generations."""
+    """The claims of tokens whose signature was verified, by digest; bounded."""
 
-    __slots__ = ("_capacity", "_keys", "_noted", "_old", "_verifiers", "_young")
+    __slots__ = ("_capacity", "_claims", "_keys", "_noted", "_verifiers")
 
     def __init__(self, keys: Keyring, capacity: int) -> None:
         self._keys = keys
         self._verifiers: Mapping[str, object] = {}
         self._capacity = capacity
-        self._young: dict[bytes, Claims] = {}
-        self._old: dict[bytes, Claims] = {}
+        self._claims: Generations[bytes, Claims] = Generations(capacity)
         self._noted: dict[str, int] = {}
 
     def is_due(self, identity_id: str, now: int) -> bool:
@@ -60,16 +60,12 @@ class VerifiedTokens:
     def claims(self, token: str) -> Claims:
         """The claims of a token signed here. Raises BadToken."""
         if self._keys.verifiers is not self._verifiers:  # one may have been ended
-            self._verifiers, self._young, self._old = self._keys.verifiers, {}, {}
+            self._verifiers, self._claims = self._keys.verifiers, Generations(self._capacity)
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        claims = self._young.get(digest)
+        claims = self._claims.get(digest)
         if claims is None:
-            claims = self._old.get(digest)
-            if claims is None:
-                claims = verified(token, self._keys.verifiers)
-            if len(self._young) >= self._capacity // 2:
-                self._old, self._young = self._young, {}
-            self._young[digest] = claims
+            claims = verified(token, self._keys.verifiers)
+            self._claims.keep(digest, claims)
         return claims
 
 
