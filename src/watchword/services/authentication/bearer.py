@@ -26,6 +26,7 @@ from watchword.store.access import grants
 from watchword.store.authentication import credentials, logins
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
+from watchword.store.keys.rehashing import Rehashed
 from watchword.store.people import people
 from watchword.store.projects import service_tokens
 
@@ -275,9 +276,8 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
         if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
             raise Unauthorized("The service token is not valid")
         if token.hash_version < keys.hash_version:
-            await ctx.submit(
-                service_tokens.RehashedServiceToken(token.id, token.project_id, token.hash, digest, keys.hash_version)
-            )
+            now = Rehashed("service_tokens", token.id, token.project_id, token.hash, digest, keys.hash_version)
+            await ctx.submit(now)
     if token.expires_at is not None and token.expires_at <= ctx.now:
         raise Unauthorized("The service token has expired")
     return Actor(

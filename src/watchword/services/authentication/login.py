@@ -35,6 +35,7 @@ from watchword.store.access import grants
 from watchword.store.authentication import credentials, logins, templates
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
+from watchword.store.keys.rehashing import Rehashed
 from watchword.store.people import people
 
 UNPROVED = (
@@ -390,9 +391,8 @@ async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | N
         secret = await _secret_of(ctx, other)
         if secret is not None:
             if secret.hash_version < keys.hash_version:
-                await ctx.submit(
-                    credentials.RehashedClientSecret(secret.id, secret.identity_id, other, digest, keys.hash_version)
-                )
+                now = Rehashed("client_secrets", secret.id, secret.identity_id, other, digest, keys.hash_version)
+                await ctx.submit(now)
             return msgspec.structs.replace(secret, hash=digest)
     return None
 

@@ -171,11 +171,6 @@ async def revoke_client_secret(tx: Tx, id: str, at: int) -> None:
     await tx.run(_REVOKE_SECRET, of=id, at=at)
 
 
-_REHASH = prepare(
-    update(_s)
-    .where(_s.c.id == bindparam("of"), _s.c.hash == bindparam("before"))
-    .values(hash=bindparam("after"), hash_version=bindparam("key"))
-)
 _BEHIND = prepare(
     select(*SECRETS.columns)
     .where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
@@ -205,24 +200,6 @@ async def count_secrets_behind(tx: Tx, key: int) -> int:
     """How many there are."""
     row = await tx.one(_COUNT_BEHIND, key=key)
     return int(row[0]) if row is not None else 0
-
-
-class RehashedClientSecret(msgspec.Struct, frozen=True):
-    """A journal entry: a client secret was used that is hashed with an earlier key; store its hash of now."""
-
-    id: str
-    identity_id: str
-    before: bytes
-    after: bytes
-    version: int
-
-    @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["RehashedClientSecret"]) -> Sequence[None]:
-        """Each once, also where several were used at one moment."""
-        for one in sorted(entries, key=lambda one: one.id):
-            await tx.run(_REHASH, of=one.id, before=one.before, after=one.after, key=one.version)
-            tx.changed(versions.identity(one.identity_id))
-        return [None] * len(entries)
 
 
 class SecretUsed(msgspec.Struct, frozen=True):

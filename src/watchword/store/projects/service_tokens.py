@@ -1,9 +1,6 @@
 """Service tokens: the old, project-bound credential."""
 
-from collections.abc import Sequence
-
-import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select
 
 from watchword.domain.projects.records import ServiceToken
 from watchword.store import schema, versions
@@ -40,11 +37,6 @@ async def remove(tx: Tx, token: ServiceToken) -> None:
     tx.changed(versions.project(token.project_id))
 
 
-_REHASH = prepare(
-    update(_t)
-    .where(_t.c.id == bindparam("of"), _t.c.hash == bindparam("before"))
-    .values(hash=bindparam("after"), hash_version=bindparam("key"))
-)
 _BEHIND = prepare(
     select(*TOKENS.columns).where(_t.c.hash_version < bindparam("key")).order_by(_t.c.id).limit(bindparam("most"))
 )
@@ -53,21 +45,3 @@ _BEHIND = prepare(
 async def behind(tx: Tx, key: int, most: int) -> list[ServiceToken]:
     """Service tokens that are hashed with an earlier key than this version."""
     return TOKENS.every(await tx.all(_BEHIND, key=key, most=most))
-
-
-class RehashedServiceToken(msgspec.Struct, frozen=True):
-    """A journal entry: a service token was used that is hashed with an earlier key; store its hash of now."""
-
-    id: str
-    project_id: str
-    before: bytes
-    after: bytes
-    version: int
-
-    @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["RehashedServiceToken"]) -> Sequence[None]:
-        """Each once, also where several were used at one moment."""
-        for one in sorted(entries, key=lambda one: one.id):
-            await tx.run(_REHASH, of=one.id, before=one.before, after=one.after, key=one.version)
-            tx.changed(versions.project(one.project_id))
-        return [None] * len(entries)
