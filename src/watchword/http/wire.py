@@ -1,15 +1,16 @@
 """Response structs made from records: camelCase, with the fields that clients read."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from watchword.domain.access.records import MembershipRole, Role
 from watchword.domain.authentication.records import AccessToken, ClientSecret
 from watchword.domain.bounds import IpRange, parse_ip_range
-from watchword.domain.identities.records import Metadata
+from watchword.domain.identities.records import Identity, Metadata
 from watchword.domain.people.records import Organization
+from watchword.domain.record import Record
 from watchword.http.bodies import encode
 from watchword.services.authentication.auth_methods import Attached
 from watchword.services.authentication.tokens import Issued
@@ -17,12 +18,46 @@ from watchword.services.identities.identities import IdentityDetails
 from watchword.services.timestamps import iso, iso_or_none
 from watchword.services.turns import Turns
 
+Answer = TypeVar("Answer", bound="Out")
 T = TypeVar("T")
 _PIECE = 100  # of a list, that are written in one piece
 
 
 class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """An answer."""
+
+    following: ClassVar[tuple[str, ...]] = ()  # columns that `shows` added
+
+    @classmethod
+    def columns(cls, record: Record) -> dict[str, Any]:
+        """What of a record the answer shows without naming it itself. A time is ISO 8601 outside."""
+        return {
+            name: iso_or_none(getattr(record, name)) if name.endswith("_at") else getattr(record, name)
+            for name in cls.following
+        }
+
+
+def shows(record: type[Record], *, but: Collection[str]) -> Callable[[type[Answer]], type[Answer]]:
+    """Let an answer show every column of `record`: those that it does not name itself follow at its end.
+
+    `but` are the columns that stay inside, and those that have another name outside.
+    """
+
+    def following(answer: type[Answer]) -> type[Answer]:
+        named = {*answer.__struct_fields__, *but}
+        rest = [field for field in msgspec.structs.fields(record) if field.name not in named]
+        made: type[Answer] = msgspec.defstruct(  # type: ignore[assignment]
+            answer.__name__,
+            [(field.name, (str | None) if field.name.endswith("_at") else field.type) for field in rest],
+            bases=(answer,),
+            module=answer.__module__,
+            namespace={"__doc__": answer.__doc__, "following": tuple(field.name for field in rest)},
+            frozen=True,
+            kw_only=True,
+        )
+        return made
+
+    return following
 
 
 class MetadataOut(Out, frozen=True, kw_only=True):
@@ -37,6 +72,7 @@ class MetadataOut(Out, frozen=True, kw_only=True):
         return [cls(id=item.id, key=item.key, value=item.value) for item in items]
 
 
+@shows(Identity, but=("is_instance_admin", "token_generation", "tokens_since", "last_login_method", "last_login_at"))
 class IdentityOut(Out, frozen=True, kw_only=True):
     """An identity on its own."""
 
@@ -79,6 +115,7 @@ class IdentityOut(Out, frozen=True, kw_only=True):
             last_login_auth_method=one.last_login_method,
             last_login_time=iso_or_none(one.last_login_at),
             last_login_address=one.last_login_address,
+            **cls.columns(one),
         )
 
 

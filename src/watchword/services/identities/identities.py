@@ -33,23 +33,35 @@ class MetadataItem(msgspec.Struct, frozen=True):
     value: Annotated[str, msgspec.Meta(min_length=1, max_length=1020, extra={"trim": True})]
 
 
-class CreateIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A new machine identity of an organization."""
+class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is said of every new identity, also of one that belongs to a project. A field called as one of the record is
+    stored there.
+    """
 
     name: Name
+    has_delete_protection: bool = False
+    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
+
+
+class CreateIdentity(NewIdentity, frozen=True, kw_only=True):
+    """A new machine identity of an organization."""
+
     organization_id: Trimmed
     role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "no-access"
-    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
-    has_delete_protection: bool = False
 
 
-class UpdateIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What to change; `metadata` replaces the whole set."""
+class IdentityChanges(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What may be changed of every identity; None, or what was not sent, stays. `metadata` replaces the whole set."""
 
     name: Name | None = None
-    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
-    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
     has_delete_protection: bool | None = None
+    metadata: Annotated[list[MetadataItem], msgspec.Meta(max_length=200)] | None = None
+
+
+class UpdateIdentity(IdentityChanges, frozen=True, kw_only=True):
+    """What to change of an identity; null for `expires_at` and `owner` takes them away."""
+
+    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
     expires_at: str | None | msgspec.UnsetType = msgspec.UNSET
     owner: Name | None | msgspec.UnsetType = msgspec.UNSET
 
@@ -96,18 +108,21 @@ def metadata_rows(ctx: Ctx, kind: str, id: str, items: Sequence[MetadataItem]) -
     ]
 
 
+_COLUMNS = frozenset(Identity.__struct_fields__)
+
+
+def new_identity(ctx: Ctx, given: NewIdentity, org_id: str, project_id: str | None = None) -> Identity:
+    """The record of a new identity, not stored yet."""
+    columns = {name: value for name, value in msgspec.structs.asdict(given).items() if name in _COLUMNS}
+    times = {"created_at": ctx.now, "updated_at": ctx.now}
+    return Identity(**columns | {"id": ctx.new_id(), "org_id": org_id, "project_id": project_id} | times)
+
+
 async def create(ctx: Ctx, given: CreateIdentity) -> IdentityDetails:
     """A new identity with its organization role, nobody more privileged than the caller."""
     scope = await enter_org(ctx, given.organization_id)
     ctx.require(scope, "create", "identity")
-    identity = Identity(
-        id=ctx.new_id(),
-        org_id=scope.org_id,
-        name=given.name,
-        has_delete_protection=given.has_delete_protection,
-        created_at=ctx.now,
-        updated_at=ctx.now,
-    )
+    identity = new_identity(ctx, given, scope.org_id)
     async with ctx.unit() as tx:
         await add(ctx, tx, scope, identity, [RoleEntry(role=given.role)], given.metadata or ())
         ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=given.role)
@@ -152,11 +167,10 @@ async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityD
     ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
-        gets_an_end = identity.is_instance_admin and bool(_life(given).get("expires_at"))
+        changes = _changes(given)
+        gets_an_end = identity.is_instance_admin and bool(changes.get("expires_at"))
         if gets_an_end:
             await administrators.hold(tx)
-        changes: dict[str, Any] = {"name": given.name or None, "has_delete_protection": given.has_delete_protection}
-        changes = {name: value for name, value in changes.items() if value is not None} | _life(given)
         if changes or given.role is not None or given.metadata is not None:
             await identities.change(tx, identity.id, updated_at=ctx.now, **changes)
         if given.role is not None:
@@ -182,13 +196,16 @@ async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityD
     return await shown(ctx, identity.id)
 
 
-def _life(given: UpdateIdentity) -> dict[str, Any]:
-    """The columns of expiry and owner that were sent; null takes them away."""
+def _changes(given: UpdateIdentity) -> dict[str, Any]:
+    """The columns that were sent. Null takes away what may be UNSET, and says nothing for the others."""
     changes: dict[str, Any] = {}
-    if given.expires_at is not msgspec.UNSET:
-        changes["expires_at"] = checked("expiresAt", read_time, given.expires_at) if given.expires_at else None
-    if given.owner is not msgspec.UNSET:
-        changes["owner"] = given.owner or None
+    for field in msgspec.structs.fields(given):
+        value = getattr(given, field.name)
+        may_be_taken_away = field.default is msgspec.UNSET
+        if field.name in _COLUMNS and value is not msgspec.UNSET and (may_be_taken_away or value not in (None, "")):
+            changes[field.name] = None if value == "" else value
+    if changes.get("expires_at"):
+        changes["expires_at"] = checked("expiresAt", read_time, changes["expires_at"])
     return changes
 
 

@@ -9,13 +9,19 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.errors import NotFound
-from watchword.domain.identities.records import Identity
 from watchword.services.access.role_refs import RoleEntry
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.identities import identities as any_identities
 from watchword.services.identities import project_members
-from watchword.services.identities.identities import IdentityDetails, IdentityQuery, MetadataItem, metadata_rows
+from watchword.services.identities.identities import (
+    IdentityChanges,
+    IdentityDetails,
+    IdentityQuery,
+    NewIdentity,
+    metadata_rows,
+    new_identity,
+)
 from watchword.services.paging import Page
 from watchword.services.people.organizations import add_member
 from watchword.services.projects.members import IDENTITY, Entries, audit_roles, join
@@ -23,39 +29,26 @@ from watchword.store import versions
 from watchword.store.identities import identities
 
 IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
-Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=200)]
 
 
-class CreateProjectIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateProjectIdentity(NewIdentity, frozen=True, kw_only=True):
     """A new identity of a project."""
 
     name: IdentityName
-    has_delete_protection: bool = False
-    metadata: Metadata | None = None
     roles: Annotated[Entries, msgspec.Meta(min_length=1)] | None = None
 
 
-class UpdateProjectIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What to change; `metadata` replaces the whole set."""
+class UpdateProjectIdentity(IdentityChanges, frozen=True, kw_only=True):
+    """What to change of an identity of a project."""
 
     name: IdentityName | None = None
-    has_delete_protection: bool | None = None
-    metadata: Metadata | None = None
 
 
 async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> IdentityDetails:
     """A new identity of a project with its membership there; none of its roles goes beyond the caller."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity")
-    identity = Identity(
-        id=ctx.new_id(),
-        org_id=scope.org_id,
-        project_id=scope.project.id,
-        name=given.name,
-        has_delete_protection=given.has_delete_protection,
-        created_at=ctx.now,
-        updated_at=ctx.now,
-    )
+    identity = new_identity(ctx, given, scope.org_id, scope.project.id)
     entries = given.roles or [RoleEntry(role="no-access")]
     async with ctx.unit() as tx:
         await identities.add(tx, identity)
@@ -80,10 +73,8 @@ async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> Ide
 async def update(ctx: Ctx, project_id: str, identity_id: str, given: UpdateProjectIdentity) -> IdentityDetails:
     """Change an identity of the project."""
     await _require_of(ctx, project_id, identity_id, "edit")
-    changes = any_identities.UpdateIdentity(
-        name=given.name, has_delete_protection=given.has_delete_protection, metadata=given.metadata
-    )
-    return await any_identities.update(ctx, identity_id, changes)
+    changes = {name: getattr(given, name) for name in given.__struct_fields__}
+    return await any_identities.update(ctx, identity_id, any_identities.UpdateIdentity(**changes))
 
 
 async def remove(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
