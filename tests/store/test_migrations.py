@@ -1,27 +1,32 @@
 """Migrations from empty make exactly the tables of `schema.py`, on both engines, all or nothing."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.postgres import Server, fresh_database
+from tests.store import samples
 from watchword.store import migrate
 from watchword.store.authentication import credentials
+from watchword.store.engine import Store, prepare
 from watchword.store.identities import identities
 from watchword.store.postgres import PostgresStore
 from watchword.store.schema import metadata
@@ -149,61 +154,126 @@ async def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path, postgr
             assert migrate.HEAD == await migrate.current(url)
 
 
-@pytest.fixture
-def at_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Migrations end at the first one, until what this gives is called."""
-    here, head = migrate.HERE, migrate.HEAD
-    first = tmp_path / "first"
-    shutil.copytree(here, first, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (first / "versions").glob("[0-9]*_*.py"):
-        if not file.name.startswith("0001_"):
-            file.unlink()
-    monkeypatch.setattr(migrate, "HERE", first)
-    monkeypatch.setattr(migrate, "HEAD", "0001")
+# --- filled databases of every version ---
 
-    def all_of_them() -> None:
-        monkeypatch.setattr(migrate, "HERE", here)
-        monkeypatch.setattr(migrate, "HEAD", head)
-
-    return all_of_them
+FILLED = Path(__file__).parent / "filled"  # what each version adds, as that version wrote it
+VERSIONS = sorted(file.name.partition("_")[0] for file in (migrate.HERE / "versions").glob("[0-9]*_*.py"))
+Content = dict[str, list[dict[str, Any]]]  # rows by table
 
 
-FILLED = """
-INSERT INTO organizations (id, name, slug, default_role, privilege_mode, requires_mfa, created_at, updated_at)
-VALUES ('o', 'Acme', 'acme', 'member', 'subset', 0, 1, 1);
-INSERT INTO identities (id, org_id, name, has_delete_protection, is_disabled, is_instance_admin, created_at, updated_at)
-VALUES ('i', 'o', 'bot', 0, 0, 0, 1, 1);
-INSERT INTO method_configs (id, identity_id, method, config, ttl, max_ttl, period, uses_limit, trusted_ips, lockout_enabled,
-    lockout_threshold, lockout_duration, lockout_reset, created_at, updated_at)
-VALUES ('c', 'i', 'universal-auth', '{}', 60, 60, 0, 0, '[]', 1, 3, 300, 30, 1, 1);
-INSERT INTO revocations (key, identity_id, before, expires_at) VALUES ('method/i/universal-auth', 'i', 7, 9);
-"""
+def step(url: str, version: str) -> None:
+    """Migrate to this version and no further."""
+    config = Config()
+    config.set_main_option("script_location", str(migrate.HERE))
+    config.attributes["url"] = url
+    command.upgrade(config, version)
 
 
-async def test_a_database_of_the_first_version_keeps_what_is_in_it(
-    tmp_path: Path, postgres: Server, at_the_first: Callable[[], None]
-) -> None:
-    path = tmp_path / "watchword.db"
-    async with fresh_database(postgres.dsn) as dsn:
-        for url in (f"sqlite:///{path}", dsn):
-            await migrate.upgrade(url)
-        with sqlite3.connect(path) as connection:
-            connection.executescript(FILLED)
-        connection.close()
-        there = await asyncpg.connect(dsn)
-        await there.execute(FILLED)
-        await there.close()
-        at_the_first()
+async def fill(url: str, statements: str) -> None:
+    if url.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.execute("PRAGMA foreign_keys = ON")
+            file.executescript(statements)
+        return
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(re.sub(r"\bx'([0-9a-f]+)'", r"'\\x\1'", statements))
+    finally:
+        await connection.close()
 
-        for store in (SqliteStore(path), PostgresStore(dsn)):
-            await store.open()
-            async with store.read() as tx:
-                identity, config = await identities.by_id(tx, "i"), await credentials.config(tx, "i", "universal-auth")
-                revocations = await credentials.revocations(tx, ["method/i/universal-auth"])
-            await store.close()
 
-            assert identity is not None
-            assert config is not None
-            assert (1, 0) == (identity.token_generation, identity.tokens_since)
-            assert (0, None) == (config.tokens_since, config.longest_life)
-            assert [7] == [one.before for one in revocations]
+async def content(url: str) -> Content:
+    if url.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.row_factory = sqlite3.Row
+            tables = [row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: [dict(row) for row in file.execute(f'SELECT * FROM "{name}"')] for name in tables}
+    connection = await asyncpg.connect(url)
+    try:
+        tables = [
+            row[0] for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        ]
+        return {name: [dict(row) for row in await connection.fetch(f'SELECT * FROM "{name}"')] for name in tables}
+    finally:
+        await connection.close()
+
+
+def store_at(url: str) -> Store:
+    return SqliteStore(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:") else PostgresStore(url)
+
+
+def difference(before: Content, after: Content) -> list[str]:
+    """The rows that are not there any more as they were, and those of 'gone' owners that still are."""
+    found = []
+    for table in before.keys() & metadata.tables.keys():
+        key = [column.name for column in metadata.tables[table].primary_key]
+        there = {tuple(row[name] for name in key): row for row in after[table]}
+        for row in before[table]:
+            now = there.get(tuple(row[name] for name in key))
+            if any(isinstance(value, str) and "gone" in value for value in row.values()):
+                found += [f"{table}: still there: {now}"] if now is not None else []
+            elif now is None or any(now[name] != row[name] for name in now.keys() & row.keys()):
+                found.append(f"{table}: {row} became {now}")
+    return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def filled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """The addresses of filled databases of every version, by version."""
+    found = {}
+    async with contextlib.AsyncExitStack() as databases:
+        server = request.getfixturevalue("postgres").dsn if request.param == "postgresql" else ""
+        template = "template0"
+        for version in VERSIONS:
+            if server:
+                url = await databases.enter_async_context(fresh_database(server, template))
+                template = urlsplit(url).path[1:]
+            else:
+                path = tmp_path / f"{version}.db"
+                if found:
+                    shutil.copy(max(tmp_path.glob("*.db")), path)
+                url = f"sqlite:///{path}"
+            await asyncio.to_thread(step, url, version)
+            await fill(url, (FILLED / f"{version}.sql").read_text())
+            found[version] = url
+        yield found
+
+
+def test_every_version_of_the_tables_has_rows_of_its_own() -> None:
+    """A migration comes with `filled/<version>.sql`: rows as the server of that version writes them."""
+    assert VERSIONS == sorted(file.stem for file in FILLED.glob("*.sql"))
+
+
+async def test_a_filled_database_of_every_version_keeps_what_is_in_it(filled: dict[str, str]) -> None:
+    for version, url in filled.items():
+        before = await content(url)
+        store = store_at(url)
+        await store.open()
+        async with store.read() as tx:
+            for mapper in samples.mappers().values():
+                mapper.every(await tx.all(prepare(select(*mapper.columns))))
+        await store.close()
+        after = await content(url)
+
+        assert [] == difference(before, after), f"upgraded from {version}"
+        assert metadata.tables.keys() <= {name for name, rows in after.items() if rows}, f"upgraded from {version}"
+
+
+async def test_what_a_migration_adds_says_of_older_rows_what_was_so_before(filled: dict[str, str]) -> None:
+    store = store_at(filled["0001"])
+    await store.open()
+    async with store.read() as tx:
+        identity, config = await identities.by_id(tx, "i1"), await credentials.config(tx, "i1", "universal-auth")
+        revocations = await credentials.revocations(tx, ["method/i1/universal-auth"])
+    await store.close()
+    rows = await content(filled["0001"])
+
+    assert identity is not None
+    assert config is not None
+    assert (1, 0) == (identity.token_generation, identity.tokens_since)
+    assert (0, None) == (config.tokens_since, config.longest_life)
+    assert [7] == [one.before for one in revocations]
+    assert [(1, None)] == [(row["times"], row["last_at"]) for row in rows["denials"]]
+    assert [None] == [row["given_by"] for row in rows["one_time_tokens"]]
+    for table in ("client_secrets", "service_tokens", "invitations", "one_time_tokens"):
+        assert [1] == [row["hash_version"] for row in rows[table]]
