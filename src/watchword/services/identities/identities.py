@@ -59,7 +59,7 @@ class IdentityChanges(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 class UpdateIdentity(IdentityChanges, frozen=True, kw_only=True):
-    """What to change of an identity; null for `expires_at` and `owner` takes them away."""
+    """What to change; `metadata` replaces the whole set, and null takes `expiresAt` and `owner` away."""
 
     role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
     expires_at: str | None | msgspec.UnsetType = msgspec.UNSET

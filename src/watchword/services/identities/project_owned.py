@@ -39,7 +39,7 @@ class CreateProjectIdentity(NewIdentity, frozen=True, kw_only=True):
 
 
 class UpdateProjectIdentity(IdentityChanges, frozen=True, kw_only=True):
-    """What to change of an identity of a project."""
+    """What to change; `metadata` replaces the whole set."""
 
     name: IdentityName | None = None
 
