@@ -18,6 +18,7 @@ from watchword.cli.options import with_settings
 from watchword.cli.output import FAILED, fail, output_option, say
 from watchword.domain.actor import PLATFORM
 from watchword.domain.decode import decode
+from watchword.http.people.sign_in import bootstrapped
 from watchword.services.context import Ctx
 from watchword.services.people import organizations
 from watchword.services.runtime import Runtime
@@ -67,7 +68,7 @@ def bootstrap(
     try:
         with saved(save) as keep:
             made = asyncio.run(_in_database(settings, wanted))
-            said = answer(made) | ({"password": password} if generate_password else {})
+            said = bootstrapped(made) | ({"password": password} if generate_password else {})
             keep(said)
     except organizations.AlreadyBootstrapped as refusal:
         if not ignore_if_bootstrapped:
@@ -138,24 +139,6 @@ async def make(parts: Runtime, wanted: dict[str, Any]) -> organizations.Bootstra
 def made_up_password() -> str:
     """A password that nobody has to guess."""
     return secrets.token_urlsafe(15)
-
-
-def answer(made: organizations.Bootstrapped) -> dict[str, Any]:
-    """What the API's bootstrap answers."""
-    person, org, identity = made.user, made.organization, made.identity
-    return {
-        "message": "Successfully bootstrapped instance",
-        "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
-        "organization": {"id": org.id, "name": org.name, "slug": org.slug},
-        "user": {
-            "id": person.id,
-            "email": person.email,
-            "firstName": person.first_name,
-            "lastName": person.last_name,
-            "username": person.email,
-            "superAdmin": person.is_instance_admin,
-        },
-    }
 
 
 def _tell(console: Console, made: organizations.Bootstrapped, said: dict[str, Any]) -> None:

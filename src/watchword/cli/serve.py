@@ -19,11 +19,12 @@ from rich.panel import Panel
 from watchword import __version__
 from watchword.app import build_runtime, opened, start_logs
 from watchword.cli import listening
-from watchword.cli.bootstrap import answer, made_up_password, make, saved
+from watchword.cli.bootstrap import made_up_password, make, saved
 from watchword.cli.options import settings_of, texts_of, with_settings
 from watchword.cli.output import is_json, output_option
 from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
+from watchword.http.people.sign_in import bootstrapped
 from watchword.services.people import setup
 from watchword.services.people.organizations import AlreadyBootstrapped
 from watchword.services.runtime import Runtime
@@ -121,7 +122,7 @@ async def _login(parts: Runtime, file: Path | None) -> str | None:
     try:
         with saved(file) as keep:
             keep(
-                answer(await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION}))
+                bootstrapped(await make(parts, {"email": ADMIN, "password": password, "organization": ORGANIZATION}))
                 | {"password": password}
             )
     except AlreadyBootstrapped:

@@ -31,13 +31,7 @@ class AccountOut(OrganizationPersonProfileOut, frozen=True, kw_only=True):
     @classmethod
     def of(cls, one: User) -> "AccountOut":
         return cls(
-            id=one.id,
-            email=one.email,
-            username=one.email,
-            first_name=one.first_name,
-            last_name=one.last_name,
-            is_email_verified=True,
-            super_admin=one.is_instance_admin,
+            **msgspec.structs.asdict(OrganizationPersonProfileOut.of(one)),
             is_active=one.is_active,
             is_mfa_enabled=one.mfa_method is not None,
             mfa_methods=[one.mfa_method] if one.mfa_method else [],

@@ -34,15 +34,10 @@ class SelectedReply(Out, frozen=True, kw_only=True):
     mfa_method: str | None = None
 
 
-async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
-    """Make the first administrator, organization and instance-admin identity. Works once.
-
-    Asks for the setup code, as `setupCode` or in the header `X-Setup-Code`, unless `WATCHWORD_SETUP_CODE` is `off`.
-    """
-    value, strict = bodies.value_of(body.body, body.header("content-type"), bare=False)
-    made = await setup.bootstrap(ctx, bodies.body_as(setup.Claim, value, strict=strict), body.header(setup.HEADER))
+def bootstrapped(made: organizations.Bootstrapped) -> dict[str, Any]:
+    """What a bootstrap answers, also on the command line. The token of the identity is shown this once."""
     person, org, identity = made.user, made.organization, made.identity
-    answer = {
+    return {
         "message": "Successfully bootstrapped instance",
         "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
         "organization": {"id": org.id, "name": org.name, "slug": org.slug},
@@ -55,7 +50,16 @@ async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
             "superAdmin": person.is_instance_admin,
         },
     }
-    return Reply(answer, headers={"cache-control": "no-store"})
+
+
+async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
+    """Make the first administrator, organization and instance-admin identity. Works once.
+
+    Asks for the setup code, as `setupCode` or in the header `X-Setup-Code`, unless `WATCHWORD_SETUP_CODE` is `off`.
+    """
+    value, strict = bodies.value_of(body.body, body.header("content-type"), bare=False)
+    made = await setup.bootstrap(ctx, bodies.body_as(setup.Claim, value, strict=strict), body.header(setup.HEADER))
+    return Reply(bootstrapped(made), headers={"cache-control": "no-store"})
 
 
 routes.add("POST", "/api/v1/admin/bootstrap", handler=bootstrap, body_for=setup.Claim)

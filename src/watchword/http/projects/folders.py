@@ -89,10 +89,10 @@ class FoldersReply(Out, frozen=True, kw_only=True):
     folders: Sequence[FolderOut]
 
 
-class FolderInWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FolderInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where: the folder at `path` (`directory` is its older name) of an environment."""
 
-    workspace_id: Trimmed
+    project_id: Trimmed
     environment: Trimmed
     path: Trimmed | None = None
     directory: Trimmed | None = None
@@ -103,39 +103,11 @@ class FolderInWorkspace(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         return self.path or self.directory or "/"
 
 
-class FolderInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where: the folder at `path` of an environment."""
-
-    project_id: Trimmed
-    environment: Trimmed
-    path: Trimmed | None = None
-    directory: Trimmed | None = None
-
-    @property
-    def place(self) -> str:
-        """The path that was meant."""
-        return self.path or self.directory or "/"
-
-
-class CreateInWorkspace(FolderInWorkspace, frozen=True, kw_only=True, rename="camel"):
-    """A new folder."""
-
-    name: Trimmed
-    description: folders.Description | None = None
-
-
 class CreateInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
     """A new folder."""
 
     name: Trimmed
     description: folders.Description | None = None
-
-
-class ListInWorkspace(FolderInWorkspace, frozen=True, kw_only=True, rename="camel"):
-    """Which folders."""
-
-    recursive: bool = False
-    last_secret_modified: str | None = None
 
 
 class ListInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
@@ -151,11 +123,75 @@ class DeleteInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"
     force_delete: bool = False
 
 
+# The older paths call the project a workspace.
+
+
+class FolderInWorkspace(FolderInProject, frozen=True, kw_only=True, rename="camel"):
+    """Where: the folder at `path` (`directory` is its older name) of an environment."""
+
+    project_id: Trimmed = msgspec.field(name="workspaceId")
+
+
+class CreateInWorkspace(CreateInProject, frozen=True, kw_only=True, rename="camel"):
+    """A new folder."""
+
+    project_id: Trimmed = msgspec.field(name="workspaceId")
+
+
+class ListInWorkspace(ListInProject, frozen=True, kw_only=True, rename="camel"):
+    """Which folders."""
+
+    project_id: Trimmed = msgspec.field(name="workspaceId")
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Several renames in one project."""
 
     project_slug: Trimmed
     folders: Annotated[list[folders.RenameFolder], msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+async def _create(ctx: Ctx, body: CreateInProject, path: str) -> FolderReply:
+    given = folders.CreateFolder(
+        project_id=body.project_id,
+        environment=body.environment,
+        name=body.name,
+        path=path,
+        description=body.description,
+    )
+    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+
+
+async def _every(ctx: Ctx, query: ListInProject, *, ask: bool) -> FoldersReply:
+    given = folders.FolderQuery(
+        project_id=query.project_id,
+        environment=query.environment,
+        path=query.place,
+        recursive=query.recursive,
+        changed_since=query.last_secret_modified,
+    )
+    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=ask)])
+
+
+def _named(body: FolderInProject, id_or_name: str) -> folders.FolderByName:
+    return folders.FolderByName(
+        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=id_or_name
+    )
+
+
+async def _rename(ctx: Ctx, body: CreateInProject, folder_id: str) -> FolderReply:
+    renamed = await folders.rename(ctx, _named(body, folder_id), body.name, body.description)
+    return FolderReply(folder=FolderOut.of(renamed))
+
+
+async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
+    project_id = await projects.id_of(ctx, body.project_slug)
+    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.rename_many(ctx, project_id, body.folders)])
+
+
+async def _remove(ctx: Ctx, body: FolderInProject, id_or_name: str, *, with_content: bool) -> FolderReply:
+    removed = await folders.remove(ctx, _named(body, id_or_name), with_content=with_content)
+    return FolderReply(folder=FolderOut.of(removed))
 
 
 # --- /api/v2/folders
@@ -165,27 +201,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 @routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
 async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
     """Create a folder with its missing parents; one that is there already is answered as it is."""
-    given = folders.CreateFolder(
-        project_id=body.project_id,
-        environment=body.environment,
-        name=body.name,
-        path=body.place,
-        description=body.description,
-    )
-    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+    return await _create(ctx, body, body.place)
 
 
 @routes.get("/api/v2/folders", USER, SERVICE, IDENTITY)
 async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
     """List the folders in a folder, or with `recursive` all below it."""
-    given = folders.FolderQuery(
-        project_id=query.project_id,
-        environment=query.environment,
-        path=query.place,
-        recursive=query.recursive,
-        changed_since=query.last_secret_modified,
-    )
-    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=True)])
+    return await _every(ctx, query, ask=True)
 
 
 @routes.patch("/api/v2/folders/batch", USER, SERVICE, IDENTITY)
@@ -203,19 +225,13 @@ async def get_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_folder(ctx: Ctx, folder_id: str, body: CreateInProject) -> FolderReply:
     """Rename a folder."""
-    named = folders.FolderByName(
-        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id
-    )
-    return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
+    return await _rename(ctx, body, folder_id)
 
 
 @routes.delete("/api/v2/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
 async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
     """Delete a folder; one that is not empty only with `forceDelete`."""
-    named = folders.FolderByName(
-        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name
-    )
-    return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=body.force_delete)))
+    return await _remove(ctx, body, folder_id_or_name, with_content=body.force_delete)
 
 
 # --- /api/v1/folders: the older names
@@ -227,27 +243,13 @@ async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderRe
     """Create a folder with its missing parents (older path); `directory` alone was never read here, and no
     client sends it.
     """
-    given = folders.CreateFolder(
-        project_id=body.workspace_id,
-        environment=body.environment,
-        name=body.name,
-        path=body.path or "/",
-        description=body.description,
-    )
-    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+    return await _create(ctx, body, body.path or "/")
 
 
 @routes.get("/api/v1/folders", USER, SERVICE, IDENTITY)
 async def list_workspace_folders(ctx: Ctx, query: ListInWorkspace) -> FoldersReply:
     """List the folders in a folder (older path)."""
-    given = folders.FolderQuery(
-        project_id=query.workspace_id,
-        environment=query.environment,
-        path=query.place,
-        recursive=query.recursive,
-        changed_since=query.last_secret_modified,
-    )
-    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=False)])
+    return await _every(ctx, query, ask=False)
 
 
 @routes.patch("/api/v1/folders/batch", USER, SERVICE, IDENTITY)
@@ -265,21 +267,10 @@ async def get_workspace_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
 @routes.patch("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
 async def rename_workspace_folder(ctx: Ctx, folder_id: str, body: CreateInWorkspace) -> FolderReply:
     """Rename a folder (older path)."""
-    named = folders.FolderByName(
-        project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id
-    )
-    return FolderReply(folder=FolderOut.of(await folders.rename(ctx, named, body.name, body.description)))
+    return await _rename(ctx, body, folder_id)
 
 
 @routes.delete("/api/v1/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
 async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: FolderInWorkspace) -> FolderReply:
     """Delete a folder with all that is in it (older path)."""
-    named = folders.FolderByName(
-        project_id=body.workspace_id, environment=body.environment, path=body.place, id_or_name=folder_id_or_name
-    )
-    return FolderReply(folder=FolderOut.of(await folders.remove(ctx, named, with_content=True)))
-
-
-async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
-    project_id = await projects.id_of(ctx, body.project_slug)
-    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.rename_many(ctx, project_id, body.folders)])
+    return await _remove(ctx, body, folder_id_or_name, with_content=True)

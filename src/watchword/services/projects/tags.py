@@ -37,20 +37,17 @@ class UpdateTag(msgspec.Struct, frozen=True, kw_only=True):
     name: Name | None = None
 
 
-class CreateColored(msgspec.Struct, frozen=True, kw_only=True):
+class CreateColored(CreateTag, frozen=True, kw_only=True):
     """A new tag, as the older route takes it: with its colour."""
 
-    slug: TagSlug
     color: Color
-    name: Name | None = None
 
 
-class UpdateWhole(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateWhole(UpdateTag, frozen=True, kw_only=True):
     """The slug and the colour, as the older route takes them: both."""
 
     slug: TagSlug
     color: Color
-    name: Name | None = None
 
 
 async def known(ctx: Ctx, project_id: str) -> tuple[Tag, ...]:
@@ -86,7 +83,7 @@ async def get_by_slug(ctx: Ctx, project_id: str, slug: str) -> Tag:
     return found
 
 
-async def create(ctx: Ctx, project_id: str, given: CreateTag | CreateColored) -> Tag:
+async def create(ctx: Ctx, project_id: str, given: CreateTag) -> Tag:
     """A new tag."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "tags")
@@ -111,7 +108,7 @@ async def create(ctx: Ctx, project_id: str, given: CreateTag | CreateColored) ->
     return made
 
 
-async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag | UpdateWhole) -> Tag:
+async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag) -> Tag:
     """Change a tag. A name that was never set apart from the slug follows it.
 
     Rules name secrets by the slugs of their tags, so another one asks for the rights over all secrets that have it.
