@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -218,13 +218,20 @@ def difference(before: Content, after: Content) -> list[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def filled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
-    """The addresses of filled databases of every version, by version."""
+def server(request: pytest.FixtureRequest) -> str:
+    """The address of a PostgreSQL, or none for SQLite."""
+    return request.getfixturevalue("postgres").dsn if request.param == "postgresql" else ""
+
+
+@contextlib.asynccontextmanager
+async def filled(versions: Sequence[str], server: str, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """The addresses of filled databases of these first versions, by version: each is a copy of the one before,
+    migrated, with rows of its own.
+    """
     found = {}
     async with contextlib.AsyncExitStack() as databases:
-        server = request.getfixturevalue("postgres").dsn if request.param == "postgresql" else ""
         template = "template0"
-        for version in VERSIONS:
+        for version in versions:
             if server:
                 url = await databases.enter_async_context(fresh_database(server, template))
                 template = urlsplit(url).path[1:]
@@ -244,29 +251,32 @@ def test_every_version_of_the_tables_has_rows_of_its_own() -> None:
     assert VERSIONS == sorted(file.stem for file in FILLED.glob("*.sql"))
 
 
-async def test_a_filled_database_of_every_version_keeps_what_is_in_it(filled: dict[str, str]) -> None:
-    for version, url in filled.items():
-        before = await content(url)
-        store = store_at(url)
+async def test_a_filled_database_of_every_version_keeps_what_is_in_it(server: str, tmp_path: Path) -> None:
+    async with filled(VERSIONS, server, tmp_path) as databases:
+        for version, url in databases.items():
+            before = await content(url)
+            store = store_at(url)
+            await store.open()
+            async with store.read() as tx:
+                for mapper in samples.mappers().values():
+                    mapper.every(await tx.all(prepare(select(*mapper.columns))))
+            await store.close()
+            after = await content(url)
+
+            assert [] == difference(before, after), f"upgraded from {version}"
+
+    assert metadata.tables.keys() <= {name for name, rows in after.items() if rows}
+
+
+async def test_what_migrations_add_says_of_older_rows_what_was_so_before(server: str, tmp_path: Path) -> None:
+    async with filled(["0001"], server, tmp_path) as databases:
+        store = store_at(databases["0001"])
         await store.open()
         async with store.read() as tx:
-            for mapper in samples.mappers().values():
-                mapper.every(await tx.all(prepare(select(*mapper.columns))))
+            identity, config = await identities.by_id(tx, "i1"), await credentials.config(tx, "i1", "universal-auth")
+            revocations = await credentials.revocations(tx, ["method/i1/universal-auth"])
         await store.close()
-        after = await content(url)
-
-        assert [] == difference(before, after), f"upgraded from {version}"
-        assert metadata.tables.keys() <= {name for name, rows in after.items() if rows}, f"upgraded from {version}"
-
-
-async def test_what_a_migration_adds_says_of_older_rows_what_was_so_before(filled: dict[str, str]) -> None:
-    store = store_at(filled["0001"])
-    await store.open()
-    async with store.read() as tx:
-        identity, config = await identities.by_id(tx, "i1"), await credentials.config(tx, "i1", "universal-auth")
-        revocations = await credentials.revocations(tx, ["method/i1/universal-auth"])
-    await store.close()
-    rows = await content(filled["0001"])
+        rows = await content(databases["0001"])
 
     assert identity is not None
     assert config is not None

@@ -51,7 +51,7 @@ INSERT INTO folders (id, project_id, environment_id, parent_id, name, path, desc
   ('f2', 'p1', 'e1', 'f1', 'db', '/db', 'databases', 1, NULL, 1, 1);
 INSERT INTO secrets (id, project_id, folder_id, key, kind, user_id, version, value, comment, skip_multiline_encoding, reminder_note, reminder_repeat_days, metadata, tag_ids, "references", actor_kind, actor_id, created_at, updated_at) VALUES
   ('s1', 'p1', 'f1', 'URL', 'shared', NULL, 2, x'7631', x'7632', NULL, NULL, NULL, '[{"key":"a","value":"b"}]', '["t1"]', '[]', 'identity', 'i1', 1, 3),
-  ('s2', 'p1', 'f1', 'URL', 'personal', 'u1', 1, x'7633', NULL, 1, 'rotate', 30, '[]', '[]', '["PASSWORD"]', 'user', 'u1', 1, 1);
+  ('s2', 'p1', 'f1', 'URL', 'personal', 'u1', 1, x'7633', NULL, 1, 'rotate', 30, '[]', '[]', '[["prod","/db","PASSWORD"]]', 'user', 'u1', 1, 1);
 INSERT INTO secret_versions (id, secret_id, project_id, folder_id, version, key, kind, user_id, value, comment, skip_multiline_encoding, metadata, tag_ids, actor_kind, actor_id, created_at) VALUES
   ('sv1', 's1', 'p1', 'f1', 1, 'URL', 'shared', NULL, x'7630', NULL, NULL, '[]', '[]', NULL, NULL, 1),
   ('sv2', 's1', 'p1', 'f1', 2, 'URL', 'shared', NULL, x'7631', x'7632', NULL, '[{"key":"a","value":"b"}]', '["t1"]', 'identity', 'i1', 3);
