@@ -145,7 +145,7 @@ async def running(
     clock = Clock()
     parts = msgspec.structs.replace(build_runtime(settings, outbound=outbound), clock=clock)
     async with opened(parts):
-        transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)
+        transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
             api = Api(parts, clock, client)
             if fresh:

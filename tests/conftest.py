@@ -14,7 +14,7 @@ from watchword.services.people import passwords
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 # Hundreds of tests have a server of their own; what is the same for all of them is made once.
-app.registry = functools.cache(app.registry)
+app.registry = functools.cache(app.registry)  # type: ignore[attr-defined]
 auth_methods.method_routes = routes.once
 
 # How long an example takes says how busy the machine is, and nothing about the rule.

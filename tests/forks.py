@@ -127,7 +127,7 @@ def _forker() -> socket.socket:
     ours, theirs = socket.socketpair()
     nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     command = [sys.executable, __file__, str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], **nothing)
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], **nothing)  # type: ignore[call-overload]
     theirs.close()
 
     def end() -> None:
@@ -168,7 +168,7 @@ def _fork_until_the_end(connection: socket.socket) -> str:
     signal.set_wakeup_fd(waking)
     running: dict[int, int] = {}
     while True:
-        ready = select.select([connection, awake], [], [])[0]
+        ready = select.select([connection, awake], [], [])[0]  # type: ignore[type-var]
         if awake in ready:
             os.read(awake, 4096)
             _tell_who_ended(running)

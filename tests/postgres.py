@@ -295,7 +295,7 @@ def _spawn_guard(*files: str) -> None:
     """Starts the guard as nobody's child, out of reach of the terminal's Ctrl-C."""
     in_background = ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, __file__, *files]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(in_background, **streams, start_new_session=True, check=True)
+    subprocess.run(in_background, **streams, start_new_session=True, check=True)  # type: ignore[call-overload]
 
 
 def _guard(users: str, *others: str) -> None:

@@ -136,10 +136,10 @@ class SmallDirectory:
     async def answer(self, session, message, writer):
         code = sansldap.LDAPResultCode
         if isinstance(message, sansldap.BindRequest):
-            self.binds.append((message.name, message.authentication.password))
+            self.binds.append((message.name, message.authentication.password))  # type: ignore[attr-defined]
             known = {SERVICE: SERVICE_PASSWORD} | {dn: entry["userPassword"][0] for dn, entry in PEOPLE.items()}
             # As real directories do: a bind with a name and no password succeeds, as nobody.
-            good = not message.authentication.password or known.get(message.name) == message.authentication.password
+            good = not message.authentication.password or known.get(message.name) == message.authentication.password  # type: ignore[attr-defined]
             session.bind_response(
                 message.message_id,
                 result_code=self.verdicts.get(message.name, code.SUCCESS if good else code.INVALID_CREDENTIALS),

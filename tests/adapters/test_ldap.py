@@ -39,7 +39,7 @@ async def opened(url, username="ada", password="ada's password", **options):
         | asked
     )
     options = {"allowed": at_home, "plain_hosts": ("localhost", "127.0.0.1", "directory.example")} | options
-    return await opened_entry(query, **options)
+    return await opened_entry(query, **options)  # type: ignore[arg-type]
 
 
 async def failed(url, **options):

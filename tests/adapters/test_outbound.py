@@ -60,7 +60,7 @@ def leading_to(*addresses):
         asked.append(host)
         return [a if isinstance(a, tuple) else (a, port) for a in addresses]
 
-    resolve.asked = asked
+    resolve.asked = asked  # type: ignore[attr-defined]
     return resolve
 
 

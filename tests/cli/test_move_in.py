@@ -49,7 +49,7 @@ async def test_a_dry_run_changes_nothing_and_a_run_brings_secrets_and_can_be_rep
         found = await api.ok("GET", "/api/v3/secrets/raw/KEY", token=token, query=query)
 
     assert [] == empty["workspaces"]
-    assert 1 == planned["projects"][0]["secrets"]
+    assert 1 == planned["projects"][0]["secrets"]  # type: ignore[index]
     assert (1, 0) == (first["secrets"], again["secrets"])
     assert "value" == found["secret"]["secretValue"]
 

@@ -319,7 +319,7 @@ async def test_a_scrape_answers_for_all_workers_and_for_those_that_ended(tmp_pat
         first = await scraped(server.url)
         for pid in before:  # both, so that whichever answered has ended
             os.kill(pid, signal.SIGKILL)
-            assert await asyncio.to_thread(until, lambda gone=pid: gone not in children(server.process.pid))
+            assert await asyncio.to_thread(until, lambda gone=pid: gone not in children(server.process.pid))  # type: ignore[misc]
         replaced = await asyncio.to_thread(until, lambda: len(set(children(server.process.pid)) - set(before)) == 2)
         await asyncio.to_thread(until, lambda: httpx.get(f"{server.url}/readyz", timeout=10).status_code == 200)
         last = await scraped(server.url)

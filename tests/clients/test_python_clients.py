@@ -109,7 +109,7 @@ async def test_pydantic_settings_are_filled_from_a_project(stand: Stand, monkeyp
             warnings.simplefilter("ignore")  # the package's own
             from pydantic_settings_infisical import InfisicalBaseSettings
 
-            class Settings(InfisicalBaseSettings):  # type: ignore[misc, valid-type]
+            class Settings(InfisicalBaseSettings):
                 greeting: str = "nobody filled this in"
 
             return Settings().greeting

@@ -80,7 +80,7 @@ async def a_burst_of_guesses_locks(apis: Sequence[Api]) -> None:
 
 
 async def test_one_process_on_sqlite_counts_exactly(tmp_path: Path) -> None:
-    async with serving(tmp_path, **DIRECTORY) as server:
+    async with serving(tmp_path, **DIRECTORY) as server:  # type: ignore[arg-type]
         apis = await clients(server)
         await exactly_five(apis)
         await a_burst_of_guesses_locks(apis)

@@ -20,7 +20,7 @@ OPENAPI = dict(schema_v31)
 KNOWN = SPECIFICATIONS.with_resource(OPENAPI["$id"], DRAFT202012.create_resource(OPENAPI)).crawl()
 
 
-class Validator(OpenAPIV31SpecValidator):  # type: ignore[misc]
+class Validator(OpenAPIV31SpecValidator):
     schema_validator = Draft202012Validator(
         OPENAPI, registry=KNOWN, format_checker=OpenAPIV31SpecValidator.schema_validator.format_checker
     )

@@ -106,8 +106,8 @@ class Trust:
 def serving(app, context=None):
     """A WSGI application on a free port of loopback."""
     server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=context)
-    server.log = lambda *_: None
-    server.RequestHandlerClass.log = lambda *_: None
+    server.log = lambda *_: None  # type: ignore[method-assign]
+    server.RequestHandlerClass.log = lambda *_: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=functools.partial(server.serve_forever, 0.02), daemon=True)
     thread.start()
     try:

@@ -67,7 +67,7 @@ def running(tmp_path_factory):
     service = AlibabaSts()
     trust = Trust(tmp_path_factory.mktemp("trust"))
     with serving(service, trust.context("sts.aliyuncs.com")) as port:
-        service.port, service.roots = port, trust.pem
+        service.port, service.roots = port, trust.pem  # type: ignore[attr-defined]
         yield service
 
 

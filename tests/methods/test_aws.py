@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+from typing import Any
 
 import boto3
 import botocore.session
@@ -16,7 +17,7 @@ from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials
 from hypothesis import given as given_some
 from hypothesis import strategies as st
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.server import DomainDispatcherApplication, create_backend_app  # type: ignore[attr-defined]
 
 from tests.methods.clouds import Sts, Trust, given, milliseconds, serving, way_out
 from watchword.domain.authentication.aws_names import HOSTS, PARTITION_OF
@@ -54,7 +55,7 @@ def sts(tmp_path_factory):
             ]
             keys[label] = Credentials(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
         keys["unknown"] = Credentials("AKIAUNKNOWN0000000000", "secret")
-        sts.keys, sts.port, sts.roots = keys, port, trust.pem
+        sts.keys, sts.port, sts.roots = keys, port, trust.pem  # type: ignore[attr-defined]
         sts.secrets = {k.access_key: k.secret_key for k in keys.values()}
         yield sts
 
@@ -177,7 +178,7 @@ async def test_the_claims_say_who_it_is(sts):
 async def test_the_request_that_botocore_itself_would_send_is_accepted(sts):
     session = botocore.session.get_session()
     session.set_credentials("AKIAUNKNOWN", "x")
-    caught = {}
+    caught: dict[str, Any] = {}
 
     def catch(request, **_):
         caught.update(

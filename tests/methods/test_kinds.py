@@ -102,7 +102,7 @@ def checks_in(module: Any) -> list[tuple[str, str]]:
 
 def reason_of(argument: ast.expr) -> str:
     if isinstance(argument, ast.JoinedStr):
-        return "".join(part.value if isinstance(part, ast.Constant) else "*" for part in argument.values)
+        return "".join(part.value if isinstance(part, ast.Constant) else "*" for part in argument.values)  # type: ignore[misc]
     text: str = ast.literal_eval(argument)
     return text
 
@@ -201,7 +201,7 @@ def test_a_refusal_without_a_check_counts_as_a_wrong_proof_until_one_was_genuine
     before, after = Checks(), Checks()
     after.prove(True, "signature_invalid", "")
     for checks in (before, after):
-        checks.refused(login.Denied("nobody_knows"))
+        checks.refused(login.Denied("nobody_knows"))  # type: ignore[attr-defined]
 
     assert ("prove", "form") == (before.failed, after.failed)
     assert (False, True) == (before.is_proved, after.is_proved)
@@ -210,7 +210,7 @@ def test_a_refusal_without_a_check_counts_as_a_wrong_proof_until_one_was_genuine
 def test_two_proofs_are_genuine_together_or_not_at_all() -> None:
     checks = Checks()
     checks.prove(True, "password_wrong", "")
-    with pytest.raises(login.Denied):
+    with pytest.raises(login.Denied):  # type: ignore[attr-defined]
         checks.prove(False, "code_wrong", "Invalid code")
 
     assert not checks.is_proved

@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -235,8 +235,10 @@ async def test_a_fault_in_what_judges_settings_is_told_to_who_sends_them(
 
 
 @pytest.mark.parametrize(
-    "function", [bad, lambda _: 7, lambda _: ["x"], lambda _: [Risk(1, "", "")]], ids=["raises", "7", "text", "number"]
-)  # type: ignore[arg-type]
+    "function",
+    [bad, lambda _: 7, lambda _: ["x"], lambda _: [Risk(cast("str", 1), "", "")]],
+    ids=["raises", "7", "text", "number"],
+)
 async def test_a_judge_that_fails_is_a_warning_and_hides_nobody_from_the_report(
     tmp_path: Path, migrated_file: Path, install: Callable[..., None], function: Any
 ) -> None:
@@ -300,7 +302,7 @@ WRONG: list[tuple[Any, str]] = [
     (changed(verify=plain), "its verify must be an async function"),
     (changed(locator=LOCATOR), "its locator 'clientId' is not among its managed settings"),
     (changed(managed=("word",)), "it has no setting 'word'"),
-    (changed(refresh=Refresh(what="bundle", title="x", fetch=verify, at="word")), "it has no setting 'word'"),
+    (changed(refresh=Refresh(what="bundle", title="x", fetch=verify, at="word")), "it has no setting 'word'"),  # type: ignore[arg-type]
 ]
 
 

@@ -16,7 +16,7 @@ from watchword.methods import registry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROUTES: tuple[Route, ...] = table(registry().values(), None)  # type: ignore[arg-type]
+ROUTES: tuple[Route, ...] = table(registry().values(), None)
 LET_IN, UNKNOWN, REFUSED, HIDDEN = "let in", "401", "403", "403 or 404"
 
 

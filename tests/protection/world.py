@@ -102,12 +102,12 @@ def all_but(kind: str, needs: Sequence[str]) -> tuple[Rule, ...]:
     if ("read", "secrets") in gone:
         gone |= {("readValue", "secrets"), ("describeSecret", "secrets")}
     gone.add(("read", "secrets"))  # the old name of the other two, which may not stand beside them
-    rules = next(role for role in BUILT_IN[kind] if role.slug == "admin").rules
+    rules = next(role for role in BUILT_IN[kind] if role.slug == "admin").rules  # type: ignore[index]
     return tuple(Rule(r.subject, tuple(a for a in r.actions if (a, r.subject) not in gone)) for r in rules)
 
 
 def built(kind: str, slug: str) -> tuple[Rule, ...]:
-    return next(role for role in BUILT_IN[kind] if role.slug == slug).rules
+    return next(role for role in BUILT_IN[kind] if role.slug == slug).rules  # type: ignore[index]
 
 
 class World:
@@ -434,7 +434,7 @@ class World:
                 project_id=project_id,
                 slug=f"r-{id}",
                 name="r",
-                permissions=permissions,
+                permissions=permissions,  # type: ignore[arg-type]
                 created_at=ctx.now,
                 updated_at=ctx.now,
             )
@@ -461,7 +461,7 @@ async def inhabited(folder: Path) -> AsyncIterator[World]:
         parts, clock=clock, store=store, cache=Cache(store, 50_000), journal=Journal(store), writes=Journal(store)
     )
     async with opened(parts):
-        transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
+        transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
             api = Api(parts, clock, client)
             await api.bootstrap()

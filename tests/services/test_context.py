@@ -120,7 +120,7 @@ async def test_after_a_unit_that_failed_the_next_one_opens(ctx: Ctx, api: Api) -
 
 
 async def test_a_request_sees_what_it_changed_itself(ctx: Ctx, api: Api) -> None:
-    async def load(tx: people.Tx) -> tuple[str, tuple[str, ...]]:
+    async def load(tx: people.Tx) -> tuple[str, tuple[str, ...]]:  # type: ignore[name-defined]
         found = await people.organization(tx, api.org_id)
         assert found
         return found.name, (f"org/{api.org_id}",)

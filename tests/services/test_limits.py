@@ -86,7 +86,7 @@ def test_however_many_addresses_there_are_the_memory_is_bounded(monkeypatch: pyt
 
 def refusal(i: int, address: str, **fields: str) -> Denial:
     told = {"method": "jwt-auth", "reason": "client_id_unknown", "message": "No"} | fields
-    return Denial(request_id=f"req-{i}", at=i, facts={}, checks=(), address=address, **told)
+    return Denial(request_id=f"req-{i}", at=i, facts={}, checks=(), address=address, **told)  # type: ignore[arg-type]
 
 
 def test_beyond_many_addresses_a_minute_refusals_are_one_row_without_an_address() -> None:

@@ -56,4 +56,4 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: P
 
 def another(store: Store) -> Store:
     """A second store over the same database, as another process has it; not open yet."""
-    return SqliteStore(store.path) if isinstance(store, SqliteStore) else PostgresStore(store._dsn, pool_size=2)
+    return SqliteStore(store.path) if isinstance(store, SqliteStore) else PostgresStore(store._dsn, pool_size=2)  # type: ignore[attr-defined]

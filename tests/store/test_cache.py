@@ -181,9 +181,10 @@ async def test_what_is_wrong_with_one_load_is_not_told_to_those_who_share_its_vi
     async def failing(tx: Tx) -> Any:
         return await tx.all(text("SELECT 1 / 0"))
 
-    asked = [Held(), failing, Held()]
+    asked: list[Any] = [Held(), failing, Held()]
     found = await asyncio.gather(
-        *[ConsistentReads(postgres_store, cache).get(n, load) for n, load in enumerate(asked)], return_exceptions=True
+        *[ConsistentReads(postgres_store, cache).get(n, load) for n, load in enumerate(asked)],
+        return_exceptions=True,
     )
 
     assert (0, 0) == (found[0], found[2])
@@ -269,7 +270,7 @@ async def test_what_is_used_stays_and_what_is_not_goes(sqlite_store: Store) -> N
 
 async def test_a_request_asks_for_each_family_once(postgres_store: Store) -> None:
     store = postgres_store
-    cache, asked = Cache(store, 10), []
+    cache, asked = Cache(store, 10), []  # type: ignore[var-annotated]
     loads = {key: Held("identity/1", f"org/{key}") for key in "abc"}
     for key, load in loads.items():
         await ConsistentReads(store, cache).get(key, load)

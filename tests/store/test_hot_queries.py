@@ -150,7 +150,7 @@ async def carry_out(settings: Settings, asked: Asked, world: seed.World) -> None
         parts, store=store, cache=Cache(store, 1000), journal=Journal(store), writes=Journal(store)
     )
     async with opened(parts):
-        transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
+        transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
             await ask(client, world)
         await settle(parts)

@@ -46,7 +46,7 @@ class Late(Put, frozen=True):
     order: ClassVar[list[str]] = []
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Late"]) -> Sequence[Any]:
+    async def apply(cls, tx: Tx, entries: Sequence["Late"]) -> Sequence[Any]:  # type: ignore[override]
         cls.order.append("late")
         return await super().apply(tx, entries)
 
@@ -55,7 +55,7 @@ class Early(Late, frozen=True):
     turn: ClassVar[int] = 1
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["Early"]) -> Sequence[Any]:
+    async def apply(cls, tx: Tx, entries: Sequence["Early"]) -> Sequence[Any]:  # type: ignore[override]
         cls.order.append("early")
         return [None] * len(entries)
 
@@ -282,7 +282,7 @@ async def test_exactly_as_many_uses_are_let_through_as_are_left(store: Store, wr
 
     async with store.read() as tx:
         row, secret = await credentials.token(tx, "t"), await credentials.client_secret(tx, "1", "s")
-    assert (min(limit, 200),) * 4 == (sum(secrets), sum(tokens), row.uses, secret.uses)  # type: ignore[union-attr]
+    assert (min(limit, 200),) * 4 == (sum(secrets), sum(tokens), row.uses, secret.uses)
 
 
 async def test_an_unlimited_secret_counts_every_use(store: Store, writing: Journal) -> None:
@@ -294,7 +294,7 @@ async def test_an_unlimited_secret_counts_every_use(store: Store, writing: Journ
 
     async with store.read() as tx:
         secret = await credentials.client_secret(tx, "1", "s")
-    assert (200, 200, 199) == (sum(answers), secret.uses, secret.last_used_at)  # type: ignore[union-attr]
+    assert (200, 200, 199) == (sum(answers), secret.uses, secret.last_used_at)
 
 
 @pytest.mark.parametrize(

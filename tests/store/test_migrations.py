@@ -228,7 +228,7 @@ async def filled(versions: Sequence[str], server: str, tmp_path: Path) -> AsyncI
     """The addresses of filled databases of these first versions, by version: each is a copy of the one before,
     migrated, with rows of its own.
     """
-    found = {}
+    found = {}  # type: ignore[var-annotated]
     async with contextlib.AsyncExitStack() as databases:
         template = "template0"
         for version in versions:

@@ -151,7 +151,7 @@ async def test_wherever_the_driver_fails_it_is_a_database_that_does_not_answer(p
                     await tx.count(_ALL)
                     await tx.count_many(_ADD, [{"key": f"{place} {number}", "n": 1}])
                     if place == "execute":
-                        await tx._connection.execute("SELECT 1")
+                        await tx._connection.execute("SELECT 1")  # type: ignore[attr-defined]
                     if place == "rollback":
                         raise LookupError("the unit's own")
                 found.append("done")

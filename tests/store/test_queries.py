@@ -48,7 +48,7 @@ class Undo(Exception):
 def arguments(name: str, query: Any, *, empty: bool) -> tuple[list[Any], dict[str, Any]]:
     """Arguments for a query made from its annotations: about the rows of `samples.fill`, or about nothing."""
     hints = get_type_hints(query)
-    positional, named = [], {}
+    positional, named = [], {}  # type: ignore[var-annotated]
     for parameter in list(inspect.signature(query).parameters.values())[1:]:
         if parameter.kind is parameter.VAR_KEYWORD:
             named |= FIELDS.get(name, {"updated_at": 1})

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -148,7 +149,7 @@ async def test_what_fails_at_a_later_row_is_translated_as_what_fails_at_the_firs
 async def test_a_view_that_fails_while_rows_are_fetched_is_a_refusal_and_leaves_the_reader_whole(
     sqlite_store: SqliteStore,
 ) -> None:
-    found = []
+    found: list[Any] = []
     for error in (sqlite3.OperationalError("disk I/O error"), sqlite3.DatabaseError("x"), sqlite3.InternalError("x")):
         for is_over in (False, True):
             with pytest.raises(StoreDown):

@@ -150,7 +150,7 @@ def demo() -> None:
     Starts a server of its own on a free port with a database in a temporary folder; both are gone afterwards.
     """
     try:
-        import infisical_sdk  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - only the demo needs it
+        import infisical_sdk  # noqa: F401, PLC0415 - only the demo needs it
     except ImportError:
         fail("The demo needs the official client", ["pip install infisicalsdk, or run: make demo"], FAILED)
     began = time.perf_counter()

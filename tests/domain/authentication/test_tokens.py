@@ -97,7 +97,7 @@ def test_the_format_of_a_token_stays_as_it_is() -> None:
         "accessTokenTTL": 3600,
         "accessTokenMaxTTL": 7200,
         "serial": "AAAAAAAA",
-    } == jwt.decode(f"{header}.{payload}.{signature}", KEY.public_key(), ["EdDSA"], options=ANY_TIME)
+    } == jwt.decode(f"{header}.{payload}.{signature}", KEY.public_key(), ["EdDSA"], options=ANY_TIME)  # type: ignore[arg-type]
     assert 86 == len(signature)
 
 
@@ -134,7 +134,7 @@ def test_anybody_verifies_a_token_offline_with_the_published_key() -> None:
     jwk = jwt.PyJWK(SIGNER.jwk())
     token = SIGNER.sign(CLAIMS)
 
-    found = jwt.decode(token, jwk, ["EdDSA"], options=ANY_TIME)
+    found = jwt.decode(token, jwk, ["EdDSA"], options=ANY_TIME)  # type: ignore[arg-type]
 
     assert ("test-key", CLAIMS.identity_id) == (jwt.get_unverified_header(token)["kid"], found["identityId"])
     assert "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" == SIGNER.jwk()["x"]

@@ -83,7 +83,7 @@ class Site:
         self.routes = {}
         self.requests = []
         self.connections = 0
-        self.names = []  # what clients asked for by SNI
+        self.names: list[str | None] = []  # what clients asked for by SNI
         self.ca = CA
         self._context = server_context(names, days=days) if tls else None
         if self._context:

@@ -33,7 +33,7 @@ async def in_project(api: Api, role: str) -> tuple[str, str, str]:
             "inverted": True,
         },
     ]
-    await custom(api, f"/api/v1/projects/{project}/roles", "narrow", rules)
+    await custom(api, f"/api/v1/projects/{project}/roles", "narrow", rules)  # type: ignore[arg-type]
     identity, token = await api.bot()
     await api.ok("POST", f"/api/v1/projects/{project}/identity-memberships/{identity['id']}", {"role": role})
     return project, identity["id"], token

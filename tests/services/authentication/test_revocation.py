@@ -148,7 +148,7 @@ async def issued_before(api: Api) -> tuple[str, str]:
         await tx.run(update(i).where(i.c.id == identity["id"]).values(token_generation=1, tokens_since=0))
         await tx.run(update(m).where(m.c.identity_id == identity["id"]).values(tokens_since=0, longest_life=None))
         tx.changed(f"identity/{identity['id']}")
-    return identity["id"], api.runtime.keys.signer.sign(msgspec.structs.replace(old, generation=0))  # type: ignore[arg-type,type-var]
+    return identity["id"], api.runtime.keys.signer.sign(msgspec.structs.replace(old, generation=0))
 
 
 @pytest.mark.parametrize("what", ENDS)
@@ -392,6 +392,6 @@ async def test_a_token_check_asks_no_more_than_it_did(any_api: Api) -> None:
     _, token = await any_api.bot("member")
     seen = VerifiedTokens(any_api.runtime.keys, 10)
     await authenticate_bearer(Ctx(any_api.runtime, address="127.0.0.1"), token, seen)
-    any_api.runtime.cache.load = None  # type: ignore[assignment,method-assign]
+    any_api.runtime.cache.load = None  # type: ignore[method-assign]
 
     assert "identity" == (await authenticate_bearer(Ctx(any_api.runtime, address="127.0.0.1"), token, seen)).kind

@@ -143,7 +143,7 @@ async def test_no_limit_and_exempt_networks_are_not_refused(
 
 async def test_an_ipv6_address_counts_as_its_network(tmp_path: Path, migrated_file: Path) -> None:
     trusting = {"trusted_proxies": ("192.0.2.0/24",), "refused_logins_per_minute": 5}
-    async with server(tmp_path, migrated_file, **trusting) as api:
+    async with server(tmp_path, migrated_file, **trusting) as api:  # type: ignore[arg-type]
         body = {"clientId": str(uuid.uuid4()), "clientSecret": "0" * 64}
 
         async def status(address: str) -> int:

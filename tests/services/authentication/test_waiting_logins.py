@@ -307,7 +307,7 @@ async def test_keys_at_hand_cost_no_second_look(place: Place, monkeypatch: pytes
     place.held.is_holding = False
     looks = []
     begin = Ctx.begin_now
-    monkeypatch.setattr(Ctx, "begin_now", lambda ctx: (looks.append(1), begin(ctx))[1])
+    monkeypatch.setattr(Ctx, "begin_now", lambda ctx: (looks.append(1), begin(ctx))[1])  # type: ignore[func-returns-value]
 
     await place.log_in(case, case.good(identity_id))
     first = len(looks)

@@ -12,7 +12,7 @@ async def membership(api: Api, email: str) -> str:
 
 
 def invite(api: Api, email: str, role: str | None = None) -> dict[str, object]:
-    return {"inviteeEmails": [email], "organizationId": api.org_id} | ({"organizationRoleSlug": role} if role else {})
+    return {"inviteeEmails": [email], "organizationId": api.org_id} | ({"organizationRoleSlug": role} if role else {})  # type: ignore[return-value]
 
 
 async def link_token(api: Api, email: str, role: str = "no-access", **options: object) -> str:

@@ -127,7 +127,7 @@ async def test_who_guesses_codes_waits_with_the_right_one_too(empty: Api, monkey
 
 async def test_an_instance_that_lost_its_administrators_is_not_claimed_anew(any_api: Api) -> None:
     async with any_api.runtime.store.write() as tx:
-        await people.change_user(tx, (await people.user_by_email(tx, EMAIL)).id, is_instance_admin=False)  # type: ignore[union-attr]
+        await people.change_user(tx, (await people.user_by_email(tx, EMAIL)).id, is_instance_admin=False)
         await tx.count(schema.identities.update().values(is_instance_admin=0))
 
     reply = await any_api.post(PATH, BOOT, token=None)
@@ -157,7 +157,7 @@ async def test_of_many_bootstraps_at_once_one_is_carried_out(
 
 
 async def _unclaimed(server: Server) -> Api:
-    return await server.api(Api(None, None, None))  # type: ignore[arg-type]
+    return await server.api(Api(None, None, None))
 
 
 async def _race(apis: list[Api]) -> list[int]:

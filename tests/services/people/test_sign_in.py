@@ -223,7 +223,7 @@ async def test_a_deleted_account_leaves_nothing_behind(any_api: Api) -> None:
 
 def elsewhere(api: Api, address: str) -> httpx.AsyncClient:
     """A client at another address, without a cookie."""
-    transport = httpx.ASGITransport(Server(api.runtime), client=(address, 40_000))
+    transport = httpx.ASGITransport(Server(api.runtime), client=(address, 40_000))  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://watchword.test")
 
 
@@ -272,7 +272,7 @@ async def test_a_device_is_known_for_its_person_only_and_cannot_be_made_up(api: 
         bobs = own[0].partition(";")[0].split("=")[1]
         made_up = [f"{name}={bobs}", f"{name}={'0' * 24}.{value.partition('.')[2]}", f"{name}=", f"{name}=é"]
         statuses = [
-            (await device.post(LOGIN, json=RIGHT, headers={"cookie": cookie.encode()})).status_code
+            (await device.post(LOGIN, json=RIGHT, headers={"cookie": cookie.encode()})).status_code  # type: ignore[arg-type]
             for cookie in made_up
         ]
         right = await device.post(LOGIN, json=RIGHT, headers={"cookie": f"{name}={value}"})
@@ -423,7 +423,7 @@ async def test_cookies_are_secure_whenever_the_caller_speaks_tls(
 ) -> None:
     settings = sqlite_settings(placed(migrated_file, tmp_path), site_url=site_url, trusted_proxies=("10.0.0.0/8",))
     async with running(settings) as api:
-        transport = httpx.ASGITransport(Server(api.runtime), client=(peer, 40_000))
+        transport = httpx.ASGITransport(Server(api.runtime), client=(peer, 40_000))  # type: ignore[arg-type]
         async with httpx.AsyncClient(
             transport=transport, base_url=base, headers={"x-forwarded-proto": proto} if proto else {}
         ) as client:

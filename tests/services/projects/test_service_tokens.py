@@ -112,7 +112,7 @@ async def test_nobody_makes_a_service_token_that_may_more_than_its_maker(api: Ap
             "conditions": {"environment": "dev", "secretPath": {"$glob": "/*"}},
         },
     ]
-    person = await person_with(api, project_id, rules)
+    person = await person_with(api, project_id, rules)  # type: ignore[arg-type]
 
     replies = [
         await api.post(

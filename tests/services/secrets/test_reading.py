@@ -338,7 +338,7 @@ async def test_secrets_that_are_kept_are_nothing_to_the_garbage_collector(any_ap
     await vault.every()
     await vault.value("A")
     gc.collect()  # it lets go of tuples then in which there is nothing to look for
-    kept = [entry for key, entry in any_api.runtime.cache._heavy.young.items() if key[0] == "secrets"]
+    kept = [entry for key, entry in any_api.runtime.cache._heavy.young.items() if key[0] == "secrets"]  # type: ignore[index]
 
     held = kept[0].value.shared["A"]
 
@@ -357,7 +357,7 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
     for name in ("A", "B"):
         await vault.put(name, "old")
     await vault.every()
-    folders = [key for key in any_api.runtime.cache._heavy.young if key[0] == "secrets"]
+    folders = [key for key in any_api.runtime.cache._heavy.young if key[0] == "secrets"]  # type: ignore[index]
 
     await vault.change("A", secretValue="new")
     values = [await vault.value("A"), await vault.value("B")]

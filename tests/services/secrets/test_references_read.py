@@ -1,5 +1,7 @@
 """References and imports when secrets are read: who may follow them, and which secret wins."""
 
+from typing import Any
+
 from tests.api import Api
 from tests.vault import Vault, rule
 
@@ -221,9 +223,9 @@ async def test_lists_take_a_fixed_number_of_queries_whatever_their_size(api: Api
             await vault.put("X", f"${{dev.f{(i + 1) % size}.Y}}", path=f"/f{i}")
             await vault.put("Y", "y", path=f"/f{i}")
             await vault.link(f"/f{i}")
-        api.runtime.cache.__init__(api.runtime.store, 10_000)
-        seen = []
-        reader = api.runtime.store._reader
+        api.runtime.cache.__init__(api.runtime.store, 10_000)  # type: ignore[misc]
+        seen: list[Any] = []
+        reader = api.runtime.store._reader  # type: ignore[attr-defined]
         reader.set_trace_callback(seen.append)
         listed = await vault.every(recursive=True, include_imports=True, expandSecretReferences=True)
         reader.set_trace_callback(None)

@@ -83,5 +83,5 @@ async def _plan(api: Api, kind: str, *, later: bool) -> tuple[str, str]:
     cursor = (now + 10 * DAY if kind == "expiring" else now - 200 * DAY, "0190c000")
     async with api.runtime.store.read() as tx:
         plans = _Plans(tx, api.runtime.store.name)
-        await ask(plans, api.org_id, after=cursor if later else None, limit=101, **given)
+        await ask(plans, api.org_id, after=cursor if later else None, limit=101, **given)  # type: ignore[operator]
     return plans.plan, index
