@@ -1,5 +1,5 @@
 """`python -m bench`: the comparison; `python -m bench growth`: the curves;
-`python -m bench stall`: how long one request holds up others."""
+`python -m bench stall`: how long one request holds up others; `python -m bench instructions`: what operations cost."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import growth, machine, report, seed, stall
+from bench import growth, instructions, machine, report, seed, stall
 from bench.compare import SERVERS, Bench, Plan, fleet
 from bench.faults import BenchError
 from bench.load import Loader
@@ -40,9 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("compare", "growth", "stall"),
+        choices=("compare", "growth", "stall", "instructions"),
         default="compare",
-        help="compare (default), growth or stall",
+        help="compare (default), growth, stall or instructions",
     )
     parser.add_argument(
         "--quick",
@@ -72,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             if given.what == "stall":
                 return asyncio.run(_stall(given, Path(folder)))
+            if given.what == "instructions":
+                instructions.run(Path(folder), given.operations or list(OPERATIONS), _say)
+                return 0
             Loader(Path(folder))  # before anything is filled: whether there is a loader
             written = asyncio.run(
                 _grow(given, Path(folder)) if given.what == "growth" else _compare(given, Path(folder))
