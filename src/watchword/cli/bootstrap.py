@@ -7,11 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import rich_click as click
-from rich.console import Console
 
 from watchword.app import build_runtime, opened, start_logs
 from watchword.cli.options import with_settings
@@ -23,6 +22,9 @@ from watchword.services.context import Ctx
 from watchword.services.people import organizations
 from watchword.services.runtime import Runtime
 from watchword.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -141,7 +143,7 @@ def made_up_password() -> str:
     return secrets.token_urlsafe(15)
 
 
-def _tell(console: Console, made: organizations.Bootstrapped, said: dict[str, Any]) -> None:
+def _tell(console: "Console", made: organizations.Bootstrapped, said: dict[str, Any]) -> None:
     console.print(f"Administrator  {made.user.email}")
     console.print(f"Organization   {made.organization.name}  (id {made.organization.id})")
     console.print(f"Identity       {made.identity.name}  (id {made.identity.id})")

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 import rich_click as click
 from click.exceptions import Exit
-from rich.console import Console
-from rich.panel import Panel
 
 from watchword.domain.errors import Refusal
 from watchword.services.keys.keyring import WrongRootKey
 from watchword.settings import SettingsError
 from watchword.store.engine import StoreDown, Unusable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 FAILED, MISUSED, WRONG_KEY, NO_DATABASE = 1, 2, 3, 4  # exit codes; 2 is also what a wrong option ends with
@@ -59,25 +60,21 @@ def printable(text: str) -> str:
     return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-class _Terminal(Console):
-    """A console on which no text moves the cursor, recolours, or renames the window."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print, as `Console.print`."""
-        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
-
-
-def err() -> Console:
+def err() -> "Console":
     """Where faults and progress go."""
-    return _Terminal(stderr=True, highlight=False, soft_wrap=True)
+    from watchword.cli.terminal import Terminal  # noqa: PLC0415 - slow to import
+
+    return Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say(data: Mapping[str, Any], text: Callable[[Console], None]) -> None:
+def say(data: Mapping[str, Any], text: Callable[["Console"], None]) -> None:
     """Answer with `data` as JSON, or with what `text` prints."""
     if is_json():
         click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
     else:
-        text(_Terminal(highlight=False, soft_wrap=True))
+        from watchword.cli.terminal import Terminal  # noqa: PLC0415 - slow to import
+
+        text(Terminal(highlight=False, soft_wrap=True))
 
 
 def note(text: str) -> None:
@@ -94,6 +91,8 @@ def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
         lines = "\n".join(f"• {fault}" for fault in faults) if len(faults) > 1 else "".join(faults)
         console = err()
         if console.is_terminal:
+            from rich.panel import Panel  # noqa: PLC0415 - slow to import
+
             console.print(Panel(printable(lines), title=title, title_align="left", border_style="red"), markup=False)
         else:
             console.print(f"{title}:\n{lines}" if len(faults) > 1 else f"{title}: {lines}", markup=False)

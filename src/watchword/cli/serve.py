@@ -13,8 +13,6 @@ from typing import Any
 import msgspec
 import rich_click as click
 from click.exceptions import Exit
-from rich.console import Console
-from rich.panel import Panel
 
 from watchword import __version__
 from watchword.app import build_runtime, opened, start_logs
@@ -144,11 +142,15 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
             said |= {"setupCode": first.setup_code.reveal()}
         click.echo(msgspec.json.encode(said).decode())
     elif first.password or first.setup_code or sys.stdout.isatty():
-        _show(Console(highlight=False, soft_wrap=True), url, first)
+        _show(url, first)
     sys.stdout.flush()
 
 
-def _show(console: Console, url: str, first: First) -> None:
+def _show(url: str, first: First) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.panel import Panel  # noqa: PLC0415
+
+    console = Console(highlight=False, soft_wrap=True)
     lines = [f"Server      [bold]{url}[/]", f"API         {url}/api/docs"]
     if first.password:
         lines += [

@@ -9,7 +9,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Literal, NoReturn, Protocol
 
 import msgspec
-from jwt import InvalidTokenError, PyJWS
 
 from watchword.domain.authentication.public_keys import (
     SIGNATURES,
@@ -261,6 +260,8 @@ def _kid(key: Mapping[str, Any] | Key) -> Any:
 
 
 def _require_signature(token: str, presented: _Opened, keys: Sequence[Key], checks: Verdict) -> None:
+    from jwt import InvalidTokenError, PyJWS  # noqa: PLC0415 - slow to import, and only foreign tokens need it
+
     verifier = PyJWS(algorithms=[presented.alg], options={"verify_signature": True, "enforce_minimum_key_length": True})
     for key in keys:
         try:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
-import yaml
 
 Format = Literal["dotenv", "json", "yaml", "csv"]
 MAX_TEXT: Final = 32 * 1024 * 1024
@@ -194,6 +193,8 @@ _ODD: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\
 
 
 def _write_yaml(items: Sequence[Item]) -> str:
+    import yaml  # noqa: PLC0415 - slow to import, and few servers ever need it
+
     readable = not any(_ODD.search(item.value) for item in items)  # the writer loses some signs unless it escapes
     return (
         yaml.safe_dump({item.key: item.value for item in items}, allow_unicode=readable, sort_keys=False, width=1 << 30)
@@ -203,6 +204,8 @@ def _write_yaml(items: Sequence[Item]) -> str:
 
 
 def _read_yaml(text: str) -> Iterable[Item]:
+    import yaml  # noqa: PLC0415
+
     try:
         # The base loader makes no numbers or dates of what was meant as text, and no objects of anything.
         loaded = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - see above
