@@ -77,18 +77,22 @@ def _trim(kind: Any, value: Any) -> Any:
     fields = _trimming(kind)
     if not fields:
         return value
-    changed = dict(value)
+    changed: dict[str, Any] | None = None
     for name, trims, inner in fields:
-        if name not in changed:
+        if name not in value:
             continue
-        given = changed[name]
+        given = value[name]
         if trims and isinstance(given, str):
-            changed[name] = given.strip()
-        elif inner is not None and isinstance(given, list):
-            changed[name] = [_trim(inner, item) for item in given]
+            trimmed: Any = given.strip()
         elif inner is not None:
-            changed[name] = _trim(inner, given)
-    return changed
+            trimmed = [_trim(inner, item) for item in given] if isinstance(given, list) else _trim(inner, given)
+        else:
+            continue
+        if trimmed is not given:
+            if changed is None:
+                changed = dict(value)
+            changed[name] = trimmed
+    return value if changed is None else changed
 
 
 _PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")

@@ -219,7 +219,7 @@ def value_of(body: bytes, content_type: str, *, bare: bool) -> tuple[Any, bool]:
     `bare`: an empty body is no body, whatever its content type says (DELETE, GET). Raises BadRequest,
     UnsupportedMediaType.
     """
-    kind = _kind(content_type)
+    kind = content_type if content_type in _JSON else _kind(content_type)
     if not body and (bare or not kind):
         return None, True
     if kind in _JSON or (kind == "" and body[:1] in (b"{", b"[")):

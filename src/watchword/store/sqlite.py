@@ -180,13 +180,16 @@ class SqliteTx:
         if rows:
             ready = compiled(statement, _DIALECT)
             self._note(ready)
-            await self._in_pieces(ready, rows)
+            await self._write(ready, rows)
 
-    async def _in_pieces(self, ready: Compiled, rows: Sequence[Params]) -> None:
+    async def _write(self, ready: Compiled, rows: Sequence[Params]) -> None:
         """Write the rows; between two pieces others have their turn, but for the database, which they wait for
         until the unit ends.
         """
         self.rows += len(rows)
+        if len(rows) <= _PIECE:
+            self._execute_many(ready, rows)
+            return
         for start in range(0, len(rows), _PIECE):
             if start:
                 await asyncio.sleep(0)
@@ -212,7 +215,7 @@ class SqliteTx:
             raise AssertionError("a view cannot write")
         if rows:
             self.counted = True
-            await self._in_pieces(compiled(statement, _DIALECT), rows)
+            await self._write(compiled(statement, _DIALECT), rows)
 
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         del is_last  # there is no way to save

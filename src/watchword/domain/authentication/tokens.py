@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import VerifyKey
 
 from watchword.domain.errors import BadToken, Unauthorized
 
@@ -82,11 +83,11 @@ class Signer:
     `seed` is the private key as RFC 8032 section 5.1.5 has it, 32 bytes.
     """
 
-    __slots__ = ("_key", "header", "kid", "public")
+    __slots__ = ("_secret", "header", "kid", "public")
 
     def __init__(self, seed: bytes, kid: str = "") -> None:
-        self._key = SigningKey(seed)
-        self.public = self._key.verify_key
+        public, self._secret = crypto_sign_seed_keypair(seed)
+        self.public = VerifyKey(public)
         self.kid = kid or hashlib.sha256(bytes(self.public)).hexdigest()[:16]
         self.header = _b64(_encode({"alg": "EdDSA", "typ": "JWT", "kid": self.kid}))
 
@@ -96,7 +97,7 @@ class Signer:
     def sign(self, claims: Claims) -> str:
         """The compact token."""
         body = self.header + b"." + _b64(_encode(claims))
-        return (body + b"." + _b64(self._key.sign(body).signature)).decode()
+        return (body + b"." + _b64(crypto_sign(body, self._secret)[:crypto_sign_BYTES])).decode()
 
     def jwk(self) -> dict[str, str]:
         """The public half as RFC 8037 has it."""

@@ -185,13 +185,14 @@ async def enter_org(ctx: Ctx, org_id: str) -> CallerScope:
     found = await _held(ctx, org_id, None)
     if not found.is_member or not found.is_active:
         raise Forbidden("You are not a member of this organization")
-    await _require_second_factor(ctx, org_id)
+    if actor.kind == "user":
+        await _require_second_factor(ctx, org_id)
     return CallerScope(org_id=org_id, ability=found.ability)
 
 
 async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
-    """People only: where an organization demands a second factor, a session without one is no way in."""
-    if ctx.actor.kind == "user" and not ctx.actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
+    """Of a person: where an organization demands a second factor, a session without one is no way in."""
+    if not ctx.actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
         raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
 
 
@@ -205,14 +206,14 @@ async def own_org(ctx: Ctx) -> CallerScope:
 
 async def organization(ctx: Ctx, org_id: str) -> Organization:
     """An organization, through the cache. Raises NotFound."""
-
-    async def load(tx: Tx) -> tuple[Organization | None, tuple[str, ...]]:
-        return await people.organization(tx, org_id), (versions.org(org_id),)
-
-    found: Organization | None = await ctx.fresh.get(("org", org_id), load)
+    found: Organization | None = await ctx.fresh.get(("org", org_id), _load_organization, org_id)
     if found is None:
         raise NotFound(f"There is no organization {org_id}")
     return found
+
+
+async def _load_organization(tx: Tx, org_id: str) -> tuple[Organization | None, tuple[str, ...]]:
+    return await people.organization(tx, org_id), (versions.org(org_id),)
 
 
 async def project(ctx: Ctx, project_id: str) -> Project | None:
@@ -247,7 +248,8 @@ async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
     held = await _held(ctx, found.org_id, project_id)
     if not held.is_member or not held.is_active:
         raise Forbidden("You are not a member of this project")
-    await _require_second_factor(ctx, found.org_id)
+    if actor.kind == "user":
+        await _require_second_factor(ctx, found.org_id)
     return ProjectScope(org_id=found.org_id, project_id=project_id, ability=held.ability, project=found)
 
 

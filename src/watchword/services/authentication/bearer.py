@@ -106,13 +106,6 @@ def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) ->
     return any(key in revocations and claims.creation_ms <= revocations[key].before for key in _timed_keys(claims))
 
 
-async def standing(ctx: Ctx, identity_id: str, method: str, org_id: str) -> Standing:
-    """The standing of an identity's tokens of one method, through the cache."""
-    key = ("standing", identity_id, method, org_id)
-    found: Standing = await ctx.fresh.get(key, _load_standing, identity_id, method, org_id)
-    return found
-
-
 async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> tuple[Standing, tuple[str, ...]]:
     identity = await identities.by_id(tx, identity_id)
     config = await credentials.config(tx, identity_id, method)
@@ -157,7 +150,8 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
     Raises Unauthorized.
     """
     require_unexpired(claims, ctx.now)
-    state = await standing(ctx, claims.identity_id, claims.auth_method, claims.org_id)
+    about = claims.identity_id, claims.auth_method, claims.org_id
+    state: Standing = await ctx.fresh.get(("standing", *about), _load_standing, *about)
     identity = state.identity
     if identity is None:
         raise Unauthorized(f"Failed to {doing}: no identity access token found")

@@ -140,7 +140,8 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     )
     if end <= ctx.now:
         raise Unauthorized("Cannot renew: the access token has reached its max TTL, log in again")
-    await _require_uses(ctx, claims)
+    if claims.num_uses_limit:
+        await _require_uses(ctx, claims)
     renewed = msgspec.structs.replace(
         claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx)
     )
@@ -150,11 +151,10 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
 
 
 async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
-    if claims.num_uses_limit:
-        async with ctx.view() as tx:
-            row = await credentials.token(tx, claims.jti)
-        if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
-            raise Unauthorized("Cannot renew: the access token has no uses left")
+    async with ctx.view() as tx:
+        row = await credentials.token(tx, claims.jti)
+    if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
+        raise Unauthorized("Cannot renew: the access token has no uses left")
 
 
 async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:

@@ -107,15 +107,14 @@ async def _load_tags(tx: Tx, project_id: str) -> tuple[Mapping[str, Tag], tuple[
     return {tag.id: tag for tag in await secrets.tags(tx, project_id)}, (versions.tree(project_id),)
 
 
-async def folder_secrets(ctx: Ctx, place: SecretLocation) -> FolderSecrets:
+async def folder_secrets(ctx: Ctx, project_id: str, folder_id: str) -> FolderSecrets:
     """What one folder holds, through the cache."""
-    folder_id, project_id = place.folder.id, place.folder.project_id
-
-    async def load(tx: Tx) -> tuple[FolderSecrets, tuple[str, ...]]:
-        return (await _load(tx, project_id, [folder_id]))[folder_id]
-
-    found: FolderSecrets = await ctx.fresh.get(("secrets", folder_id), load)
+    found: FolderSecrets = await ctx.fresh.get(("secrets", folder_id), _load_folder, project_id, folder_id)
     return found
+
+
+async def _load_folder(tx: Tx, project_id: str, folder_id: str) -> tuple[FolderSecrets, tuple[str, ...]]:
+    return (await _load(tx, project_id, [folder_id]))[folder_id]
 
 
 async def folders(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
@@ -235,7 +234,7 @@ async def one(ctx: Ctx, place: SecretLocation, key: str, user_id: str | None = N
         ("secret in", folder_id, key, user_id), _load_one, place, key, user_id
     )
     if found is None and there is None:
-        await folder_secrets(ctx, place)
+        await folder_secrets(ctx, place.folder.project_id, folder_id)
     return found
 
 
@@ -260,7 +259,10 @@ _load_one = LoadEach(_load_each)
 
 async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> dict[str, FolderSecrets]:
     """What several folders hold, whole also where that is too much to keep."""
-    found = await folders(ctx, project_id, folder_ids)
+    if len(folder_ids) == 1:  # nearly every list
+        found = {id: await folder_secrets(ctx, project_id, id) for id in folder_ids}
+    else:
+        found = await folders(ctx, project_id, folder_ids)
     large = [folder_id for folder_id, there in found.items() if not there.is_whole]
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[FolderSecrets, tuple[str, ...]]]:

@@ -258,15 +258,16 @@ async def every(ctx: Ctx, wanted: Every) -> SecretList:
             raise NotFound(f"There is no folder {path[:256]!r} in environment {wanted.environment[:64]!r}")
         return SecretList(())
     there = [place, *await _below(ctx, place)] if wanted.recursive else [place]
-    there = await _admitted(scope, there)
-    held = await folder_cache.everything(ctx, scope.project.id, [at.folder.id for at in there])
-    key = await sealed.sealer(ctx, scope.project.id)
     turns = Turns()
+    admitted = await _admitted(scope, there, turns)
+    held = await folder_cache.everything(ctx, scope.project.id, [at.folder.id for at, _ in admitted])
+    key = await sealed.sealer(ctx, scope.project.id)
     seen = [
-        await _of_folder(ctx, scope, key, at, held[at.folder.id], wanted, turns, is_asked=at is place) for at in there
+        await _of_folder(ctx, scope, key, at, describes, held[at.folder.id], wanted, turns, is_asked=at is place)
+        for at, describes in admitted
     ]
     views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
-    groups = await _groups(ctx, scope, key, there, wanted) if wanted.with_imports else []
+    groups = await _groups(ctx, scope, key, [at for at, _ in admitted], wanted) if wanted.with_imports else []
     if wanted.expand and wanted.show and (groups or not isinstance(views, DecryptedFolder) or views.has(b"${")):
         views, groups = await _expand_all(ctx, scope, key, list(views), groups)
     await ctx.audit_read(
@@ -280,12 +281,15 @@ async def every(ctx: Ctx, wanted: Every) -> SecretList:
     return SecretList(views, groups)
 
 
-async def _admitted(scope: ProjectScope, there: Sequence[SecretLocation]) -> list[SecretLocation]:
-    """The folders in which the caller may see something."""
-    turns, found = Turns(), list[SecretLocation]()
+async def _admitted(
+    scope: ProjectScope, there: Sequence[SecretLocation], turns: Turns
+) -> list[tuple[SecretLocation, Rights]]:
+    """The folders in which the caller may see something, each with the right to see its secrets."""
+    found: list[tuple[SecretLocation, Rights]] = []
     for at in there:
-        if not Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path).none:
-            found.append(at)
+        describes = Rights(scope, rights.DESCRIBE, at.environment.slug, at.folder.path)
+        if not describes.none:
+            found.append((at, describes))
         await turns.give()
     return found
 
@@ -331,14 +335,14 @@ async def _of_folder(
     scope: ProjectScope,
     key: Sealer,
     at: SecretLocation,
+    describes: Rights,
     folder_secrets: FolderSecrets,
     wanted: Every,
     turns: Turns,
     *,
     is_asked: bool,
 ) -> Sequence[SecretView] | DecryptedFolder:
-    environment, path = at.environment.slug, at.folder.path
-    describes, reads = Rights(scope, rights.DESCRIBE, environment, path), Rights(scope, rights.READ, environment, path)
+    reads = Rights(scope, rights.READ, at.environment.slug, at.folder.path)
     mine = folder_secrets.of_user(ctx.actor.id) if wanted.personal != "none" and ctx.actor.kind == "user" else {}
     there = (
         folder_secrets.every() if not mine else _with_own(folder_secrets, mine, instead=wanted.personal == "instead")

@@ -20,15 +20,23 @@ def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str,
 class Rights:
     """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
 
-    __slots__ = ("_left", "action", "all", "between", "is_slow", "none")
+    __slots__ = ("_left", "action", "all", "none")
 
     def __init__(self, scope: CallerScope, action: str, environment: str, path: str) -> None:
         self.action = action
         self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
         self.none = self._left.answer is False  # no secret there passes, whatever it is called
-        self.between = self._left.between  # secrets that may be looked at in one piece
-        self.is_slow = self._left.is_slow  # whether even one secret may take too long for that
         self.all = self._left.answer is True  # every one does
+
+    @property
+    def between(self) -> int:
+        """How many secrets may be looked at in one piece."""
+        return self._left.between
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether even one secret may take too long for that."""
+        return self._left.is_slow
 
     def __call__(self, held: CachedSecret) -> bool:
         """Whether the action is allowed on this secret."""

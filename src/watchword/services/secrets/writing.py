@@ -230,9 +230,9 @@ def _references(value: str) -> tuple[tuple[str, str, str], ...]:
 
 
 async def _require_readable(ctx: Ctx, at: WriteTarget, values: Iterable[tuple[str, str]]) -> None:
-    await expansion.require_readable(
-        ctx, at.scope, [ResolvedSecret(Address(*at.at, name), value) for name, value in values]
-    )
+    referring = [ResolvedSecret(Address(*at.at, name), value) for name, value in values if "${" in value]
+    if referring:
+        await expansion.require_readable(ctx, at.scope, referring)
 
 
 def _require_new(there: FolderState, rows: Sequence[StoredSecret]) -> None:
@@ -308,6 +308,8 @@ async def change(
     written = {
         row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]
     }
+    if not is_batch:
+        return [_written(at, *written[id]) for id in work.order]
     views, turns = list[SecretView](), Turns()
     for id in work.order:
         views.append(_written(at, *written[id]))
