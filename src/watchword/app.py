@@ -47,19 +47,19 @@ def start_logs(settings: Settings) -> None:
 
 
 def https() -> ssl.SSLContext:
-    """How a command verifies the server that it asks: as the server itself verifies those that it asks."""
+    """The TLS context with which a command verifies a server, as the server itself verifies others."""
     return verifying()
 
 
 def address_of(settings: Settings) -> str:
-    """Where the database of the settings is, as the migrations take it."""
+    """The address of the database of the settings, as the migrations take it."""
     if settings.database_url is not None:
         return settings.database_url.reveal()
     return f"sqlite:///{data_directory.database_of(settings)}"
 
 
 def setting_faults(settings: Settings) -> list[str]:
-    """What is wrong with the data directory and the root key of the settings. Nothing is made or changed."""
+    """The faults of the data directory and the root key of the settings. Nothing is made or changed."""
     faults = []
     if settings.database_url is None:
         fault = data_directory.fault(settings.data_dir)
@@ -72,23 +72,23 @@ def setting_faults(settings: Settings) -> list[str]:
     return faults
 
 
-async def look(settings: Settings, *, whole: bool = False) -> DatabaseState:
-    """How the database of the settings stands, and whether the root key opens it. Nothing is made or changed.
+async def inspect_database(settings: Settings, *, whole: bool = False) -> DatabaseState:
+    """The state of the database of the settings, once the root key is seen to open it. Nothing is made or changed.
 
     `whole`: a small database file is checked from end to end. Raises SettingsError, Unusable, StoreDown, WrongRootKey.
     """
     faults = setting_faults(settings)
     if faults:
         raise SettingsError(faults)
-    found = await migrate.look(address_of(settings), whole=whole)
+    state = await migrate.inspect(address_of(settings), whole=whole)
     key = found_root_key(settings)
     if key is not None:
-        Keyring(key, Entropy(), now_ms, _previous(settings)).require_opens(found.keys)
+        Keyring(key, Entropy(), now_ms, _previous(settings)).require_opens(state.keys)
     elif (
-        found.keys and found_root_key(settings) is None
+        state.keys and found_root_key(settings) is None
     ):  # asked again: another process may just have begun this instance
         raise SettingsError([_KEY_LOST.format(settings.data_dir)])
-    return found
+    return state
 
 
 _KEY_LOST = (
@@ -153,7 +153,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
 
 
 def method_faults() -> list[str]:
-    """What is wrong with the auth methods of installed packages."""
+    """The faults of the auth methods of installed packages."""
     try:
         _methods()
     except SettingsError as error:
@@ -180,15 +180,15 @@ def _new_root_key(settings: Settings) -> bytes:
 async def existing(settings: Settings) -> AsyncIterator[Runtime]:
     """The parts of an instance that is there, opened: nothing is made or migrated. Raises Unusable when there is none.
 
-    Raises SettingsError, StoreDown and WrongRootKey as `look` does.
+    Raises SettingsError, StoreDown and WrongRootKey as `inspect_database` does.
     """
-    (await look(settings)).require_current(migrate.where(address_of(settings)))
+    (await inspect_database(settings)).require_current(migrate.display_name(address_of(settings)))
     async with opened(build_runtime(settings)) as parts:
         yield parts
 
 
 def build_outbound(settings: Settings) -> LazyOutbound:
-    """The guarded way out, HTTP and LDAP behind one guard; close it at the end."""
+    """The guarded outbound client, HTTP and LDAP behind one guard; close it at the end."""
 
     def make() -> Closable:
         from watchword.adapters.addresses import Guard  # noqa: PLC0415 - an HTTP client and an LDAP codec are slow to import
@@ -230,7 +230,7 @@ async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
 
 
 class Server:
-    """The ASGI application of one process, over a server that is open."""
+    """The ASGI application of one process, over a runtime that is open."""
 
     def __init__(self, parts: Runtime) -> None:
         self.runtime = parts

@@ -340,20 +340,21 @@ NOT_SETTINGS = frozenset(
 
 
 def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What the file of WATCHWORD_CONFIG_FILE says, as the texts that the environment would hold, and what is
-    wrong with it.
+    """The settings in the file of WATCHWORD_CONFIG_FILE, as texts, and the faults of that file.
+
+    The texts are those that the environment would hold.
     """
     path = environ.get("WATCHWORD_CONFIG_FILE", "")
     if not path:
         return {}, []
     try:
-        found = tomllib.loads(Path(path).read_text())
+        content = tomllib.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else f"expected TOML: {error}"
-        return {}, [f"WATCHWORD_CONFIG_FILE: {path}: {said}"]
+        problem = error.strerror if isinstance(error, OSError) else f"expected TOML: {error}"
+        return {}, [f"WATCHWORD_CONFIG_FILE: {path}: {problem}"]
     known = {option.name for option in OPTIONS} - {"config_file"}
-    faults = [f"{name} in {path}: there is no such setting" for name in sorted(found) if name not in known]
-    return {name: _as_text(value) for name, value in found.items() if name in known}, faults
+    faults = [f"{name} in {path}: there is no such setting" for name in sorted(content) if name not in known]
+    return {name: _as_text(value) for name, value in content.items() if name in known}, faults
 
 
 def _as_text(value: Any) -> str:

@@ -564,7 +564,7 @@ async def test_a_document_is_kept_for_a_minute(outbound, clock, site):
 
 async def test_caches_are_bounded(outbound, clock, site, monkeypatch):
     monkeypatch.setattr("watchword.adapters.outbound.HOSTS", 4)
-    monkeypatch.setattr("watchword.adapters.outbound.DOORS", 2)
+    monkeypatch.setattr("watchword.adapters.outbound.POOLS", 2)
     out = outbound()
     site.routes |= {f"/d{n}": json_reply({}) for n in range(9)}
     for n in range(9):
@@ -572,7 +572,7 @@ async def test_caches_are_bounded(outbound, clock, site, monkeypatch):
 
     assert len(out._documents._kept) == 4
     assert len(out._hosts) == 4
-    assert len(out._doors) == 2
+    assert len(out._pools) == 2
 
 
 async def test_ldap_is_asked_of_the_directory_that_was_handed_in(outbound):

@@ -346,13 +346,13 @@ async def test_a_request_does_not_lose_a_change_it_has_seen_when_another_process
 class Register:
     """Two numbers under two version keys, and what every request must have seen."""
 
-    FAMILIES = ("identity/1", "org/1")
+    VERSION_KEYS = ("identity/1", "org/1")
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.caches = [Cache(store, 4), Cache(store, 4)]
-        self.base = dict.fromkeys(self.FAMILIES, 0)
-        self.answered = dict.fromkeys(self.FAMILIES, 0)
+        self.base = dict.fromkeys(self.VERSION_KEYS, 0)
+        self.answered = dict.fromkeys(self.VERSION_KEYS, 0)
         self.stale: list[tuple[str, int, int]] = []
 
     async def write(self, version_key: str) -> None:
@@ -387,17 +387,17 @@ class Register:
             ]
 
     async def play(self, steps: list[tuple[str, int, int]]) -> None:
-        found = await self.store.versions(self.FAMILIES)
-        self.base = dict(zip(self.FAMILIES, found, strict=True))
+        found = await self.store.versions(self.VERSION_KEYS)
+        self.base = dict(zip(self.VERSION_KEYS, found, strict=True))
         tasks = []
         for kind, which, pauses in steps:
-            version_key = self.FAMILIES[which % 2]
+            version_key = self.VERSION_KEYS[which % 2]
             if kind == "write":
                 tasks.append(asyncio.create_task(self.write(version_key)))
             elif kind == "read":
                 tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, version_key)))
             elif kind == "both":
-                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, *self.FAMILIES)))
+                tasks.append(asyncio.create_task(self.read(self.caches[which // 2 % 2], pauses, *self.VERSION_KEYS)))
             else:
                 for _ in range(pauses + 1):
                     await asyncio.sleep(0)
@@ -430,6 +430,6 @@ async def test_no_stale_answer_under_load(store: Store) -> None:
 
     for _ in range(3):
         await asyncio.wait_for(register.play(steps), 60)
-        register.answered = dict.fromkeys(register.FAMILIES, 0)
+        register.answered = dict.fromkeys(register.VERSION_KEYS, 0)
 
     assert [] == register.stale

@@ -287,7 +287,7 @@ async def test_a_unit_that_forgets_the_family_of_a_table_is_rolled_back(store: S
         await samples.fill(tx)
     let_through: list[tuple[str, tuple[str, ...]]] = []
 
-    for table, owners in versions.FAMILIES.items():
+    for table, owners in versions.VERSION_KEYS_OF.items():
         column = next(iter(schema.metadata.tables[table].columns))
         statement = update(schema.metadata.tables[table]).values({column.name: column})
         wrong = next(f"{version_key}/1" for version_key in ("project", "folder", "org") if version_key not in owners)
@@ -322,7 +322,9 @@ async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not
         "person_failures",
     }
 
-    assert [] == [name for name in schema.metadata.tables if name not in versions.FAMILIES and name not in uncached]
+    assert [] == [
+        name for name in schema.metadata.tables if name not in versions.VERSION_KEYS_OF and name not in uncached
+    ]
 
 
 async def test_a_family_is_raised_once_in_a_unit_however_often_it_is_named(store: Store) -> None:

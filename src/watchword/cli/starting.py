@@ -8,15 +8,16 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from watchword.app import look, setting_faults
+from watchword.app import inspect_database, setting_faults
 from watchword.cli import listening
 from watchword.settings import Settings, SettingsError
 
 
 @contextlib.contextmanager
 def ready_to_start(settings: Settings) -> Iterator[list[socket.socket]]:
-    """The sockets to listen on, once TLS files, data directory, root key, database and address were found to be in
-    order.
+    """The sockets to listen on, once everything that a start needs was found to be in order.
+
+    Checked are TLS files, data directory, root key, database and address.
 
     Nothing else is made or changed. Raises SettingsError with every fault of the settings, Unusable, StoreDown,
     WrongRootKey.
@@ -30,12 +31,12 @@ def ready_to_start(settings: Settings) -> Iterator[list[socket.socket]]:
             faults += error.faults
         if faults:
             raise SettingsError(faults)
-        asyncio.run(look(settings, whole=True))
+        asyncio.run(inspect_database(settings, whole=True))
         yield listeners
 
 
 def tls_faults(settings: Settings) -> list[str]:
-    """What is wrong with the TLS files of the settings, each with the setting that names it."""
+    """The faults of the TLS files of the settings, each with the setting that names it."""
     faults = []
     for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
         path: Path | None = getattr(settings, name)

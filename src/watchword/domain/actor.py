@@ -1,15 +1,22 @@
 """Who is calling: a person, a machine identity, a service token, the server itself, or nobody."""
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
 from watchword.domain.authentication.tokens import IdentityClaims
+
+ActorKind: TypeAlias = Literal["nobody", "user", "pending", "identity", "service", "platform", "operator"]
+"""The kinds of caller; `pending` is a person who owes a second factor, `service` a service token."""
+
+HolderKind: TypeAlias = Literal["user", "identity", "group"]
+"""The kinds of actor that hold memberships, privileges and metadata."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""
 
-    # "nobody", "user", "pending" (a person who owes a second factor), "identity", "service", "platform", "operator"
-    kind: str
+    kind: ActorKind
     id: str = ""
     name: str = ""
     org_id: str | None = None
@@ -24,6 +31,6 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 NOBODY = Actor(kind="nobody")
-# Who works on the database itself, with the root key at hand: `watchword admin` and its like.
+# Whoever works on the database itself, with the root key: `watchword admin` and its like.
 OPERATOR = Actor(kind="operator", name="operator on the server's machine")
 PLATFORM = Actor(kind="platform", name="watchword")

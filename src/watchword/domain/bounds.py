@@ -35,8 +35,9 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def split_patterns(text: str) -> tuple[str, ...]:
-    """The patterns of a comma-separated setting, trimmed, empty ones dropped; a comma inside braces belongs to
-    its pattern.
+    """The patterns of a comma-separated setting, trimmed, without empty ones.
+
+    A comma inside braces belongs to its pattern.
     """
     parts: list[str] = []
     depth = start = 0
@@ -81,16 +82,17 @@ def claim_text(value: Any) -> str | None:
 
 
 def dig(claims: Mapping[str, Any], path: str) -> Any:
-    """The value at a dot path, None if there is none; a key that itself has dots (`https://a.b/c`) goes before
-    the path.
+    """The value at a dot path, or None.
+
+    A key that itself has dots (`https://a.b/c`) goes before the path.
     """
     if path in claims:
         return claims[path]
     parts = path.split(".")
     for count in range(len(parts) - 1, 0, -1):
         inner = claims.get(".".join(parts[:count]))
-        if isinstance(inner, Mapping) and (found := dig(inner, ".".join(parts[count:]))) is not None:
-            return found
+        if isinstance(inner, Mapping) and (dug := dig(inner, ".".join(parts[count:]))) is not None:
+            return dug
     return None
 
 
@@ -170,8 +172,9 @@ class AddressSet:
 
 @lru_cache(_CACHED_ADDRESSES)
 def address_prefix(address: str | None) -> str:
-    """What is counted as one address: an IPv4 address, also inside an IPv6 one, and the /64 of any other; empty
-    for what is none.
+    """The network that is counted as one address; empty for a text that is no address.
+
+    An IPv4 address counts by itself, also inside an IPv6 one; any other IPv6 address counts by its /64.
     """
     try:
         parsed = ipaddress.ip_address(address or "")
@@ -203,10 +206,10 @@ def _compiled(ranges: tuple[IpRange, ...]) -> AddressSet:
     return AddressSet([_network(r) for r in ranges])
 
 
-def _network(given: IpRange) -> _Network:
-    address = ipaddress.ip_address(given.ip_address)
-    prefix = address.max_prefixlen if given.prefix is None else given.prefix
-    return ipaddress.ip_network((given.ip_address, prefix), strict=False)
+def _network(ip_range: IpRange) -> _Network:
+    address = ipaddress.ip_address(ip_range.ip_address)
+    prefix = address.max_prefixlen if ip_range.prefix is None else ip_range.prefix
+    return ipaddress.ip_network((ip_range.ip_address, prefix), strict=False)
 
 
 def within(address: str | None, ranges: Sequence[IpRange]) -> bool:

@@ -40,28 +40,28 @@ def _listed(issues: Iterator[Issue]) -> list[Issue]:
 
     To find one may take a hundred times as long as it took to send it, so not all are looked for.
     """
-    found = list(islice(issues, MAX_ISSUES))
-    more = sum(1 for _ in islice(issues, _MOST_COUNTED - MAX_ISSUES)) if len(found) == MAX_ISSUES else 0
+    listed = list(islice(issues, MAX_ISSUES))
+    more = sum(1 for _ in islice(issues, _MOST_COUNTED - MAX_ISSUES)) if len(listed) == MAX_ISSUES else 0
     if more:
         at_least = "at least " if more == _MOST_COUNTED - MAX_ISSUES else ""
-        found.append(
+        listed.append(
             Issue(code="custom", path=(), message=f"There are {at_least}{more} more faults than these {MAX_ISSUES}")
         )
-    return found or [Issue(code="custom", path=(), message="Invalid input")]
+    return listed or [Issue(code="custom", path=(), message="Invalid input")]
 
 
 @cache
 def _trimming(kind: type) -> tuple[tuple[str, bool, type | None], ...]:
     """The fields of a struct that are trimmed, or hold structs that have such: (wire name, trim it, struct inside)."""
-    found = []
+    trimmed = []
     for field in msgspec.structs.fields(kind):
         inner = next(
             (part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
         )
         trims = any(isinstance(part, msgspec.Meta) and (part.extra or {}).get("trim") for part in _parts(field.type))
         if trims or (inner is not None and inner is not kind and _trimming(inner)):
-            found.append((field.encode_name, trims, inner))
-    return tuple(found)
+            trimmed.append((field.encode_name, trims, inner))
+    return tuple(trimmed)
 
 
 def _parts(annotation: Any) -> list[Any]:
@@ -81,14 +81,14 @@ def _trim(kind: Any, value: Any) -> Any:
     for name, trims, inner in fields:
         if name not in value:
             continue
-        given = value[name]
-        if trims and isinstance(given, str):
-            trimmed: Any = given.strip()
+        field_value = value[name]
+        if trims and isinstance(field_value, str):
+            trimmed: Any = field_value.strip()
         elif inner is not None:
-            trimmed = [_trim(inner, item) for item in given] if isinstance(given, list) else _trim(inner, given)
+            trimmed = [_trim(inner, item) for item in field_value] if isinstance(field_value, list) else _trim(inner, field_value)
         else:
             continue
-        if trimmed is not given:
+        if trimmed is not field_value:
             if changed is None:
                 changed = dict(value)
             changed[name] = trimmed
@@ -134,18 +134,18 @@ def _struct_in(kind: Any) -> type | None:
 def _field_issues(
     field: Any, value: Mapping[str, Any], path: tuple[str | int, ...], *, strict: bool
 ) -> Iterator[Issue]:
-    here = (*path, field.encode_name)
+    field_path = (*path, field.encode_name)
     if field.encode_name not in value:
         if field.required:
             yield Issue(
                 code="invalid_type",
-                path=here,
+                path=field_path,
                 message="Required",
                 expected=_wire_type(field.type),
                 received="undefined",
             )
         return
-    yield from _issues(field.type, value[field.encode_name], here, strict=strict)
+    yield from _issues(field.type, value[field.encode_name], field_path, strict=strict)
 
 
 def _wire_type(kind: Any) -> str:

@@ -64,7 +64,7 @@ class Denied(Unauthorized):
     """A login that was refused.
 
     `reason` is a stable code for operators and the audit log; `facts` are what decided (expected and presented values,
-    never a secret). The caller is told `message` only. `status` differs from 401 only where clients expect another.
+    never a secret). The caller gets `message` only. `status` differs from 401 only where clients expect another.
     """
 
     def __init__(
@@ -175,8 +175,9 @@ class Invalid(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """The caller asks more often than it may; `retry_after` whole seconds from now it may ask again (RFC 9110,
-    10.2.3).
+    """The caller asks more often than it may.
+
+    After `retry_after` whole seconds it may ask again (RFC 9110, 10.2.3).
     """
 
     status = 429

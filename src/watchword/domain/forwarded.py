@@ -30,12 +30,12 @@ def address_of(text: str) -> Address | None:
     bare = text.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         bare = bare[1:-1].strip()
-    found = _PORT.fullmatch(bare)
-    if found is not None:
-        inner = found["inner"]
+    with_port = _PORT.fullmatch(bare)
+    if with_port is not None:
+        inner = with_port["inner"]
         if inner is not None and ":" not in inner:
             return None  # brackets are for IPv6 (RFC 3986 section 3.2.2)
-        bare = inner if inner is not None else found["plain"]
+        bare = inner if inner is not None else with_port["plain"]
     try:
         address = ipaddress.ip_address(bare.partition("%")[0] if ":" in bare else bare)
     except ValueError:
@@ -54,8 +54,9 @@ def _x_forwarded_for(text: str) -> Iterator[str]:
 
 
 def _forwarded(text: str) -> Iterator[str]:
-    """The hops of `Forwarded` (RFC 7239), nearest first; an element without `for`, and a header that cannot be
-    read, name nobody.
+    """The hops of `Forwarded` (RFC 7239), nearest first.
+
+    An element without `for`, and a header that cannot be read, name nobody.
     """
     hops: list[str] = []
     hop, is_empty, at = "", True, 0
@@ -64,8 +65,8 @@ def _forwarded(text: str) -> Iterator[str]:
         if pair is not None:
             at, is_empty = pair.end(), False
             if pair["name"].lower() == "for":
-                given = pair["token"] if pair["quoted"] is None else re.sub(r"\\(.)", r"\1", pair["quoted"])
-                hop = "twice" if hop else given or "nobody"
+                node = pair["token"] if pair["quoted"] is None else re.sub(r"\\(.)", r"\1", pair["quoted"])
+                hop = "twice" if hop else node or "nobody"
         else:
             space = _SPACE.match(text, at)
             at = space.end() if space else at
@@ -87,8 +88,9 @@ HEADERS = {"x-forwarded-for": _x_forwarded_for, "forwarded": _forwarded}
 
 
 def caller(header: str, text: str, proxies: Sequence[Network]) -> Address | None:
-    """The caller that a trusted proxy names in `text`, the value of `header`; of several lines, all of them in their
-    order.
+    """The caller that a trusted proxy names in `text`, the value of `header`.
+
+    Of several header lines, `text` is all of them in their order.
 
     None where the walk meets something that is no address: an unknown, a hidden name (RFC 7239 section 6), text. What
     lies behind it was written by somebody unknown. Where every hop is a proxy of ours, the farthest of them is the

@@ -28,16 +28,18 @@ _FIRST_SPECIAL: Final = re.compile("[" + re.escape("".join(sorted(_SPECIAL))) + 
 
 
 class Effort:
-    """How many steps patterns have cost since the process began, a microsecond or two each: by this, long work
-    knows when to pause.
+    """The number of steps that patterns have cost since the process began, a microsecond or two each.
+
+    By this, long work knows when to pause.
     """
 
     steps = 0
 
 
 class _Denied(NamedTuple):
-    """A running `!( )`: the texts it refuses, as the states of its inner automaton; `whole` refuses only a
-    match that ends the text.
+    """A running `!( )`: the texts it refuses, as the states of its inner automaton.
+
+    `whole` refuses only a match that ends the text.
     """
 
     accept: int
@@ -207,8 +209,8 @@ class _BitMachine(_Machine):
     def _moves_on(self, char: str) -> tuple[int, int, list[tuple[int, int]]]:
         on = stay = 0
         others: dict[int, int] = {}
-        for moves in (self._single.get(char, ()), *[moves for chars, moves in self._others if chars.has(char)]):
-            for node, to in moves:
+        for of_kind in (self._single.get(char, ()), *[of_kind for chars, of_kind in self._others if chars.has(char)]):
+            for node, to in of_kind:
                 if to == node + 1:
                     on |= 1 << node
                 elif to == node:
@@ -217,8 +219,8 @@ class _BitMachine(_Machine):
                     others[1 << node] = others.get(1 << node, 0) | 1 << to
         if len(self._moves) >= MAX_STATES:
             self._moves.clear()
-        found = self._moves[char] = on, stay, list(others.items())
-        return found
+        moves = self._moves[char] = on, stay, list(others.items())
+        return moves
 
     def _closed(self, nodes: int, held: int) -> int:
         """All that is reachable from these nodes without a character, when these guards hold."""
@@ -232,7 +234,7 @@ class _BitMachine(_Machine):
 
     def _jumps(self, held: int) -> tuple[int, dict[int, int]]:
         reached: dict[int, int] = {}
-        jumps = [[to for guard, to in found if not guard & ~held] for found in self.graph.jumps]
+        jumps = [[to for guard, to in targets if not guard & ~held] for targets in self.graph.jumps]
         for node, first in enumerate(jumps):
             if first:
                 seen, todo = 0, list(first)
@@ -242,8 +244,8 @@ class _BitMachine(_Machine):
                         seen |= 1 << to
                         todo += jumps[to]
                 reached[1 << node] = seen
-        found = self._reached[held] = sum(reached), reached
-        return found
+        targets = self._reached[held] = sum(reached), reached
+        return targets
 
 
 def is_single(chars: Chars) -> bool:
@@ -290,9 +292,9 @@ def literal_prefix(pattern: str) -> str:
     return pattern[:end].removeprefix("./").rstrip("/")
 
 
-def _begin_apart(one: str, other: str) -> bool:
+def _begin_apart(left_glob: str, right_glob: str) -> bool:
     """Whether the literal beginnings of two patterns already rule out a common text."""
-    left, right = literal_prefix(one), literal_prefix(other)
+    left, right = literal_prefix(left_glob), literal_prefix(right_glob)
     return not left.startswith(right) and not right.startswith(left)
 
 
@@ -310,8 +312,9 @@ def glob_matches(pattern: str, text: str) -> bool:
 
 
 def claim_glob_matches(pattern: str, text: str) -> bool:
-    """Whether a claim matches: as for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is
-    tolerated at the end.
+    """Whether a claim matches a pattern.
+
+    As for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is tolerated at the end.
     """
     return _matches(pattern, text, CLAIM)
 
@@ -360,16 +363,16 @@ def glob_within(child: str, parent: str) -> bool:
 
 
 @lru_cache(maxsize=4_096)
-def globs_disjoint(one: str, other: str) -> bool:
+def globs_disjoint(first: str, second: str) -> bool:
     """Whether no text is proven to match both."""
-    if _begin_apart(one, other):
+    if _begin_apart(first, second):
         return True
-    if glob_matches(one, other) or glob_matches(other, one):
+    if glob_matches(first, second) or glob_matches(second, first):
         return False
-    left, right = _machine(one, PATH), _machine(other, PATH)
+    left, right = _machine(first, PATH), _machine(second, PATH)
     if left is None or right is None:
         return True  # one is a plain text, which the other was just seen not to match
-    if not isinstance(left, _Machine) or not isinstance(right, _Machine) or has_extglob(one) or has_extglob(other):
+    if not isinstance(left, _Machine) or not isinstance(right, _Machine) or has_extglob(first) or has_extglob(second):
         return False
     return _never(left, right, lambda a, b: a.accepts and b.accepts)
 
@@ -396,15 +399,15 @@ def _never(left: _Machine, right: _Machine, bad: Callable[[_State, _State], bool
     todo = [(left.start, right.start)]
     work = 0
     while todo:
-        one, other = todo.pop()
-        now = len(alphabet) * (_size(one.configs) + _size(other.configs))
+        first, second = todo.pop()
+        now = len(alphabet) * (_size(first.configs) + _size(second.configs))
         work += now
         Effort.steps += now
-        if bad(one, other) or work > MAX_WORK:
+        if bad(first, second) or work > MAX_WORK:
             return False
         for char in alphabet:
-            a = one.next.get(char) or left.step(one, char)
-            b = other.next.get(char) or right.step(other, char)
+            a = first.next.get(char) or left.step(first, char)
+            b = second.next.get(char) or right.step(second, char)
             if a.configs and (key := (a.configs, b.configs)) not in seen:
                 seen.add(key)
                 todo.append((a, b))

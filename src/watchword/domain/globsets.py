@@ -35,8 +35,9 @@ class _Strand(NamedTuple):
 
 @lru_cache(maxsize=2_048)
 def _strand(pattern: str) -> _Strand | None:
-    """The strand of a pattern; None for one that has no linear automaton: plain texts, faulty ones, those with
-    `!( )`.
+    """The strand of a pattern; None for a pattern that has no linear automaton.
+
+    Those are plain texts, faulty patterns, and patterns with `!( )`.
     """
     machine = linear_machine(pattern)
     if machine is None:
@@ -172,19 +173,19 @@ class _Bundle:
                 now = moved
             states.append(now)
         self._before = text, states
-        found = 0
+        matched = 0
         for at in bits(self._jumps[_AT_END].reached(now) & self._end):
-            found |= 1 << self._ends[at]
-        return found ^ self._inverted
+            matched |= 1 << self._ends[at]
+        return matched ^ self._inverted
 
     def _moves_on(self, char: str) -> _Moves:
-        parts = [moves for chars, moves in self._kinds.items() if chars.has(char)]
+        parts = [of_kind for chars, of_kind in self._kinds.items() if chars.has(char)]
         if char in self._singles:
             parts.append(self._singles[char])
         if len(self._moves) >= _MAX_KEPT:
             self._moves.clear()
-        found = self._moves[char] = parts[0] if len(parts) == 1 else _Moves(parts)
-        return found
+        moves = self._moves[char] = parts[0] if len(parts) == 1 else _Moves(parts)
+        return moves
 
 
 def bits(number: int) -> Iterator[int]:
@@ -195,12 +196,12 @@ def bits(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def _alike(one: str, other: str) -> int:
+def _alike(first: str, second: str) -> int:
     """How many characters two texts have in common at their beginnings."""
-    low, high = 0, min(len(one), len(other))
+    low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
-        if one[:middle] == other[:middle]:
+        if first[:middle] == second[:middle]:
             low = middle
         else:
             high = middle - 1
@@ -210,12 +211,13 @@ def _alike(one: str, other: str) -> int:
 @lru_cache(maxsize=128)
 def _bundle(patterns: tuple[str, ...]) -> _Bundle:
     """The bundle of patterns that all have strands. Kept, since roles of the same rules are held by many."""
-    return _Bundle([strand for one in patterns if (strand := _strand(one)) is not None])
+    return _Bundle([strand for pattern in patterns if (strand := _strand(pattern)) is not None])
 
 
 class _Some(NamedTuple):
-    """Patterns with the same literal beginning: bundles with the indices of their patterns, and those that
-    stand alone.
+    """Patterns with the same literal beginning.
+
+    They are kept as bundles with the indices of their patterns, and as patterns that stand alone.
     """
 
     bundles: list[tuple[_Bundle, list[int]]]
@@ -238,9 +240,9 @@ class GlobSet:
 
     def matching(self, text: str) -> int:
         """The bits of the patterns that match."""
-        found = self._exact.get(text, 0)
+        matched = self._exact.get(text, 0)
         if not 0 < len(text) <= MAX_TEXT:
-            return found
+            return matched
         for length in self._lengths:
             if length > len(text):
                 break
@@ -249,15 +251,15 @@ class GlobSet:
                 bundles, alone = self._made.get(prefix) or self._make(prefix)
                 for bundle, indices in bundles:
                     for at in bits(bundle.matching(text)):
-                        found |= 1 << indices[at]
+                        matched |= 1 << indices[at]
                 for index, pattern in alone:
-                    found |= int(glob_matches(pattern, text)) << index
-        return found
+                    matched |= int(glob_matches(pattern, text)) << index
+        return matched
 
     def prepare(self) -> None:
         """Make now what texts would need, whatever they begin with."""
-        for prefix, some in self._beginning.items():
-            if len(some) > _FEW and prefix not in self._made:
+        for prefix, patterns in self._beginning.items():
+            if len(patterns) > _FEW and prefix not in self._made:
                 self._make(prefix)
 
     def _make(self, prefix: str) -> _Some:
@@ -276,5 +278,7 @@ class GlobSet:
             size += strand.size
             bundles[-1][0].append(pattern)
             bundles[-1][1].append(index)
-        made = self._made[prefix] = _Some([(_bundle(tuple(patterns)), indices) for patterns, indices in bundles], alone)
-        return made
+        prepared = self._made[prefix] = _Some(
+            [(_bundle(tuple(patterns)), indices) for patterns, indices in bundles], alone
+        )
+        return prepared

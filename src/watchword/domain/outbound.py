@@ -1,4 +1,4 @@
-"""The interface for outbound calls: which calls there are, and what they return. `adapters/` implements it."""
+"""The interface for outbound calls: which there are, and what they return. `adapters/` implements it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -8,15 +8,15 @@ import msgspec
 from watchword.domain.secret import Secret
 
 Admits: TypeAlias = Callable[[str], Awaitable[None]]
-"""Told the DN of the entry that a user name leads to; raises to end the login before its password is tried."""
+"""A function of the DN that a user name leads to; it raises to end the login before its password is tried."""
 
 
 class OutboundError(Exception):
-    """The outside did not answer as asked; the text is safe to show to an operator."""
+    """An outbound call failed; the text is safe to show to an operator."""
 
 
 class OutboundAnswer(msgspec.Struct, frozen=True):
-    """What an outside server answered."""
+    """The answer of another server to an HTTP request."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -44,7 +44,7 @@ class LdapEntry(msgspec.Struct, frozen=True):
 
 
 class Outbound(Protocol):
-    """The guarded way out (`adapters/outbound.py`).
+    """The guarded outbound client (`adapters/outbound.py`).
 
     Every call has a time limit and a size cap; raises `OutboundError`.
     """
@@ -76,9 +76,10 @@ class Outbound(Protocol):
         ...
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
-        """The entry found by the query's filter (`{{username}}` replaced, escaped) and opened by its password; None if
-        either fails.
+        """The entry that the query's filter finds and its password opens; None if either fails.
 
-        `admits` is told which entry was found before the password is tried, and may raise.
+        `{{username}}` in the template is replaced, escaped.
+
+        `admits` gets the DN of the entry before the password is tried, and may raise.
         """
         ...

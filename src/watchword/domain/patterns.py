@@ -225,10 +225,10 @@ class Parser:
     def _group(self, at: int, kind: str) -> int:
         """`(a|b)` and the five extended groups."""
         graph = self.graph
-        some = self.before == "start" and kind in ("?", "+", "*", "!")
+        starts_extended = self.before == "start" and kind in ("?", "+", "*", "!")
         if kind == "!" and self.loops:
             raise PatternError("`!( )` cannot stand inside `+( )` or `*( )`")
-        begin = graph.jump(at, guard=SOME if some else FREE)
+        begin = graph.jump(at, guard=SOME if starts_extended else FREE)
         inner, inner_end = graph.node(), graph.node()
         self._enter(kind)
         opened = self.at + (1 if kind else 0)
@@ -358,10 +358,10 @@ def _pairs(text: str) -> dict[int, int]:
         if char in "({":
             stack.append(i)
         elif char in ")}":
-            wanted = "(" if char == ")" else "{"
-            if stack and text[stack[-1]] == wanted:
+            opening = "(" if char == ")" else "{"
+            if stack and text[stack[-1]] == opening:
                 pairs[stack.pop()] = i
-            elif any(text[j] == wanted for j in stack):
+            elif any(text[j] == opening for j in stack):
                 raise PatternError("brackets are not nested properly")
         i += 1
     return pairs

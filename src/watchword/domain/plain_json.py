@@ -22,9 +22,13 @@ def _is_small(value: object) -> bool:
     """Whether it is an object of short ASCII texts: so are nearly all, and this is asked at every login."""
     if type(value) is not dict:
         return False
-    for name, one in value.items():
+    for name, item in value.items():
         if not (
-            type(name) is type(one) is str and len(one) < 1_000 and one.isascii() and len(name) < 100 and name.isascii()
+            type(name) is type(item) is str
+            and len(item) < 1_000
+            and item.isascii()
+            and len(name) < 100
+            and name.isascii()
         ):
             return False
     return len(value) < 10
@@ -34,31 +38,31 @@ def _searched(value: object) -> str | None:
     size = 0
     todo: list[tuple[Any, int]] = [(value, 0)]
     while todo:
-        one, depth = todo.pop()
-        kind = type(one)
+        item, depth = todo.pop()
+        kind = type(item)
         size += 1
         if kind is str:
-            size += len(one)
-            if not _is_text(one):
+            size += len(item)
+            if not _is_text(item):
                 return "a text that is not Unicode"
-        elif one is None or kind is bool:
+        elif item is None or kind is bool:
             pass
         elif kind is int:
-            if one not in _INTS:
+            if item not in _INTS:
                 return "a number of more than 64 bits"
         elif kind is float:
-            if not isfinite(one):
+            if not isfinite(item):
                 return "a number that is not finite"
         elif depth >= DEEPEST:
             return f"more than {DEEPEST} levels, or {kind.__name__[:64]} in the last"
-        elif isinstance(one, Mapping):
-            for name in one:
+        elif isinstance(item, Mapping):
+            for name in item:
                 if type(name) is not str or not _is_text(name):
                     return "a name that is not a text"
                 size += len(name)
-            todo += [(each, depth + 1) for each in one.values()]
+            todo += [(child, depth + 1) for child in item.values()]
         elif kind is list or kind is tuple:
-            todo += [(each, depth + 1) for each in one]
+            todo += [(child, depth + 1) for child in item]
         else:
             return f"a value of the type {kind.__name__[:64]}"
         if size + len(todo) > LONGEST:
@@ -76,9 +80,9 @@ def shown(value: Any, depth: int = DEEPEST) -> Any:
     if kind is float and isfinite(value):
         return value
     if depth > 0 and isinstance(value, Mapping):
-        return {shown_text(name): shown(one, depth - 1) for name, one in value.items()}
+        return {shown_text(name): shown(item, depth - 1) for name, item in value.items()}
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
-        items = [shown(one, depth - 1) for one in value]
+        items = [shown(item, depth - 1) for item in value]
         return tuple(items) if kind is tuple else items
     return f"<{kind.__name__[:64]}>"
 

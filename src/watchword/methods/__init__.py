@@ -1,4 +1,4 @@
-"""The auth methods: the list, written out.
+"""The auth methods: their list, written out.
 
 Installed packages may add more under the entry-point group `watchword.methods`.
 """
@@ -46,5 +46,5 @@ METHODS: tuple[AuthMethod[Any, Any], ...] = (
 
 
 def registry() -> Mapping[str, AuthMethod[Any, Any]]:
-    """Every method by slug. A package may not replace one of ours. Raises UnusableMethodError."""
+    """Every method by slug. A package may not replace a built-in method. Raises UnusableMethodError."""
     return with_packages(METHODS)

@@ -1,5 +1,6 @@
-"""Alibaba Cloud Auth: the workload signs an STS GetCallerIdentity request, we send it, and Alibaba says who
-signed it.
+"""Alibaba Cloud Auth: the workload signs an STS GetCallerIdentity request, and Alibaba says who signed it.
+
+Watchword sends the signed request.
 """
 
 import re
@@ -73,7 +74,7 @@ class Login(Schema, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, rename="pascal"):
-    """What Alibaba says about who signed."""
+    """The answer of Alibaba: who signed."""
 
     account_id: str
     arn: str
@@ -92,7 +93,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Sends the signed request to Alibaba's STS and holds the answer against the configuration."""
+    """Send the signed request to Alibaba's STS, and compare the answer with the configuration."""
     checks = given.checks
     when = _milliseconds(login.timestamp)
     fresh = when is not None and abs(given.now - when) <= SKEW
@@ -123,13 +124,13 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             "Alibaba did not answer as expected",
             expected="a GetCallerIdentity answer in JSON",
         )
-    told = _account(caller.arn, given.checks)
+    account_id = _account(caller.arn, given.checks)
     checks.form(
-        told == caller.account_id,
+        account_id == caller.account_id,
         "alicloud_answer",
         "Alibaba did not answer as expected",
         expected=caller.account_id,
-        presented=told,
+        presented=account_id,
     )
     admit(config, caller.arn, given.checks)
     # A nonce is made for one request, and Alibaba refuses a second use as well: here it holds on every node at once.
@@ -141,7 +142,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
 
 def admit(config: Config, arn: str, checks: Checks) -> None:
-    """The principal is one of those that the configuration names."""
+    """Check that the principal is one of those that the configuration names."""
     _account(arn, checks)
     arns = comma_list(config.allowed_arns)
     checks.compare(not arns or arn in arns, "arn", "The principal is not allowed", expected=arns, presented=arn)

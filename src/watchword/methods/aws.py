@@ -1,4 +1,6 @@
-"""AWS Auth: the workload signs an sts:GetCallerIdentity request, we send it, and AWS says who signed it.
+"""AWS Auth: the workload signs an sts:GetCallerIdentity request, and AWS says who signed it.
+
+Watchword sends the signed request.
 
 Whoever answers vouches for the caller, so the host comes from our own list; nothing the client sends names it.
 The request is taken apart and put together again: method and body are constants, and only headers of a list travel.
@@ -105,7 +107,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Sends the signed request to STS and holds the answer against the configuration."""
+    """Send the signed request to STS, and compare the answer with the configuration."""
     checks = given.checks
     method, unread = login.iam_http_request_method, "The headers of the signed request cannot be read"
     checks.form(
@@ -118,9 +120,11 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         "The signed request must ask for GetCallerIdentity and nothing else",
         expected=BODY.decode(),
     )
-    found = headers_of(login.iam_request_headers)
-    checks.form(found is not None, "request_headers", unread, expected="base64 of a JSON object, each header once")
-    headers = found or {}
+    signed_headers = headers_of(login.iam_request_headers)
+    checks.form(
+        signed_headers is not None, "request_headers", unread, expected="base64 of a JSON object, each header once"
+    )
+    headers = signed_headers or {}
     strange = sorted(headers.keys() - SENT - MADE - DROPPED)
     checks.form(
         not strange,
@@ -152,15 +156,15 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         expected=endpoint,
         presented=host or region,
     )
-    told = headers.get("x-amz-date", "")
-    when = milliseconds(told)
-    is_fresh = when is not None and abs(given.now - when) <= SKEW and told.startswith(date)
+    amz_date = headers.get("x-amz-date", "")
+    when = milliseconds(amz_date)
+    is_fresh = when is not None and abs(given.now - when) <= SKEW and amz_date.startswith(date)
     checks.form(
         is_fresh,
         "request_time",
         "The request was signed too long ago, or a clock is wrong",
         expected="within 15 minutes",
-        presented=told,
+        presented=amz_date,
     )
 
     sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
@@ -185,7 +189,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
 
 def admit(config: Config, arn: str, checks: Checks) -> None:
-    """The principal is one of those that the configuration names."""
+    """Check that the principal is one of those that the configuration names."""
     principal = _principal(arn, checks)
     accounts, patterns = comma_list(config.allowed_account_ids), comma_list(config.allowed_principal_arns)
     is_known = not accounts or principal.account in accounts

@@ -1,12 +1,11 @@
-"""Azure Auth: the access token of a managed identity or another service principal, for a resource that we name."""
+"""Azure Auth: the access token of a managed identity or another service principal, for a configured resource."""
 
 import re
 from urllib.parse import quote
 
 import msgspec
 
-from watchword.domain.authentication.jose import decode_unverified
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.methods.base import (
     AuthMethod,
     Given,
@@ -32,14 +31,14 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a machine posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """Trimmed, the list normalised."""
+    """The configuration as it is stored: trimmed, the list normalised."""
     return msgspec.structs.replace(
         config,
         tenant_id=config.tenant_id.strip(),
@@ -49,7 +48,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The token is from the tenant, for the resource, and of an allowed service principal."""
+    """Check that the token is from the tenant, for the resource, and of an allowed service principal."""
     token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id
     # The reference stores an empty tenant or resource; nothing can be proved against either.
     checks.reach(

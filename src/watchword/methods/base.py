@@ -12,12 +12,14 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 import msgspec
 
 from watchword.domain.bounds import IpRange, split_patterns
+from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
 from watchword.domain.outbound import LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 
 __all__ = [
+    "EVERYWHERE",
     "AuthMethod",
     "Check",
     "Checks",
@@ -36,6 +38,7 @@ __all__ = [
     "Settings",
     "Spent",
     "Text",
+    "TrustedIp",
     "Verified",
     "comma_list",
     "issue",
@@ -49,6 +52,15 @@ __all__ = [
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A body on the wire: camelCase names, unknown keys ignored, strict types."""
+
+
+class TrustedIp(Schema, frozen=True, kw_only=True):
+    """A network, as an administrator writes it."""
+
+    ip_address: Trimmed
+
+
+EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # the documented default
 
 
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
@@ -108,13 +120,13 @@ class Checks:
     Each check says of which kind it is, and its kind says what its failure means:
 
         prove    the proof is genuine: a credential or a signature that could be guessed. Counts towards a lockout.
-        Until one has
-                 passed, a refusal is told to the caller like that of an unknown identity, and nobody is logged in
+                 Until one has passed, the caller gets the refusal of an unknown identity, and nobody is logged in
                  without one.
-        compare  what is presented is what the configuration, the identity or the time demands. A dry run goes on after
-        it fails. reach    whoever must answer for the proof did, as far as the configuration says whom to ask: never a
-        fault of the caller's. form     what is presented or answered can be judged at all: it can be read, and names
-        the key that is needed.
+        compare  what is presented is what the configuration, the identity or the time demands. A dry run goes on
+                 after it fails.
+        reach    whoever must answer for the proof did, as far as the configuration says whom to ask: never a fault of
+                 the caller's.
+        form     what is presented or answered can be judged at all: it can be read, and names the key that is needed.
     """
 
     def __init__(self) -> None:
@@ -138,12 +150,13 @@ class Checks:
 
     @property
     def failed(self) -> Kind | None:
-        """Of which kind the last check was, if it failed."""
+        """The kind of the last check, if that check failed."""
         return self._done[-1][0] if self._done and not self._done[-1][2] else None
 
     def refused(self, denial: Denied) -> None:
-        """Record a refusal that was made without a check: as a wrong proof until one was found genuine, for it
-        may be one.
+        """Record a refusal that was made without a check.
+
+        It counts as a wrong proof until one was found genuine, for it may be one.
         """
         if not self.is_refused:
             kind: Kind = "form" if self.is_proved else "prove"
@@ -168,8 +181,9 @@ class Checks:
     def compare(
         self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
     ) -> None:
-        """Record whether what was presented is what is demanded; raise `Denied(reason, message)` unless it is,
-        except in a dry run.
+        """Record whether what was presented is what is demanded, as the check `reason`.
+
+        Raises `Denied(reason, message)` unless it is, except in a dry run.
         """
         self._done.append(("compare", reason, bool(passed), expected, presented))
         if not passed:
@@ -179,7 +193,7 @@ class Checks:
     def reach(
         self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
     ) -> None:
-        """Record whether whoever must answer for the proof did; raise `Denied(reason, message)` otherwise."""
+        """Record whether the party that must answer for the proof did; raise `Denied(reason, message)` otherwise."""
         self._done.append(("reach", reason, bool(passed), expected, presented))
         if not passed:
             self._refuse("reach")
@@ -209,8 +223,9 @@ class Checks:
 
 
 def refusal(reason: str, message: str, expected: Any, presented: Any, status: int) -> Denied:
-    """The refusal of a failed check. Nothing that a method of a package says makes it an answer that cannot be
-    sent or stored.
+    """The refusal of a failed check.
+
+    Nothing that a method of a package says makes it an answer that cannot be sent or stored.
     """
     facts = {
         name: shown(value) for name, value in (("expected", expected), ("presented", presented)) if value is not None
@@ -233,7 +248,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Risk(msgspec.Struct, frozen=True):
-    """A stored setting that lets in more than its author may mean: allowed, and told to whoever stores or reads it."""
+    """A stored setting that lets in more than its author may mean: allowed, and shown to whoever stores or reads it."""
 
     code: str  # "admits_anybody"
     field: str  # the wire name of the first setting that would restrict
@@ -245,15 +260,17 @@ Judge = Callable[[Settings], Sequence[Risk]]
 
 
 def no_risks(_settings: Settings) -> Sequence[Risk]:
-    """For a method whose configuration cannot admit a stranger: only who holds a credential made for the
-    identity logs in.
+    """The judge of a method whose configuration cannot admit a stranger.
+
+    Only who holds a credential made for the identity logs in.
     """
     return ()
 
 
 def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
-    """A judge that warns of `whom` where none of the settings `fields` restricts; `globs`: a pattern of
-    wildcards only is no restriction.
+    """A judge that warns of `whom` where none of the settings `fields` restricts.
+
+    `globs`: a pattern of wildcards only is no restriction.
     """
 
     def judge(settings: Settings) -> Sequence[Risk]:
@@ -272,7 +289,7 @@ def _restricts(value: Any, *, globs: bool) -> bool:
         parts = split_patterns(value)
         return bool(parts) and not (globs and any(not part.strip("*?/:") for part in parts))
     if isinstance(value, Mapping):
-        return any(_restricts(one, globs=globs) for one in value.values())
+        return any(_restricts(item, globs=globs) for item in value.values())
     return bool(value)
 
 
@@ -289,11 +306,11 @@ def _unchanged(config: Any) -> Any:
 
 
 class Refresh(msgspec.Struct, frozen=True, kw_only=True):
-    """What a method keeps of the outside, and how it is fetched anew."""
+    """What a method keeps of another server's data, and how it is fetched anew."""
 
     what: str  # "bundle": of the route `refresh-bundle` and of the audit event
     title: str  # "trust bundle": in the documentation
-    fetch: Callable[[Any, Outbound], Awaitable[None]]  # raises OutsideError, BadRequest
+    fetch: Callable[[Any, Outbound], Awaitable[None]]  # raises OutboundError, BadRequest
     at: str  # the wire name of the managed setting that says when somebody last asked for it
 
 
@@ -358,7 +375,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
 
 
 def risks_of(method: AuthMethod[Any, Any], settings: Settings) -> tuple[Risk, ...]:
-    """What a stored configuration of a method should be warned of."""
+    """The warnings about a stored configuration of a method."""
     return tuple(method.risks(settings)) if method.risks is not None else ()
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.authentication.jose import audiences_of
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import audiences_of, verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import (
     AuthMethod,
@@ -41,16 +40,16 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a machine posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """Every key can be used, no two are called the same, and at least one audience is named."""
+    """Refuse keys that cannot be used, two keys of one name, and a configuration without an audience."""
     try:
-        keys = [_key(each) for each in config.public_keys]
+        keys = [_key(registered) for registered in config.public_keys]
     except UnusableKeyError as error:
         raise issue("publicKeys", f"A public key cannot be used: {error}") from error
     names = [key.kid for key in keys if key.kid is not None]
@@ -65,13 +64,14 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The holder of a registered key says, now and for this server, that it is the identity; it can say so only
-    once.
+    """Check that the holder of a registered key says, now and for this server, that it is the identity.
+
+    Each assertion is accepted once.
     """
     token, checks, identity = login.jwt.strip(), given.checks, given.identity_id
     claims = verify_jws(
         token,
-        [_key(each) for each in config.public_keys],
+        [_key(registered) for registered in config.public_keys],
         checks=checks,
         now=given.now,
         issuer=identity,
@@ -100,10 +100,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     return Verified(audit={"jti": str(jti)}, spent=Spent(f"{identity}:{jti}", int(claims["exp"] * 1000) + 1000))
 
 
-def _key(each: str | Mapping[str, Any]) -> Key:
-    if isinstance(each, str) and not each.lstrip().startswith("{"):
-        return key_from_pem(each)
-    jwk = each if isinstance(each, str) else json.dumps(each)
+def _key(registered: str | Mapping[str, Any]) -> Key:
+    if isinstance(registered, str) and not registered.lstrip().startswith("{"):
+        return key_from_pem(registered)
+    jwk = registered if isinstance(registered, str) else json.dumps(registered)
     return key_from_jwk(public_keys(f'{{"keys":[{jwk}]}}')[0])
 
 

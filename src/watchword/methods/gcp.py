@@ -1,6 +1,4 @@
-"""GCP Auth: an instance's identity token signed by Google (`gce`), or a JWT signed by a service account itself
-(`iam`).
-"""
+"""GCP Auth: a token signed by Google for an instance (`gce`), or by a service account itself (`iam`)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,8 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.domain.authentication.jose import decode_unverified
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
     AuthMethod,
@@ -45,14 +42,14 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a machine posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """Lists normalised."""
+    """The configuration as it is stored: lists normalised."""
     return msgspec.structs.replace(
         config,
         allowed_service_accounts=normal_list(config.allowed_service_accounts),
@@ -62,7 +59,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The token was made for this identity, by an allowed account, on an allowed machine."""
+    """Check that the token was made for this identity, by an allowed account, on an allowed machine."""
     token, checks = login.jwt.strip(), given.checks
     if config.type == "iam":
         account = await _signed_by_account(token, given)
@@ -126,13 +123,13 @@ def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) ->
             "compute_engine_details_missing",
             "The token says nothing of its machine: ask for it with format=full",
         )
-    for allowed, name, what in ((projects, "project_id", "project"), (zones, "zone", "zone")):
+    for allowed, name, noun in ((projects, "project_id", "project"), (zones, "zone", "zone")):
         if allowed:
             value = machine.get(name)
             given.checks.compare(
                 isinstance(value, str) and value in allowed,
-                f"{what}_not_allowed",
-                f"The machine's {what} is not allowed",
+                f"{noun}_not_allowed",
+                f"The machine's {noun} is not allowed",
                 expected=list(allowed),
                 presented=str(value)[:300],
             )
@@ -183,7 +180,10 @@ def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
 
 
 def risks(settings: Settings) -> Sequence[Risk]:
-    """Projects count for machines only, and a zone is everybody's: anyone can start a machine in it."""
+    """Warn of projects and zones as restrictions: anyone can start a machine in a zone.
+
+    Projects count for machines only.
+    """
     restricting = (
         ("allowedServiceAccounts", "allowedProjects") if settings.get("type") == "gce" else ("allowedServiceAccounts",)
     )

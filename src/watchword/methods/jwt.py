@@ -12,8 +12,7 @@ from watchword.domain.authentication.claims import (
     require_claims,
     require_subject,
 )
-from watchword.domain.authentication.jose import decode_unverified
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
@@ -41,14 +40,14 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a machine posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """Keys from one place, and readable; lists normalised."""
+    """Refuse keys from two places or none, and keys that cannot be read; lists are normalised."""
     url = config.jwks_url.strip()
     if config.configuration_type == "jwks":
         if not is_web_url(url):
@@ -74,7 +73,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """One of the keys signed the token, and it says what the configuration demands."""
+    """Check that one of the keys signed the token, and that it says what the configuration demands."""
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     claims = verify_jws(token, await _keys(config, presented.kid, given), checks=checks, now=given.now)

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from watchword.domain.authentication.jose import decode_unverified, numeric_date
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import decode_unverified, numeric_date, verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
 from watchword.domain.urls import MAX_URL, is_web_url
@@ -54,22 +53,22 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a pod posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """Trimmed; complete for its mode."""
-    host, here = (config.kubernetes_host or "").strip(), _verified_here(config)
+    """The configuration as it is stored: trimmed, and complete for its mode."""
+    host, is_verified_here = (config.kubernetes_host or "").strip(), _verified_here(config)
     if config.token_reviewer_jwt is not None and not config.token_reviewer_jwt:
         raise issue(
             "tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself"
         )
-    if not here and not host:
+    if not is_verified_here and not host:
         raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
-    if here:
+    if is_verified_here:
         if not is_web_url(config.jwks_issuer):
             raise issue("jwksIssuer", "The issuer of the cluster's tokens is required: a URL, as in the token's iss")
         if not config.allowed_audience.strip():  # else a token made for anybody would do
@@ -82,7 +81,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The namespace and name that the cluster answered are allowed."""
+    """Check that the namespace and name that the cluster answered are allowed."""
     token, checks = login.jwt.strip(), given.checks
     checks.form(bool(_TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
     username = await (_read if _verified_here(config) else _reviewed)(config, token, given)
@@ -120,13 +119,13 @@ async def _reviewed(config: Config, token: str, given: Given) -> Any:
     except ValueError:
         parsed = None
     parsed = parsed if isinstance(parsed, dict) else {}
-    said = str(parsed.get("message", ""))[:300].replace(token, "***")
+    message = str(parsed.get("message", ""))[:300].replace(token, "***")
     checks.form(
         answer.status in (200, 201),
         "review_refused",
         "The Kubernetes API server refused to review the token",
         expected=201,
-        presented={"status": answer.status, "message": said},
+        presented={"status": answer.status, "message": message},
     )
     status = parsed.get("status")
     status = status if isinstance(status, dict) else {}
@@ -180,17 +179,17 @@ async def _read(config: Config, token: str, given: Given) -> Any:
         if config.jwks.strip():
             keys = public_keys(config.jwks)
         else:
-            found = await given.outbound.document(
+            document = await given.outbound.document(
                 f"{config.jwks_issuer.rstrip('/')}/.well-known/openid-configuration", ca=config.ca_cert
             )
             checks.compare(
-                found.get("issuer") == config.jwks_issuer,
+                document.get("issuer") == config.jwks_issuer,
                 "issuer_mismatch",
                 "The cluster publishes another issuer",
                 expected=config.jwks_issuer,
-                presented=str(found.get("issuer"))[:300],
+                presented=str(document.get("issuer"))[:300],
             )
-            keys = tuple(await given.outbound.jwks(str(found.get("jwks_uri")), presented.kid, ca=config.ca_cert))
+            keys = tuple(await given.outbound.jwks(str(document.get("jwks_uri")), presented.kid, ca=config.ca_cert))
     except (OutboundError, UnusableKeyError) as error:
         checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
     claims = verify_jws(
@@ -211,13 +210,13 @@ def _url(config: Config) -> str:
     return urlsplit(host)._replace(query="", fragment="").geturl().rstrip("/") + REVIEWS
 
 
-def _require_listed(allowed: str, value: str, what: str, checks: Checks) -> None:
+def _require_listed(allowed: str, value: str, noun: str, checks: Checks) -> None:
     names = comma_list(allowed)
     if names:
         checks.compare(
             value in names,
-            f"{what}_not_allowed",
-            f"The service account's {what} is not allowed",
+            f"{noun}_not_allowed",
+            f"The service account's {noun} is not allowed",
             expected=list(names),
             presented=value,
         )

@@ -62,7 +62,7 @@ class Login(Schema, frozen=True, kw_only=True):
     password: Secret
 
     def __post_init__(self) -> None:
-        """An empty password would be an anonymous bind, which succeeds (RFC 4513 5.1.2)."""
+        """Refuse an empty password: it would be an anonymous bind, which succeeds (RFC 4513 5.1.2)."""
         if not self.password:
             raise ValueError("password must not be empty")
 
@@ -88,7 +88,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Asks the directory, then compares the entry's attributes with the allowed ones.
+    """Ask the directory, then compare the entry's attributes with the allowed ones.
 
     Failed logins are counted by the entry as soon as the directory says which one it is, before the password is tried:
     many spellings are one entry, and which ones is the directory's to say.
@@ -132,8 +132,9 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 
 
 def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence[str]], typed: str) -> str:
-    """The user name as the entry has it: the value of an attribute that the filter compares with the typed name; else
-    the DN.
+    """The user name as the entry has it: the attribute that the filter compares with the typed name.
+
+    Where there is no such attribute, it is the DN.
 
     Of several values it is the one that the typed name is a spelling of. What was typed decides between values, and is
     never the name itself: roles and rules may go by it. `attributes` has names in lower case.
@@ -145,7 +146,7 @@ def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence
 
 
 def _counted_by_entry(given: Given) -> Admits | None:
-    """What is told the DN of the entry, and counts failed logins by it as directories compare names (RFC 4518)."""
+    """The function that counts failed logins by the entry's DN, as directories compare names (RFC 4518)."""
     count_by = given.count_by
     if count_by is None:
         return None
@@ -167,7 +168,10 @@ def _is_directory(url: str) -> bool:
 
 
 def _is_filter(text: str) -> bool:
-    """Whether it is a filter, with the placeholder in the values only and not in the name of an attribute or a rule."""
+    """Whether a text is a filter with the placeholder in its values only.
+
+    The placeholder may not stand in the name of an attribute or of a matching rule.
+    """
     if text.count("(") > MOST_PARTS or not text.startswith("("):
         return False
     import sansldap  # noqa: PLC0415 - slow to import, and only an administrator's writes need it
@@ -180,7 +184,10 @@ def _is_filter(text: str) -> bool:
 
 
 def risks(settings: Settings) -> Sequence[Risk]:
-    """A filter that asks for more than the user's name may be the restriction; one comparison is none."""
+    """Warn of a filter that only compares the user's name.
+
+    A filter that asks for more may be the restriction.
+    """
     if str(settings.get("searchFilter", "")).count("(") > 1:
         return ()
     return open_unless("allowedFields", whom="everybody whom the directory knows")(settings)

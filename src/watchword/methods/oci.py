@@ -1,5 +1,6 @@
-"""OCI Auth: the workload signs a request for its own user record, we send it, and Oracle's answer says who
-signed it.
+"""OCI Auth: the workload signs a request for its own user record, and Oracle's answer says who signed it.
+
+Watchword sends the signed request.
 """
 
 import re
@@ -51,7 +52,7 @@ class Login(Schema, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, rename="camel"):
-    """What Oracle says about the user."""
+    """The answer of Oracle about the user."""
 
     id: str
     compartment_id: str
@@ -92,15 +93,15 @@ def form(login: Login, given: Given) -> Mapping[str, str]:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """Sends the signed request to Oracle and holds the answer against the configuration."""
-    checks, headers, user = given.checks, form(login, given), login.user_ocid.strip()
+    """Send the signed request to Oracle, and compare the answer with the configuration."""
+    checks, headers, user_ocid = given.checks, form(login, given), login.user_ocid.strip()
     host = headers["host"]
     checks.form(
-        bool(_USER.fullmatch(user)),
+        bool(_USER.fullmatch(user_ocid)),
         "user_ocid",
         "The user OCID is malformed",
         expected="ocid1.user.oc1..<id>",
-        presented=user,
+        presented=user_ocid,
     )
 
     proof = _signature(headers.get("authorization", ""))
@@ -118,10 +119,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     # own.
     signer = proof.get("keyId", "").rpartition("/")[0]
     checks.form(
-        signer == f"{config.tenancy_ocid}/{user}",
+        signer == f"{config.tenancy_ocid}/{user_ocid}",
         "signer",
         "The request is not signed by this user of the tenancy",
-        expected=f"{config.tenancy_ocid}/{user}",
+        expected=f"{config.tenancy_ocid}/{user_ocid}",
         presented=signer,
     )
     skews = [
@@ -140,7 +141,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     sent = {name: headers[name] for name in ("authorization", *dates)}
     try:
         answer = await given.outbound.fetch(
-            "GET", f"https://{host}/20160918/users/{quote(user, safe='')}", headers=sent
+            "GET", f"https://{host}/20160918/users/{quote(user_ocid, safe='')}", headers=sent
         )
     except OutboundError as error:
         given.checks.fail(
@@ -150,29 +151,29 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         answer.status == 200, "oci_refused", "Oracle does not accept the signed request", presented=answer.status
     )
     try:
-        found = msgspec.json.decode(answer.body, type=User)
+        user = msgspec.json.decode(answer.body, type=User)
     except msgspec.MsgspecError:
         given.checks.fail("form", "oci_answer", "Oracle did not answer as expected", expected="a user record")
-    checks.form(found.id == user, "user", "Oracle answered for another user", expected=user, presented=found.id)
+    checks.form(user.id == user_ocid, "user", "Oracle answered for another user", expected=user_ocid, presented=user.id)
     checks.compare(
-        found.compartment_id == config.tenancy_ocid,
+        user.compartment_id == config.tenancy_ocid,
         "tenancy",
         "The user is of another tenancy",
         expected=config.tenancy_ocid,
-        presented=found.compartment_id,
+        presented=user.compartment_id,
     )
     checks.compare(
-        found.lifecycle_state == "ACTIVE",
+        user.lifecycle_state == "ACTIVE",
         "user_state",
         "The user is not active",
         expected="ACTIVE",
-        presented=found.lifecycle_state,
+        presented=user.lifecycle_state,
     )
     names = comma_list(config.allowed_usernames or "")
     checks.compare(
-        not names or found.name in names, "username", "The user is not allowed", expected=names, presented=found.name
+        not names or user.name in names, "username", "The user is not allowed", expected=names, presented=user.name
     )
-    return Verified(claims={"oci": {"tenancyOcid": found.compartment_id, "userOcid": found.id, "username": found.name}})
+    return Verified(claims={"oci": {"tenancyOcid": user.compartment_id, "userOcid": user.id, "username": user.name}})
 
 
 def _signature(header: str) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
-"""OIDC Auth: an ID token of any OpenID Connect issuer, its keys found by discovery (GitHub, GitLab, CircleCI,
-Kubernetes, ...).
+"""OIDC Auth: an ID token of any OpenID Connect issuer, its keys found by discovery.
+
+GitHub, GitLab, CircleCI and Kubernetes are such issuers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,7 @@ from watchword.domain.authentication.claims import (
     require_claims,
     require_subject,
 )
-from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
 
@@ -38,14 +38,14 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a machine posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """A URL to discover at; lists normalised."""
+    """The configuration as it is stored: a URL to discover at, lists normalised."""
     if not is_web_url(config.oidc_discovery_url):
         raise issue(
             "oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com"
@@ -59,7 +59,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The issuer that we discovered signed the token, and it says what the configuration demands."""
+    """Check that the issuer that was discovered signed the token, and that it says what is demanded."""
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     keys = await _keys(config, presented.kid, given)
@@ -76,17 +76,17 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
 async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any]]:
     checks, base = given.checks, config.oidc_discovery_url.rstrip("/")
     try:
-        found = await given.outbound.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
+        document = await given.outbound.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
         # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
         checks.form(
-            found.get("issuer") == config.bound_issuer,
+            document.get("issuer") == config.bound_issuer,
             "discovery_issuer_mismatch",
             "The discovery document is of another issuer",
             expected=config.bound_issuer,
-            presented=str(found.get("issuer"))[:300],
+            presented=str(document.get("issuer"))[:300],
         )
-        where = found.get("jwks_uri")
-        return await given.outbound.jwks(where if isinstance(where, str) else "", kid, ca=config.ca_cert)
+        jwks_uri = document.get("jwks_uri")
+        return await given.outbound.jwks(jwks_uri if isinstance(jwks_uri, str) else "", kid, ca=config.ca_cert)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 

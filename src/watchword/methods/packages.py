@@ -26,7 +26,7 @@ Method = AuthMethod[Any, Any]
 
 
 class UnusableMethodError(Exception):
-    """An installed package brings an auth method that cannot be used; the message is a sentence that names both."""
+    """An installed package brings an auth method that cannot be used; the message names both."""
 
 
 def with_packages(own: Iterable[Method]) -> Mapping[str, Method]:
@@ -34,7 +34,7 @@ def with_packages(own: Iterable[Method]) -> Mapping[str, Method]:
 
     Raises UnusableMethodError.
     """
-    found = {method.slug: method for method in own}
+    methods = {method.slug: method for method in own}
     for point in entry_points(group=GROUP):
         whose = f"The package {point.dist.name if point.dist else '?'} brings the auth method {point.name}"
         try:
@@ -42,15 +42,15 @@ def with_packages(own: Iterable[Method]) -> Mapping[str, Method]:
         except (Exception, SystemExit) as error:  # whatever the code of a package raises when it is imported
             text = " ".join(str(error).split())[:_MOST_TEXT]
             raise UnusableMethodError(f"{whose}, which cannot be imported: {type(error).__name__}: {text}") from error
-        fault = _fault(method, found.values())
+        fault = _fault(method, methods.values())
         if fault is not None:
             raise UnusableMethodError(f"{whose}, which cannot be used: {fault}")
-        found[method.slug] = contained(method)
-    return found
+        methods[method.slug] = contained(method)
+    return methods
 
 
 def _fault(method: Any, others: Iterable[Method]) -> str | None:
-    """Why a method cannot stand beside others."""
+    """The reason why a method cannot stand beside others."""
     if not isinstance(method, AuthMethod):
         return f"it is no AuthMethod but of the type {type(method).__name__}"
     names: tuple[tuple[str, re.Pattern[str]], ...] = (("slug", _SLUG), ("wrapper", _WORD))
@@ -90,8 +90,9 @@ def _is_schema(struct: Any) -> bool:
 
 
 def contained(method: Method) -> Method:
-    """The method, a fault in whose code, or an answer of another type than it should have, refuses what was
-    asked of it.
+    """The method, with every function contained.
+
+    A fault in its code, or an answer of another type than it should have, refuses what was asked of it.
     """
 
     def part(name: str, is_sound: Callable[[Any], bool]) -> Any:
@@ -123,17 +124,21 @@ def contained(method: Method) -> Method:
 
 
 def _contained_judge(judge: Judge, slug: str) -> Judge:
-    """A judge that fails says that: the configuration is stored already, and others are in the same report."""
+    """A judge whose failure is reported as a warning.
+
+    The configuration is stored already, and others are in the same report.
+    """
 
     @wraps(judge)
     def contained(settings: Settings) -> Sequence[Risk]:
         try:
-            found = tuple(judge(settings))
+            risks = tuple(judge(settings))
             if all(
-                type(one) is Risk and all(type(text) is str for text in msgspec.structs.astuple(one)) for one in found
+                type(risk) is Risk and all(type(text) is str for text in msgspec.structs.astuple(risk))
+                for risk in risks
             ):
                 return tuple(
-                    Risk(shown_text(one.code), shown_text(one.field), shown_text(one.message)) for one in found
+                    Risk(shown_text(risk.code), shown_text(risk.field), shown_text(risk.message)) for risk in risks
                 )
             raise TypeError("risks are expected")
         except Exception as error:  # noqa: BLE001 - whatever the code of a package raises
@@ -168,9 +173,9 @@ def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., An
     async def contained(config: Any, login: Any, given: Given) -> Any:
         ours: list[Exception] = []  # what counting raised is the core's to answer for
 
-        async def count_by(what: str) -> None:
+        async def count_by(subject: str) -> None:
             try:
-                await cast("Callable[[str], Awaitable[None]]", given.count_by)(what)
+                await cast("Callable[[str], Awaitable[None]]", given.count_by)(subject)
             except Exception as error:
                 ours.append(error)
                 raise
@@ -180,7 +185,7 @@ def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., An
                 config, login, msgspec.structs.replace(given, count_by=count_by if given.count_by else None)
             )
         except Exception as error:
-            if any(error is one for one in ours):
+            if any(error is own_error for own_error in ours):
                 raise
             translated = _translated(error)
             if translated is not None:
@@ -197,10 +202,10 @@ def _contained(
     @wraps(function)
     def contained(*args: Any) -> Any:
         try:
-            found = function(*args)
-            if is_sound(found):
-                return found
-            raise TypeError(f"{function.__name__} answered {type(found).__name__}")
+            answer = function(*args)
+            if is_sound(answer):
+                return answer
+            raise TypeError(f"{function.__name__} answered {type(answer).__name__}")
         except Exception as error:
             translated = _translated(error)
             if translated is not None:
@@ -212,7 +217,7 @@ def _contained(
 
 
 def _translated(error: Exception) -> Exception | None:
-    """A refusal as it is, if it can be answered and stored; None for what is none."""
+    """A refusal as it is, if it can be answered and stored; None for any other error."""
     if isinstance(error, Denied):
         return refusal(
             error.reason, error.message, error.facts.get("expected"), error.facts.get("presented"), error.status
@@ -228,17 +233,19 @@ def _is_anything(_found: Any) -> bool:
     return True
 
 
-def _is_text(found: Any) -> bool:
-    return type(found) is str
+def _is_text(answer: Any) -> bool:
+    return type(answer) is str
 
 
-def _is_place(found: Any) -> bool:
-    return type(found) is tuple and len(found) == 2 and found[0] in ("identity", "locator") and type(found[1]) is str
+def _is_place(answer: Any) -> bool:
+    return (
+        type(answer) is tuple and len(answer) == 2 and answer[0] in ("identity", "locator") and type(answer[1]) is str
+    )
 
 
-def _is_wire(found: Any) -> bool:
-    return isinstance(found, Mapping) and all(type(text) is str for pair in found.items() for text in pair)
+def _is_wire(answer: Any) -> bool:
+    return isinstance(answer, Mapping) and all(type(text) is str for pair in answer.items() for text in pair)
 
 
 def _are(kind: type) -> Callable[[Any], bool]:
-    return lambda found: isinstance(found, list | tuple) and all(type(one) is kind for one in found)
+    return lambda answer: isinstance(answer, list | tuple) and all(type(item) is kind for item in answer)

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.claims import normal_patterns
-from watchword.domain.authentication.jose import SIGNATURES, decode_unverified
-from watchword.domain.authentication.jose import verify as verify_jws
+from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys
 from watchword.domain.bounds import claim_matches, split_patterns
 from watchword.domain.errors import BadRequest
@@ -67,14 +66,17 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a workload posts."""
+    """The body of a login."""
 
     identity_id: Text
     jwt: Text
 
 
 def check(config: Config) -> Config:
-    """A trust domain, and something that is allowed: an empty list allows nothing, and says so here."""
+    """Refuse a configuration without a trust domain or without an allowed SPIFFE ID.
+
+    An empty list allows nothing, and says so here.
+    """
     bundle = config.trust_bundle_distribution
     if not _DOMAIN.fullmatch(config.trust_domain):
         raise issue(
@@ -104,7 +106,7 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The SVID is of an allowed workload of the trust domain, and made for us."""
+    """Check that the SVID is of an allowed workload of the trust domain, and made for this server."""
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     kind = presented.header.get("typ", "JWT")
@@ -162,13 +164,17 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
 
 
 def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
-    asked = config.cached_bundle_last_refreshed_at
-    since = now // 1000 - int(datetime.fromisoformat(asked).timestamp()) if asked else bundle.refresh_hint_seconds
+    refreshed_at = config.cached_bundle_last_refreshed_at
+    since = (
+        now // 1000 - int(datetime.fromisoformat(refreshed_at).timestamp())
+        if refreshed_at
+        else bundle.refresh_hint_seconds
+    )
     return max(0, min(bundle.refresh_hint_seconds, since))
 
 
 async def refresh(config: Config, outbound: Outbound) -> None:
-    """Fetch the bundle anew. Raises OutsideError, BadRequest."""
+    """Fetch the bundle anew. Raises OutboundError, BadRequest."""
     bundle = config.trust_bundle_distribution
     if isinstance(bundle, Static):
         raise BadRequest("A bundle that is pasted is not fetched: update the configuration")
@@ -176,12 +182,12 @@ async def refresh(config: Config, outbound: Outbound) -> None:
 
 
 def risks(settings: Settings) -> Sequence[Risk]:
-    """The list is never empty, but a pattern may be all of the trust domain."""
+    """Warn of a pattern that is all of the trust domain; the list itself is never empty."""
     domain = f"spiffe://{settings.get('trustDomain')}"
     whole = [
-        one
-        for one in split_patterns(str(settings.get("allowedSpiffeIds", "")))
-        if not one.removeprefix(domain).strip("*/")
+        pattern
+        for pattern in split_patterns(str(settings.get("allowedSpiffeIds", "")))
+        if not pattern.removeprefix(domain).strip("*/")
     ]
     message = f"{whole[0]} does not restrict who logs in: every workload of the trust domain may" if whole else ""
     return (Risk("admits_anybody", "allowedSpiffeIds", message),) if whole else ()

@@ -43,7 +43,7 @@ class Config(Schema, frozen=True, kw_only=True):
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """Nothing but the identity: the certificate comes with the connection."""
+    """The body of a login: nothing but the identity, for the certificate comes with the connection."""
 
     identity_id: Text
 
@@ -54,7 +54,7 @@ def check(config: Config) -> Config:
         authorities = load_pem_x509_certificates(config.ca_certificate.encode())
     except (ValueError, InvalidVersion) as error:
         raise issue("caCertificate", "must be one or more certificates in PEM") from error
-    if not all(is_authority(one) for one in authorities):
+    if not all(is_authority(authority) for authority in authorities):
         raise issue(
             "caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client"
         )
@@ -83,7 +83,7 @@ def form(_login: Login, given: Given) -> list[Certificate]:
 
 
 async def verify(config: Config, _login: Login, given: Given) -> Verified:
-    """Builds the chain to the configured CA, then compares the names."""
+    """Build the chain to the configured CA, then compare the names."""
     checks = given.checks
     leaf, *others = form(_login, given)
     now = datetime.fromtimestamp(given.now / 1000, UTC)
@@ -91,12 +91,12 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     time, text = now.isoformat(), "The client certificate is not valid at this time"
     checks.compare(now >= start, "certificate_not_yet_valid", text, expected=start.isoformat(), presented=time)
     checks.compare(now <= end, "certificate_expired", text, expected=end.isoformat(), presented=time)
-    found = fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
+    problem = fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
     checks.prove(
-        found is None,
+        problem is None,
         "certificate_chain",
         "The client certificate was not issued for this by the configured authority",
-        presented=found,
+        presented=problem,
     )
 
     names = common_names(leaf)

@@ -6,7 +6,7 @@ SLUG = "token-auth"
 
 
 class Config(Schema, frozen=True, kw_only=True):
-    """Nothing beyond what all methods have."""
+    """The configuration of Token Auth: nothing beyond what all methods have."""
 
 
 METHOD: AuthMethod[Config, Schema] = AuthMethod(

@@ -6,29 +6,20 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked
-from watchword.methods.base import AuthMethod, Given, Schema, Verified, no_risks
+from watchword.methods.base import EVERYWHERE, AuthMethod, Given, Schema, TrustedIp, Verified, no_risks
 
 SLUG = "universal-auth"
 
 
-class TrustedIp(Schema, frozen=True, kw_only=True):
-    """A network, as an administrator writes it."""
-
-    ip_address: Trimmed
-
-
-EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # the documented default
-
-
 class Config(Schema, frozen=True, kw_only=True):
-    """Networks from which logins are accepted. The client id is made when the method is attached."""
+    """The networks from which logins are accepted. The client id is made when the method is attached."""
 
     client_id: str = ""
     client_secret_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
 
 
 class Login(Schema, frozen=True, kw_only=True):
-    """What a workload posts. Both are trimmed: files end in a newline."""
+    """The body of a login. Both fields are trimmed: files end in a newline."""
 
     client_id: Trimmed
     client_secret: Trimmed
@@ -48,27 +39,30 @@ def check(config: Config) -> Config:
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
-    """The client secret must be a live one of this client id. The core found it by keyed hash, or did not."""
+    """Check that the client secret is a live one of this client id.
+
+    The core found it by keyed hash, or did not.
+    """
     del config, login
-    checks, found = given.checks, given.credential
-    checks.prove(found is not None, "client_secret_unknown", "Invalid credentials")
-    assert found is not None
-    checks.compare(not found.is_revoked, "client_secret_revoked", "Invalid credentials")
+    checks, credential = given.checks, given.credential
+    checks.prove(credential is not None, "client_secret_unknown", "Invalid credentials")
+    assert credential is not None
+    checks.compare(not credential.is_revoked, "client_secret_revoked", "Invalid credentials")
     checks.compare(
-        found.expires_at is None or given.now < found.expires_at,
+        credential.expires_at is None or given.now < credential.expires_at,
         "client_secret_expired",
         "Access denied: the client secret has expired",
-        expected=f"before {found.expires_at}",
+        expected=f"before {credential.expires_at}",
         presented=given.now,
     )
     checks.compare(
-        found.uses_limit == 0 or found.uses < found.uses_limit,
+        credential.uses_limit == 0 or credential.uses < credential.uses_limit,
         "client_secret_used_up",
         "Access denied: the client secret has no uses left",
-        expected=found.uses_limit,
-        presented=found.uses,
+        expected=credential.uses_limit,
+        presented=credential.uses,
     )
-    return Verified(credential=found, audit={"clientSecretId": found.id})
+    return Verified(credential=credential, audit={"clientSecretId": credential.id})
 
 
 METHOD = AuthMethod(

@@ -50,24 +50,24 @@ async def remember(runtime: Runtime) -> None:
 async def horizon(runtime: Runtime) -> int:
     """The moment (ms) that counts as now for whoever removes what is old: the clock's, unless that has jumped ahead.
 
-    It changes nothing: `sweep` moves the mark on that it is measured by.
+    It changes nothing: `sweep` moves on the watermark that it is measured by.
     """
     clock = runtime.clock()
     async with runtime.store.read() as tx:
-        mark = await sweeps.mark(tx)
-    return clock if mark is None else horizons.horizon(clock=clock, mark=mark)
+        watermark = await sweeps.watermark(tx)
+    return clock if watermark is None else horizons.horizon(clock=clock, watermark=watermark)
 
 
 async def _move_on(runtime: Runtime) -> int:
-    """Move the mark on, once for each sweep; the horizon from there."""
+    """Move the watermark on, once for each sweep; the horizon from there."""
     clock = runtime.clock()
     async with runtime.store.write() as tx:
-        before = await sweeps.mark(tx)
-        mark = clock if before is None else horizons.next_mark(clock=clock, mark=before)
-        await sweeps.put_mark(tx, mark)
-    found = horizons.horizon(clock=clock, mark=mark)
+        before = await sweeps.watermark(tx)
+        watermark = clock if before is None else horizons.next_watermark(clock=clock, watermark=before)
+        await sweeps.put_watermark(tx, watermark)
+    found = horizons.horizon(clock=clock, watermark=watermark)
     if found < clock:
-        ahead = round((clock - mark) / _DAY, 1)
+        ahead = round((clock - watermark) / _DAY, 1)
         _log.warning(
             "the clock is days ahead of what the database has seen: old things are removed later", extra={"days": ahead}
         )

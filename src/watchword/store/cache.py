@@ -1,4 +1,4 @@
-"""The coherent cache: an entry is used only if the versions it was loaded under are the ones the barrier just read.
+"""The coherent cache: an entry is used only if it was loaded under the versions just read.
 
 There is no time to live. A request that begins after a change was answered reads versions after it began, finds the
 entry's stamp old, and loads again. Loads of one key are shared by all who wait for it.
@@ -28,20 +28,21 @@ class CacheEntry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def version_keys(self) -> tuple[str, ...]:
-        """What it depends on."""
+        """The version keys that the value depends on."""
         return tuple([version_key for version_key, _ in self.stamp])
 
 
 class LoadEach:
-    """A loader that can load several of its kind at once: `each` takes the view and, for each of them, what
-    else is given.
+    """A loader that can load several values of its kind at once.
+
+    `each` takes the view and, for each value, what else is given.
     """
 
-    def __init__(self, each: Callable[[Tx, Sequence[Any]], Awaitable[Sequence[Loaded]]]) -> None:
-        self.each = each
+    def __init__(self, load: Callable[[Tx, Sequence[Any]], Awaitable[Sequence[Loaded]]]) -> None:
+        self.each = load
 
     async def __call__(self, tx: Tx, *about: Any) -> Loaded:
-        """Load one."""
+        """Load one value."""
         (loaded,) = await self.each(tx, [about])
         return loaded
 
@@ -78,9 +79,9 @@ class _Views:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                wanted = [one for one in batch if not one[2].done()]
-                if wanted:
-                    await self._answer(wanted)
+                waiting = [request for request in batch if not request[2].done()]
+                if waiting:
+                    await self._answer(waiting)
         finally:  # at once, for who comes now must know that nobody serves any more
             self._open.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
@@ -90,8 +91,8 @@ class _Views:
                 entries = await _stamped(tx, await _loaded(tx, batch))
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
             if len(batch) > 1 and not isinstance(error, StoreDown):
-                for one in batch:  # it is the fault of one, and not of the others
-                    await self._answer([one])
+                for request in batch:  # it is the fault of one, and not of the others
+                    await self._answer([request])
                 return
             for _, _, future in batch:
                 if not future.done():
@@ -104,16 +105,16 @@ class _Views:
 
 async def _loaded(tx: Tx, batch: Sequence[_Waiting]) -> list[Loaded]:
     """What these load, in their order; loads that can be one are one."""
-    found: dict[int, Loaded] = {}
+    loaded: dict[int, Loaded] = {}
     together: dict[LoadEach, list[int]] = {}
     for at, (load, about, _) in enumerate(batch):
         if isinstance(load, LoadEach):
             together.setdefault(load, []).append(at)
         else:
-            found[at] = await load(tx, *about)
-    for each, places in together.items():
-        found.update(zip(places, await each.each(tx, [batch[at][1] for at in places]), strict=True))
-    return [found[at] for at in range(len(batch))]
+            loaded[at] = await load(tx, *about)
+    for loader, places in together.items():
+        loaded.update(zip(places, await loader.each(tx, [batch[at][1] for at in places]), strict=True))
+    return [loaded[at] for at in range(len(batch))]
 
 
 async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
@@ -201,11 +202,11 @@ class Cache:
         """Read the values of several keys and their version keys' versions in one snapshot and keep them."""
         async with self._store.read() as tx:
             loaded = await load(tx, keys)
-            found = dict(zip(loaded, await _stamped(tx, list(loaded.values())), strict=True))
-        for key, entry in found.items():
+            entries = dict(zip(loaded, await _stamped(tx, list(loaded.values())), strict=True))
+        for key, entry in entries.items():
             if entry.stamp:
                 self._keep(key, entry)
-        return found
+        return entries
 
 
 class ConsistentReads:

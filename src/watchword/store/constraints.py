@@ -37,7 +37,7 @@ _SCOPES = frozenset({"actor_kind", "version"})  # with the ids: what a name is u
 
 
 def noun(table: str) -> str:
-    """What a row of a table is called."""
+    """The name of a row of a table in messages."""
     if table in _NOUNS:
         return _NOUNS[table]
     words = table.replace("_", " ")
@@ -45,21 +45,22 @@ def noun(table: str) -> str:
 
 
 def taken(table: str, columns: Sequence[str] = ()) -> str:
-    """A row of the table is there already that has the same values in these columns."""
-    thing = noun(table)
+    """The message that a row with the same values in these columns exists already."""
+    row = noun(table)
     names = [
         _COLUMNS.get(name, name.replace("_", " "))
         for name in columns
         if name != "id" and not name.endswith("_id") and name not in _SCOPES
     ]
     if not names:
-        return f"There is such {_a(thing)} already"
-    return f"There is {_a(thing)} with this {' and '.join(names)} already"
+        return f"There is such {_a(row)} already"
+    return f"There is {_a(row)} with this {' and '.join(names)} already"
 
 
 def gone(table: str, columns: Sequence[str] = ()) -> str:
-    """What a row of the table would belong to is not there; `columns` say which of several it is, where the
-    database does.
+    """The message that what a row of the table would belong to does not exist.
+
+    `columns` say which of several parents it is, where the database does.
     """
     targets = [noun(target) for column, target in parents(table) if not columns or column in columns] or ["thing"]
     named = list(dict.fromkeys(targets))
@@ -67,15 +68,15 @@ def gone(table: str, columns: Sequence[str] = ()) -> str:
 
 
 def needed(table: str) -> str:
-    """A row of the table cannot go."""
+    """The message that a row of the table cannot be deleted."""
     return f"The {noun(table)} is still in use: remove what uses it first"
 
 
 def parents(table: str) -> Iterator[tuple[str, str]]:
     """The foreign keys of a table: column and table that it leads to."""
-    found = metadata.tables.get(table)
-    if found is not None:
-        for column in found.columns:
+    parent_table = metadata.tables.get(table)
+    if parent_table is not None:
+        for column in parent_table.columns:
             for key in column.foreign_keys:
                 yield column.name, key.column.table.name
 
@@ -96,5 +97,5 @@ def columns_of(index: str) -> tuple[str, ...]:
     return _COLUMNS_OF.get(index, ())
 
 
-def _a(thing: str) -> str:
-    return f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

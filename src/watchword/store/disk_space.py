@@ -6,7 +6,7 @@ _log = logging.getLogger("watchword.disk")
 
 
 class Fullness:
-    """What the last write found. A store asks `is_so` to know that it should look again."""
+    """Whether the disk was full at the last write. A store asks `is_so` to know that it should check again."""
 
     __slots__ = ("is_so",)
 
@@ -14,13 +14,13 @@ class Fullness:
         self.is_so = False
 
     def found(self) -> None:
-        """A write found the disk full."""
+        """Note that a write found the disk full."""
         if not self.is_so:
             self.is_so = True
             _log.critical("the disk of the database is full: nothing is written until there is room")
 
     def over(self) -> None:
-        """A write went through."""
+        """Note that a write went through."""
         if self.is_so:
             self.is_so = False
             _log.warning("there is room on the disk of the database again: writing goes on")

@@ -26,8 +26,9 @@ Params = Mapping[str, Any]
 
 
 class ConstraintRefused(Exception):
-    """A constraint refused a write. A service that expects it answers in its own words; `refusal` is the answer
-    where none does.
+    """A constraint refused a write.
+
+    A service that expects it answers in its own words; `refusal` is the answer where none does.
     """
 
     def __init__(self, text: str, refusal: Refusal) -> None:
@@ -74,8 +75,9 @@ class StoreFull(StoreDown):
 
 
 class Unusable(Exception):
-    """The database cannot be used until somebody has done something about it; the text says what is wrong and
-    what to do.
+    """The database cannot be used until somebody has done something about it.
+
+    The text says what is wrong and what to do.
     """
 
 
@@ -86,8 +88,9 @@ class Unstorable(BadRequest):
 
 
 class Collision(StoreDown):
-    """Two units waited for each other and this one gave way: nothing of it was written, and it may be tried
-    again at once.
+    """Two units waited for each other and this one gave way.
+
+    Nothing of it was written, and it may be tried again at once.
     """
 
     default = "Another change at the same moment was in the way of this one: nothing was written, try again"
@@ -108,8 +111,9 @@ class AnyOf(ColumnElement[bool]):
         self.values: Any = bindparam(name)
 
     def self_group(self, against: Any = None) -> "AnyOf":
-        """Itself: SQLAlchemy would write `… = 1` for an engine without booleans, and SQLite then reads the
-        whole table.
+        """The condition itself, without parentheses or a comparison around it.
+
+        SQLAlchemy would write `… = 1` for an engine without booleans, and SQLite then reads the whole table.
         """
         del against
         return self
@@ -118,7 +122,7 @@ class AnyOf(ColumnElement[bool]):
 @compiles(AnyOf, "sqlite")
 def _any_of_sqlite(element: AnyOf, compiler: Any, **options: Any) -> str:
     column, values = compiler.process(element.column, **options), compiler.process(element.values, **options)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - a compiled column and the mark of a parameter
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - a compiled column and the placeholder of a parameter
 
 
 @compiles(AnyOf, "postgresql")
@@ -144,7 +148,7 @@ class AnyPair(ColumnElement[bool]):
         self.parts: tuple[Any, ...] = (first, second, bindparam(firsts), bindparam(seconds))
 
     def self_group(self, against: Any = None) -> "AnyPair":
-        """Itself, as AnyOf."""
+        """The condition itself, as in AnyOf."""
         del against
         return self
 
@@ -178,8 +182,8 @@ class Compiled:
         self.text = str(compiled)
         self.order: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         # What the statement itself says, NULL included; a parameter that is given at each run says nothing here.
-        given = {name for name, bind in compiled.binds.items() if bind.required}  # type: ignore[attr-defined]
-        self.constants = {name: value for name, value in compiled.params.items() if name not in given}
+        required = {name for name, bind in compiled.binds.items() if bind.required}  # type: ignore[attr-defined]
+        self.constants = {name: value for name, value in compiled.params.items() if name not in required}
         self.table: str | None = statement.table.name if isinstance(statement, UpdateBase) else None  # type: ignore[union-attr]
         # A plain insert of whole rows may be sent as a bulk copy where the engine has one.
         plain = isinstance(statement, Insert) and statement._post_values_clause is None and not statement._returning  # noqa: SLF001
@@ -187,8 +191,8 @@ class Compiled:
 
     def values(self, params: Params) -> list[Any]:
         """The values of all parameters in their order, those that the statement itself says among them."""
-        given = {**self.constants, **params} if self.constants else params
-        return [given[name] for name in self.order]
+        values = {**self.constants, **params} if self.constants else params
+        return [values[name] for name in self.order]
 
 
 class Prepared:
@@ -208,17 +212,17 @@ class Prepared:
 
     def on(self, dialect: Dialect) -> Compiled:
         """The statement for `dialect`."""
-        found = self._compiled.get(dialect.name)
-        if found is None:
-            found = self._compiled[dialect.name] = Compiled(self.statement, dialect)
-        return found
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = Compiled(self.statement, dialect)
+        return compiled
 
     def for_lists(self, dialect: Dialect) -> Compiled:
-        """The same for many rows: it takes a list for each parameter."""
-        found = self._for_lists.get(dialect.name)
-        if found is None:
-            found = self._for_lists[dialect.name] = Compiled(_for_lists(self.statement), dialect)
-        return found
+        """The statement for many rows: it takes a list for each parameter."""
+        compiled = self._for_lists.get(dialect.name)
+        if compiled is None:
+            compiled = self._for_lists[dialect.name] = Compiled(_for_lists(self.statement), dialect)
+        return compiled
 
 
 def prepare(statement: ClauseElement, *, at_once: bool = False) -> Prepared:
@@ -242,16 +246,16 @@ def _for_lists(statement: Any) -> ClauseElement:
     }
     types: dict[str, Any] = {part.key: part.type for part in visitors.iterate(statement) if _is_given(part)}
     types |= {value.key: statement.table.c[name].type for name, value in values.items() if _is_given(value)}
-    given = rows_given(types)
+    given_rows = rows_given(types)
     if isinstance(statement, Insert):
         rows = insert(statement.table).from_select(
-            list(values), select(*[given.c[value.key] for value in values.values()])
+            list(values), select(*[given_rows.c[value.key] for value in values.values()])
         )
         rows._post_values_clause = statement._post_values_clause  # noqa: SLF001 - what is done on a conflict
         return rows
 
     def column(part: Any, **_: Any) -> Any:
-        return given.c[part.key] if _is_given(part) else None
+        return given_rows.c[part.key] if _is_given(part) else None
 
     replace: Callable[..., ClauseElement] = visitors.replacement_traverse
     return replace(statement, {}, column)
@@ -293,30 +297,34 @@ class Tx(Protocol):
         ...
 
     async def run_long(self, statement: Statement, /, **params: Any) -> int:
-        """As `run`, for a statement that may touch very many rows, such as one that cascades: only who needs
-        the database waits for it.
+        """As `run`, for a statement that may touch very many rows, such as one that cascades.
+
+        Only those who need the database wait for it.
         """
         ...
 
     async def many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        """Carry out one write for each of `rows`; several as one statement, where the engine gains by it and it
-        may be so.
+        """Carry out one write for each of `rows`.
+
+        Several are one statement where the engine gains by it and the write allows it.
         """
         ...
 
     async def count(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        """A write that changes only counters and moments of last use, which no cache holds: no version key is
-        raised for it.
+        """Carry out a write that changes only counters and moments of last use.
+
+        No cache holds these, so no version key is raised.
         """
         ...
 
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
-        """`count` once for each of `rows`, whatever it answers."""
+        """Carry out `count` once for each of `rows`; how many rows it touches does not matter."""
         ...
 
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
-        """Carry out writes none of which looks at what another one changes, in any order: one statement, where the
-        engine gains by it.
+        """Carry out writes of which none reads what another one changes, in any order.
+
+        They are one statement where the engine gains by it.
 
         `is_last`: the unit ends with them, so the version keys named until now may be raised in the same way.
         """
@@ -353,13 +361,14 @@ class Store(Protocol):
         ...
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        """A unit of one statement that writes counters and logs only, as `Tx.count` does: all or nothing,
-        durable when answered.
+        """Carry out a unit of one statement that writes counters and logs only, as `Tx.count` does.
+
+        It is all or nothing, and durable when answered.
         """
         ...
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """The barrier: the version of each version key, by a read that began after this call."""
+        """The version of each version key, by a read that began after this call (the read index)."""
         ...
 
     def cached(self) -> tuple[dict[str, int], int] | None:
@@ -378,5 +387,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Close every connection and end every thread."""
         ...

@@ -1,5 +1,4 @@
-"""The durability barrier of a file: an fsync that began after it was asked for, shared by all who wait, away from the
-event loop.
+"""Group fsync: one fsync, begun after it was asked for, serves all who wait, away from the event loop.
 
 Linux is asked for it through its own asynchronous interface, which tells the event loop by a file. A thread would need
 the interpreter twice for each fsync, and would get it only after several wake-ups in vain
@@ -27,19 +26,19 @@ Done = Callable[[Exception | None], None]
 
 
 class Disk(Protocol):
-    """Makes one fsync at a time and then calls its `done` on the event loop, with what went wrong."""
+    """Make one fsync at a time, and call its `done` on the event loop with the error, if there was one."""
 
     def begin(self) -> None:
-        """Begin one."""
+        """Begin an fsync."""
         ...
 
     def close(self) -> None:
-        """Give everything back; none is under way."""
+        """Release what is held; no fsync is under way."""
         ...
 
 
 class KernelDisk:
-    """The kernel makes them. Raises OSError or SystemError where it is not allowed to."""
+    """Let the kernel make each fsync. Raises OSError or SystemError where that is not allowed."""
 
     def __init__(self, file: int, done: Done) -> None:
         from caio import linux_aio  # noqa: PLC0415 - it is not everywhere, and nothing to wait for where PostgreSQL is the store
@@ -54,7 +53,7 @@ class KernelDisk:
         self._loop.add_reader(self._context.fileno, self._look)
 
     def begin(self) -> None:
-        """Begin one."""
+        """Begin an fsync."""
         order = self._order(self._file)
         order.set_callback(self._finished)
         try:
@@ -74,12 +73,15 @@ class KernelDisk:
         self._done(OSError(code, os.strerror(code)) if code else None)
 
     def close(self) -> None:
-        """Give everything back; none is under way."""
+        """Release what is held; no fsync is under way."""
         self._loop.remove_reader(self._context.fileno)
 
 
 class ThreadDisk:
-    """A plain thread makes them: an executor's futures and locks cost as much CPU time as the fsync itself."""
+    """Make each fsync in a plain thread.
+
+    An executor's futures and locks cost as much CPU time as the fsync itself.
+    """
 
     def __init__(self, file: int, done: Done) -> None:
         self._file = file
@@ -90,7 +92,7 @@ class ThreadDisk:
         self._thread.start()
 
     def begin(self) -> None:
-        """Begin one."""
+        """Begin an fsync."""
         self._orders.put(True)
 
     def _work(self) -> None:
@@ -104,13 +106,13 @@ class ThreadDisk:
                 self._loop.call_soon_threadsafe(self._done, error)
 
     def close(self) -> None:
-        """Give everything back; none is under way."""
+        """Release what is held; no fsync is under way."""
         self._orders.put(False)
         self._thread.join()
 
 
 def disk(file: int, done: Done) -> Disk:
-    """The cheapest way there is here."""
+    """The cheapest way to fsync that this machine allows."""
     try:
         return KernelDisk(file, done)
     except (ImportError, OSError, SystemError):
@@ -118,7 +120,7 @@ def disk(file: int, done: Done) -> Disk:
 
 
 class GroupFsync:
-    """Whoever asks waits for an fsync that began after the asking; all who wait at that moment share one."""
+    """Wait for an fsync that began after the asking; all who wait at that moment share one."""
 
     def __init__(self, path: Path, disk: Callable[[int, Done], Disk] = disk) -> None:
         self._file = os.open(path, os.O_RDONLY)
@@ -150,18 +152,18 @@ class GroupFsync:
         running, self._running = self._running, None
         if error is not None:
             is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            what = "was full when it had to" if is_full else "refused to"
+            verb = "was full when it had to" if is_full else "refused to"
             self._failure = (
-                f"The disk of the database {what} keep what was written: nothing more is written until a restart"
+                f"The disk of the database {verb} keep what was written: nothing more is written until a restart"
             )
             about = "the disk of the database is full: " if is_full else ""
             _log.critical(f"{about}an fsync failed, so nothing more is written until a restart", exc_info=error)
             # Those who wait for the next one too: what they wrote lies behind what was lost.
             waiting, self._next = (running, self._next), None
-            for one in waiting:
-                if one is not None and not one.done():
-                    one.set_exception(StoreDown(self._failure))
-                    one.exception()  # retrieved here: nobody may be waiting any more
+            for future in waiting:
+                if future is not None and not future.done():
+                    future.set_exception(StoreDown(self._failure))
+                    future.exception()  # retrieved here: nobody may be waiting any more
             return
         if running is not None and not running.done():
             running.set_result(None)
@@ -169,6 +171,6 @@ class GroupFsync:
             self._begin()
 
     def close(self) -> None:
-        """Give everything back; nobody waits any more."""
+        """Release what is held; nobody waits any more."""
         self._disk.close()
         os.close(self._file)

@@ -53,7 +53,7 @@ class JournalFull(StoreDown):
 
 
 class Journal:
-    """See the module docstring."""
+    """The queue and the writer of journal entries; see the module docstring."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -114,8 +114,9 @@ class Journal:
             self._something.set()
 
     async def _write_later(self, entries: Sequence[Any]) -> None:
-        """Batches beside the others: they lock other rows, nobody waits for them, and so nobody should wait
-        behind them.
+        """Write the batches that nobody waits for, beside the others.
+
+        They lock other rows, so nobody should wait behind them.
         """
         try:
             for start in range(0, len(entries), self._enough):
@@ -153,7 +154,7 @@ class Journal:
             await self._later_task
 
     async def _wait(self) -> None:
-        """Until somebody waits for what there is, or it has waited `LINGER` seconds.
+        """Wait until somebody waits for an entry, or an entry has waited `LINGER` seconds.
 
         Nothing is done while there is nothing.
         """
@@ -232,9 +233,9 @@ class Journal:
 
     def _refuse(self, batch: list[tuple[Any, asyncio.Future[Any] | None]], error: StoreDown) -> None:
         self._failure = error
-        kept = [item for item in batch if item[1] is None]
-        if len(self._waiting) + len(kept) <= CAPACITY and not self._closing:
-            self._waiting = kept + self._waiting  # nobody waits for these, but they are not lost: tried again
+        writable = [item for item in batch if item[1] is None]
+        if len(self._waiting) + len(writable) <= CAPACITY and not self._closing:
+            self._waiting = writable + self._waiting  # nobody waits for these, but they are not lost: tried again
         for _, future in batch:
             if future is not None and not future.done():
                 future.set_exception(error)

@@ -28,25 +28,25 @@ def _decoder(annotation: Any, *, is_json: bool) -> Callable[[Any], Any] | None:
 
 
 class Pauses(Protocol):
-    """Whoever reads many rows lets others go first now and then."""
+    """Let others go first now and then while many rows are read."""
 
     async def give(self) -> None:
         """Let others go first, if this work has taken long."""
 
 
 async def in_pieces(rows: Sequence[Row], read: Callable[[Row], T], pauses: Pauses | None) -> list[T]:
-    """What is read from each row; between some of them others may go first."""
+    """The value that `read` makes of each row; between some of them others may go first."""
     if pauses is None or len(rows) <= _PIECE:
         return [read(row) for row in rows]
-    found: list[T] = []
+    values: list[T] = []
     for start in range(0, len(rows), _PIECE):
-        found += [read(row) for row in rows[start : start + _PIECE]]
+        values += [read(row) for row in rows[start : start + _PIECE]]
         await pauses.give()
-    return found
+    return values
 
 
 class Mapper(Generic[R]):
-    """Reads rows of `table` as records and writes records as parameters. Column names are field names."""
+    """Convert rows of `table` to records, and records to parameters. Column names are field names."""
 
     def __init__(self, record: type[R], table: Table) -> None:
         hints = get_type_hints(record)
@@ -69,8 +69,8 @@ class Mapper(Generic[R]):
         return self.record(**fields)
 
     def decoded(self, name: str, value: Any) -> Any:
-        """What a record has in a field whose column holds this value."""
-        return next((decode(value) for _, one, decode in self._converted if one == name), value)
+        """The value of a record's field for this value of its column."""
+        return next((decode(value) for _, column, decode in self._converted if column == name), value)
 
     def first(self, row: Row | None) -> R | None:
         """The record of an optional row."""

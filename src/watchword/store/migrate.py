@@ -26,67 +26,67 @@ SealedKey = tuple[str, int, bytes]  # scope, version, sealed
 
 
 class DatabaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a database stands: its revision (None when it is empty or not there), and the instance's sealed keys."""
+    """The state of a database: its revision (None when it is empty or missing), and the sealed keys in it."""
 
     revision: str | None = None
     keys: Sequence[SealedKey] = ()
 
-    def require_known(self, where: str) -> None:
+    def require_known(self, place: str) -> None:
         """Raise Unusable for a database of a later version."""
         known = {file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py")}
         if self.revision is not None and self.revision not in known:
             raise Unusable(
-                f"The database {where} is at revision {self.revision}, and this version of Watchword knows revisions "
+                f"The database {place} is at revision {self.revision}, and this version of Watchword knows revisions "
                 f"up to {HEAD}: "
                 "run the version that the database was migrated by, or restore a backup from before"
             )
 
-    def require_current(self, where: str) -> None:
+    def require_current(self, place: str) -> None:
         """Raise Unusable unless the database is an instance of exactly this version."""
         if self.revision is None or not self.keys:
             raise Unusable(
-                f"There is no instance in {where}: check the data directory or the address of the database, "
+                f"There is no instance in {place}: check the data directory or the address of the database, "
                 "or begin one with `watchword serve` or `watchword bootstrap`"
             )
         if self.revision != HEAD:
             raise Unusable(
-                f"The database {where} is at revision {self.revision}, and this version needs {HEAD}: run `watchword "
+                f"The database {place} is at revision {self.revision}, and this version needs {HEAD}: run `watchword "
                 "migrate`"
             )
 
 
 async def upgrade(url: str) -> None:
     """Run the migrations that are missing. Safe for several processes at once. Raises Unusable, StoreDown."""
-    if (await look(url)).revision == HEAD:
+    if (await inspect(url)).revision == HEAD:
         return
-    with _translated(url):
+    with translate_store_errors(url):
         await asyncio.to_thread(_alembic_upgrade, url)
 
 
 async def current(url: str) -> str | None:
     """The revision the database is at, or None for an empty one. Raises Unusable, StoreDown."""
-    return (await look(url)).revision
+    return (await inspect(url)).revision
 
 
-async def look(url: str, *, whole: bool = False) -> DatabaseState:
-    """How the database stands; nothing is made or changed. `whole`: a small file is also checked from end to end.
+async def inspect(url: str, *, whole: bool = False) -> DatabaseState:
+    """The state of a database; nothing is made or changed. `whole`: a small file is also checked from end to end.
 
     Raises Unusable when it is damaged, no database of ours or of a later version, and StoreDown when it does not
     answer.
     """
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite:///"))
-        with _translated(url):
-            found = _look_at_file(path, whole=whole)
+        with translate_store_errors(url):
+            state = _inspect_file(path, whole=whole)
     else:
-        with _translated(url):
-            found = await _look_at_server(url)
-    found.require_known(where(url))
-    return found
+        with translate_store_errors(url):
+            state = await _inspect_server(url)
+    state.require_known(display_name(url))
+    return state
 
 
-def where(url: str) -> str:
-    """What a database is called in messages: its file, or host, port and name without user and password."""
+def display_name(url: str) -> str:
+    """The name of a database in messages: its file, or host, port and name without user and password."""
     if url.startswith("sqlite:"):
         return url.removeprefix("sqlite:///")
     try:
@@ -102,7 +102,7 @@ def where(url: str) -> str:
 # --- SQLite
 
 
-def _look_at_file(path: Path, *, whole: bool) -> DatabaseState:
+def _inspect_file(path: Path, *, whole: bool) -> DatabaseState:
     if not path.exists():
         return DatabaseState()
     if path.is_dir():
@@ -117,8 +117,8 @@ def _look_at_file(path: Path, *, whole: bool) -> DatabaseState:
         if "alembic_version" not in tables:
             raise Unusable(f"{path} is a database of another program: choose another data directory")
         if whole and path.stat().st_size <= _WHOLE_CHECK:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if said[0] != "ok":
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict[0] != "ok":
                 raise Unusable(_DAMAGED.format(path))
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return DatabaseState(
@@ -135,8 +135,8 @@ def has_keys(path: Path) -> bool:
     Raises Unusable, StoreDown.
     """
     url = f"sqlite:///{path}"
-    with _translated(url):
-        return bool(_look_at_file(path, whole=False).keys)
+    with translate_store_errors(url):
+        return bool(_inspect_file(path, whole=False).keys)
 
 
 _INSTANCE_KEYS = "SELECT scope, version, sealed FROM data_keys WHERE scope LIKE 'instance/%' ORDER BY scope, version"
@@ -157,19 +157,19 @@ async def _connected(url: str) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def _look_at_server(url: str) -> DatabaseState:
+async def _inspect_server(url: str) -> DatabaseState:
     async with _connected(url) as connection:
         if await connection.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"):
             raise Unusable(
-                f"The database {where(url)} takes no writes (it is a standby, or read-only): give the address of the "
-                "primary"
+                f"The database {display_name(url)} takes no writes (it is a standby, or read-only): "
+                "give the address of the primary"
             )
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             if not await connection.fetchval(
                 "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
             ):
                 raise Unusable(
-                    f"The user of the database {where(url)} may not make tables: grant it CREATE on the schema"
+                    f"The user of the database {display_name(url)} may not make tables: grant it CREATE on the schema"
                 )
             return DatabaseState()
         revision = await connection.fetchval("SELECT version_num FROM alembic_version")
@@ -182,44 +182,44 @@ async def _look_at_server(url: str) -> DatabaseState:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translate_store_errors(url: str) -> Iterator[None]:
     """Turn the errors of a driver into Unusable or StoreDown with a text that says what to do."""
     try:
         yield
     except (Unusable, StoreDown):
         raise
     except Exception as error:
-        told = said_of(error, url)
-        if told is None:
+        translated = translated_error(error, url)
+        if translated is None:
             raise
-        raise told from error
+        raise translated from error
 
 
-def said_of(error: BaseException, url: str) -> Exception | None:
+def translated_error(error: BaseException, url: str) -> Exception | None:
     """A driver's error at the start as Unusable or StoreDown, or None for one that is no fault of the database."""
     original = getattr(error, "orig", None)  # SQLAlchemy's wrapper, within which is the adapter's
-    seen: list[BaseException] = [
-        one for one in (error, original, getattr(original, "__cause__", None)) if isinstance(one, BaseException)
+    causes: list[BaseException] = [
+        cause for cause in (error, original, getattr(original, "__cause__", None)) if isinstance(cause, BaseException)
     ]
-    for one in seen:
-        if isinstance(one, sqlite3.Error):
-            return _said_of_sqlite(one, Path(where(url)))
+    for cause in causes:
+        if isinstance(cause, sqlite3.Error):
+            return _translated_sqlite_error(cause, Path(display_name(url)))
     if url.startswith("sqlite:"):
         return (
-            StoreDown(f"The database {where(url)} cannot be opened: {error.strerror}")
+            StoreDown(f"The database {display_name(url)} cannot be opened: {error.strerror}")
             if isinstance(error, OSError)
             else None
         )
     import asyncpg  # noqa: PLC0415 - only where PostgreSQL is used
 
-    for one in seen:
-        told = _said_of_postgres(one, where(url), asyncpg)
-        if told is not None:
-            return told
+    for cause in causes:
+        translated = _translated_postgres_error(cause, display_name(url), asyncpg)
+        if translated is not None:
+            return translated
     return None
 
 
-def _said_of_sqlite(error: sqlite3.Error, path: Path) -> Exception:
+def _translated_sqlite_error(error: sqlite3.Error, path: Path) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return Unusable(
@@ -241,7 +241,7 @@ def _said_of_sqlite(error: sqlite3.Error, path: Path) -> Exception:
     return Unusable(f"The database {path} cannot be used: {error}")
 
 
-def _said_of_postgres(error: BaseException, name: str, asyncpg: Any) -> Exception | None:
+def _translated_postgres_error(error: BaseException, name: str, asyncpg: Any) -> Exception | None:
     known: tuple[tuple[Any, str], ...] = (
         (
             asyncpg.InvalidAuthorizationSpecificationError,

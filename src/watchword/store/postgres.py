@@ -29,7 +29,7 @@ from watchword.store.engine import (
     Write,
     compiled,
 )
-from watchword.store.migrate import said_of, upgrade
+from watchword.store.migrate import translated_error, upgrade
 from watchword.store.versions import RAISE, READ, raising, verify_raised
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
@@ -99,13 +99,16 @@ def _translate(error: BaseException) -> BaseException:
 
 
 def _foreign(error: Any) -> StillNeeded:
-    """The table named is the one with the key; the message says from which of its two ends it was violated."""
+    """The refusal for a foreign key violation: which of its two ends was violated.
+
+    The table named is the one with the key; the message says which end it was.
+    """
     text, table, name = str(error), error.table_name or "", error.constraint_name or ""
     if text.startswith("insert or update"):
         columns = [column for column, _ in constraints.parents(table) if name.endswith(column)]
         return Gone(text, table, columns)
-    found = _REMOVED.search(text)
-    return StillNeeded(text, found[1] if found else table)
+    match = _REMOVED.search(text)
+    return StillNeeded(text, match[1] if match else table)
 
 
 def _lists(rows: Sequence[Params]) -> dict[str, list[Any]]:
@@ -115,7 +118,7 @@ def _lists(rows: Sequence[Params]) -> dict[str, list[Any]]:
 @lru_cache(1024)
 def _counted_from(text: str, first: int) -> str:
     """A statement with its parameters numbered from `first` on."""
-    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + first}", text)
+    return re.sub(r"\$(\d+)", lambda match: f"${int(match[1]) + first}", text)
 
 
 class PostgresTx:
@@ -199,16 +202,16 @@ class PostgresTx:
     async def together(self, writes: Sequence[Write], *, is_last: bool = False) -> None:
         if not self.writes:
             raise AssertionError("a view cannot write")
-        asked = [write for write in writes if write.rows]
-        if not asked:
+        with_rows = [write for write in writes if write.rows]
+        if not with_rows:
             return
         # Not earlier: a version's row is locked from then on, and units that lock several must do so in one order.
         version_keys = self.due() if is_last else []
         if version_keys:
-            asked.append(Write(RAISE, version_keys, counts=True))
+            with_rows.append(Write(RAISE, version_keys, counts=True))
         parts: list[str] = []
         values: list[Any] = []
-        for write in asked:
+        for write in with_rows:
             if not write.counts:
                 self._ready(write.statement)
             ready = write.statement.for_lists(_DIALECT)
@@ -221,23 +224,23 @@ class PostgresTx:
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         try:
-            found = dict(await self._connection.fetch(READ.on(_DIALECT).text, list(keys)))
+            versions = dict(await self._connection.fetch(READ.on(_DIALECT).text, list(keys)))
         except _FAULTS as error:
             raise _translate(error) from error
-        return tuple([found.get(key, 0) for key in keys])
+        return tuple([versions.get(key, 0) for key in keys])
 
     def changed(self, *keys: str) -> None:
         self.keys.update(keys)
 
     def due(self) -> list[Params]:
-        """What `RAISE` must be carried out for, once: the version keys named since the last call."""
+        """The version keys named since the last call, for which `RAISE` must be carried out once."""
         keys = sorted(self.keys - self._raised)
         self._raised.update(keys)
         return [raising(key) for key in keys]
 
 
 class PostgresStore:
-    """Any number of processes share this database; what one changes, all see with their next barrier."""
+    """PostgreSQL, shared by any number of processes: a change is seen by all with their next read of versions."""
 
     name = "postgresql"
     is_inline = False
@@ -268,7 +271,7 @@ class PostgresStore:
                 reset=_leave_as_it_is,
             )
         except _FAULTS as error:
-            raise (said_of(error, self._dsn) or StoreDown()) from error
+            raise (translated_error(error, self._dsn) or StoreDown()) from error
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -334,10 +337,13 @@ class PostgresStore:
             return rows
 
     def cached(self) -> None:
-        """Nothing: other processes write to this database."""
+        """None: other processes write to this database."""
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """All who ask while a read is under way share the next one: it begins after every one of them arrived."""
+        """The versions of `keys`, by one read that all who asked meanwhile share.
+
+        A read that begins after every one of them arrived serves them together.
+        """
         future: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
         self._waiting.append((keys, future))
         if self._barrier is None:
@@ -353,9 +359,9 @@ class PostgresStore:
             self._barrier = None
 
     async def _answer(self, batch: list[tuple[tuple[str, ...], asyncio.Future[tuple[int, ...]]]]) -> None:
-        wanted = list({key for keys, _ in batch for key in keys})
+        keys_of_all = list({key for keys, _ in batch for key in keys})
         try:
-            found = await self._versions_of(wanted)
+            versions = await self._versions_of(keys_of_all)
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
             for _, future in batch:
                 if not future.done():
@@ -363,11 +369,12 @@ class PostgresStore:
             return
         for keys, future in batch:
             if not future.done():
-                future.set_result(tuple([found.get(key, 0) for key in keys]))
+                future.set_result(tuple([versions.get(key, 0) for key in keys]))
 
     async def _versions_of(self, keys: list[str]) -> dict[str, int]:
-        """One read on a connection of its own, so that it never waits behind units; a connection that failed is
-        replaced.
+        """Read versions on a connection of its own, so that the read never waits behind units.
+
+        A connection that failed is replaced.
         """
         if self._closed:
             raise StoreDown
@@ -406,7 +413,9 @@ class PostgresStore:
 
 
 async def _prefer_indexes(connection: Any) -> None:
-    """What is asked for often is in memory, so an index costs little: the server's default is meant for turning disks.
+    """Tell the planner that an index costs little, for what is asked often is in memory.
+
+    The server's default is meant for turning disks.
 
     With it a small table is read from end to end for 30 versions, four times the work, and rows are locked in no order.
     """
@@ -414,8 +423,9 @@ async def _prefer_indexes(connection: Any) -> None:
 
 
 async def _leave_as_it_is(connection: Any) -> None:
-    """No unit changes its session (no setting, cursor, listener or advisory lock), so there is nothing to ask
-    the server to undo.
+    """Reset nothing when a connection goes back to the pool.
+
+    No unit changes its session (no setting, cursor, listener or advisory lock), so there is nothing to undo.
     """
     del connection
 

@@ -1,4 +1,4 @@
-"""SQLite: the embedded default, run inline on the event loop, with a durability barrier.
+"""SQLite: the embedded default, run inline on the event loop, with group fsync.
 
 Two connections to one WAL file: one writes, one reads, so a reader never sees a unit that is not committed. Units do
 not interleave: a lock makes that certain. A large one lets the event loop turn between its pieces, runs what may take
@@ -41,7 +41,7 @@ from watchword.store.engine import (
     compiled,
 )
 from watchword.store.group_fsync import GroupFsync
-from watchword.store.migrate import said_of, upgrade
+from watchword.store.migrate import translated_error, upgrade
 from watchword.store.versions import RAISE, raising, verify_raised
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def _rest(cursor: sqlite3.Cursor) -> list[Row]:
 
 
 async def _beside(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
-    """What a statement answers, carried out in a thread.
+    """The rows that a statement answers, carried out in a thread.
 
     When this returns or raises, it has ended: whoever is cancelled interrupts it.
     """
@@ -183,8 +183,9 @@ class SqliteTx:
             await self._write(ready, rows)
 
     async def _write(self, ready: Compiled, rows: Sequence[Params]) -> None:
-        """Write the rows; between two pieces others have their turn, but for the database, which they wait for
-        until the unit ends.
+        """Write the rows in pieces, between which other requests have their turn.
+
+        Those who need the database wait until the unit ends.
         """
         self.rows += len(rows)
         if len(rows) <= _PIECE:
@@ -249,7 +250,7 @@ class _Survey(SqliteTx):
 
 
 class _OtherWriters:
-    """Tells when a connection other than our writer committed, without a system call.
+    """Tell when a connection other than our writer committed, without a system call.
 
     Every commit rewrites the header of the WAL index, which all processes share as mapped memory, and raises the
     counter of changes in it by one (SQLite's "WAL-mode File Format", 2.1). `PRAGMA data_version` looks at the same
@@ -266,11 +267,11 @@ class _OtherWriters:
     @property
     def frames(self) -> int:
         """How many pages are in the WAL."""
-        found: int = _FRAMES.unpack_from(self._map)[0]
-        return found
+        count: int = _FRAMES.unpack_from(self._map)[0]
+        return count
 
     def changed(self) -> bool:
-        """Whether the database is not as it was when last asked. One that is just changing may be told twice."""
+        """Whether the database changed since the last call. A change that is just happening may be reported twice."""
         now = self._map[:_HEADER]
         if now == self._known:
             return False
@@ -278,7 +279,10 @@ class _OtherWriters:
         return True
 
     def changed_beside_us(self) -> bool:
-        """The same right after a commit of our own, before which nothing was changed."""
+        """Whether the database changed by another writer, right after a commit of our own.
+
+        Nothing was changed before that commit.
+        """
         before = self._known
         return (
             self.changed()
@@ -330,7 +334,7 @@ class _Checkpoints:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the checkpoint that is under way."""
         if self._task is not None:
             await self._task
         self._thread.shutdown(wait=True)
@@ -342,7 +346,7 @@ def _no_versions(keys: tuple[str, ...]) -> tuple[int, ...]:
 
 
 class SqliteStore:
-    """One database file, by default one process. See the module docstring."""
+    """One database file, by default used by one process. See the module docstring."""
 
     name = "sqlite"
     is_inline = True
@@ -376,7 +380,7 @@ class SqliteStore:
         return connection
 
     async def open(self) -> None:
-        """Connect, bring the tables up to date, and start the barrier."""
+        """Connect, bring the tables up to date, and start the group fsync."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         await upgrade(f"sqlite:///{self.path}")
         try:
@@ -393,7 +397,7 @@ class SqliteStore:
             for name in ("_writer", "_reader", "_surveyor"):
                 if hasattr(self, name):
                     getattr(self, name).close()
-            raise (said_of(error, f"sqlite:///{self.path}") or StoreDown()) from error
+            raise (translated_error(error, f"sqlite:///{self.path}") or StoreDown()) from error
 
     def _write_start(self, more: int) -> None:
         """Commit a write to a row that nobody looks at.
@@ -464,28 +468,28 @@ class SqliteStore:
                 verify_raised(tx.tables, tx.keys)
                 for key in sorted(tx.keys):
                     await tx.run(RAISE, **raising(key))
-                gone = await self._commit(tx)
+                cancelled = await self._commit(tx)
             except BaseException as error:
                 _rolled_back(self._writer)
-                told = _translate(error) if isinstance(error, _FAULTS) else error
-                if isinstance(told, StoreFull):
+                translated = _translate(error) if isinstance(error, _FAULTS) else error
+                if isinstance(translated, StoreFull):
                     self._full.found()
-                if told is not error:
-                    raise told from error
+                if translated is not error:
+                    raise translated from error
                 raise
             if self._others.changed_beside_us():
                 self._forget()
             self._checkpoints.consider(self._others.frames)
             self._raised(tx.keys)
-            if gone is not None:
-                raise gone
+            if cancelled is not None:
+                raise cancelled
         if tx.tables or tx.counted:
             if self._full.is_so:
                 self._full.over()
             await self._durable()
 
     async def _commit(self, tx: SqliteTx) -> asyncio.CancelledError | None:
-        """Commit, in a thread where it is much.
+        """Commit, in a thread where there is much to write.
 
         Whoever is cancelled meanwhile waits for it, for it cannot be undone: then that is answered.
         """
@@ -493,16 +497,16 @@ class SqliteStore:
             self._writer.execute("COMMIT")
             return None
         done = asyncio.ensure_future(asyncio.to_thread(self._writer.execute, "COMMIT"))
-        gone: asyncio.CancelledError | None = None
+        cancelled: asyncio.CancelledError | None = None
         while not done.done():
             try:
                 await asyncio.shield(done)
             except asyncio.CancelledError as error:
-                gone = error
+                cancelled = error
             except sqlite3.Error:
                 break
         done.result()
-        return gone
+        return cancelled
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         async with self.write() as tx:
@@ -530,12 +534,15 @@ class SqliteStore:
         return tuple([known.get(key, absent) for key in keys])
 
     def cached(self) -> tuple[dict[str, int], int]:
-        """In memory: this process makes all the changes, and the WAL index tells when another one made some."""
+        """The versions in memory.
+
+        This process makes all the changes, and the WAL index tells when another process made some.
+        """
         self._notice_others()
         return self._known, self._epoch
 
     async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
-        """The same, for those who ask for some."""
+        """The versions of `keys`, from memory."""
         self._notice_others()
         return self._versions_now(keys)
 

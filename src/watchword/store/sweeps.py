@@ -61,7 +61,7 @@ _VERSIONS_AFTER = prepare(
     select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most"))
 )
 _DROP_VERSIONS = prepare(delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
-# Whose deletion ends a version key. Families of other kinds stay.
+# Whose deletion ends a version key. Version keys of other kinds stay.
 _STANDS_FOR = {
     kind: prepare(select(table.c.id).where(any_of(table.c.id, "of")))
     for kind, table in {
@@ -78,8 +78,9 @@ _STANDS_FOR = {
 
 
 async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
-    """Remove the version rows of what was deleted, among the next `most`; how many, and whether those were the last of
-    all.
+    """Remove the version rows of deleted objects among the next `most` rows.
+
+    The answer is how many were removed, and whether those rows were the last of all.
 
     Where it goes on is kept in the database. No cached view is taken for fresh without its row: see `versions.raising`.
     """
@@ -92,8 +93,8 @@ async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
     dead: list[str] = []
     for kind, named in of_kind.items():
         if kind in _STANDS_FOR:
-            there = {id for (id,) in await tx.all(_STANDS_FOR[kind], of=list(named))}
-            dead += [key for id, key in named.items() if id not in there]
+            existing = {id for (id,) in await tx.all(_STANDS_FOR[kind], of=list(named))}
+            dead += [key for id, key in named.items() if id not in existing]
     removed = len(await tx.count(_DROP_VERSIONS, keys=dead)) if dead else 0
     is_end = len(keys) < most
     await tx.run(_PUT_MARK, key=_PLACE, value="" if is_end else keys[-1])
@@ -110,9 +111,10 @@ _PUT_MARK = prepare(
 _SWEPT_TO = "swept-to"
 
 
-async def mark(tx: Tx) -> int | None:
-    """The moment (ms) up to which sweeps have seen the time come; before the first of them that of the newest
-    audit event.
+async def watermark(tx: Tx) -> int | None:
+    """The moment (ms) up to which sweeps have seen the time come.
+
+    Before the first sweep it is the moment of the newest audit event.
     """
     row = await tx.one(_MARK, key=_SWEPT_TO)
     if row is not None:
@@ -126,8 +128,8 @@ async def newest_event(tx: Tx) -> int:
     return moment_of(row[0]) if row is not None else 0
 
 
-async def put_mark(tx: Tx, at: int) -> None:
-    """Store how far the time has come (ms)."""
+async def put_watermark(tx: Tx, at: int) -> None:
+    """Store the moment (ms) up to which sweeps have seen the time come."""
     await tx.run(_PUT_MARK, key=_SWEPT_TO, value=str(at))
 
 

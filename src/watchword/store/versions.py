@@ -1,7 +1,7 @@
 """The version keys behind coherent caching: their names, and which tables belong to them.
 
-A version key is raised in the same unit that changes what it stands for. `FAMILIES` says which version key a write to a
-table must raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
+A version key is raised in the same unit that changes what it stands for. `VERSION_KEYS_OF` says which version key a
+write to a table must raise; a unit that forgets is rolled back (`ForgottenVersion`), so that no review has to remember.
 """
 
 import random
@@ -26,20 +26,20 @@ RAISE = prepare(
 def raising(key: str) -> dict[str, object]:
     """The parameters of `RAISE` for a version key.
 
-    One without a row has version 0; its row begins with a number that no version key ever had. So a row may be removed
-    when what it stood for is gone, and whatever raises the version key after all, nothing that was kept from before is
-    taken for what is now.
+    A version key without a row has version 0; its row begins with a number that no version key ever had. So a row may
+    be removed when what it stood for is gone: if the version key is raised after all, no entry that was cached before
+    is taken for a present one.
     """
     return {"key": key, "one": random.getrandbits(62) + 1}
 
 
 def identity(id: str) -> str:
-    """A machine identity: its state, memberships, privileges, auth methods, credentials and revocations."""
+    """The version key of a machine identity: its state, memberships, privileges, methods, credentials, revocations."""
     return f"identity/{id}"
 
 
 def user(id: str) -> str:
-    """A person: state, sessions, memberships, privileges."""
+    """The version key of a person: state, sessions, memberships, privileges."""
     return f"user/{id}"
 
 
@@ -49,37 +49,40 @@ def actor(kind: str, id: str) -> str:
 
 
 def keys() -> str:
-    """The data keys: raised by a rotation. A new key raises nothing, because nobody can hold a view without it."""
+    """The version key of the data keys, raised by a rotation.
+
+    A new key raises nothing, because nobody can hold a view without it.
+    """
     return "keys"
 
 
 def org(id: str) -> str:
-    """An organization: its settings and custom roles."""
+    """The version key of an organization: its settings and custom roles."""
     return f"org/{id}"
 
 
 def project(id: str) -> str:
-    """A project: its settings and custom roles."""
+    """The version key of a project: its settings and custom roles."""
     return f"project/{id}"
 
 
 def tree(project_id: str) -> str:
-    """The environments, folders, imports and tags of a project."""
+    """The version key of a project's tree: environments, folders, imports and tags."""
     return f"tree/{project_id}"
 
 
 def folder(id: str) -> str:
-    """The secrets of one folder."""
+    """The version key of the secrets of one folder."""
     return f"folder/{id}"
 
 
 def lockout(identity_id: str) -> str:
-    """The failed-login counters of an identity."""
+    """The version key of the failed-login counters of an identity."""
     return f"lockout/{identity_id}"
 
 
 # table -> the version keys of which at least one must be raised by a unit that writes to it
-FAMILIES: dict[str, tuple[str, ...]] = {
+VERSION_KEYS_OF: dict[str, tuple[str, ...]] = {
     "organizations": ("org",),
     "users": ("user",),
     "sessions": ("user",),
@@ -111,6 +114,6 @@ def verify_raised(tables: set[str], keys: set[str]) -> None:
     """Raise ForgottenVersion if a table in `tables` was written and none of its version keys is in `keys`."""
     raised = {key.partition("/")[0] for key in keys}
     for table in tables:
-        version_keys = FAMILIES.get(table)
+        version_keys = VERSION_KEYS_OF.get(table)
         if version_keys and raised.isdisjoint(version_keys):
             raise ForgottenVersion(f"a unit wrote to {table} without raising one of {', '.join(version_keys)}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.minting import NOW, Recorded, b64, claims, jwk, mint, private, public_pem
-from watchword.domain.authentication.jose import decode_unverified, verified_payload, verify
+from watchword.domain.authentication.jose import decode_unverified, verified_payload, verify_jws
 from watchword.domain.authentication.public_keys import (
     UnusableKeyError,
     bytes_of,
@@ -27,7 +27,7 @@ RSA = [jwk("rsa", "k1")]
 
 def check(token, keys=RSA, **options):
     options = {"issuer": "https://issuer.test", "audiences": ("watchword",)} | options
-    return verify(token, keys, checks=Recorded(), now=NOW * 1000, **options)
+    return verify_jws(token, keys, checks=Recorded(), now=NOW * 1000, **options)
 
 
 def reason(token, keys=RSA, **options):
@@ -372,7 +372,7 @@ def test_only_the_algorithms_asked_for_are_accepted():
 
 def test_every_check_that_passed_is_on_record_without_the_token():
     checks, token = Recorded(), mint(kid="k1")
-    verify(token, RSA, checks=checks, now=NOW * 1000, issuer="https://issuer.test", audiences=("watchword",))
+    verify_jws(token, RSA, checks=checks, now=NOW * 1000, issuer="https://issuer.test", audiences=("watchword",))
 
     assert checks.passed[-5:] == [
         "token_expired",

@@ -118,8 +118,9 @@ class Narrowed:
 
     @property
     def between(self) -> int:
-        """How often it may be asked in one piece: with few rules that takes next to nothing, with very many a
-        tenth of a millisecond.
+        """How often this question may be asked in one piece of work.
+
+        With few rules an answer takes next to nothing, with very many a tenth of a millisecond.
         """
         return 512 // (len(self._rules) + 1) if self._index is None else 1
 
@@ -207,15 +208,16 @@ class Ability:
         return frozenset() if isinstance(entry, bool) else frozenset(field for rule in entry for field, _ in rule.tests)
 
     def narrowed(self, action: str, subject: str, known: Mapping[str, Any]) -> Narrowed:
-        """What is left of the question where these facts are known: rules that they rule out are gone, and what
-        they pass is not tested again.
+        """The rest of the question where these facts are known.
+
+        Rules that the facts rule out are gone, and a test that they pass is not made again.
         """
         entry = self._table.get((action, subject), False)
         if isinstance(entry, bool):
             return Narrowed(entry)
         if self._indices and (index := self._indices.get((action, subject))) is not None:
-            what = index.narrowed(known)
-            return Narrowed(what.answer, index=index, left=what)
+            narrowed = index.narrowed(known)
+            return Narrowed(narrowed.answer, index=index, left=narrowed)
         left: list[tuple[Sequence[tuple[str, Test]], bool]] = []
         for rule in entry:
             if all(known[field] is not None and test(known[field]) for field, test in rule.tests if field in known):
@@ -238,9 +240,11 @@ class Ability:
         return subject, (action,)
 
     def _falls_back(self, action: str, subject: str, facts: Mapping[str, Any] | None) -> bool:
-        asked, actions = self.questions(action, subject)
+        asked_subject, actions = self.questions(action, subject)
         place = fallback_facts(facts)
-        return asked != subject and any(self.allows(one, asked, place) for one in actions)
+        return asked_subject != subject and any(
+            self.allows(asked_action, asked_subject, place) for asked_action in actions
+        )
 
     def candidates(self, action: str, subject: str) -> Sequence[_Compiled]:
         """The rules on the action and subject, the deciding end first."""
@@ -265,13 +269,13 @@ def _entry(rules: Sequence[_Compiled]) -> _Entry:
 
 def _indices(table: Mapping[tuple[str, str], _Entry]) -> dict[tuple[str, str], RuleIndex]:
     """The indices of entries with many rules; the same one for questions that the same rules answer."""
-    made: dict[tuple[int, ...], RuleIndex] = {}
-    found: dict[tuple[str, str], RuleIndex] = {}
+    by_rules: dict[tuple[int, ...], RuleIndex] = {}
+    indices: dict[tuple[str, str], RuleIndex] = {}
     for question, rules in table.items():
         if not isinstance(rules, bool) and len(rules) >= INDEXED:
             key = tuple(map(id, rules))
-            found[question] = made[key] = made.get(key) or RuleIndex(rules)
-    return found
+            indices[question] = by_rules[key] = by_rules.get(key) or RuleIndex(rules)
+    return indices
 
 
 def fallback_facts(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -292,20 +296,20 @@ def compile_rules(rules: Sequence[Rule] | Sequence[Grant], context: Mapping[str,
     `context` is `{"identity": {"id", "username", "metadata": {…}, "auth": {…}}}`; its values fill the expressions in
     conditions.
     """
-    grants = [one if isinstance(one, Grant) else Grant("", (one,)) for one in rules]
+    grants = [item if isinstance(item, Grant) else Grant("", (item,)) for item in rules]
     return Ability([Grant(g.source, tuple(rendered(rule, context) for rule in g.rules)) for g in grants])
 
 
 def why(ability: Ability, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> Decision:
     """The same answer as `allows`, with its reason."""
-    asked, actions = ability.questions(action, subject)
-    asked_facts = facts if asked == subject else fallback_facts(facts)
-    decisions = [_decide(ability, one, asked, asked_facts) for one in actions]
+    asked_subject, actions = ability.questions(action, subject)
+    asked_facts = facts if asked_subject == subject else fallback_facts(facts)
+    decisions = [_decide(ability, asked_action, asked_subject, asked_facts) for asked_action in actions]
     if not decisions:
         return Decision(allowed=False, text=f"No rule is about {action} on {subject}.")
     decision = next((d for d in decisions if d.allowed), decisions[0])
-    if asked != subject:
-        text = f"No rule names {subject}, so the rules on {asked} decide. {decision.text}"
+    if asked_subject != subject:
+        text = f"No rule names {subject}, so the rules on {asked_subject} decide. {decision.text}"
         return msgspec.structs.replace(decision, text=text)
     return decision
 
@@ -326,7 +330,7 @@ def _decide(ability: Ability, action: str, subject: str, facts: Mapping[str, Any
 def _nearest(
     ability: Ability, grants: Sequence[_Compiled], action: str, subject: str, facts: Mapping[str, Any]
 ) -> Decision:
-    """The grant with the fewest unmet conditions, and the first of them."""
+    """The decision by the grant with the fewest unmet conditions, and the first of these conditions."""
     unmet = [[f for f, test in c.tests if facts.get(f) is None or not test(facts[f])] for c in grants]
     best = min(range(len(grants)), key=lambda i: len(unmet[i]))
     conditions = ability.rules[grants[best].index].conditions or {}

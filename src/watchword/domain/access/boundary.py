@@ -36,14 +36,16 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class _Pause(Exception):
-    """Enough for one piece. What was found out about pairs of rules is kept, so that the next piece comes back
-    here at once.
+    """Raised when enough was done for one piece of work.
+
+    What was found out about pairs of rules is kept, so that the next piece comes back to the same point at once.
     """
 
 
 class Comparison:
-    """What of targets lies outside a parent, found in pieces: comparing large roles takes longer than others may be
-    held up.
+    """The comparison of roles or privileges with a parent, made in pieces.
+
+    Comparing large roles takes longer than other requests may be held up.
 
     Expressions must be filled in before, each side's with its own context; one left open stands for any value.
     """
@@ -64,12 +66,12 @@ class Comparison:
         self._sides = (self._parent, *map(_rules, targets))
 
     def key(self) -> bytes:
-        """What is compared, in short."""
-        told = [[to_object(rule) for rule in rules] for rules in self._sides]
-        return hashlib.sha256(msgspec.json.encode(told)).digest()
+        """A digest of the rules that are compared."""
+        sides = [[to_object(rule) for rule in rules] for rules in self._sides]
+        return hashlib.sha256(msgspec.json.encode(sides)).digest()
 
     def go_on(self, steps: int) -> bool:
-        """Take about that many steps; whether the end was reached.
+        """Take about that many steps; the answer is whether the end was reached.
 
         Beyond MOST_STEPS, what is left of a target counts as missing.
         """
@@ -92,7 +94,7 @@ class Comparison:
         return True
 
     def _begin(self, target: Sequence[Rule]) -> None:
-        """Turn to the next target: each is compared for itself."""
+        """Turn to the next target: each target is compared by itself."""
         self._steps += 1 + 2 * len(target)
         self._most = self._steps + MOST_STEPS
         self._todo = [(rule, action) for rule in _with_implied(target) for action in _actions(rule)][::-1]
@@ -104,20 +106,23 @@ class Comparison:
         return self._inside(rule, self._mine.get((action, rule.subject), ()))
 
     def _inside(self, rule: Rule, parents: Sequence[Rule]) -> bool:
-        """Steps 3 to 5: one grant of the parent takes in the whole rule, and no denial of the parent can meet it."""
+        """Whether one grant of the parent takes in the whole rule, and no denial of the parent can meet it.
+
+        These are steps 3 to 5.
+        """
         granted = any(not p.inverted and self._asked(_takes_in, p, rule) for p in parents)
         return granted and all(self._asked(_apart, rule, p) for p in parents if p.inverted)
 
     def _asked(
-        self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], one: Rule, other: Rule
+        self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], left: Rule, right: Rule
     ) -> bool:
-        key = (question.__name__, id(one.conditions), id(other.conditions))
+        key = (question.__name__, id(left.conditions), id(right.conditions))
         answer = self._pairs.get(key)
         if answer is None:
             if self._steps >= self._until:
                 raise _Pause
             before = Effort.steps
-            answer = self._pairs[key] = question(self._taken_apart(one), self._taken_apart(other))
+            answer = self._pairs[key] = question(self._taken_apart(left), self._taken_apart(right))
             self._steps += _A_PAIR + Effort.steps - before
         return answer
 
@@ -131,7 +136,7 @@ class Comparison:
 
 
 def missing(parent: Ability | Sequence[Rule], target: Ability | Sequence[Rule]) -> tuple[Missing, ...]:
-    """What of the target lies outside the parent; empty when all of it is proven to lie inside."""
+    """The actions of the target that lie outside the parent; empty when all of it is proven to lie inside."""
     comparison = Comparison(parent, target)
     while not comparison.go_on(MOST_STEPS):
         pass
@@ -161,7 +166,7 @@ def finished(unfinished: Unfinished) -> None:
 
 
 def _found(comparison: Comparison) -> Sequence[Missing]:
-    """Its outcome; raises Unfinished when that would take long and is not known from before."""
+    """The outcome of a comparison; raises Unfinished when that would take long and is not known from before."""
     key = comparison.key() if comparison.size > _MANY and _FINISHED else None
     if key is None or key not in _FINISHED:
         if comparison.go_on(AT_ONCE):
@@ -173,8 +178,9 @@ def _found(comparison: Comparison) -> Sequence[Missing]:
 
 
 def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability | Sequence[Rule]]) -> None:
-    """Every target (each role and privilege for itself) lies inside the parent; raises BoundaryExceeded naming what
-    does not.
+    """Raise BoundaryExceeded unless every target lies inside the parent, naming what does not.
+
+    A target is a role or a privilege; each is compared by itself.
 
     Raises Unfinished for rules that take long to compare.
     """
@@ -199,8 +205,8 @@ def _wire(gap: Missing) -> dict[str, Any]:
     return wire
 
 
-def _rules(given: Ability | Sequence[Rule]) -> Sequence[Rule]:
-    return given.rules if isinstance(given, Ability) else given
+def _rules(source: Ability | Sequence[Rule]) -> Sequence[Rule]:
+    return source.rules if isinstance(source, Ability) else source
 
 
 def _actions(rule: Rule) -> tuple[str, ...]:
@@ -210,11 +216,11 @@ def _actions(rule: Rule) -> tuple[str, ...]:
 
 
 def _by_question(rules: Sequence[Rule]) -> dict[tuple[str, str], list[Rule]]:
-    found: dict[tuple[str, str], list[Rule]] = {}
+    by_question: dict[tuple[str, str], list[Rule]] = {}
     for rule in rules:
         for action in _actions(rule):
-            found.setdefault((action, rule.subject), []).append(rule)
-    return found
+            by_question.setdefault((action, rule.subject), []).append(rule)
+    return by_question
 
 
 def _with_implied(rules: Sequence[Rule]) -> list[Rule]:
@@ -248,5 +254,5 @@ def _takes_in(parent: Mapping[str, Ready], child: Mapping[str, Ready]) -> bool:
     return all(field in child and implies(field, child[field], operand) for field, operand in parent.items())
 
 
-def _apart(one: Mapping[str, Ready], other: Mapping[str, Ready]) -> bool:
-    return any(field in other and excludes(field, operand, other[field]) for field, operand in one.items())
+def _apart(left: Mapping[str, Ready], right: Mapping[str, Ready]) -> bool:
+    return any(field in right and excludes(field, operand, right[field]) for field, operand in left.items())

@@ -24,8 +24,9 @@ _AUTH_IN_METADATA: Final = re.compile(r"^identity\.metadata\.auth\.")
 
 
 def fill(conditions: Conditions, context: Mapping[str, Any]) -> Conditions:
-    """The conditions with every known expression replaced; an unknown one, or one whose value is empty, stays
-    as it is.
+    """The conditions with every known expression replaced.
+
+    An expression that is unknown, or whose value is empty, stays as it is.
     """
     return {field: _fill("$eq", operand, context) for field, operand in conditions.items()}
 
@@ -50,13 +51,13 @@ def _look_up(expression: str, context: Mapping[str, Any]) -> str | None:
     if value is None:
         value = dig(context, _AUTH_IN_METADATA.sub("identity.auth.", expression))
     if isinstance(value, list | tuple):
-        texts = [claim_text(one) for one in value]
+        texts = [claim_text(element) for element in value]
         return None if None in texts else ",".join(text for text in texts if text)
     return claim_text(value)
 
 
 def is_open(operand: Any) -> bool:
-    """Whether an expression is left in it."""
+    """Whether an operand holds an expression that was not filled in."""
     if isinstance(operand, Mapping):
         return any(is_open(value) for value in operand.values())
     if isinstance(operand, list | tuple):
@@ -88,8 +89,9 @@ def _tidy_path(path: str) -> str:
 
 
 def compile_operand(field: str, operand: Any) -> Test:
-    """A test for one field's value; a list passes an operator when one of its elements does, and `$ne` when
-    none is equal.
+    """A test for the value of one field.
+
+    A list passes an operator when one of its elements does, and `$ne` when no element is equal.
     """
     tests = [_test(operator, value) for operator, value in operators_of(field, operand).items()]
     if len(tests) == 1:
@@ -105,7 +107,7 @@ def _test(operator: str, operand: Any) -> Test:
             return lambda value: value != operand if not isinstance(value, list | tuple) else operand not in value
         case "$in":
             return lambda value: (
-                value in operand if isinstance(value, str) else any(one in operand for one in _texts(value))
+                value in operand if isinstance(value, str) else any(element in operand for element in _texts(value))
             )
         case "$all":
             return lambda value: operand <= set(_texts(value))
@@ -115,8 +117,8 @@ def _test(operator: str, operand: Any) -> Test:
         case "$elemMatch":
             tests = [(field, compile_operand(field, inner)) for field, inner in operand.items()]
             return lambda value: any(
-                isinstance(one, Mapping) and all(field in one and test(one[field]) for field, test in tests)
-                for one in _elements(value)
+                isinstance(element, Mapping) and all(field in element and test(element[field]) for field, test in tests)
+                for element in _elements(value)
             )
     return lambda _: False  # never stored; an unknown operator matches nothing
 
@@ -129,7 +131,7 @@ def _elements(value: Any) -> Iterator[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    return (one for one in _elements(value) if isinstance(one, str))
+    return (element for element in _elements(value) if isinstance(element, str))
 
 
 # --- logic
@@ -148,38 +150,39 @@ def ready(field: str, operand: Any) -> Ready:
     """The operand, taken apart."""
     operators = operators_of(field, operand)
     left_open = frozenset(
-        op for op, one in operators.items() if is_open(tuple(one) if isinstance(one, frozenset) else one)
+        op for op, value in operators.items() if is_open(tuple(value) if isinstance(value, frozenset) else value)
     )
-    size = sum(len(one) if isinstance(one, frozenset) else 1 for one in operators.values())
+    size = sum(len(value) if isinstance(value, frozenset) else 1 for value in operators.values())
     return Ready(operators, left_open, size)
 
 
 def implies(field: str, child: Ready, parent: Ready) -> bool:
-    """Whether every value that passes `child` is proven to pass `parent`: each operator of the parent follows
-    from one of the child.
+    """Whether every value that passes `child` is proven to pass `parent`.
+
+    Each operator of the parent must follow from one of the child.
     """
     if parent.open:
         return False
     Effort.steps += (child.size + parent.size) // 16
     return all(
         any(
-            _implies(field, op, operand, wanted, limit)
+            _implies(field, op, operand, operator, limit)
             for op, operand in child.operators.items()
             if op not in child.open
         )
-        for wanted, limit in parent.operators.items()
+        for operator, limit in parent.operators.items()
     )
 
 
-def _implies(field: str, op: str, operand: Any, wanted: str, limit: Any) -> bool:
+def _implies(field: str, op: str, operand: Any, parent_op: str, limit: Any) -> bool:
     many = field in LIST_FIELDS
-    if op == "$elemMatch" or wanted == "$elemMatch":
-        return op == wanted and all(
+    if op == "$elemMatch" or parent_op == "$elemMatch":
+        return op == parent_op and all(
             inner in operand and implies(inner, ready(inner, operand[inner]), ready(inner, limit[inner]))
             for inner in limit
         )
     values = frozenset({operand}) if op == "$eq" else operand if op == "$in" else None
-    match wanted:
+    match parent_op:
         case "$eq":
             return values == {limit} or (many and op == "$all" and limit in operand)
         case "$ne":

@@ -1,5 +1,6 @@
 """Memberships, roles and privileges: who holds what, where."""
 
+from watchword.domain.actor import HolderKind
 from watchword.domain.record import Record
 
 
@@ -23,7 +24,7 @@ class Membership(Record, frozen=True, kw_only=True):
     id: str
     org_id: str
     project_id: str | None = None
-    actor_kind: str
+    actor_kind: HolderKind
     actor_id: str
     is_active: bool = True
     last_login_method: str | None = None
@@ -54,7 +55,7 @@ class Privilege(Record, frozen=True, kw_only=True):
 
     id: str
     project_id: str
-    actor_kind: str
+    actor_kind: HolderKind
     actor_id: str
     slug: str
     permissions: tuple[dict[str, object], ...]

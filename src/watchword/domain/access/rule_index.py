@@ -20,7 +20,7 @@ class Ruled(Protocol):
 
     @property
     def grants(self) -> bool:
-        """Whether it allows rather than denies."""
+        """Whether the rule allows rather than denies."""
 
     @property
     def conditions(self) -> Mapping[str, Any]:
@@ -45,13 +45,13 @@ class _Field:
             self._tests[index] = test = compile_operand(field, operand)
             operators = operators_of(field, operand)
             operator = next(iter(operators)) if len(operators) == 1 else ""
-            wanted: Any = operators.get(operator)
+            expected: Any = operators.get(operator)
             if operator == "$glob":
-                globs.append((index, wanted))
-                self.slow += "!(" in wanted
+                globs.append((index, expected))
+                self.slow += "!(" in expected
             elif operator in ("$eq", "$in"):
-                for one in (wanted,) if operator == "$eq" else wanted:
-                    self._equal[one] = self._equal.get(one, 0) | 1 << index
+                for value in (expected,) if operator == "$eq" else expected:
+                    self._equal[value] = self._equal.get(value, 0) | 1 << index
             else:
                 self._others.append((index, test))
                 self.slow += operator != "$ne"
@@ -59,23 +59,23 @@ class _Field:
 
     def passed(self, value: Any, among: int) -> int:
         """The rules of these that do not look at the field, or whose test the value passes."""
-        asked = among & self.tested
-        if not asked:
+        testing = among & self.tested
+        if not testing:
             return among
         if isinstance(value, str):
-            found = self._kept.get(value)
-            if found is None:
-                found = self._equal.get(value, 0) | self._globs.matching(value)
+            passing = self._kept.get(value)
+            if passing is None:
+                passing = self._equal.get(value, 0) | self._globs.matching(value)
                 for index, test in self._others:
-                    found |= int(test(value)) << index
+                    passing |= int(test(value)) << index
                 if len(self._kept) >= _MAX_KEPT:
                     self._kept.clear()
-                self._kept[value] = found
+                self._kept[value] = passing
         else:
-            found = 0
-            for index in bits(asked):
-                found |= int(self._tests[index](value)) << index
-        return among & ~self.tested | asked & found
+            passing = 0
+            for index in bits(testing):
+                passing |= int(self._tests[index](value)) << index
+        return among & ~self.tested | testing & passing
 
     def prepare(self) -> None:
         """Make now what the first value would need."""
@@ -83,7 +83,10 @@ class _Field:
 
 
 class RuleIndex:
-    """Rules in the order in which they decide. It never changes but for what it keeps; several threads may ask it."""
+    """Rules in the order in which they decide; several threads may ask the index.
+
+    It never changes but for the outcomes it keeps.
+    """
 
     __slots__ = ("_all", "_left", "_made", "_rules")
 
@@ -100,7 +103,7 @@ class RuleIndex:
             for index, rule in enumerate(self._rules):
                 for field, operand in rule.conditions.items():
                     operands.setdefault(field, []).append((index, operand))
-            self._made = {field: _Field(field, some) for field, some in operands.items()}
+            self._made = {field: _Field(field, of_field) for field, of_field in operands.items()}
         return self._made
 
     @property
@@ -114,8 +117,9 @@ class RuleIndex:
             field.prepare()
 
     def decided(self, facts: Mapping[str, Any], left: "Left | None" = None) -> bool:
-        """The answer of the first rule that fits, of those that are left where some facts are known; False when
-        none does.
+        """The answer of the first rule that fits; False when none does.
+
+        With `left`, only the rules that some known facts leave are asked.
         """
         among, known = (self._all, ()) if left is None else (left.among, left.known)
         return self._first(among, facts, known)
@@ -145,7 +149,7 @@ class RuleIndex:
         return False
 
     def narrowed(self, known: Mapping[str, Any]) -> "Left":
-        """What is left of the question where these facts are known: the rules up to the first that fits for sure."""
+        """The rest of the question where these facts are known: the rules up to the first that fits for sure."""
         left = self._all
         for field, tests in self._fields.items():
             if field in known:
@@ -174,8 +178,9 @@ class RuleIndex:
 
 
 class Left(NamedTuple):
-    """What is left of a question: the answer where there is one already, the rules that may decide, the fields
-    that are asked already.
+    """The rest of a question of which some facts are known.
+
+    It is the answer where there is one already, the rules that may decide, and the fields that are asked already.
     """
 
     answer: bool | None

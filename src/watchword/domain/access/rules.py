@@ -22,8 +22,9 @@ _Path = tuple[str | int, ...]
 
 
 def parse_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
-    """The rules of a list of objects or packed arrays; raises Invalid with every fault found, and drops nothing
-    silently.
+    """The rules of a list of objects or packed arrays. Raises Invalid with every fault.
+
+    Nothing is dropped silently.
     """
     if not isinstance(raw, list | tuple):
         raise Invalid([_type(path, "array", raw)])
@@ -32,15 +33,16 @@ def parse_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> t
             [Issue(code="too_big", path=path, message=f"A role has at most {MAX_RULES} rules", maximum=MAX_RULES)]
         )
     reader = _Reader(scope)
-    rules = [rule for i, one in enumerate(raw) for rule in reader.read(one, (*path, i))]
+    rules = [rule for i, item in enumerate(raw) for rule in reader.read(item, (*path, i))]
     if reader.issues:
         raise Invalid(reader.issues)
     return tuple(rules)
 
 
 def new_rules(scope: ScopeKind, raw: Any, path: _Path = ("permissions",)) -> tuple[Rule, ...]:
-    """The rules of a role or privilege that is about to be stored: as `parse_rules`, and within what their questions
-    may cost.
+    """The rules of a role or privilege that is about to be stored.
+
+    They are read as by `parse_rules`, and are within what their questions may cost.
 
     Real roles have less than two hundred rules and a handful of patterns.
     """
@@ -132,14 +134,14 @@ _UNUSED: Final = ("fields", "reason")  # known to the packed form of old clients
 
 
 class _Reader:
-    """Reads rules of one scope and gathers the faults."""
+    """Read the rules of one scope, and gather the faults."""
 
     def __init__(self, scope: ScopeKind) -> None:
         self.subjects = SUBJECTS[scope]
         self.issues: list[Issue] = []
 
     def custom(self, path: _Path, message: str) -> None:
-        """A fault of our own rules."""
+        """Add a fault against a rule of Watchword itself."""
         self.issues.append(Issue(code="custom", path=path, message=message))
 
     def read(self, raw: Any, path: _Path) -> Iterable[Rule]:
@@ -202,13 +204,13 @@ class _Reader:
         return Rule(subject.name, actions, conditions, bool(inverted)) if len(self.issues) == before else None
 
     def _actions(self, subject: Subject, raw: Any, path: _Path) -> tuple[str, ...]:
-        given = [raw] if isinstance(raw, str) else raw
-        if not isinstance(given, list | tuple):
+        actions = [raw] if isinstance(raw, str) else raw
+        if not isinstance(actions, list | tuple):
             self.issues.append(_type(path, "array", raw))
             return ()
-        if not given:
+        if not actions:
             self.issues.append(Issue(code="too_small", path=path, message="Name at least one action", minimum=1))
-        for i, action in enumerate(given):
+        for i, action in enumerate(actions):
             if not isinstance(action, str) or action not in subject.actions:
                 at = path if isinstance(raw, str) else (*path, i)
                 message = f"Invalid input: {subject.name} knows the actions {', '.join(subject.actions)}"
@@ -216,9 +218,9 @@ class _Reader:
                 self.issues.append(
                     Issue(code="invalid_enum_value", path=at, message=message, received=shown, options=subject.actions)
                 )
-        if subject.name == "secrets" and "read" in given and ("describeSecret" in given or "readValue" in given):
+        if subject.name == "secrets" and "read" in actions and ("describeSecret" in actions or "readValue" in actions):
             self.custom(path, "Use either read, which is both, or describeSecret and readValue")
-        return tuple(dict.fromkeys(a for a in given if isinstance(a, str)))
+        return tuple(dict.fromkeys(a for a in actions if isinstance(a, str)))
 
     def _conditions(self, subject: Subject, raw: Any, path: _Path) -> dict[str, str | dict[str, object]] | None:
         if raw is None:
@@ -275,8 +277,8 @@ class _Reader:
         elif not 1 <= len(raw) <= MAX_OPERANDS:
             self.custom(path, f"List between 1 and {MAX_OPERANDS} values")
         else:
-            for i, one in enumerate(raw):
-                self._text(field, operator, one, (*path, i))
+            for i, item in enumerate(raw):
+                self._text(field, operator, item, (*path, i))
 
     def _text(self, field: str, operator: str, raw: Any, path: _Path) -> None:
         if not isinstance(raw, str):

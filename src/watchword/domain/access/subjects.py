@@ -27,8 +27,9 @@ _SECRET: Final = {"environment": TEXT, "secretPath": TEXT, "secretName": TEXT, "
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One row: what may be done, on which fields a rule may be conditioned, and what the lesser built-in roles
-    may do.
+    """One row of the table of permissions.
+
+    It names the actions, the fields that a rule may be conditioned on, and what the lesser built-in roles may do.
     """
 
     name: str
@@ -155,8 +156,9 @@ SUBJECTS: Final[dict[ScopeKind, dict[str, Subject]]] = {
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Actions allowed on a subject, or denied when inverted; `conditions` (field -> operand) limit it to
-    objects that meet all.
+    """Actions allowed on a subject, or denied when inverted.
+
+    `conditions` (field -> operand) limit the rule to objects that meet all of them.
     """
 
     subject: str

@@ -1,5 +1,6 @@
-"""Audit events, records of refused logins, and data keys."""
+"""The records of audit events and of refused logins."""
 
+from watchword.domain.actor import ActorKind
 from watchword.domain.record import Record
 
 
@@ -10,7 +11,7 @@ class AuditEvent(Record, frozen=True, kw_only=True):
     at: int
     org_id: str | None = None
     project_id: str | None = None
-    actor_kind: str
+    actor_kind: ActorKind
     actor_id: str | None = None
     actor_name: str | None = None
     event: str
@@ -22,7 +23,7 @@ class AuditEvent(Record, frozen=True, kw_only=True):
 
 
 class Denial(Record, frozen=True, kw_only=True):
-    """Why one login was refused, for an operator, by request id. Never a secret.
+    """The record of one refused login, for an operator, by request id. It never holds a secret.
 
     `times` are the refusals alike within a minute that are counted with it, the last one of them `last_at`.
     """

@@ -3,6 +3,7 @@
 import re
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,8 +26,8 @@ _REGIONS = {
     "aws-us-gov": "us-gov-east-1 us-gov-west-1",
 }
 PARTITION_OF = {region: partition for partition, regions in _REGIONS.items() for region in regions.split()}
-# A written-out list, so that no text from outside ever becomes part of a host name. The global host signs for
-# us-east-1.
+# A written-out list, so that no text of a request or a configuration ever becomes part of a host name. The global host
+# signs for us-east-1.
 HOSTS = {f"sts.{region}.{_DOMAINS[partition]}": region for region, partition in PARTITION_OF.items()}
 HOSTS |= {f"sts-fips.{region}.amazonaws.com": region for region in PARTITION_OF if region.startswith("us-")}
 HOSTS["sts.amazonaws.com"] = "us-east-1"
@@ -46,14 +47,14 @@ class Principal(msgspec.Struct, frozen=True):
     partition: str
     service: str
     account: str
-    kind: str  # user, role, assumed-role
+    kind: Literal["user", "role", "assumed-role"]
     path: str  # what follows the kind: a name with its path, or a role and its session
 
     @classmethod
     def of(cls, arn: str) -> "Principal | None":
         """The principal that `arn` names."""
         match = _PRINCIPAL.fullmatch(arn)
-        return cls(arn, *match.groups()) if match else None
+        return cls(arn, *match.groups()) if match else None  # type: ignore[arg-type]  # by the pattern
 
     @property
     def name(self) -> str:
@@ -62,7 +63,10 @@ class Principal(msgspec.Struct, frozen=True):
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """The ARNs a pattern may fit: as STS tells it, the one of IAM behind it, and that one without its path."""
+        """The ARNs that a pattern may fit.
+
+        They are the one that STS names, the one of IAM behind it, and that one without its path.
+        """
         kind = self.kind.removeprefix("assumed-")
         full = self.name if self.kind == "assumed-role" else self.path
         return (self.arn, *(f"arn:{self.partition}:iam::{self.account}:{kind}/{name}" for name in (full, self.name)))
@@ -87,8 +91,9 @@ def allows(pattern: str, principal: Principal) -> bool:
 
 
 def is_sts(url: str) -> bool:
-    """Whether an administrator may configure `url` as the STS endpoint: a known host, or a stand-in at a
-    private address.
+    """Whether an administrator may configure `url` as the STS endpoint.
+
+    It is a known host, or a stand-in at a private address.
     """
     if not is_web_url(url):
         return False
@@ -99,8 +104,9 @@ def is_sts(url: str) -> bool:
 
 
 def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
-    """Where a request signed for `region` and `host` (None: not told) goes; None where it does not belong to
-    the endpoint.
+    """The URL for a request signed for `region` and `host`; None where it does not belong to the endpoint.
+
+    `host` is None where the request does not name one.
     """
     chosen = urlsplit(endpoint).netloc
     if _is_private(urlsplit(endpoint).hostname):
@@ -111,8 +117,9 @@ def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
 
 
 def _is_private(host: str | None) -> bool:
-    """Whether only the operator can let anybody there: the outbound guard refuses such addresses unless its
-    setting names them.
+    """Whether the outbound guard refuses this address unless its setting names it.
+
+    Only the operator can then let anybody reach it.
     """
     try:
         return not ip_address(host or "").is_global

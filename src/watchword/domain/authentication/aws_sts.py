@@ -17,7 +17,7 @@ _XMLNS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
 class StsCaller(msgspec.Struct, frozen=True, rename="pascal"):
-    """What STS says about who signed."""
+    """The answer of STS: who signed."""
 
     account: str
     arn: str
@@ -25,7 +25,7 @@ class StsCaller(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 def decoded(text: str) -> bytes | None:
-    """What base64 stands for; None where it is none."""
+    """The bytes behind base64; None for a text that is not base64."""
     try:
         return b64decode(text.strip(), validate=True)
     except ValueError:
@@ -33,8 +33,9 @@ def decoded(text: str) -> bytes | None:
 
 
 def headers_of(text: str) -> dict[str, str] | None:
-    """The headers by lower-case name; None where one has two values, two spellings, or characters that no
-    header has.
+    """The headers by lower-case name, or None where they are ambiguous.
+
+    None stands for a header with two values or two spellings, or with characters that no header has.
     """
     try:
         pairs: Any = json.loads(decoded(text) or b"", object_pairs_hook=tuple)
@@ -62,20 +63,24 @@ def milliseconds(text: str) -> int | None:
 
 
 def caller_of(content_type: str, body: bytes) -> StsCaller | None:
-    """The one result in the answer, read as what the answer says it is: JSON or XML, never the one for the other."""
+    """The one result in the answer of STS, read in the format that the answer declares.
+
+    JSON is never read as XML, nor XML as JSON.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            found: Any = msgspec.json.decode(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
-            return msgspec.convert(found, StsCaller)
+            answer: Any = msgspec.json.decode(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
+            return msgspec.convert(answer, StsCaller)
         if kind in ("text/xml", "application/xml"):
             root = fromstring(body, forbid_dtd=True)
             (result,) = [
-                one
-                for one in root
-                if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and one.tag == f"{_XMLNS}GetCallerIdentityResult"
+                element
+                for element in root
+                if root.tag == f"{_XMLNS}GetCallerIdentityResponse"
+                and element.tag == f"{_XMLNS}GetCallerIdentityResult"
             ]
-            fields = [(one.tag.removeprefix(_XMLNS), one.text or "") for one in result]
+            fields = [(element.tag.removeprefix(_XMLNS), element.text or "") for element in result]
             return msgspec.convert(dict(fields), StsCaller) if len(fields) == len(dict(fields)) else None
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ParseError, DefusedXmlException, RecursionError):
         return None

@@ -1,6 +1,4 @@
-"""Client certificates: reading a presented chain, building it to a configured authority, the names a
-certificate bears.
-"""
+"""Client certificates: read a presented chain, build it to a configured authority, read its names."""
 
 from datetime import datetime
 from typing import Any
@@ -33,7 +31,7 @@ def chain_of(text: str) -> list[x509.Certificate]:
 
 
 def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime) -> str | None:
-    """Why the certificate does not lead to one of the authorities; None when it does.
+    """The reason why the certificate does not lead to one of the authorities; None when it does.
 
     The library checks signatures, algorithms, validity, path length and name constraints; what certificates of private
     CAs must say about their use is written out here, because its rules for the public web would refuse most of them.
@@ -70,38 +68,40 @@ def _require(passed: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-def _require_strength(one: x509.Certificate) -> None:
-    key = one.public_key()
+def _require_strength(certificate: x509.Certificate) -> None:
+    key = certificate.public_key()
     _require(not isinstance(key, RSAPublicKey) or key.key_size >= SHORTEST_RSA, "the RSA key is too short")
 
 
-def _client_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints | None) -> None:
-    _require_strength(one)
-    _require(not (found and found.ca), "the certificate is one of an authority")
+def _client_constraints(
+    _policy: Policy, certificate: x509.Certificate, constraints: x509.BasicConstraints | None
+) -> None:
+    _require_strength(certificate)
+    _require(not (constraints and constraints.ca), "the certificate is one of an authority")
 
 
-def _client_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
-    _require(found is None or found.digital_signature, "the key is not for signatures")
+def _client_usage(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    _require(usage is None or usage.digital_signature, "the key is not for signatures")
 
 
-def _client_purpose(_policy: Policy, _one: x509.Certificate, found: x509.ExtendedKeyUsage | None) -> None:
-    purposes = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    _require(found is None or not purposes.isdisjoint(found), "the certificate is not for client authentication")
+def _client_purpose(_policy: Policy, _certificate: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
+    accepted = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    _require(purposes is None or not accepted.isdisjoint(purposes), "the certificate is not for client authentication")
 
 
-def _authority_constraints(_policy: Policy, one: x509.Certificate, found: x509.BasicConstraints) -> None:
-    _require_strength(one)
-    _require(found.ca, "the issuer is not an authority")
+def _authority_constraints(_policy: Policy, certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    _require_strength(certificate)
+    _require(constraints.ca, "the issuer is not an authority")
 
 
-def _authority_usage(_policy: Policy, _one: x509.Certificate, found: x509.KeyUsage | None) -> None:
-    _require(found is None or found.key_cert_sign, "the issuer's key is not for certificates")
+def _authority_usage(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    _require(usage is None or usage.key_cert_sign, "the issuer's key is not for certificates")
 
 
-def is_authority(one: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
     """Whether the certificate says that it is of an authority."""
     try:
-        return one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return False
 
@@ -109,19 +109,19 @@ def is_authority(one: x509.Certificate) -> bool:
 def alternative_names(leaf: x509.Certificate) -> list[str]:
     """The subject alternative names as configurations write them: DNS names plain, the others with their prefix."""
     try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return []
-    found: list[str] = []
+    names: list[str] = []
     for prefix, kind in KINDS.items():
-        values = names.get_values_for_type(kind)
-        found += [str(value).lower() if prefix == "DNS" else f"{prefix}:{value}" for value in values]
-    return found
+        values = extension.get_values_for_type(kind)
+        names += [str(value).lower() if prefix == "DNS" else f"{prefix}:{value}" for value in values]
+    return names
 
 
 def common_names(leaf: x509.Certificate) -> list[str]:
     """Every common name of the subject."""
     try:
-        return [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     except ValueError:
         return []

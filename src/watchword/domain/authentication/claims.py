@@ -1,5 +1,6 @@
-"""Check the claims of a verified token against a configuration (subject, audiences, claims by path), and select
-those to keep.
+"""Check the claims of a verified token against a configuration: subject, audiences, claims by path.
+
+Claims that permission templates use are selected here as well.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ def normal_patterns(text: str) -> str:
 
 
 def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) -> None:
-    """`sub` matches `pattern`, a glob; an empty pattern demands nothing."""
+    """Check that `sub` matches `pattern`, a glob; an empty pattern demands nothing."""
     if not pattern:
         return
     subject = claims.get("sub")
@@ -37,22 +38,25 @@ def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) ->
 
 
 def require_audiences(claims: Mapping[str, Any], patterns: str, checks: Verdict) -> None:
-    """One of the token's audiences matches one of `patterns`, a comma list of globs; an empty list demands nothing."""
-    wanted = split_patterns(patterns)
-    if not wanted:
+    """Check that one of the token's audiences matches one of `patterns`, a comma list of globs.
+
+    An empty list demands nothing.
+    """
+    accepted = split_patterns(patterns)
+    if not accepted:
         return
     named = audiences_of(claims, checks)
     checks.compare(
-        any(claim_matches(audience, wanted) for audience in named),
+        any(claim_matches(audience, accepted) for audience in named),
         "audience_mismatch",
         "The token is meant for another audience",
-        expected=list(wanted),
+        expected=list(accepted),
         presented=list(named),
     )
 
 
 def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: Verdict) -> None:
-    """Every claim in `bound` (a dotted path) is there and matches one of its globs."""
+    """Check that every claim in `bound` (a dotted path) is there and matches one of its globs."""
     for path, patterns in bound.items():
         value = dig(claims, path)
         checks.compare(value is not None, "claim_missing", f"The token has no claim {path}", expected={path: patterns})
@@ -66,15 +70,16 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
 
 
 def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
-    """The claims that permission templates may use: name -> text of the claim at the path; a missing one or an
-    object is left out.
+    """The claims that permission templates may use: name -> text of the claim at the path.
+
+    A missing claim and an object are left out.
     """
-    found = {name: dig(claims, path) for name, path in (mapping or {}).items()}
-    return {name: _text(value) for name, value in found.items() if value is not None and not isinstance(value, dict)}
+    values = {name: dig(claims, path) for name, path in (mapping or {}).items()}
+    return {name: _text(value) for name, value in values.items() if value is not None and not isinstance(value, dict)}
 
 
 def _text(value: Any) -> str:
-    """A scalar as in JSON, a list joined by commas, as the reference does."""
+    """The text of a claim: a scalar as in JSON, a list joined by commas, as the reference does."""
     if isinstance(value, list):
-        return ",".join(_text(each) for each in value)[:MAX_KEPT]
+        return ",".join(_text(item) for item in value)[:MAX_KEPT]
     return (claim_text(value) or "")[:MAX_KEPT]

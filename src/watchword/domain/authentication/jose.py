@@ -28,7 +28,7 @@ __all__ = [
     "decode_unverified",
     "numeric_date",
     "verified_payload",
-    "verify",
+    "verify_jws",
 ]
 
 MAX_TOKEN = 16_384
@@ -38,7 +38,7 @@ END_OF_TIME = 253_402_300_800  # the year 10000, in seconds
 
 
 class Verdict(Protocol):
-    """Where checks are recorded; the first that fails ends the login (`methods.base.Checks`)."""
+    """The record of checks; the first that fails ends the login (`methods.base.Checks`)."""
 
     def prove(
         self, passed: bool, reason: str, message: str, *, expected: Any = None, presented: Any = None, status: int = 401
@@ -73,7 +73,7 @@ class Verdict(Protocol):
 
 
 class Unverified(msgspec.Struct, frozen=True):
-    """What a token says, before anything is believed."""
+    """The content of a token, before anything is believed."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -89,7 +89,7 @@ class _Opened(msgspec.Struct, frozen=True):
 
 
 def decode_unverified(token: str, checks: Verdict) -> Unverified:
-    """The parts of a well-formed, signed JWT. Nothing in it is proved: use it to find the key, then `verify`."""
+    """The parts of a well-formed, signed JWT. Nothing in it is proved: use it to find the key, then `verify_jws`."""
     opened = _opened(token, checks)
     return Unverified(opened.header, _object(opened.payload, checks), opened.alg, opened.kid)
 
@@ -102,7 +102,7 @@ def verified_payload(
     algorithms: AbstractSet[str] = SIGNATURES,
     uses: Sequence[str | None] = (None, "sig"),
 ) -> bytes:
-    """What was signed, by one of `keys`; not a word on what it says."""
+    """The payload that one of `keys` signed; what the payload says is not checked."""
     presented = _opened(token, checks)
     checks.form(
         presented.alg in algorithms & SIGNATURES,
@@ -115,7 +115,7 @@ def verified_payload(
     return presented.payload
 
 
-def verify(
+def verify_jws(
     token: str,
     keys: Sequence[Mapping[str, Any] | Key],
     *,
@@ -216,11 +216,11 @@ def _fitting(
         "The token is signed with a key that its issuer does not publish",
         presented=presented.kid,
     )
-    found: dict[bytes, Key] = {}
+    fitting: dict[bytes, Key] = {}
     faults: list[str] = []
-    for each in named:
+    for jwk in named:
         try:
-            key = each if isinstance(each, Key) else key_from_jwk(each)
+            key = jwk if isinstance(jwk, Key) else key_from_jwk(jwk)
         except UnusableKeyError as error:
             faults.append(str(error))
             continue
@@ -228,23 +228,23 @@ def _fitting(
         if fault:
             faults.append(fault)
         else:
-            found[key.thumbprint] = key
+            fitting[key.thumbprint] = key
     checks.form(
-        bool(found),
+        bool(fitting),
         "key_unfit",
         "The issuer's key must not be used for this token",
         expected=presented.alg,
         presented=faults[:MAX_TRIED],
     )
     # Two different keys under one name: one of them may have been put there. RFC 7517 4.5 asks for distinct names.
-    if any(key.kid is not None and key.kid == presented.kid for key in found.values()):
+    if any(key.kid is not None and key.kid == presented.kid for key in fitting.values()):
         checks.form(
-            len(found) == 1,
+            len(fitting) == 1,
             "key_ambiguous",
             "The issuer publishes several keys under this key id",
             presented=presented.kid,
         )
-    return list(found.values())[:MAX_TRIED]
+    return list(fitting.values())[:MAX_TRIED]
 
 
 def _named(keys: Sequence[Mapping[str, Any] | Key], kid: str | None) -> list[Mapping[str, Any] | Key]:
@@ -311,7 +311,7 @@ def _require_time(
 
 
 def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | None:
-    """A time that the token names; None where it names none. A text is no time, nor is `true`."""
+    """The time in a claim; None where the token has none. Neither a text nor `true` is a time."""
     if name not in claims:
         return None
     value = numeric_date(claims[name])
@@ -322,8 +322,9 @@ def _moment(claims: Mapping[str, Any], name: str, checks: Verdict) -> float | No
 
 
 def numeric_date(value: Any) -> float | None:
-    """The seconds of a NumericDate (RFC 7519 section 2) from 1970 until the year 9999; None for whatever is
-    none, however large.
+    """The seconds of a NumericDate (RFC 7519 section 2), from 1970 until the year 9999.
+
+    None stands for whatever is no such date, however large.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 <= value < END_OF_TIME else None
@@ -336,5 +337,5 @@ def _short(value: Any) -> Any:
 
 
 def _reason(error: ValueError) -> str:
-    """Why a text is not JSON, without any of the text."""
+    """The reason why a text is not JSON, without any of the text."""
     return {"UnicodeDecodeError": "not UTF-8", "JSONDecodeError": "not JSON"}.get(type(error).__name__, str(error)[:60])

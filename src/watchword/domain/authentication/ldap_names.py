@@ -43,12 +43,12 @@ def directory_name(text: str) -> str:
 
 
 def _mapped(text: str) -> str:
-    """Separators as spaces, and without what says nothing (RFC 4518, 2.2)."""
-    kept: list[str] = []
+    """The text with separators as spaces, and without characters that say nothing (RFC 4518, 2.2)."""
+    mapped: list[str] = []
     for char in text:
         kind = unicodedata.category(char)
         if char in _SPACES or kind in ("Zs", "Zl", "Zp"):
-            kept.append(" ")
+            mapped.append(" ")
         elif kind not in ("Cc", "Cf") and char not in _SILENT and not "\U000e0000" <= char < "\U000e1000":
-            kept.append(char)
-    return "".join(kept)
+            mapped.append(char)
+    return "".join(mapped)

@@ -71,8 +71,9 @@ def after_wrong(state: PersonFailures | None, key: str, now: int) -> PersonFailu
 
 
 def after_wrong_of_strangers(state: PersonFailures | None, key: str, now: int) -> PersonFailures:
-    """The level of all strangers after one more wrong password at `now` (ms): `window_ends_at` is when it will
-    be zero.
+    """The failure level of all strangers after one more wrong password at `now` (ms).
+
+    `window_ends_at` is the moment at which the level is zero again.
     """
     empty_at = (max(state.window_ends_at, now) if state is not None else now) + DRAINED
     failures = state.failures + 1 if state is not None and state.window_ends_at > now else 1
@@ -80,8 +81,9 @@ def after_wrong_of_strangers(state: PersonFailures | None, key: str, now: int) -
 
 
 def waits_until(own: PersonFailures | None, strangers: PersonFailures | None, now: int) -> int:
-    """Until when passwords are refused, right ones too (ms), by the caller's own count and, for a stranger, by
-    that of all of them.
+    """The moment (ms) until which passwords are refused, right ones too.
+
+    It follows from the caller's own count and, for a stranger, from the count of all strangers.
     """
     until = own.locked_until if own is not None else 0
     level = -(-(strangers.window_ends_at - now) // DRAINED) if strangers is not None else 0

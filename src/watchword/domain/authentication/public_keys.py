@@ -47,7 +47,7 @@ class UnusableKeyError(ValueError):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A public key with what its issuer says about it."""
+    """A public key with what its issuer declares about it."""
 
     material: Any
     algorithms: frozenset[str]  # what this kind of key, on this curve, can have signed
@@ -58,7 +58,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def thumbprint(self) -> bytes:
-        """The key itself, whatever it is called: equal for two entries of the same key."""
+        """The thumbprint of the key itself, whatever its name: equal for two entries of the same key."""
         der: bytes = self.material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return der
 
@@ -84,27 +84,27 @@ def strict_json(text: str | bytes) -> Any:
     """
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        value = dict(pairs)
+        if len(value) != len(pairs):
             raise ValueError("a key stands twice in an object")
-        return found
+        return value
 
     def refuse(name: str) -> Any:
         raise ValueError(f"{name} is not JSON")
 
     try:
-        found = json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
         if b"\\ud" in (text.encode() if isinstance(text, str) else text).lower():
             json.dumps(
-                found, ensure_ascii=False
+                value, ensure_ascii=False
             ).encode()  # half of a surrogate pair is no text that can be stored or sent
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return found
+    return value
 
 
 def fits(key: Key, algorithm: str, uses: Sequence[str | None]) -> str:
-    """Why `key` must not verify a signature made with `algorithm`; empty when it may."""
+    """The reason why `key` must not verify a signature made with `algorithm`; empty when it may."""
     if algorithm not in key.algorithms:
         return f"a key for {'/'.join(sorted(key.algorithms))} cannot verify {algorithm}"
     if key.alg is not None and key.alg != algorithm:
@@ -234,11 +234,11 @@ def _key(material: Any) -> Key:
 
 def _subgroup(prime: int) -> frozenset[int]:
     """The powers of 65537 modulo `prime`."""
-    found, power = {1}, 65_537 % prime
-    while power not in found:
-        found.add(power)
+    powers, power = {1}, 65_537 % prime
+    while power not in powers:
+        powers.add(power)
         power = power * 65_537 % prime
-    return frozenset(found)
+    return frozenset(powers)
 
 
 # Primes of those keys are k*M + (65537^a mod M), M a product of the first primes; so is the modulus, modulo each of

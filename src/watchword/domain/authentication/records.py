@@ -1,6 +1,4 @@
-"""What is stored of proving who calls: configurations of auth methods, credentials, revocations, lockouts,
-spent proofs.
-"""
+"""The records of authentication: method configurations, credentials, revocations, lockouts, spent proofs."""
 
 from watchword.domain.bounds import IpRange
 from watchword.domain.record import Record
@@ -80,8 +78,9 @@ class AccessToken(Record, frozen=True, kw_only=True):
 
 
 class Revocation(Record, frozen=True, kw_only=True):
-    """The token or the client secret that `key` names is ended; the row may go after `expires_at` (ms), when nothing of
-    it is alive.
+    """The end of the token or the client secret that `key` names.
+
+    The row may go after `expires_at` (ms), when nothing of it is alive.
 
     `before` (ms) is 0 but in rows of an earlier version, which ended all tokens that `key` matches and that were issued
     until then.

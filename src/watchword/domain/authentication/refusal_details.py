@@ -16,10 +16,11 @@ def clipped(text: str, most: int) -> str:
 
 
 def fitted(denial: Denial) -> Denial:
-    """The refusal in at most `MOST` bytes: long texts and lists are cut, then what was presented goes, last the
-    checks that passed.
+    """The record of a refusal, cut to at most `MOST` bytes.
+
+    Long texts and lists are cut first, then what was presented goes, last the checks that passed.
     """
-    found = msgspec.structs.replace(
+    fitted_refusal = msgspec.structs.replace(
         denial,
         request_id=clipped(denial.request_id, 64),
         message=clipped(denial.message.replace("\x00", "\ufffd"), 400),
@@ -27,21 +28,24 @@ def fitted(denial: Denial) -> Denial:
         user_agent=denial.user_agent and clipped(denial.user_agent, 400),
     )
     for texts, items in ((512, 32), (128, 16), (48, 8), (24, 4)):
-        if size(found) <= MOST:
-            return found
-        found = msgspec.structs.replace(
-            found,
-            facts=_cut(found.facts, texts, items),
-            checks=tuple(_cut(check, texts, items) for check in found.checks),
+        if size(fitted_refusal) <= MOST:
+            return fitted_refusal
+        fitted_refusal = msgspec.structs.replace(
+            fitted_refusal,
+            facts=_cut(fitted_refusal.facts, texts, items),
+            checks=tuple(_cut(check, texts, items) for check in fitted_refusal.checks),
         )
-    if size(found) > MOST:
-        names = tuple({k: _cut(check[k], 48, 4) for k in ("name", "passed")} for check in found.checks[-8:])
-        found = msgspec.structs.replace(found, facts={}, checks=names)
-    if size(found) > MOST:
-        found = msgspec.structs.replace(
-            found, user_agent=None, message=clipped(found.message, 100), checks=found.checks[-1:]
+    if size(fitted_refusal) > MOST:
+        names = tuple({k: _cut(check[k], 48, 4) for k in ("name", "passed")} for check in fitted_refusal.checks[-8:])
+        fitted_refusal = msgspec.structs.replace(fitted_refusal, facts={}, checks=names)
+    if size(fitted_refusal) > MOST:
+        fitted_refusal = msgspec.structs.replace(
+            fitted_refusal,
+            user_agent=None,
+            message=clipped(fitted_refusal.message, 100),
+            checks=fitted_refusal.checks[-1:],
         )
-    return found
+    return fitted_refusal
 
 
 def size(denial: Denial) -> int:
@@ -53,10 +57,10 @@ def _cut(value: Any, texts: int, items: int) -> Any:
     if isinstance(value, str):
         return clipped(value, texts)
     if isinstance(value, dict):
-        return {clipped(str(key), texts): _cut(one, texts, items) for key, one in list(value.items())[:items]}
+        return {clipped(str(key), texts): _cut(item, texts, items) for key, item in list(value.items())[:items]}
     if isinstance(value, list | tuple):
         more = [f"… {len(value) - items} more"] if len(value) > items else []
-        return [*(_cut(one, texts, items) for one in value[:items]), *more]
+        return [*(_cut(item, texts, items) for item in value[:items]), *more]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >> 64:
         return clipped(hex(value), texts)
     return value

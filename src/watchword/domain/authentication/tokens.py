@@ -182,16 +182,18 @@ def ends_at(*, now: int, first: int, ttl: int, max_ttl: int, period: int, max_ag
 
 
 def longest_life(*, ttl: int, max_ttl: int, period: int) -> int | None:
-    """How many seconds a token with these times to live is alive without a renewal; None: only the maximum age
-    bounds it.
+    """The seconds that a token with these times to live is alive without a renewal.
+
+    None: only the maximum age bounds it.
     """
-    lives = [one for one in ((period,) if period > 0 else (ttl, max_ttl)) if one > 0]
+    lives = [seconds for seconds in ((period,) if period > 0 else (ttl, max_ttl)) if seconds > 0]
     return min(lives, default=None)
 
 
 def last_end(*, now: int, first: int, end: int, ttl: int, max_ttl: int, period: int, max_age: int) -> int:
-    """The last moment (ms) at which a token or a renewal of it can be alive when it is renewed no more from `now` (ms)
-    on.
+    """The last moment (ms) at which a token or a renewal of it can be alive.
+
+    It is taken that the token is renewed no more from `now` (ms) on.
 
     `first` and `end` (ms) are the first issue and the end of one of its renewals; others may have been made until now.
     Times to live are seconds, `max_age` the largest that ever held.

@@ -1,5 +1,6 @@
 """Machine identities, their auth methods, credentials and the revocations of tokens."""
 
+from watchword.domain.actor import HolderKind
 from watchword.domain.record import Record
 
 
@@ -28,7 +29,7 @@ class Metadata(Record, frozen=True, kw_only=True):
     """A key and value of an identity or a user; keys may repeat."""
 
     id: str
-    actor_kind: str
+    actor_kind: HolderKind
     actor_id: str
     key: str
     value: str

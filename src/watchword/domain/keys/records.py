@@ -4,8 +4,9 @@ from watchword.domain.record import Record
 
 
 class DataKey(Record, frozen=True, kw_only=True):
-    """A key sealed under its parent: the root key for `instance/…` and `org/…`, the organization's key for
-    `project/…`.
+    """A key sealed under its parent.
+
+    The parent is the root key for `instance/…` and `org/…`, the organization's key for `project/…`.
     """
 
     scope: str

@@ -67,9 +67,14 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
         Raises CannotOpen, and KeyError for a version that is not there.
         """
         try:
-            return [keys[one.version].decrypt(one.nonce, one.sealed, one.bound) for one in envelopes]
+            return [
+                keys[envelope.version].decrypt(envelope.nonce, envelope.sealed, envelope.bound)
+                for envelope in envelopes
+            ]
         except (InvalidTag, ValueError):
-            return [one.open(keys[one.version]) for one in envelopes]  # which one it was, is worth saying
+            return [
+                envelope.open(keys[envelope.version]) for envelope in envelopes
+            ]  # which one it was, is worth saying
 
 
 def unseal(key: AESGCM, context: str, envelope: bytes) -> bytes:

@@ -13,7 +13,7 @@ def normalised(text: str) -> str:
 
 def read_email(text: str) -> str:
     """An address in its one spelling. Raises ValueError that says what is accepted."""
-    found = normalised(text)
-    if not _ADDRESS.fullmatch(found):
+    address = normalised(text)
+    if not _ADDRESS.fullmatch(address):
         raise ValueError("An e-mail address such as ana@example.com")
-    return found
+    return address

@@ -1,5 +1,6 @@
-"""Judge whether a person's password can be guessed: zxcvbn estimates the number of guesses, knowing this person's
-names.
+"""Judge whether a person's password can be guessed.
+
+zxcvbn estimates the number of guesses of an attacker who knows this person's names.
 
     P@ssw0rd2024!         ->  score 2 of 4: refused
     vanilla otter kayak   ->  score 4 of 4: taken
@@ -87,19 +88,20 @@ def _readings(text: str) -> int:
 
     count, seen = 1, set[str]()
     for substitutes in L33T_TABLE.values():
-        here = [each for each in substitutes if each in text]
-        if here:
-            count *= sum(2 if each in seen else 1 for each in here)
-            seen.update(here)
+        present = [sign for sign in substitutes if sign in text]
+        if present:
+            count *= sum(2 if sign in seen else 1 for sign in present)
+            seen.update(present)
     return count
 
 
 def _own_words(own: Iterable[str]) -> Sequence[str]:
-    """What of a person's own words is looked for: each, its parts, and two of the parts in a row, with an
-    initial for the first.
+    """The words of a person that a password may not consist of.
+
+    They are each word, its parts, and two of the parts in a row, with an initial for the first.
     """
     whole, parts = list[str](), list[str]()
-    for word in (unicodedata.normalize("NFKC", each).casefold() for each in own):
+    for word in (unicodedata.normalize("NFKC", own_word).casefold() for own_word in own):
         whole += [word, word[word.rfind("@") :] if "@" in word else word]
         parts += re.split(r"[\s@._+-]+", word)
     parts = [part for part in dict.fromkeys(parts) if len(part) >= 2][:_MOST_PARTS]

@@ -1,5 +1,8 @@
 """Organizations, people and their sessions."""
 
+from typing import Literal
+
+from watchword.domain.actor import HolderKind
 from watchword.domain.record import Record
 
 
@@ -12,7 +15,7 @@ class Organization(Record, frozen=True, kw_only=True):
     root_org_id: str | None = None
     parent_org_id: str | None = None
     default_role: str = "member"
-    privilege_mode: str = "subset"
+    privilege_mode: Literal["subset", "action"] = "subset"
     requires_mfa: bool = False
     created_at: int
     updated_at: int
@@ -79,8 +82,9 @@ class OneTimeToken(Record, frozen=True, kw_only=True):
 
 
 class PersonFailures(Record, frozen=True, kw_only=True):
-    """Wrong proofs counted under a keyed hash of an address, or of a person for second factors; see
-    `store/people/accounts.py`.
+    """The wrong proofs counted for an address, or for the second factors of a person.
+
+    `key` is a keyed hash; see `store/people/accounts.py`.
     """
 
     key: str
@@ -105,6 +109,6 @@ class GroupMember(Record, frozen=True, kw_only=True):
     """One person or machine identity in a group."""
 
     group_id: str
-    actor_kind: str
+    actor_kind: HolderKind
     actor_id: str
     created_at: int

@@ -1,5 +1,6 @@
 """Projects and what belongs to them: environments, folders, tags, imports, service tokens."""
 
+from watchword.domain.actor import ActorKind
 from watchword.domain.record import Record
 
 
@@ -58,7 +59,7 @@ class Tag(Record, frozen=True, kw_only=True):
     name: str
     color: str
     created_by: str | None = None
-    created_by_kind: str = "user"
+    created_by_kind: ActorKind = "user"
     created_at: int
     updated_at: int
 

@@ -44,8 +44,8 @@ def load(format: Format, text: str) -> tuple[Item, ...]:
     """The items in the text of a file; of a name that is there twice, the last. Raises BadFile."""
     if len(text) > MAX_TEXT:
         raise BadFile(f"The file has more than {MAX_TEXT} characters")
-    found = {item.key: item for item in _READERS[format](text.removeprefix("\ufeff"))}
-    return tuple(found.values())
+    items = {item.key: item for item in _READERS[format](text.removeprefix("\ufeff"))}
+    return tuple(items.values())
 
 
 # --- dotenv
@@ -130,7 +130,7 @@ def _dotenv_value(text: str, position: int) -> tuple[str, int]:
                 raise BadFile(f"Line {_line(text, match.end())} goes on after the closing quote")
             value = match["inside"]
             if pattern is _DOUBLE:
-                value = re.sub(r"\\(.)", lambda one: _ESCAPES.get(one[1], one[0]), value, flags=re.DOTALL)
+                value = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[0]), value, flags=re.DOTALL)
             return value, rest.end()
     if text[position : position + 1] in ("'", '"'):
         raise BadFile(f"The quote in line {_line(text, position)} is never closed")
@@ -166,21 +166,27 @@ def _read_json(text: str) -> Iterable[Item]:
     try:
         if text.lstrip().startswith("["):
             entries = msgspec.json.decode(text, type=list[_Entry])
-            found = [
-                Item(one.key or one.secret_key, one.value or one.secret_value, one.comment or one.secret_comment)
-                for one in entries
+            items = [
+                Item(
+                    entry.key or entry.secret_key,
+                    entry.value or entry.secret_value,
+                    entry.comment or entry.secret_comment,
+                )
+                for entry in entries
             ]
         else:
-            found = [
+            items = [
                 Item(key, _json_text(raw))
                 for key, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()
             ]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        where = re.search(r"\(byte \d+\)", str(error))
-        raise BadFile(f"The text is no JSON object of names and values {where[0] if where else ''}".strip()) from None
-    if not all(item.key for item in found):
+        position = re.search(r"\(byte \d+\)", str(error))
+        raise BadFile(
+            f"The text is no JSON object of names and values {position[0] if position else ''}".strip()
+        ) from None
+    if not all(item.key for item in items):
         raise BadFile("Every item of the list needs a key")
-    return found
+    return items
 
 
 def _json_text(raw: msgspec.Raw) -> str:
@@ -260,14 +266,14 @@ def _read_csv(text: str) -> Iterable[Item]:
     head = [_HEADS.get(name, name) for name in head]
     if "key" not in head or "value" not in head:
         raise BadFile("The first line must name the columns key and value")
-    found = []
+    items = []
     for number, row in enumerate(rows[1:], 2):
         fields = dict(zip(head, map(_from_text, row), strict=False))
         if row and (not fields.get("key") or "value" not in fields):
             raise BadFile(f"Row {number} has no key or no value")
         if row:
-            found.append(Item(fields["key"], fields["value"], fields.get("comment", "")))
-    return found
+            items.append(Item(fields["key"], fields["value"], fields.get("comment", "")))
+    return items
 
 
 _WRITERS: Final[Mapping[str, Callable[[Sequence[Item]], str]]] = {

@@ -1,6 +1,11 @@
 """Secrets and their versions, sealed."""
 
+from typing import Literal, TypeAlias
+
+from watchword.domain.actor import ActorKind
 from watchword.domain.record import Record
+
+SecretKind: TypeAlias = Literal["shared", "personal"]
 
 
 class SecretMetadata(Record, frozen=True, kw_only=True):
@@ -12,15 +17,16 @@ class SecretMetadata(Record, frozen=True, kw_only=True):
 
 
 class StoredSecret(Record, frozen=True, kw_only=True):
-    """One secret of a folder. `value` and `comment` are envelopes bound to the secret's id and version (docs:
-    sealing).
+    """One secret of a folder.
+
+    `value` and `comment` are envelopes bound to the secret's id and version.
     """
 
     id: str
     project_id: str
     folder_id: str
     key: str
-    kind: str = "shared"
+    kind: SecretKind = "shared"
     user_id: str | None = None
     version: int = 1
     value: bytes
@@ -31,7 +37,7 @@ class StoredSecret(Record, frozen=True, kw_only=True):
     metadata: tuple[SecretMetadata, ...] = ()
     tag_ids: tuple[str, ...] = ()
     references: tuple[tuple[str, str, str], ...] = ()
-    actor_kind: str | None = None
+    actor_kind: ActorKind | None = None
     actor_id: str | None = None
     created_at: int
     updated_at: int
@@ -46,14 +52,14 @@ class SecretVersion(Record, frozen=True, kw_only=True):
     folder_id: str
     version: int
     key: str
-    kind: str
+    kind: SecretKind
     user_id: str | None = None
     value: bytes
     comment: bytes | None = None
     skip_multiline_encoding: bool | None = None
     metadata: tuple[SecretMetadata, ...] = ()
     tag_ids: tuple[str, ...] = ()
-    actor_kind: str | None = None
+    actor_kind: ActorKind | None = None
     actor_id: str | None = None
     created_at: int
 

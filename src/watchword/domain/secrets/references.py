@@ -55,8 +55,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """A reference in a value: the text before it, how it is written, and what it means there, or None for what
-    only looks like one.
+    """A reference in a value, with the text before it.
+
+    It holds how the reference is written and what it means there; None for what only looks like a reference.
     """
 
     before: str
@@ -68,8 +69,9 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResolvedSecret(msgspec.Struct, eq=False):
-    """A secret that references were resolved to: where it really is (imports may have led there), and its value
-    as stored.
+    """A secret that a reference was resolved to, with its value as stored.
+
+    `address` is where the secret really is: imports may have led there.
     """
 
     address: Address
@@ -94,7 +96,9 @@ class ResolvedSecret(msgspec.Struct, eq=False):
     @property
     def named(self) -> list[Address]:
         """What the value refers to, each once, however often it does."""
-        return [one.seen_from(self.address.environment, self.address.path) for one in references(self.value)]
+        return [
+            reference.seen_from(self.address.environment, self.address.path) for reference in references(self.value)
+        ]
 
 
 def _taken_apart(value: str, at: Address) -> list[Piece]:
@@ -126,8 +130,8 @@ def references(value: str) -> tuple[Reference, ...]:
     """The references in a value, each once, in their order."""
     if "${" not in value:
         return ()
-    found = (parse(inner) for inner in dict.fromkeys(_REFERENCE.findall(value)))
-    return tuple(dict.fromkeys(one for one in found if one is not None))
+    parsed = (parse(inner) for inner in dict.fromkeys(_REFERENCE.findall(value)))
+    return tuple(dict.fromkeys(reference for reference in parsed if reference is not None))
 
 
 def can_be_referenced(key: str) -> bool:
@@ -136,8 +140,9 @@ def can_be_referenced(key: str) -> bool:
 
 
 def renamed(value: str, is_meant: Callable[[Reference], bool], key: str) -> str:
-    """The value with every reference that `is_meant` naming `key` instead; the rest of each reference stays as
-    it is written.
+    """The value with every reference that `is_meant` naming `key` instead.
+
+    The rest of each reference stays as it is written.
     """
 
     def one(match: re.Match[str]) -> str:
@@ -156,7 +161,7 @@ def one_line(value: str) -> str:
 
 
 class Expander:
-    """Expands values of which everything that they refer to is at hand in `sources`.
+    """Expand values, where everything that they refer to is in `sources`.
 
     What one answer may take is bounded, over all values that it asks for: MAX_EXPANDED, MAX_TOGETHER and MAX_FOLLOWED.
     """
@@ -242,9 +247,9 @@ class Expander:
             limit = f"more than {MAX_TOGETHER} characters"
         else:
             return
-        where = f"the limit is reached at {_said(piece)} in the value of {source.address}"
+        place = f"the limit is reached at {_said(piece)} in the value of {source.address}"
         raise BadRequest(
-            f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {where}"
+            f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {place}"
         )
 
 

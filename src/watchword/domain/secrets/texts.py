@@ -54,10 +54,10 @@ def _name_fault(name: str) -> str:
 def checked_value(value: str, *path: str | int) -> str:
     """A value as it is stored. Raises Invalid for one that is too long, or that refers to too many secrets."""
     tidy = tidy_value(value)
-    where = tuple(path) or ("secretValue",)
+    field = tuple(path) or ("secretValue",)
     if len(tidy) > MAX_VALUE // 4 and len(tidy.encode()) > MAX_VALUE:
-        raise Invalid([Issue(code="too_big", path=where, message=f"At most {MAX_VALUE} bytes", maximum=MAX_VALUE)])
+        raise Invalid([Issue(code="too_big", path=field, message=f"At most {MAX_VALUE} bytes", maximum=MAX_VALUE)])
     if tidy.count("${") > MAX_NAMED and len(references(tidy)) > MAX_NAMED:
         message = f"At most {MAX_NAMED} different references (${{NAME}})"
-        raise Invalid([Issue(code="too_big", path=where, message=message, maximum=MAX_NAMED)])
+        raise Invalid([Issue(code="too_big", path=field, message=message, maximum=MAX_NAMED)])
     return tidy

@@ -12,21 +12,12 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked, decode
 from watchword.domain.errors import BadRequest
-from watchword.methods.base import AuthMethod, Schema
+from watchword.methods.base import EVERYWHERE, AuthMethod, Schema, TrustedIp
 
 Method = AuthMethod[Any, Any]
 DEFAULT_TTL = 2_592_000  # seconds: 30 days
 MAX_TTL = 315_360_000  # seconds: 10 years
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
-
-
-class TrustedIp(Schema, frozen=True, kw_only=True):
-    """A network, as an administrator writes it."""
-
-    ip_address: Trimmed
-
-
-EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  # the documented default
 
 
 class TokenFields(Schema, frozen=True, kw_only=True):

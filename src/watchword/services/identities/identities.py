@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.identities.records import Identity, Metadata
@@ -100,7 +101,7 @@ def facts(identity: Identity) -> dict[str, str]:
     return {"identityId": identity.id} if identity.project_id else {}
 
 
-def metadata_rows(ctx: Ctx, kind: str, id: str, items: Sequence[MetadataItem]) -> list[Metadata]:
+def metadata_rows(ctx: Ctx, kind: HolderKind, id: str, items: Sequence[MetadataItem]) -> list[Metadata]:
     """The rows of a metadata set."""
     return [
         Metadata(id=ctx.new_id(), actor_kind=kind, actor_id=id, key=item.key, value=item.value, position=position)

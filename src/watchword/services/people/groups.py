@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, PermissionDenied
 from watchword.domain.people.records import Group, GroupMember, User
@@ -212,7 +213,7 @@ async def _scope(ctx: Ctx, actions: tuple[str, str]) -> CallerScope:
     return scope
 
 
-async def _add(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str, id: str) -> None:
+async def _add(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: HolderKind, id: str) -> None:
     await require_over_holder(ctx, tx, scope, "group", group.id, "grant-privileges", "groups")
     try:
         await groups.add_member(tx, GroupMember(group_id=group.id, actor_kind=kind, actor_id=id, created_at=ctx.now))

@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Rule, built_in
 from watchword.domain.access.records import Membership, MembershipRole
-from watchword.domain.actor import Actor
+from watchword.domain.actor import Actor, HolderKind
 from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import parse_ip_range, slugify
 from watchword.domain.decode import Trimmed
@@ -103,7 +103,7 @@ async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
     return org
 
 
-async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: str, id: str, role: str) -> Membership:
+async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: HolderKind, id: str, role: str) -> Membership:
     """Make an actor a member with a built-in role, in the open unit."""
     found = built_in("organization", role)
     if found is None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.access.records import Membership, MembershipRole
+from watchword.domain.actor import HolderKind
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.services.access.boundaries import require_may_admit, require_over_holder, require_roles
 from watchword.services.access.role_refs import Resolved, RoleEntry, RoleName, resolve
@@ -44,7 +45,7 @@ class ChangeMember(msgspec.Struct, frozen=True, kw_only=True):
 class MemberKind(msgspec.Struct, frozen=True):
     """A kind of member: how it is stored, and the subject of the rights over it."""
 
-    name: str
+    name: HolderKind
     subject: str
 
     def facts(self, id: str) -> dict[str, str]:

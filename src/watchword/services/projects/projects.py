@@ -1,13 +1,14 @@
 """Projects: create, find, change, delete."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import built_in, pack
 from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFound
@@ -153,7 +154,7 @@ async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Enviro
         id=ctx.new_id(),
         org_id=project.org_id,
         project_id=project.id,
-        actor_kind=ctx.actor.kind,
+        actor_kind=cast("HolderKind", ctx.actor.kind),  # nobody else may create projects
         actor_id=ctx.actor.id,
         created_at=ctx.now,
         updated_at=ctx.now,

@@ -13,7 +13,7 @@ import msgspec
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.projects.records import Tag
-from watchword.domain.secrets.records import SecretMetadata, StoredSecret
+from watchword.domain.secrets.records import SecretKind, SecretMetadata, StoredSecret
 from watchword.domain.secrets.references import Address, ResolvedSecret, references
 from watchword.domain.secrets.texts import MAX_IN_FOLDER
 from watchword.services.access.scopes import ProjectScope, enter_project
@@ -52,7 +52,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: str
     comment: str = ""
-    kind: str = "shared"
+    kind: SecretKind = "shared"
     skip_multiline_encoding: bool | None = None
     tag_ids: tuple[str, ...] = ()
     metadata: tuple[SecretMetadata, ...] = ()

@@ -1,3 +1,1 @@
-"""Access in the database: memberships with their roles and privileges, custom roles, and who holds what in a
-project.
-"""
+"""Access in the database: memberships, roles, privileges, and who holds what in a project."""

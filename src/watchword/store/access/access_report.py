@@ -1,5 +1,6 @@
-"""Everybody who is in a project, themselves or through groups, and all they hold there: a fixed number of
-queries for a page.
+"""The access report of a project: everybody in it, themselves or through groups, and all they hold there.
+
+One page takes a fixed number of queries.
 """
 
 from collections.abc import Sequence
@@ -66,11 +67,11 @@ def _everybody(org_id: str, project_id: str, now: int, contains: str) -> Select[
             ),
         )
     )
-    found = select(ids.c.kind, ids.c.id, name.label("name"), func.max(_as_number(usable)).label("usable")).select_from(
-        source
-    )
-    found = found.where(name.is_not(None)).group_by(ids.c.kind, ids.c.id, name)
-    return found.where(func.lower(name).like(like(contains.lower()))) if contains else found
+    holders = select(
+        ids.c.kind, ids.c.id, name.label("name"), func.max(_as_number(usable)).label("usable")
+    ).select_from(source)
+    holders = holders.where(name.is_not(None)).group_by(ids.c.kind, ids.c.id, name)
+    return holders.where(func.lower(name).like(like(contains.lower()))) if contains else holders
 
 
 def _as_number(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -83,8 +84,8 @@ async def page(
     """One page of everybody by name, and how many there are."""
     rows = _everybody(org_id, project_id, now, contains).subquery()
     count = await tx.one(select(func.count()).select_from(rows))
-    found = await tx.all(select(rows).order_by(rows.c.name, rows.c.kind, rows.c.id).offset(offset).limit(limit))
-    return [Somebody(kind=row[0], id=row[1], name=row[2], is_usable=bool(row[3])) for row in found], int(
+    actor_rows = await tx.all(select(rows).order_by(rows.c.name, rows.c.kind, rows.c.id).offset(offset).limit(limit))
+    return [Somebody(kind=row[0], id=row[1], name=row[2], is_usable=bool(row[3])) for row in actor_rows], int(
         count[0]
     ) if count else 0
 
@@ -123,36 +124,36 @@ class Holdings(msgspec.Struct, frozen=True):
 
 async def _customs(tx: Tx, project_id: str, ids: Sequence[str], pauses: Pauses) -> dict[str, Role]:
     """Roles of a project by id: each is read once, however many hold it."""
-    found: dict[str, Role] = {}
+    roles: dict[str, Role] = {}
     for id in ids:
-        found |= {role.id: role for role in ROLES.every(await tx.all(_ROLES, project=project_id, of=[id]))}
+        roles |= {role.id: role for role in ROLES.every(await tx.all(_ROLES, project=project_id, of=[id]))}
         await pauses.give()
-    return found
+    return roles
 
 
 async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody], pauses: Pauses) -> Holdings:
     """All that these actors hold in a project."""
-    ids = [one.id for one in actors]
-    roles: dict[tuple[str, str], list[tuple[HeldRole, str | None]]] = {(one.kind, one.id): [] for one in actors}
+    ids = [actor.id for actor in actors]
+    roles: dict[tuple[str, str], list[tuple[HeldRole, str | None]]] = {(actor.kind, actor.id): [] for actor in actors}
     first, second = len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns)
     rows = await tx.all(_HELD, project=project_id, actors=ids)
     customs = await _customs(tx, project_id, sorted({row[second] for row in rows if row[second] is not None}), pauses)
     for row in rows:
         await pauses.give()
         membership: Membership = MEMBERSHIPS.read(row)
-        held = HELD.read(row, first) if row[first] is not None else None
+        role = HELD.read(row, first) if row[first] is not None else None
         custom = customs.get(row[second])
         through = membership.actor_kind == "group"
-        who = (row[-3], row[-2]) if through else (membership.actor_kind, membership.actor_id)
-        if who in roles:
-            roles[who].append((HeldRole(membership, held, custom), row[-1] if through else None))
-    privileges: dict[tuple[str, str], list[Privilege]] = {who: [] for who in roles}
+        holder = (row[-3], row[-2]) if through else (membership.actor_kind, membership.actor_id)
+        if holder in roles:
+            roles[holder].append((HeldRole(membership, role, custom), row[-1] if through else None))
+    privileges: dict[tuple[str, str], list[Privilege]] = {holder: [] for holder in roles}
     for row in await tx.all(_PRIVILEGES, project=project_id, actors=ids):
-        one = PRIVILEGES.read(row)
+        actor = PRIVILEGES.read(row)
         await pauses.give()
-        privileges.get((one.actor_kind, one.actor_id), []).append(one)
+        privileges.get((actor.actor_kind, actor.actor_id), []).append(actor)
     metadata: dict[tuple[str, str], Sequence[Metadata]] = {}
     for kind in KINDS:
-        found = await metadata_of_many(tx, kind, [one.id for one in actors if one.kind == kind])
+        found = await metadata_of_many(tx, kind, [actor.id for actor in actors if actor.kind == kind])
         metadata |= {(kind, id): items for id, items in found.items()}
     return Holdings(roles, privileges, metadata)

@@ -37,15 +37,19 @@ class HeldRole(msgspec.Struct, frozen=True):
     custom: Role | None
 
 
-def _holding(where: Any) -> Any:
-    mine = select(_gm.c.group_id).where(_gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor"))
+def _holding(condition: Any) -> Any:
+    own_groups = select(_gm.c.group_id).where(
+        _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor")
+    )
     # Two ways, each by an index of its own: with OR between them both engines would read every member of the place.
     own = (
         select(_m.c.id)
-        .where(where, _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+        .where(condition, _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
         .correlate(None)
     )
-    through = select(_m.c.id).where(where, _m.c.actor_kind == "group", _m.c.actor_id.in_(mine)).correlate(None)
+    through = (
+        select(_m.c.id).where(condition, _m.c.actor_kind == "group", _m.c.actor_id.in_(own_groups)).correlate(None)
+    )
     return (
         select(*MEMBERSHIPS.columns, *HELD.columns, *ROLES.columns)
         .select_from(_m.outerjoin(_h, _h.c.membership_id == _m.c.id).outerjoin(_r, _r.c.id == _h.c.custom_role_id))
@@ -61,14 +65,14 @@ _WIDTHS = (len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns
 
 async def _held(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRole]:
     first, second = _WIDTHS
-    found: list[HeldRole] = []
+    roles: list[HeldRole] = []
     for row in rows:
-        held = HELD.read(row, first) if row[first] is not None else None
+        role = HELD.read(row, first) if row[first] is not None else None
         custom = ROLES.read(row, second) if row[second] is not None else None
-        found.append(HeldRole(MEMBERSHIPS.read(row), held, custom))
+        roles.append(HeldRole(MEMBERSHIPS.read(row), role, custom))
         if custom is not None and pauses is not None:
             await pauses.give()  # its rules may be long
-    return found
+    return roles
 
 
 async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
@@ -142,26 +146,27 @@ _RULES_OF_MANY = prepare(select(_r.c.id, _r.c.permissions).where(any_of(_r.c.id,
 async def roles_on(
     tx: Tx, membership_ids: Sequence[str], pauses: Pauses | None = None, *, with_rules: bool = False
 ) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
-    """The roles on several memberships, in order: custom ones without their rules, which may be long, unless
-    these are asked for.
+    """The roles on several memberships, in order.
+
+    Custom roles come without their rules, which may be long, unless the rules are asked for.
     """
     width = len(HELD.columns)
-    found: dict[str, list[tuple[MembershipRole, Role | None]]] = {id: [] for id in membership_ids}
+    roles: dict[str, list[tuple[MembershipRole, Role | None]]] = {id: [] for id in membership_ids}
 
     def read(row: Row) -> tuple[MembershipRole, Role | None]:
         return HELD.read(row), ROLES.read(row, width) if row[width] is not None else None
 
-    for held, custom in await in_pieces(await tx.all(_ROLES_OF_MANY, of=list(membership_ids)), read, pauses):
-        found[held.membership_id].append((held, custom))
-    return await _with_rules(tx, found, pauses) if with_rules else found
+    for role, custom in await in_pieces(await tx.all(_ROLES_OF_MANY, of=list(membership_ids)), read, pauses):
+        roles[role.membership_id].append((role, custom))
+    return await _with_rules(tx, roles, pauses) if with_rules else roles
 
 
 async def _with_rules(
-    tx: Tx, found: dict[str, list[tuple[MembershipRole, Role | None]]], pauses: Pauses | None
+    tx: Tx, roles: dict[str, list[tuple[MembershipRole, Role | None]]], pauses: Pauses | None
 ) -> dict[str, list[tuple[MembershipRole, Role | None]]]:
-    ids = sorted({custom.id for some in found.values() for _, custom in some if custom is not None})
+    ids = sorted({custom.id for of_membership in roles.values() for _, custom in of_membership if custom is not None})
     if not ids:
-        return found
+        return roles
     texts = {row[0]: row[1] for row in await tx.all(_RULES_OF_MANY, of=ids)}
     rules = {}
     for id, text in texts.items():
@@ -172,7 +177,7 @@ async def _with_rules(
     def whole(custom: Role | None) -> Role | None:
         return None if custom is None else msgspec.structs.replace(custom, permissions=rules.get(custom.id, ()))
 
-    return {id: [(held, whole(custom)) for held, custom in some] for id, some in found.items()}
+    return {id: [(role, whole(custom)) for role, custom in of_membership] for id, of_membership in roles.items()}
 
 
 def _raise(tx: Tx, record: Membership) -> None:

@@ -38,7 +38,7 @@ class Audited(msgspec.Struct, frozen=True):
 
 
 class RefusedLogin(msgspec.Struct, frozen=True):
-    """A journal entry: the story of one refused login."""
+    """A journal entry: the record of one refused login."""
 
     denial: Denial
 
@@ -49,7 +49,7 @@ class RefusedLogin(msgspec.Struct, frozen=True):
 
 
 class RepeatedRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal entry: of refusals like the one with this request id there were `times` by now.
+    """A journal entry: the number of refusals like the one with this request id, which is `times` by now.
 
     It may be written late, and twice.
     """
@@ -60,6 +60,8 @@ class RepeatedRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["RepeatedRefusal"]) -> Sequence[Any]:
-        latest = {entry.request_id: entry for entry in sorted(entries, key=lambda one: one.times)}
-        await tx.count_many(_AGAIN, [{"of": id, "n": one.times, "at": one.at} for id, one in sorted(latest.items())])
+        latest = {entry.request_id: entry for entry in sorted(entries, key=lambda refusal: refusal.times)}
+        await tx.count_many(
+            _AGAIN, [{"of": id, "n": refusal.times, "at": refusal.at} for id, refusal in sorted(latest.items())]
+        )
         return [None] * len(entries)

@@ -37,7 +37,7 @@ class Field(ColumnElement[str]):
 def _field_sqlite(element: Field, compiler: Any, **options: Any) -> str:
     # One object has a field at most once; a join by name needs no path, in which a name could mean something.
     column, name = compiler.process(element.column, **options), compiler.process(element.name, **options)
-    return f"(SELECT CAST(value AS TEXT) FROM json_each({column}) WHERE key = {name})"  # noqa: S608 - a compiled column and the mark of a parameter
+    return f"(SELECT CAST(value AS TEXT) FROM json_each({column}) WHERE key = {name})"  # noqa: S608 - a compiled column and the placeholder of a parameter
 
 
 @compiles(Field, "postgresql")
@@ -47,7 +47,7 @@ def _field_postgres(element: Field, compiler: Any, **options: Any) -> str:
 
 
 def _agent_kind() -> ColumnElement[str]:
-    """`domain.agents.agent_kind`, asked of the database."""
+    """The SQL form of `domain.audit.user_agents.agent_kind`."""
     agent = func.coalesce(_e.c.user_agent, "")
     return case(
         (agent.in_(user_agents.EXACT), agent),
@@ -85,36 +85,36 @@ def moment_of(id: str) -> int:
     return int(id[:8] + id[9:13], 16)
 
 
-def _wanted(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [_e.c.org_id == wanted.org_id]
-    if wanted.project_id is not None:
-        found.append(_e.c.project_id == wanted.project_id)
-    if wanted.actor_kinds:
-        found.append(_e.c.actor_kind.in_(wanted.actor_kinds))
-    if wanted.actor_id is not None:
-        found.append(_e.c.actor_id == wanted.actor_id)
-    if wanted.events:
-        found.append(_e.c.event.in_(wanted.events))
-    if wanted.agent_kind is not None:
-        found.append(_agent_kind() == wanted.agent_kind)
-    found += [Field(_e.c.metadata, name) == value for name, value in wanted.metadata]
-    if wanted.since is not None:
-        found.append(and_(_e.c.at >= wanted.since, _e.c.id >= id_at(wanted.since)))
-    if wanted.until is not None:
-        found.append(and_(_e.c.at <= wanted.until, _e.c.id < id_at(wanted.until + _SLACK)))
-    if wanted.before_id is not None:
-        found.append(_e.c.id < wanted.before_id)
-    return found
+def _wanted(filter_: EventFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [_e.c.org_id == filter_.org_id]
+    if filter_.project_id is not None:
+        conditions.append(_e.c.project_id == filter_.project_id)
+    if filter_.actor_kinds:
+        conditions.append(_e.c.actor_kind.in_(filter_.actor_kinds))
+    if filter_.actor_id is not None:
+        conditions.append(_e.c.actor_id == filter_.actor_id)
+    if filter_.events:
+        conditions.append(_e.c.event.in_(filter_.events))
+    if filter_.agent_kind is not None:
+        conditions.append(_agent_kind() == filter_.agent_kind)
+    conditions += [Field(_e.c.metadata, name) == value for name, value in filter_.metadata]
+    if filter_.since is not None:
+        conditions.append(and_(_e.c.at >= filter_.since, _e.c.id >= id_at(filter_.since)))
+    if filter_.until is not None:
+        conditions.append(and_(_e.c.at <= filter_.until, _e.c.id < id_at(filter_.until + _SLACK)))
+    if filter_.before_id is not None:
+        conditions.append(_e.c.id < filter_.before_id)
+    return conditions
 
 
-async def events(tx: Tx, wanted: EventFilter) -> list[AuditEvent]:
+async def events(tx: Tx, filter_: EventFilter) -> list[AuditEvent]:
     """The events, newest first."""
     statement: Select[Any] = (
         select(*EVENTS.columns)
-        .where(*_wanted(wanted))
+        .where(*_wanted(filter_))
         .order_by(_e.c.id.desc())
-        .limit(wanted.limit)
-        .offset(wanted.offset)
+        .limit(filter_.limit)
+        .offset(filter_.offset)
     )
     return EVENTS.every(await tx.all(statement))
 
@@ -134,8 +134,8 @@ _ACTORS = prepare(
 
 async def actors(tx: Tx, project_id: str, since: int) -> list[tuple[str, str]]:
     """The kind and id of everybody who did something in a project at `since` (ms) or later."""
-    found = await tx.all(_ACTORS, of=project_id, since=since, first=id_at(since))
-    return sorted((str(kind), str(id)) for kind, id in found)
+    rows = await tx.all(_ACTORS, of=project_id, since=since, first=id_at(since))
+    return sorted((str(kind), str(id)) for kind, id in rows)
 
 
 _PROJECTS = prepare(select(_p.c.id, _p.c.name, _p.c.slug).where(any_of(_p.c.id, "ids")))
@@ -164,23 +164,25 @@ def _seen_by(org_id: str, *, unknown: bool) -> ColumnElement[bool]:
     return or_(_d.c.org_id == org_id, _d.c.org_id.is_(None)) if unknown else _d.c.org_id == org_id
 
 
-async def denials(tx: Tx, wanted: DenialFilter) -> list[Denial]:
+async def denials(tx: Tx, filter_: DenialFilter) -> list[Denial]:
     """The refused logins, newest first."""
-    found = [_seen_by(wanted.org_id, unknown=wanted.unknown)]
+    conditions = [_seen_by(filter_.org_id, unknown=filter_.unknown)]
     for column, value in (
-        (_d.c.identity_id, wanted.identity_id),
-        (_d.c.method, wanted.method),
-        (_d.c.reason, wanted.reason),
+        (_d.c.identity_id, filter_.identity_id),
+        (_d.c.method, filter_.method),
+        (_d.c.reason, filter_.reason),
     ):
         if value is not None:
-            found.append(column == value)
-    if wanted.since is not None:
-        found.append(_d.c.at >= wanted.since)
-    if wanted.until is not None:
-        found.append(_d.c.at <= wanted.until)
+            conditions.append(column == value)
+    if filter_.since is not None:
+        conditions.append(_d.c.at >= filter_.since)
+    if filter_.until is not None:
+        conditions.append(_d.c.at <= filter_.until)
     order = (_d.c.at.desc(), _d.c.request_id)
     return DENIALS.every(
-        await tx.all(select(*DENIALS.columns).where(*found).order_by(*order).limit(wanted.limit).offset(wanted.offset))
+        await tx.all(
+            select(*DENIALS.columns).where(*conditions).order_by(*order).limit(filter_.limit).offset(filter_.offset)
+        )
     )
 
 

@@ -58,10 +58,10 @@ async def configs(tx: Tx, identity_id: str) -> list[MethodConfig]:
 
 async def configs_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[MethodConfig]]:
     """All configurations of several identities, oldest first."""
-    found: dict[str, list[MethodConfig]] = {}
-    for one in CONFIGS.every(await tx.all(_CONFIGS_OF, of=list(identity_ids))):
-        found.setdefault(one.identity_id, []).append(one)
-    return found
+    configs: dict[str, list[MethodConfig]] = {}
+    for config in CONFIGS.every(await tx.all(_CONFIGS_OF, of=list(identity_ids))):
+        configs.setdefault(config.identity_id, []).append(config)
+    return configs
 
 
 async def config_at(tx: Tx, locator: str) -> MethodConfig | None:
@@ -71,10 +71,10 @@ async def config_at(tx: Tx, locator: str) -> MethodConfig | None:
 
 async def methods_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[str]]:
     """The slugs of the methods of several identities, oldest first."""
-    found: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = {}
     for identity_id, method in await tx.all(_METHODS_OF, of=list(identity_ids)):
-        found.setdefault(identity_id, []).append(method)
-    return found
+        methods.setdefault(identity_id, []).append(method)
+    return methods
 
 
 async def add_config(tx: Tx, record: MethodConfig) -> MethodConfig:
@@ -96,9 +96,7 @@ async def change_config(tx: Tx, id: str, **fields: Any) -> None:
 
 
 async def remove_config(tx: Tx, record: MethodConfig) -> None:
-    """Delete a configuration and the client secrets that hang on it, and begin a new generation of the
-    identity's tokens.
-    """
+    """Delete a configuration with its client secrets, and begin a new generation of the identity's tokens."""
     await tx.run(
         _NEXT_GENERATION, of=record.identity_id
     )  # first, so that the method cannot be attached again in the old one
@@ -190,14 +188,15 @@ async def config_by_id(tx: Tx, id: str) -> MethodConfig | None:
 
 
 async def secrets_behind(tx: Tx, key: int, most: int) -> list[ClientSecret]:
-    """Client secrets that are hashed with an earlier key than this version and not revoked, held until the unit
-    ends.
+    """The client secrets that are hashed with an earlier key than this version and not revoked.
+
+    They are held until the unit ends.
     """
     return SECRETS.every(await tx.all(_BEHIND, key=key, most=most))
 
 
 async def count_secrets_behind(tx: Tx, key: int) -> int:
-    """How many there are."""
+    """How many client secrets are hashed with an earlier key than this version."""
     row = await tx.one(_COUNT_BEHIND, key=key)
     return int(row[0]) if row is not None else 0
 
@@ -290,8 +289,8 @@ _END_REST = prepare(
 
 async def live_tokens(tx: Tx, now: int) -> tuple[int, int]:
     """How many tokens with a row are alive: those with a name, and the others."""
-    found = {bool(named): int(count) for named, count in await tx.all(_LIVE_TOKENS, now=now)}
-    return found.get(True, 0), found.get(False, 0)
+    counts = {bool(named): int(count) for named, count in await tx.all(_LIVE_TOKENS, now=now)}
+    return counts.get(True, 0), counts.get(False, 0)
 
 
 async def end_rows(tx: Tx, at: int, most: int | None = None) -> int:
@@ -339,8 +338,10 @@ class TokenRenewed(msgspec.Struct, frozen=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["TokenRenewed"]) -> Sequence[None]:
-        ordered = sorted(entries, key=lambda one: one.id)
-        await tx.count_many(_RENEWED, [{"of": one.id, "at": one.at, "until": one.expires_at} for one in ordered])
+        ordered = sorted(entries, key=lambda entry: entry.id)
+        await tx.count_many(
+            _RENEWED, [{"of": entry.id, "at": entry.at, "until": entry.expires_at} for entry in ordered]
+        )
         return [None] * len(entries)
 
 
@@ -365,9 +366,9 @@ async def revocations(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
     return REVOCATIONS.every(await tx.all(_MARKS, keys=list(keys)))
 
 
-# In an order that only the index on both columns has: where many marks are one identity's, PostgreSQL would rather read
-# the table from its beginning, or the primary key in its order.
-_MARKS_OF = prepare(
+# In an order that only the index on both columns has: where many revocations are one identity's, PostgreSQL would
+# rather read the table from its beginning, or the primary key in its order.
+_REVOCATIONS_OF = prepare(
     select(*REVOCATIONS.columns)
     .where(_r.c.identity_id == bindparam("of"))
     .order_by(_r.c.before)
@@ -376,8 +377,8 @@ _MARKS_OF = prepare(
 
 
 async def few_revocations(tx: Tx, identity_id: str, *, most: int) -> list[Revocation] | None:
-    """The marks that concern one identity; None if there are more than `most`."""
-    rows = await tx.all(_MARKS_OF, of=identity_id, enough=most + 1)
+    """The revocations that concern one identity; None if there are more than `most`."""
+    rows = await tx.all(_REVOCATIONS_OF, of=identity_id, enough=most + 1)
     return None if len(rows) > most else REVOCATIONS.every(rows)
 
 
@@ -391,7 +392,7 @@ _FORGET_REVOCATIONS = prepare(delete(_r).where(_r.c.identity_id == bindparam("of
 
 
 async def forget_revocations(tx: Tx, identity_id: str) -> None:
-    """Remove the revocations of an identity that is deleted: no token of one that is not there is good."""
+    """Remove the revocations of an identity that is deleted: its tokens are refused without them."""
     await tx.run(_FORGET_REVOCATIONS, of=identity_id)
     tx.changed(versions.identity(identity_id))
 
@@ -444,7 +445,10 @@ async def put_lockout(tx: Tx, state: Lockout) -> None:
 
 
 async def hold(tx: Tx, identity_id: str) -> bool:
-    """Wait for, and keep until the unit ends, the right to change what hangs on this identity; False if it is gone."""
+    """Wait for the right to change what hangs on this identity, and keep it; False if the identity is gone.
+
+    The right ends with the unit.
+    """
     return await tx.one(_LOCK_IDENTITY, of=identity_id) is not None
 
 

@@ -11,7 +11,7 @@ from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.lockout import after_failure, is_locked
 from watchword.domain.authentication.records import AccessToken, MethodConfig
 from watchword.store import schema
-from watchword.store.audit import events as audit
+from watchword.store.audit import events
 from watchword.store.authentication import credentials
 from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
 from watchword.store.identities import identities
@@ -34,24 +34,25 @@ _s = schema.client_secrets
 
 
 def _settle() -> Insert:
-    """Logins with unlimited secrets: uses counted and events stored, of all those whose secret still holds; none if any
-    is locked.
+    """The statement that counts uses and stores events of logins with unlimited secrets.
+
+    It does so for all of those whose secret still holds, and for none if any is locked.
 
     It answers the ids of the events.
     """
     locked = exists(select(_l.c.key).where(any_of(_l.c.key, "keys")))
-    given = rows_given({"id": Text, "times": BigInteger, "at": BigInteger}, "used")
+    used_rows = rows_given({"id": Text, "times": BigInteger, "at": BigInteger}, "used")
     used = (
         update(_s)
-        .where(_s.c.id == given.c.id, _s.c.is_revoked == 0, _s.c.uses_limit == 0, ~locked)
-        .values(uses=_s.c.uses + given.c.times, last_used_at=given.c.at)
+        .where(_s.c.id == used_rows.c.id, _s.c.is_revoked == 0, _s.c.uses_limit == 0, ~locked)
+        .values(uses=_s.c.uses + used_rows.c.times, last_used_at=used_rows.c.at)
         .returning(_s.c.id)
         .cte("counted")
     )
-    columns = {column.name: column.type for column in audit.EVENTS.columns}
-    events = rows_given({**columns, "secret": Text}, "event")
-    stand = select(*[events.c[name] for name in columns]).where(
-        ~locked, or_(events.c.secret.is_(None), events.c.secret.in_(select(used.c.id)))
+    columns = {column.name: column.type for column in events.EVENTS.columns}
+    event_rows = rows_given({**columns, "secret": Text}, "event")
+    stand = select(*[event_rows.c[name] for name in columns]).where(
+        ~locked, or_(event_rows.c.secret.is_(None), event_rows.c.secret.in_(select(used.c.id)))
     )
     return insert(schema.audit_events).from_select(list(columns), stand).returning(schema.audit_events.c.id)
 
@@ -79,13 +80,14 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
         await credentials.TokenIssued.apply(
             tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token]
         )
-        await audit.add(tx, [entry.event for entry in stand])
+        await events.add(tx, [entry.event for entry in stand])
         return reasons
 
     @classmethod
     async def settle(cls, store: Store, entries: Sequence["LoginDone"]) -> Sequence[str | None] | None:
-        """All by one statement, where each costs a way over the network: five ways less than `apply`, which
-        does what is rarer.
+        """Settle all logins by one statement, where each statement costs a way over the network.
+
+        That is five ways less than `apply`, which does what is rarer.
         """
         if store.is_inline or any(
             entry.proof or entry.token or (entry.secret and entry.secret.limited) for entry in entries
@@ -93,17 +95,17 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
             return None
         uses = Counter(entry.secret.id for entry in entries if entry.secret)
         at = {entry.secret.id: entry.secret.at for entry in entries if entry.secret}
-        events = [audit.EVENTS.values(entry.event) for entry in entries]
-        found = await store.once(
+        event_rows = [events.EVENTS.values(entry.event) for entry in entries]
+        settled = await store.once(
             _SETTLE,
             keys=list({entry.lockout_key for entry in entries if entry.lockout_key}),
             used_id=sorted(uses),
             used_times=[uses[id] for id in sorted(uses)],
             used_at=[at[id] for id in sorted(uses)],
             event_secret=[entry.secret.id if entry.secret else None for entry in entries],
-            **{f"event_{name}": [event[name] for event in events] for name in events[0]},
+            **{f"event_{name}": [event[name] for event in event_rows] for name in event_rows[0]},
         )
-        stand = {row[0] for row in found}
+        stand = {row[0] for row in settled}
         return [None if entry.event.id in stand else "client_secret_used_up" for entry in entries] if stand else None
 
     @classmethod
@@ -140,8 +142,9 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused login: its story or how many were like it, its audit event and, where failures lock out, the counted
-    failure.
+    """A refused login: its record, or how many were like it, and its audit event.
+
+    Where failures lock out, the failure is counted as well.
 
     Its answer: whether the failure was counted. One that came when the key was locked already proves nothing to its
     caller, however many were under way at once. Failures are settled before the successes of the same batch, so that of
@@ -151,7 +154,7 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     turn: ClassVar[int] = 1
     at: int
     denial: Denial | None = None
-    again: audit.RepeatedRefusal | None = None
+    again: events.RepeatedRefusal | None = None
     event: AuditEvent | None = None
     config: MethodConfig | None = None
     lockout_key: str | None = None
@@ -171,9 +174,9 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:
                     await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
-        await audit.RefusedLogin.apply(tx, [audit.RefusedLogin(entry.denial) for entry in entries if entry.denial])
-        await audit.RepeatedRefusal.apply(tx, [entry.again for entry in entries if entry.again])
-        await audit.add(tx, [entry.event for entry in entries if entry.event])
+        await events.RefusedLogin.apply(tx, [events.RefusedLogin(entry.denial) for entry in entries if entry.denial])
+        await events.RepeatedRefusal.apply(tx, [entry.again for entry in entries if entry.again])
+        await events.add(tx, [entry.event for entry in entries if entry.event])
         return counted
 
 
@@ -188,9 +191,11 @@ class LoginSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["LoginSeen"]) -> Sequence[None]:
-        ordered = sorted(entries, key=lambda one: one.identity_id)
-        logins = [{"of": one.identity_id, "by": one.method, "at": one.at, "address": one.address} for one in ordered]
+        ordered = sorted(entries, key=lambda entry: entry.identity_id)
+        logins = [
+            {"of": entry.identity_id, "by": entry.method, "at": entry.at, "address": entry.address} for entry in ordered
+        ]
         await tx.count_many(identities.LOGGED_IN, logins)
-        seen = [{"of": one.identity_id, "org": one.org_id, "by": one.method, "at": one.at} for one in ordered]
+        seen = [{"of": entry.identity_id, "org": entry.org_id, "by": entry.method, "at": entry.at} for entry in ordered]
         await tx.count_many(_MEMBER_LOGGED_IN, seen)
         return [None] * len(entries)

@@ -43,10 +43,12 @@ async def for_method(tx: Tx, org_id: str, method: str) -> list[MethodTemplate]:
 
 async def search(tx: Tx, org_id: str, *, text: str, offset: int, limit: int) -> tuple[list[MethodTemplate], int]:
     """One page of an organization's templates whose name holds `text`, and how many there are."""
-    where = [_t.c.org_id == org_id] + ([func.lower(_t.c.name).contains(text.lower(), autoescape=True)] if text else [])
-    total = await tx.one(select(func.count()).select_from(_t).where(*where))
+    conditions = [_t.c.org_id == org_id] + (
+        [func.lower(_t.c.name).contains(text.lower(), autoescape=True)] if text else []
+    )
+    total = await tx.one(select(func.count()).select_from(_t).where(*conditions))
     rows = await tx.all(
-        select(*TEMPLATES.columns).where(*where).order_by(_t.c.name, _t.c.id).limit(limit).offset(offset)
+        select(*TEMPLATES.columns).where(*conditions).order_by(_t.c.name, _t.c.id).limit(limit).offset(offset)
     )
     return TEMPLATES.every(rows), int(total[0]) if total else 0
 
@@ -59,8 +61,8 @@ async def uses(tx: Tx, id: str) -> Sequence[tuple[MethodConfig, Identity]]:
 
 async def after(tx: Tx, org_id: str, id: str, most: int = 100) -> list[MethodTemplate]:
     """The templates of an organization behind `id`, by id."""
-    where = (_t.c.org_id == org_id, _t.c.id > id)
-    return TEMPLATES.every(await tx.all(select(*TEMPLATES.columns).where(*where).order_by(_t.c.id).limit(most)))
+    conditions = (_t.c.org_id == org_id, _t.c.id > id)
+    return TEMPLATES.every(await tx.all(select(*TEMPLATES.columns).where(*conditions).order_by(_t.c.id).limit(most)))
 
 
 async def add(tx: Tx, record: MethodTemplate) -> None:

@@ -63,10 +63,10 @@ async def metadata_of(tx: Tx, kind: str, id: str) -> list[Metadata]:
 
 async def metadata_of_many(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, list[Metadata]]:
     """The metadata of several actors by actor id."""
-    found: dict[str, list[Metadata]] = {}
+    metadata: dict[str, list[Metadata]] = {}
     for item in METADATA.every(await tx.all(_METADATA_OF_MANY, kind=kind, of=list(ids))):
-        found.setdefault(item.actor_id, []).append(item)
-    return found
+        metadata.setdefault(item.actor_id, []).append(item)
+    return metadata
 
 
 async def replace_metadata(tx: Tx, kind: str, id: str, items: Sequence[Metadata]) -> None:

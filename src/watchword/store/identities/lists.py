@@ -17,7 +17,7 @@ _i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles,
 
 
 class Filter(Protocol):
-    """What a list is asked for."""
+    """The filters, order and part of a list of identities."""
 
     @property
     def contains(self) -> str: ...
@@ -42,15 +42,15 @@ def like(text: str) -> str:
     return f"%{text}%"
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.contains:
-        found.append(func.lower(_i.c.name).like(like(wanted.contains.lower())))
-    if wanted.names:
-        found.append(_i.c.name.in_(list(wanted.names)))
-    if wanted.roles:
-        slugs = list(wanted.roles)
-        held = (
+def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filter_.contains:
+        conditions.append(func.lower(_i.c.name).like(like(filter_.contains.lower())))
+    if filter_.names:
+        conditions.append(_i.c.name.in_(list(filter_.names)))
+    if filter_.roles:
+        slugs = list(filter_.roles)
+        holders = (
             select(_h.c.membership_id)
             .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
             .where(
@@ -58,47 +58,49 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
                 or_(and_(_h.c.custom_role_id.is_(None), _h.c.role.in_(slugs)), _r.c.slug.in_(slugs)),
             )
         )
-        found.append(held.exists())
-    if wanted.any_of:
-        found.append(or_(*[and_(*_conditions(one)) for one in wanted.any_of if _conditions(one)]))
-    return found
+        conditions.append(holders.exists())
+    if filter_.any_of:
+        conditions.append(
+            or_(*[and_(*_conditions(alternative)) for alternative in filter_.any_of if _conditions(alternative)])
+        )
+    return conditions
 
 
 async def in_org(
-    tx: Tx, org_id: str, wanted: Filter, pauses: Pauses | None = None
+    tx: Tx, org_id: str, filter_: Filter, pauses: Pauses | None = None
 ) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of an organization, and how many match."""
-    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), wanted, pauses)
+    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), filter_, pauses)
 
 
 async def in_project(
-    tx: Tx, project_id: str, wanted: Filter, pauses: Pauses | None = None, *, own: bool = False
+    tx: Tx, project_id: str, filter_: Filter, pauses: Pauses | None = None, *, own: bool = False
 ) -> tuple[list[tuple[Identity, Membership]], int]:
     """One page of the identities that are members of a project, and how many match.
 
     `own`: only those that belong to it.
     """
     place = _m.c.project_id == project_id
-    return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, wanted, pauses)
+    return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, filter_, pauses)
 
 
 async def _page(
-    tx: Tx, place: ColumnElement[bool], wanted: Filter, pauses: Pauses | None
+    tx: Tx, place: ColumnElement[bool], filter_: Filter, pauses: Pauses | None
 ) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
-    where = and_(place, _m.c.actor_kind == "identity", *_conditions(wanted))
-    count = await tx.one(select(func.count()).select_from(source).where(where))
+    conditions = and_(place, _m.c.actor_kind == "identity", *_conditions(filter_))
+    count = await tx.one(select(func.count()).select_from(source).where(conditions))
     order: list[Any] = [_i.c.name, _i.c.id]
-    if wanted.order_by == "role":
+    if filter_.order_by == "role":
         first = select(func.coalesce(_r.c.slug, _h.c.role)).select_from(
             _h.outerjoin(_r, _r.c.id == _h.c.custom_role_id)
         )
         order.insert(0, first.where(_h.c.membership_id == _m.c.id).order_by(_h.c.position).limit(1).scalar_subquery())
-    page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(where)
-    page = page.order_by(*[column.desc() for column in order] if wanted.descending else order).offset(wanted.offset)
-    if wanted.limit is not None:
-        page = page.limit(wanted.limit)
+    page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(conditions)
+    page = page.order_by(*[column.desc() for column in order] if filter_.descending else order).offset(filter_.offset)
+    if filter_.limit is not None:
+        page = page.limit(filter_.limit)
     width = len(IDENTITIES.columns)
     rows = await tx.all(page)
-    found = await in_pieces(rows, lambda row: (IDENTITIES.read(row), MEMBERSHIPS.read(row, width)), pauses)
-    return found, int(count[0]) if count else 0
+    members = await in_pieces(rows, lambda row: (IDENTITIES.read(row), MEMBERSHIPS.read(row, width)), pauses)
+    return members, int(count[0]) if count else 0

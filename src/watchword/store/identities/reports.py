@@ -15,44 +15,46 @@ NameCursor = tuple[str, str]
 
 
 async def _page(
-    tx: Tx, org_id: str, where: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int
+    tx: Tx, org_id: str, conditions: Sequence[ColumnElement[bool]], by: ColumnElement[int], limit: int
 ) -> list[Identity]:
     ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
     return IDENTITIES.every(
-        await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(by, _i.c.id).limit(limit))
+        await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *conditions)).order_by(by, _i.c.id).limit(limit))
     )
 
 
 async def unused(tx: Tx, org_id: str, *, before: int, after: Cursor | None, limit: int) -> list[Identity]:
     """Identities that logged in last before a moment, the longest unused first."""
-    where = [_i.c.last_login_at < before]
+    conditions = [_i.c.last_login_at < before]
     if after is not None:
-        where.append(tuple_(_i.c.last_login_at, _i.c.id) > tuple_(*after))
-    return await _page(tx, org_id, where, _i.c.last_login_at, limit)
+        conditions.append(tuple_(_i.c.last_login_at, _i.c.id) > tuple_(*after))
+    return await _page(tx, org_id, conditions, _i.c.last_login_at, limit)
 
 
 async def never_used(tx: Tx, org_id: str, *, before: int, after: Cursor | None, limit: int) -> list[Identity]:
     """Identities made before a moment that never logged in, oldest first (ids grow with time)."""
-    where = [_i.c.last_login_at.is_(None), _i.c.created_at < before]
+    conditions = [_i.c.last_login_at.is_(None), _i.c.created_at < before]
     if after is not None:
-        where.append(_i.c.id > after[1])
-    return await _page(tx, org_id, where, _i.c.last_login_at, limit)
+        conditions.append(_i.c.id > after[1])
+    return await _page(tx, org_id, conditions, _i.c.last_login_at, limit)
 
 
 async def expiring(tx: Tx, org_id: str, *, since: int, before: int, after: Cursor | None, limit: int) -> list[Identity]:
     """Identities that expire between two moments, the next one first."""
-    where = [_i.c.expires_at >= since, _i.c.expires_at < before]
+    conditions = [_i.c.expires_at >= since, _i.c.expires_at < before]
     if after is not None:
-        where.append(tuple_(_i.c.expires_at, _i.c.id) > tuple_(*after))
-    return await _page(tx, org_id, where, _i.c.expires_at, limit)
+        conditions.append(tuple_(_i.c.expires_at, _i.c.id) > tuple_(*after))
+    return await _page(tx, org_id, conditions, _i.c.expires_at, limit)
 
 
 async def by_name(tx: Tx, org_id: str, *, after: NameCursor | None, limit: int) -> list[Identity]:
     """Identities in the order of their names."""
-    where = [] if after is None else [tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
+    conditions = [] if after is None else [tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
     ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
     return IDENTITIES.every(
-        await tx.all(select(*IDENTITIES.columns).where(and_(*ofs, *where)).order_by(_i.c.name, _i.c.id).limit(limit))
+        await tx.all(
+            select(*IDENTITIES.columns).where(and_(*ofs, *conditions)).order_by(_i.c.name, _i.c.id).limit(limit)
+        )
     )
 
 

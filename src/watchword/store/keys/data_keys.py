@@ -103,7 +103,7 @@ async def not_under(tx: Tx, parent: str, version: int, most: int = BATCH) -> lis
 
 
 async def count_not_under(tx: Tx, parent: str, version: int) -> int:
-    """How many there are."""
+    """How many keys below `parent` are sealed with another version of it."""
     row = await tx.one(_COUNT_UNDER, parent=parent, version=version)
     return int(row[0]) if row else 0
 

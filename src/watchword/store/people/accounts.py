@@ -127,14 +127,15 @@ _WITH_CODES = prepare(select(_u.c.id, _u.c.mfa_recovery).where(_u.c.mfa_recovery
 
 
 async def counts_behind(tx: Tx, key: int) -> dict[str, int]:
-    """By table: how many service tokens, invitations and one-time tokens are hashed with an earlier key than
-    this version.
+    """How many rows are hashed with an earlier key than this version, by table.
+
+    The tables are service tokens, invitations and one-time tokens.
     """
-    found = {}
+    counts = {}
     for name, statement in _COUNTS_BEHIND:
         row = await tx.one(statement, key=key)
-        found[name] = int(row[0]) if row is not None else 0
-    return found
+        counts[name] = int(row[0]) if row is not None else 0
+    return counts
 
 
 async def drop_links_behind(tx: Tx, key: int) -> None:
@@ -144,7 +145,7 @@ async def drop_links_behind(tx: Tx, key: int) -> None:
 
 
 async def recovery_codes(tx: Tx) -> list[tuple[str, str]]:
-    """Who has recovery codes, and their hashes as JSON."""
+    """The people who have recovery codes, and the hashes of these as JSON."""
     return [(str(id), str(codes)) for id, codes in await tx.all(_WITH_CODES)]
 
 
@@ -189,13 +190,15 @@ _STRANGERS_FAILED = prepare(
 
 
 async def waits_until(tx: Tx, key: str, strangers: str, now: int) -> int:
-    """Until when passwords under `key` are refused, right ones too (ms); `strangers` is empty for who is none."""
-    found = {one.key: one for one in FAILURES.every(await tx.all(_SEVERAL_FAILURES, of=[key, strangers]))}
-    return lockout.waits_until(found.get(key), found.get(strangers), now)
+    """The moment (ms) until which passwords under `key` are refused; `strangers` is empty for who is none."""
+    failures = {
+        failure.key: failure for failure in FAILURES.every(await tx.all(_SEVERAL_FAILURES, of=[key, strangers]))
+    }
+    return lockout.waits_until(failures.get(key), failures.get(strangers), now)
 
 
 async def locked_until(tx: Tx, key: str) -> int:
-    """Until when proofs under `key` are refused, right ones too (ms); a moment that has passed for none."""
+    """The moment (ms) until which proofs under `key` are refused, right ones too; a past moment for none."""
     state = FAILURES.first(await tx.one(_FAILURES, of=key))
     return state.locked_until if state is not None else 0
 
@@ -226,10 +229,10 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["ProofFailed"]) -> Sequence[None]:
-        """Count each under its key, and forget counts that are over."""
+        """Count each failure under its key, and forget counts that are over."""
         own = [(entry.key, _FAILED, entry.at, REMEMBERED) for entry in entries if entry.key]
         all_of_them = [(entry.strangers, _STRANGERS_FAILED, entry.at, DRAINED) for entry in entries if entry.strangers]
-        for key, statement, at, lasts in sorted(own + all_of_them, key=lambda one: one[0]):
+        for key, statement, at, lasts in sorted(own + all_of_them, key=lambda counted: counted[0]):
             await tx.run(statement, of=key, at=at, window=at + lasts)
         await tx.run(_SWEEP_FAILURES, at=min(entry.at for entry in entries) - DELAYS[-1])
         await events.RefusedLogin.apply(tx, [events.RefusedLogin(entry.denial) for entry in entries if entry.denial])
@@ -283,19 +286,21 @@ async def people_of(tx: Tx, org_id: str) -> list[tuple[Membership, User]]:
 
 async def users(tx: Tx, ids: Sequence[str]) -> dict[str, User]:
     """Several people by id."""
-    return {one.id: one for one in USERS.every(await tx.all(_USERS, of=list(ids)))}
+    return {user.id: user for user in USERS.every(await tx.all(_USERS, of=list(ids)))}
 
 
 async def remove_from_organization(tx: Tx, record: Membership) -> None:
     """Delete a membership of an organization with all that its actor holds there: projects, privileges, groups."""
-    who = (record.actor_kind, record.actor_id)
+    member = (record.actor_kind, record.actor_id)
     g, p, x = schema.group_members, schema.projects, schema.privileges
     groups = select(schema.groups.c.id).where(schema.groups.c.org_id == record.org_id)
     inside = select(p.c.id).where(p.c.org_id == record.org_id)
-    await tx.run(delete(g).where(g.c.actor_kind == who[0], g.c.actor_id == who[1], g.c.group_id.in_(groups)))
-    await tx.run(delete(x).where(x.c.actor_kind == who[0], x.c.actor_id == who[1], x.c.project_id.in_(inside)))
-    await tx.run(delete(_m).where(_m.c.org_id == record.org_id, _m.c.actor_kind == who[0], _m.c.actor_id == who[1]))
-    tx.changed(versions.actor(*who))
+    await tx.run(delete(g).where(g.c.actor_kind == member[0], g.c.actor_id == member[1], g.c.group_id.in_(groups)))
+    await tx.run(delete(x).where(x.c.actor_kind == member[0], x.c.actor_id == member[1], x.c.project_id.in_(inside)))
+    await tx.run(
+        delete(_m).where(_m.c.org_id == record.org_id, _m.c.actor_kind == member[0], _m.c.actor_id == member[1])
+    )
+    tx.changed(versions.actor(*member))
 
 
 # --- people of the instance
@@ -303,16 +308,16 @@ async def remove_from_organization(tx: Tx, record: Membership) -> None:
 
 async def find_users(tx: Tx, *, contains: str, offset: int, limit: int) -> tuple[list[User], int]:
     """A page of all people of the instance by address, and how many match."""
-    where = and_(True)
+    condition = and_(True)
     if contains:
         pattern = f"%{contains.lower()}%"
-        where = or_(
+        condition = or_(
             _u.c.email.like(pattern),
             func.lower(_u.c.first_name).like(pattern),
             func.lower(_u.c.last_name).like(pattern),
         )
-    count = await tx.one(select(func.count()).select_from(_u).where(where))
-    rows = await tx.all(select(*USERS.columns).where(where).order_by(_u.c.email).offset(offset).limit(limit))
+    count = await tx.one(select(func.count()).select_from(_u).where(condition))
+    rows = await tx.all(select(*USERS.columns).where(condition).order_by(_u.c.email).offset(offset).limit(limit))
     return USERS.every(rows), int(count[0]) if count else 0
 
 

@@ -88,7 +88,8 @@ async def in_organization(tx: Tx, org_id: str) -> int:
 
 
 async def stands(tx: Tx, id: str, at: int) -> bool:
-    """Whether the person or identity administers the instance at `at` (ms), and is not deactivated, disabled or
-    expired.
+    """Whether the person or identity administers the instance at `at` (ms).
+
+    Neither counts when it is deactivated, disabled or expired.
     """
     return await tx.one(_PERSON_STANDS, of=id) is not None or await tx.one(_IDENTITY_STANDS, of=id, at=at) is not None

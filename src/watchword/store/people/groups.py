@@ -95,7 +95,7 @@ async def remove(tx: Tx, record: Group) -> None:
 
 
 async def member(tx: Tx, group_id: str, kind: str, id: str) -> GroupMember | None:
-    """Somebody's place in a group."""
+    """The membership of an actor in a group."""
     return GROUP_MEMBERS.first(await tx.one(_MEMBER, group=group_id, kind=kind, actor=id))
 
 
@@ -112,7 +112,7 @@ async def remove_member(tx: Tx, record: GroupMember) -> None:
 
 
 class GroupCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody of the organization; `joined_at` (ms) is None for who is not in the group."""
+    """An actor of the organization; `joined_at` (ms) is None for one that is not in the group."""
 
     kind: str
     id: str
@@ -123,7 +123,7 @@ class GroupCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of them, and which part of the list. `inside`: only those in the group, or only those who are not."""
+    """A page of candidates. `inside`: only those in the group, or only those who are not."""
 
     contains: str = ""
     inside: bool | None = None
@@ -138,13 +138,13 @@ def _who(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
     table = _u if people else _i
     name = _u.c.email if people else _i.c.name
     joined = and_(_gm.c.group_id == group_id, _gm.c.actor_kind == kind, _gm.c.actor_id == table.c.id)
-    where = [_m.c.org_id == org_id, _m.c.project_id.is_(None), _m.c.actor_kind == kind]
+    conditions = [_m.c.org_id == org_id, _m.c.project_id.is_(None), _m.c.actor_kind == kind]
     if not people:
-        where.append(_i.c.project_id.is_(None))
+        conditions.append(_i.c.project_id.is_(None))
     if page.contains:
-        where.append(func.lower(name).like(like(page.contains.lower())))
+        conditions.append(func.lower(name).like(like(page.contains.lower())))
     if page.inside is not None:
-        where.append(_gm.c.actor_id.is_not(None) if page.inside else _gm.c.actor_id.is_(None))
+        conditions.append(_gm.c.actor_id.is_not(None) if page.inside else _gm.c.actor_id.is_(None))
     first, last = (_u.c.first_name, _u.c.last_name) if people else (literal(""), literal(""))
     return (
         select(
@@ -156,7 +156,7 @@ def _who(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
             _gm.c.created_at.label("joined_at"),
         )
         .select_from(_m.join(table, table.c.id == _m.c.actor_id).outerjoin(_gm, joined))
-        .where(*where)
+        .where(*conditions)
     )
 
 
@@ -174,8 +174,8 @@ async def listed(
         .offset(page.offset)
         .limit(page.limit)
     )
-    found = [
+    members = [
         GroupCandidate(kind=row[0], id=row[1], name=row[2], first_name=row[3], last_name=row[4], joined_at=row[5])
         for row in await tx.all(chosen)
     ]
-    return found, int(count[0]) if count else 0
+    return members, int(count[0]) if count else 0

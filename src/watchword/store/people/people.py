@@ -73,17 +73,19 @@ async def remove_organization(tx: Tx, id: str) -> None:
     """Delete an organization with everything in it."""
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes
     # first. Every cached view of these rows depends on the organization's version key too, and that one is raised.
-    identities, held = schema.identities, schema.membership_roles
+    identities, membership_roles = schema.identities, schema.membership_roles
     await tx.count(
         delete(schema.method_configs).where(
             schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id == id))
         )
     )
-    await tx.count(delete(held).where(held.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id))))
+    await tx.count(
+        delete(membership_roles).where(membership_roles.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id)))
+    )
     # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside
     # their rows.
     inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
-    gone = select(identities.c.id).where(identities.c.org_id.in_(inside))
+    identity_ids = select(identities.c.id).where(identities.c.org_id.in_(inside))
     keys, projects, revocations = schema.data_keys, schema.projects, schema.revocations
     for part in (
         delete(keys).where(
@@ -92,15 +94,17 @@ async def remove_organization(tx: Tx, id: str) -> None:
                 keys.c.scope.in_(select(literal("project/") + projects.c.id).where(projects.c.org_id.in_(inside))),
             )
         ),
-        delete(revocations).where(revocations.c.identity_id.in_(gone)),
+        delete(revocations).where(revocations.c.identity_id.in_(identity_ids)),
         *[
-            delete(table).where(table.c.actor_kind == "identity", table.c.actor_id.in_(gone))
+            delete(table).where(table.c.actor_kind == "identity", table.c.actor_id.in_(identity_ids))
             for table in (schema.actor_metadata, schema.privileges, schema.group_members)
         ],
-        delete(held).where(
-            held.c.membership_id.in_(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)))
+        delete(membership_roles).where(
+            membership_roles.c.membership_id.in_(
+                select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(identity_ids))
+            )
         ),
-        delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(gone)),
+        delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(identity_ids)),
     ):
         await tx.count(part)
     await tx.run_long(delete(_o).where(_o.c.id == id))
@@ -113,7 +117,10 @@ async def user(tx: Tx, id: str) -> User | None:
 
 
 async def held_user(tx: Tx, id: str) -> User | None:
-    """The same, as it is when whoever changes it now has done so; nobody changes it until the unit ends."""
+    """A person by id, locked: nobody else changes the row until the unit ends.
+
+    Whoever changes it now is waited for.
+    """
     return USERS.first(await tx.one(_HELD_USER, of=id))
 
 
@@ -137,8 +144,9 @@ async def is_bootstrapped(tx: Tx) -> bool:
 
 
 async def claim_bootstrap(tx: Tx, first_admin: str) -> None:
-    """Take the instance for its first administrator; committed once in its life. Raises AlreadyThere when somebody was
-    first.
+    """Take the instance for its first administrator; this is committed once in its life.
+
+    Raises AlreadyThere when somebody was first.
 
     On PostgreSQL a second claim waits for the first one's unit to end.
     """
@@ -194,9 +202,9 @@ async def count_sessions(tx: Tx) -> int:
 
 async def remove_all_sessions(tx: Tx) -> int:
     """End the sessions of everybody; how many."""
-    who = [str(row[0]) for row in await tx.all(_SIGNED_IN)]
-    tx.changed(*[versions.user(id) for id in who])
-    return await tx.run(_END_SESSIONS_OF, of=who) if who else 0
+    user_ids = [str(row[0]) for row in await tx.all(_SIGNED_IN)]
+    tx.changed(*[versions.user(id) for id in user_ids])
+    return await tx.run(_END_SESSIONS_OF, of=user_ids) if user_ids else 0
 
 
 async def remove_sessions(tx: Tx, user_id: str, *, but: str = "") -> int:

@@ -57,10 +57,10 @@ async def environments(tx: Tx, project_id: str) -> list[Environment]:
 
 async def environments_of_many(tx: Tx, project_ids: Sequence[str]) -> dict[str, list[Environment]]:
     """The environments of several projects by project id, in their order, without deleted ones."""
-    found: dict[str, list[Environment]] = {project_id: [] for project_id in project_ids}
-    for one in ENVIRONMENTS.every(await tx.all(_OF_MANY, of=list(project_ids))):
-        found[one.project_id].append(one)
-    return found
+    environments: dict[str, list[Environment]] = {project_id: [] for project_id in project_ids}
+    for environment in ENVIRONMENTS.every(await tx.all(_OF_MANY, of=list(project_ids))):
+        environments[environment.project_id].append(environment)
+    return environments
 
 
 async def environment(tx: Tx, id: str) -> Environment | None:
@@ -82,8 +82,8 @@ async def shift(tx: Tx, project_id: str, by: int, *, first: int, last: int = _EN
 
 async def add_environments(tx: Tx, records: Sequence[Environment]) -> None:
     """Store new environments of one project. Raises AlreadyThere when a slug is taken."""
-    await tx.many(ENVIRONMENTS.INSERT, [ENVIRONMENTS.values(one) for one in records])
-    tx.changed(*{versions.tree(one.project_id) for one in records})
+    await tx.many(ENVIRONMENTS.INSERT, [ENVIRONMENTS.values(record) for record in records])
+    tx.changed(*{versions.tree(record.project_id) for record in records})
 
 
 async def change_environment(tx: Tx, record: Environment, **fields: Any) -> None:
@@ -223,7 +223,7 @@ async def whole_tree(tx: Tx, environment_id: str, *, holds: bool) -> list[tuple[
 
 
 async def subtree(tx: Tx, folder: Folder, *, holds: bool) -> list[tuple[str, str]]:
-    """The same of a folder, which is first, and all below it."""
+    """The id and path of a folder, which is first, and of all folders below it."""
     prefix = folder.path.rstrip("/") + "/"
     statement = _SUBTREE_TO_HOLD if holds else _SUBTREE_TO_LOOK
     return [
@@ -245,8 +245,8 @@ async def is_empty(tx: Tx, folder_id: str) -> bool:
 
 async def add_folders(tx: Tx, records: Sequence[Folder]) -> None:
     """Store new folders, parents before children. Raises AlreadyThere when a path is taken."""
-    await tx.many(FOLDERS.INSERT, [FOLDERS.values(one) for one in records])
-    tx.changed(*{versions.tree(one.project_id) for one in records})
+    await tx.many(FOLDERS.INSERT, [FOLDERS.values(record) for record in records])
+    tx.changed(*{versions.tree(record.project_id) for record in records})
 
 
 async def change_folder(tx: Tx, record: Folder, **fields: Any) -> None:
@@ -273,9 +273,9 @@ async def move_below(tx: Tx, record: Folder, path: str) -> None:
 
 async def remove_folder(tx: Tx, record: Folder) -> None:
     """Delete a folder with all below it: folders, secrets and imports."""
-    gone = [record.id, *(one.id for one in await descendants(tx, record))]
+    folder_ids = [record.id, *(folder.id for folder in await descendants(tx, record))]
     await tx.run_long(delete(_f).where(_f.c.id == record.id))
-    tx.changed(versions.tree(record.project_id), *map(versions.folder, gone))
+    tx.changed(versions.tree(record.project_id), *map(versions.folder, folder_ids))
 
 
 async def touch(tx: Tx, folder_ids: Collection[str], at: int) -> None:
@@ -284,5 +284,8 @@ async def touch(tx: Tx, folder_ids: Collection[str], at: int) -> None:
 
 
 def touched(folder_ids: Collection[str], at: int) -> Write:
-    """The write that notes it. No cached record holds the moment, so no version key is raised."""
+    """The write that notes that secrets of these folders changed.
+
+    No cached record holds the moment, so no version key is raised.
+    """
     return Write(_TOUCH, [{"of": id, "at": at} for id in sorted(folder_ids)], counts=True)

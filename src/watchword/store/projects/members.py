@@ -92,8 +92,8 @@ async def people_by_address(tx: Tx, org_id: str, emails: Sequence[str]) -> list[
 
 async def in_project_of_many(tx: Tx, project_id: str, kind: str, ids: Sequence[str]) -> dict[str, Membership]:
     """The own memberships of several actors in a project, by actor id."""
-    found = MEMBERSHIPS.every(await tx.all(_OF_MANY, project=project_id, kind=kind, actors=list(ids)))
-    return {one.actor_id: one for one in found}
+    memberships = MEMBERSHIPS.every(await tx.all(_OF_MANY, project=project_id, kind=kind, actors=list(ids)))
+    return {membership.actor_id: membership for membership in memberships}
 
 
 class CandidateQuery(Protocol):
@@ -101,31 +101,31 @@ class CandidateQuery(Protocol):
 
     @property
     def contains(self) -> str:
-        """A part of the name."""
+        """A part of the identity's name."""
         ...
 
     @property
     def offset(self) -> int:
-        """How many to leave out."""
+        """How many candidates to leave out."""
         ...
 
     @property
     def limit(self) -> int | None:
-        """How many at most."""
+        """How many candidates at most."""
         ...
 
 
 async def _candidates(
-    tx: Tx, where: Sequence[ColumnElement[bool]], wanted: CandidateQuery
+    tx: Tx, places: Sequence[ColumnElement[bool]], query: CandidateQuery
 ) -> tuple[list[Identity], int]:
-    conditions = [*where, *([func.lower(_i.c.name).like(like(wanted.contains.lower()))] if wanted.contains else [])]
+    conditions = [*places, *([func.lower(_i.c.name).like(like(query.contains.lower()))] if query.contains else [])]
     count = await tx.one(select(func.count()).select_from(_i).where(*conditions))
     page = (
         select(*IDENTITIES.columns)
         .where(*conditions)
         .order_by(_i.c.name, _i.c.id)
-        .offset(wanted.offset)
-        .limit(wanted.limit)
+        .offset(query.offset)
+        .limit(query.limit)
     )
     return IDENTITIES.every(await tx.all(page)), int(count[0]) if count else 0
 
@@ -134,14 +134,14 @@ def _is_member(*place: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(_m.c.id).where(_m.c.actor_kind == "identity", _m.c.actor_id == _i.c.id, *place))
 
 
-async def outside_project(tx: Tx, org_id: str, project_id: str, wanted: CandidateQuery) -> tuple[list[Identity], int]:
+async def outside_project(tx: Tx, org_id: str, project_id: str, query: CandidateQuery) -> tuple[list[Identity], int]:
     """The organization's identities that could join a project: not its members yet, and of no other project."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
     in_project = _is_member(_m.c.project_id == project_id)
-    return await _candidates(tx, [_i.c.project_id.is_(None), in_org, ~in_project], wanted)
+    return await _candidates(tx, [_i.c.project_id.is_(None), in_org, ~in_project], query)
 
 
-async def outside_org(tx: Tx, org_id: str, home_id: str, wanted: CandidateQuery) -> tuple[list[Identity], int]:
+async def outside_org(tx: Tx, org_id: str, home_id: str, query: CandidateQuery) -> tuple[list[Identity], int]:
     """The identities of a root organization that could join an organization of its tree."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
-    return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], wanted)
+    return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], query)

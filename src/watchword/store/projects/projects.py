@@ -77,8 +77,12 @@ async def remove(tx: Tx, id: str) -> None:
     """Delete a project with everything in it."""
     # PostgreSQL asks also inside a cascade whether a membership still has a role of the project, so these go first.
     # Every cached view of them depends on the project's version key too, and that one is raised.
-    held, of = schema.membership_roles, schema.memberships
-    await tx.count(delete(held).where(held.c.membership_id.in_(select(of.c.id).where(of.c.project_id == id))))
+    membership_roles, memberships = schema.membership_roles, schema.memberships
+    await tx.count(
+        delete(membership_roles).where(
+            membership_roles.c.membership_id.in_(select(memberships.c.id).where(memberships.c.project_id == id))
+        )
+    )
     await tx.count(delete(schema.data_keys).where(schema.data_keys.c.scope == f"project/{id}"))
     await tx.run_long(delete(_p).where(_p.c.id == id))
     tx.changed(versions.project(id), versions.tree(id))

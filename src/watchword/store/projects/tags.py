@@ -39,6 +39,6 @@ async def change(tx: Tx, tag: Tag, **fields: Any) -> None:
 
 
 async def remove(tx: Tx, tag: Tag) -> None:
-    """Delete a tag. Secrets keep its id, which stands for nothing from then on."""
+    """Delete a tag. Secrets keep its id, which names no tag from then on."""
     await tx.run(delete(_t).where(_t.c.id == tag.id))
     tx.changed(versions.tree(tag.project_id))

@@ -10,7 +10,7 @@ from watchword.domain.audit.records import AuditEvent
 from watchword.domain.projects.records import Environment, Folder, Tag
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.store import schema, versions
-from watchword.store.audit import events as audit
+from watchword.store.audit.events import EVENTS
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper, Pauses, in_pieces
 from watchword.store.projects.folders import ENVIRONMENTS, FOLDERS, touched
@@ -95,7 +95,7 @@ async def in_folders(tx: Tx, folder_ids: Collection[str], pauses: Pauses | None 
 async def in_folder_after(
     tx: Tx, folder_id: str, last: StoredSecret | None, most: int, pauses: Pauses | None = None
 ) -> list[StoredSecret]:
-    """The next ones in a folder after `last`, shared and personal, by key."""
+    """The next secrets in a folder after `last`, shared and personal, by key."""
     key, id = ("", "") if last is None else (last.key, last.id)
     rows = await tx.all(_IN_FOLDER_AFTER, of=folder_id, key=key, id=id, most=most)
     return await in_pieces(rows, SECRETS.read, pauses)
@@ -103,10 +103,10 @@ async def in_folder_after(
 
 async def weights(tx: Tx, folder_ids: Collection[str]) -> dict[str, Weight]:
     """How many secrets are in each of these folders, and how many bytes their sealed values take."""
-    found = {id: Weight() for id in folder_ids}
+    weights_by_folder = {id: Weight() for id in folder_ids}
     for folder_id, count, size in await tx.all(_WEIGHTS, of=list(folder_ids)):
-        found[folder_id] = Weight(int(count), int(size or 0))
-    return found
+        weights_by_folder[folder_id] = Weight(int(count), int(size or 0))
+    return weights_by_folder
 
 
 async def named(
@@ -121,16 +121,16 @@ async def named(
 
 
 async def picked(tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool = False) -> list[StoredSecret]:
-    """The secrets with these (folder, key), shared and personal. `to_change` keeps other units from changing them."""
-    found: list[StoredSecret] = []
+    """The secrets with these (folder, key), shared and personal. `to_change` locks them until the unit ends."""
+    secrets: list[StoredSecret] = []
     statement = _PICKED_TO_CHANGE if to_change else _PICKED_TO_READ
     ordered = sorted(pairs)  # as in every process, so that two units seldom wait for each other
     for start in range(0, len(ordered), _AT_ONCE):
-        some = ordered[start : start + _AT_ONCE]
-        found += SECRETS.every(
-            await tx.all(statement, folders=[pair[0] for pair in some], keys=[pair[1] for pair in some])
+        chunk = ordered[start : start + _AT_ONCE]
+        secrets += SECRETS.every(
+            await tx.all(statement, folders=[pair[0] for pair in chunk], keys=[pair[1] for pair in chunk])
         )
-    return found
+    return secrets
 
 
 async def by_ids(tx: Tx, ids: Collection[str], *, to_change: bool = False) -> list[StoredSecret]:
@@ -140,9 +140,9 @@ async def by_ids(tx: Tx, ids: Collection[str], *, to_change: bool = False) -> li
 
 async def counts(tx: Tx, folder_ids: Collection[str]) -> dict[str, int]:
     """How many secrets these folders hold."""
-    found = dict.fromkeys(folder_ids, 0)
-    found.update({row[0]: int(row[1]) for row in await tx.all(_COUNTS, of=list(folder_ids))})
-    return found
+    counts_by_folder = dict.fromkeys(folder_ids, 0)
+    counts_by_folder.update({row[0]: int(row[1]) for row in await tx.all(_COUNTS, of=list(folder_ids))})
+    return counts_by_folder
 
 
 async def replace(tx: Tx, before: StoredSecret, after: StoredSecret) -> None:
@@ -164,12 +164,12 @@ def _replacing(before: StoredSecret, after: StoredSecret, leaving: Iterable[str]
 
 async def remove(tx: Tx, records: Collection[StoredSecret]) -> None:
     """Delete secrets with their versions."""
-    await tx.run(_REMOVE, of=[one.id for one in records])
+    await tx.run(_REMOVE, of=[record.id for record in records])
     _raise(tx, records)
 
 
 def _raise(tx: Tx, records: Iterable[StoredSecret]) -> None:
-    tx.changed(*{versions.folder(one.folder_id) for one in records})
+    tx.changed(*{versions.folder(record.folder_id) for record in records})
 
 
 def _escaped(text: str) -> str:
@@ -177,13 +177,14 @@ def _escaped(text: str) -> str:
 
 
 async def referring_to(tx: Tx, project_id: str, key: str, *, to_change: bool = True) -> list[StoredSecret]:
-    """The secrets of a project that have a reference to some secret called `key`; the caller looks which one is
-    meant.
+    """The secrets of a project that have a reference to some secret called `key`.
+
+    The caller finds out which secret of that name is meant.
     """
     mentioned = _s.c.references.like(f'%"{_escaped(key)}"%', escape="\\")
-    found = select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id)
-    rows = await tx.all(found.with_for_update() if to_change else found)
-    return [one for one in SECRETS.every(rows) if any(reference[2] == key for reference in one.references)]
+    statement = select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id)
+    rows = await tx.all(statement.with_for_update() if to_change else statement)
+    return [secret for secret in SECRETS.every(rows) if any(reference[2] == key for reference in secret.references)]
 
 
 # --- versions
@@ -207,20 +208,23 @@ async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> N
 
 
 def _versions_of(histories: Sequence[tuple[Sequence[SecretVersion], int]]) -> list[Write]:
-    """The writes that store versions, and forget of each secret all but as many as are kept; what is too old at
-    once is not stored.
+    """The writes that store versions, and remove all but the last `keep` versions of each secret.
+
+    A version that would be removed at once is not stored.
     """
     up_to: dict[str, int] = {}
     for records, keep in histories:
-        for one in records:
-            up_to[one.secret_id] = max(up_to.get(one.secret_id, 0), one.version - keep)
-    kept = [one for records, _ in histories for one in records if one.version > up_to[one.secret_id]]
+        for version in records:
+            up_to[version.secret_id] = max(up_to.get(version.secret_id, 0), version.version - keep)
+    kept_versions = [
+        version for records, _ in histories for version in records if version.version > up_to[version.secret_id]
+    ]
     too_old = [{"of": id, "up_to": n} for id, n in up_to.items() if n > 0]
-    return [Write(VERSIONS.INSERT, [VERSIONS.values(one) for one in kept]), Write(_PRUNE, too_old)]
+    return [Write(VERSIONS.INSERT, [VERSIONS.values(version) for version in kept_versions]), Write(_PRUNE, too_old)]
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What one write does to a folder: rows from what they were to what they become there, and new ones.
+    """One write to a folder: rows as they were and as they become, and new rows.
 
     `history` holds a version for each, of which `keep` are kept of every secret; `events` are for the audit log.
     """
@@ -246,9 +250,9 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
     first: dict[str, StoredSecret] = {}
     last: dict[str, StoredSecret] = {}
     added: dict[str, StoredSecret] = {}  # as what the later ones of the batch made of them
-    for one in written:
-        added |= {row.id: row for row in one.added}
-        for before, after in one.changed:
+    for folder_write in written:
+        added |= {row.id: row for row in folder_write.added}
+        for before, after in folder_write.changed:
             if before.id in added:
                 added[before.id] = after
             else:
@@ -257,7 +261,7 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
     # In their order: a name may be taken that another of them gave up just before.
     moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
     leaving = (*_FIXED, *_PLACED)
-    folders = {one.folder_id for one in written if one.changed or one.added}
+    folders = {folder_write.folder_id for folder_write in written if folder_write.changed or folder_write.added}
     tx.changed(*map(versions.folder, folders))
     await tx.together(
         [
@@ -266,9 +270,12 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
                 _REPLACE_IN_PLACE,
                 [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved],
             ),
-            *_versions_of([(one.history, one.keep) for one in written]),
-            Write(audit.EVENTS.INSERT, [audit.EVENTS.values(event) for one in written for event in one.events]),
-            touched(folders, max(one.at for one in written)),
+            *_versions_of([(folder_write.history, folder_write.keep) for folder_write in written]),
+            Write(
+                EVENTS.INSERT,
+                [EVENTS.values(event) for folder_write in written for event in folder_write.events],
+            ),
+            touched(folders, max(folder_write.at for folder_write in written)),
         ],
         is_last=is_last,
     )
@@ -339,7 +346,7 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Labelled(msgspec.Struct, frozen=True, gc=False):
-    """What permission rules may look at of a secret, and the folder it is in."""
+    """The parts of a secret that permission rules may read, and the folder it is in."""
 
     folder_id: str
     key: str
@@ -349,8 +356,9 @@ class Labelled(msgspec.Struct, frozen=True, gc=False):
 
 
 class SecretQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched: shared secrets of an environment at or below `path`, a part of their name in any case,
-    any of the tags.
+    """A search of the shared secrets of an environment at or below `path`.
+
+    It asks for a part of the name in any case, and for any of the tags.
     """
 
     environment_id: str
@@ -365,31 +373,32 @@ _read_metadata = msgspec.json.Decoder(tuple[SecretMetadata, ...]).decode
 
 async def search(tx: Tx, query: SecretQuery, most: int) -> list[Match]:
     """The secrets that match, by path and name."""
-    where: list[ColumnElement[bool]] = [_f.c.environment_id == query.environment_id, _s.c.user_id.is_(None)]
+    conditions: list[ColumnElement[bool]] = [_f.c.environment_id == query.environment_id, _s.c.user_id.is_(None)]
     if query.path != "/":
         prefix = query.path + "/"
-        where.append(or_(_f.c.path == query.path, func.substr(_f.c.path, 1, len(prefix)) == prefix))
+        conditions.append(or_(_f.c.path == query.path, func.substr(_f.c.path, 1, len(prefix)) == prefix))
     if query.name:
-        where.append(func.lower(_s.c.key).like(f"%{_escaped(query.name.lower())}%", escape="\\"))
+        conditions.append(func.lower(_s.c.key).like(f"%{_escaped(query.name.lower())}%", escape="\\"))
     if query.tag_ids:
-        where.append(or_(*[_s.c.tag_ids.like(f'%"{_escaped(id)}"%', escape="\\") for id in query.tag_ids]))
-    found = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(
+        conditions.append(or_(*[_s.c.tag_ids.like(f'%"{_escaped(id)}"%', escape="\\") for id in query.tag_ids]))
+    statement = select(_s.c.id, _s.c.key, _s.c.tag_ids, _s.c.metadata, _f.c.path).select_from(
         _s.join(_f, _f.c.id == _s.c.folder_id)
     )
-    rows = await tx.all(found.where(and_(*where)).order_by(_f.c.path, _s.c.key).limit(most))
+    rows = await tx.all(statement.where(and_(*conditions)).order_by(_f.c.path, _s.c.key).limit(most))
     return [
         Match(id, key, _read_tags(tag_ids), _read_metadata(metadata), path) for id, key, tag_ids, metadata, path in rows
     ]
 
 
 async def labelled(tx: Tx, folder_ids: Collection[str]) -> list[Labelled]:
-    """What rules may look at of all secrets in these folders, shared and personal."""
+    """The labels of all secrets in these folders, shared and personal, which rules may read."""
     return [_labelled(row) for row in await tx.all(_LABELLED, of=list(folder_ids))]
 
 
 async def labelled_after(tx: Tx, folder_id: str, key: str, most: int) -> list[Labelled]:
-    """The same of about `most` secrets of one folder, those whose names come after `key`: a name is never cut
-    in two.
+    """The labels of about `most` secrets of one folder whose names come after `key`.
+
+    All secrets of one name come together.
     """
     rows = await tx.all(_LABELLED_AFTER, of=folder_id, after=key, most=most)
     if len(rows) == most:
