@@ -1,1 +1,4 @@
-"""The real outside: clock, randomness, the network, files, logs. Only `app.py` puts these into the server."""
+"""The adapters: clock, randomness, the network, files and logs as they really are.
+
+Only `app.py` puts these into the server.
+"""

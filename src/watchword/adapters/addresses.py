@@ -1,5 +1,6 @@
-"""Which addresses may be connected to: names are resolved here, once, and the answer is checked before anything
-is sent.
+"""Check which addresses may be connected to.
+
+A name is resolved here, once, and the answer is checked before anything is sent.
 """
 
 import asyncio
@@ -35,11 +36,11 @@ class Unreachable(OutboundError):
 
 
 class AddressRefused(OutboundError):
-    """Watchword will not go there."""
+    """Watchword does not connect to this address."""
 
 
 class Guard:
-    """Resolves names and lets through what may be reached: public addresses, and private ones that a setting names.
+    """Resolve names, and let through public addresses and the private ones that a setting names.
 
     `allowed` holds host names (`kubernetes.default.svc`), domains (`*.internal.example`), addresses and CIDR ranges.
     """
@@ -61,28 +62,28 @@ class Guard:
         self._resolve = resolve or self._ask_system
 
     async def addresses(self, host: str, port: int) -> Sequence[tuple[str, int]]:
-        """Where `host` is, every address checked; raises `AddressRefused` or `Unreachable`.
+        """The addresses of `host`, every one of them checked; raises `AddressRefused` or `Unreachable`.
 
         One forbidden address among good ones refuses them all: an honest name has no such answer.
         """
         try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
+            addresses = list(dict.fromkeys(await self._resolve(host, port)))
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"{host}: the name cannot be resolved") from error
-        if not found:
+        if not addresses:
             raise Unreachable(f"{host}: the name has no address")
         named = self._named(host)
-        for text, _ in found:
+        for text, _ in addresses:
             address = _plain(text)
             if not named and _is_internal(address) and not any(_within(address, network) for network in self._networks):
                 raise AddressRefused(
                     f"{host}: {text} is a private, local or reserved address; name it in allowed_private_hosts to "
                     "permit it"
                 )
-        return found
+        return addresses
 
     def close(self) -> None:
-        """Lets the resolving threads go."""
+        """End the threads that resolve names."""
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -92,10 +93,10 @@ class Guard:
 
     async def _ask_system(self, host: str, port: int) -> Sequence[tuple[str, int]]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
+        entries = await loop.run_in_executor(
             self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         )
-        return [(str(where[0]), int(where[1])) for *_, where in found]
+        return [(str(address[0]), int(address[1])) for *_, address in entries]
 
 
 def _plain(text: str) -> Address:

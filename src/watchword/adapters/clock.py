@@ -1,4 +1,4 @@
-"""The time."""
+"""The clock of the operating system."""
 
 import time
 

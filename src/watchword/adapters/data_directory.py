@@ -19,12 +19,12 @@ _log = logging.getLogger("watchword.files")
 
 
 def database_of(settings: Settings) -> Path:
-    """Where the embedded database is."""
+    """The path of the embedded database."""
     return settings.data_dir / DATABASE
 
 
 def fault(folder: Path) -> str | None:
-    """What is wrong with the data directory and what to do, or None. Nothing is made or changed."""
+    """The fault of the data directory and what to do, or None. Nothing is made or changed."""
     try:
         return _fault(folder)
     except OSError as error:
@@ -64,8 +64,8 @@ def _fault(folder: Path) -> str | None:
 
 
 def _room(folder: Path) -> str | None:
-    there = os.statvfs(folder)
-    if there.f_bavail * there.f_frsize < LEAST_ROOM:
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < LEAST_ROOM:
         return f"The disk of the data directory {folder} is full: make room"
     return None
 
@@ -79,14 +79,15 @@ def _user() -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the data directory and an empty database file for their owner alone, and close what an earlier start left
-    open to others.
+    """Make the data directory and an empty database file for their owner alone.
+
+    What an earlier start left open to other users is closed to them.
 
     Raises SettingsError.
     """
-    found = fault(folder)
-    if found is not None:
-        raise SettingsError([found])
+    problem = fault(folder)
+    if problem is not None:
+        raise SettingsError([problem])
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -112,8 +113,9 @@ def make_private(path: Path) -> None:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Take the rights of group and others away from what is ours; a directory that holds other things as well
-    is left as it is.
+    """Take the rights of group and others away from the files of Watchword.
+
+    A directory that holds other things as well is left as it is.
     """
     names = {entry.name for entry in folder.iterdir()}
     if names <= set(FILES) or names & {DATABASE, ROOT_KEY}:
@@ -123,7 +125,10 @@ def _close_to_others(folder: Path) -> None:
 
 
 def _close(path: Path) -> None:
-    """Without opening it: to close a descriptor of a database file drops SQLite's locks on it."""
+    """Take the rights of others away without opening the file.
+
+    To close a descriptor of a database file drops SQLite's locks on it.
+    """
     try:
         state = path.lstat()
         is_ours = state.st_uid == os.geteuid() and (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode))

@@ -33,6 +33,6 @@ class Entropy:
         if end > len(self._page) or self._forks != _forks:  # a forked child must not share its parent's page
             self._page, self._at, self._forks = os.urandom(max(size, _PAGE)), 0, _forks
             end = size
-        given = self._page[self._at : end]
+        fresh = self._page[self._at : end]
         self._at = end
-        return given
+        return fresh

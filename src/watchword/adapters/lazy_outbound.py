@@ -7,14 +7,14 @@ from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, Ou
 
 
 class Closable(Outbound, Protocol):
-    """A way out that holds connections."""
+    """An outbound client that holds connections."""
 
     async def close(self) -> None:
         """End what is under way and close every connection."""
 
 
 class LazyOutbound:
-    """`domain.outbound.Outbound` by what `make` makes."""
+    """`domain.outbound.Outbound` by the client that `make` makes at the first call."""
 
     def __init__(self, make: Callable[[], Closable]) -> None:
         self._make = make

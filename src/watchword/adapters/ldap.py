@@ -64,10 +64,11 @@ async def opened_entry(
     plain_hosts: Collection[str] = (),
     limits: DirectoryLimits = DirectoryLimits(),  # noqa: B008  frozen
 ) -> LdapEntry | None:
-    """The one entry that the query's filter finds for its user name and its password opens; None if there is not
-    exactly one, or it does not.
+    """The one entry that the query's filter finds for its user name and that its password opens, else None.
 
-    `admits` is told the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where
+    None stands for no entry, for several, and for a password that does not open it.
+
+    `admits` gets the entry's DN before the password is tried. Hosts in `plain_hosts` are talked to without TLS where
     the URL is `ldap://` and has no CA of its own; all others upgrade to TLS (StartTLS, RFC 4511 4.14) before anything
     is said.
 
@@ -121,7 +122,7 @@ def _with_name(part: Any, name: bytes) -> Any:
     if isinstance(part, bytes):
         return part.replace(PLACEHOLDER, name)
     if isinstance(part, list):
-        return [_with_name(one, name) for one in part]
+        return [_with_name(operand, name) for operand in part]
     if isinstance(part, sansldap.LDAPFilter):
         fields = [f.name for f in dataclasses.fields(part) if f.init]
         return dataclasses.replace(part, **{f: _with_name(getattr(part, f), name) for f in fields})
@@ -147,7 +148,7 @@ def _address(url: str) -> tuple[str, str, int]:
 
 
 class _Link:
-    """One LDAP connection: a question and its answers at a time."""
+    """One LDAP connection, which asks one question at a time."""
 
     def __init__(
         self,
@@ -181,17 +182,17 @@ class _Link:
             filter=query,
             attributes=["*"],
         )
-        found: list[sansldap.SearchResultEntry] = []
+        entries: list[sansldap.SearchResultEntry] = []
         async for answer in self._answers():
             if isinstance(answer, sansldap.SearchResultEntry):
-                found.append(answer)
+                entries.append(answer)
             elif isinstance(answer, sansldap.SearchResultDone) and answer.result.result_code not in (
                 SUCCESS,
                 SIZE_LIMIT_EXCEEDED,
             ):
                 raise OutboundError(f"the directory refused the search: {answer.result.result_code.name.lower()}")
         # An entry without a name would be opened by any password: a bind without a name is anonymous.
-        return _entry(found[0]) if len(found) == 1 and found[0].object_name else None
+        return _entry(entries[0]) if len(entries) == 1 and entries[0].object_name else None
 
     async def start_tls(self) -> None:
         self._session.extended_request(START_TLS)
@@ -209,7 +210,7 @@ class _Link:
         return [answer async for answer in self._answers()][-1]
 
     async def _answers(self) -> AsyncIterator[sansldap.LDAPMessage]:
-        """The answers to what was just asked, the last one ending it; references elsewhere are not followed."""
+        """The answers to the last question, up to the one that ends it; referrals are not followed."""
         await self._write(self._session.data_to_send())
         for _ in range(self._limits.answers):
             answers = self._session.receive(await self._message())
@@ -224,7 +225,10 @@ class _Link:
         raise OutboundError("the directory answered too much")
 
     async def _message(self) -> bytes:
-        """One whole message; never a byte more, so that nothing sent ahead of a TLS handshake is believed after it."""
+        """One whole message, and never a byte more.
+
+        Nothing that was sent ahead of a TLS handshake may be believed after it.
+        """
         head = await self._read(2)
         size, more = head[1], b""
         if head[0] != 0x30 or size == 0x80 or size > 0x84:  # SEQUENCE; RFC 4511 5.1 allows definite lengths only
@@ -237,20 +241,21 @@ class _Link:
         return head + more + await self._read(size)
 
 
-def _entry(found: sansldap.SearchResultEntry) -> LdapEntry:
+def _entry(entry: sansldap.SearchResultEntry) -> LdapEntry:
     attributes: dict[str, tuple[str, ...]] = {}
-    for attribute in found.attributes:
+    for attribute in entry.attributes:
         with contextlib.suppress(UnicodeDecodeError):  # pictures and keys: no rule can name their values
             attributes[attribute.name] = tuple(value.decode() for value in attribute.values)
-    return LdapEntry(dn=found.object_name, attributes=attributes)
+    return LdapEntry(dn=entry.object_name, attributes=attributes)
 
 
 @contextlib.asynccontextmanager
 async def _opened(
     scheme: str, host: str, port: int, tls: ssl.SSLContext | None, *, allowed: Allowed, limits: DirectoryLimits
 ) -> AsyncIterator[_Link]:
-    """A link to the first allowed address that answers, closed afterwards; with `tls` at once for ldaps, by
-    StartTLS for ldap.
+    """A link to the first allowed address that answers; it is closed afterwards.
+
+    With `tls`, TLS begins at once for ldaps and by StartTLS for ldap.
     """
     sock = await _connected(await allowed(host, port), limits)
     try:

@@ -11,7 +11,7 @@ from watchword.domain.secret import Secret
 
 
 class SmtpMailer:
-    """Sends through `smtp://user:password@host:port` (STARTTLS) or `smtps://`; without a URL nothing leaves."""
+    """Send mail through `smtp://user:password@host:port` (STARTTLS) or `smtps://`; without a URL nothing is sent."""
 
     def __init__(self, url: Secret | None, sender: str) -> None:
         self._url = url
@@ -23,7 +23,7 @@ class SmtpMailer:
         return self._url is not None
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Send one mail. Raises OutsideError."""
+        """Send one mail. Raises OutboundError."""
         if self._url is None:
             raise OutboundError("no mail server is configured")
         message = EmailMessage()

@@ -34,7 +34,7 @@ FAILED_FOR = 5_000
 GIVEN_UP_AFTER = 3  # failures to connect in a row
 GIVEN_UP_FOR = 10_000
 WAITING = 64  # requests that may wait for one host, beyond those under way
-DOORS = 64  # CA bundles whose connections are kept
+POOLS = 64  # CA bundles whose connections are kept
 HOSTS = 1_024
 MAX_KEYS = 500
 _ADDRESSES = 4  # of one host that are tried
@@ -55,7 +55,7 @@ class Directory(Protocol):
 
 
 class _Target(msgspec.Struct, frozen=True):
-    """A URL taken apart by us, so that nobody reads it in another way later."""
+    """A URL taken apart once, so that no other code reads it in another way later."""
 
     url: httpcore.URL
     host: str
@@ -64,25 +64,28 @@ class _Target(msgspec.Struct, frozen=True):
 
 
 class _Host:
-    """What is known of one host: how many requests are under way, and whether it answers."""
+    """The state of one host: how many requests are under way, and whether it answers."""
 
     def __init__(self, places: int) -> None:
         self.places = asyncio.Semaphore(places)
-        self.inside = 0
+        self.under_way = 0
         self.failures = 0
         self.given_up_until = 0
 
 
-class _Door:
-    """The connections that trust one CA bundle; nothing is shared between two bundles."""
+class _ConnectionPool:
+    """The connection pool of one CA bundle; two bundles share no connection."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self.pool = pool
+    def __init__(self, connections: httpcore.AsyncConnectionPool) -> None:
+        self.connections = connections
         self.busy = 0
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses that the guard has checked. TLS goes on with the name: that is httpcore's next step."""
+    """A network backend that connects only to addresses the guard has checked.
+
+    TLS then goes on with the host name: that is httpcore's next step.
+    """
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -112,16 +115,16 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ARG002, ASYNC109
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        """Never."""
+        """Refuse: a socket in the file system is never a target."""
         raise AddressRefused("a socket in the file system is not outside")
 
     async def sleep(self, seconds: float) -> None:
-        """Between attempts; none are made."""
+        """Wait between attempts; none are made."""
         await self._network.sleep(seconds)
 
 
 class GuardedOutbound:
-    """`domain.outbound.Outbound`, guarded. One per process and event loop; `close` it at the end."""
+    """`domain.outbound.Outbound`, guarded. One for each process and event loop; `close` it at the end."""
 
     def __init__(
         self,
@@ -138,8 +141,9 @@ class GuardedOutbound:
         size_cap: int = 1 << 20,
         places: int = 16,
     ) -> None:
-        """`clock` is in milliseconds. `guard` replaces `allowed_private_hosts` and `resolve` where another door shares
-        it.
+        """Set the limits; `clock` is in milliseconds.
+
+        `guard` replaces `allowed_private_hosts` and `resolve` where another client shares the same guard.
 
         `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`:
         requests at once to one host.
@@ -154,7 +158,7 @@ class GuardedOutbound:
         self._size_cap = size_cap
         self._places = places
         self._hosts: OrderedDict[tuple[str, str], _Host] = OrderedDict()
-        self._doors: OrderedDict[str, _Door] = OrderedDict()
+        self._pools: OrderedDict[str, _ConnectionPool] = OrderedDict()
         self._documents: TtlCache[Mapping[str, Any]] = TtlCache(
             clock, fresh_for=DOCUMENT_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
@@ -171,9 +175,9 @@ class GuardedOutbound:
         host = self._host(target.authority, label)
         if host.given_up_until > self._clock():
             raise Unreachable(f"{target.shown}: did not answer a moment ago; it will be tried again in a few seconds")
-        if host.inside >= self._places + WAITING:
+        if host.under_way >= self._places + WAITING:
             raise OutboundError(f"{target.shown}: too many requests are waiting for this host")
-        host.inside += 1
+        host.under_way += 1
         try:
             async with asyncio.timeout(self._total_timeout), host.places:
                 answer = await self._request(method, target, headers or {}, body, ca=ca, label=label)
@@ -184,7 +188,7 @@ class GuardedOutbound:
             self._note(host, error)
             raise
         finally:
-            host.inside -= 1
+            host.under_way -= 1
         host.failures = 0
         if 300 <= answer.status < 400:
             raise AddressRefused(f"{target.shown}: answered with a redirect ({answer.status}), and none is followed")
@@ -204,31 +208,31 @@ class GuardedOutbound:
                 raise OutboundError(f"{self._target(url).shown}: not a JSON Web Key Set")
             return tuple(keys)
 
-        where = (url, _label(ca))
-        keys = await self._keys.get(where, load, fresh_for=None if max_age is None else max_age * 1000)
+        key = (url, _label(ca))
+        keys = await self._keys.get(key, load, fresh_for=None if max_age is None else max_age * 1000)
         if kid is None:
             return keys
-        if not any(key.get("kid") == kid for key in keys):
-            keys = await self._keys.again(where, load) or keys
-        return [key for key in keys if key.get("kid") == kid] or [key for key in keys if key.get("kid") is None]
+        if not any(jwk.get("kid") == kid for jwk in keys):
+            keys = await self._keys.again(key, load) or keys
+        return [jwk for jwk in keys if jwk.get("kid") == kid] or [jwk for jwk in keys if jwk.get("kid") is None]
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`, at most a minute old."""
         return await self._documents.get((url, _label(ca)), lambda: self._json(url, ca))
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
-        """Asks the directory that was handed in."""
+        """Ask the directory client that was handed in."""
         if self._directory is None:
             raise OutboundError("LDAP is not set up on this server")
         return await self._directory(query, admits=admits)
 
     async def close(self) -> None:
-        """Ends what is under way and closes every connection."""
+        """End what is under way and close every connection."""
         await self._documents.close()
         await self._keys.close()
-        for door in self._doors.values():
-            await door.pool.aclose()
-        self._doors.clear()
+        for pool in self._pools.values():
+            await pool.connections.aclose()
+        self._pools.clear()
         self.guard.close()
 
     def _target(self, url: str) -> _Target:
@@ -271,12 +275,12 @@ class GuardedOutbound:
             "write": self._total_timeout,
             "pool": self._total_timeout,
         }
-        door = self._door(ca, label)
-        door.busy += 1
+        pool = self._pool(ca, label)
+        pool.busy += 1
         try:
-            await self._close_spare_doors()
+            await self._close_spare_pools()
             raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
-            async with door.pool.stream(
+            async with pool.connections.stream(
                 method, target.url, headers=raw, content=body, extensions={"timeout": limits}
             ) as response:
                 return OutboundAnswer(response.status, _names(response.headers), await self._body(response, target))
@@ -296,7 +300,7 @@ class GuardedOutbound:
         ) as error:
             raise OutboundError(f"{target.shown}: does not speak HTTP as expected") from error
         finally:
-            door.busy -= 1
+            pool.busy -= 1
 
     async def _body(self, response: httpcore.Response, target: _Target) -> bytes:
         names = _names(response.headers)
@@ -323,11 +327,14 @@ class GuardedOutbound:
         return parsed
 
     def _host(self, authority: str, label: str) -> _Host:
-        """By CA as well: a configuration with a wrong CA must not close a host for the others."""
+        """The state of a host, kept for each CA bundle.
+
+        A configuration with a wrong CA must not close a host for the other configurations.
+        """
         key = (authority, label)
         if key not in self._hosts:
             self._hosts[key] = _Host(self._places)
-            idle = [k for k, h in self._hosts.items() if k != key and not h.inside]
+            idle = [k for k, h in self._hosts.items() if k != key and not h.under_way]
             for spare in idle[: max(0, len(self._hosts) - HOSTS)]:
                 del self._hosts[spare]
         self._hosts.move_to_end(key)
@@ -338,10 +345,10 @@ class GuardedOutbound:
         if host.failures >= GIVEN_UP_AFTER:
             host.given_up_until = self._clock() + GIVEN_UP_FOR
 
-    def _door(self, ca: str, label: str) -> _Door:
-        door = self._doors.get(label)
-        if door is None:
-            pool = httpcore.AsyncConnectionPool(
+    def _pool(self, ca: str, label: str) -> _ConnectionPool:
+        pool = self._pools.get(label)
+        if pool is None:
+            connections = httpcore.AsyncConnectionPool(
                 ssl_context=verifying(ca or self._roots),
                 max_connections=None,
                 keepalive_expiry=_IDLE,
@@ -349,15 +356,15 @@ class GuardedOutbound:
                 retries=0,
                 network_backend=_Pinned(self.guard),
             )
-            door = self._doors[label] = _Door(pool)
-        self._doors.move_to_end(label)
-        return door
+            pool = self._pools[label] = _ConnectionPool(connections)
+        self._pools.move_to_end(label)
+        return pool
 
-    async def _close_spare_doors(self) -> None:
-        idle = [label for label, door in self._doors.items() if not door.busy]
-        spare = [self._doors.pop(label) for label in idle[: max(0, len(self._doors) - DOORS)]]
-        for door in spare:
-            await door.pool.aclose()
+    async def _close_spare_pools(self) -> None:
+        idle = [label for label, pool in self._pools.items() if not pool.busy]
+        spare = [self._pools.pop(label) for label in idle[: max(0, len(self._pools) - POOLS)]]
+        for pool in spare:
+            await pool.connections.aclose()
 
 
 def _label(ca: str) -> str:
@@ -369,10 +376,10 @@ def _names(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _cause(error: BaseException) -> str:
-    """OpenSSL's reason, of what it says."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, ssl.SSLError):
-        found = found.__cause__ or found.__context__
-    if isinstance(found, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted: {found.verify_message}"
+    """The reason that OpenSSL gives for a failed TLS handshake."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {cause.verify_message}"
     return "TLS was refused"

@@ -60,7 +60,7 @@ def made_root_key(settings: Settings) -> bytes:
 
 
 def _sync(folder: Path) -> None:
-    """Make a new name in a folder durable: a database whose root key is lost in a power cut is lost."""
+    """Make a new name in a folder durable: a database whose root key a power cut takes cannot be opened."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # not every file system can
@@ -70,7 +70,7 @@ def _sync(folder: Path) -> None:
 
 
 def _read(path: Path, setting: str = "") -> bytes:
-    """The key in a file. Raises FileNotFoundError for one of ours that is not there, SettingsError."""
+    """The key in a file. Raises FileNotFoundError for a file of our own that is missing, SettingsError."""
     try:
         with path.open("rb") as file:
             _require_closed_to_others(path, file.fileno(), setting)
@@ -90,7 +90,9 @@ def _read(path: Path, setting: str = "") -> bytes:
 
 
 def _require_closed_to_others(path: Path, descriptor: int, setting: str) -> None:
-    """Raise SettingsError when somebody else may read or change the key; one that we made is mended, with a warning.
+    """Raise SettingsError when another user may read or change the key file.
+
+    A file that Watchword made is mended, with a warning.
 
     The group may read a file that belongs to root where we do not run as root: that is how secrets are mounted for a
     user.

@@ -1,4 +1,4 @@
-"""How Watchword verifies a server that it connects to: the one policy for HTTP, LDAP, mail and its own commands."""
+"""The one policy by which Watchword verifies a server it connects to, for HTTP, LDAP, mail and its own commands."""
 
 import ssl
 
@@ -8,14 +8,14 @@ __all__ = ["verifying"]
 
 
 def verifying(ca: str = "") -> ssl.SSLContext:
-    """What a connection to a server verifies: chain, validity and name, from TLS 1.2 on, the same with every Python.
+    """The TLS context that verifies chain, validity and name of a server, from TLS 1.2 on, with every Python alike.
 
     `ca` is a PEM bundle that is trusted in place of the system's roots. What is trusted is an anchor, whether or not it
     is a root. Python 3.13 switched on VERIFY_X509_STRICT by default; it is off here. Private CAs, pasted or in the
     system's store, often lack what RFC 5280 section 4.2.1 asks of a public one, such as an Authority Key Identifier,
     and that says nothing of who holds the key.
 
-    Raises OutsideError for a bundle that cannot be read.
+    Raises OutboundError for a bundle that cannot be read.
     """
     try:
         context = ssl.create_default_context(cadata=ca or None)

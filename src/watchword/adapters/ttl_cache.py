@@ -1,5 +1,6 @@
-"""A small cache of things fetched from outside: one fetch at a time for each, failures remembered for a moment,
-bounded.
+"""A small, bounded cache of what is fetched over the network.
+
+Each key is fetched once at a time, and failures are remembered for a moment.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ V = TypeVar("V")
 
 
 class TtlCache(Generic[T]):
-    """Values by key. Times are in milliseconds, from the clock that is handed in."""
+    """Values by key, each for a limited time. Times are in milliseconds of the clock that is handed in."""
 
     def __init__(
         self, clock: Callable[[], int], *, fresh_for: int, failed_for: int, again_after: int, size: int
@@ -33,11 +34,11 @@ class TtlCache(Generic[T]):
 
     async def get(self, key: Hashable, load: Callable[[], Awaitable[T]], *, fresh_for: int | None = None) -> T:
         """The value, at most `fresh_for` old; fetched when there is none, and by one caller only."""
-        kept = self._kept.get(key)
+        entry = self._kept.get(key)
         limit = self._fresh_for if fresh_for is None else min(fresh_for, self._fresh_for)
-        if kept and 0 <= self._clock() - kept[0] < limit:
+        if entry and 0 <= self._clock() - entry[0] < limit:
             self._kept.move_to_end(key)
-            return kept[1]
+            return entry[1]
         return await self._fetch(key, load)
 
     async def again(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T | None:
@@ -79,14 +80,14 @@ class TtlCache(Generic[T]):
         if not task.cancelled():
             task.exception()  # looked at, so that a fetch all of whose callers left does not complain
 
-    def _put(self, where: OrderedDict[Hashable, V], key: Hashable, value: V) -> None:
-        where[key] = value
-        where.move_to_end(key)
-        while len(where) > self._size:
-            where.popitem(last=False)
+    def _put(self, entries: OrderedDict[Hashable, V], key: Hashable, value: V) -> None:
+        entries[key] = value
+        entries.move_to_end(key)
+        while len(entries) > self._size:
+            entries.popitem(last=False)
 
     async def close(self) -> None:
-        """Ends the fetches under way."""
+        """End the fetches under way."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
