@@ -66,12 +66,12 @@ def bootstrap(
         password = made_up_password()
     elif not password:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    wanted: dict[str, Any] = {"email": email, "password": password, "organization": organization}
+    body: dict[str, Any] = {"email": email, "password": password, "organization": organization}
     try:
         with saved(save) as keep:
-            made = asyncio.run(_in_database(settings, wanted))
-            said = bootstrapped(made) | ({"password": password} if generate_password else {})
-            keep(said)
+            created = asyncio.run(_in_database(settings, body))
+            shown = bootstrapped(created) | ({"password": password} if generate_password else {})
+            keep(shown)
     except organizations.AlreadyBootstrapped as refusal:
         if not ignore_if_bootstrapped:
             raise
@@ -88,13 +88,15 @@ def bootstrap(
         )
         return
     if save is not None:
-        said = {**without_secrets(said), "saved": str(save)}
-    say(said, lambda console: _tell(console, made, said))
+        shown = {**without_secrets(shown), "saved": str(save)}
+    say(shown, lambda console: _tell(console, created, shown))
 
 
 @contextmanager
 def saved(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """What keeps an answer in a file of mode 0600: whole or not at all, and an old file stays when nothing new is kept.
+    """A writer that keeps an answer in a file of mode 0600, whole or not at all.
+
+    An old file stays when nothing new is kept.
 
     The place is tried before anything else is done: what the answer holds is shown once. Without a path nothing is
     kept.
@@ -110,8 +112,8 @@ def saved(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     try:
         with os.fdopen(descriptor, "wb") as file:
 
-            def keep(said: dict[str, Any]) -> None:
-                file.write(msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n")
+            def keep(reply: dict[str, Any]) -> None:
+                file.write(msgspec.json.format(msgspec.json.encode(reply), indent=2) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
                 Path(name).replace(path)
@@ -121,21 +123,21 @@ def saved(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         Path(name).unlink(missing_ok=True)
 
 
-def without_secrets(said: dict[str, Any]) -> dict[str, Any]:
-    """The answer without what opens something."""
-    identity = {name: value for name, value in said["identity"].items() if name != "credentials"}
-    return {name: value for name, value in said.items() if name != "password"} | {"identity": identity}
+def without_secrets(reply: dict[str, Any]) -> dict[str, Any]:
+    """The answer without its password and token."""
+    identity = {name: value for name, value in reply["identity"].items() if name != "credentials"}
+    return {name: value for name, value in reply.items() if name != "password"} | {"identity": identity}
 
 
-async def _in_database(settings: Settings, wanted: dict[str, Any]) -> organizations.Bootstrapped:
+async def _in_database(settings: Settings, body: dict[str, Any]) -> organizations.Bootstrapped:
     async with opened(build_runtime(settings)) as parts:
-        return await make(parts, wanted)
+        return await make(parts, body)
 
 
-async def make(parts: Runtime, wanted: dict[str, Any]) -> organizations.Bootstrapped:
-    """Bootstrap an open house. Raises AlreadyBootstrapped, Invalid."""
+async def make(parts: Runtime, body: dict[str, Any]) -> organizations.Bootstrapped:
+    """Bootstrap an instance that is open. Raises AlreadyBootstrapped, Invalid."""
     ctx = Ctx(parts, actor=PLATFORM, request_id="bootstrap")
-    return await organizations.bootstrap(ctx, decode(organizations.Bootstrap, wanted))
+    return await organizations.bootstrap(ctx, decode(organizations.Bootstrap, body))
 
 
 def made_up_password() -> str:
@@ -143,18 +145,18 @@ def made_up_password() -> str:
     return secrets.token_urlsafe(15)
 
 
-def _tell(console: "Console", made: organizations.Bootstrapped, said: dict[str, Any]) -> None:
-    console.print(f"Administrator  {made.user.email}")
-    console.print(f"Organization   {made.organization.name}  (id {made.organization.id})")
-    console.print(f"Identity       {made.identity.name}  (id {made.identity.id})")
-    if "saved" in said:
+def _tell(console: "Console", created: organizations.Bootstrapped, reply: dict[str, Any]) -> None:
+    console.print(f"Administrator  {created.user.email}")
+    console.print(f"Organization   {created.organization.name}  (id {created.organization.id})")
+    console.print(f"Identity       {created.identity.name}  (id {created.identity.id})")
+    if "saved" in reply:
         console.print(
-            f"Its token, and a password that was generated, are in {said['saved']}, which you alone can read.",
+            f"Its token, and a password that was generated, are in {reply['saved']}, which you alone can read.",
             markup=False,
         )
         return
-    if "password" in said:
+    if "password" in reply:
         console.print("The administrator's password, shown this once:")
-        console.print(said["password"], markup=False)
+        console.print(reply["password"], markup=False)
     console.print("Its token, shown this once:")
-    console.print(made.token.reveal(), markup=False)
+    console.print(created.token.reveal(), markup=False)

@@ -1,6 +1,4 @@
-"""`watchword config check`: the settings that are in force, where each comes from, and everything that is wrong
-with them.
-"""
+"""`watchword config check`: show the settings in force, where each comes from, and every fault in them."""
 
 import os
 from typing import Any
@@ -19,7 +17,7 @@ from watchword.settings import OPTIONS, Option, Settings, SettingsError, from_fi
 
 @click.group()
 def config() -> None:
-    """Look at the settings."""
+    """Show and check the settings."""
 
 
 @config.command()

@@ -1,5 +1,7 @@
-"""Connections as uvicorn serves them, with four things added: a short way for what comes and goes whole, answers in one
-write, deadlines, and the client's certificates.
+"""The connections of a server: uvicorn's, with four things added.
+
+They are a short way for requests and answers that come and go whole, answers in one write, deadlines, and the client's
+certificates.
 
     nothing heard    ──head_timeout──> closed           an answer sent  ──5 s of silence──> closed
     a head under way ──head_timeout──> 408              a body under way ──body_timeout and what it earned──> 408
@@ -68,12 +70,13 @@ _FULL = _refusal(503, "ServiceUnavailable", "The server has as many connections 
 
 
 class _Nowhere:
-    """Where trailers go (RFC 9110 section 6.5.1): whoever appended one could otherwise write what stands for a
-    header.
+    """A list of headers that drops what is added: where trailers go (RFC 9110 section 6.5.1).
+
+    Whoever appended a trailer could otherwise write what stands for a header.
     """
 
     def append(self, line: object) -> None:
-        """Forget it."""
+        """Drop the header."""
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
@@ -83,7 +86,7 @@ _NOWHERE: Any = _Nowhere()
 
 
 class _Turn:
-    """What is to be sent at the end of this turn of the event loop."""
+    """The bytes to send at the end of this turn of the event loop."""
 
     __slots__ = ("_waiting",)
 
@@ -91,7 +94,7 @@ class _Turn:
         self._waiting: list[CoalescingTransport] = []
 
     def add(self, gathered: "CoalescingTransport", loop: asyncio.AbstractEventLoop) -> None:
-        """Flush it at the end."""
+        """Flush a transport at the end of the turn."""
         if not self._waiting:
             loop.call_soon(self._end)
         self._waiting.append(gathered)
@@ -157,8 +160,9 @@ class CoalescingTransport:
 
 
 class Whole(RequestResponseCycle):
-    """A request and its answer, on a short way where both are whole: otherwise, and in all that is odd, what uvicorn
-    does.
+    """A request and its answer on a short way, where both are whole.
+
+    Otherwise, and in all that is odd, uvicorn's own way is taken.
 
     The application sees the same ASGI. Nothing of a request that is here already has to be waited for, and an answer
     that is its head and one body is written as it is. Most of what uvicorn's own sets for each request is the same for
@@ -183,12 +187,12 @@ class Whole(RequestResponseCycle):
 
     @property
     def logger(self) -> logging.Logger:  # type: ignore[override]
-        """Where an error of the application is told."""
+        """The log of the application's errors."""
         return self._connection.logger
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
-        """What every answer has."""
+        """The headers of every answer."""
         return self._connection.server_state.default_headers
 
     @functools.cached_property
@@ -255,8 +259,9 @@ class Whole(RequestResponseCycle):
 
 
 class Connection(HttpToolsProtocol):
-    """HTTP with whole answers in one write, and a short way for the requests that nearly all are
-    (docs/explanation/performance.md).
+    """An HTTP connection with whole answers in one write, and a short way for common requests.
+
+    docs/explanation/performance.md says what that saves.
 
     uvicorn starts a request when its head is here and lets it wait for the body. Here one starts when it is here whole,
     unless it is large. One timer watches over an idle connection instead of a new one after each answer.
@@ -273,7 +278,7 @@ class Connection(HttpToolsProtocol):
     _unread = -1  # bytes of answers that the client has not taken, when last looked at
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Put the gathering transport between uvicorn and the real one."""
+        """Put the coalescing transport between uvicorn and the real one."""
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
         self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
         if self.client is not None and self.client[0].startswith(_MAPPED) and "." in self.client[0]:
@@ -285,7 +290,7 @@ class Connection(HttpToolsProtocol):
         self._watch(min(self.limits.head, self.limits.body, self.timeout_keep_alive))
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; what is not whole by then is watched."""
+        """Take the bytes that came; a request that is not whole by then gets a deadline."""
         super().data_received(data)
         if not self._is_coming or self.transport.is_closing():
             return
@@ -296,7 +301,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(_TOO_MUCH)
 
     def on_message_begin(self) -> None:
-        """A request begins to come."""
+        """Note that a request begins to come."""
         super().on_message_begin()
         self._is_coming = True
 
@@ -317,8 +322,9 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer too, and let go of the cycle: each refers to the other, and nobody should have to look
-        for such rings.
+        """Stop the timer too, and break the reference cycle of the connection.
+
+        Each end refers to the other, and the garbage collector should not have to look for such rings.
         """
         self._is_coming = False
         super().connection_lost(exc)
@@ -370,7 +376,10 @@ class Connection(HttpToolsProtocol):
         self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
 
     def shutdown(self) -> None:
-        """The server ends: close what is idle; what is under way is answered, if it comes whole within a second."""
+        """Close what is idle when the server ends.
+
+        What is under way is answered, if it comes whole within a second.
+        """
         self._is_ending = self._is_odd = True
         if self._is_coming:
             if self.cycle is not None and not self.cycle.response_complete:
@@ -384,7 +393,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(_TOO_LATE)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body. A request that becomes large starts now, and takes the rest piece by piece."""
+        """Take a piece of the body.
+
+        A request that becomes large starts now, and takes the rest piece by piece.
+        """
         cycle = self.cycle
         if type(cycle) is not Whole or cycle.is_begun:
             super().on_body(body)
@@ -395,7 +407,7 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """The request is here whole: start it, unless it was started before."""
+        """Start the request, which is here whole, unless it was started before."""
         self._is_coming = self._is_in_body = False
         self._began = None
         cycle = self.cycle
@@ -428,7 +440,7 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """End what is late; otherwise look again when something could be."""
+        """End what is late; otherwise check again when something could be."""
         self.timeout_keep_alive_task = None
         left = self._seconds_left(self.loop.time())
         if left > 0:
@@ -459,7 +471,7 @@ class Connection(HttpToolsProtocol):
         return _STUCK
 
     def _left_to_come(self, now: float, soon: float) -> float:
-        """The same for a request that is here in part."""
+        """The seconds that are left for a request of which a part is here."""
         cycle = self.cycle
         is_behind = self.pipeline or (not self._is_in_body and cycle is not None and not cycle.response_complete)
         if self._began is None or is_behind:  # an earlier request is still being answered
@@ -475,7 +487,7 @@ class Connection(HttpToolsProtocol):
 
 
 class WithCertificate(Connection):
-    """The same with the client's certificate chain in the scope, as the ASGI TLS extension has it."""
+    """A connection with the client's certificate chain in the scope, as the ASGI TLS extension has it."""
 
     _tls: dict[str, Any] | None = None
 
@@ -487,7 +499,7 @@ class WithCertificate(Connection):
             self._tls = {"tls": {"client_cert_chain": chain}}
 
     def on_message_begin(self) -> None:
-        """Put it into the scope of each request."""
+        """Put the chain into the scope of each request."""
         super().on_message_begin()
         if self._tls is not None:
             self.scope["extensions"] = self._tls

@@ -1,5 +1,6 @@
-"""`watchword demo`: an identity, its login, a secret and three refusals on a fresh server, over real HTTP, with
-the official client.
+"""`watchword demo`: an identity, its login, a secret and three refusals on a fresh server.
+
+Everything goes over real HTTP, with the official client.
 """
 
 import json
@@ -33,11 +34,11 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}
 
 
 class Unexpected(Exception):
-    """The server did not answer as the story goes."""
+    """The server did not answer as the demonstration expects."""
 
 
 class Story:
-    """Tells what is asked and answered, and keeps count."""
+    """The demonstration as it is shown: what is asked and answered, step by step."""
 
     def __init__(self, client: httpx.Client, console: Console) -> None:
         self._client = client
@@ -77,21 +78,21 @@ class Story:
         """One call of the official client."""
         self._tell(call, None, None, took, result)
 
-    def _tell(self, what: str, body: Any, status: int | None, took: float, shown: Any) -> None:
-        line = Text("  → ", style="dim").append(_UUID.sub(r"…\1", what), style="bold")
+    def _tell(self, request: str, body: Any, status: int | None, took: float, shown: Any) -> None:
+        request_line = Text("  → ", style="dim").append(_UUID.sub(r"…\1", request), style="bold")
         if body is not None:
-            line.append("  " + _short(masked(body)), style="dim")
-        self._console.print(line)
-        mark = Text("  ← ", style="dim")
+            request_line.append("  " + _short(masked(body)), style="dim")
+        self._console.print(request_line)
+        reply_line = Text("  ← ", style="dim")
         if status is not None:
-            mark.append(f"{status} ", style="green" if status < 400 else "red")
-        mark.append(f"{took:.0f} ms", style="dim")
-        self._console.print(mark)
+            reply_line.append(f"{status} ", style="green" if status < 400 else "red")
+        reply_line.append(f"{took:.0f} ms", style="dim")
+        self._console.print(reply_line)
         if shown is not None:
             text = shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False)
             lexer = "text" if isinstance(shown, str) else "json"
             self._console.print(Syntax(text, lexer, background_color="default", word_wrap=True, padding=(0, 0, 0, 6)))
-        self.steps[-1]["requests"].append({"request": what, "status": status, "milliseconds": round(took, 1)})
+        self.steps[-1]["requests"].append({"request": request, "status": status, "milliseconds": round(took, 1)})
 
     def say(self, text: str) -> None:
         """A line between requests."""
@@ -112,20 +113,20 @@ def pick(*names: str) -> Any:
     """A function that takes these fields (`outer.inner`) of an answer."""
 
     def take(answer: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        picked: dict[str, Any] = {}
         for name in names:
             value = answer
             for part in name.split("."):
                 value = value[part]
-            found[name.rpartition(".")[2]] = value
-        return found
+            picked[name.rpartition(".")[2]] = value
+        return picked
 
     return take
 
 
 @contextmanager
 def server(folder: Path) -> Iterator[dict[str, Any]]:
-    """A server of our own on a free port, with a fresh database in `folder`; what it says at its start."""
+    """A server on a free port with a fresh database in `folder`; yields what it announces at its start."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
     command = [sys.executable, "-m", "watchword", "serve", "--port", "0", "--data-dir", str(folder), "--output", "json"]
     with (folder / "server.log").open("wb") as log:
@@ -157,18 +158,18 @@ def demo() -> None:
     console = Console(quiet=is_json(), highlight=False)
     with tempfile.TemporaryDirectory(prefix="watchword-demo-") as folder:
         try:
-            with server(Path(folder)) as said, httpx.Client(base_url=said["address"], timeout=30) as client:
-                address = said["address"]
+            with server(Path(folder)) as announced, httpx.Client(base_url=announced["address"], timeout=30) as client:
+                address = announced["address"]
                 console.print(f"A fresh Watchword runs at [bold]{address}[/], with its database in {folder}.")
                 story = Story(client, console)
-                told = _tell(story, address, said["setupCode"])
+                counts = _tell(story, address, announced["setupCode"])
         except Unexpected as error:
             fail("The demo went another way", [str(error)], FAILED)
     seconds = time.perf_counter() - began
     console.print()
     console.print(Rule(style="cyan"))
     console.print(
-        f"[bold green]That is all:[/] four steps, three refusals, {told['requests']} requests, {seconds:.1f} "
+        f"[bold green]That is all:[/] four steps, three refusals, {counts['requests']} requests, {seconds:.1f} "
         "seconds.\n"
         "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
     )
@@ -190,14 +191,14 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
     )
     story.chapter("Before the story: an administrator", about)
     boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme", "setupCode": setup_code}
-    made = story.call(
+    bootstrapped = story.call(
         "POST",
         "/api/v1/admin/bootstrap",
         boot,
         show=pick("organization.name", "user.email", "identity.name"),
         token=None,
     )
-    story.token, org = made["identity"]["credentials"]["token"], made["organization"]["id"]
+    story.token, org = bootstrapped["identity"]["credentials"]["token"], bootstrapped["organization"]["id"]
 
     story.chapter(
         "1  An operator creates a machine identity",
@@ -236,8 +237,8 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
         {"role": "viewer"},
         show=pick("identityMembership.identityId"),
     )
-    where = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
-    body = {**where, "secretValue": "postgres://billing:s3cret@db/billing"}
+    folder = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
+    body = {**folder, "secretValue": "postgres://billing:s3cret@db/billing"}
     story.call("POST", "/api/v3/secrets/raw/DATABASE_URL", body, show=pick("secret.secretKey", "secret.version"))
     return {
         "project": project,
@@ -245,7 +246,7 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
         "client_id": client_id,
         "secret": secret,
         "once": once,
-        "where": where,
+        "where": folder,
     }
 
 
@@ -272,13 +273,13 @@ def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
 
     story.chapter("4  It reads the secret that its role allows", "First with the client, then with nothing but HTTP.")
     began = time.perf_counter()
-    found = client.secrets.get_secret_by_name(
+    secret = client.secrets.get_secret_by_name(
         secret_name="DATABASE_URL",  # noqa: S106 - a name
         project_id=place["project"],
         environment_slug="dev",
         secret_path="/",  # noqa: S106 - a path
     )
-    shown = {"secretKey": found.secretKey, "secretValue": found.secretValue, "version": found.version}
+    shown = {"secretKey": secret.secretKey, "secretValue": secret.secretValue, "version": secret.version}
     story.sdk(
         "client.secrets.get_secret_by_name(secret_name='DATABASE_URL', …)", shown, (time.perf_counter() - began) * 1000
     )
@@ -335,14 +336,14 @@ def _why_refused(story: Story, request_id: str) -> None:
     story.say("What the operator sees:")
 
     def shown(answer: Any) -> dict[str, Any]:
-        found = answer["loginDenial"]
-        checks = [f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}" for check in found["checks"]]
+        denial = answer["loginDenial"]
+        checks = [f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}" for check in denial["checks"]]
         return {
-            "reason": found["reason"],
-            "message": found["message"],
-            "facts": found["facts"],
+            "reason": denial["reason"],
+            "message": denial["message"],
+            "facts": denial["facts"],
             "checks": checks,
-            "ipAddress": found["ipAddress"],
+            "ipAddress": denial["ipAddress"],
         }
 
     story.call("GET", f"/api/v1/organization/login-denials/{request_id}", show=shown)

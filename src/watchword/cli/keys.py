@@ -33,7 +33,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask before somethi
 
 @click.group()
 def keys() -> None:
-    """Look at the keys and rotate them.
+    """Show the keys and rotate them.
 
     These commands work on the database, while servers run or not. One that was interrupted is simply run again.
     """
@@ -42,8 +42,8 @@ def keys() -> None:
 def _run(settings: Settings, work: Any) -> Any:
     async def inside() -> Any:
         async with existing(settings) as parts:
-            found: Coroutine[Any, Any, Any] = work(parts)
-            return await found
+            coroutine: Coroutine[Any, Any, Any] = work(parts)
+            return await coroutine
 
     start_logs(settings)
     return asyncio.run(inside())
@@ -63,40 +63,40 @@ def status(settings: Settings) -> None:
     async def work(parts: Runtime) -> tuple[Sequence[rotation.ScopeState], dict[str, int]]:
         return await rotation.state(parts), await rotation.hashed_before(parts)
 
-    found, left = _run(settings, work)
+    scopes, left = _run(settings, work)
     data = [
         {
-            "scope": one.scope,
-            "active": one.active,
-            "staged": one.staged,
-            "versions": one.versions,
-            "underRootOfNow": one.is_under_root_of_now,
+            "scope": scope.scope,
+            "active": scope.active,
+            "staged": scope.staged,
+            "versions": scope.versions,
+            "underRootOfNow": scope.is_under_root_of_now,
         }
-        for one in found
+        for scope in scopes
     ]
     answer = {
         "keys": data,
-        "awaitingNewRoot": sum(not one.is_under_root_of_now for one in found),
+        "awaitingNewRoot": sum(not scope.is_under_root_of_now for scope in scopes),
         "hashedWithEarlierKey": left,
     }
 
     def shown(console: Console) -> None:
-        _table(console, found)
+        _table(console, scopes)
         console.print(_what_is_left(left))
 
     say(answer, shown)
 
 
-def _table(console: Console, found: Sequence[rotation.ScopeState]) -> None:
+def _table(console: Console, scopes: Sequence[rotation.ScopeState]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(
-        "key", no_wrap=True, min_width=max((len(one.scope) for one in found), default=0)
+        "key", no_wrap=True, min_width=max((len(scope.scope) for scope in scopes), default=0)
     )  # an id is copied from here
     for title in ("seals with", "waiting", "versions", "root key"):
         table.add_column(title, overflow="fold")
-    for one in found:
-        root = "the one of now" if one.is_under_root_of_now else "an earlier one"
-        table.add_row(one.scope, str(one.active), str(one.staged or "-"), str(one.versions), root)
+    for scope in scopes:
+        root = "the one of now" if scope.is_under_root_of_now else "an earlier one"
+        table.add_row(scope.scope, str(scope.active), str(scope.staged or "-"), str(scope.versions), root)
     console.print(table)
 
 
@@ -120,12 +120,12 @@ def rotate_root(settings: Settings) -> None:
         return done
 
     done = _run(settings, work)
-    said = (
+    message = (
         f"{done} keys were sealed with the root key of now."
         if done
         else "Every key is sealed with the root key of now already."
     )
-    say({"resealed": done}, lambda console: console.print(said))
+    say({"resealed": done}, lambda console: console.print(message))
 
 
 @keys.command("rotate-signing")
@@ -191,12 +191,12 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
         return await rotation.hashed_before(parts)
 
     left = _run(settings, work)
-    said = (
+    message = (
         "What was hashed with an earlier key has ended."
         if revoke_old
         else f"New credentials are hashed with a new key. {_what_is_left(left)}"
     )
-    say({"ended" if revoke_old else "left": left}, lambda console: console.print(said))
+    say({"ended" if revoke_old else "left": left}, lambda console: console.print(message))
 
 
 def _what_is_left(left: dict[str, int]) -> str:
@@ -215,9 +215,9 @@ def _what_ends(signed: rotation.Signed) -> str:
     )
 
 
-def _confirm(what: str, *, yes: bool) -> None:
+def _confirm(action: str, *, yes: bool) -> None:
     """Say what is about to end, and ask. Where nobody can be asked, `--yes` is needed."""
-    note(what)
+    note(action)
     if yes:
         return
     if is_json() or not sys.stdin.isatty():
@@ -243,7 +243,11 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
     async def work(parts: Runtime) -> dict[str, int]:
         scopes = await rotation.data_scopes(parts, organization, project)
         staged = (
-            [one.scope for one in await rotation.state(parts) if one.scope in scopes and one.staged]
+            [
+                scope_state.scope
+                for scope_state in await rotation.state(parts)
+                if scope_state.scope in scopes and scope_state.staged
+            ]
             if resume
             else scopes
         )

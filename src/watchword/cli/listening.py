@@ -43,21 +43,21 @@ def take_hangups() -> None:
 
 
 def bound(settings: Settings) -> list[socket.socket]:
-    """The sockets of the settings, bound: one for each address of the host, or the one in the file system.
+    """The listening sockets of the settings: one for each address of the host, or the one in the file system.
 
     Raises SettingsError.
     """
     if settings.socket is not None:
         return [_in_files(settings.socket, int(settings.socket_mode, 8))]
-    where = f"{settings.host}:{settings.port}"
+    place = f"{settings.host}:{settings.port}"
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise SettingsError([f"cannot listen on {where}: {why_not(error)}"]) from None
+        raise SettingsError([f"cannot listen on {place}: {why_not(error)}"]) from None
     sockets: list[socket.socket] = []
     faults: list[OSError] = []
     port = settings.port
-    for family, address in dict.fromkeys((family, address[:2]) for family, _, _, _, address in found):
+    for family, address in dict.fromkeys((family, address[:2]) for family, _, _, _, address in addresses):
         try:
             # The address that stands for all of them takes both families, where the system can.
             is_dual = address[0] == "::" and socket.has_dualstack_ipv6()
@@ -71,14 +71,14 @@ def bound(settings: Settings) -> list[socket.socket]:
     # A name may stand for an address of a family that this machine has not; a port that somebody else has is another
     # thing.
     if not sockets or any(fault.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) for fault in faults):
-        for one in sockets:
-            one.close()
-        raise SettingsError([f"cannot listen on {where}: {why_not(faults[0])}"])
+        for listener in sockets:
+            listener.close()
+        raise SettingsError([f"cannot listen on {place}: {why_not(faults[0])}"])
     return sockets
 
 
 def why_not(error: OSError) -> str:
-    """Why an address cannot be listened on, and what to do."""
+    """The reason why an address cannot be listened on, and what to do."""
     if isinstance(error, socket.gaierror):
         return f"the name of the host is not known here ({error.strerror}): correct --host"
     advice = {
@@ -92,28 +92,29 @@ def why_not(error: OSError) -> str:
 
 
 def _in_files(path: Path, mode: int) -> socket.socket:
-    """A socket in the file system. One that is left of a server which is gone is replaced; one that somebody
-    listens on is not.
+    """A socket in the file system.
+
+    One that a server left behind is replaced; one that somebody listens on is not.
     """
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unix_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() or path.is_symlink():
             _require_stale(path)
             path.unlink()
         before = os.umask(0o777 & ~mode)  # so that nobody gets in before the mode is set
         try:
-            made.bind(str(path))
+            unix_socket.bind(str(path))
         finally:
             os.umask(before)
         path.chmod(mode)
-        made.listen(BACKLOG)
+        unix_socket.listen(BACKLOG)
     except OSError as error:
-        made.close()
+        unix_socket.close()
         raise SettingsError([f"cannot listen on {path}: {why_not(error)}"]) from None
     except SettingsError:
-        made.close()
+        unix_socket.close()
         raise
-    return made
+    return unix_socket
 
 
 def _require_stale(path: Path) -> None:
@@ -137,16 +138,16 @@ def held(settings: Settings) -> Iterator[list[socket.socket]]:
     Raises SettingsError.
     """
     sockets = bound(settings)
-    made = settings.socket.stat() if settings.socket else None
+    file_state = settings.socket.stat() if settings.socket else None
     try:
         yield sockets
     finally:
-        for one in sockets:
-            one.close()
-        if settings.socket and made:
+        for listener in sockets:
+            listener.close()
+        if settings.socket and file_state:
             with contextlib.suppress(OSError):
                 now = settings.socket.lstat()
-                if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):  # not another server's by now
+                if (now.st_dev, now.st_ino) == (file_state.st_dev, file_state.st_ino):  # not another server's by now
                     settings.socket.unlink()
 
 
@@ -184,15 +185,15 @@ class _Server(uvicorn.Server):
 
 
 def _most_connections(settings: Settings) -> int:
-    """How many connections this process takes: what the settings say, if it may open so many files."""
+    """The number of connections this process takes: what the settings say, if it may open so many files."""
     try:
         import resource  # noqa: PLC0415 - not on every system
     except ImportError:
         return settings.max_connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_connections + _FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = settings.max_connections + _FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -228,7 +229,7 @@ def _config(settings: Settings, parts: Runtime) -> uvicorn.Config:
 
 @contextlib.contextmanager
 def _stays_for_good() -> Iterator[None]:
-    """What is made inside is none of the garbage collector's business, now or later."""
+    """Keep what is made inside out of the garbage collector, now and later."""
     gc.disable()
     try:
         yield
@@ -239,10 +240,11 @@ def _stays_for_good() -> Iterator[None]:
 
 
 def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSLContext | None) -> None:
-    """Read the settings anew, and take over what a running server can: the log level, and the certificate that it
-    shows.
+    """Read the settings anew, and take over what a running server can.
 
-    What cannot be used is told in the log, and what was in force stays.
+    That is the log level, and the certificate that it shows.
+
+    What cannot be used is logged, and what was in force stays.
     """
     try:
         now = again()
@@ -267,7 +269,7 @@ async def listen(
     again: Callable[[], Settings] | None = None,
     orphaned: int | None = None,
 ) -> None:
-    """Serve until told to stop, then drain.
+    """Serve until asked to stop, then drain.
 
     `again` reads the settings anew, at SIGHUP. `orphaned`: a file that becomes readable when the parent is gone.
     """
@@ -275,11 +277,11 @@ async def listen(
     async with contextlib.AsyncExitStack() as open_parts:
         with _stays_for_good():
             parts = await open_parts.enter_async_context(opened(build_runtime(settings)))
-            told = ready(parts)
-            if asyncio.iscoroutine(told):
-                told = await told
+            announcement = ready(parts)
+            if asyncio.iscoroutine(announcement):
+                announcement = await announcement
             config = _config(settings, parts)
-            server = _Server(config, told if callable(told) else lambda: None, listeners)
+            server = _Server(config, announcement if callable(announcement) else lambda: None, listeners)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.end)
         loop.add_signal_handler(signal.SIGHUP, lambda: reloaded(settings, again or (lambda: settings), config.ssl))

@@ -28,7 +28,7 @@ class Commands(click.RichGroup):
     """The commands of `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table."""
+        """The names of the commands in the order of the table."""
         del ctx
         return list(COMMANDS)
 
@@ -52,12 +52,12 @@ class Commands(click.RichGroup):
         # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
         gc.disable()
         try:
-            found: click.Command = getattr(
+            command: click.Command = getattr(
                 importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_")
             )
         finally:
             gc.enable()
-        return found
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the server raises becomes a message and an exit code."""

@@ -22,12 +22,12 @@ def migrate(settings: Settings) -> None:
     start_logs(settings)
     prepare(settings)
     before = asyncio.run(_migrate(address_of(settings)))
-    said = (
+    message = (
         f"The database is at revision {HEAD} already."
         if before == HEAD
         else f"The database is now at revision {HEAD} (was: {before or 'empty'})."
     )
-    say({"before": before, "revision": HEAD, "changed": before != HEAD}, lambda console: console.print(said))
+    say({"before": before, "revision": HEAD, "changed": before != HEAD}, lambda console: console.print(message))
 
 
 async def _migrate(address: str) -> str | None:

@@ -17,7 +17,7 @@ from watchword.services.projects.move_in import ApiRefused, Plan, Report, carry_
 
 
 class Remote:
-    """A server with Infisical's API, as `migration.Server`."""
+    """A server with Infisical's API, as `services.projects.move_in.Server` asks it."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -38,8 +38,9 @@ class _Memory(msgspec.Struct, rename="camel"):
 
 
 class MoveInProgress:
-    """The steps that are done and what they left to a person, in a file, so that a run that broke off goes on
-    where it was.
+    """The steps that are done, and those left to a person, kept in a file.
+
+    A run that broke off then goes on where it was.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -50,11 +51,11 @@ class MoveInProgress:
     @staticmethod
     def _read(file: Path) -> _Memory:
         try:
-            found = msgspec.json.decode(file.read_bytes(), type=list[str] | _Memory)
+            stored = msgspec.json.decode(file.read_bytes(), type=list[str] | _Memory)
         except msgspec.DecodeError:
             fail("This cannot be resumed", [f"{file} is not a file that --resume wrote: choose another name"], FAILED)
         return (
-            found if isinstance(found, _Memory) else _Memory(done=found)
+            stored if isinstance(stored, _Memory) else _Memory(done=stored)
         )  # a list of steps alone is what earlier versions wrote
 
     def write(self) -> None:
@@ -128,12 +129,12 @@ async def _move(
     token: str,
     org: str,
     projects: tuple[str, ...],
-    kept: MoveInProgress,
+    memory: MoveInProgress,
     *,
     dry_run: bool,
 ) -> None:
-    async with _client(from_url, from_token) as there, _client(url, token) as here:
-        plan = await survey(Remote(there), from_org, projects)
+    async with _client(from_url, from_token) as source, _client(url, token) as target:
+        plan = await survey(Remote(source), from_org, projects)
         if dry_run:
             say(_planned(plan), lambda console: _tell_plan(console, plan))
             return
@@ -142,11 +143,11 @@ async def _move(
 
             def progress(step: str, about: str) -> None:
                 del step
-                kept.write()
+                memory.write()
                 bar.update(task, advance=1, description=about[:60])
 
             report = await carry_out(
-                plan, Remote(there), Remote(here), org, done=kept.done, progress=progress, by_hand=kept.by_hand
+                plan, Remote(source), Remote(target), org, done=memory.done, progress=progress, by_hand=memory.by_hand
             )
     say(msgspec.to_builtins(report), lambda console: _tell_report(console, report))
 
@@ -161,10 +162,13 @@ def _client(url: str, token: str) -> httpx.AsyncClient:
 def _planned(plan: Plan) -> dict[str, Any]:
     return {
         "projects": [
-            {"name": one.name, "slug": one.slug, "folders": len(one.folders), "secrets": one.secrets}
-            for one in plan.projects
+            {"name": project.name, "slug": project.slug, "folders": len(project.folders), "secrets": project.secrets}
+            for project in plan.projects
         ],
-        "identities": [{"name": one.name, "role": one.role, "methods": list(one.methods)} for one in plan.identities],
+        "identities": [
+            {"name": identity.name, "role": identity.role, "methods": list(identity.methods)}
+            for identity in plan.identities
+        ],
         "steps": plan.steps,
     }
 
@@ -184,5 +188,5 @@ def _tell_plan(console: Console, plan: Plan) -> None:
 
 def _tell_report(console: Console, report: Report) -> None:
     console.print(f"Moved {report.projects} projects, {report.secrets} secrets and {report.identities} identities.")
-    for one in report.by_hand:
-        console.print(f"by hand: {one}", markup=False)
+    for step in report.by_hand:
+        console.print(f"by hand: {step}", markup=False)

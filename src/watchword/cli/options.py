@@ -21,7 +21,7 @@ def is_secret(option: Option) -> bool:
 
 
 def flag(option: Option) -> str:
-    """`--data-dir` for `data_dir`."""
+    """The option of a setting: `--data-dir` for `data_dir`."""
     return "--" + option.name.replace("_", "-")
 
 
@@ -38,11 +38,11 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def run(**given: Any) -> Any:
-            texts = {option.name: given.pop(f"set_{option.name}") for option in offered}
+        def run(**options: Any) -> Any:
+            texts = {option.name: options.pop(f"set_{option.name}") for option in offered}
             chosen = {name: text for name, text in texts.items() if text is not None}
             with _named_as_given(chosen):
-                return command(settings=settings_of(chosen), **given)
+                return command(settings=settings_of(chosen), **options)
 
         for option in reversed(offered):
             run = click.option(flag(option), f"set_{option.name}", metavar=option.accepts, help=_help(option))(run)
@@ -51,10 +51,12 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def texts_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """What the parameters of a command say of settings."""
+def texts_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """The settings among the parameters of a command, as texts."""
     return {
-        name.removeprefix("set_"): text for name, text in given.items() if name.startswith("set_") and text is not None
+        name.removeprefix("set_"): text
+        for name, text in options.items()
+        if name.startswith("set_") and text is not None
     }
 
 

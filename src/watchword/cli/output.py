@@ -1,4 +1,4 @@
-"""What a command says: for people on a terminal, or as one JSON object for scripts; and how it ends."""
+"""The output of a command: text for people on a terminal, or one JSON object for scripts; and its exit code."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,14 +54,15 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029
 
 
 def printable(text: str) -> str:
-    r"""The text with every sign that a terminal obeys written out (`\x1b`): names and messages may come from
-    strangers.
+    r"""The text with every character that a terminal obeys written out (`\x1b`).
+
+    Names and messages may come from strangers.
     """
     return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def err() -> "Console":
-    """Where faults and progress go."""
+    """The console for faults and progress."""
     from watchword.cli.terminal import Terminal  # noqa: PLC0415 - slow to import
 
     return Terminal(stderr=True, highlight=False, soft_wrap=True)
@@ -78,7 +79,7 @@ def say(data: Mapping[str, Any], text: Callable[["Console"], None]) -> None:
 
 
 def note(text: str) -> None:
-    """A line on how things go, which is not the answer: on standard error, and not for scripts."""
+    """Print a line of progress, which is not the answer, on standard error; scripts do not get it."""
     if not is_json():
         err().print(text)
 

@@ -16,7 +16,7 @@ FORMATS = click.Choice(["dotenv", "json", "yaml", "csv"])
 
 
 def _place(command: Any) -> Any:
-    """The options that say which server, as whom, and which folder."""
+    """The options that name the server, the token and the folder."""
     for option in (
         click.option("--path", default="/", show_default=True, help="Folder."),
         click.option("--environment", required=True, help="Slug of the environment."),
@@ -74,7 +74,7 @@ def _faults(reply: httpx.Response) -> list[str]:
     except (ValueError, KeyError, TypeError):
         return [f"status {reply.status_code}, and not a word of ours: is this the address of a Watchword server?"]
     if isinstance(message, list):
-        return [f"{'.'.join(map(str, one['path']))}: {one['message']}" for one in message]
+        return [f"{'.'.join(map(str, fault['path']))}: {fault['message']}" for fault in message]
     return [str(message)]
 
 
@@ -152,10 +152,10 @@ def import_secrets(
 
 def _tell(console: Console, done: dict[str, Any]) -> None:
     would = "would be " if done["dryRun"] else ""
-    for what in ("created", "updated", "unchanged", "skipped"):
-        names = done[what]
+    for outcome in ("created", "updated", "unchanged", "skipped"):
+        names = done[outcome]
         if names:
-            console.print(f"{len(names)} {would}{what}: {', '.join(names)}", markup=False)
+            console.print(f"{len(names)} {would}{outcome}: {', '.join(names)}", markup=False)
     if done.get("conflicting"):
         names = ", ".join(done["conflicting"])
         console.print(f"{len(done['conflicting'])} in conflict: {names}", markup=False)
@@ -163,5 +163,5 @@ def _tell(console: Console, done: dict[str, Any]) -> None:
             "The import would be refused: these exist with other values. Choose --on-conflict skip or overwrite."
         )
         return
-    if not any(done[what] for what in ("created", "updated", "unchanged", "skipped")):
+    if not any(done[outcome] for outcome in ("created", "updated", "unchanged", "skipped")):
         console.print("The file holds no secrets.")

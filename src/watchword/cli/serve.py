@@ -100,8 +100,9 @@ async def _prepared(settings: Settings, login: InitialLogin) -> "First":
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown of an instance at its first start: the password of the administrator it made, or the code
-    to make one with.
+    """What is shown of an instance at its first start.
+
+    It is the password of the administrator it made, or the code to make one with.
     """
 
     password: str | None = None
@@ -135,12 +136,12 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
         "listening", extra={"address": url, "pid": os.getpid(), "workers": settings.workers, "version": __version__}
     )
     if is_json():
-        said: dict[str, Any] = {"address": url, "pid": os.getpid()}
+        announced: dict[str, Any] = {"address": url, "pid": os.getpid()}
         if first.password:
-            said |= {"email": ADMIN, "password": first.password}
+            announced |= {"email": ADMIN, "password": first.password}
         if first.setup_code:
-            said |= {"setupCode": first.setup_code.reveal()}
-        click.echo(msgspec.json.encode(said).decode())
+            announced |= {"setupCode": first.setup_code.reveal()}
+        click.echo(msgspec.json.encode(announced).decode())
     elif first.password or first.setup_code or sys.stdout.isatty():
         _show(url, first)
     sys.stdout.flush()

@@ -42,28 +42,28 @@ class Worker:
     """One child process."""
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings]) -> None:
-        self.news, theirs = _spawn.Pipe(duplex=False)
+        self.news, child_end = _spawn.Pipe(duplex=False)
         self.process: Any = _spawn.Process(
-            target=work, args=(settings, listeners, again, theirs), name="watchword worker"
+            target=work, args=(settings, listeners, again, child_end), name="watchword worker"
         )
         mask = listening.hold_hangups()  # the child takes them once it can
         try:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
+        child_end.close()
         self.began = time.monotonic()
 
     @property
     def is_young(self) -> bool:
-        """Whether it has hardly lived."""
+        """Whether the process was started only a moment ago."""
         return time.monotonic() - self.began < _YOUNG
 
 
 def work(
     settings: Settings, listeners: Sequence[socket.socket], again: Callable[[], Settings], news: Connection
 ) -> None:
-    """A child: serve, and tell the parent when it does."""
+    """Serve in a child process, and tell the parent when it answers."""
     start_logs(settings)
     parent = multiprocessing.parent_process()
 
@@ -84,7 +84,7 @@ def work(
 
 
 class Supervisor:
-    """See the module docstring."""
+    """The parent process: it starts, watches, restarts and stops the children."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> int:
-        """Keep the children running until told to stop; the exit code."""
+        """Keep the children running until asked to stop; the answer is the exit code."""
         with metrics.shared_directory() if self._settings.metrics != "off" else contextlib.nullcontext():
             return self._run()
 
