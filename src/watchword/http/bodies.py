@@ -91,7 +91,7 @@ class Census:
 
 
 class Room:
-    """How many bytes of large bodies this process holds."""
+    """The number of bytes of large bodies that this process holds."""
 
     __slots__ = ("_held", "_most")
 
@@ -106,7 +106,7 @@ class Room:
         self._held += size
 
     def give(self, size: int) -> None:
-        """Give them back."""
+        """Give the bytes back."""
         self._held -= size
 
 
@@ -115,13 +115,13 @@ class Body:
 
     __slots__ = ("_held", "_room", "data")
 
-    def __init__(self, data: bytes, room: Room, held: int) -> None:
+    def __init__(self, data: bytes, room: Room, reserved: int) -> None:
         self.data = data
         self._room = room
-        self._held = held
+        self._held = reserved
 
     def close(self) -> None:
-        """Make room for others."""
+        """Give the room of the body back."""
         self._room.give(self._held)
         self._held = 0
 
@@ -149,8 +149,9 @@ class Reader:
         about: tuple[Any, ...],
         is_strange: bool,
     ) -> Body:
-        """The whole body, which begins with `message`. Raises TooLarge past `most` bytes, BadRequest where the client
-        went away.
+        """The whole body, which begins with `message`.
+
+        Raises TooLarge past `most` bytes, BadRequest where the client went away.
 
         `admit` is asked, with `about`, before more is taken than anybody may send. `is_strange`: it holds few values.
         """
@@ -160,7 +161,7 @@ class Reader:
         is_form = _kind(headers.get(b"content-type", b"").decode("latin-1")) == FORM
         census = None if is_form else Census(Census.MOST_OF_STRANGERS if is_strange else Census.MOST_VALUES)
         parts: list[bytes] = []
-        size = held = 0
+        size = reserved = 0
         try:
             while True:
                 if message["type"] == "http.disconnect":
@@ -171,17 +172,17 @@ class Reader:
                 if size > most:
                     raise _too_large(most)
                 if size > PUBLIC:
-                    if admit is not None and not held:
+                    if admit is not None and not reserved:
                         await admit(*about)
-                    self._room.take(size - held)
-                    held = size
+                    self._room.take(size - reserved)
+                    reserved = size
                 if census is not None:
                     await _count(data, census)
                 if not message.get("more_body"):
-                    return Body(b"".join(parts), self._room, held)
+                    return Body(b"".join(parts), self._room, reserved)
                 message = await receive()
         except BaseException:
-            self._room.give(held)
+            self._room.give(reserved)
             raise
 
 
@@ -202,8 +203,9 @@ def _kind(content_type: str) -> str:
 
 
 def read_as(kind: Any, data: bytes, content_type: str, bare: bool) -> Any:
-    """The body as the handler takes it: a `kind`, or a dict. Raises Invalid with all faults, BadRequest, TooLarge,
-    UnsupportedMediaType.
+    """The body as the handler takes it: a `kind`, or a dict.
+
+    Raises Invalid with all faults, BadRequest, TooLarge, UnsupportedMediaType.
 
     `bare`: an empty body is as good as none, whatever its content type says (DELETE, GET).
     """
@@ -262,25 +264,26 @@ NO_NUL = "The text must not hold a zero character (U+0000)"
 
 
 def require_text(value: Any) -> None:
-    """Raise Invalid, naming the fields, where a text or a name holds a zero character: no database of ours
-    keeps one as it is.
+    """Raise Invalid, naming the fields, where a text or a name holds a zero character.
+
+    No database that Watchword runs on keeps a zero character as it is.
     """
     issues: list[Issue] = []
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting and len(issues) < MAX_ISSUES:
-        path, one = waiting.pop()
-        if isinstance(one, str):
-            if "\x00" in one and path[-1:] != (_ANY_TEXT,):
+        path, text = waiting.pop()
+        if isinstance(text, str):
+            if "\x00" in text and path[-1:] != (_ANY_TEXT,):
                 issues.append(Issue(code="custom", path=path, message=NO_NUL))
-        elif isinstance(one, list):
-            waiting += [((*path, i), item) for i, item in enumerate(one)]
-        elif isinstance(one, dict):
+        elif isinstance(text, list):
+            waiting += [((*path, i), child) for i, child in enumerate(text)]
+        elif isinstance(text, dict):
             issues += [
                 Issue(code="custom", path=(*path, name.replace("\x00", "\ufffd")), message=NO_NUL)
-                for name in one
+                for name in text
                 if "\x00" in name
             ]
-            waiting += [((*path, name), item) for name, item in one.items()]
+            waiting += [((*path, name), child) for name, child in text.items()]
     if issues:
         raise Invalid(issues[:MAX_ISSUES])
 
@@ -291,9 +294,9 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [
             child
-            for one in level
-            if isinstance(one, dict | list)
-            for child in (one.values() if isinstance(one, dict) else one)
+            for inner in level
+            if isinstance(inner, dict | list)
+            for child in (inner.values() if isinstance(inner, dict) else inner)
         ]
     return depth
 
@@ -325,7 +328,7 @@ _REMEMBERED = 512  # bytes; workloads ask the same few questions again and again
 
 
 def _query(kind: Any, raw: bytes) -> Any:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     flags = _flags(kind)
     if raw.count(b"&") >= _MOST_FIELDS:
         raise TooLarge(f"A query has at most {_MOST_FIELDS} parameters")
@@ -333,13 +336,13 @@ def _query(kind: Any, raw: bytes) -> Any:
         name, equals, text = part.partition("=")
         name = urllib.parse.unquote_plus(name)
         if not equals and name in flags:
-            found[name] = "true"
+            fields[name] = "true"
         elif text:
             value = urllib.parse.unquote_plus(text)
-            found[name] = value.lower() if name in flags and value.lower() in ("true", "false") else value
+            fields[name] = value.lower() if name in flags and value.lower() in ("true", "false") else value
     if b"%00" in raw:
-        require_text(found)
-    return decode(kind, found, strict=False)
+        require_text(fields)
+    return decode(kind, fields, strict=False)
 
 
 _remembered = lru_cache(4096)(_query)
@@ -347,10 +350,10 @@ _FLAGS: dict[Any, frozenset[str]] = {}
 
 
 def _flags(kind: Any) -> frozenset[str]:
-    found = _FLAGS.get(kind)
-    if found is None:
+    flags = _FLAGS.get(kind)
+    if flags is None:
         fields = msgspec.structs.fields(kind)
-        found = _FLAGS[kind] = frozenset(
+        flags = _FLAGS[kind] = frozenset(
             field.encode_name for field in fields if field.type is bool or bool in get_args(field.type)
         )
-    return found
+    return flags

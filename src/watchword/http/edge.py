@@ -56,9 +56,9 @@ _log = logging.getLogger("watchword.http")
 class Edge:
     """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
 
-    def __init__(self, runtime: Runtime, seen: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
+    def __init__(self, runtime: Runtime, verified_tokens: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
         self.runtime = runtime
-        self.seen = seen
+        self.verified_tokens = verified_tokens
         self._inner = inner
         self._hot = _HotRoutes(routes)
         self._hints = _Hints()
@@ -167,11 +167,11 @@ class Edge:
         peer = client[0] if client else None
         if not self._is_behind or not self._trusts(peer):
             return peer, False
-        said = headers.get(self._forwarded_name, b"").decode("latin-1")
-        if not said.strip():
+        hops = headers.get(self._forwarded_name, b"").decode("latin-1")
+        if not hops.strip():
             return peer, True
-        found = forwarded.caller(self._forwarded, said, self._proxies)
-        return None if found is None else str(found), True
+        caller = forwarded.caller(self._forwarded, hops, self._proxies)
+        return None if caller is None else str(caller), True
 
     def _is_proxy(self, peer: str | None) -> bool:
         """Whether what the peer says about its callers is believed.
@@ -207,7 +207,7 @@ class Edge:
             return  # a browser or the CLI signs in while it still sends a dead token
         bearer = heads.bearer_of(headers)
         if bearer:
-            ctx.actor = await authenticate_bearer(ctx, bearer, self.seen)
+            ctx.actor = await authenticate_bearer(ctx, bearer, self.verified_tokens)
         elif bearer is not None:
             raise Unauthorized("A jwt must be provided")
         if not route.modes:
@@ -223,7 +223,7 @@ class Edge:
             await count_use(ctx)
 
     async def _admit(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:
-        """Raise Unauthorized for a stranger, before more is read than anybody may send.
+        """Raise Unauthorized for a stranger, before more is read than a caller without a proof may send.
 
         It is not signing in: that follows the body.
         """
@@ -231,9 +231,9 @@ class Edge:
         if not bearer:
             raise Unauthorized(_NOBODY)
         if bearer.startswith("st."):  # which nobody signed: it must be looked up
-            await authenticate_bearer(self.context(scope, headers), bearer, self.seen)
+            await authenticate_bearer(self.context(scope, headers), bearer, self.verified_tokens)
         else:
-            require_unexpired(self.seen.claims(bearer), self.runtime.clock())
+            require_unexpired(self.verified_tokens.claims(bearer), self.runtime.clock())
 
     async def serve(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, params: Mapping[str, str]
@@ -246,7 +246,7 @@ class Edge:
         state = scope["state"]
         state["route"] = route.path
         headers: Mapping[bytes, bytes] = state["headers"]
-        given = _named(route, params) if route.names else {}
+        path_params = _named(route, params) if route.names else {}
         data, body = b"", None
         if route.body is not None:
             message = await receive()
@@ -264,22 +264,22 @@ class Edge:
             if alike is not None:
                 await self._hints.ask(alike, ctx)
             if route.body is Incoming:
-                given["body"] = Incoming(headers, data)
+                path_params["body"] = Incoming(headers, data)
             else:
                 await self.sign_in(ctx, route, headers)
                 if route.body is not None:
                     kind, is_bare = dict if route.body is Raw else route.body, route.method in ("DELETE", "GET")
                     media = headers.get(b"content-type", b"").decode("latin-1")
-                    given["body"] = (
+                    path_params["body"] = (
                         bodies.read_as(kind, data, media, is_bare)
                         if body is None
                         else await body.as_(kind, media, bare=is_bare)
                     )
             if route.query is not None:
-                given["query"] = bodies.query_as(route.query, scope["query_string"])
+                path_params["query"] = bodies.query_as(route.query, scope["query_string"])
             while True:
                 try:
-                    reply = await route.handler(ctx, **given)
+                    reply = await route.handler(ctx, **path_params)
                     break
                 except Unfinished as long:
                     await ctx.finish(long)
@@ -357,16 +357,16 @@ def etag(body: bytes) -> bytes:
 
 def _named(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
     """What the path holds, by name. Raises Invalid for a zero character."""
-    given: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for name in route.names:
-        given[name] = text = params[name]
+        named[name] = text = params[name]
         if "\x00" in text:
             raise Invalid.of(name, bodies.NO_NUL)
-    return given
+    return named
 
 
 def _said(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """The headers of a reply that has some of its own, and those of every answer that it does not replace."""
+    """The headers of a reply that has some of its own, and the default ones that these do not replace."""
     extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
     extra += [(b"set-cookie", text.encode("latin-1")) for text in reply.cookies]
     return extra + [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
@@ -375,7 +375,7 @@ def _said(reply: Reply) -> list[tuple[bytes, bytes]]:
 def _answered(
     route: Route, headers: Mapping[bytes, bytes], status: int, body: bytes, extra: list[tuple[bytes, bytes]]
 ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """An answer with its tag, compressed where that may be; or that the client has it already."""
+    """An answer with its tag, compressed where that may be; or 304 where the client has it already."""
     is_large = route.is_compressed and len(body) >= _ZIPPED_FROM
     is_zipped = is_large and heads.takes_gzip(headers)
     if is_large:
@@ -386,7 +386,7 @@ def _answered(
             tag = tag[:-1] + b'-gzip"'  # other bytes, another tag (RFC 9110 section 8.8.3.3)
         condition = headers.get(b"if-none-match")
         if condition is not None and heads.is_unchanged(condition, tag):
-            return 304, b"", [(b"etag", tag), *(one for one in extra if one[0] in (b"cache-control", b"vary"))]
+            return 304, b"", [(b"etag", tag), *(header for header in extra if header[0] in (b"cache-control", b"vary"))]
         extra.append((b"etag", tag))
     if is_zipped:
         extra.append((b"content-encoding", b"gzip"))
@@ -432,8 +432,9 @@ def rendered(error: Exception, request_id: str) -> tuple[int, bytes, list[tuple[
 
 
 class _Hints:
-    """What requests like this one asked the barrier for: asked for together the next time, at once instead of one by
-    one.
+    """The version keys that requests of one kind asked for.
+
+    The next such request asks for them together, at once, instead of one by one.
 
     A wrong hint costs nothing but a few rows in that one read: what decides is still what the request itself asks for.
     """
@@ -445,7 +446,7 @@ class _Hints:
         self._needed: Generations[int, tuple[str, ...]] = Generations(self._CAPACITY)
 
     async def ask(self, alike: int, ctx: Ctx) -> None:
-        """Pass the barrier for what a request like this one needed."""
+        """Read the versions that a request of this kind needed before."""
         version_keys = self._needed.young.get(alike) or self._needed.old.get(alike)
         if version_keys:
             await ctx.fresh.expect(version_keys)
@@ -473,9 +474,9 @@ class _HotRoutes:
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         """The hot route of a path, and its parameter."""
-        found = self._exact.get((method, path))
-        if found is not None:
-            return found
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact
         above, _, last = path.rpartition("/")
         route = self._under.get((method, above))
         if route is None or not last or (method, path) in self._written:
@@ -484,7 +485,7 @@ class _HotRoutes:
 
 
 class _Answer:
-    """The way back: remembers the status, and leaves out the body of a HEAD."""
+    """The answer to one request: remembers the status, and leaves out the body of a HEAD."""
 
     __slots__ = ("_head", "_send", "status")
 
@@ -501,7 +502,7 @@ class _Answer:
         await self._send(message)
 
     async def write(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """A whole answer."""
+        """Write a whole answer."""
         self.status = status
         length = (b"content-length", str(len(body)).encode())
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})

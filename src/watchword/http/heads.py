@@ -17,9 +17,9 @@ def by_name(pairs: Pairs, alone: Collection[bytes] = ()) -> Mapping[bytes, bytes
 
     So two credentials are none that could be read. A name of `alone` that stands twice is left out.
     """
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
     lines: dict[bytes, list[bytes]] = {}
     for name, value in pairs:
         lines.setdefault(name, []).append(value)
@@ -47,21 +47,23 @@ def require_host(pairs: Pairs, headers: Mapping[bytes, bytes], version: str) -> 
 
 
 def bearer_of(headers: Mapping[bytes, bytes]) -> str | None:
-    """The credential of `Authorization: Bearer …` (RFC 6750 section 2.1); empty where the scheme stands alone,
-    None for any other scheme.
+    """The credential of `Authorization: Bearer …` (RFC 6750 section 2.1).
+
+    It is empty where the scheme stands alone, None for any other scheme.
     """
-    given = headers.get(b"authorization")
-    if given is None:
+    authorization = headers.get(b"authorization")
+    if authorization is None:
         return None
-    if given[:7] == b"Bearer ":
-        return given[7:].strip().decode("latin-1")
-    scheme, _, credential = given.partition(b" ")
+    if authorization[:7] == b"Bearer ":
+        return authorization[7:].strip().decode("latin-1")
+    scheme, _, credential = authorization.partition(b" ")
     return credential.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
 
 
 def is_unchanged(condition: bytes, tag: bytes) -> bool:
-    """Whether `If-None-Match` names `tag`: by a list, by `*`, and by weak comparison (RFC 9110 sections 13.1.2
-    and 8.8.3.2).
+    """Whether `If-None-Match` names `tag` (RFC 9110 sections 13.1.2 and 8.8.3.2).
+
+    It may be a list or `*`, and tags are compared weakly.
     """
     if condition == tag:
         return True
@@ -69,22 +71,22 @@ def is_unchanged(condition: bytes, tag: bytes) -> bool:
         return True
     opaque, at = tag.removeprefix(b"W/").strip(b'"'), 0
     while at < len(condition):
-        found = _FORM.match(condition, at)
-        if found is None:
+        form = _FORM.match(condition, at)
+        if form is None:
             return False  # not a list of tags: no condition that could hold
-        if found[1] is not None and found[1] == opaque:
+        if form[1] is not None and form[1] == opaque:
             return True
-        at = found.end()
+        at = form.end()
     return False
 
 
 def takes_gzip(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the client takes gzip (RFC 9110 section 12.5.3)."""
-    given = headers.get(b"accept-encoding")
-    if given is None:
+    accepted = headers.get(b"accept-encoding")
+    if accepted is None:
         return False
     weights: dict[bytes, bool] = {}
-    for part in given.lower().split(b",")[:32]:
+    for part in accepted.lower().split(b",")[:32]:
         coding, _, parameter = part.partition(b";")
         name, _, weight = parameter.partition(b"=")
         is_zero = name.strip() == b"q" and weight.strip().rstrip(b"0") in (b"", b".", b"0.", b"0")

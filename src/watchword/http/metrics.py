@@ -49,7 +49,7 @@ def forget_process(pid: int) -> None:
 
 
 class Measured:
-    """An application that counts and times its requests, and tells at `/metrics`."""
+    """An application that counts and times its requests, and shows the counts at `/metrics`."""
 
     def __init__(self, runtime: Runtime, inner: App) -> None:
         # Imported here: where metrics are off, nobody waits for it, and it looks at the environment once.

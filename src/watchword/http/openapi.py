@@ -1,5 +1,6 @@
-"""The OpenAPI 3.1 document, made from the route table, and the page that shows it, which needs nothing from
-elsewhere.
+"""The OpenAPI 3.1 document, made from the route table, and the page that shows it.
+
+The page needs nothing from elsewhere.
 """
 
 import asyncio
@@ -128,15 +129,15 @@ class _Shapes:
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type."""
-        found: dict[str, Any] = self._found[id(kind)]
-        return found
+        schema: dict[str, Any] = self._found[id(kind)]
+        return schema
 
     def inside(self, kind: Any) -> Mapping[str, Any]:
         """The schema of a struct, not as a reference."""
         schema = self.of(kind)
         ref = schema.get("$ref")
-        whole: Mapping[str, Any] = self.components[ref.removeprefix(_REF.format(name=""))] if ref else schema
-        return whole
+        definition: Mapping[str, Any] = self.components[ref.removeprefix(_REF.format(name=""))] if ref else schema
+        return definition
 
 
 def _kinds(route: Route) -> list[Any]:
@@ -151,10 +152,13 @@ def _schema_of(kind: type) -> dict[str, Any]:
 
 
 def _short(name: str, components: Mapping[str, Any]) -> str:
-    """Two structs of one name are told apart by msgspec with their whole module; its last part is enough."""
+    """The short name of a struct: its last two parts, or all of them where two structs share these.
+
+    msgspec tells two structs of one name apart with their whole module.
+    """
     short = ".".join(name.split(".")[-2:]) if "." in name else name
-    taken = sum(1 for other in components if other.endswith("." + short)) > 1
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name if taken else short)
+    is_ambiguous = sum(1 for component in components if component.endswith("." + short)) > 1
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name if is_ambiguous else short)
 
 
 def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:

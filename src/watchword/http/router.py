@@ -78,12 +78,12 @@ def _specific_first(path: str) -> list[tuple[bool, str]]:
 
 def _mount_of(path: str) -> str:
     """The start of a path that is written out, of at most three segments and never the whole path."""
-    kept = []
+    prefix = []
     for part in path.split("/")[1:-1][:MOUNTED]:
         if part.startswith("{"):
             break
-        kept.append(part)
-    return "".join(f"/{part}" for part in kept)
+        prefix.append(part)
+    return "".join(f"/{part}" for part in prefix)
 
 
 def _refusal(routes: Iterable[Route], scope: AsgiScope, error: HTTPException) -> Refusal:
@@ -95,7 +95,7 @@ def _refusal(routes: Iterable[Route], scope: AsgiScope, error: HTTPException) ->
 
 
 def _is_at(route: Route, path: str) -> bool:
-    parts, given = route.path.split("/"), path.split("/")
-    return len(parts) == len(given) and all(
-        part == value or part.startswith("{") for part, value in zip(parts, given, strict=True)
+    parts, steps = route.path.split("/"), path.split("/")
+    return len(parts) == len(steps) and all(
+        part == value or part.startswith("{") for part, value in zip(parts, steps, strict=True)
     )

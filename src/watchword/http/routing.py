@@ -1,5 +1,6 @@
-"""Routes as data: what a handler's signature says becomes body checks, authentication, OpenAPI and the protection
-tests.
+"""Routes as data, made from the signatures of handlers.
+
+Body checks, authentication, OpenAPI and the protection tests follow from a route.
 
     @routes.post("/api/v1/identities", USER, IDENTITY)
     async def create(ctx: Ctx, body: identities.Create) -> IdentityReply: ...
@@ -11,12 +12,17 @@ a struct, or a `Reply` when it needs a status or headers of its own.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NewType, get_type_hints
+from typing import Any, Final, NewType, get_type_hints
 
 import msgspec
 
-USER, IDENTITY, SERVICE = "user", "identity", "service"
-PENDING = "pending"  # a person whose second factor is not verified yet
+from watchword.domain.actor import ActorKind
+
+USER: Final = "user"
+IDENTITY: Final = "identity"
+SERVICE: Final = "service"
+ALL: Final = (USER, IDENTITY, SERVICE)  # every kind of caller that is signed in
+PENDING: Final = "pending"  # a person whose second factor is not verified yet
 Handler = Callable[..., Awaitable[Any]]
 Raw = NewType("Raw", dict[str, Any])
 
@@ -46,7 +52,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     path: str
-    modes: tuple[str, ...]
+    modes: tuple[ActorKind, ...]
     handler: Handler
     body: Any = None
     query: Any = None
@@ -89,7 +95,7 @@ class Routes:
         self,
         method: str,
         path: str,
-        *modes: str,
+        *modes: ActorKind,
         handler: Handler,
         body_for: Any = None,
         hot: bool = False,
@@ -120,7 +126,7 @@ class Routes:
         )
 
     def _verb(
-        self, method: str, path: str, modes: tuple[str, ...], *, hot: bool = False
+        self, method: str, path: str, modes: tuple[ActorKind, ...], *, hot: bool = False
     ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
             self.add(method, path, *modes, handler=handler, hot=hot)
@@ -128,22 +134,22 @@ class Routes:
 
         return keep
 
-    def get(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
+    def get(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
         """A GET route."""
         return self._verb("GET", path, modes, hot=hot)
 
-    def post(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
+    def post(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
         """A POST route."""
         return self._verb("POST", path, modes, hot=hot)
 
-    def patch(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
         """A PATCH route."""
         return self._verb("PATCH", path, modes, hot=hot)
 
-    def put(self, path: str, *modes: str) -> Callable[[Handler], Handler]:
+    def put(self, path: str, *modes: ActorKind) -> Callable[[Handler], Handler]:
         """A PUT route."""
         return self._verb("PUT", path, modes)
 
-    def delete(self, path: str, *modes: str, hot: bool = False) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
         """A DELETE route."""
         return self._verb("DELETE", path, modes, hot=hot)

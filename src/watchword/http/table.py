@@ -46,15 +46,15 @@ AREAS: tuple[Routes, ...] = (
 )
 
 
-def table(methods: Iterable[AuthMethod[Any, Any]], seen: VerifiedTokens) -> tuple[Route, ...]:
+def table(methods: Iterable[AuthMethod[Any, Any]], verified_tokens: VerifiedTokens) -> tuple[Route, ...]:
     """All routes of a server with these auth methods."""
     of_methods = tuple(methods)
     areas = (
         *AREAS,
         auth_methods.credential_routes(of_methods),
         auth_methods.method_routes(of_methods),
-        auth_methods.token_routes(seen),
-        oauth.routes(seen),
+        auth_methods.token_routes(verified_tokens),
+        oauth.routes(verified_tokens),
     )
     routes = tuple(route for area in areas for route in area.all)
     return (*routes, *documentation(routes).all)

@@ -24,7 +24,7 @@ _PIECE = 100  # of a list, that are written in one piece
 
 
 class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """An answer."""
+    """A response struct."""
 
     following: ClassVar[tuple[str, ...]] = ()  # columns that `shows` added
 
@@ -95,39 +95,40 @@ class IdentityOut(Out, frozen=True, kw_only=True):
     last_login_address: str | None
 
     @classmethod
-    def of(cls, found: IdentityDetails) -> "IdentityOut":
-        one = found.identity
+    def of(cls, details: IdentityDetails) -> "IdentityOut":
+        identity = details.identity
         return cls(
-            id=one.id,
-            name=one.name,
-            auth_method=found.methods[0] if found.methods else None,
-            auth_methods=found.methods,
-            has_delete_protection=one.has_delete_protection,
-            is_disabled=one.is_disabled,
-            org_id=one.org_id,
-            project_id=one.project_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            metadata=MetadataOut.every(found.metadata),
-            active_lockout_auth_methods=found.locked_methods,
-            expires_at=iso_or_none(one.expires_at),
-            owner=one.owner,
-            last_login_auth_method=one.last_login_method,
-            last_login_time=iso_or_none(one.last_login_at),
-            last_login_address=one.last_login_address,
-            **cls.columns(one),
+            id=identity.id,
+            name=identity.name,
+            auth_method=details.methods[0] if details.methods else None,
+            auth_methods=details.methods,
+            has_delete_protection=identity.has_delete_protection,
+            is_disabled=identity.is_disabled,
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            created_at=iso(identity.created_at),
+            updated_at=iso(identity.updated_at),
+            metadata=MetadataOut.every(details.metadata),
+            active_lockout_auth_methods=details.locked_methods,
+            expires_at=iso_or_none(identity.expires_at),
+            owner=identity.owner,
+            last_login_auth_method=identity.last_login_method,
+            last_login_time=iso_or_none(identity.last_login_at),
+            last_login_address=identity.last_login_address,
+            **cls.columns(identity),
         )
 
 
 async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
-    """What a list is answered as. A long one is JSON already, which encodes as itself: it is written in pieces,
-    between which others go first.
+    """The answer to a list.
+
+    A long list is JSON already, which encodes as itself: it is written in pieces, between which others go first.
     """
     if len(items) <= _PIECE:
-        return [shown(one) for one in items]
+        return [shown(item) for item in items]
     turns, parts = Turns(), list[bytes]()
     for start in range(0, len(items), _PIECE):
-        parts.append(encode([shown(one) for one in items[start : start + _PIECE]])[1:-1])
+        parts.append(encode([shown(item) for item in items[start : start + _PIECE]])[1:-1])
         await turns.give()
     return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
@@ -166,23 +167,23 @@ class IdentityMembershipOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     is_instance_admin: bool
 
     @classmethod
-    def of(cls, found: IdentityDetails) -> "IdentityMembershipOut":
-        one, membership = found.identity, found.membership
-        held, custom = found.roles[0] if found.roles else (None, None)
+    def of(cls, details: IdentityDetails) -> "IdentityMembershipOut":
+        identity, membership = details.identity, details.membership
+        role, custom = details.roles[0] if details.roles else (None, None)
         return cls(
-            id=membership.id if membership else one.id,
-            role=held.role if held else "no-access",
+            id=membership.id if membership else identity.id,
+            role=role.role if role else "no-access",
             role_id=custom.id if custom else None,
-            org_id=one.org_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            identity_id=one.id,
+            org_id=identity.org_id,
+            created_at=iso(identity.created_at),
+            updated_at=iso(identity.updated_at),
+            identity_id=identity.id,
             custom_role=CustomRoleOut.of(custom) if custom else None,
-            identity=IdentityOut.of(found),
-            metadata=MetadataOut.every(found.metadata),
-            last_login_auth_method=one.last_login_method,
-            last_login_time=iso_or_none(one.last_login_at),
-            is_instance_admin=one.is_instance_admin,
+            identity=IdentityOut.of(details),
+            metadata=MetadataOut.every(details.metadata),
+            last_login_auth_method=identity.last_login_method,
+            last_login_time=iso_or_none(identity.last_login_at),
+            is_instance_admin=identity.is_instance_admin,
         )
 
 
@@ -201,18 +202,18 @@ class HeldRoleOut(Out, frozen=True, kw_only=True):
     temporary_access_end_time: str | None
 
     @classmethod
-    def of(cls, held: MembershipRole, custom: Role | None) -> "HeldRoleOut":
+    def of(cls, role: MembershipRole, custom: Role | None) -> "HeldRoleOut":
         return cls(
-            id=held.id,
-            role=held.role,
-            custom_role_id=held.custom_role_id,
+            id=role.id,
+            role=role.role,
+            custom_role_id=role.custom_role_id,
             custom_role_name=custom.name if custom else None,
             custom_role_slug=custom.slug if custom else None,
-            is_temporary=held.is_temporary,
-            temporary_mode=held.temporary_mode,
-            temporary_range=held.temporary_range,
-            temporary_access_start_time=iso_or_none(held.starts_at),
-            temporary_access_end_time=iso_or_none(held.ends_at),
+            is_temporary=role.is_temporary,
+            temporary_mode=role.temporary_mode,
+            temporary_range=role.temporary_range,
+            temporary_access_start_time=iso_or_none(role.starts_at),
+            temporary_access_end_time=iso_or_none(role.ends_at),
         )
 
 
@@ -268,24 +269,24 @@ class ClientSecretOut(Out, frozen=True, kw_only=True):
     is_client_secret_revoked: bool
 
     @classmethod
-    def of(cls, one: ClientSecret) -> "ClientSecretOut":
+    def of(cls, secret: ClientSecret) -> "ClientSecretOut":
         return cls(
-            id=one.id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            description=one.description,
-            client_secret_prefix=one.prefix,
-            client_secret_num_uses=one.uses,
-            client_secret_num_uses_limit=one.uses_limit,
-            client_secret_ttl=one.ttl,
-            client_secret_last_used_at=iso_or_none(one.last_used_at),
-            identity_ua_id=one.config_id,
-            is_client_secret_revoked=one.is_revoked,
+            id=secret.id,
+            created_at=iso(secret.created_at),
+            updated_at=iso(secret.updated_at),
+            description=secret.description,
+            client_secret_prefix=secret.prefix,
+            client_secret_num_uses=secret.uses,
+            client_secret_num_uses_limit=secret.uses_limit,
+            client_secret_ttl=secret.ttl,
+            client_secret_last_used_at=iso_or_none(secret.last_used_at),
+            identity_ua_id=secret.config_id,
+            is_client_secret_revoked=secret.is_revoked,
         )
 
 
 class TokenOut(Out, frozen=True, kw_only=True):
-    """What a login answers."""
+    """The answer to a login."""
 
     access_token: str
     expires_in: int
@@ -359,22 +360,22 @@ class OrganizationOut(Out, frozen=True, kw_only=True):
     enforce_mfa: bool
 
     @classmethod
-    def of(cls, one: Organization) -> "OrganizationOut":
+    def of(cls, organization: Organization) -> "OrganizationOut":
         return cls(
-            id=one.id,
-            name=one.name,
+            id=organization.id,
+            name=organization.name,
             customer_id=None,
-            slug=one.slug,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            slug=organization.slug,
+            created_at=iso(organization.created_at),
+            updated_at=iso(organization.updated_at),
             auth_enforced=False,
             scim_enabled=False,
             kms_default_key_id=None,
             kms_encrypted_data_key=None,
-            default_membership_role=one.default_role,
-            root_org_id=one.root_org_id,
-            parent_org_id=one.parent_org_id,
-            should_use_new_privilege_system=one.privilege_mode == "action",
-            privilege_mode=one.privilege_mode,
-            enforce_mfa=one.requires_mfa,
+            default_membership_role=organization.default_role,
+            root_org_id=organization.root_org_id,
+            parent_org_id=organization.parent_org_id,
+            should_use_new_privilege_system=organization.privilege_mode == "action",
+            privilege_mode=organization.privilege_mode,
+            enforce_mfa=organization.requires_mfa,
         )

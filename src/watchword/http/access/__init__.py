@@ -1,3 +1,1 @@
-"""Access over HTTP: custom roles in every generation of paths, additional privileges, explanations and the
-access report.
-"""
+"""Access over HTTP: custom roles, additional privileges, explanations and the access report."""

@@ -23,18 +23,18 @@ class ActorOut(Out, frozen=True, kw_only=True):
 
 
 class EntryOut(Out, frozen=True, kw_only=True):
-    """Somebody, the actions on secrets they hold, and the roles and privileges that give these."""
+    """A person or identity, the actions on secrets it holds, and the roles and privileges that give these."""
 
     actor: ActorOut
     actions: Sequence[str]
     sources: Sequence[str]
 
     @classmethod
-    def of(cls, one: AccessEntry) -> "EntryOut":
+    def of(cls, entry: AccessEntry) -> "EntryOut":
         actor = ActorOut(
-            type=one.somebody.kind, id=one.somebody.id, name=one.somebody.name, is_active=one.somebody.is_usable
+            type=entry.somebody.kind, id=entry.somebody.id, name=entry.somebody.name, is_active=entry.somebody.is_usable
         )
-        return cls(actor=actor, actions=one.actions, sources=one.sources)
+        return cls(actor=actor, actions=entry.actions, sources=entry.sources)
 
 
 class AccessReply(Out, frozen=True, kw_only=True):
@@ -60,4 +60,4 @@ async def who_has_access(ctx: Ctx, project_id: str, query: AccessQuery) -> Acces
     page = await access_report.has_access(
         ctx, project_id, place, contains=query.search, offset=query.offset, limit=query.limit
     )
-    return AccessReply(access=[EntryOut.of(one) for one in page.items], total_count=page.total)
+    return AccessReply(access=[EntryOut.of(entry) for entry in page.items], total_count=page.total)

@@ -88,19 +88,19 @@ async def delete_packed(ctx: Ctx, organization_id: str, role_id: str) -> PackedR
 @routes.get("/api/v1/organization/{organization_id}/permissions", USER)
 async def own_permissions(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """The caller's own rights in an organization, packed."""
-    one, role, rules = await roles.own_permissions(ctx, organization_id)
+    membership, role, rules = await roles.own_permissions(ctx, organization_id)
     own = (
         None
-        if one is None
+        if membership is None
         else {
-            "id": one.id,
-            "userId": one.actor_id,
-            "orgId": one.org_id,
+            "id": membership.id,
+            "userId": membership.actor_id,
+            "orgId": membership.org_id,
             "role": role,
             "status": "accepted",
-            "isActive": one.is_active,
-            "createdAt": iso(one.created_at),
-            "updatedAt": iso(one.updated_at),
+            "isActive": membership.is_active,
+            "createdAt": iso(membership.created_at),
+            "updatedAt": iso(membership.updated_at),
         }
     )
     return {"membership": own, "permissions": pack(rules)}

@@ -38,22 +38,22 @@ class PrivilegeOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: str
 
     @classmethod
-    def of(cls, given: HeldPrivilege, *, with_rules: bool = True) -> "PrivilegeOut":
-        one = given.privilege
+    def of(cls, held: HeldPrivilege, *, with_rules: bool = True) -> "PrivilegeOut":
+        privilege = held.privilege
         return cls(
-            id=one.id,
-            slug=one.slug,
-            project_membership_id=given.membership_id,
-            identity_id=one.actor_id,
-            project_id=one.project_id,
-            is_temporary=one.is_temporary,
-            temporary_mode=one.temporary_mode,
-            temporary_range=one.temporary_range,
-            temporary_access_start_time=iso_or_none(one.starts_at),
-            temporary_access_end_time=iso_or_none(one.ends_at),
-            permissions=one.permissions if with_rules else msgspec.UNSET,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            id=privilege.id,
+            slug=privilege.slug,
+            project_membership_id=held.membership_id,
+            identity_id=privilege.actor_id,
+            project_id=privilege.project_id,
+            is_temporary=privilege.is_temporary,
+            temporary_mode=privilege.temporary_mode,
+            temporary_range=privilege.temporary_range,
+            temporary_access_start_time=iso_or_none(privilege.starts_at),
+            temporary_access_end_time=iso_or_none(privilege.ends_at),
+            permissions=privilege.permissions if with_rules else msgspec.UNSET,
+            created_at=iso(privilege.created_at),
+            updated_at=iso(privilege.updated_at),
         )
 
 
@@ -136,7 +136,9 @@ class OfIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def _rules(permissions: Sequence[OldRule] | None, together: OldRules | None) -> list[dict[str, Any]] | None:
     if permissions is not None:
-        return [{"action": [one.action], "subject": one.subject, "conditions": one.conditions} for one in permissions]
+        return [
+            {"action": [rule.action], "subject": rule.subject, "conditions": rule.conditions} for rule in permissions
+        ]
     if together is not None:
         return [{"action": together.actions, "subject": together.subject, "conditions": together.conditions}]
     return None
@@ -154,8 +156,8 @@ def _new(body: Permanent, window: Window) -> privileges.CreatePrivilege:
 @routes.post(_V1 + "/permanent", USER, IDENTITY)
 async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
     """Give an identity a privilege for good."""
-    where = ScopeRef(project_slug=body.project_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, PERMANENT))))
+    project = ScopeRef(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, project, _new(body, PERMANENT))))
 
 
 @routes.post(_V1 + "/temporary", USER, IDENTITY)
@@ -167,8 +169,8 @@ async def create_temporary(ctx: Ctx, body: TemporaryPrivilegeBody) -> PrivilegeR
         temporary_range=body.temporary_range,
         temporary_access_start_time=body.temporary_access_start_time,
     )
-    where = ScopeRef(project_slug=body.project_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, where, _new(body, window))))
+    project = ScopeRef(project_slug=body.project_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, project, _new(body, window))))
 
 
 @routes.patch(_V1, USER, IDENTITY)
@@ -183,38 +185,38 @@ async def update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
             temporary_range=details.temporary_range,
             temporary_access_start_time=details.temporary_access_start_time,
         )
-    given = privileges.UpdatePrivilege(
+    changes = privileges.UpdatePrivilege(
         slug=details.slug, permissions=_rules(details.permissions, details.privilege_permission), window=window
     )
-    where = ScopeRef(project_slug=body.project_slug)
+    project = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(
-        privilege=PrivilegeOut.of(await privileges.update(ctx, where, body.identity_id, body.privilege_slug, given))
+        privilege=PrivilegeOut.of(await privileges.update(ctx, project, body.identity_id, body.privilege_slug, changes))
     )
 
 
 @routes.delete(_V1, USER, IDENTITY)
 async def delete_by_slug(ctx: Ctx, body: PrivilegeBySlug) -> PrivilegeReply:
     """Take a privilege away."""
-    where = ScopeRef(project_slug=body.project_slug)
+    project = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(
-        privilege=PrivilegeOut.of(await privileges.remove(ctx, where, body.identity_id, body.privilege_slug))
+        privilege=PrivilegeOut.of(await privileges.remove(ctx, project, body.identity_id, body.privilege_slug))
     )
 
 
 @routes.get(_V1 + "/{privilege_slug}", USER, IDENTITY)
 async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> PrivilegeReply:
     """Read a privilege."""
-    given = await privileges.get(
+    privilege = await privileges.get(
         ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, privilege_slug, action="edit"
     )
-    return PrivilegeReply(privilege=PrivilegeOut.of(given))
+    return PrivilegeReply(privilege=PrivilegeOut.of(privilege))
 
 
 @routes.get(_V1, USER, IDENTITY)
 async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
     """List the privileges of an identity in a project."""
-    found = await privileges.every(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit")
-    return PrivilegesReply(privileges=[PrivilegeOut.of(one) for one in found])
+    held = await privileges.every(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit")
+    return PrivilegesReply(privileges=[PrivilegeOut.of(privilege) for privilege in held])
 
 
 # --- the newer generation
@@ -247,19 +249,19 @@ class PrivilegeInProject(msgspec.Struct, frozen=True, kw_only=True, rename="came
 @routes.post(_V2, USER, IDENTITY)
 async def create_privilege(ctx: Ctx, body: CreatePrivilegeBody) -> PrivilegeReply:
     """Give an identity a privilege in a project."""
-    given = privileges.CreatePrivilege(
+    new = privileges.CreatePrivilege(
         identity_id=body.identity_id, slug=body.slug, permissions=body.permissions, window=body.type
     )
     return PrivilegeReply(
-        privilege=PrivilegeOut.of(await privileges.create(ctx, ScopeRef(project_id=body.project_id), given))
+        privilege=PrivilegeOut.of(await privileges.create(ctx, ScopeRef(project_id=body.project_id), new))
     )
 
 
 @routes.get(_V2, USER, IDENTITY)
 async def list_privileges(ctx: Ctx, query: PrivilegeInProject) -> PrivilegesReply:
     """List the privileges of an identity in a project, without their rules."""
-    found = await privileges.every(ctx, ScopeRef(project_id=query.project_id), query.identity_id)
-    return PrivilegesReply(privileges=[PrivilegeOut.of(one, with_rules=False) for one in found])
+    held = await privileges.every(ctx, ScopeRef(project_id=query.project_id), query.identity_id)
+    return PrivilegesReply(privileges=[PrivilegeOut.of(privilege, with_rules=False) for privilege in held])
 
 
 class InEither(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -275,9 +277,9 @@ async def privilege_by_slug(ctx: Ctx, privilege_slug: str, query: InEither) -> P
     """Read a privilege by slug."""
     if query.project_slug is None and query.project_id is None:
         raise Invalid.of("projectSlug", "Name the project, by projectSlug or projectId")
-    where = ScopeRef(project_id=query.project_id, project_slug=query.project_slug)
-    given = await privileges.get(ctx, where, query.identity_id, privilege_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(given))
+    project = ScopeRef(project_id=query.project_id, project_slug=query.project_slug)
+    privilege = await privileges.get(ctx, project, query.identity_id, privilege_slug)
+    return PrivilegeReply(privilege=PrivilegeOut.of(privilege))
 
 
 @routes.get(_V2 + "/{privilege_id}", USER, IDENTITY)
@@ -289,8 +291,8 @@ async def get_privilege(ctx: Ctx, privilege_id: str) -> PrivilegeReply:
 @routes.patch(_V2 + "/{privilege_id}", USER, IDENTITY)
 async def update_privilege(ctx: Ctx, privilege_id: str, body: UpdatePrivilegeBody) -> PrivilegeReply:
     """Change a privilege."""
-    given = privileges.UpdatePrivilege(slug=body.slug, permissions=body.permissions, window=body.type)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update_by_id(ctx, privilege_id, given)))
+    changes = privileges.UpdatePrivilege(slug=body.slug, permissions=body.permissions, window=body.type)
+    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.update_by_id(ctx, privilege_id, changes)))
 
 
 @routes.delete(_V2 + "/{privilege_id}", USER, IDENTITY)

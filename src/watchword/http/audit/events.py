@@ -59,9 +59,9 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
     request_id: str
 
     @classmethod
-    def of(cls, one: events.Logged) -> "AuditLogOut":
-        event = one.event
-        name, slug = one.project or (None, None)
+    def of(cls, logged: events.Logged) -> "AuditLogOut":
+        event = logged.event
+        name, slug = logged.project or (None, None)
         project = (
             EventProjectOut(id=event.project_id, name=name, slug=slug) if event.project_id and name and slug else None
         )
@@ -70,7 +70,7 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
             ip_address=event.address,
             user_agent=event.user_agent,
             user_agent_type=agent_kind(event.user_agent),
-            expires_at=iso(one.expires_at),
+            expires_at=iso(logged.expires_at),
             created_at=iso(event.at),
             updated_at=iso(event.at),
             org_id=event.org_id,
@@ -106,8 +106,7 @@ class ActorsReply(Out, frozen=True, kw_only=True):
 
 
 class LoginDenialOut(Out, frozen=True, kw_only=True):
-    """Why one login was refused: the code and text of the reason, what decided, and every check that was made, in
-    order.
+    """The reason why one login was refused: its code and text, and every check that was made, in order.
 
     Refusals of the same identity, address, method and reason within a minute are counted with the first: `times`, until
     `lastAt`.
@@ -128,21 +127,21 @@ class LoginDenialOut(Out, frozen=True, kw_only=True):
     last_at: str
 
     @classmethod
-    def of(cls, one: Denial) -> "LoginDenialOut":
+    def of(cls, denial: Denial) -> "LoginDenialOut":
         return cls(
-            request_id=one.request_id,
-            created_at=iso(one.at),
-            org_id=one.org_id,
-            identity_id=one.identity_id,
-            auth_method=one.method,
-            reason=one.reason,
-            message=one.message,
-            facts=one.facts,
-            checks=one.checks,
-            ip_address=one.address,
-            user_agent=one.user_agent,
-            times=one.times,
-            last_at=iso(one.last_at or one.at),
+            request_id=denial.request_id,
+            created_at=iso(denial.at),
+            org_id=denial.org_id,
+            identity_id=denial.identity_id,
+            auth_method=denial.method,
+            reason=denial.reason,
+            message=denial.message,
+            facts=denial.facts,
+            checks=denial.checks,
+            ip_address=denial.address,
+            user_agent=denial.user_agent,
+            times=denial.times,
+            last_at=iso(denial.last_at or denial.at),
         )
 
 
@@ -158,8 +157,8 @@ class LoginDenialReply(Out, frozen=True, kw_only=True):
     login_denial: LoginDenialOut
 
 
-async def _page(ctx: Ctx, wanted: events.AuditFilter) -> AuditLogsReply:
-    return AuditLogsReply(audit_logs=[AuditLogOut.of(one) for one in await events.find(ctx, wanted)])
+async def _page(ctx: Ctx, query: events.AuditFilter) -> AuditLogsReply:
+    return AuditLogsReply(audit_logs=[AuditLogOut.of(event) for event in await events.find(ctx, query)])
 
 
 @routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
@@ -174,15 +173,15 @@ async def export_audit_logs(ctx: Ctx, query: events.ExportWanted) -> Reply:
 
     At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
     """
-    found = await events.find(ctx, query)
+    logged = await events.find(ctx, query)
     turns, lines = Turns(), list[bytes]()
-    for one in found:
-        lines.append(bodies.encode(AuditLogOut.of(one)))
+    for event in logged:
+        lines.append(bodies.encode(AuditLogOut.of(event)))
         await turns.give()
     body = b"".join(line + b"\n" for line in lines)
     headers = {"content-type": "application/x-ndjson; charset=utf-8"}
-    if len(found) == query.limit:
-        headers["x-next"] = found[-1].event.id
+    if len(logged) == query.limit:
+        headers["x-next"] = logged[-1].event.id
     return Reply(body, headers=headers)
 
 
@@ -217,7 +216,7 @@ async def list_project_actors(ctx: Ctx, project_id: str) -> ActorsReply:
 @routes.get("/api/v1/organization/login-denials", USER, IDENTITY)
 async def list_login_denials(ctx: Ctx, query: events.DenialsWanted) -> LoginDenialsReply:
     """List refused logins, newest first: which check failed, and what was expected and presented."""
-    return LoginDenialsReply(login_denials=[LoginDenialOut.of(one) for one in await events.denials(ctx, query)])
+    return LoginDenialsReply(login_denials=[LoginDenialOut.of(denial) for denial in await events.denials(ctx, query)])
 
 
 @routes.get("/api/v1/organization/login-denials/{request_id}", USER, IDENTITY)

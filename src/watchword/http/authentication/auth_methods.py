@@ -1,5 +1,6 @@
-"""Auth methods: attach, update, get, remove and login, made for every method in the registry; client secrets;
-tokens.
+"""Routes of auth methods, made for every method in the registry; client secrets; tokens.
+
+A method is attached, updated, read, removed and logged in with.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -152,8 +153,9 @@ class MessageReply(Out, frozen=True, kw_only=True):
 
 
 def credential_routes(methods: Iterable[Method]) -> Routes:
-    """The routes of what operators make for identities: client secrets and named tokens, under the slug of the
-    method that has them.
+    """The routes of what operators make for identities: client secrets and named tokens.
+
+    They stand under the slug of the method that has them.
     """
     routes = Routes("credentials")
     for method in methods:
@@ -172,14 +174,18 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
         ctx: Ctx, identity_id: str, body: client_secrets.CreateClientSecret
     ) -> NewTokenReply:
         """Make a client secret; it is shown this once."""
-        made = await client_secrets.create(ctx, method, identity_id, body)
-        return NewTokenReply(client_secret=made.secret.reveal(), client_secret_data=ClientSecretOut.of(made.record))
+        created = await client_secrets.create(ctx, method, identity_id, body)
+        return NewTokenReply(
+            client_secret=created.secret.reveal(), client_secret_data=ClientSecretOut.of(created.record)
+        )
 
     @routes.get(path, USER, IDENTITY)
     async def list_client_secrets(ctx: Ctx, identity_id: str) -> ClientSecretsReply:
         """List the client secrets that are not revoked."""
         return ClientSecretsReply(
-            client_secret_data=[ClientSecretOut.of(one) for one in await client_secrets.every(ctx, method, identity_id)]
+            client_secret_data=[
+                ClientSecretOut.of(secret) for secret in await client_secrets.every(ctx, method, identity_id)
+            ]
         )
 
     @routes.get(path + "/{client_secret_id}", USER, IDENTITY)
@@ -241,19 +247,19 @@ class Presented(msgspec.Struct, frozen=True, rename="camel"):
     access_token: Trimmed
 
 
-def token_routes(seen: VerifiedTokens) -> Routes:
+def token_routes(verified_tokens: VerifiedTokens) -> Routes:
     """Renewal and revocation by whoever holds the token."""
-    held = Routes("access tokens")
+    routes = Routes("access tokens")
 
-    @held.post("/api/v1/auth/token/renew", hot=True)
+    @routes.post("/api/v1/auth/token/renew", hot=True)
     async def renew_token(ctx: Ctx, body: Presented) -> TokenOut:
         """Renew an access token: the answer is a new one."""
-        return TokenOut.of(await tokens.renew(ctx, body.access_token, seen))
+        return TokenOut.of(await tokens.renew(ctx, body.access_token, verified_tokens))
 
-    @held.post("/api/v1/auth/token/revoke")
+    @routes.post("/api/v1/auth/token/revoke")
     async def revoke_token(ctx: Ctx, body: Presented) -> MessageReply:
         """Revoke an access token."""
-        await tokens.revoke(ctx, body.access_token, seen)
+        await tokens.revoke(ctx, body.access_token, verified_tokens)
         return MessageReply(message="Successfully revoked access token")
 
-    return held
+    return routes

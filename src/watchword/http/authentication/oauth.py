@@ -36,7 +36,7 @@ class OAuthError(Refusal):
 
 
 class ClientFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a client proves itself in the body, where it does not in the Authorization header."""
+    """The credentials of a client in the body, where the Authorization header has none."""
 
     client_id: str | None = None
     client_secret: str | None = None
@@ -45,22 +45,22 @@ class ClientFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class TokenRequest(ClientFields, frozen=True, kw_only=True):
-    """RFC 6749 4.4.2."""
+    """A token request (RFC 6749 4.4.2)."""
 
     grant_type: str
     scope: str | None = None
 
 
 class TokenQuestion(ClientFields, frozen=True, kw_only=True):
-    """RFC 7662 2.1, RFC 7009 2.1."""
+    """An introspection or a revocation (RFC 7662 2.1, RFC 7009 2.1)."""
 
     token: str
     token_type_hint: str | None = None
 
 
-def routes(seen: VerifiedTokens) -> Routes:
+def routes(verified_tokens: VerifiedTokens) -> Routes:
     """The endpoints of OAuth 2."""
-    found = Routes("OAuth 2")
+    routes = Routes("OAuth 2")
 
     @_in_oauth
     async def token(ctx: Ctx, request: Incoming) -> Reply:
@@ -86,10 +86,10 @@ def routes(seen: VerifiedTokens) -> Routes:
         if client is not None:
             org_id: str | None = (await oauth.authenticated(ctx, client)).org_id
         else:
-            ctx.actor = await authenticate_bearer(ctx, _bearer(request) or _nobody(), seen)
+            ctx.actor = await authenticate_bearer(ctx, _bearer(request) or _nobody(), verified_tokens)
             await count_use(ctx)
             org_id = ctx.actor.org_id
-        return Reply(await oauth.introspect(ctx, _token(form), seen, org_id), headers=_NO_STORE)
+        return Reply(await oauth.introspect(ctx, _token(form), verified_tokens, org_id), headers=_NO_STORE)
 
     @_in_oauth
     async def revoke(ctx: Ctx, request: Incoming) -> Reply:
@@ -97,7 +97,7 @@ def routes(seen: VerifiedTokens) -> Routes:
         client = _client(request, form)
         # Who holds a token may end it; who names itself as well must be the one it was issued to.
         owner = (await oauth.authenticated(ctx, client)).id if client is not None else None
-        if not await oauth.revoke(ctx, _token(form), seen, owner):
+        if not await oauth.revoke(ctx, _token(form), verified_tokens, owner):
             raise OAuthError("unauthorized_client", "The token was issued to another client")
         return Reply({}, headers=_NO_STORE)
 
@@ -113,18 +113,18 @@ def routes(seen: VerifiedTokens) -> Routes:
         """End a token (RFC 7009)."""
         return await revoke(ctx, body)
 
-    found.add("POST", "/oauth2/token", handler=issue_token, body_for=TokenRequest)
-    found.add("POST", "/oauth2/introspect", handler=introspect_token, body_for=TokenQuestion)
-    found.add("POST", "/oauth2/revoke", handler=revoke_token, body_for=TokenQuestion)
-    found.add("GET", "/.well-known/oauth-authorization-server", handler=_metadata)
-    return found
+    routes.add("POST", "/oauth2/token", handler=issue_token, body_for=TokenRequest)
+    routes.add("POST", "/oauth2/introspect", handler=introspect_token, body_for=TokenQuestion)
+    routes.add("POST", "/oauth2/revoke", handler=revoke_token, body_for=TokenQuestion)
+    routes.add("GET", "/.well-known/oauth-authorization-server", handler=_metadata)
+    return routes
 
 
 async def _metadata(ctx: Ctx, body: Incoming) -> Reply:
-    """Where everything is (RFC 8414)."""
+    """The document that names all endpoints (RFC 8414)."""
     settings = ctx.runtime.settings
     scheme = "https" if settings.tls_cert_file else "http"
-    # Without a site URL the address that was asked is the best there is; it is told to nobody but the one who asked.
+    # Without a site URL the address that was asked is the best there is; nobody but the one who asked gets it.
     issuer = settings.site_url.rstrip("/") or f"{scheme}://{body.header('host')}"
     answer: dict[str, Any] = {"issuer": issuer, "jwks_uri": f"{issuer}/.well-known/jwks.json"}
     for name, path in (("token", "token"), ("introspection", "introspect"), ("revocation", "revoke")):

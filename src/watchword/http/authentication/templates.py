@@ -28,15 +28,15 @@ class TemplateOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, shown: templates.Shown) -> "TemplateOut":
-        one = shown.record
+        template = shown.record
         return cls(
-            id=one.id,
-            name=one.name,
-            auth_method=one.method,
-            org_id=one.org_id,
+            id=template.id,
+            name=template.name,
+            auth_method=template.method,
+            org_id=template.org_id,
             template_fields=shown.fields,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            created_at=iso(template.created_at),
+            updated_at=iso(template.updated_at),
         )
 
 
@@ -53,7 +53,7 @@ class UseOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def every(cls, identities: Sequence[Identity]) -> list["UseOut"]:
-        return [cls(identity_id=one.id, identity_name=one.name) for one in identities]
+        return [cls(identity_id=identity.id, identity_name=identity.name) for identity in identities]
 
 
 class MessageReply(Out, frozen=True, kw_only=True):
@@ -69,14 +69,14 @@ async def create_template(ctx: Ctx, body: templates.CreateTemplate) -> TemplateO
 @routes.get(_ALL, USER, IDENTITY)
 async def list_templates(ctx: Ctx, query: templates.ForMethod) -> list[TemplateOut]:
     """List the templates for a method."""
-    return [TemplateOut.of(one) for one in await templates.for_method(ctx, query)]
+    return [TemplateOut.of(template) for template in await templates.for_method(ctx, query)]
 
 
 @routes.get(_ALL + "/search", USER, IDENTITY)
 async def search_templates(ctx: Ctx, query: templates.TemplateSearch) -> TemplatesReply:
     """Search templates by name."""
     page = await templates.search(ctx, query)
-    return TemplatesReply(templates=[TemplateOut.of(one) for one in page.items], total_count=page.total)
+    return TemplatesReply(templates=[TemplateOut.of(template) for template in page.items], total_count=page.total)
 
 
 @routes.get(_ONE, USER, IDENTITY)

@@ -46,7 +46,9 @@ async def create_identity(ctx: Ctx, body: identities.CreateIdentity) -> Identity
 async def list_identities(ctx: Ctx, query: OfOrganization) -> IdentitiesReply:
     """List all identities of an organization, by name."""
     page = await identities.find(ctx, query.org_id, identities.IdentityQuery(limit=None))
-    return IdentitiesReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+    return IdentitiesReply(
+        identities=[IdentityMembershipOut.of(identity) for identity in page.items], total_count=page.total
+    )
 
 
 @routes.get("/api/v1/identities/details", IDENTITY, hot=True)
@@ -76,17 +78,17 @@ class IdentitySearch(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
-    def exact(given: TextFilter | None) -> tuple[str, ...]:
-        if given is None:
+    def exact(text: TextFilter | None) -> tuple[str, ...]:
+        if text is None:
             return ()
-        return (*(given.one_of or ()), *((given.eq,) if given.eq is not None else ()))
+        return (*(text.one_of or ()), *((text.eq,) if text.eq is not None else ()))
 
     contains = fields.name.contains if fields.name and fields.name.contains else ""
     return identities.IdentityQuery(
         contains=contains,
         names=exact(fields.name),
         roles=exact(fields.role),
-        any_of=[_query(one) for one in fields.any_of or ()],
+        any_of=[_query(alternative) for alternative in fields.any_of or ()],
         **page,
     )
 
@@ -102,7 +104,9 @@ async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
         descending=body.order_direction == "desc",
     )
     page = await identities.find(ctx, ctx.actor.org_id or "", query)
-    return IdentitiesReply(identities=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total)
+    return IdentitiesReply(
+        identities=[IdentityMembershipOut.of(identity) for identity in page.items], total_count=page.total
+    )
 
 
 class IdentitiesPage(msgspec.Struct, frozen=True, rename="camel"):
@@ -116,12 +120,12 @@ class IdentitiesPage(msgspec.Struct, frozen=True, rename="camel"):
 @routes.get("/api/v2/organizations/{org_id}/identity-memberships", USER, IDENTITY)
 async def list_identity_memberships(ctx: Ctx, org_id: str, query: IdentitiesPage) -> MembershipsReply:
     """List the identities of an organization, a page at a time."""
-    wanted = identities.IdentityQuery(
+    page_query = identities.IdentityQuery(
         contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc"
     )
-    page = await identities.find(ctx, org_id, wanted)
+    page = await identities.find(ctx, org_id, page_query)
     return MembershipsReply(
-        identity_memberships=[IdentityMembershipOut.of(one) for one in page.items], total_count=page.total
+        identity_memberships=[IdentityMembershipOut.of(identity) for identity in page.items], total_count=page.total
     )
 
 

@@ -35,22 +35,22 @@ class ReportedOut(Out, frozen=True, kw_only=True):
     warnings: Sequence[RiskOut]
 
     @classmethod
-    def of(cls, one: Identity, methods: Sequence[str], risks: Sequence[lifecycle.MethodRisk]) -> "ReportedOut":
+    def of(cls, identity: Identity, methods: Sequence[str], risks: Sequence[lifecycle.MethodRisk]) -> "ReportedOut":
         return cls(
-            id=one.id,
-            name=one.name,
+            id=identity.id,
+            name=identity.name,
             auth_methods=methods,
-            owner=one.owner,
-            is_disabled=one.is_disabled,
-            has_delete_protection=one.has_delete_protection,
-            created_at=iso(one.created_at),
-            expires_at=iso_or_none(one.expires_at),
-            last_login_auth_method=one.last_login_method,
-            last_login_time=iso_or_none(one.last_login_at),
-            last_login_address=one.last_login_address,
+            owner=identity.owner,
+            is_disabled=identity.is_disabled,
+            has_delete_protection=identity.has_delete_protection,
+            created_at=iso(identity.created_at),
+            expires_at=iso_or_none(identity.expires_at),
+            last_login_auth_method=identity.last_login_method,
+            last_login_time=iso_or_none(identity.last_login_at),
+            last_login_address=identity.last_login_address,
             warnings=[
-                RiskOut(auth_method=each.method, code=each.risk.code, field=each.risk.field, message=each.risk.message)
-                for each in risks
+                RiskOut(auth_method=risk.method, code=risk.risk.code, field=risk.risk.field, message=risk.risk.message)
+                for risk in risks
             ],
         )
 
@@ -74,13 +74,16 @@ async def enable_identity(ctx: Ctx, identity_id: str) -> IdentityReply:
 
 @routes.get("/api/v1/organization/identity-reports/{report}", USER, IDENTITY)
 async def report_identities(ctx: Ctx, report: str, query: lifecycle.ReportQuery) -> ReportReply:
-    """Identities that are `unused` or `never-used` for some days, `expiring` within some days, or `risky`: that
-    admit anybody.
+    """List unused, never used, expiring or risky identities.
+
+    `unused` and `never-used` count back some days, `expiring` looks some days ahead, and `risky` are those that admit
+    anybody.
     """
     page = await lifecycle.report(ctx, report, query)
     return ReportReply(
         identities=[
-            ReportedOut.of(one, page.methods.get(one.id, ()), page.risks.get(one.id, ())) for one in page.identities
+            ReportedOut.of(identity, page.methods.get(identity.id, ()), page.risks.get(identity.id, ()))
+            for identity in page.identities
         ],
         next_cursor=page.next_cursor,
     )

@@ -32,8 +32,8 @@ class ProjectName(Out, frozen=True, kw_only=True):
     type: str
 
     @classmethod
-    def of(cls, one: Project) -> "ProjectName":
-        return cls(id=one.id, name=one.name, type=one.kind)
+    def of(cls, project: Project) -> "ProjectName":
+        return cls(id=project.id, name=project.name, type=project.kind)
 
 
 class JoinedOut(Out, frozen=True, kw_only=True):
@@ -47,14 +47,14 @@ class JoinedOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: Membership) -> "JoinedOut":
+    def of(cls, membership: Membership) -> "JoinedOut":
         return cls(
-            id=one.id,
-            project_id=one.project_id,
-            org_id=one.org_id,
-            identity_id=one.actor_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            id=membership.id,
+            project_id=membership.project_id,
+            org_id=membership.org_id,
+            identity_id=membership.actor_id,
+            created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at),
         )
 
 
@@ -75,20 +75,20 @@ class RoleRowOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: MembershipRole) -> "RoleRowOut":
+    def of(cls, role: MembershipRole) -> "RoleRowOut":
         return cls(
-            id=one.id,
-            role=one.role,
-            membership_id=one.membership_id,
-            project_membership_id=one.membership_id,
-            custom_role_id=one.custom_role_id,
-            is_temporary=one.is_temporary,
-            temporary_mode=one.temporary_mode,
-            temporary_range=one.temporary_range,
-            temporary_access_start_time=iso_or_none(one.starts_at),
-            temporary_access_end_time=iso_or_none(one.ends_at),
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            id=role.id,
+            role=role.role,
+            membership_id=role.membership_id,
+            project_membership_id=role.membership_id,
+            custom_role_id=role.custom_role_id,
+            is_temporary=role.is_temporary,
+            temporary_mode=role.temporary_mode,
+            temporary_range=role.temporary_range,
+            temporary_access_start_time=iso_or_none(role.starts_at),
+            temporary_access_end_time=iso_or_none(role.ends_at),
+            created_at=iso(role.created_at),
+            updated_at=iso(role.updated_at),
         )
 
 
@@ -110,7 +110,7 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def of(
         cls,
-        found: IdentityDetails,
+        details: IdentityDetails,
         membership: Membership,
         roles: Sequence[tuple[MembershipRole, Role | None]],
         project: Project | None,
@@ -121,12 +121,12 @@ class MemberOut(Out, frozen=True, kw_only=True, omit_defaults=True):
             org_id=membership.org_id,
             created_at=iso(membership.created_at),
             updated_at=iso(membership.updated_at),
-            roles=[HeldRoleOut.of(held, custom) for held, custom in roles],
-            identity=IdentityOut.of(found),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in roles],
+            identity=IdentityOut.of(details),
             project=ProjectName.of(project) if project else None,
-            metadata=MetadataOut.every(found.metadata),
-            last_login_auth_method=found.identity.last_login_method,
-            last_login_time=iso_or_none(found.identity.last_login_at),
+            metadata=MetadataOut.every(details.metadata),
+            last_login_auth_method=details.identity.last_login_method,
+            last_login_time=iso_or_none(details.identity.last_login_at),
         )
 
 
@@ -151,13 +151,16 @@ class AllReply(Out, frozen=True, kw_only=True):
     identity_memberships: Sequence[MemberOut]
 
 
-def _member(found: IdentityDetails, project: Project | None) -> MemberOut:
-    assert found.membership is not None
-    return MemberOut.of(found, found.membership, found.roles, project)
+def _member(details: IdentityDetails, project: Project | None) -> MemberOut:
+    assert details.membership is not None
+    return MemberOut.of(details, details.membership, details.roles, project)
 
 
 def _candidates(page: Page[Identity]) -> dict[str, Any]:
-    return {"identities": [{"id": one.id, "name": one.name} for one in page.items], "totalCount": page.total}
+    return {
+        "identities": [{"id": identity.id, "name": identity.name} for identity in page.items],
+        "totalCount": page.total,
+    }
 
 
 class MembersPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -183,7 +186,7 @@ class NewerPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SmallPage(NewerPage, frozen=True, kw_only=True, rename="camel"):
-    """The same, a hundred at most."""
+    """A page of the newer generation, with a hundred entries at most."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
@@ -204,8 +207,8 @@ def query_of(query: NewerPage) -> IdentityQuery:
 @routes.get("/api/v1/projects/identity-memberships/{identity_membership_id}", USER, IDENTITY)
 async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> MemberReply:
     """Read an identity's project membership by the membership's own id."""
-    one = await project_members.by_membership(ctx, identity_membership_id)
-    return MemberReply(identity_membership=_member(one.found, one.project))
+    member = await project_members.by_membership(ctx, identity_membership_id)
+    return MemberReply(identity_membership=_member(member.found, member.project))
 
 
 @routes.post(_V2 + "/{identity_id}", USER, IDENTITY)
@@ -238,19 +241,19 @@ async def remove_identity(ctx: Ctx, project_id: str, identity_id: str) -> Joined
 @routes.get(_NEW + "/{identity_id}", USER, IDENTITY)
 async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> MemberReply:
     """Read an identity's membership of a project."""
-    one = await project_members.get(ctx, project_id, identity_id)
-    return MemberReply(identity_membership=_member(one.found, one.project))
+    member = await project_members.get(ctx, project_id, identity_id)
+    return MemberReply(identity_membership=_member(member.found, member.project))
 
 
 @routes.get(_V2, USER, IDENTITY)
 @routes.get(_V1, USER, IDENTITY)
 async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -> MembersReply:
     """List the identities of a project, a page at a time."""
-    wanted = IdentityQuery(
+    page_query = IdentityQuery(
         contains=query.search, offset=query.offset, limit=query.limit, descending=query.order_direction == "desc"
     )
-    page, project = await project_members.find(ctx, project_id, wanted)
-    members = await in_pieces(page.items, lambda one: _member(one, project))
+    page, project = await project_members.find(ctx, project_id, page_query)
+    members = await in_pieces(page.items, lambda member: _member(member, project))
     return MembersReply(identity_memberships=members, total_count=page.total)
 
 
@@ -258,7 +261,9 @@ async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -
 async def list_members(ctx: Ctx, project_id: str, query: NewerPage) -> MembersReply:
     """List the identities of a project by name and role, a page at a time."""
     page, project = await project_members.find(ctx, project_id, query_of(query))
-    return MembersReply(identity_memberships=[_member(one, project) for one in page.items], total_count=page.total)
+    return MembersReply(
+        identity_memberships=[_member(member, project) for member in page.items], total_count=page.total
+    )
 
 
 @routes.get("/api/v1/projects/{project_id}/memberships/available-identities", USER, IDENTITY)
@@ -270,8 +275,10 @@ async def available_identities(ctx: Ctx, project_id: str, query: SmallPage) -> d
 @routes.get("/api/v1/identities/{identity_id}/identity-memberships", USER, IDENTITY)
 async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
     """List the projects an identity is a member of."""
-    found, rows = await project_members.of_identity(ctx, identity_id)
-    return AllReply(identity_memberships=[MemberOut.of(found, one.membership, one.roles, one.project) for one in rows])
+    details, rows = await project_members.of_identity(ctx, identity_id)
+    return AllReply(
+        identity_memberships=[MemberOut.of(details, row.membership, row.roles, row.project) for row in rows]
+    )
 
 
 # --- organizations
@@ -316,4 +323,4 @@ async def get_organization_member(ctx: Ctx, identity_id: str) -> MemberReply:
 async def list_organization_members(ctx: Ctx, query: SmallPage) -> MembersReply:
     """List the identities of the caller's organization, a page at a time."""
     page = await organization_members.find(ctx, query_of(query))
-    return MembersReply(identity_memberships=[_member(one, None) for one in page.items], total_count=page.total)
+    return MembersReply(identity_memberships=[_member(member, None) for member in page.items], total_count=page.total)

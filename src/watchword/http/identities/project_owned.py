@@ -41,7 +41,7 @@ async def create_project_identity(ctx: Ctx, project_id: str, body: CreateProject
 async def list_project_identities(ctx: Ctx, project_id: str, query: ProjectIdentitiesPage) -> IdentitiesReply:
     """List the identities that belong to a project."""
     page = await project_owned.find(ctx, project_id, query_of(query))
-    return IdentitiesReply(identities=[IdentityOut.of(one) for one in page.items], total_count=page.total)
+    return IdentitiesReply(identities=[IdentityOut.of(identity) for identity in page.items], total_count=page.total)
 
 
 @routes.get(_PATH + "/{identity_id}", USER, IDENTITY)

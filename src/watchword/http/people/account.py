@@ -1,5 +1,6 @@
-"""A person's own account: profile, sessions, password, second factor; and what instance administrators do for
-others.
+"""A person's own account: profile, sessions, password, second factor.
+
+Instance administrators do some of this for others.
 """
 
 from collections.abc import Sequence
@@ -29,14 +30,14 @@ class AccountOut(OrganizationPersonProfileOut, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: User) -> "AccountOut":
+    def of(cls, user: User) -> "AccountOut":
         return cls(
-            **msgspec.structs.asdict(OrganizationPersonProfileOut.of(one)),
-            is_active=one.is_active,
-            is_mfa_enabled=one.mfa_method is not None,
-            mfa_methods=[one.mfa_method] if one.mfa_method else [],
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            **msgspec.structs.asdict(OrganizationPersonProfileOut.of(user)),
+            is_active=user.is_active,
+            is_mfa_enabled=user.mfa_method is not None,
+            mfa_methods=[user.mfa_method] if user.mfa_method else [],
+            created_at=iso(user.created_at),
+            updated_at=iso(user.updated_at),
         )
 
 
@@ -61,15 +62,15 @@ class SessionOut(Out, frozen=True, kw_only=True):
     is_current: bool
 
     @classmethod
-    def of(cls, one: Session, current: str) -> "SessionOut":
+    def of(cls, session: Session, current: str) -> "SessionOut":
         return cls(
-            id=one.id,
-            ip=one.address,
-            user_agent=one.user_agent,
-            created_at=iso(one.created_at),
-            last_used=iso(one.last_used_at),
-            expires_at=iso(one.expires_at),
-            is_current=one.id == current,
+            id=session.id,
+            ip=session.address,
+            user_agent=session.user_agent,
+            created_at=iso(session.created_at),
+            last_used=iso(session.last_used_at),
+            expires_at=iso(session.expires_at),
+            is_current=session.id == current,
         )
 
 
@@ -114,13 +115,13 @@ async def rename_me(ctx: Ctx, body: account.Profile) -> AccountReply:
 @routes.get("/api/v2/users/me/organizations", USER)
 async def list_my_organizations(ctx: Ctx) -> dict[str, Any]:
     """List the organizations the caller is a member of."""
-    return {"organizations": [OrganizationOut.of(one) for one in await organizations.mine(ctx)]}
+    return {"organizations": [OrganizationOut.of(organization) for organization in await organizations.mine(ctx)]}
 
 
 @routes.get("/api/v2/users/me/sessions", USER)
 async def list_sessions(ctx: Ctx) -> list[SessionOut]:
     """List the caller's live sessions, newest first."""
-    return [SessionOut.of(one, ctx.actor.session_id) for one in await account.sessions(ctx)]
+    return [SessionOut.of(session, ctx.actor.session_id) for session in await account.sessions(ctx)]
 
 
 @routes.delete("/api/v2/users/me/sessions", USER)
@@ -161,8 +162,8 @@ async def reset_password(ctx: Ctx, body: account.Reset) -> dict[str, str]:
 @routes.get("/api/v1/user/me/totp", USER)
 async def get_totp(ctx: Ctx) -> MfaCheck:
     """Whether the caller's second factor is on, and how many recovery codes are left."""
-    found = await mfa.state(ctx)
-    return MfaCheck(is_verified=found.is_enabled, recovery_codes_left=found.recovery_codes_left)
+    state = await mfa.state(ctx)
+    return MfaCheck(is_verified=state.is_enabled, recovery_codes_left=state.recovery_codes_left)
 
 
 @routes.post("/api/v1/user/me/totp/register", USER)
@@ -171,8 +172,8 @@ async def register_totp(ctx: Ctx, body: mfa.PasswordAgain) -> TotpReply:
 
     Asks for the password.
     """
-    made = await mfa.register(ctx, body)
-    return TotpReply(otp_url=made.url.reveal(), recovery_codes=[code.reveal() for code in made.recovery_codes])
+    registered = await mfa.register(ctx, body)
+    return TotpReply(otp_url=registered.url.reveal(), recovery_codes=[code.reveal() for code in registered.recovery_codes])
 
 
 @routes.post("/api/v1/user/me/totp/verify", USER)
@@ -197,18 +198,19 @@ async def remove_totp(ctx: Ctx, body: mfa.Removal) -> dict[str, str]:
 
 @routes.post("/api/v2/auth/mfa/verify", USER, PENDING)
 async def verify_second_factor(ctx: Ctx, body: mfa.Verify) -> Reply:
-    """Verify the second factor of the session: the token answered, and those before it, are the person's from
-    now on.
+    """Verify the second factor of the session.
+
+    The token answered, and those before it, are the person's from now on.
     """
-    found = await mfa.verify(ctx, body)
-    return Reply(TokenReply(token=found.token), cookies=device_cookies(ctx, found))
+    verified = await mfa.verify(ctx, body)
+    return Reply(TokenReply(token=verified.token), cookies=device_cookies(ctx, verified))
 
 
 @routes.get("/api/v1/admin/user-management/users", USER, IDENTITY)
 async def list_users(ctx: Ctx, query: instance_people.PeopleSearch) -> AccountsReply:
     """List all people of the instance. For its administrators."""
     page = await instance_people.find(ctx, query)
-    return AccountsReply(users=[AccountOut.of(one) for one in page.items], total_count=page.total)
+    return AccountsReply(users=[AccountOut.of(user) for user in page.items], total_count=page.total)
 
 
 @routes.patch("/api/v1/admin/user-management/users/{user_id}", USER, IDENTITY)
@@ -226,8 +228,8 @@ async def delete_user(ctx: Ctx, user_id: str) -> AccountReply:
 @routes.post("/api/v1/admin/user-management/users/{user_id}/password-reset-link", USER, IDENTITY)
 async def make_reset_link(ctx: Ctx, user_id: str) -> dict[str, str]:
     """A link with which the person can set a new password, shown once. For administrators of the instance."""
-    made = await instance_people.reset_link(ctx, user_id)
-    return {"link": made.link, "token": made.token.reveal(), "expiresAt": iso(made.expires_at)}
+    link = await instance_people.reset_link(ctx, user_id)
+    return {"link": link.link, "token": link.token.reveal(), "expiresAt": iso(link.expires_at)}
 
 
 @routes.delete("/api/v1/admin/user-management/users/{user_id}/mfa", USER, IDENTITY)

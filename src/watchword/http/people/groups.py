@@ -38,18 +38,18 @@ class GroupOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     custom_role: CustomRoleOut | None = None
 
     @classmethod
-    def of(cls, found: GroupDetails) -> "GroupOut":
-        one = found.group
-        held, custom = found.roles[0] if found.roles else (None, None)
+    def of(cls, details: GroupDetails) -> "GroupOut":
+        group = details.group
+        role, custom = details.roles[0] if details.roles else (None, None)
         return cls(
-            id=one.id,
-            org_id=one.org_id,
-            name=one.name,
-            slug=one.slug,
-            role=held.role if held else "no-access",
+            id=group.id,
+            org_id=group.org_id,
+            name=group.name,
+            slug=group.slug,
+            role=role.role if role else "no-access",
             role_id=custom.id if custom else None,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            created_at=iso(group.created_at),
+            updated_at=iso(group.updated_at),
             custom_role_slug=custom.slug if custom else None,
             custom_role=CustomRoleOut.of(custom) if custom else None,
         )
@@ -76,15 +76,15 @@ class GroupMembershipOut(Out, frozen=True, kw_only=True):
     group: GroupName
 
     @classmethod
-    def of(cls, found: GroupDetails) -> "GroupMembershipOut":
-        one, group = found.membership, found.group
+    def of(cls, details: GroupDetails) -> "GroupMembershipOut":
+        membership, group = details.membership, details.group
         return cls(
-            id=one.id,
+            id=membership.id,
             group_id=group.id,
-            project_id=one.project_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            roles=[HeldRoleOut.of(held, custom) for held, custom in found.roles],
+            project_id=membership.project_id,
+            created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in details.roles],
             group=GroupName(id=group.id, name=group.name, slug=group.slug, org_id=group.org_id),
         )
 
@@ -107,7 +107,7 @@ class GroupMembersPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     order_direction: Literal["asc", "desc"] = "asc"
 
     def page(self, *, inside: bool | None) -> GroupPage:
-        """The same for the store."""
+        """The page as the store takes it."""
         return GroupPage(
             contains=self.search or self.username,
             inside=inside,
@@ -138,7 +138,7 @@ async def create_group(ctx: Ctx, body: groups.CreateGroup) -> GroupOut:
 @routes.get(_ORG, USER, IDENTITY)
 async def list_groups(ctx: Ctx) -> Sequence[GroupOut]:
     """List the groups of the caller's organization, by name."""
-    return [GroupOut.of(one) for one in await groups.every(ctx)]
+    return [GroupOut.of(group) for group in await groups.every(ctx)]
 
 
 @routes.get(_ORG + "/{group_id}", USER, IDENTITY)
@@ -159,23 +159,23 @@ async def delete_group(ctx: Ctx, group_id: str) -> GroupOut:
     return GroupOut.of(await groups.remove(ctx, group_id))
 
 
-def _person(one: User) -> dict[str, Any]:
+def _person(user: User) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "username": one.email,
-        "email": one.email,
-        "firstName": one.first_name,
-        "lastName": one.last_name,
+        "id": user.id,
+        "username": user.email,
+        "email": user.email,
+        "firstName": user.first_name,
+        "lastName": user.last_name,
     }
 
 
-def _listed_person(one: GroupCandidate) -> dict[str, Any]:
+def _listed_person(candidate: GroupCandidate) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "username": one.name,
-        "email": one.name,
-        "firstName": one.first_name,
-        "lastName": one.last_name,
+        "id": candidate.id,
+        "username": candidate.name,
+        "email": candidate.name,
+        "firstName": candidate.first_name,
+        "lastName": candidate.last_name,
     }
 
 
@@ -184,11 +184,15 @@ async def list_group_users(ctx: Ctx, group_id: str, query: OfPeople) -> dict[str
     """List the people of the organization and whether they are in a group."""
     inside = None if query.filter is None else query.filter == "existingMembers"
     page = await groups.members(ctx, group_id, ("user",), query.page(inside=inside))
-    found = [
-        {**_listed_person(one), "isPartOfGroup": one.joined_at is not None, "joinedGroupAt": iso_or_none(one.joined_at)}
-        for one in page.items
+    users = [
+        {
+            **_listed_person(candidate),
+            "isPartOfGroup": candidate.joined_at is not None,
+            "joinedGroupAt": iso_or_none(candidate.joined_at),
+        }
+        for candidate in page.items
     ]
-    return {"users": found, "totalCount": page.total}
+    return {"users": users, "totalCount": page.total}
 
 
 @routes.post(_ORG + "/{group_id}/users/{username}", USER, IDENTITY)
@@ -208,16 +212,16 @@ async def list_group_identities(ctx: Ctx, group_id: str, query: OfIdentities) ->
     """List the identities of the organization and whether they are in a group."""
     inside = None if query.filter is None else query.filter == "assignedMachineIdentities"
     page = await groups.members(ctx, group_id, ("identity",), query.page(inside=inside))
-    found = [
+    identities = [
         {
-            "id": one.id,
-            "name": one.name,
-            "isPartOfGroup": one.joined_at is not None,
-            "joinedGroupAt": iso_or_none(one.joined_at),
+            "id": candidate.id,
+            "name": candidate.name,
+            "isPartOfGroup": candidate.joined_at is not None,
+            "joinedGroupAt": iso_or_none(candidate.joined_at),
         }
-        for one in page.items
+        for candidate in page.items
     ]
-    return {"machineIdentities": found, "totalCount": page.total}
+    return {"machineIdentities": identities, "totalCount": page.total}
 
 
 @routes.post(_ORG + "/{group_id}/machine-identities/{identity_id}", USER, IDENTITY)
@@ -239,35 +243,40 @@ async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str
         query.member_type_filter or "", ("user", "identity")
     )
     page = await groups.members(ctx, group_id, kinds, query.page(inside=True))
-    found = [
-        {"id": one.id, "joinedGroupAt": iso_or_none(one.joined_at), "type": "user", "user": _listed_person(one)}
-        if one.kind == "user"
-        else {
-            "id": one.id,
-            "joinedGroupAt": iso_or_none(one.joined_at),
-            "type": "machineIdentity",
-            "machineIdentity": {"id": one.id, "name": one.name},
+    members = [
+        {
+            "id": member.id,
+            "joinedGroupAt": iso_or_none(member.joined_at),
+            "type": "user",
+            "user": _listed_person(member),
         }
-        for one in page.items
+        if member.kind == "user"
+        else {
+            "id": member.id,
+            "joinedGroupAt": iso_or_none(member.joined_at),
+            "type": "machineIdentity",
+            "machineIdentity": {"id": member.id, "name": member.name},
+        }
+        for member in page.items
     ]
-    return {"members": found, "totalCount": page.total}
+    return {"members": members, "totalCount": page.total}
 
 
 @routes.get(_ORG + "/{group_id}/projects", USER, IDENTITY)
 async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
     """List the projects a group is a member of."""
-    found = [
+    projects = [
         {
-            "id": one.id,
-            "name": one.name,
-            "slug": one.slug,
-            "description": one.description,
-            "type": one.kind,
+            "id": project.id,
+            "name": project.name,
+            "slug": project.slug,
+            "description": project.description,
+            "type": project.kind,
             "joinedGroupAt": iso(membership.created_at),
         }
-        for membership, one in await groups.projects(ctx, group_id)
+        for membership, project in await groups.projects(ctx, group_id)
     ]
-    return {"projects": found, "totalCount": len(found)}
+    return {"projects": projects, "totalCount": len(projects)}
 
 
 # --- groups in projects
@@ -280,7 +289,7 @@ async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
 async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsReply:
     """List the groups of a project."""
     return GroupMembershipsReply(
-        group_memberships=[GroupMembershipOut.of(one) for one in await project_groups.every(ctx, project_id)]
+        group_memberships=[GroupMembershipOut.of(group) for group in await project_groups.every(ctx, project_id)]
     )
 
 

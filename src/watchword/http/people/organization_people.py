@@ -26,15 +26,15 @@ class OrganizationPersonProfileOut(Out, frozen=True, kw_only=True):
     super_admin: bool
 
     @classmethod
-    def of(cls, one: User) -> "OrganizationPersonProfileOut":
+    def of(cls, user: User) -> "OrganizationPersonProfileOut":
         return cls(
-            id=one.id,
-            email=one.email,
-            username=one.email,
-            first_name=one.first_name,
-            last_name=one.last_name,
+            id=user.id,
+            email=user.email,
+            username=user.email,
+            first_name=user.first_name,
+            last_name=user.last_name,
             is_email_verified=True,
-            super_admin=one.is_instance_admin,
+            super_admin=user.is_instance_admin,
         )
 
 
@@ -55,36 +55,36 @@ class OrganizationPersonOut(Out, frozen=True, kw_only=True, omit_defaults=True):
     user: OrganizationPersonProfileOut | None
 
     @classmethod
-    def of(cls, one: organization_people.OrganizationPerson) -> "OrganizationPersonOut":
-        held, custom = one.roles[0] if one.roles else (None, None)
+    def of(cls, person: organization_people.OrganizationPerson) -> "OrganizationPersonOut":
+        membership_role, custom = person.roles[0] if person.roles else (None, None)
         return cls(
-            id=one.membership.id,
-            org_id=one.membership.org_id,
-            role=held.role if held else "no-access",
+            id=person.membership.id,
+            org_id=person.membership.org_id,
+            role=membership_role.role if membership_role else "no-access",
             role_id=custom.id if custom else None,
             status="accepted",
-            is_active=one.membership.is_active,
-            invite_email=one.user.email,
-            user_id=one.user.id,
-            created_at=iso(one.membership.created_at),
-            updated_at=iso(one.membership.updated_at),
-            roles=[HeldRoleOut.of(role, custom) for role, custom in one.roles],
-            user=OrganizationPersonProfileOut.of(one.user),
+            is_active=person.membership.is_active,
+            invite_email=person.user.email,
+            user_id=person.user.id,
+            created_at=iso(person.membership.created_at),
+            updated_at=iso(person.membership.updated_at),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in person.roles],
+            user=OrganizationPersonProfileOut.of(person.user),
         )
 
     @classmethod
-    def invited(cls, one: Invitation) -> "OrganizationPersonOut":
+    def invited(cls, invitation: Invitation) -> "OrganizationPersonOut":
         return cls(
-            id=one.id,
-            org_id=one.org_id,
-            role=one.role,
+            id=invitation.id,
+            org_id=invitation.org_id,
+            role=invitation.role,
             role_id=None,
             status="invited",
             is_active=False,
-            invite_email=one.email,
+            invite_email=invitation.email,
             user_id=None,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.created_at),
+            created_at=iso(invitation.created_at),
+            updated_at=iso(invitation.created_at),
             roles=[],
             user=None,
         )
@@ -114,15 +114,15 @@ class InvitationOut(Out, frozen=True, kw_only=True):
     expires_at: str
 
     @classmethod
-    def of(cls, one: Invitation) -> "InvitationOut":
+    def of(cls, invitation: Invitation) -> "InvitationOut":
         return cls(
-            id=one.id,
-            org_id=one.org_id,
-            email=one.email,
-            role=one.role,
-            invited_by=one.invited_by,
-            created_at=iso(one.created_at),
-            expires_at=iso(one.expires_at),
+            id=invitation.id,
+            org_id=invitation.org_id,
+            email=invitation.email,
+            role=invitation.role,
+            invited_by=invitation.invited_by,
+            created_at=iso(invitation.created_at),
+            expires_at=iso(invitation.expires_at),
         )
 
 
@@ -133,13 +133,13 @@ class InvitationReply(Out, frozen=True, kw_only=True):
 @routes.get("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
 async def list_people(ctx: Ctx, organization_id: str) -> OrganizationPeopleReply:
     """List the people of an organization, those who are invited at the end."""
-    there = [OrganizationPersonOut.of(one) for one in await organization_people.members(ctx, organization_id)]
+    people = [OrganizationPersonOut.of(person) for person in await organization_people.members(ctx, organization_id)]
     invited = [
-        OrganizationPersonOut.invited(one)
-        for one in await organization_people.invitations(ctx, organization_id)
-        if one.expires_at > ctx.now
+        OrganizationPersonOut.invited(person)
+        for person in await organization_people.invitations(ctx, organization_id)
+        if person.expires_at > ctx.now
     ]
-    return OrganizationPeopleReply(users=[*there, *invited])
+    return OrganizationPeopleReply(users=[*people, *invited])
 
 
 @routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)
@@ -171,19 +171,24 @@ async def remove_person(ctx: Ctx, organization_id: str, membership_id: str) -> M
 async def remove_people(ctx: Ctx, organization_id: str, body: organization_people.RemoveMany) -> MembershipsReply:
     """Remove several people from an organization, all or none."""
     removed = await organization_people.remove(ctx, organization_id, body.membership_ids)
-    return MembershipsReply(memberships=[OrganizationPersonOut.of(one) for one in removed])
+    return MembershipsReply(memberships=[OrganizationPersonOut.of(person) for person in removed])
 
 
 @routes.post("/api/v1/invite-org/signup", USER, IDENTITY)
 async def invite_people(ctx: Ctx, body: organization_people.InviteToOrganization) -> dict[str, Any]:
     """Invite people. The links are answered, so inviting works without a mail server; with one they are mailed too."""
-    made = await organization_people.invite(ctx, body)
+    invitations = await organization_people.invite(ctx, body)
     links = [
-        {"email": one.invitation.email, "link": one.link, "mailed": one.mailed, "invitationId": one.invitation.id}
-        for one in made
+        {
+            "email": invited.invitation.email,
+            "link": invited.link,
+            "mailed": invited.mailed,
+            "invitationId": invited.invitation.id,
+        }
+        for invited in invitations
     ]
     return {
-        "message": "Invited" if all(one.mailed for one in made) else "Invited: pass the links on",
+        "message": "Invited" if all(invited.mailed for invited in invitations) else "Invited: pass the links on",
         "completeInviteLinks": links,
     }
 
@@ -201,9 +206,13 @@ async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply
     }
     if joined.signed_in is None:
         return Reply(answer)
-    found = joined.signed_in
-    answer |= {"accessToken": found.token, "isMfaEnabled": found.mfa_method is not None, "mfaMethod": found.mfa_method}
-    return signed_in(ctx, answer, found)
+    session = joined.signed_in
+    answer |= {
+        "accessToken": session.token,
+        "isMfaEnabled": session.mfa_method is not None,
+        "mfaMethod": session.mfa_method,
+    }
+    return signed_in(ctx, answer, session)
 
 
 @routes.delete("/api/v1/invite-org/{organization_id}/{invitation_id}", USER, IDENTITY)

@@ -32,13 +32,13 @@ class ProjectPersonJoinedOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: Membership) -> "ProjectPersonJoinedOut":
+    def of(cls, membership: Membership) -> "ProjectPersonJoinedOut":
         return cls(
-            id=one.id,
-            user_id=one.actor_id,
-            project_id=one.project_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            id=membership.id,
+            user_id=membership.actor_id,
+            project_id=membership.project_id,
+            created_at=iso(membership.created_at),
+            updated_at=iso(membership.updated_at),
         )
 
 
@@ -54,8 +54,10 @@ class PersonOut(Out, frozen=True, kw_only=True):
     public_key: str = ""
 
     @classmethod
-    def of(cls, one: User) -> "PersonOut":
-        return cls(id=one.id, username=one.email, email=one.email, first_name=one.first_name, last_name=one.last_name)
+    def of(cls, user: User) -> "PersonOut":
+        return cls(
+            id=user.id, username=user.email, email=user.email, first_name=user.first_name, last_name=user.last_name
+        )
 
 
 class ProjectPersonOut(ProjectPersonJoinedOut, frozen=True, kw_only=True):
@@ -66,17 +68,17 @@ class ProjectPersonOut(ProjectPersonJoinedOut, frozen=True, kw_only=True):
     project: ProjectName
 
     @classmethod
-    def shown(cls, one: ProjectPerson) -> "ProjectPersonOut":
-        membership = one.membership
+    def shown(cls, person: ProjectPerson) -> "ProjectPersonOut":
+        membership = person.membership
         return cls(
             id=membership.id,
             user_id=membership.actor_id,
             project_id=membership.project_id,
             created_at=iso(membership.created_at),
             updated_at=iso(membership.updated_at),
-            user=PersonOut.of(one.user),
-            project=ProjectName.of(one.project),
-            roles=[HeldRoleOut.of(held, custom) for held, custom in one.roles],
+            user=PersonOut.of(person.user),
+            project=ProjectName.of(person.project),
+            roles=[HeldRoleOut.of(role, custom) for role, custom in person.roles],
         )
 
 
@@ -108,7 +110,9 @@ class ByName(msgspec.Struct, frozen=True, kw_only=True):
 async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> ProjectPeopleJoinedReply:
     """Make people of the organization members of a project."""
     return ProjectPeopleJoinedReply(
-        memberships=[ProjectPersonJoinedOut.of(one) for one in await project_people.invite(ctx, project_id, body)]
+        memberships=[
+            ProjectPersonJoinedOut.of(membership) for membership in await project_people.invite(ctx, project_id, body)
+        ]
     )
 
 
@@ -118,7 +122,10 @@ async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> ProjectPeo
 async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> ProjectPeopleJoinedReply:
     """Take people out of a project by address."""
     return ProjectPeopleJoinedReply(
-        memberships=[ProjectPersonJoinedOut.of(one) for one in await project_people.remove_named(ctx, project_id, body)]
+        memberships=[
+            ProjectPersonJoinedOut.of(membership)
+            for membership in await project_people.remove_named(ctx, project_id, body)
+        ]
     )
 
 
@@ -127,7 +134,7 @@ async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> Pro
 async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     """List the people of a project."""
     return ProjectPeopleReply(
-        memberships=[ProjectPersonOut.shown(one) for one in await project_people.every(ctx, project_id)]
+        memberships=[ProjectPersonOut.shown(person) for person in await project_people.every(ctx, project_id)]
     )
 
 

@@ -34,12 +34,12 @@ class SelectedReply(Out, frozen=True, kw_only=True):
     mfa_method: str | None = None
 
 
-def bootstrapped(made: organizations.Bootstrapped) -> dict[str, Any]:
+def bootstrapped(created: organizations.Bootstrapped) -> dict[str, Any]:
     """What a bootstrap answers, also on the command line. The token of the identity is shown this once."""
-    person, org, identity = made.user, made.organization, made.identity
+    person, org, identity = created.user, created.organization, created.identity
     return {
         "message": "Successfully bootstrapped instance",
-        "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": made.token.reveal()}},
+        "identity": {"id": identity.id, "name": identity.name, "credentials": {"token": created.token.reveal()}},
         "organization": {"id": org.id, "name": org.name, "slug": org.slug},
         "user": {
             "id": person.id,
@@ -69,30 +69,31 @@ DEVICE_KNOWN = 365 * 86_400  # seconds
 
 
 def cookie(ctx: Ctx, name: str, value: str, *, path: str, seconds: int) -> str:
-    """A cookie that no script can read and no other site can send, and that never leaves TLS where the caller
-    speaks it.
+    """A cookie that no script can read, no other site can send, and that never leaves TLS.
+
+    Where the caller does not speak TLS, the cookie may travel without it.
     """
     secure = "; Secure" if ctx.is_secure else ""
     return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
 
 
-def signed_in(ctx: Ctx, body: Any, found: sign_in.SignedIn) -> Reply:
+def signed_in(ctx: Ctx, body: Any, session: sign_in.SignedIn) -> Reply:
     """An answer that also sets the refresh cookie, and the one by which the device is known."""
-    value = sign_in.refresh_value(ctx, found.session.id)
+    value = sign_in.refresh_value(ctx, session.session.id)
     refresh = cookie(ctx, sign_in.REFRESH_COOKIE, value, path="/api", seconds=ctx.runtime.settings.session_ttl)
-    return Reply(body, cookies=(refresh, *device_cookies(ctx, found)))
+    return Reply(body, cookies=(refresh, *device_cookies(ctx, session)))
 
 
-def device_cookies(ctx: Ctx, found: sign_in.SignedIn) -> tuple[str, ...]:
+def device_cookies(ctx: Ctx, session: sign_in.SignedIn) -> tuple[str, ...]:
     """The cookie by which the device is known the next time, if it may be."""
-    return (cookie(ctx, *found.device, path="/", seconds=DEVICE_KNOWN),) if found.device else ()
+    return (cookie(ctx, *session.device, path="/", seconds=DEVICE_KNOWN),) if session.device else ()
 
 
 @routes.post("/api/v3/auth/login")
 async def login(ctx: Ctx, body: sign_in.SignIn) -> Reply:
     """Sign a person in. Who has a second factor verifies it next, and chooses an organization."""
-    found = await sign_in.login(ctx, body)
-    return signed_in(ctx, AccessTokenReply(access_token=found.token), found)
+    session = await sign_in.login(ctx, body)
+    return signed_in(ctx, AccessTokenReply(access_token=session.token), session)
 
 
 async def _no_srp(ctx: Ctx) -> Reply:
@@ -112,8 +113,8 @@ async def select_organization(ctx: Ctx, body: sign_in.SelectOrganization) -> Sel
 
     With `isMfaEnabled` it is good for nothing but verifying the second factor.
     """
-    found = await sign_in.select_organization(ctx, body)
-    return SelectedReply(token=found.token, is_mfa_enabled=found.mfa_method is not None, mfa_method=found.mfa_method)
+    session = await sign_in.select_organization(ctx, body)
+    return SelectedReply(token=session.token, is_mfa_enabled=session.mfa_method is not None, mfa_method=session.mfa_method)
 
 
 @routes.post("/api/v1/auth/token")
@@ -151,7 +152,7 @@ async def delete_organization(ctx: Ctx, organization_id: str) -> OrganizationRep
 @routes.get("/api/v1/organization", USER)
 async def list_organizations(ctx: Ctx) -> OrganizationsReply:
     """List the organizations the caller is a member of."""
-    return OrganizationsReply(organizations=[OrganizationOut.of(one) for one in await organizations.mine(ctx)])
+    return OrganizationsReply(organizations=[OrganizationOut.of(organization) for organization in await organizations.mine(ctx)])
 
 
 @routes.get("/api/v1/organization/{organization_id}", USER)

@@ -24,16 +24,16 @@ class EnvironmentOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, one: Environment) -> "EnvironmentOut":
+    def of(cls, environment: Environment) -> "EnvironmentOut":
         """The environment as it is answered."""
         return cls(
-            id=one.id,
-            name=one.name,
-            slug=one.slug,
-            position=one.position,
-            project_id=one.project_id,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
+            id=environment.id,
+            name=environment.name,
+            slug=environment.slug,
+            position=environment.position,
+            project_id=environment.project_id,
+            created_at=iso(environment.created_at),
+            updated_at=iso(environment.updated_at),
         )
 
 
@@ -51,22 +51,22 @@ class EnvironmentInProject(Out, frozen=True, kw_only=True):
     environment: EnvironmentOut
 
     @classmethod
-    def of(cls, message: str, one: Environment) -> "EnvironmentInProject":
+    def of(cls, message: str, environment: Environment) -> "EnvironmentInProject":
         """What a change answers."""
-        return cls(message=message, project_id=one.project_id, environment=EnvironmentOut.of(one))
+        return cls(message=message, project_id=environment.project_id, environment=EnvironmentOut.of(environment))
 
 
 class EnvironmentInWorkspace(Out, frozen=True, kw_only=True):
-    """The same under its older name."""
+    """An environment after a change, under its older name."""
 
     message: str
     workspace: str
     environment: EnvironmentOut
 
     @classmethod
-    def of(cls, message: str, one: Environment) -> "EnvironmentInWorkspace":
+    def of(cls, message: str, environment: Environment) -> "EnvironmentInWorkspace":
         """What a change answers."""
-        return cls(message=message, workspace=one.project_id, environment=EnvironmentOut.of(one))
+        return cls(message=message, workspace=environment.project_id, environment=EnvironmentOut.of(environment))
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -33,19 +33,19 @@ class FolderOut(Out, frozen=True, kw_only=True):
     path: str
 
     @classmethod
-    def of(cls, one: Folder) -> "FolderOut":
+    def of(cls, folder: Folder) -> "FolderOut":
         """The folder as it is answered."""
         return cls(
-            id=one.id,
-            name=one.name,
-            version=one.version,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            env_id=one.environment_id,
-            parent_id=one.parent_id,
-            description=one.description,
-            last_secret_modified=iso_or_none(one.last_secret_modified_at),
-            path=one.path,
+            id=folder.id,
+            name=folder.name,
+            version=folder.version,
+            created_at=iso(folder.created_at),
+            updated_at=iso(folder.updated_at),
+            env_id=folder.environment_id,
+            parent_id=folder.parent_id,
+            description=folder.description,
+            last_secret_modified=iso_or_none(folder.last_secret_modified_at),
+            path=folder.path,
         )
 
 
@@ -66,9 +66,9 @@ class FolderInPlace(FolderOut, frozen=True, kw_only=True):
     @classmethod
     def at(cls, place: SecretLocation) -> "FolderInPlace":
         """The folder as it is answered by id."""
-        own, one = msgspec.structs.asdict(FolderOut.of(place.folder)), place.environment
-        named = EnvironmentOfFolder(env_id=one.id, env_name=one.name, env_slug=one.slug)
-        return cls(**own, environment=named, project_id=one.project_id)
+        own, environment = msgspec.structs.asdict(FolderOut.of(place.folder)), place.environment
+        named = EnvironmentOfFolder(env_id=environment.id, env_name=environment.name, env_slug=environment.slug)
+        return cls(**own, environment=named, project_id=environment.project_id)
 
 
 class FolderReply(Out, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class FoldersReply(Out, frozen=True, kw_only=True):
 
 
 class FolderInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where: the folder at `path` (`directory` is its older name) of an environment."""
+    """The place of a folder: `path` of an environment."""
 
     project_id: Trimmed
     environment: Trimmed
@@ -127,7 +127,7 @@ class DeleteInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"
 
 
 class FolderInWorkspace(FolderInProject, frozen=True, kw_only=True, rename="camel"):
-    """Where: the folder at `path` (`directory` is its older name) of an environment."""
+    """The place of a folder: `path` (`directory` is its older name) of an environment."""
 
     project_id: Trimmed = msgspec.field(name="workspaceId")
 
@@ -152,25 +152,25 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def _create(ctx: Ctx, body: CreateInProject, path: str) -> FolderReply:
-    given = folders.CreateFolder(
+    new = folders.CreateFolder(
         project_id=body.project_id,
         environment=body.environment,
         name=body.name,
         path=path,
         description=body.description,
     )
-    return FolderReply(folder=FolderOut.of(await folders.create(ctx, given)))
+    return FolderReply(folder=FolderOut.of(await folders.create(ctx, new)))
 
 
 async def _every(ctx: Ctx, query: ListInProject, *, ask: bool) -> FoldersReply:
-    given = folders.FolderQuery(
+    folder_query = folders.FolderQuery(
         project_id=query.project_id,
         environment=query.environment,
         path=query.place,
         recursive=query.recursive,
         changed_since=query.last_secret_modified,
     )
-    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.every(ctx, given, ask=ask)])
+    return FoldersReply(folders=[FolderOut.of(folder) for folder in await folders.every(ctx, folder_query, ask=ask)])
 
 
 def _named(body: FolderInProject, id_or_name: str) -> folders.FolderByName:
@@ -186,7 +186,7 @@ async def _rename(ctx: Ctx, body: CreateInProject, folder_id: str) -> FolderRepl
 
 async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
     project_id = await projects.id_of(ctx, body.project_slug)
-    return FoldersReply(folders=[FolderOut.of(one) for one in await folders.rename_many(ctx, project_id, body.folders)])
+    return FoldersReply(folders=[FolderOut.of(folder) for folder in await folders.rename_many(ctx, project_id, body.folders)])
 
 
 async def _remove(ctx: Ctx, body: FolderInProject, id_or_name: str, *, with_content: bool) -> FolderReply:
@@ -240,8 +240,9 @@ async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject)
 
 @routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)
 async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderReply:
-    """Create a folder with its missing parents (older path); `directory` alone was never read here, and no
-    client sends it.
+    """Create a folder with its missing parents (older path).
+
+    `directory` alone was never read here, and no client sends it.
     """
     return await _create(ctx, body, body.path or "/")
 

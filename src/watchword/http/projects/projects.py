@@ -35,9 +35,9 @@ class ProjectOut(Out, frozen=True, kw_only=True):
     has_delete_protection: bool
 
     @classmethod
-    def of(cls, one: Project) -> "ProjectOut":
+    def of(cls, project: Project) -> "ProjectOut":
         """The project as it is answered."""
-        return cls(**_columns(one))
+        return cls(**_columns(project))
 
 
 class EnvironmentName(Out, frozen=True, kw_only=True):
@@ -48,9 +48,9 @@ class EnvironmentName(Out, frozen=True, kw_only=True):
     id: str
 
     @classmethod
-    def of(cls, one: Environment) -> "EnvironmentName":
+    def of(cls, environment: Environment) -> "EnvironmentName":
         """The environment as its project shows it."""
-        return cls(name=one.name, slug=one.slug, id=one.id)
+        return cls(name=environment.name, slug=environment.slug, id=environment.id)
 
 
 class WholeProjectOut(ProjectOut, frozen=True, kw_only=True):
@@ -61,32 +61,32 @@ class WholeProjectOut(ProjectOut, frozen=True, kw_only=True):
     roles: Sequence[HeldRoleOut] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def whole(cls, found: projects.ProjectDetails) -> "WholeProjectOut":
+    def whole(cls, details: projects.ProjectDetails) -> "WholeProjectOut":
         """The project as it is answered."""
         return cls(
-            **_columns(found.project),
-            also_id=found.project.id,
-            environments=[EnvironmentName.of(one) for one in found.environments],
+            **_columns(details.project),
+            also_id=details.project.id,
+            environments=[EnvironmentName.of(environment) for environment in details.environments],
             roles=msgspec.UNSET
-            if found.roles is None
-            else [HeldRoleOut.of(held, custom) for held, custom in found.roles],
+            if details.roles is None
+            else [HeldRoleOut.of(role, custom) for role, custom in details.roles],
         )
 
 
-def _columns(one: Project) -> dict[str, Any]:
+def _columns(project: Project) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "slug": one.slug,
-        "auto_capitalization": one.auto_capitalization,
-        "org_id": one.org_id,
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.updated_at),
-        "pit_version_limit": one.version_limit,
-        "audit_logs_retention_days": one.audit_retention_days,
-        "description": one.description,
-        "type": one.kind,
-        "has_delete_protection": one.has_delete_protection,
+        "id": project.id,
+        "name": project.name,
+        "slug": project.slug,
+        "auto_capitalization": project.auto_capitalization,
+        "org_id": project.org_id,
+        "created_at": iso(project.created_at),
+        "updated_at": iso(project.updated_at),
+        "pit_version_limit": project.version_limit,
+        "audit_logs_retention_days": project.audit_retention_days,
+        "description": project.description,
+        "type": project.kind,
+        "has_delete_protection": project.has_delete_protection,
     }
 
 
@@ -97,7 +97,7 @@ class WholeReply(Out, frozen=True, kw_only=True):
 
 
 class WholeWorkspaceReply(Out, frozen=True, kw_only=True):
-    """The same under its older name."""
+    """A project with its environments, under its older name."""
 
     workspace: WholeProjectOut
 
@@ -109,7 +109,7 @@ class ProjectReply(Out, frozen=True, kw_only=True):
 
 
 class WorkspaceReply(Out, frozen=True, kw_only=True):
-    """The same under its older name."""
+    """A project, under its older name."""
 
     workspace: ProjectOut
 
@@ -122,7 +122,7 @@ class ChangedProject(Out, frozen=True, kw_only=True):
 
 
 class ChangedWorkspace(Out, frozen=True, kw_only=True):
-    """The same under its older name."""
+    """A project after a change, under its older name."""
 
     message: str
     workspace: ProjectOut
@@ -135,7 +135,7 @@ class ProjectsReply(Out, frozen=True, kw_only=True):
 
 
 class WorkspacesReply(Out, frozen=True, kw_only=True):
-    """The same under their older name."""
+    """Projects with their environments, under their older name."""
 
     workspaces: Sequence[WholeProjectOut]
 
@@ -172,8 +172,8 @@ async def create_project(ctx: Ctx, body: projects.CreateProject) -> WholeReply:
 @routes.get("/api/v1/projects", USER, IDENTITY)
 async def list_projects(ctx: Ctx, query: ListQuery) -> ProjectsReply:
     """List the projects that the caller is a member of."""
-    found = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
-    return ProjectsReply(projects=[WholeProjectOut.whole(one) for one in found])
+    mine = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
+    return ProjectsReply(projects=[WholeProjectOut.whole(project) for project in mine])
 
 
 @routes.get("/api/v1/projects/{project_id}", USER, SERVICE, IDENTITY)
@@ -228,8 +228,8 @@ async def create_workspace(ctx: Ctx, body: projects.CreateProject) -> WholeReply
 @routes.get("/api/v1/workspace", USER, IDENTITY)
 async def list_workspaces(ctx: Ctx, query: ListQuery) -> WorkspacesReply:
     """List the projects that the caller is a member of (older path)."""
-    found = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
-    return WorkspacesReply(workspaces=[WholeProjectOut.whole(one) for one in found])
+    mine = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
+    return WorkspacesReply(workspaces=[WholeProjectOut.whole(project) for project in mine])
 
 
 @routes.get("/api/v1/workspace/{workspace_id}", USER, SERVICE, IDENTITY)
@@ -314,8 +314,8 @@ async def get_workspace_permissions(ctx: Ctx, project_id: str) -> Mapping[str, A
 
 async def _permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
     membership, roles, packed = await projects.permissions(ctx, project_id)
-    held = [HeldRoleOut.of(one, custom) for one, custom in roles]
-    own = {"id": membership, "projectId": project_id, "userId": ctx.actor.id, "roles": held}
+    held_roles = [HeldRoleOut.of(role, custom) for role, custom in roles]
+    own = {"id": membership, "projectId": project_id, "userId": ctx.actor.id, "roles": held_roles}
     return {"data": {"permissions": packed, "membership": own}}
 
 
@@ -325,12 +325,12 @@ async def list_organization_workspaces(ctx: Ctx, org_id: str) -> Mapping[str, An
     return {
         "workspaces": [
             {
-                "id": one.project.id,
-                "name": one.project.name,
-                "slug": one.project.slug,
+                "id": project.project.id,
+                "name": project.project.name,
+                "slug": project.project.slug,
                 "organization": org_id,
-                "environments": [{"name": env.name, "slug": env.slug} for env in one.environments],
+                "environments": [{"name": env.name, "slug": env.slug} for env in project.environments],
             }
-            for one in await projects.of_organization(ctx, org_id)
+            for project in await projects.of_organization(ctx, org_id)
         ]
     }

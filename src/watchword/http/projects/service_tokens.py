@@ -31,38 +31,38 @@ class ServiceTokenOut(Out, frozen=True, kw_only=True):
     project_id: str
 
     @classmethod
-    def of(cls, one: ServiceToken) -> "ServiceTokenOut":
+    def of(cls, token: ServiceToken) -> "ServiceTokenOut":
         """The token as it is answered."""
-        return cls(**_columns(one))
+        return cls(**_columns(token))
 
 
 class OwnServiceTokenOut(ServiceTokenOut, frozen=True, kw_only=True):
-    """What a service token is told about itself: `workspace` is the id of its project."""
+    """A service token as it reads itself: `workspace` is the id of its project."""
 
     workspace: str
     user: Mapping[str, Any] | None
 
     @classmethod
-    def own(cls, one: ServiceToken, user: Mapping[str, Any] | None) -> "OwnServiceTokenOut":
+    def own(cls, token: ServiceToken, user: Mapping[str, Any] | None) -> "OwnServiceTokenOut":
         """The token as it is answered to itself."""
-        return cls(**_columns(one), workspace=one.project_id, user=user)
+        return cls(**_columns(token), workspace=token.project_id, user=user)
 
 
-def _columns(one: ServiceToken) -> dict[str, Any]:
+def _columns(token: ServiceToken) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "scopes": one.scopes,
-        "permissions": one.permissions,
-        "last_used": iso_or_none(one.last_used_at),
-        "expires_at": iso_or_none(one.expires_at),
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.updated_at),
-        "encrypted_key": one.encrypted_key,
-        "iv": one.iv,
-        "tag": one.tag,
-        "created_by": one.created_by,
-        "project_id": one.project_id,
+        "id": token.id,
+        "name": token.name,
+        "scopes": token.scopes,
+        "permissions": token.permissions,
+        "last_used": iso_or_none(token.last_used_at),
+        "expires_at": iso_or_none(token.expires_at),
+        "created_at": iso(token.created_at),
+        "updated_at": iso(token.updated_at),
+        "encrypted_key": token.encrypted_key,
+        "iv": token.iv,
+        "tag": token.tag,
+        "created_by": token.created_by,
+        "project_id": token.project_id,
     }
 
 
@@ -109,8 +109,10 @@ async def get_own_service_token(ctx: Ctx) -> OwnServiceTokenOut:
 @routes.post("/api/v2/service-token", USER)
 async def create_service_token(ctx: Ctx, body: service_tokens.CreateServiceToken) -> NewServiceTokenReply:
     """Create a service token; it is shown once."""
-    made = await service_tokens.create(ctx, body)
-    return NewServiceTokenReply(service_token=made.secret.reveal(), service_token_data=ServiceTokenOut.of(made.record))
+    created = await service_tokens.create(ctx, body)
+    return NewServiceTokenReply(
+        service_token=created.secret.reveal(), service_token_data=ServiceTokenOut.of(created.record)
+    )
 
 
 @routes.delete("/api/v2/service-token/{service_token_id}", USER)
@@ -123,5 +125,5 @@ async def delete_service_token(ctx: Ctx, service_token_id: str) -> DataReply:
 async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ServiceTokensReply:
     """List the service tokens of a project, newest first."""
     return ServiceTokensReply(
-        service_token_data=[ServiceTokenOut.of(one) for one in await service_tokens.every(ctx, workspace_id)]
+        service_token_data=[ServiceTokenOut.of(token) for token in await service_tokens.every(ctx, workspace_id)]
     )

@@ -26,18 +26,18 @@ class TagOut(Out, frozen=True, kw_only=True):
     created_by_actor_type: str
 
     @classmethod
-    def of(cls, one: Tag) -> "TagOut":
+    def of(cls, tag: Tag) -> "TagOut":
         """The tag as it is answered."""
         return cls(
-            id=one.id,
-            slug=one.slug,
-            name=one.name,
-            color=one.color,
-            created_at=iso(one.created_at),
-            updated_at=iso(one.updated_at),
-            created_by=one.created_by,
-            project_id=one.project_id,
-            created_by_actor_type=one.created_by_kind,
+            id=tag.id,
+            slug=tag.slug,
+            name=tag.name,
+            color=tag.color,
+            created_at=iso(tag.created_at),
+            updated_at=iso(tag.updated_at),
+            created_by=tag.created_by,
+            project_id=tag.project_id,
+            created_by_actor_type=tag.created_by_kind,
         )
 
 
@@ -68,7 +68,7 @@ class WorkspaceTagsReply(Out, frozen=True, kw_only=True):
 @routes.get("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
 async def list_tags(ctx: Ctx, project_id: str) -> TagsReply:
     """List the tags of a project."""
-    return TagsReply(tags=[TagOut.of(one) for one in await tags.every(ctx, project_id)])
+    return TagsReply(tags=[TagOut.of(tag) for tag in await tags.every(ctx, project_id)])
 
 
 @routes.post("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
@@ -104,7 +104,7 @@ async def delete_tag(ctx: Ctx, project_id: str, tag_id: str) -> TagReply:
 @routes.get("/api/v1/workspace/{project_id}/tags", USER, IDENTITY)
 async def list_workspace_tags(ctx: Ctx, project_id: str) -> WorkspaceTagsReply:
     """List the tags of a project (older path)."""
-    return WorkspaceTagsReply(workspace_tags=[TagOut.of(one) for one in await tags.every(ctx, project_id)])
+    return WorkspaceTagsReply(workspace_tags=[TagOut.of(tag) for tag in await tags.every(ctx, project_id)])
 
 
 @routes.post("/api/v1/workspace/{project_id}/tags", USER, IDENTITY)

@@ -22,7 +22,7 @@ class MoveReply(Out, frozen=True, kw_only=True):
 async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imports: bool) -> wire.SecretReply:
     """One secret by name."""
     target = await wire.target_of(ctx, query)
-    found = await reading.one(
+    secret = await reading.one(
         ctx,
         reading.One(
             project_id=target.project_id,
@@ -36,7 +36,7 @@ async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imp
             with_imports=query.imports(default=imports),
         ),
     )
-    return wire.SecretReply.of(found)
+    return wire.SecretReply.of(secret)
 
 
 async def every(
@@ -45,7 +45,7 @@ async def every(
     """The secrets of a folder."""
     target = await wire.target_of(ctx, query)
     with_imports = query.imports(default=imports)
-    found = await reading.every(
+    secrets = await reading.every(
         ctx,
         reading.Every(
             project_id=target.project_id,
@@ -62,8 +62,8 @@ async def every(
         ),
     )
     return wire.SecretListReply(
-        secrets=await wire.SecretOut.in_pieces(found.secrets),
-        imports=await wire.ImportedGroupOut.in_pieces(found.imports) if with_imports else None,
+        secrets=await wire.SecretOut.in_pieces(secrets.secrets),
+        imports=await wire.ImportedGroupOut.in_pieces(secrets.imports) if with_imports else None,
     )
 
 

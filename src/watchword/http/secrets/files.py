@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.secrets.formats import MAX_TEXT, Format
-from watchword.http.routing import IDENTITY, SERVICE, USER, Reply, Routes
+from watchword.http.routing import ALL, Reply, Routes
 from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
@@ -14,7 +14,6 @@ from watchword.services.secrets import files
 from watchword.services.secrets.reading import Every
 
 routes = Routes("secrets")
-ALL = (USER, IDENTITY, SERVICE)
 _TYPES = {"dotenv": "text/plain", "json": "application/json", "yaml": "application/yaml", "csv": "text/csv"}
 
 
@@ -28,7 +27,7 @@ class ExportOptions(wire.ReadOptions, frozen=True, kw_only=True, rename="camel")
 async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Reply:
     """Export the secrets of a folder, imports and references resolved, as a file."""
     target = await wire.target_of(ctx, msgspec.structs.replace(query, project_id=project_id))
-    wanted = Every(
+    query_of_all = Every(
         project_id=target.project_id,
         environment=target.environment,
         path=target.path,
@@ -38,7 +37,7 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
         tag_slugs=wire.split(query.tag_slugs),
         must_exist=True,
     )
-    text = await files.export(ctx, wanted, query.format)
+    text = await files.export(ctx, query_of_all, query.format)
     return Reply(
         text.encode(), headers={"content-type": f"{_TYPES[query.format]}; charset=utf-8", "cache-control": "no-store"}
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.decode import Trimmed
-from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.routing import ALL, USER, Routes
 from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
@@ -16,7 +16,6 @@ from watchword.services.secrets.writing import Target
 from watchword.services.timestamps import iso
 
 routes = Routes("secret imports")
-ALL = (USER, IDENTITY, SERVICE)
 
 
 class ImportFolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -75,8 +74,8 @@ class ImportOut(Out, frozen=True, kw_only=True):
     import_env: Mapping[str, str]
 
     @classmethod
-    def of(cls, found: Import) -> "ImportOut":
-        row, source = found.link.record, found.link.source
+    def of(cls, imported: Import) -> "ImportOut":
+        row, source = imported.link.record, imported.link.source
         return cls(
             id=row.id,
             version=row.version,
@@ -98,8 +97,8 @@ class PlacedImportOut(ImportOut, frozen=True, kw_only=True):
     secret_path: str
 
     @classmethod
-    def of(cls, found: Import) -> "PlacedImportOut":
-        bare, place = ImportOut.of(found), found.place
+    def of(cls, imported: Import) -> "PlacedImportOut":
+        bare, place = ImportOut.of(imported), imported.place
         return cls(
             **msgspec.structs.asdict(bare),
             project_id=place.folder.project_id,
@@ -129,15 +128,15 @@ class GroupsReply(Out, frozen=True, kw_only=True):
 async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
     """Let a folder show the secrets of another place as well."""
     source = ImportSource(environment=body.import_.environment, path=body.import_.path)
-    found = await imports.create(ctx, await body.target(ctx), source, is_replication=body.is_replication)
-    return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(found))
+    created = await imports.create(ctx, await body.target(ctx), source, is_replication=body.is_replication)
+    return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(created))
 
 
 async def list_imports(ctx: Ctx, query: ImportFolderRef) -> ImportsReply:
     """List the imports of a folder in their order; secrets of later ones win."""
-    found = await imports.every(ctx, await query.target(ctx))
+    imported = await imports.every(ctx, await query.target(ctx))
     return ImportsReply(
-        message="Successfully fetched secret imports", secret_imports=[ImportOut.of(one) for one in found]
+        message="Successfully fetched secret imports", secret_imports=[ImportOut.of(entry) for entry in imported]
     )
 
 
@@ -148,23 +147,25 @@ async def get_import(ctx: Ctx, import_id: str) -> PlacedReply:
 
 async def update_import(ctx: Ctx, import_id: str, body: UpdateBody) -> ImportReply:
     """Let an import show another place, or stand at another position."""
-    given = body.import_
-    source = ImportSource(environment=given.environment or None, path=given.path)
-    found = await imports.update(ctx, await body.target(ctx), import_id, source, given.position)
-    return ImportReply(message="Successfully updated secret import", secret_import=ImportOut.of(found))
+    changes = body.import_
+    source = ImportSource(environment=changes.environment or None, path=changes.path)
+    updated = await imports.update(ctx, await body.target(ctx), import_id, source, changes.position)
+    return ImportReply(message="Successfully updated secret import", secret_import=ImportOut.of(updated))
 
 
 async def delete_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> ImportReply:
     """Delete an import; the secrets stay where they are."""
-    found = await imports.remove(ctx, await body.target(ctx), import_id)
-    return ImportReply(message="Successfully deleted secret import", secret_import=ImportOut.of(found))
+    removed = await imports.remove(ctx, await body.target(ctx), import_id)
+    return ImportReply(message="Successfully deleted secret import", secret_import=ImportOut.of(removed))
 
 
 async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply:
     """List what the imports of a folder bring in, with references filled in."""
     target = await query.target(ctx)
-    wanted = reading.Every(project_id=target.project_id, environment=target.environment, path=target.path, expand=True)
-    return GroupsReply(secrets=await wire.ImportedGroupOut.in_pieces(await reading.imported(ctx, wanted)))
+    expanded = reading.Every(
+        project_id=target.project_id, environment=target.environment, path=target.path, expand=True
+    )
+    return GroupsReply(secrets=await wire.ImportedGroupOut.in_pieces(await reading.imported(ctx, expanded)))
 
 
 async def resync_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> dict[str, Any]:

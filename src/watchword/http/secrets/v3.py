@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.secrets.texts import tidy_name
-from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.routing import ALL, IDENTITY, USER, Routes
 from watchword.http.secrets import acts, wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
@@ -14,7 +14,6 @@ from watchword.services.secrets import reading, search, tagging, versions
 from watchword.services.timestamps import iso
 
 routes = Routes("secrets")
-ALL = (USER, IDENTITY, SERVICE)
 
 
 @routes.get("/api/v3/secrets/raw", *ALL, hot=True)

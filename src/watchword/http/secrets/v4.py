@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from watchword.domain.secrets.references import Address
-from watchword.http.routing import IDENTITY, SERVICE, USER, Routes
+from watchword.http.routing import ALL, USER, Routes
 from watchword.http.secrets import acts, wire
 from watchword.http.wire import Out
 from watchword.services.access.scopes import enter_project
@@ -13,7 +13,6 @@ from watchword.services.secrets import reading, relations
 from watchword.services.secrets.relations import Node
 
 routes = Routes("secrets")
-ALL = (USER, IDENTITY, SERVICE)
 
 
 @routes.get("/api/v4/secrets", *ALL, hot=True)
@@ -102,7 +101,10 @@ class AddressOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def every(cls, addresses: Sequence[Address]) -> list["AddressOut"]:
-        return [cls(environment=one.environment, secret_path=one.path, secret_key=one.key) for one in addresses]
+        return [
+            cls(environment=address.environment, secret_path=address.path, secret_key=address.key)
+            for address in addresses
+        ]
 
 
 class TiesReply(Out, frozen=True, kw_only=True):
@@ -125,17 +127,17 @@ async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.One:
 @routes.get("/api/v4/secrets/{secret_name}/secret-references", *ALL)
 async def get_references(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> TiesReply:
     """List what a secret refers to, and what refers to it."""
-    found = await relations.ties(ctx, await _one(ctx, secret_name, query))
+    ties = await relations.ties(ctx, await _one(ctx, secret_name, query))
     return TiesReply(
-        secret_references=AddressOut.every(found.refers_to), referenced_by=AddressOut.every(found.referred_by)
+        secret_references=AddressOut.every(ties.refers_to), referenced_by=AddressOut.every(ties.referred_by)
     )
 
 
 @routes.get("/api/v4/secrets/{secret_name}/secret-reference-tree", *ALL)
 async def get_reference_tree(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> TreeReply:
     """Show everything that a secret's value is made of."""
-    found = await relations.tree(ctx, await _one(ctx, secret_name, query))
-    return TreeReply(tree=_node(found.root), value=found.value)
+    tree = await relations.tree(ctx, await _one(ctx, secret_name, query))
+    return TreeReply(tree=_node(tree.root), value=tree.value)
 
 
 def _node(node: Node) -> dict[str, Any]:

@@ -89,19 +89,20 @@ class SecretOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def every(cls, views: Iterable[SecretView] | DecryptedFolder, *, in_group: bool = False) -> Sequence["SecretOut"]:
-        """The answers about secrets. All of their JSON but the value is written once and kept with the secret, or with
-        the folder.
+        """The answers about secrets.
+
+        All of their JSON but the value is written once and kept with the secret, or with the folder.
 
         A list of a hundred secrets took twice as long without. What this gives then is JSON already, which encodes as
         itself.
         """
         if isinstance(views, DecryptedFolder):
             return cls._on(views)
-        found: list[Any] = []
+        answers: list[Any] = []
         for view in views:
             memo = view.memo
             if memo is None:
-                found.append(cls._whole(view, in_group=in_group))
+                answers.append(cls._whole(view, in_group=in_group))
                 continue
             drawn = (view.environment, view.path, view.is_hidden, in_group)
             around: tuple[bytes, bytes] | None = memo.get(drawn)
@@ -110,14 +111,14 @@ class SecretOut(Out, frozen=True, kw_only=True):
                     cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=in_group)
                 ).partition(_QUOTED)
                 around = memo[drawn] = (before, after)
-            found.append(msgspec.Raw(around[0] + encode(view.value) + around[1]))
-        return found
+            answers.append(msgspec.Raw(around[0] + encode(view.value) + around[1]))
+        return answers
 
     @classmethod
     async def in_pieces(
         cls, views: Sequence[SecretView] | DecryptedFolder, *, in_group: bool = False
     ) -> Sequence["SecretOut"]:
-        """The same for a list that may be long: between two pieces others have their turn."""
+        """The answers about secrets of a list that may be long: between two pieces others have their turn."""
         if isinstance(views, DecryptedFolder) or len(views) <= _PIECE:
             return cls.every(views, in_group=in_group)
         turns, parts = Turns(), list[bytes]()
@@ -256,12 +257,12 @@ class Located(Protocol):
     def secret_path(self) -> str | None: ...
 
 
-async def target_of(ctx: Ctx, asked: Located) -> Target:
+async def target_of(ctx: Ctx, located: Located) -> Target:
     """The folder that is meant. Raises BadRequest, NotFound, Invalid."""
     project_id = await targets.project_id(
-        ctx, asked.project_id or asked.workspace_id, asked.project_slug or asked.workspace_slug
+        ctx, located.project_id or located.workspace_id, located.project_slug or located.workspace_slug
     )
-    environment, path = targets.folder(ctx, asked.environment, asked.secret_path)
+    environment, path = targets.folder(ctx, located.environment, located.secret_path)
     return Target(project_id=project_id, environment=environment, path=normal_path(path))
 
 
@@ -279,8 +280,8 @@ class ReadOptions(FolderRef, frozen=True, kw_only=True, rename="camel"):
 
     def imports(self, *, default: bool) -> bool:
         """Whether imported secrets are part of the answer; both spellings count."""
-        said = [one for one in (self.include_imports, self.include_imports_too) if one is not None]
-        return any(said) if said else default
+        named = [option for option in (self.include_imports, self.include_imports_too) if option is not None]
+        return any(named) if named else default
 
 
 class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
@@ -315,7 +316,7 @@ def metadata_pairs(text: str) -> tuple[tuple[str | None, str | None], ...]:
     parts = [part for part in text.split("|") if part.strip()]
     if len(parts) > 10:
         raise Invalid.of("metadataFilter", "At most 10 pairs")
-    found = []
+    pairs = []
     for part in parts:
         key, comma, value = part.strip().partition(",value=")
         if not comma and key.startswith("value="):
@@ -324,8 +325,8 @@ def metadata_pairs(text: str) -> tuple[tuple[str | None, str | None], ...]:
             raise Invalid.of(
                 "metadataFilter", "Pairs such as key=<key>,value=<value>, with a vertical bar between them"
             )
-        found.append((key.removeprefix("key=") or None, value or None))
-    return tuple(found)
+        pairs.append((key.removeprefix("key=") or None, value or None))
+    return tuple(pairs)
 
 
 # --- what is written
