@@ -63,8 +63,11 @@ class Api:
         reply = await self.post(
             "/api/v1/admin/bootstrap", {"email": EMAIL, "password": PASSWORD, "organization": "Acme"}, token=None
         )
-        made = reply.json()
-        self.org_id, self.instance_token = made["organization"]["id"], made["identity"]["credentials"]["token"]
+        bootstrapped = reply.json()
+        self.org_id, self.instance_token = (
+            bootstrapped["organization"]["id"],
+            bootstrapped["identity"]["credentials"]["token"],
+        )
         self.person = (await self.ok("POST", "/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD}, token=None))[
             "accessToken"
         ]
@@ -115,15 +118,15 @@ class Api:
 
     async def identity(self, role: str = "no-access", name: str = "bot", **body: Any) -> dict[str, Any]:
         """A new identity of the first organization."""
-        given = {"name": name, "organizationId": self.org_id, "role": role, **body}
-        return (await self.ok("POST", "/api/v1/identities", given))["identity"]
+        fields = {"name": name, "organizationId": self.org_id, "role": role, **body}
+        return (await self.ok("POST", "/api/v1/identities", fields))["identity"]
 
     async def universal(self, identity_id: str, secret: dict[str, Any] | None = None, **config: Any) -> dict[str, str]:
         """Universal Auth on an identity and one client secret: the body of a login."""
         path = f"/api/v1/auth/universal-auth/identities/{identity_id}"
-        made = await self.ok("POST", path, config)
-        given = await self.ok("POST", f"{path}/client-secrets", secret or {})
-        return {"clientId": made["identityUniversalAuth"]["clientId"], "clientSecret": given["clientSecret"]}
+        method = await self.ok("POST", path, config)
+        secret_reply = await self.ok("POST", f"{path}/client-secrets", secret or {})
+        return {"clientId": method["identityUniversalAuth"]["clientId"], "clientSecret": secret_reply["clientSecret"]}
 
     async def login(self, login: dict[str, str]) -> str:
         """The access token for a Universal Auth login body."""
@@ -217,8 +220,8 @@ def begun_rows(migrated: str) -> tuple[str, Begun]:
 async def api(tmp_path: Path, begun_file: tuple[Path, Begun]) -> AsyncIterator[Api]:
     """A server on SQLite."""
     file, known = begun_file
-    async with running(sqlite_settings(placed(file, tmp_path)), fresh=False) as found:
-        yield known.hand_to(found)
+    async with running(sqlite_settings(placed(file, tmp_path)), fresh=False) as server:
+        yield known.hand_to(server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -239,5 +242,5 @@ async def any_api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     else:
         statements, known = request.getfixturevalue("begun_rows")
         settings = postgres_settings(await emptied(request.getfixturevalue("migrated"), statements))
-    async with running(settings, fresh=False) as found:
-        yield known.hand_to(found)
+    async with running(settings, fresh=False) as server:
+        yield known.hand_to(server)

@@ -9,8 +9,8 @@ UNKNOWN = "11111111-2222-4333-8444-555555555555"
 
 async def project(api: Api, name: str = "alpha", **body: Any) -> dict[str, Any]:
     """A new project of the caller, with its three environments."""
-    given = {"projectName": name, "slug": f"{name}-app", **body}
-    return (await api.ok("POST", "/api/v1/projects", given))["project"]
+    fields = {"projectName": name, "slug": f"{name}-app", **body}
+    return (await api.ok("POST", "/api/v1/projects", fields))["project"]
 
 
 async def member(api: Api, project_id: str, role: str = "member", *, rules: list[dict[str, Any]] | None = None) -> str:
@@ -32,5 +32,5 @@ async def folder(
 
 async def names(api: Api, project_id: str, path: str = "/", environment: str = "dev", **query: Any) -> list[str]:
     """The paths of the folders that are listed in a place."""
-    given = {"projectId": project_id, "environment": environment, "path": path, **query}
-    return [one["path"] for one in (await api.ok("GET", "/api/v2/folders", query=given))["folders"]]
+    parameters = {"projectId": project_id, "environment": environment, "path": path, **query}
+    return [folder["path"] for folder in (await api.ok("GET", "/api/v2/folders", query=parameters))["folders"]]

@@ -57,11 +57,11 @@ class Forked:
             self._told.close()
         return self.returncode
 
-    def send_signal(self, what: int) -> None:
+    def send_signal(self, signal_number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, what)
+                os.kill(self.pid, signal_number)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -94,9 +94,9 @@ def started(
     request = json.dumps(
         {"arguments": list(arguments), "environment": dict(environment), "code": code, "folder": str(Path.cwd())}
     ).encode()
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with open(os.devnull, "rb") as devnull:  # noqa: PTH123
         connection = _forker()
-        fds = array.array("i", [nothing.fileno(), out, stderr.fileno(), telling])
+        fds = array.array("i", [devnull.fileno(), out, stderr.fileno(), telling])
         connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
         connection.sendall(request)
     for descriptor in to_close:
@@ -125,7 +125,7 @@ def run(
 def _forker() -> socket.socket:
     """The connection to the process that forks; it ends when this end is closed."""
     ours, theirs = socket.socketpair()
-    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    no_streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     command = [sys.executable, __file__, str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], **nothing)  # type: ignore[call-overload]
     theirs.close()
@@ -189,13 +189,13 @@ def _fork_until_the_end(connection: socket.socket) -> str:
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:
-    found = b""
-    while len(found) < length:
-        piece = connection.recv(length - len(found))
+    received = b""
+    while len(received) < length:
+        piece = connection.recv(length - len(received))
         if not piece:
             raise EOFError
-        found += piece
-    return found
+        received += piece
+    return received
 
 
 def _tell_who_ended(running: dict[int, int]) -> None:

@@ -100,13 +100,13 @@ class Server:
         _run(f"{binaries}/pg_ctl", "-w", "-t", "60", "-D", f"{directory}/data", *command)
 
 
-def send(processes: list[psutil.Process], what: signal.Signals) -> None:
+def send(processes: list[psutil.Process], signal_number: signal.Signals) -> None:
     """Send a signal to each that is still there: a child ends by itself with its connection, or because the
     postmaster did.
     """
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(what)
+            process.send_signal(signal_number)
 
 
 # --- starting one ---

@@ -101,23 +101,23 @@ class Server:
 
     def client(self, **options: Any) -> httpx.AsyncClient:
         """A client of this process, closed with it."""
-        found = httpx.AsyncClient(base_url=self.url, timeout=60, limits=LIMITS, trust_env=False, **options)
-        self._clients.append(found)
-        return found
+        client = httpx.AsyncClient(base_url=self.url, timeout=60, limits=LIMITS, trust_env=False, **options)
+        self._clients.append(client)
+        return client
 
     async def api(self, like: Api | None = None) -> Api:
         """The server's client of this process: bootstrapped, or signed in as `like` is."""
-        found = Api(cast("Any", None), cast("Any", None), self.client())
+        api = Api(cast("Any", None), cast("Any", None), self.client())
         if like is None:
-            await found.bootstrap()
+            await api.bootstrap()
         else:
-            found.token, found.person, found.org_id, found.instance_token = (
+            api.token, api.person, api.org_id, api.instance_token = (
                 like.token,
                 like.person,
                 like.org_id,
                 like.instance_token,
             )
-        return found
+        return api
 
     async def close(self) -> None:
         for client in self._clients:

@@ -13,8 +13,8 @@ _made: dict[tuple[int, ...], tuple[list[AuthMethod[Any, Any]], Routes]] = {}
 
 def once(methods: Iterable[AuthMethod[Any, Any]]) -> Routes:
     """What `auths.method_routes` makes, once for the same methods."""
-    given = list(methods)
-    key = tuple(map(id, given))
+    all_methods = list(methods)
+    key = tuple(map(id, all_methods))
     if key not in _made:
-        _made[key] = given, _make(given)  # the methods are kept, so that no other takes the place of one
+        _made[key] = all_methods, _make(all_methods)  # the methods are kept, so that no other takes the place of one
     return _made[key][1]

@@ -15,8 +15,8 @@ class Vault:
 
     @classmethod
     async def new(cls, api: Api, name: str = "vault") -> "Vault":
-        made = await api.ok("POST", "/api/v2/workspace", {"projectName": name})
-        return cls(api, made["project"]["id"])
+        created = await api.ok("POST", "/api/v2/workspace", {"projectName": name})
+        return cls(api, created["project"]["id"])
 
     def _where(self, env: str, path: str) -> dict[str, Any]:
         return {"workspaceId": self.project_id, "environment": env, "secretPath": path}
@@ -65,7 +65,7 @@ class Vault:
         return reply.json()
 
     async def values(self, **more: Any) -> dict[str, str]:
-        return {one["secretKey"]: one["secretValue"] for one in (await self.every(**more))["secrets"]}
+        return {secret["secretKey"]: secret["secretValue"] for secret in (await self.every(**more))["secrets"]}
 
     async def folder(self, path: str, env: str = "dev") -> None:
         parent, _, name = path.rpartition("/")
@@ -73,8 +73,10 @@ class Vault:
         await self.api.ok("POST", "/api/v1/folders", body)
 
     async def tag(self, slug: str) -> str:
-        made = await self.api.ok("POST", f"/api/v1/workspace/{self.project_id}/tags", {"slug": slug, "color": "#fff"})
-        return made["workspaceTag"]["id"]
+        created = await self.api.ok(
+            "POST", f"/api/v1/workspace/{self.project_id}/tags", {"slug": slug, "color": "#fff"}
+        )
+        return created["workspaceTag"]["id"]
 
     async def link(self, source: str, *, env: str = "dev", path: str = "/", source_env: str = "dev") -> Any:
         """The response of a new import of `source` into `path`."""
@@ -98,7 +100,7 @@ class Vault:
 
 def rule(*actions: str, subject: str = "secrets", inverted: bool = False, **conditions: Any) -> dict[str, Any]:
     """A permission rule."""
-    made: dict[str, Any] = {"subject": subject, "action": list(actions)}
+    fields: dict[str, Any] = {"subject": subject, "action": list(actions)}
     if conditions:
-        made["conditions"] = conditions
-    return made | ({"inverted": True} if inverted else {})
+        fields["conditions"] = conditions
+    return fields | ({"inverted": True} if inverted else {})

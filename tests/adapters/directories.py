@@ -147,8 +147,8 @@ class SmallDirectory:
         elif isinstance(message, sansldap.SearchRequest):
             self.filters.append(message.filter)
             value = getattr(message.filter, "value", b"").decode()
-            found = [dn for dn, entry in PEOPLE.items() if value in entry["uid"]] if self.found is None else self.found
-            for dn in found:
+            dns = [dn for dn, entry in PEOPLE.items() if value in entry["uid"]] if self.found is None else self.found
+            for dn in dns:
                 entry = PEOPLE.get(dn, {"uid": ["x"]})
                 attributes = [
                     sansldap.PartialAttribute(n, [v.encode() for v in values])

@@ -19,10 +19,12 @@ def watchword(*arguments: str, **environment: str) -> "subprocess.CompletedProce
 class Running:
     """A server that answers at `url`."""
 
-    def __init__(self, process: "forks.Forked | subprocess.Popen[bytes]", said: dict[str, object], log: Path) -> None:
+    def __init__(
+        self, process: "forks.Forked | subprocess.Popen[bytes]", announced: dict[str, object], log: Path
+    ) -> None:
         self.process = process
-        self.url = str(said["address"])
-        self.said = said
+        self.url = str(announced["address"])
+        self.said = announced
         self._log = log
 
     @property

@@ -56,7 +56,7 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return place
 
 
-async def output_of(*command: str, given: bytes = b"", **options: Any) -> str:
+async def output_of(*command: str, stdin: bytes = b"", **options: Any) -> str:
     """What a program prints; it must end well."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -66,6 +66,6 @@ async def output_of(*command: str, given: bytes = b"", **options: Any) -> str:
         **options,
     )
     async with asyncio.timeout(90):
-        printed, complaints = await process.communicate(given)
+        printed, complaints = await process.communicate(stdin)
     assert process.returncode == 0, complaints.decode()[-2000:]
     return printed.decode()

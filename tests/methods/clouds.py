@@ -40,10 +40,10 @@ def given(outbound=None, *, now=None, certificate=None):
     )
 
 
-def pem(thing):
-    if isinstance(thing, x509.Certificate):
-        return thing.public_bytes(Encoding.PEM).decode()
-    return thing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+def pem(certificate):
+    if isinstance(certificate, x509.Certificate):
+        return certificate.public_bytes(Encoding.PEM).decode()
+    return certificate.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def name(common):
@@ -120,7 +120,7 @@ def serving(app, context=None):
 
 @contextlib.asynccontextmanager
 async def way_out(port, roots, names, **options):
-    """The real outbound client, in a world where every host is on loopback at `port`; `names` may be reached there."""
+    """The real outbound client with every host on loopback at `port`; `names` may be reached there."""
 
     async def resolve(_host, _port):
         return [("127.0.0.1", port)]

@@ -1,5 +1,6 @@
-"""The outside that methods are tested against: one TLS server on loopback that every name leads to, and the
-real way out.
+"""The remote site that methods are tested against: one TLS server on loopback that every name leads to.
+
+Requests go through the real outbound client.
 """
 
 import msgspec
@@ -15,7 +16,7 @@ from watchword.methods.base import Given
 IDENTITY = "6f1a3c7e-0b52-4f6e-9a55-2f6f3a1d9b10"
 
 
-class Abroad:
+class RemoteSite:
     """A site with the names of the clouds, and an Outbound whose name service leads to it."""
 
     ca = CA
@@ -64,10 +65,10 @@ class Abroad:
 
 
 @pytest.fixture
-async def abroad():
+async def remote():
     async with Site(
         names=("127.0.0.1", "login.microsoftonline.com", "www.googleapis.com", "issuer.test", "cluster.test")
     ) as site:
-        world = Abroad(site)
-        yield world
-        await world.outbound.close()
+        remote = RemoteSite(site)
+        yield remote
+        await remote.outbound.close()

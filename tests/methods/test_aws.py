@@ -32,7 +32,7 @@ NAMES = ["*.amazonaws.com", "sts.amazonaws.com", "*.amazonaws.com.cn"]
 
 @pytest.fixture(scope="module")
 def sts(tmp_path_factory):
-    """moto over TLS under the names of STS; `sts.keys` are credentials of a user, of two roles, and of one abroad."""
+    """moto over TLS under the names of STS; `sts.keys` are credentials of a user, of two roles, and of one remote."""
     sts = Sts(DomainDispatcherApplication(create_backend_app))
     trust = Trust(tmp_path_factory.mktemp("trust"))
     context = trust.context(HOST, "*.amazonaws.com", "sts.us-east-1.amazonaws.com", "sts.cn-north-1.amazonaws.com.cn")

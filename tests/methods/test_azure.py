@@ -43,11 +43,11 @@ def config(**more):
 
 
 @pytest.fixture
-def azure(abroad):
-    abroad.site.routes[KEYS] = json_reply(
+def azure(remote):
+    remote.site.routes[KEYS] = json_reply(
         {"keys": [jwk("rsa", "a1", use="sig", x5t="a1", x5c=["MIIC"], issuer="x"), jwk("p256", "e1")]}
     )
-    return abroad
+    return remote
 
 
 async def test_a_managed_identity_logs_in(azure):
@@ -129,9 +129,9 @@ async def test_a_key_may_be_given_by_its_certificate_alone(azure):
     assert await azure.login(METHOD, config(), token())
 
 
-def test_lists_are_normalised(abroad):
+def test_lists_are_normalised(remote):
     assert (
-        abroad.config(METHOD, config(allowedServicePrincipalIds="a,b , c")).allowed_service_principal_ids == "a, b, c"
+        remote.config(METHOD, config(allowedServicePrincipalIds="a,b , c")).allowed_service_principal_ids == "a, b, c"
     )
-    assert abroad.config(METHOD, {"tenantId": "", "resource": ""}).tenant_id == ""
-    assert abroad.faults(METHOD, {"tenantId": "x"}) != []
+    assert remote.config(METHOD, {"tenantId": "", "resource": ""}).tenant_id == ""
+    assert remote.faults(METHOD, {"tenantId": "x"}) != []

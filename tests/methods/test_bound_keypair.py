@@ -19,24 +19,24 @@ def assertion(key="p256", kid=None, **more):
     return mint({n: v for n, v in said.items() if v is not None}, key=key, kid=kid)
 
 
-async def test_the_holder_of_the_key_logs_in_once(abroad):
-    verified = await abroad.login(METHOD, config(), assertion() + "\n")
+async def test_the_holder_of_the_key_logs_in_once(remote):
+    verified = await remote.login(METHOD, config(), assertion() + "\n")
 
     assert verified.spent == Spent(f"{IDENTITY}:once-1", (NOW + 300) * 1000 + 1000)
     assert verified.audit == {"jti": "once-1"}
 
 
 @pytest.mark.parametrize("aud", [HERE, "https://watchword.test", [HERE]])
-async def test_an_assertion_names_the_endpoint_or_the_issuer(abroad, aud):
-    assert await abroad.login(METHOD, config(), assertion(aud=aud))
+async def test_an_assertion_names_the_endpoint_or_the_issuer(remote, aud):
+    assert await remote.login(METHOD, config(), assertion(aud=aud))
 
 
-async def test_keys_overlap_while_they_are_rotated(abroad):
+async def test_keys_overlap_while_they_are_rotated(remote):
     both = config(jwk("p256", "old"), json.dumps(jwk("ed25519", "new", alg="EdDSA")), public_pem("rsa"))
     for token in (assertion(kid="old"), assertion("ed25519", "new"), assertion("rsa"), assertion()):
-        assert await abroad.login(METHOD, both, token)
+        assert await remote.login(METHOD, both, token)
 
-    assert await abroad.refusal(METHOD, config(jwk("ed25519", "new")), assertion(kid="old")) == "key_unknown"
+    assert await remote.refusal(METHOD, config(jwk("ed25519", "new")), assertion(kid="old")) == "key_unknown"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ async def test_keys_overlap_while_they_are_rotated(abroad):
         (mint({"iss": IDENTITY}, "p256", header={"jwk": jwk("p256_other")}), "expiry_missing"),
     ],
 )
-async def test_an_assertion_that_is_not_ours_now_or_once_is_refused(abroad, token, expected):
-    assert await abroad.refusal(METHOD, config(), token) == expected
+async def test_an_assertion_that_is_not_ours_now_or_once_is_refused(remote, token, expected):
+    assert await remote.refusal(METHOD, config(), token) == expected
 
 
-async def test_a_shorter_life_may_be_demanded(abroad):
-    assert await abroad.refusal(METHOD, config(maxAssertionSeconds=60), assertion()) == "life_too_long"
-    assert await abroad.login(METHOD, config(maxAssertionSeconds=60), assertion(exp=NOW + 60))
+async def test_a_shorter_life_may_be_demanded(remote):
+    assert await remote.refusal(METHOD, config(maxAssertionSeconds=60), assertion()) == "life_too_long"
+    assert await remote.login(METHOD, config(maxAssertionSeconds=60), assertion(exp=NOW + 60))
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ async def test_a_shorter_life_may_be_demanded(abroad):
         ({"maxAssertionSeconds": 3_601}, "maxAssertionSeconds"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(abroad, change, fault):
-    assert abroad.faults(METHOD, config() | change) == [fault]
+def test_a_configuration_that_cannot_work_is_refused(remote, change, fault):
+    assert remote.faults(METHOD, config() | change) == [fault]
 
 
-def test_a_pasted_private_key_is_refused(abroad):
-    assert abroad.faults(METHOD, config((KEYS / "p256.pem").read_text())) == ["publicKeys"]
+def test_a_pasted_private_key_is_refused(remote):
+    assert remote.faults(METHOD, config((KEYS / "p256.pem").read_text())) == ["publicKeys"]

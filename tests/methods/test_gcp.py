@@ -46,14 +46,14 @@ def account(key="rsa", kid="s1", **more):
 
 
 @pytest.fixture
-def google(abroad):
-    abroad.site.routes["/oauth2/v3/certs"] = json_reply(
+def google(remote):
+    remote.site.routes["/oauth2/v3/certs"] = json_reply(
         {"keys": [jwk("rsa", "g1", use="sig", alg="RS256"), jwk("p256", "e1")]}
     )
-    abroad.site.routes[CERTIFICATES] = json_reply(
+    remote.site.routes[CERTIFICATES] = json_reply(
         {"s1": certificate(ACCOUNT, "rsa"), "bad": "not PEM", "worse": 5, "ec": certificate(ACCOUNT, "p256")}
     )
-    return abroad
+    return remote
 
 
 def gce(**more):
@@ -194,8 +194,8 @@ async def test_keys_that_cannot_be_had_refuse(google, config):
     )
 
 
-def test_the_configuration(abroad):
-    config = abroad.config(METHOD, gce(allowedServiceAccounts="a,b", allowedProjects=" c ", allowedZones="d ,e"))
+def test_the_configuration(remote):
+    config = remote.config(METHOD, gce(allowedServiceAccounts="a,b", allowedProjects=" c ", allowedZones="d ,e"))
     assert (config.allowed_service_accounts, config.allowed_projects, config.allowed_zones) == ("a, b", "c", "d, e")
-    assert abroad.faults(METHOD, {"type": "gke"}) == ["type"]
-    assert abroad.faults(METHOD, {}) != []
+    assert remote.faults(METHOD, {"type": "gke"}) == ["type"]
+    assert remote.faults(METHOD, {}) != []

@@ -17,9 +17,9 @@ def published(**more):
 
 
 @pytest.fixture
-def issuer(abroad):
-    abroad.site.routes["/keys"] = json_reply({"keys": [jwk(key, key) for key in ALL]})
-    return abroad
+def issuer(remote):
+    remote.site.routes["/keys"] = json_reply({"keys": [jwk(key, key) for key in ALL]})
+    return remote
 
 
 @pytest.mark.parametrize("key", ALL)
@@ -100,12 +100,12 @@ async def test_claims_are_kept_as_the_mapping_says(issuer):
         (published(configurationType="x"), "configurationType"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(abroad, sent, fault):
-    assert abroad.faults(METHOD, sent) == [fault]
+def test_a_configuration_that_cannot_work_is_refused(remote, sent, fault):
+    assert remote.faults(METHOD, sent) == [fault]
 
 
-def test_the_configuration_is_normalised(abroad):
-    read = abroad.config(
+def test_the_configuration_is_normalised(remote):
+    read = remote.config(
         METHOD, published(jwksUrl=" https://issuer.test/keys ", boundAudiences="a,b", boundClaims={"x": "{a,b},c"})
     )
     assert (read.jwks_url, read.bound_audiences, read.bound_claims) == (
@@ -113,5 +113,5 @@ def test_the_configuration_is_normalised(abroad):
         "a, b",
         {"x": "{a,b}, c"},
     )
-    assert abroad.faults(METHOD, {"configurationType": "static", "publicKeys": [public_pem("rsa")]}) != []
-    assert abroad.faults(METHOD, static("rsa", jwksUrl="")) == []
+    assert remote.faults(METHOD, {"configurationType": "static", "publicKeys": [public_pem("rsa")]}) != []
+    assert remote.faults(METHOD, static("rsa", jwksUrl="")) == []

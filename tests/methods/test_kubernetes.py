@@ -14,13 +14,13 @@ USER = "system:serviceaccount:prod:api"
 class Cluster:
     """The TokenReview endpoint of an API server."""
 
-    def __init__(self, abroad):
-        self.abroad = abroad
+    def __init__(self, remote):
+        self.remote = remote
         self.status = {
             "authenticated": True,
             "user": {"username": USER, "uid": "1", "groups": ["system:serviceaccounts"]},
         }
-        abroad.site.routes[REVIEWS] = self.review
+        remote.site.routes[REVIEWS] = self.review
 
     def review(self, request):
         asked = request.json
@@ -37,12 +37,12 @@ class Cluster:
 
     @property
     def last(self):
-        return self.abroad.site.requests[-1]
+        return self.remote.site.requests[-1]
 
     def config(self, **more):
         return {
-            "kubernetesHost": self.abroad.site.url,
-            "caCert": self.abroad.ca,
+            "kubernetesHost": self.remote.site.url,
+            "caCert": self.remote.ca,
             "tokenReviewerJwt": "reviewer",
             "allowedNamespaces": "",
             "allowedNames": "",
@@ -51,61 +51,61 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(abroad):
-    return Cluster(abroad)
+def cluster(remote):
+    return Cluster(remote)
 
 
-async def test_a_token_that_the_cluster_accepts_logs_in_as_who_the_cluster_says(abroad, cluster):
-    verified = await abroad.login(METHOD, cluster.config(), TOKEN)
+async def test_a_token_that_the_cluster_accepts_logs_in_as_who_the_cluster_says(remote, cluster):
+    verified = await remote.login(METHOD, cluster.config(), TOKEN)
 
     assert verified.claims == {"kubernetes": {"namespace": "prod", "name": "api"}}
     assert cluster.last.headers["authorization"] == "Bearer reviewer"
     assert cluster.last.json["spec"] == {"token": TOKEN}
 
 
-async def test_a_token_read_from_a_file_ends_in_a_newline(abroad, cluster):
-    await abroad.login(METHOD, cluster.config(), f"  {TOKEN}\n")
+async def test_a_token_read_from_a_file_ends_in_a_newline(remote, cluster):
+    await remote.login(METHOD, cluster.config(), f"  {TOKEN}\n")
 
     assert cluster.last.json["spec"]["token"] == TOKEN
 
 
-async def test_without_a_reviewer_a_token_asks_for_its_own_review(abroad, cluster):
-    await abroad.login(METHOD, cluster.config(tokenReviewerJwt=None), TOKEN)
+async def test_without_a_reviewer_a_token_asks_for_its_own_review(remote, cluster):
+    await remote.login(METHOD, cluster.config(tokenReviewerJwt=None), TOKEN)
 
     assert cluster.last.headers["authorization"] == f"Bearer {TOKEN}"
 
 
-async def test_authenticated_false_is_refused(abroad, cluster):
+async def test_authenticated_false_is_refused(remote, cluster):
     for answer in (False, None, "true", 1):
         cluster.status["authenticated"] = answer
-        assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "not_authenticated"
+        assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "not_authenticated"
     cluster.status = {}
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "not_authenticated"
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "not_authenticated"
 
 
-async def test_an_error_in_the_answer_is_refused_even_when_authenticated(abroad, cluster):
+async def test_an_error_in_the_answer_is_refused_even_when_authenticated(remote, cluster):
     cluster.status["error"] = f"token {TOKEN} is odd"
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "review_error"
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "review_error"
 
 
-async def test_the_audience_is_asked_for_and_must_be_in_the_answer(abroad, cluster):
+async def test_the_audience_is_asked_for_and_must_be_in_the_answer(remote, cluster):
     config = cluster.config(allowedAudience="watchword")
     cluster.status["audiences"] = ["watchword", "x"]
-    await abroad.login(METHOD, config, TOKEN)
+    await remote.login(METHOD, config, TOKEN)
     assert cluster.last.json["spec"]["audiences"] == ["watchword"]
 
 
 @pytest.mark.parametrize(
     "answered", [None, [], ["other"], "watchword", ["https://kubernetes.default.svc"], {"watchword": 1}]
 )
-async def test_an_audience_missing_from_the_answer_is_refused(abroad, cluster, answered):
+async def test_an_audience_missing_from_the_answer_is_refused(remote, cluster, answered):
     cluster.status["audiences"] = answered
-    assert await abroad.refusal(METHOD, cluster.config(allowedAudience="watchword"), TOKEN) == "audience_mismatch"
+    assert await remote.refusal(METHOD, cluster.config(allowedAudience="watchword"), TOKEN) == "audience_mismatch"
 
 
-async def test_the_name_in_the_tokens_body_is_not_read(abroad, cluster):
+async def test_the_name_in_the_tokens_body_is_not_read(remote, cluster):
     config = cluster.config(allowedNamespaces="body", allowedNames="liar")
-    assert await abroad.refusal(METHOD, config, TOKEN) == "namespace_not_allowed"
+    assert await remote.refusal(METHOD, config, TOKEN) == "namespace_not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ async def test_the_name_in_the_tokens_body_is_not_read(abroad, cluster):
         ({"allowedNames": " , "}, None),
     ],
 )
-async def test_namespaces_and_names_are_compared_exactly(abroad, cluster, bound, expected):
+async def test_namespaces_and_names_are_compared_exactly(remote, cluster, bound, expected):
     config = cluster.config(**bound)
     if expected:
-        assert await abroad.refusal(METHOD, config, TOKEN) == expected
+        assert await remote.refusal(METHOD, config, TOKEN) == expected
     else:
-        assert (await abroad.login(METHOD, config, TOKEN)).audit == {"namespace": "prod", "name": "api"}
+        assert (await remote.login(METHOD, config, TOKEN)).audit == {"namespace": "prod", "name": "api"}
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ async def test_namespaces_and_names_are_compared_exactly(abroad, cluster, bound,
         ["system:serviceaccount:prod:api"],
     ],
 )
-async def test_who_is_not_a_service_account_is_refused(abroad, cluster, username):
+async def test_who_is_not_a_service_account_is_refused(remote, cluster, username):
     cluster.status["user"] = {"username": username}
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "not_a_service_account"
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "not_a_service_account"
 
 
 @pytest.mark.parametrize("user", [None, [], "system:serviceaccount:prod:api"])
-async def test_an_answer_without_a_user_is_refused(abroad, cluster, user):
+async def test_an_answer_without_a_user_is_refused(remote, cluster, user):
     cluster.status["user"] = user
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "not_a_service_account"
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "not_a_service_account"
 
 
 @pytest.mark.parametrize(
@@ -173,22 +173,22 @@ async def test_an_answer_without_a_user_is_refused(abroad, cluster, user):
         (Reply(b"x" * 2_000_000, 201), "cluster_unreachable"),
     ],
 )
-async def test_an_answer_that_is_no_review_is_refused(abroad, cluster, reply, expected):
-    abroad.site.routes[REVIEWS] = reply
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == expected
+async def test_an_answer_that_is_no_review_is_refused(remote, cluster, reply, expected):
+    remote.site.routes[REVIEWS] = reply
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == expected
 
 
-async def test_an_api_server_that_repeats_the_token_does_not_bring_it_into_the_facts(abroad, cluster):
-    abroad.site.routes[REVIEWS] = lambda request: json_reply(
+async def test_an_api_server_that_repeats_the_token_does_not_bring_it_into_the_facts(remote, cluster):
+    remote.site.routes[REVIEWS] = lambda request: json_reply(
         {"message": f"bad token {request.json['spec']['token']}"}, 400
     )
-    assert await abroad.refusal(METHOD, cluster.config(), TOKEN) == "review_refused"
+    assert await remote.refusal(METHOD, cluster.config(), TOKEN) == "review_refused"
 
 
-async def test_a_cluster_with_another_ca_is_not_asked(abroad, cluster):
-    abroad.outbound._roots = ""
-    assert await abroad.refusal(METHOD, cluster.config(caCert=""), TOKEN) == "cluster_unreachable"
-    assert abroad.site.requests == []
+async def test_a_cluster_with_another_ca_is_not_asked(remote, cluster):
+    remote.outbound._roots = ""
+    assert await remote.refusal(METHOD, cluster.config(caCert=""), TOKEN) == "cluster_unreachable"
+    assert remote.site.requests == []
 
 
 @pytest.mark.parametrize(
@@ -203,53 +203,53 @@ async def test_a_cluster_with_another_ca_is_not_asked(abroad, cluster):
         "file:///etc",
     ],
 )
-async def test_a_host_where_nobody_should_go_is_not_asked(abroad, cluster, host):
+async def test_a_host_where_nobody_should_go_is_not_asked(remote, cluster, host):
     if "//" in host and host[8].isdigit() | (host[8] == "["):
         literal = host[8:].strip("[]")
 
         async def resolve(_host, port):
             return [(literal, port)]
 
-        abroad.outbound.guard._resolve = resolve
-    assert await abroad.refusal(METHOD, cluster.config(kubernetesHost=host), TOKEN) == "cluster_unreachable"
-    assert abroad.site.requests == []
+        remote.outbound.guard._resolve = resolve
+    assert await remote.refusal(METHOD, cluster.config(kubernetesHost=host), TOKEN) == "cluster_unreachable"
+    assert remote.site.requests == []
 
 
 @pytest.mark.parametrize(
     "host", ["cluster.test", "cluster.test/", "https://cluster.test/?x=1#y", " https://cluster.test "]
 )
-async def test_a_host_without_a_scheme_is_asked_over_https(abroad, cluster, host):
-    await abroad.login(METHOD, cluster.config(kubernetesHost=host), TOKEN)
+async def test_a_host_without_a_scheme_is_asked_over_https(remote, cluster, host):
+    await remote.login(METHOD, cluster.config(kubernetesHost=host), TOKEN)
 
-    assert (abroad.site.names, cluster.last.path) == (["cluster.test"], REVIEWS)
+    assert (remote.site.names, cluster.last.path) == (["cluster.test"], REVIEWS)
 
 
-async def test_a_cluster_behind_a_path_keeps_it(abroad, cluster):
-    abroad.site.routes[f"/k8s/c-1{REVIEWS}"] = cluster.review
-    await abroad.login(METHOD, cluster.config(kubernetesHost="https://cluster.test/k8s/c-1/"), TOKEN)
+async def test_a_cluster_behind_a_path_keeps_it(remote, cluster):
+    remote.site.routes[f"/k8s/c-1{REVIEWS}"] = cluster.review
+    await remote.login(METHOD, cluster.config(kubernetesHost="https://cluster.test/k8s/c-1/"), TOKEN)
 
 
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\r\nX-Evil: 1", "\u00e9", "x" * 20_000])
-async def test_what_cannot_stand_in_a_header_is_refused_unsent(abroad, cluster, token):
-    assert await abroad.refusal(METHOD, cluster.config(tokenReviewerJwt=None), token) == "token_malformed"
-    assert abroad.site.requests == []
+async def test_what_cannot_stand_in_a_header_is_refused_unsent(remote, cluster, token):
+    assert await remote.refusal(METHOD, cluster.config(tokenReviewerJwt=None), token) == "token_malformed"
+    assert remote.site.requests == []
 
 
 # --- configuration
 # -----------------------------------------------------------------------------------------------------
 
 
-def test_the_recorded_normalisations(abroad, cluster):
+def test_the_recorded_normalisations(remote, cluster):
     sent = cluster.config(
         kubernetesHost="  https://127.0.0.1:7443  ",
-        caCert=abroad.ca + "\n\n",
+        caCert=remote.ca + "\n\n",
         allowedNamespaces="ns1,ns2",
         allowedNames="app , web",
     )
-    config = abroad.config(METHOD, sent)
+    config = remote.config(METHOD, sent)
 
     assert config.kubernetes_host == "https://127.0.0.1:7443"
-    assert config.ca_cert == abroad.ca.strip()
+    assert config.ca_cert == remote.ca.strip()
     assert (config.allowed_namespaces, config.allowed_names) == (
         "ns1,ns2",
         "app , web",
@@ -274,21 +274,21 @@ def test_the_recorded_normalisations(abroad, cluster):
         ({"tokenReviewMode": "jwks", "jwksIssuer": "https://c.test", "allowedAudience": "a", "jwks": "{}"}, "jwks"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(abroad, cluster, change, fault):
-    assert abroad.faults(METHOD, cluster.config(**change)) == [fault]
+def test_a_configuration_that_cannot_work_is_refused(remote, cluster, change, fault):
+    assert remote.faults(METHOD, cluster.config(**change)) == [fault]
 
 
-def test_required_and_optional_fields_are_those_of_the_contract(abroad, cluster):
+def test_required_and_optional_fields_are_those_of_the_contract(remote, cluster):
     assert (
-        abroad.faults(
+        remote.faults(
             METHOD, {"kubernetesHost": "not a url", "allowedNamespaces": "", "allowedNames": "", "allowedAudience": ""}
         )
         == []
     )
-    assert abroad.faults(METHOD, {}) != []
+    assert remote.faults(METHOD, {}) != []
     missing = cluster.config()
     del missing["allowedNames"]
-    assert abroad.faults(METHOD, missing) != []
+    assert remote.faults(METHOD, missing) != []
 
 
 # --- verified here
@@ -321,25 +321,25 @@ def account_token(key="rsa", kid="c1", **more):
     return mint(claims(**said | more), key=key, kid=kid)
 
 
-async def test_here_a_token_is_verified_with_pasted_keys_and_nobody_is_asked(abroad, here):
-    verified = await abroad.login(METHOD, here(), account_token())
+async def test_here_a_token_is_verified_with_pasted_keys_and_nobody_is_asked(remote, here):
+    verified = await remote.login(METHOD, here(), account_token())
 
     assert verified.claims == {"kubernetes": {"namespace": "prod", "name": "api"}}
-    assert abroad.site.requests == []
+    assert remote.site.requests == []
 
 
-async def test_here_keys_are_discovered_at_the_issuer(abroad, here):
-    abroad.site.routes["/.well-known/openid-configuration"] = json_reply(
+async def test_here_keys_are_discovered_at_the_issuer(remote, here):
+    remote.site.routes["/.well-known/openid-configuration"] = json_reply(
         {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/openid/v1/jwks"}
     )
-    abroad.site.routes["/openid/v1/jwks"] = json_reply({"keys": [jwk("rsa", "c1")]})
-    assert (await abroad.login(METHOD, here(jwks=""), account_token())).audit["name"] == "api"
+    remote.site.routes["/openid/v1/jwks"] = json_reply({"keys": [jwk("rsa", "c1")]})
+    assert (await remote.login(METHOD, here(jwks=""), account_token())).audit["name"] == "api"
 
-    abroad.now += 61_000
-    abroad.site.routes["/.well-known/openid-configuration"] = json_reply(
+    remote.now += 61_000
+    remote.site.routes["/.well-known/openid-configuration"] = json_reply(
         {"issuer": "https://other.test", "jwks_uri": f"{ISSUER}/openid/v1/jwks"}
     )
-    assert await abroad.refusal(METHOD, here(jwks=""), account_token()) == "issuer_mismatch"
+    assert await remote.refusal(METHOD, here(jwks=""), account_token()) == "issuer_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -356,9 +356,9 @@ async def test_here_keys_are_discovered_at_the_issuer(abroad, here):
         ("opaque", "token_malformed"),
     ],
 )
-async def test_here_every_check_of_a_token_is_ours(abroad, here, token, expected):
-    assert await abroad.refusal(METHOD, here(), token) == expected
+async def test_here_every_check_of_a_token_is_ours(remote, here, token, expected):
+    assert await remote.refusal(METHOD, here(), token) == expected
 
 
-async def test_here_an_issuer_that_is_not_there_refuses(abroad, here):
-    assert await abroad.refusal(METHOD, here(jwks=""), account_token()) == "keys_unavailable"
+async def test_here_an_issuer_that_is_not_there_refuses(remote, here):
+    assert await remote.refusal(METHOD, here(jwks=""), account_token()) == "keys_unavailable"

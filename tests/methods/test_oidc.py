@@ -21,16 +21,16 @@ def token(key="rsa", kid="k1", **more):
 
 
 @pytest.fixture
-def issuer(abroad):
+def issuer(remote):
     def publish(**more):
-        abroad.site.routes[DISCOVERY] = json_reply({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"} | more)
+        remote.site.routes[DISCOVERY] = json_reply({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"} | more)
 
-    abroad.publish = publish
-    abroad.publish()
-    abroad.site.routes["/keys"] = json_reply(
+    remote.publish = publish
+    remote.publish()
+    remote.site.routes["/keys"] = json_reply(
         {"keys": [jwk("rsa", "k1"), jwk("p256", "k2"), jwk("ed25519", "k3"), jwk("p384", "k4")]}
     )
-    return abroad
+    return remote
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ async def test_a_rotated_key_is_found(issuer):
 # -----------------------------------------------------------------------------------------------------
 
 
-def test_the_recorded_normalisations(abroad):
-    read = abroad.config(
+def test_the_recorded_normalisations(remote):
+    read = remote.config(
         METHOD,
         config(
             oidcDiscoveryUrl="https://127.0.0.1:7010",
@@ -233,12 +233,12 @@ def test_the_recorded_normalisations(abroad):
         {"boundAudiences": "x" * 70_000},
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(abroad, change):
-    assert abroad.faults(METHOD, config(**change)) != []
+def test_a_configuration_that_cannot_work_is_refused(remote, change):
+    assert remote.faults(METHOD, config(**change)) != []
 
 
 @pytest.mark.parametrize("missing", ["oidcDiscoveryUrl", "boundIssuer", "boundClaims"])
-def test_the_required_fields_are_those_of_the_contract(abroad, missing):
+def test_the_required_fields_are_those_of_the_contract(remote, missing):
     sent = config()
     del sent[missing]
-    assert abroad.faults(METHOD, sent) != []
+    assert remote.faults(METHOD, sent) != []

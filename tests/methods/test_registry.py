@@ -12,7 +12,7 @@ import pytest
 
 from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
-from tests.methods.world import SLUGS
+from tests.methods.providers import SLUGS
 from watchword import app
 from watchword.app import Server
 from watchword.domain.secret import Secret
@@ -260,7 +260,7 @@ async def test_a_method_is_there_once_its_name_is_in_the_list(toy: Api) -> None:
     login = {"identityId": f" {identity['id']}\n", "word": "swordfish", "town": "rome"}
     reply = await toy.client.post("/api/v1/auth/toy-auth/login", data=login)
     wrong = await toy.post("/api/v1/auth/toy-auth/login", login | {"word": "x"}, token=None)
-    abroad = await toy.post("/api/v1/auth/toy-auth/login", login | {"town": "bonn"}, token=None)
+    remote = await toy.post("/api/v1/auth/toy-auth/login", login | {"town": "bonn"}, token=None)
     events = {event["event"]["type"] for event in (await toy.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]}
 
     assert ("", True, "oslo,rome", 2_592_000) == (
@@ -269,8 +269,8 @@ async def test_a_method_is_there_once_its_name_is_in_the_list(toy: Api) -> None:
         made["allowedTowns"],
         made["accessTokenTTL"],
     )
-    assert (200, 401, 401) == (reply.status_code, wrong.status_code, abroad.status_code)
-    assert "bonn is not allowed" == abroad.json()["message"]
+    assert (200, 401, 401) == (reply.status_code, wrong.status_code, remote.status_code)
+    assert "bonn is not allowed" == remote.json()["message"]
     assert {"toy": {"town": "rome"}} == decoded(reply.json()["accessToken"])["identityAuth"]
     assert {"add-identity-toy-auth", "login-identity-toy-auth", "login-identity-toy-auth-failed"} <= events
     assert 200 == (await toy.get(f"/api/v1/identities/{identity['id']}", token=reply.json()["accessToken"])).status_code

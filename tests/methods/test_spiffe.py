@@ -51,8 +51,8 @@ def svid(key="p256", kid="v1", header=None, **more):
         svid() + "\n",
     ],
 )
-async def test_an_svid_of_the_trust_domain_logs_in(abroad, token):
-    verified = await abroad.login(METHOD, config(), token)
+async def test_an_svid_of_the_trust_domain_logs_in(remote, token):
+    verified = await remote.login(METHOD, config(), token)
 
     assert verified.audit == {"spiffeId": "spiffe://prod.test/ns/shop/sa/api"}
 
@@ -89,23 +89,23 @@ async def test_an_svid_of_the_trust_domain_logs_in(abroad, token):
         ("garbage", "token_malformed"),
     ],
 )
-async def test_an_svid_that_is_not_for_us_or_not_of_them_is_refused(abroad, token, expected):
-    assert await abroad.refusal(METHOD, config(), token) == expected
+async def test_an_svid_that_is_not_for_us_or_not_of_them_is_refused(remote, token, expected):
+    assert await remote.refusal(METHOD, config(), token) == expected
 
 
-async def test_a_bundle_is_fetched_and_refreshed_as_hinted(abroad):
-    abroad.site.routes["/bundle"] = json_reply(BUNDLE)
+async def test_a_bundle_is_fetched_and_refreshed_as_hinted(remote):
+    remote.site.routes["/bundle"] = json_reply(BUNDLE)
     for _ in range(3):
-        await abroad.login(METHOD, web(refreshHintSeconds=60), svid())
-    assert len(abroad.site.requests) == 1
+        await remote.login(METHOD, web(refreshHintSeconds=60), svid())
+    assert len(remote.site.requests) == 1
 
-    abroad.now += 61_000
-    abroad.site.routes["/bundle"] = json_reply({"keys": [jwk("rsa", "v2", use="jwt-svid")]})
-    assert await abroad.refusal(METHOD, web(refreshHintSeconds=60), svid()) == "key_unknown"
+    remote.now += 61_000
+    remote.site.routes["/bundle"] = json_reply({"keys": [jwk("rsa", "v2", use="jwt-svid")]})
+    assert await remote.refusal(METHOD, web(refreshHintSeconds=60), svid()) == "key_unknown"
 
 
-async def test_a_bundle_that_cannot_be_had_refuses(abroad):
-    assert await abroad.refusal(METHOD, web(), svid()) == "keys_unavailable"
+async def test_a_bundle_that_cannot_be_had_refuses(remote):
+    assert await remote.refusal(METHOD, web(), svid()) == "keys_unavailable"
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ async def test_a_bundle_that_cannot_be_had_refuses(abroad):
         ),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(abroad, change, fault):
-    assert abroad.faults(METHOD, config(**change)) == [fault]
+def test_a_configuration_that_cannot_work_is_refused(remote, change, fault):
+    assert remote.faults(METHOD, config(**change)) == [fault]
 
 
-def test_the_configuration_is_normalised(abroad):
-    read = abroad.config(METHOD, config(allowedSpiffeIds="spiffe://prod.test/{a,b},spiffe://prod.test/c"))
+def test_the_configuration_is_normalised(remote):
+    read = remote.config(METHOD, config(allowedSpiffeIds="spiffe://prod.test/{a,b},spiffe://prod.test/c"))
     assert read.allowed_spiffe_ids == "spiffe://prod.test/{a,b}, spiffe://prod.test/c"
     assert read.allowed_audiences == "watchword, other"
-    assert abroad.config(METHOD, web()).trust_bundle_distribution.refresh_hint_seconds == 3600
+    assert remote.config(METHOD, web()).trust_bundle_distribution.refresh_hint_seconds == 3600

@@ -4,7 +4,7 @@ fails the run.
     org("PATCH /api/v1/identities/{identity_id}", "edit identity", body={"name": "x"})
 
 The needs are `action subject`; `a or b` is met by either, several are all asked for. A path parameter takes the value
-of that name from the world (`world.py`) unless `path` says otherwise, and so do words in braces in `body` and `query`.
+of that name from the scenario (`scenario.py`) unless `path` says otherwise, and so do words in braces in `body` and `query`.
 
     public      answers anybody
     own         any caller of the route's kinds: it is about the caller itself
@@ -40,10 +40,10 @@ class Asks(msgspec.Struct, frozen=True, kw_only=True):
 TABLE: dict[str, Asks] = {}
 
 
-def _add(where: str, operation: str, needs: tuple[str, ...], options: dict[str, Any]) -> None:
+def _add(scope: str, operation: str, needs: tuple[str, ...], options: dict[str, Any]) -> None:
     if operation in TABLE:
         raise AssertionError(f"{operation} stands twice in the table")
-    TABLE[operation] = Asks(where=where, needs=needs, **options)
+    TABLE[operation] = Asks(where=scope, needs=needs, **options)
 
 
 def public(*operations: str, **options: Any) -> None:

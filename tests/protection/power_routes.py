@@ -1,7 +1,7 @@
 """Every route by which somebody could gain power or take it from others, with an attempt to; and those that write
 otherwise, and why.
 
-A route that writes and stands in neither table fails the run. Words in braces take their value from the world of
+A route that writes and stands in neither table fails the run. Words in braces take their value from the scenario of
 `test_climbing.py`; `identity_id` and the like name the strong one unless the attempt says otherwise.
 """
 

@@ -16,8 +16,8 @@ import pytest
 from tests.api import Api, postgres_settings, running
 from tests.databases import emptied
 from tests.protection.permissions import TABLE, Asks
+from tests.protection.scenario import Scenario
 from tests.protection.test_routes import filled
-from tests.protection.world import World
 from tests.vault import Vault
 from watchword.domain.errors import Conflict, NotFound
 from watchword.store import constraints, schema
@@ -47,21 +47,21 @@ REMOVING = [
 
 
 @asynccontextmanager
-async def furnished(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def new_scenario(request: pytest.FixtureRequest) -> AsyncIterator[Scenario]:
     settings = postgres_settings(await emptied(request.getfixturevalue("migrated")))
     async with running(msgspec.structs.replace(settings, database_pool=10)) as api:
-        world = World(api, api.runtime.store)  # type: ignore[arg-type]
-        await world.furnish()
-        yield world
+        scenario = Scenario(api, api.runtime.store)  # type: ignore[arg-type]
+        await scenario.add_targets()
+        yield scenario
 
 
-async def asked(world: World, operation: str) -> tuple[str, int, str]:
+async def asked(scenario: Scenario, operation: str) -> tuple[str, int, str]:
     asks: Asks = TABLE[operation]
     method, _, path = operation.partition(" ")
-    ids = {**world.ids, **{name: world.ids.get(value, value) for name, value in asks.path.items()}}
+    ids = {**scenario.ids, **{name: scenario.ids.get(value, value) for name, value in asks.path.items()}}
     ids.setdefault("role_id", ids["org_role_id" if "/organization" in path else "project_role_id"])
     body = filled(asks.body, ids) if asks.body is not None else {} if method != "DELETE" else None
-    reply = await world.api.request(method, filled(path, ids), body, query=filled(asks.query, ids))
+    reply = await scenario.api.request(method, filled(path, ids), body, query=filled(asks.query, ids))
     return operation, reply.status_code, reply.text[:300]
 
 
@@ -70,10 +70,10 @@ def broken(answers: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
 
 
 async def test_every_change_can_be_asked_for_several_times_at_once(request: pytest.FixtureRequest) -> None:
-    async with furnished(request) as world:
+    async with new_scenario(request) as scenario:
         found = []
         for operation in CHANGING:
-            found += broken(await asyncio.gather(*[asked(world, operation) for _ in range(AT_ONCE)]))
+            found += broken(await asyncio.gather(*[asked(scenario, operation) for _ in range(AT_ONCE)]))
 
     assert [] == found
 
@@ -82,10 +82,10 @@ async def test_every_change_can_be_asked_for_several_times_at_once(request: pyte
 async def test_every_change_can_meet_the_deletion_of_what_it_is_about(
     request: pytest.FixtureRequest, removal: str
 ) -> None:
-    async with furnished(request) as world:
+    async with new_scenario(request) as scenario:
         half = len(CHANGING) // 2
         operations = [*CHANGING[:half], removal, removal, *CHANGING[half:]]
-        found = broken(await asyncio.gather(*[asked(world, operation) for operation in operations]))
+        found = broken(await asyncio.gather(*[asked(scenario, operation) for operation in operations]))
 
     assert [] == found
 

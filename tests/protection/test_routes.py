@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from tests.protection.permissions import TABLE, Asks
 from tests.protection.power_routes import CONTENT, HARMLESS, OF_POWER
-from tests.protection.world import Persona, World, alternatives, inhabited
+from tests.protection.scenario import Persona, Scenario, alternatives, running_scenario
 from watchword.http.routing import Route
 from watchword.http.table import table
 from watchword.methods import registry
@@ -21,8 +21,8 @@ LET_IN, UNKNOWN, REFUSED, HIDDEN = "let in", "401", "403", "403 or 404"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with inhabited(tmp_path_factory.mktemp("world")) as found:
+async def scenario(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scenario]:
+    async with running_scenario(tmp_path_factory.mktemp("scenario")) as found:
         yield found
 
 
@@ -82,24 +82,24 @@ def seen(status: int, asks: Asks, wanted: str) -> str:
     return LET_IN
 
 
-def personas(world: World, route: Route, asks: Asks) -> list[Persona]:
+def personas(scenario: Scenario, route: Route, asks: Asks) -> list[Persona]:
     """All callers, and for a route that asks for a permission those who hold exactly it, and everything but it."""
     special = []
     if asks.needs:
         scope = "project" if asks.where == "project" else "organization"
         special = [
-            world.special[kind, scope, asks.needs, which]
+            scenario.special[kind, scope, asks.needs, which]
             for kind in ("identity", "user")
             for which in ("exactly", "all but")
         ]
-    return [*world.personas, *special]
+    return [*scenario.personas, *special]
 
 
-async def ask(world: World, route: Route, asks: Asks, token: str | None) -> int:
-    ids = {**world.ids, **{name: world.ids.get(value, value) for name, value in asks.path.items()}}
-    path, body, query = filled(route.path, ids), filled(asks.body, world.ids), filled(asks.query, world.ids)
-    world.api.client.cookies.clear()
-    reply = await world.api.request(route.method, path, body, token=token, query=query or None)
+async def ask(scenario: Scenario, route: Route, asks: Asks, token: str | None) -> int:
+    ids = {**scenario.ids, **{name: scenario.ids.get(value, value) for name, value in asks.path.items()}}
+    path, body, query = filled(route.path, ids), filled(asks.body, scenario.ids), filled(asks.query, scenario.ids)
+    scenario.api.client.cookies.clear()
+    reply = await scenario.api.request(route.method, path, body, token=token, query=query or None)
     return reply.status_code
 
 
@@ -108,40 +108,40 @@ async def test_every_route_has_a_line_in_the_table_and_every_line_a_route() -> N
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.modes], ids=operation)
-async def test_a_route_lets_in_whom_the_table_says(world: World, route: Route) -> None:
+async def test_a_route_lets_in_whom_the_table_says(scenario: Scenario, route: Route) -> None:
     asks = TABLE[operation(route)]
-    wanted = {persona.name: expected(route, asks, persona) for persona in personas(world, route, asks)} | {
+    wanted = {persona.name: expected(route, asks, persona) for persona in personas(scenario, route, asks)} | {
         "nobody": UNKNOWN
     }
 
-    got = {"nobody": seen(await ask(world, route, asks, None), asks, UNKNOWN)}
-    for persona in personas(world, route, asks):
-        got[persona.name] = seen(await ask(world, route, asks, persona.token), asks, wanted[persona.name])
+    got = {"nobody": seen(await ask(scenario, route, asks, None), asks, UNKNOWN)}
+    for persona in personas(scenario, route, asks):
+        got[persona.name] = seen(await ask(scenario, route, asks, persona.token), asks, wanted[persona.name])
 
     assert wanted == got
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.modes], ids=operation)
-async def test_a_public_route_answers_nobody_without_breaking(world: World, route: Route) -> None:
+async def test_a_public_route_answers_nobody_without_breaking(scenario: Scenario, route: Route) -> None:
     asks = TABLE[operation(route)]
 
-    status = await ask(world, route, asks, None)
+    status = await ask(scenario, route, asks, None)
 
     assert status < 500 or (status == 503 and route.path == "/readyz")
 
 
-async def test_there_are_thousands_of_cases(world: World) -> None:
-    cases = sum(len(personas(world, route, TABLE[operation(route)])) + 1 for route in ROUTES if route.modes)
+async def test_there_are_thousands_of_cases(scenario: Scenario) -> None:
+    cases = sum(len(personas(scenario, route, TABLE[operation(route)])) + 1 for route in ROUTES if route.modes)
 
     assert cases > 3000
 
 
 @pytest.mark.parametrize("one", sorted(one for one, why in HARMLESS.items() if why == CONTENT))
-async def test_a_route_said_to_write_content_writes_nothing_about_who_may_do_what(world: World, one: str) -> None:
+async def test_a_route_said_to_write_content_writes_nothing_about_who_may_do_what(scenario: Scenario, one: str) -> None:
     route = next(route for route in ROUTES if operation(route) == one)
-    caller = next(persona for persona in world.personas if persona.name == "instance admin")
-    world.store.wrote.clear()
+    caller = next(persona for persona in scenario.personas if persona.name == "instance admin")
+    scenario.store.wrote.clear()
 
-    await ask(world, route, TABLE[one], caller.token)
+    await ask(scenario, route, TABLE[one], caller.token)
 
-    assert set() == world.store.wrote & OF_POWER, "attempt it in tests/protection/power_routes.py"
+    assert set() == scenario.store.wrote & OF_POWER, "attempt it in tests/protection/power_routes.py"

@@ -49,9 +49,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: P
     async with (
         on_sqlite(tmp_path, migrated_file)
         if request.param == "sqlite"
-        else on_postgres(request.getfixturevalue("migrated")) as found
+        else on_postgres(request.getfixturevalue("migrated")) as opened
     ):
-        yield found
+        yield opened
 
 
 def another(store: Store) -> Store:

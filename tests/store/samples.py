@@ -111,17 +111,17 @@ def _plain(annotation: Any, text: str, *, empty: bool) -> Any:
 
 def _asked(protocol: Any, text: str, *, empty: bool) -> SimpleNamespace:
     """What a list is asked for, one level deep where a filter holds filters."""
-    found = {}
+    parameters = {}
     for name, value in vars(protocol).items():
         if isinstance(value, property):
             hint = get_type_hints(value.fget, vars(importlib.import_module(protocol.__module__)))["return"]
             nested = any(getattr(arg, "_is_protocol", False) for arg in get_args(hint))
-            found[name] = () if nested else sample(hint, text, empty=empty)
-    if "any_of" in found and not empty:
-        found["any_of"] = (SimpleNamespace(**found),)
-    if "order_by" in found:
-        found["order_by"] = "role" if empty else "name"
-    return SimpleNamespace(**found)
+            parameters[name] = () if nested else sample(hint, text, empty=empty)
+    if "any_of" in parameters and not empty:
+        parameters["any_of"] = (SimpleNamespace(**parameters),)
+    if "order_by" in parameters:
+        parameters["order_by"] = "role" if empty else "name"
+    return SimpleNamespace(**parameters)
 
 
 def record(kind: type[Record], text: str = "1", *, empty: bool = False, **fields: Any) -> Any:
@@ -131,8 +131,8 @@ def record(kind: type[Record], text: str = "1", *, empty: bool = False, **fields
 
 async def fill(tx: Tx, text: str = "1") -> None:
     """One row in every table that has a record: all ids and references are `text`. The caller raises the versions."""
-    found = mappers()
-    for table in next(iter(found.values())).table.metadata.sorted_tables:
-        if table.name in found:
-            mapper = found[table.name]
+    all_mappers = mappers()
+    for table in next(iter(all_mappers.values())).table.metadata.sorted_tables:
+        if table.name in all_mappers:
+            mapper = all_mappers[table.name]
             await tx.count(mapper.INSERT, **mapper.values(record(mapper.record, text)))

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests.api import Api, running, sqlite_settings
 from tests.building import project
 from tests.databases import placed
-from tests.methods.world import NOW, PROXY, SLUGS, Case, World, the_world
+from tests.methods.providers import NOW, PROXY, SLUGS, Case, Providers, running_providers
 from tests.minting import mint
 from watchword.methods import METHODS
 from watchword.services.authentication.login import UNPROVED
@@ -23,22 +23,22 @@ WRAPPERS = {method.slug: method.wrapper for method in METHODS}
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with the_world() as found:
+async def providers() -> AsyncIterator[Providers]:
+    async with running_providers() as found:
         yield found
 
 
 @pytest.fixture
-async def abroad(tmp_path: Path, migrated_file: Path, world: World) -> AsyncIterator[Api]:
-    """A server whose way out leads to `world`, behind a proxy that it trusts."""
+async def provider_api(tmp_path: Path, migrated_file: Path, providers: Providers) -> AsyncIterator[Api]:
+    """A server whose way out leads to `providers`, behind a proxy that it trusts."""
     settings = sqlite_settings(placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.1/32",))
-    async with running(settings, outbound=world.outbound) as found:
+    async with running(settings, outbound=providers.outbound) as found:
         yield found
 
 
 @pytest.fixture(params=SLUGS)
-def case(request: pytest.FixtureRequest, world: World) -> Case:
-    return world.cases[request.param]
+def case(request: pytest.FixtureRequest, providers: Providers) -> Case:
+    return providers.cases[request.param]
 
 
 def of(case: Case, identity_id: str) -> str:
@@ -61,12 +61,12 @@ async def story(api: Api, reply: Any) -> dict[str, Any]:
     return (await api.ok("GET", f"/api/v1/organization/login-denials/{reply.json()['reqId']}"))["loginDenial"]
 
 
-async def test_a_good_proof_gets_a_token_that_works_and_says_who_was_proved(abroad: Api, case: Case) -> None:
-    identity_id = await attached(abroad, case)
+async def test_a_good_proof_gets_a_token_that_works_and_says_who_was_proved(provider_api: Api, case: Case) -> None:
+    identity_id = await attached(provider_api, case)
 
-    reply = await log_in(abroad, case, case.good(identity_id))
+    reply = await log_in(provider_api, case, case.good(identity_id))
     token = reply.json()["accessToken"]
-    seen = await abroad.get(f"/api/v1/identities/{identity_id}", token=token)
+    seen = await provider_api.get(f"/api/v1/identities/{identity_id}", token=token)
 
     assert (200, "Bearer", 2_592_000, 2_592_000) == (
         reply.status_code,
@@ -87,13 +87,13 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_one_story_each(
-    abroad: Api, case: Case
+    provider_api: Api, case: Case
 ) -> None:
-    identity_id = await attached(abroad, case)
+    identity_id = await attached(provider_api, case)
     bad = case.headers if case.bad_headers is None else case.bad_headers
 
-    wrong = await log_in(abroad, case, case.bad(identity_id), bad)
-    unknown = await log_in(abroad, case, case.bad(STRANGER), bad)
+    wrong = await log_in(provider_api, case, case.bad(identity_id), bad)
+    unknown = await log_in(provider_api, case, case.bad(STRANGER), bad)
 
     def heard(reply: Any) -> Any:
         return (
@@ -104,30 +104,32 @@ async def test_a_wrong_proof_and_an_unknown_identity_sound_the_same_and_leave_on
 
     assert heard(wrong) == heard(unknown)
     assert (401, UNPROVED) == (wrong.status_code, wrong.json()["message"])
-    told = await story(abroad, wrong)
+    told = await story(provider_api, wrong)
     assert (case.reason, identity_id, case.slug) == (told["reason"], told["identityId"], told["authMethod"])
     assert [False] == [check["passed"] for check in told["checks"]][-1:]
-    async with abroad.runtime.store.read() as tx:
+    async with provider_api.runtime.store.read() as tx:
         rows = await tx.all(select(schema.denials.c.request_id, schema.denials.c.reason))
     assert {(wrong.json()["reqId"], case.reason), (unknown.json()["reqId"], "not_configured")} == {
         tuple(row) for row in rows
     }
 
 
-async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(abroad: Api, case: Case) -> None:
-    identity_id = await attached(abroad, case)
+async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(provider_api: Api, case: Case) -> None:
+    identity_id = await attached(provider_api, case)
     path, wrapper = of(case, identity_id), WRAPPERS[case.slug]
-    read = (await abroad.ok("GET", path))[wrapper]
-    token = (await log_in(abroad, case, case.good(identity_id))).json()["accessToken"]
+    read = (await provider_api.ok("GET", path))[wrapper]
+    token = (await log_in(provider_api, case, case.good(identity_id))).json()["accessToken"]
 
     changed = (
-        await abroad.ok("PATCH", path, {"accessTokenTTL": 60, "accessTokenTrustedIps": [{"ipAddress": "0.0.0.0/0"}]})
+        await provider_api.ok(
+            "PATCH", path, {"accessTokenTTL": 60, "accessTokenTrustedIps": [{"ipAddress": "0.0.0.0/0"}]}
+        )
     )[wrapper]
-    later = await log_in(abroad, case, case.good(identity_id))
-    twice = await abroad.post(path, case.config)
-    removed = await abroad.delete(path)
-    dead = await abroad.get(f"/api/v1/identities/{identity_id}", token=token)
-    after = [await abroad.get(path), await abroad.patch(path, {}), await abroad.delete(path)]
+    later = await log_in(provider_api, case, case.good(identity_id))
+    twice = await provider_api.post(path, case.config)
+    removed = await provider_api.delete(path)
+    dead = await provider_api.get(f"/api/v1/identities/{identity_id}", token=token)
+    after = [await provider_api.get(path), await provider_api.patch(path, {}), await provider_api.delete(path)]
 
     differing = {name for name in read if read[name] != changed[name]}
     assert {"accessTokenTTL", "accessTokenTrustedIps", "updatedAt"} == differing
@@ -135,51 +137,51 @@ async def test_a_configuration_is_read_changed_and_removed_with_its_tokens(abroa
     assert (200, 60) == (later.status_code, later.json()["expiresIn"])
     assert (400, 200, 401) == (twice.status_code, removed.status_code, dead.status_code)
     assert [404] * 3 == [reply.status_code for reply in after]
-    assert 401 == (await log_in(abroad, case, case.good(identity_id))).status_code
-    await abroad.ok("POST", path, case.config)
-    assert 401 == (await abroad.get(f"/api/v1/identities/{identity_id}", token=token)).status_code
+    assert 401 == (await log_in(provider_api, case, case.good(identity_id))).status_code
+    await provider_api.ok("POST", path, case.config)
+    assert 401 == (await provider_api.get(f"/api/v1/identities/{identity_id}", token=token)).status_code
 
 
-async def test_a_renewal_checks_again_what_issued_the_token(abroad: Api, case: Case) -> None:
-    identity_id = await attached(abroad, case, accessTokenTTL=3600)
-    token = (await log_in(abroad, case, case.good(identity_id))).json()["accessToken"]
+async def test_a_renewal_checks_again_what_issued_the_token(provider_api: Api, case: Case) -> None:
+    identity_id = await attached(provider_api, case, accessTokenTTL=3600)
+    token = (await log_in(provider_api, case, case.good(identity_id))).json()["accessToken"]
 
     async def renewed() -> int:
-        return (await abroad.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None)).status_code
+        return (await provider_api.post("/api/v1/auth/token/renew", {"accessToken": token}, token=None)).status_code
 
     at_first = await renewed()
-    await abroad.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]})
+    await provider_api.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]})
     elsewhere = await renewed()
-    await abroad.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "127.0.0.0/8"}]})
+    await provider_api.ok("PATCH", of(case, identity_id), {"accessTokenTrustedIps": [{"ipAddress": "127.0.0.0/8"}]})
     back = await renewed()
-    await abroad.ok("POST", f"/api/v1/identities/{identity_id}/disable", {})
+    await provider_api.ok("POST", f"/api/v1/identities/{identity_id}/disable", {})
     disabled = await renewed()
-    refused = await log_in(abroad, case, case.good(identity_id))
-    await abroad.ok("POST", f"/api/v1/identities/{identity_id}/enable", {})
-    await abroad.ok("DELETE", of(case, identity_id))
+    refused = await log_in(provider_api, case, case.good(identity_id))
+    await provider_api.ok("POST", f"/api/v1/identities/{identity_id}/enable", {})
+    await provider_api.ok("DELETE", of(case, identity_id))
 
     assert (200, 403, 200, 401) == (at_first, elsewhere, back, disabled)
     assert 401 == refused.status_code
-    assert "identity_disabled" == (await story(abroad, refused))["reason"]
+    assert "identity_disabled" == (await story(provider_api, refused))["reason"]
     assert 401 == await renewed()
 
 
-async def test_trying_a_login_shows_every_check_and_changes_nothing(abroad: Api, case: Case) -> None:
-    identity_id = await attached(abroad, case)
+async def test_trying_a_login_shows_every_check_and_changes_nothing(provider_api: Api, case: Case) -> None:
+    identity_id = await attached(provider_api, case)
     certificate = {"certificate": case.headers[next(iter(PROXY))]} if case.headers else {}
     wrong = {"certificate": case.bad_headers[next(iter(PROXY))]} if case.bad_headers else {}
     body, path = case.good(identity_id), of(case, identity_id)
 
-    good = await abroad.ok("POST", f"{path}/test-login", body | certificate)
-    bad = await abroad.ok("POST", f"{path}/test-login", case.bad(identity_id) | wrong)
-    unsaved = await abroad.ok(
+    good = await provider_api.ok("POST", f"{path}/test-login", body | certificate)
+    bad = await provider_api.ok("POST", f"{path}/test-login", case.bad(identity_id) | wrong)
+    unsaved = await provider_api.ok(
         "POST", f"{path}/test-login", case.good(identity_id) | certificate | {"configuration": case.config}
     )
     network = {
         "configuration": case.config | {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]},
         "address": "192.0.2.7",
     }
-    elsewhere = await abroad.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | network)
+    elsewhere = await provider_api.ok("POST", f"{path}/test-login", case.good(identity_id) | certificate | network)
 
     assert (True, True, None) == (good["passed"], good["isProved"], good["reason"])
     assert good["checks"]
@@ -187,71 +189,79 @@ async def test_trying_a_login_shows_every_check_and_changes_nothing(abroad: Api,
     assert (False, False, case.reason) == (bad["passed"], bad["isProved"], bad["reason"])
     assert (True, "address_not_trusted") == (unsaved["passed"], elsewhere["reason"])
     if case.slug != "alicloud-auth":  # where the cloud itself takes a nonce once
-        assert 200 == (await log_in(abroad, case, body)).status_code  # the proof that was tried is not used up
-    assert [] == (await abroad.ok("GET", "/api/v1/organization/login-denials"))["loginDenials"]
+        assert 200 == (await log_in(provider_api, case, body)).status_code  # the proof that was tried is not used up
+    assert [] == (await provider_api.ok("GET", "/api/v1/organization/login-denials"))["loginDenials"]
 
 
-async def test_only_who_may_change_a_method_may_try_it(abroad: Api, case: Case) -> None:
-    identity_id = await attached(abroad, case, role="admin")
-    _, member = await abroad.bot("member")
+async def test_only_who_may_change_a_method_may_try_it(provider_api: Api, case: Case) -> None:
+    identity_id = await attached(provider_api, case, role="admin")
+    _, member = await provider_api.bot("member")
 
-    reply = await abroad.post(f"{of(case, identity_id)}/test-login", case.good(identity_id), token=member)
+    reply = await provider_api.post(f"{of(case, identity_id)}/test-login", case.good(identity_id), token=member)
 
     assert 403 == reply.status_code
 
 
-async def test_all_methods_live_together_on_one_identity(abroad: Api, world: World) -> None:
-    identity = await abroad.identity("member")
-    await abroad.universal(identity["id"])
-    await abroad.ok("POST", f"/api/v1/auth/token-auth/identities/{identity['id']}", {})
-    for case in world.cases.values():
-        await abroad.ok("POST", of(case, identity["id"]), case.config)
+async def test_all_methods_live_together_on_one_identity(provider_api: Api, providers: Providers) -> None:
+    identity = await provider_api.identity("member")
+    await provider_api.universal(identity["id"])
+    await provider_api.ok("POST", f"/api/v1/auth/token-auth/identities/{identity['id']}", {})
+    for case in providers.cases.values():
+        await provider_api.ok("POST", of(case, identity["id"]), case.config)
 
     tokens = {
-        slug: (await log_in(abroad, case, case.good(identity["id"]))).json()["accessToken"]
-        for slug, case in world.cases.items()
+        slug: (await log_in(provider_api, case, case.good(identity["id"]))).json()["accessToken"]
+        for slug, case in providers.cases.items()
     }
-    await abroad.ok("DELETE", of(world.cases["oidc-auth"], identity["id"]))
+    await provider_api.ok("DELETE", of(providers.cases["oidc-auth"], identity["id"]))
     seen = {
-        slug: (await abroad.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
+        slug: (await provider_api.get(f"/api/v1/identities/{identity['id']}", token=token)).status_code
         for slug, token in tokens.items()
     }
-    listed = (await abroad.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"]["authMethods"]
+    listed = (await provider_api.ok("GET", f"/api/v1/identities/{identity['id']}"))["identity"]["identity"][
+        "authMethods"
+    ]
 
     assert {slug: 401 if slug == "oidc-auth" else 200 for slug in SLUGS} == seen
     assert {"universal-auth", "token-auth", *SLUGS} - {"oidc-auth"} == set(listed)
 
 
-async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobody(abroad: Api, world: World) -> None:
-    case = world.cases["ldap-auth"]
-    identity_id = await attached(abroad, case, lockoutThreshold=3)
+async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobody(
+    provider_api: Api, providers: Providers
+) -> None:
+    case = providers.cases["ldap-auth"]
+    identity_id = await attached(provider_api, case, lockoutThreshold=3)
     good, bad = case.good(identity_id), case.bad(identity_id)
 
     for _ in range(3):
-        assert 401 == (await log_in(abroad, case, bad | {"username": " ADA"})).status_code
-    locked = await log_in(abroad, case, good)
-    other = await log_in(abroad, case, good | {"username": "bob", "password": "bob's password"})
-    shown = (await abroad.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"][
+        assert 401 == (await log_in(provider_api, case, bad | {"username": " ADA"})).status_code
+    locked = await log_in(provider_api, case, good)
+    other = await log_in(provider_api, case, good | {"username": "bob", "password": "bob's password"})
+    shown = (await provider_api.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"][
         "activeLockoutAuthMethods"
     ]
-    cleared = await abroad.ok("POST", f"{of(case, identity_id)}/clear-lockouts")
-    again = await log_in(abroad, case, good)
+    cleared = await provider_api.ok("POST", f"{of(case, identity_id)}/clear-lockouts")
+    again = await log_in(provider_api, case, good)
 
     assert (401, 200, 200) == (locked.status_code, other.status_code, again.status_code)
-    assert "locked_out" == (await story(abroad, locked))["reason"]
+    assert "locked_out" == (await story(provider_api, locked))["reason"]
     assert (["ldap-auth"], {"deleted": 1}) == (shown, cleared)
 
-    await abroad.ok("PATCH", of(case, identity_id), {"url": "ldaps://localhost:1", "bindPass": case.config["bindPass"]})
+    await provider_api.ok(
+        "PATCH", of(case, identity_id), {"url": "ldaps://localhost:1", "bindPass": case.config["bindPass"]}
+    )
     for _ in range(4):
-        down = await log_in(abroad, case, good)
-    assert "directory_unavailable" == (await story(abroad, down))["reason"]
-    await abroad.ok("PATCH", of(case, identity_id), {"url": case.config["url"], "bindPass": case.config["bindPass"]})
-    assert 200 == (await log_in(abroad, case, good)).status_code
+        down = await log_in(provider_api, case, good)
+    assert "directory_unavailable" == (await story(provider_api, down))["reason"]
+    await provider_api.ok(
+        "PATCH", of(case, identity_id), {"url": case.config["url"], "bindPass": case.config["bindPass"]}
+    )
+    assert 200 == (await log_in(provider_api, case, good)).status_code
 
 
-async def test_claims_that_make_a_token_nobody_could_send_are_refused(abroad: Api, world: World) -> None:
-    case = world.cases["oidc-auth"]
-    identity_id = await attached(abroad, case, claimMetadataMapping={f"copy{n}": "long" for n in range(5)})
+async def test_claims_that_make_a_token_nobody_could_send_are_refused(provider_api: Api, providers: Providers) -> None:
+    case = providers.cases["oidc-auth"]
+    identity_id = await attached(provider_api, case, claimMetadataMapping={f"copy{n}": "long" for n in range(5)})
     said = {
         "iss": "https://issuer.test",
         "sub": "repo:org/app",
@@ -260,25 +270,27 @@ async def test_claims_that_make_a_token_nobody_could_send_are_refused(abroad: Ap
         "long": "x" * 4_000,
     }
 
-    reply = await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})
+    reply = await log_in(provider_api, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})
 
     assert 401 == reply.status_code
-    assert "claims_too_large" == (await story(abroad, reply))["reason"]
+    assert "claims_too_large" == (await story(provider_api, reply))["reason"]
 
 
-async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(abroad: Api, world: World) -> None:
-    case = world.cases["oidc-auth"]
-    identity_id = await attached(abroad, case, role="no-access")
-    made = await project(abroad)
+async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(provider_api: Api, providers: Providers) -> None:
+    case = providers.cases["oidc-auth"]
+    identity_id = await attached(provider_api, case, role="no-access")
+    made = await project(provider_api)
     right = {
         "subject": "secret-folders",
         "action": ["create"],
         "conditions": {"environment": {"$eq": "d{{identity.auth.oidc.claims.short}}v"}},
     }
-    await abroad.ok("PATCH", of(case, identity_id), {"claimMetadataMapping": {"short": "letter"}})
+    await provider_api.ok("PATCH", of(case, identity_id), {"claimMetadataMapping": {"short": "letter"}})
     role = {"slug": "by-claim", "name": "By claim", "permissions": [right]}
-    await abroad.ok("POST", f"/api/v1/projects/{made['id']}/roles", role)
-    await abroad.ok("POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity_id}", {"role": "by-claim"})
+    await provider_api.ok("POST", f"/api/v1/projects/{made['id']}/roles", role)
+    await provider_api.ok(
+        "POST", f"/api/v1/projects/{made['id']}/identity-memberships/{identity_id}", {"role": "by-claim"}
+    )
 
     async def may_create(name: str, letter: str) -> int:
         said = {
@@ -289,10 +301,10 @@ async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(abroad: Api, w
             "exp": NOW + 3000,
             "letter": letter,
         }
-        token = (await log_in(abroad, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})).json()[
-            "accessToken"
-        ]
+        token = (
+            await log_in(provider_api, case, {"identityId": identity_id, "jwt": mint(said, "rsa", kid="k1")})
+        ).json()["accessToken"]
         body = {"workspaceId": made["id"], "environment": "dev", "name": name, "path": "/"}
-        return (await abroad.post("/api/v1/folders", body, token=token)).status_code
+        return (await provider_api.post("/api/v1/folders", body, token=token)).status_code
 
     assert (200, 403) == (await may_create("one", "e"), await may_create("two", "x"))

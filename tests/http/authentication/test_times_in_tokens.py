@@ -10,7 +10,7 @@ import pytest
 
 from tests.api import Api, postgres_settings, running, sqlite_settings
 from tests.databases import emptied, placed
-from tests.methods.world import NOW, World, the_world
+from tests.methods.providers import NOW, Providers, running_providers
 from tests.minting import jwk, mint
 from watchword.methods import METHODS
 
@@ -45,21 +45,21 @@ REVIEWED_HERE = {
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with the_world() as found:
+async def providers() -> AsyncIterator[Providers]:
+    async with running_providers() as found:
         yield found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def abroad(
-    request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path, world: World
+async def provider_api(
+    request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path, providers: Providers
 ) -> AsyncIterator[Api]:
     trusted: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",)}
     if request.param == "sqlite":
         settings = sqlite_settings(placed(migrated_file, tmp_path), **trusted)
     else:
         settings = postgres_settings(await emptied(request.getfixturevalue("migrated")), **trusted)
-    async with running(settings, outbound=world.outbound) as found:
+    async with running(settings, outbound=providers.outbound) as found:
         yield found
 
 
@@ -67,11 +67,11 @@ def test_every_method_is_one_with_tokens_or_without() -> None:
     assert {method.slug for method in METHODS} == {*TOKENS, *NO_TOKENS}
 
 
-def sound(world: World, slug: str, identity: str) -> dict[str, Any]:
+def sound(providers: Providers, slug: str, identity: str) -> dict[str, Any]:
     """The claims of a token that the method accepts."""
     if slug == "kubernetes-auth":
         return {"iss": ISSUER, "sub": "system:serviceaccount:prod:api", "aud": "watchword", "exp": NOW + 3000}
-    payload = world.cases[slug].good(identity)["jwt"].split(".")[1]
+    payload = providers.cases[slug].good(identity)["jwt"].split(".")[1]
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=="))
     return found
 
@@ -83,16 +83,18 @@ def forged(claims: dict[str, Any], name: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("slug", TOKENS)
-async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(abroad: Api, world: World, slug: str) -> None:
-    identity = str((await abroad.identity())["id"])
+async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(
+    provider_api: Api, providers: Providers, slug: str
+) -> None:
+    identity = str((await provider_api.identity())["id"])
     path = f"/api/v1/auth/{slug}"
-    config = REVIEWED_HERE if slug == "kubernetes-auth" else world.cases[slug].config
-    await abroad.ok("POST", f"{path}/identities/{identity}", config)
-    claims = sound(world, slug, identity)
+    config = REVIEWED_HERE if slug == "kubernetes-auth" else providers.cases[slug].config
+    await provider_api.ok("POST", f"{path}/identities/{identity}", config)
+    claims = sound(providers, slug, identity)
     assert (
         200
         == (
-            await abroad.post(
+            await provider_api.post(
                 f"{path}/login", {"identityId": identity, "jwt": mint(claims, "rsa", kid="k1")}, token=None
             )
         ).status_code
@@ -100,8 +102,8 @@ async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(abroad: Api
 
     for at, (name, value) in enumerate((name, value) for name in ("exp", "nbf", "iat") for value in TIMES):
         body = {"identityId": identity, "jwt": forged(claims, name, value)}
-        reply = await abroad.post(f"{path}/login", body, token=None, headers={"x-forwarded-for": f"10.0.0.{at}"})
-        told = await abroad.ok("GET", f"/api/v1/organization/login-denials/{reply.json()['reqId']}")
+        reply = await provider_api.post(f"{path}/login", body, token=None, headers={"x-forwarded-for": f"10.0.0.{at}"})
+        told = await provider_api.ok("GET", f"/api/v1/organization/login-denials/{reply.json()['reqId']}")
 
         assert (401, True) == (
             reply.status_code,
@@ -112,10 +114,12 @@ async def test_what_is_no_time_is_refused_with_a_reason_that_is_kept(abroad: Api
         )
 
 
-async def test_so_are_the_assertions_of_oauth_clients(abroad: Api, world: World) -> None:
-    identity = str((await abroad.identity())["id"])
-    await abroad.ok("POST", f"/api/v1/auth/bound-keypair/identities/{identity}", world.cases["bound-keypair"].config)
-    claims = sound(world, "bound-keypair", identity)
+async def test_so_are_the_assertions_of_oauth_clients(provider_api: Api, providers: Providers) -> None:
+    identity = str((await provider_api.identity())["id"])
+    await provider_api.ok(
+        "POST", f"/api/v1/auth/bound-keypair/identities/{identity}", providers.cases["bound-keypair"].config
+    )
+    claims = sound(providers, "bound-keypair", identity)
 
     for at, (name, value) in enumerate((name, value) for name in ("exp", "nbf", "iat") for value in TIMES):
         form = {
@@ -123,6 +127,6 @@ async def test_so_are_the_assertions_of_oauth_clients(abroad: Api, world: World)
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": forged(claims, name, value),
         }
-        reply = await abroad.client.post("/oauth2/token", data=form, headers={"x-forwarded-for": f"10.0.0.{at}"})
+        reply = await provider_api.client.post("/oauth2/token", data=form, headers={"x-forwarded-for": f"10.0.0.{at}"})
 
         assert (401, "invalid_client") == (reply.status_code, reply.json().get("error")), (name, value[:20], reply.text)

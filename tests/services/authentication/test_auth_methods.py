@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from tests.api import Api, postgres_settings, running, sqlite_settings
-from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
-from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import provider_api as provider_api  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import providers as providers  # noqa: PLC0414
 from tests.methods.doubles.web import Site, json_reply
-from tests.methods.world import World
+from tests.methods.providers import Providers
 from tests.minting import jwk, mint, public_pem
 from tests.postgres import Server as Postgres
 from tests.postgres import fresh_database
@@ -174,15 +174,15 @@ async def test_a_user_name_that_no_database_holds_is_refused(any_api: Api) -> No
     assert ["username"] == reply.json()["message"][0]["path"]
 
 
-async def test_an_expired_token_is_tried_to_the_end(abroad: Api, world: World) -> None:
-    identity = await abroad.identity()
-    case = world.cases["oidc-auth"]
-    await abroad.ok(
+async def test_an_expired_token_is_tried_to_the_end(provider_api: Api, providers: Providers) -> None:
+    identity = await provider_api.identity()
+    case = providers.cases["oidc-auth"]
+    await provider_api.ok(
         "POST", path_of(case.slug, identity["id"]), case.config | {"boundClaims": {"ref": "main", "actor": "ada"}}
     )
     said = {"iss": "https://issuer.test", "sub": "repo:else/app", "aud": "other", "iat": 1, "exp": 2, "ref": "dev"}
 
-    tried = await abroad.ok(
+    tried = await provider_api.ok(
         "POST", f"{path_of(case.slug, identity['id'])}/test-login", {"jwt": mint(said, "rsa", kid="k1")}
     )
 
@@ -265,31 +265,31 @@ async def test_a_configuration_that_is_tried_lists_its_faults(api: Api) -> None:
     ]
 
 
-async def test_a_bundle_is_fetched_anew_when_somebody_asks_for_it(abroad: Api, world: World) -> None:
-    identity = await abroad.identity()
+async def test_a_bundle_is_fetched_anew_when_somebody_asks_for_it(provider_api: Api, providers: Providers) -> None:
+    identity = await provider_api.identity()
     path = path_of("spiffe-auth", identity["id"])
     web = {"profile": "https_web_bundle", "endpointUrl": "https://issuer.test/bundle", "refreshHintSeconds": 3600}
-    world.site.routes["/bundle"] = json_reply({"keys": [jwk("rsa", "k1", use="jwt-svid")]})
-    case = world.cases["spiffe-auth"]
-    made = await abroad.ok(
+    providers.site.routes["/bundle"] = json_reply({"keys": [jwk("rsa", "k1", use="jwt-svid")]})
+    case = providers.cases["spiffe-auth"]
+    made = await provider_api.ok(
         "POST",
         path,
         case.config | {"trustBundleDistribution": web, "cachedBundleLastRefreshedAt": "2020-01-01T00:00:00Z"},
     )
     for _ in range(3):
-        await abroad.ok("POST", "/api/v1/auth/spiffe-auth/login", case.good(identity["id"]), token=None)
-    before = len(world.site.asked("/bundle"))
+        await provider_api.ok("POST", "/api/v1/auth/spiffe-auth/login", case.good(identity["id"]), token=None)
+    before = len(providers.site.asked("/bundle"))
 
-    refreshed = (await abroad.ok("POST", f"{path}/refresh-bundle"))["identitySpiffeAuth"]
-    after = len(world.site.asked("/bundle"))
-    world.site.routes["/bundle"] = json_reply({}, 500)
-    failed = await abroad.post(f"{path}/refresh-bundle")
+    refreshed = (await provider_api.ok("POST", f"{path}/refresh-bundle"))["identitySpiffeAuth"]
+    after = len(providers.site.asked("/bundle"))
+    providers.site.routes["/bundle"] = json_reply({}, 500)
+    failed = await provider_api.post(f"{path}/refresh-bundle")
 
     assert (1, 2, 400) == (before, after, failed.status_code)
     assert made["identitySpiffeAuth"]["cachedBundleLastRefreshedAt"] is None
     assert refreshed["cachedBundleLastRefreshedAt"] > "2026"
-    await abroad.ok("PATCH", path, {"trustBundleDistribution": case.config["trustBundleDistribution"]})
-    assert 400 == (await abroad.post(f"{path}/refresh-bundle")).status_code
+    await provider_api.ok("PATCH", path, {"trustBundleDistribution": case.config["trustBundleDistribution"]})
+    assert 400 == (await provider_api.post(f"{path}/refresh-bundle")).status_code
 
 
 async def test_of_one_assertion_at_two_servers_exactly_one_login_comes(postgres: Postgres) -> None:

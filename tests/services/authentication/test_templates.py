@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from tests.api import Api
 from tests.building import project
-from tests.http.authentication.test_auth_methods import abroad as abroad  # noqa: PLC0414
-from tests.http.authentication.test_auth_methods import world as world  # noqa: PLC0414
-from tests.methods.world import World
+from tests.http.authentication.test_auth_methods import provider_api as provider_api  # noqa: PLC0414
+from tests.http.authentication.test_auth_methods import providers as providers  # noqa: PLC0414
+from tests.methods.providers import Providers
 from watchword.store import schema
 
 ALL = "/api/v1/identity-templates"
@@ -66,19 +66,21 @@ async def test_an_identity_takes_settings_from_a_template_and_keeps_its_own(any_
     assert "ldaps" not in str(stored[0][1])
 
 
-async def test_a_change_of_a_template_reaches_the_next_login(abroad: Api, world: World) -> None:
-    case = world.cases["oidc-auth"]
+async def test_a_change_of_a_template_reaches_the_next_login(provider_api: Api, providers: Providers) -> None:
+    case = providers.cases["oidc-auth"]
     fields = {"oidcDiscoveryUrl": "https://elsewhere.test", "boundIssuer": "https://elsewhere.test"}
-    id = await template(abroad, fields, "oidc-auth")
-    identity = await abroad.identity("member")
+    id = await template(provider_api, fields, "oidc-auth")
+    identity = await provider_api.identity("member")
     own = {"templateId": id, "boundClaims": {}, "boundSubject": "repo:org/*"}
-    await abroad.ok("POST", path_of(identity["id"], "oidc-auth"), own)
+    await provider_api.ok("POST", path_of(identity["id"], "oidc-auth"), own)
     login = f"/api/v1/auth/{case.slug}/login"
 
-    before = await abroad.post(login, case.good(identity["id"]), token=None)
+    before = await provider_api.post(login, case.good(identity["id"]), token=None)
     issuer = "https://issuer.test"
-    await abroad.ok("PATCH", f"{ALL}/{id}", {"templateFields": {"oidcDiscoveryUrl": issuer, "boundIssuer": issuer}})
-    after = await abroad.post(login, case.good(identity["id"]), token=None)
+    await provider_api.ok(
+        "PATCH", f"{ALL}/{id}", {"templateFields": {"oidcDiscoveryUrl": issuer, "boundIssuer": issuer}}
+    )
+    after = await provider_api.post(login, case.good(identity["id"]), token=None)
 
     assert (401, 200) == (before.status_code, after.status_code)
 

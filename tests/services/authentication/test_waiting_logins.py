@@ -14,7 +14,7 @@ from tests.adapters.directories import SERVICE_PASSWORD
 from tests.api import Api, postgres_settings, running, sqlite_settings
 from tests.databases import emptied, placed
 from tests.methods.doubles.web import CA, json_reply
-from tests.methods.world import NOW, SLUGS, Case, World, the_world
+from tests.methods.providers import NOW, SLUGS, Case, Providers, running_providers
 from tests.minting import mint
 from watchword.methods import METHODS
 from watchword.services.context import Ctx
@@ -55,8 +55,8 @@ class Held:
 class Place:
     """A server, the outside of all its methods, and the way there, which holds answers."""
 
-    def __init__(self, api: Api, world: World, held: Held) -> None:
-        self.api, self.world, self.held = api, world, held
+    def __init__(self, api: Api, providers: Providers, held: Held) -> None:
+        self.api, self.providers, self.held = api, providers, held
 
     async def attached(self, case: Case, **more: Any) -> str:
         identity = await self.api.identity("member")
@@ -87,10 +87,10 @@ class Place:
 
 @asynccontextmanager
 async def place_on(settings: Any) -> AsyncIterator[Place]:
-    async with the_world() as world:
-        held = Held(world.outbound)
+    async with running_providers() as providers:
+        held = Held(providers.outbound)
         async with running(settings, outbound=held) as api:  # type: ignore[arg-type]
-            yield Place(api, world, held)
+            yield Place(api, providers, held)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def any_place(request: pytest.FixtureRequest, tmp_path: Path, migrated_fil
 async def test_all_methods_that_ask_somebody_are_tried_here(place: Place) -> None:
     asked = set()
     place.held.is_holding = False
-    for slug, case in place.world.cases.items():
+    for slug, case in place.providers.cases.items():
         before = place.held.asked
         await place.log_in(case, case.good(await place.attached(case)))
         asked |= {slug} if place.held.asked > before else set()
@@ -123,7 +123,7 @@ async def test_all_methods_that_ask_somebody_are_tried_here(place: Place) -> Non
 
 async def _refusals(place: Place, slug: str) -> dict[str, tuple[int, str]]:
     """What a login answers during whose wait these things happen, and the reason that is kept."""
-    case, api = place.world.cases[slug], place.api
+    case, api = place.providers.cases[slug], place.api
     found = {}
 
     async def after(what: str, happens: Callable[[str], Awaitable[Any]], **more: Any) -> None:
@@ -165,7 +165,7 @@ async def test_so_it_is_on_every_engine(any_place: Place, slug: str) -> None:
 async def test_a_token_is_of_the_configuration_as_it_is_after_the_answer_and_nobody_is_asked_twice(
     place: Place, slug: str
 ) -> None:
-    case = place.world.cases[slug]
+    case = place.providers.cases[slug]
     identity_id = await place.attached(case)
 
     reply = await place.during(
@@ -177,7 +177,7 @@ async def test_a_token_is_of_the_configuration_as_it_is_after_the_answer_and_nob
 
 
 async def test_a_changed_question_is_asked_anew(place: Place) -> None:
-    case = place.world.cases["ldap-auth"]
+    case = place.providers.cases["ldap-auth"]
     identity_id = await place.attached(case)
 
     change = {"searchFilter": "(&(uid={{username}})(uid=bob))"}
@@ -201,7 +201,7 @@ async def test_a_changed_question_is_asked_anew(place: Place) -> None:
 async def test_a_configuration_that_admits_the_proof_no_longer_refuses_it(
     place: Place, slug: str, change: Any, reason: str
 ) -> None:
-    case = place.world.cases[slug]
+    case = place.providers.cases[slug]
     identity_id = await place.attached(case)
 
     reply = await place.during(
@@ -225,14 +225,14 @@ TIMED = {
 
 @pytest.mark.parametrize("slug", TIMED)
 async def test_a_proof_that_ends_while_its_login_waits_is_refused(place: Place, slug: str) -> None:
-    case = place.world.cases[slug]
+    case = place.providers.cases[slug]
     identity_id = await place.attached(case)
     body = case.good(identity_id)
     if slug == "kubernetes-auth":
         body["jwt"] = mint({"sub": "system:serviceaccount:prod:api", "exp": NOW + 3000})
         said = {"authenticated": True, "user": {"username": "system:serviceaccount:prod:api"}}
-        path = next(path for path in place.world.site.routes if "tokenreviews" in path)
-        place.world.site.routes[path] = json_reply({"kind": "TokenReview", "status": said}, 201)
+        path = next(path for path in place.providers.site.routes if "tokenreviews" in path)
+        place.providers.site.routes[path] = json_reply({"kind": "TokenReview", "status": said}, 201)
 
     async def time_passes() -> None:
         place.api.clock.forward(3_200)
@@ -245,7 +245,7 @@ async def test_a_proof_that_ends_while_its_login_waits_is_refused(place: Place, 
 
 
 async def test_what_is_issued_and_recorded_is_of_the_moment_after_the_answer(any_place: Place) -> None:
-    case = any_place.world.cases["ldap-auth"]
+    case = any_place.providers.cases["ldap-auth"]
     identity_id = await any_place.attached(case)
     began = any_place.api.clock()
 
@@ -270,7 +270,7 @@ async def test_what_is_issued_and_recorded_is_of_the_moment_after_the_answer(any
 
 
 async def test_a_refusal_of_an_identity_that_was_deleted_meanwhile_is_recorded_and_no_fault(any_place: Place) -> None:
-    case = any_place.world.cases["ldap-auth"]
+    case = any_place.providers.cases["ldap-auth"]
     identity_id = await any_place.attached(case)
 
     reply = await any_place.during(
@@ -281,10 +281,10 @@ async def test_a_refusal_of_an_identity_that_was_deleted_meanwhile_is_recorded_a
 
 
 async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end(place: Place) -> None:
-    case = place.world.cases["ldap-auth"]
+    case = place.providers.cases["ldap-auth"]
     identity_id = await place.attached(case)
     place.held.is_holding = False
-    ldap = place.world.outbound.ldap
+    ldap = place.providers.outbound.ldap
     bundles = iter(CA * n for n in range(2, 100))
 
     async def changing(*given: Any, **named: Any) -> Any:
@@ -294,7 +294,7 @@ async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end
         )
         return answer
 
-    place.world.outbound.ldap = changing  # type: ignore[method-assign]
+    place.providers.outbound.ldap = changing  # type: ignore[method-assign]
     reply = await asyncio.wait_for(place.log_in(case, case.good(identity_id)), 60)
 
     assert 401 == reply.status_code
@@ -302,7 +302,7 @@ async def test_a_configuration_that_changes_with_every_answer_refuses_in_the_end
 
 
 async def test_keys_at_hand_cost_no_second_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = place.world.cases["oidc-auth"]
+    case = place.providers.cases["oidc-auth"]
     identity_id = await place.attached(case)
     place.held.is_holding = False
     looks = []

@@ -1,5 +1,6 @@
-"""Every auth method with its outside: how it is configured, a proof that is good and one that is not, and who
-answers for it.
+"""The providers that auth methods ask, on loopback, with a case for each method.
+
+A case says how the method is configured, and holds a good proof and a bad one.
 """
 
 import base64
@@ -161,7 +162,7 @@ def _cases(site: Site, directory: int) -> dict[str, Case]:
     spiffe = _jwt(lambda _: {"sub": SPIFFE_ID, "aud": ["watchword"], "exp": NOW + 3000, "iat": NOW}, kid="k1")
     bundle = json.dumps({"keys": [jwk("rsa", "k1", use="jwt-svid")]})
     header = next(iter(PROXY))
-    found = [
+    cases = [
         Case(
             "kubernetes-auth",
             {
@@ -264,7 +265,7 @@ def _cases(site: Site, directory: int) -> dict[str, Case]:
         ),
         Case("bound-keypair", {"publicKeys": [public_pem("rsa")], "boundAudiences": "watchword"}, *_jwt(_bound)),
     ]
-    return {case.slug: case for case in found}
+    return {case.slug: case for case in cases}
 
 
 SLUGS = (
@@ -284,18 +285,18 @@ SLUGS = (
 
 
 def _review(request: Any) -> Any:
-    asked = request.json["spec"]["token"]
-    said = (
+    token = request.json["spec"]["token"]
+    status = (
         {"authenticated": True, "user": {"username": "system:serviceaccount:prod:api"}}
-        if asked == SERVICE_TOKEN
+        if token == SERVICE_TOKEN
         else {"authenticated": False}
     )
-    return json_reply({"kind": "TokenReview", "status": said}, 201)
+    return json_reply({"kind": "TokenReview", "status": status}, 201)
 
 
 @dataclass
-class World:
-    """The outside of all methods, and the way to it."""
+class Providers:
+    """The servers that answer for the proofs of all methods, and the outbound client that leads to them."""
 
     site: Site
     outbound: GuardedOutbound
@@ -303,7 +304,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def the_world() -> AsyncIterator[World]:
+async def running_providers() -> AsyncIterator[Providers]:
     """Every issuer, cluster, cloud and directory, on loopback and under its own name."""
     keys = json_reply({"keys": [jwk("rsa", "k1", use="sig")]})
     async with contextlib.AsyncExitStack() as stack:
@@ -337,4 +338,4 @@ async def the_world() -> AsyncIterator[World]:
             total_timeout=5,
         )
         stack.push_async_callback(outbound.close)
-        yield World(site, outbound, _cases(site, directory))
+        yield Providers(site, outbound, _cases(site, directory))

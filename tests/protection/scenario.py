@@ -1,4 +1,4 @@
-"""A small world with one of everything, callers of every kind, and a store that forgets what a request wrote."""
+"""A server with one of everything, callers of every kind, and a store that forgets what a request wrote."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -76,41 +76,41 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True):
     is_instance_admin: bool = False
     dead: bool = False
 
-    def ability(self, where: str) -> Ability | None:
-        rules = self.project if where == "project" else self.org
+    def ability(self, scope: str) -> Ability | None:
+        rules = self.project if scope == "project" else self.org
         return None if rules is None else compile_rules(rules)
 
 
 def alternatives(need: str) -> list[tuple[str, str]]:
     """`a x or b y` as pairs of action and subject."""
-    pairs = [one.split(" ") for one in need.split(" or ")]
+    pairs = [alternative.split(" ") for alternative in need.split(" or ")]
     return [(action, subject) for action, subject in pairs]
 
 
 def exactly(needs: Sequence[str]) -> tuple[Rule, ...]:
     """Rules that allow the needs and nothing else."""
-    found: dict[str, list[str]] = {}
+    actions_of: dict[str, list[str]] = {}
     for need in needs:
         action, subject = alternatives(need)[0]
-        found.setdefault(subject, []).append(action)
-    return tuple(Rule(subject, tuple(dict.fromkeys(actions))) for subject, actions in found.items())
+        actions_of.setdefault(subject, []).append(action)
+    return tuple(Rule(subject, tuple(dict.fromkeys(actions))) for subject, actions in actions_of.items())
 
 
 def all_but(kind: str, needs: Sequence[str]) -> tuple[Rule, ...]:
     """All that an administrator may, without the first of the needs."""
-    gone = set(alternatives(needs[0]))
-    if ("read", "secrets") in gone:
-        gone |= {("readValue", "secrets"), ("describeSecret", "secrets")}
-    gone.add(("read", "secrets"))  # the old name of the other two, which may not stand beside them
+    removed = set(alternatives(needs[0]))
+    if ("read", "secrets") in removed:
+        removed |= {("readValue", "secrets"), ("describeSecret", "secrets")}
+    removed.add(("read", "secrets"))  # the old name of the other two, which may not stand beside them
     rules = next(role for role in BUILT_IN[kind] if role.slug == "admin").rules  # type: ignore[index]
-    return tuple(Rule(r.subject, tuple(a for a in r.actions if (a, r.subject) not in gone)) for r in rules)
+    return tuple(Rule(r.subject, tuple(a for a in r.actions if (a, r.subject) not in removed)) for r in rules)
 
 
 def built(kind: str, slug: str) -> tuple[Rule, ...]:
     return next(role for role in BUILT_IN[kind] if role.slug == slug).rules  # type: ignore[index]
 
 
-class World:
+class Scenario:
     """The server, the ids of what is in it, and the callers."""
 
     def __init__(self, api: Api, store: ForgetfulStore) -> None:
@@ -121,7 +121,7 @@ class World:
         self.special: dict[tuple[str, str, tuple[str, ...], str], Persona] = {}
         self.password_hash = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 
-    async def furnish(self) -> None:
+    async def add_targets(self) -> None:
         """One of everything, over the API."""
         api, ids = self.api, self.ids
         ids["org_id"] = ids["organization_id"] = api.org_id
@@ -211,7 +211,7 @@ class World:
         )
         ids["user_id"] = joined["user"]["id"]
         people_there = (await api.ok("GET", f"/api/v2/organizations/{api.org_id}/memberships"))["users"]
-        ids["membership_id"] = next(one["id"] for one in people_there if one["userId"] == ids["user_id"])
+        ids["membership_id"] = next(person["id"] for person in people_there if person["userId"] == ids["user_id"])
         waiting = {**invite, "inviteeEmails": ["waiting@example.com"]}
         ids["invitation_id"] = (await api.ok("POST", "/api/v1/invite-org/signup", waiting))["completeInviteLinks"][0][
             "invitationId"
@@ -233,7 +233,7 @@ class World:
         ids["project_membership_id"] = joined["memberships"][0]["id"]
         ids["owned_identity_id"] = (await api.ok("POST", f"{place}/identities", {"name": "owned"}))["identity"]["id"]
 
-    async def people_it(self) -> None:
+    async def add_callers(self) -> None:
         """Callers of every kind, straight into the store: over the API the boundary would refuse some of them."""
         api = self.api
         other_id, _ = await api.organization("Other tenant")
@@ -452,8 +452,8 @@ class World:
 
 
 @asynccontextmanager
-async def inhabited(folder: Path) -> AsyncIterator[World]:
-    """A world whose callers may ask for anything without changing it."""
+async def running_scenario(folder: Path) -> AsyncIterator[Scenario]:
+    """A server whose callers may ask for anything without changing it."""
     clock = Clock()
     parts = build_runtime(sqlite_settings(folder))
     store = ForgetfulStore(parts.store)
@@ -465,8 +465,8 @@ async def inhabited(folder: Path) -> AsyncIterator[World]:
         async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
             api = Api(parts, clock, client)
             await api.bootstrap()
-            world = World(api, store)
-            await world.furnish()
-            await world.people_it()
+            scenario = Scenario(api, store)
+            await scenario.add_targets()
+            await scenario.add_callers()
             store.forgets = True
-            yield world
+            yield scenario
