@@ -15,7 +15,7 @@ from watchword.adapters.entropy import Entropy
 from watchword.adapters.lazy_outbound import Closable, LazyOutbound
 from watchword.adapters.logs import configure
 from watchword.adapters.mail import SmtpMailer
-from watchword.adapters.root_key import found_root_key, made_root_key
+from watchword.adapters.root_key import find_root_key, make_root_key
 from watchword.adapters.tls import verifying
 from watchword.domain.outbound import Outbound
 from watchword.http.bodies import Receive
@@ -66,7 +66,7 @@ def setting_faults(settings: Settings) -> list[str]:
         if fault is not None:
             return [fault]
     try:
-        found_root_key(settings)
+        find_root_key(settings)
     except SettingsError as error:
         faults += error.faults
     return faults
@@ -81,11 +81,11 @@ async def inspect_database(settings: Settings, *, whole: bool = False) -> Databa
     if faults:
         raise SettingsError(faults)
     state = await migrate.inspect(address_of(settings), whole=whole)
-    key = found_root_key(settings)
+    key = find_root_key(settings)
     if key is not None:
         Keyring(key, Entropy(), now_ms, _previous(settings)).require_opens(state.keys)
     elif (
-        state.keys and found_root_key(settings) is None
+        state.keys and find_root_key(settings) is None
     ):  # asked again: another process may just have begun this instance
         raise SettingsError([_KEY_LOST.format(settings.data_dir)])
     return state
@@ -131,7 +131,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
     """
     methods = _methods()
     prepare(settings)
-    key = found_root_key(settings) or _new_root_key(settings)
+    key = find_root_key(settings) or _new_root_key(settings)
     store, entropy = open_store(settings), Entropy()
     return Runtime(
         settings=settings,
@@ -171,9 +171,9 @@ def _methods() -> Mapping[str, AuthMethod[Any, Any]]:
 
 def _new_root_key(settings: Settings) -> bytes:
     """A root key for a database that holds no keys yet: it is empty, or was only migrated."""
-    if migrate.has_keys(data_directory.database_of(settings)) and found_root_key(settings) is None:
+    if migrate.has_keys(data_directory.database_of(settings)) and find_root_key(settings) is None:
         raise SettingsError([_KEY_LOST.format(settings.data_dir)])
-    return made_root_key(settings)
+    return make_root_key(settings)
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ class Guard:
             raise Unreachable(f"{host}: the name cannot be resolved") from error
         if not addresses:
             raise Unreachable(f"{host}: the name has no address")
-        named = self._named(host)
+        named = self._is_allowed_name(host)
         for text, _ in addresses:
             address = _plain(text)
             if not named and _is_internal(address) and not any(_within(address, network) for network in self._networks):
@@ -87,7 +87,7 @@ class Guard:
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _named(self, host: str) -> bool:
+    def _is_allowed_name(self, host: str) -> bool:
         name = host.lower().rstrip(".")
         return name in self._names or name.endswith(self._domains)
 

@@ -28,16 +28,16 @@ def fault(folder: Path) -> str | None:
     try:
         return _fault(folder)
     except OSError as error:
-        return f"{_named(folder)} cannot be used: {error.strerror}"
+        return f"{_label(folder)} cannot be used: {error.strerror}"
 
 
 def _fault(folder: Path) -> str | None:
     if folder.exists() or folder.is_symlink():
         if not folder.is_dir():
-            return f"{_named(folder)} is not a directory: remove what is there, or choose another directory"
+            return f"{_label(folder)} is not a directory: remove what is there, or choose another directory"
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             return (
-                f"{_named(folder)} cannot be written by this user ({_user()}): give it to the user, or choose "
+                f"{_label(folder)} cannot be written by this user ({_user()}): give it to the user, or choose "
                 "another directory"
             )
         for name in FILES:
@@ -54,10 +54,10 @@ def _fault(folder: Path) -> str | None:
     while not (above.exists() or above.is_symlink()):
         above = above.parent
     if not above.is_dir():
-        return f"{_named(folder)} cannot be made: {above} is not a directory"
+        return f"{_label(folder)} cannot be made: {above} is not a directory"
     if not os.access(above, os.W_OK | os.X_OK):
         return (
-            f"{_named(folder)} cannot be made: this user ({_user()}) may not write to {above}; make the directory "
+            f"{_label(folder)} cannot be made: this user ({_user()}) may not write to {above}; make the directory "
             "and give it to the user"
         )
     return _room(above)
@@ -70,7 +70,7 @@ def _room(folder: Path) -> str | None:
     return None
 
 
-def _named(folder: Path) -> str:
+def _label(folder: Path) -> str:
     return f"The data directory {folder}"
 
 
@@ -97,7 +97,7 @@ def prepare(folder: Path) -> None:
             _close_to_others(folder)
         make_private(folder / DATABASE)
     except OSError as error:
-        raise SettingsError([f"{_named(folder)} cannot be used: {error.strerror}"]) from None
+        raise SettingsError([f"{_label(folder)} cannot be used: {error.strerror}"]) from None
 
 
 def make_private(path: Path) -> None:

@@ -21,7 +21,7 @@ class LazyOutbound:
         self._made: Closable | None = None
 
     @property
-    def _now(self) -> Closable:
+    def _client(self) -> Closable:
         if self._made is None:
             self._made = self._make()
         return self._made
@@ -30,21 +30,21 @@ class LazyOutbound:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
     ) -> OutboundAnswer:
         """One HTTP request."""
-        return await self._now.fetch(method, url, headers=headers, body=body, ca=ca)
+        return await self._client.fetch(method, url, headers=headers, body=body, ca=ca)
 
     async def jwks(
         self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
-        return await self._now.jwks(url, kid, ca=ca, max_age=max_age)
+        return await self._client.jwks(url, kid, ca=ca, max_age=max_age)
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`."""
-        return await self._now.document(url, ca=ca)
+        return await self._client.document(url, ca=ca)
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """The entry that the credentials opened."""
-        return await self._now.ldap(query, admits=admits)
+        return await self._client.ldap(query, admits=admits)
 
     async def close(self) -> None:
         """Close what was made, if anything was."""

@@ -14,7 +14,7 @@ _log = logging.getLogger("watchword.keys")
 _MOST = 4096  # bytes: no root key is longer
 
 
-def found_root_key(settings: Settings) -> bytes | None:
+def find_root_key(settings: Settings) -> bytes | None:
     """The 32 bytes that seal all keys, or None where none is given and none was made yet. Raises SettingsError."""
     if settings.root_key is not None:
         return decode_root_key(settings.root_key.reveal())
@@ -27,7 +27,7 @@ def found_root_key(settings: Settings) -> bytes | None:
         return None
 
 
-def made_root_key(settings: Settings) -> bytes:
+def make_root_key(settings: Settings) -> bytes:
     """A new root key in the data directory, or the one that another process of ours has just made.
 
     Raises SettingsError.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from watchword.app import existing, start_logs
-from watchword.cli.bootstrap import made_up_password
+from watchword.cli.bootstrap import random_password
 from watchword.cli.options import with_settings
 from watchword.cli.output import output_option, say
 from watchword.domain.secret import Secret
@@ -65,7 +65,7 @@ def reset_password(settings: Settings, email: str, password_stdin: bool, remove_
 
     Without --password-stdin a password is made, and printed this once.
     """
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else made_up_password()
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else random_password()
     done = _run(
         settings,
         lambda parts: break_glass.reset_password(

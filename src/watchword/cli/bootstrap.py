@@ -63,7 +63,7 @@ def bootstrap(
     """
     start_logs(settings)
     if generate_password:
-        password = made_up_password()
+        password = random_password()
     elif not password:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     body: dict[str, Any] = {"email": email, "password": password, "organization": organization}
@@ -89,7 +89,7 @@ def bootstrap(
         return
     if save is not None:
         shown = {**without_secrets(shown), "saved": str(save)}
-    say(shown, lambda console: _tell(console, created, shown))
+    say(shown, lambda console: _print_bootstrap(console, created, shown))
 
 
 @contextmanager
@@ -140,12 +140,12 @@ async def make(parts: Runtime, body: dict[str, Any]) -> organizations.Bootstrapp
     return await organizations.bootstrap(ctx, decode(organizations.Bootstrap, body))
 
 
-def made_up_password() -> str:
+def random_password() -> str:
     """A password that nobody has to guess."""
     return secrets.token_urlsafe(15)
 
 
-def _tell(console: "Console", created: organizations.Bootstrapped, reply: dict[str, Any]) -> None:
+def _print_bootstrap(console: "Console", created: organizations.Bootstrapped, reply: dict[str, Any]) -> None:
     console.print(f"Administrator  {created.user.email}")
     console.print(f"Organization   {created.organization.name}  (id {created.organization.id})")
     console.print(f"Identity       {created.identity.name}  (id {created.identity.id})")

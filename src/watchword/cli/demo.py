@@ -29,7 +29,7 @@ _LOGIN = "/api/v1/auth/universal-auth/login"
 _READY_WITHIN = 30.0  # seconds
 
 
-# Shown by its last part: the first is the time, which all ids of the story share.
+# Shown by its last part: the first is the time, which all ids of the walkthrough share.
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}([0-9a-f]{8})")
 
 
@@ -37,7 +37,7 @@ class Unexpected(Exception):
     """The server did not answer as the demonstration expects."""
 
 
-class Story:
+class Walkthrough:
     """The demonstration as it is shown: what is asked and answered, step by step."""
 
     def __init__(self, client: httpx.Client, console: Console) -> None:
@@ -63,7 +63,7 @@ class Story:
         reply = self._client.request(method, path, json=body, headers=headers)
         took = (time.perf_counter() - began) * 1000
         answer = reply.json()
-        self._tell(
+        self._print_exchange(
             f"{method} {path.partition('?')[0]}",
             body,
             reply.status_code,
@@ -76,9 +76,9 @@ class Story:
 
     def sdk(self, call: str, result: Any, took: float) -> None:
         """One call of the official client."""
-        self._tell(call, None, None, took, result)
+        self._print_exchange(call, None, None, took, result)
 
-    def _tell(self, request: str, body: Any, status: int | None, took: float, shown: Any) -> None:
+    def _print_exchange(self, request: str, body: Any, status: int | None, took: float, shown: Any) -> None:
         request_line = Text("  → ", style="dim").append(_UUID.sub(r"…\1", request), style="bold")
         if body is not None:
             request_line.append("  " + _short(masked(body)), style="dim")
@@ -161,8 +161,8 @@ def demo() -> None:
             with server(Path(folder)) as announced, httpx.Client(base_url=announced["address"], timeout=30) as client:
                 address = announced["address"]
                 console.print(f"A fresh Watchword runs at [bold]{address}[/], with its database in {folder}.")
-                story = Story(client, console)
-                counts = _tell(story, address, announced["setupCode"])
+                walkthrough = Walkthrough(client, console)
+                counts = _run_steps(walkthrough, address, announced["setupCode"])
         except Unexpected as error:
             fail("The demo went another way", [str(error)], FAILED)
     seconds = time.perf_counter() - began
@@ -174,64 +174,64 @@ def demo() -> None:
         "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
     )
     if is_json():
-        say({"seconds": round(seconds, 2), "steps": story.steps}, lambda _: None)
+        say({"seconds": round(seconds, 2), "steps": walkthrough.steps}, lambda _: None)
 
 
-def _tell(story: Story, address: str, setup_code: str) -> dict[str, int]:
-    place = _operator(story, setup_code)
-    _workload(story, address, place)
-    _refusals(story, place)
-    return {"requests": sum(len(step["requests"]) for step in story.steps)}
+def _run_steps(walkthrough: Walkthrough, address: str, setup_code: str) -> dict[str, int]:
+    place = _operator(walkthrough, setup_code)
+    _workload(walkthrough, address, place)
+    _refusals(walkthrough, place)
+    return {"requests": sum(len(step["requests"]) for step in walkthrough.steps)}
 
 
-def _operator(story: Story, setup_code: str) -> dict[str, Any]:
+def _operator(walkthrough: Walkthrough, setup_code: str) -> dict[str, Any]:
     about = (
         "An empty server makes its first administrator and organization once, for whoever has the setup code "
         "that it printed."
     )
-    story.chapter("Before the story: an administrator", about)
+    walkthrough.chapter("Before the walkthrough: an administrator", about)
     boot = {"email": EMAIL, "password": PASSWORD, "organization": "Acme", "setupCode": setup_code}
-    bootstrapped = story.call(
+    bootstrapped = walkthrough.call(
         "POST",
         "/api/v1/admin/bootstrap",
         boot,
         show=pick("organization.name", "user.email", "identity.name"),
         token=None,
     )
-    story.token, org = bootstrapped["identity"]["credentials"]["token"], bootstrapped["organization"]["id"]
+    walkthrough.token, org = bootstrapped["identity"]["credentials"]["token"], bootstrapped["organization"]["id"]
 
-    story.chapter(
+    walkthrough.chapter(
         "1  An operator creates a machine identity",
         "It may do nothing yet. Universal Auth lets it prove itself with a client secret.",
     )
-    identity = story.call(
+    identity = walkthrough.call(
         "POST",
         "/api/v1/identities",
         {"name": "billing", "organizationId": org, "role": "no-access"},
         show=pick("identity.name", "identity.id"),
     )["identity"]["id"]
     path = f"/api/v1/auth/universal-auth/identities/{identity}"
-    client_id = story.call(
+    client_id = walkthrough.call(
         "POST",
         path,
         {"accessTokenTTL": 600, "accessTokenMaxTTL": 3600},
         show=pick("identityUniversalAuth.clientId", "identityUniversalAuth.accessTokenTTL"),
     )["identityUniversalAuth"]["clientId"]
-    secret = story.call("POST", f"{path}/client-secrets", {"description": "billing, production"}, show=_hidden_secret)[
-        "clientSecret"
-    ]
-    once = story.call(
+    secret = walkthrough.call(
+        "POST", f"{path}/client-secrets", {"description": "billing, production"}, show=_hidden_secret
+    )["clientSecret"]
+    once = walkthrough.call(
         "POST", f"{path}/client-secrets", {"description": "one login only", "numUsesLimit": 1}, show=_hidden_secret
     )["clientSecret"]
 
-    story.chapter(
+    walkthrough.chapter(
         "2  The operator adds it to a project that holds a secret",
         "As a viewer: it may read the project's secrets and change nothing.",
     )
-    project = story.call(
+    project = walkthrough.call(
         "POST", "/api/v2/workspace", {"projectName": "Billing"}, show=pick("project.name", "project.id")
     )["project"]["id"]
-    story.call(
+    walkthrough.call(
         "POST",
         f"/api/v2/workspace/{project}/identity-memberships/{identity}",
         {"role": "viewer"},
@@ -239,7 +239,7 @@ def _operator(story: Story, setup_code: str) -> dict[str, Any]:
     )
     folder = {"workspaceId": project, "environment": "dev", "secretPath": "/"}
     body = {**folder, "secretValue": "postgres://billing:s3cret@db/billing"}
-    story.call("POST", "/api/v3/secrets/raw/DATABASE_URL", body, show=pick("secret.secretKey", "secret.version"))
+    walkthrough.call("POST", "/api/v3/secrets/raw/DATABASE_URL", body, show=pick("secret.secretKey", "secret.version"))
     return {
         "project": project,
         "identity": identity,
@@ -259,19 +259,21 @@ def _hidden_secret(answer: Any) -> dict[str, Any]:
     }
 
 
-def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
+def _workload(walkthrough: Walkthrough, address: str, place: dict[str, Any]) -> None:
     from infisical_sdk import InfisicalSDKClient  # noqa: PLC0415 - only the demo needs it
 
-    story.chapter("3  The workload logs in", "With the official client, unmodified: pip install infisicalsdk")
+    walkthrough.chapter("3  The workload logs in", "With the official client, unmodified: pip install infisicalsdk")
     client = InfisicalSDKClient(host=address)
     began = time.perf_counter()
     login = client.auth.universal_auth.login(client_id=place["client_id"], client_secret=place["secret"])
     shown = {"accessToken": login.accessToken[:24] + "…", "expiresIn": login.expiresIn, "tokenType": login.tokenType}
-    story.sdk(
+    walkthrough.sdk(
         "client.auth.universal_auth.login(client_id=…, client_secret=…)", shown, (time.perf_counter() - began) * 1000
     )
 
-    story.chapter("4  It reads the secret that its role allows", "First with the client, then with nothing but HTTP.")
+    walkthrough.chapter(
+        "4  It reads the secret that its role allows", "First with the client, then with nothing but HTTP."
+    )
     began = time.perf_counter()
     secret = client.secrets.get_secret_by_name(
         secret_name="DATABASE_URL",  # noqa: S106 - a name
@@ -280,11 +282,11 @@ def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
         secret_path="/",  # noqa: S106 - a path
     )
     shown = {"secretKey": secret.secretKey, "secretValue": secret.secretValue, "version": secret.version}
-    story.sdk(
+    walkthrough.sdk(
         "client.secrets.get_secret_by_name(secret_name='DATABASE_URL', …)", shown, (time.perf_counter() - began) * 1000
     )
     query = f"workspaceId={place['project']}&environment=dev&secretPath=/"
-    story.call(
+    walkthrough.call(
         "GET",
         f"/api/v3/secrets/raw/DATABASE_URL?{query}",
         show=pick("secret.secretKey", "secret.secretValue"),
@@ -293,29 +295,29 @@ def _workload(story: Story, address: str, place: dict[str, Any]) -> None:
     place["token"] = login.accessToken
 
 
-def _refusals(story: Story, place: dict[str, Any]) -> None:
-    story.chapter(
+def _refusals(walkthrough: Walkthrough, place: dict[str, Any]) -> None:
+    walkthrough.chapter(
         "Refused: a wrong client secret", "The caller learns that it was refused, and no more. The operator learns why."
     )
     wrong = {"clientId": place["client_id"], "clientSecret": "0" * 64}
-    refused = story.call("POST", _LOGIN, wrong, show=pick("message", "reqId"), expect=401, token=None)
-    _why_refused(story, refused["reqId"])
+    refused = walkthrough.call("POST", _LOGIN, wrong, show=pick("message", "reqId"), expect=401, token=None)
+    _why_refused(walkthrough, refused["reqId"])
 
-    story.chapter(
+    walkthrough.chapter(
         "Refused: no use left", "This client secret admits one login: exactly one, however many come at once."
     )
     once = {"clientId": place["client_id"], "clientSecret": place["once"]}
-    story.call("POST", _LOGIN, once, show=pick("expiresIn", "tokenType"), token=None)
-    refused = story.call("POST", _LOGIN, once, show=pick("message", "reqId"), expect=401, token=None)
-    _why_refused(story, refused["reqId"])
+    walkthrough.call("POST", _LOGIN, once, show=pick("expiresIn", "tokenType"), token=None)
+    refused = walkthrough.call("POST", _LOGIN, once, show=pick("message", "reqId"), expect=401, token=None)
+    _why_refused(walkthrough, refused["reqId"])
 
-    story.chapter(
+    walkthrough.chapter(
         "Refused: no permission",
         "A viewer may not change a secret. The answer names what is missing; the operator asks which rule decides.",
     )
     body = {**place["where"], "secretValue": "changed"}
     path = "/api/v3/secrets/raw/DATABASE_URL"
-    story.call("PATCH", path, body, show=pick("message", "details"), expect=403, token=place["token"])
+    walkthrough.call("PATCH", path, body, show=pick("message", "details"), expect=403, token=place["token"])
     question = {
         "actorType": "identity",
         "actorId": place["identity"],
@@ -323,8 +325,8 @@ def _refusals(story: Story, place: dict[str, Any]) -> None:
         "subject": "secrets",
         "facts": {"environment": "dev", "secretPath": "/", "secretName": "DATABASE_URL"},
     }
-    story.say("What the operator sees:")
-    story.call(
+    walkthrough.say("What the operator sees:")
+    walkthrough.call(
         "POST",
         f"/api/v1/projects/{place['project']}/explain",
         question,
@@ -332,8 +334,8 @@ def _refusals(story: Story, place: dict[str, Any]) -> None:
     )
 
 
-def _why_refused(story: Story, request_id: str) -> None:
-    story.say("What the operator sees:")
+def _why_refused(walkthrough: Walkthrough, request_id: str) -> None:
+    walkthrough.say("What the operator sees:")
 
     def shown(answer: Any) -> dict[str, Any]:
         denial = answer["loginDenial"]
@@ -346,4 +348,4 @@ def _why_refused(story: Story, request_id: str) -> None:
             "ipAddress": denial["ipAddress"],
         }
 
-    story.call("GET", f"/api/v1/organization/login-denials/{request_id}", show=shown)
+    walkthrough.call("GET", f"/api/v1/organization/login-denials/{request_id}", show=shown)

@@ -82,7 +82,7 @@ def status(settings: Settings) -> None:
 
     def shown(console: Console) -> None:
         _table(console, scopes)
-        console.print(_what_is_left(left))
+        console.print(_remaining_text(left))
 
     say(answer, shown)
 
@@ -183,7 +183,7 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
                 raise BadRequest(
                     "Every credential is hashed with the only key there is: rotate it first without --revoke-old"
                 )
-            _confirm(_what_is_left(left), yes=yes)
+            _confirm(_remaining_text(left), yes=yes)
             return await rotation.revoke_hmac_keys(parts)
         await rotation.stage(parts, HMAC)
         await _grace(wait)
@@ -194,12 +194,12 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
     message = (
         "What was hashed with an earlier key has ended."
         if revoke_old
-        else f"New credentials are hashed with a new key. {_what_is_left(left)}"
+        else f"New credentials are hashed with a new key. {_remaining_text(left)}"
     )
     say({"ended" if revoke_old else "left": left}, lambda console: console.print(message))
 
 
-def _what_is_left(left: dict[str, int]) -> str:
+def _remaining_text(left: dict[str, int]) -> str:
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left.items() if count) or "nothing"
     return f"Hashed with an earlier key: {counted}."
 

@@ -132,7 +132,7 @@ def _require_stale(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(settings: Settings) -> Iterator[list[socket.socket]]:
+def open_sockets(settings: Settings) -> Iterator[list[socket.socket]]:
     """The sockets of the settings; at the end they are closed, and the one in the file system is removed.
 
     Raises SettingsError.

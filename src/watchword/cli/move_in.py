@@ -136,7 +136,7 @@ async def _move(
     async with _client(from_url, from_token) as source, _client(url, token) as target:
         plan = await survey(Remote(source), from_org, projects)
         if dry_run:
-            say(_planned(plan), lambda console: _tell_plan(console, plan))
+            say(_planned(plan), lambda console: _print_plan(console, plan))
             return
         with Progress(console=err(), disable=is_json()) as bar:
             task = bar.add_task("Moving in", total=plan.steps)
@@ -149,7 +149,7 @@ async def _move(
             report = await carry_out(
                 plan, Remote(source), Remote(target), org, done=memory.done, progress=progress, by_hand=memory.by_hand
             )
-    say(msgspec.to_builtins(report), lambda console: _tell_report(console, report))
+    say(msgspec.to_builtins(report), lambda console: _print_report(console, report))
 
 
 def _client(url: str, token: str) -> httpx.AsyncClient:
@@ -173,7 +173,7 @@ def _planned(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _tell_plan(console: Console, plan: Plan) -> None:
+def _print_plan(console: Console, plan: Plan) -> None:
     for project in plan.projects:
         console.print(
             f"project {project.name}: {project.secrets} secrets in {len(project.folders)} folders", markup=False
@@ -186,7 +186,7 @@ def _tell_plan(console: Console, plan: Plan) -> None:
     console.print(f"{plan.steps} steps; nothing was changed.")
 
 
-def _tell_report(console: Console, report: Report) -> None:
+def _print_report(console: Console, report: Report) -> None:
     console.print(f"Moved {report.projects} projects, {report.secrets} secrets and {report.identities} identities.")
     for step in report.by_hand:
         console.print(f"by hand: {step}", markup=False)

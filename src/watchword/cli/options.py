@@ -41,7 +41,7 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
         def run(**options: Any) -> Any:
             texts = {option.name: options.pop(f"set_{option.name}") for option in offered}
             chosen = {name: text for name, text in texts.items() if text is not None}
-            with _named_as_given(chosen):
+            with _faults_by_option(chosen):
                 return command(settings=settings_of(chosen), **options)
 
         for option in reversed(offered):
@@ -66,7 +66,7 @@ def settings_of(texts: dict[str, str]) -> Settings:
 
 
 @contextmanager
-def _named_as_given(texts: dict[str, str]) -> Iterator[None]:
+def _faults_by_option(texts: dict[str, str]) -> Iterator[None]:
     """Name a setting that is at fault by its option where the command line said it."""
     flags = {option.variable: flag(option) for option in OPTIONS if option.name in texts}
     try:

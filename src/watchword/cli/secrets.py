@@ -49,7 +49,7 @@ def secrets() -> None:
     """
 
 
-def _asked(method: str, url: str, token: str, path: str, **options: Any) -> httpx.Response:
+def _request(method: str, url: str, token: str, path: str, **options: Any) -> httpx.Response:
     from watchword.app import https  # noqa: PLC0415 - it imports the whole server, and `--help` is to be quick
 
     try:
@@ -97,7 +97,7 @@ def export_secrets(
     On a terminal, control characters are written out; in a file or a pipe they stay as they are.
     """
     query = {"environment": environment, "secretPath": path, "format": kind}
-    text = _asked("GET", url, token, f"/api/v1/projects/{project}/secrets/export", params=query).text
+    text = _request("GET", url, token, f"/api/v1/projects/{project}/secrets/export", params=query).text
     if file is None:
         if is_json():
             say({"format": kind, "content": text}, lambda _: None)
@@ -144,13 +144,13 @@ def import_secrets(
         "onConflict": on_conflict,
         "dryRun": dry_run,
     }
-    done = _asked("POST", url, token, f"/api/v1/projects/{project}/secrets/import", json=body).json()
-    say(done, lambda console: _tell(console, done))
+    done = _request("POST", url, token, f"/api/v1/projects/{project}/secrets/import", json=body).json()
+    say(done, lambda console: _print_outcome(console, done))
     if done.get("conflicting"):
         raise Exit(FAILED)  # as the import itself would end
 
 
-def _tell(console: Console, done: dict[str, Any]) -> None:
+def _print_outcome(console: Console, done: dict[str, Any]) -> None:
     would = "would be " if done["dryRun"] else ""
     for outcome in ("created", "updated", "unchanged", "skipped"):
         names = done[outcome]

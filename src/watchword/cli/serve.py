@@ -17,7 +17,7 @@ from click.exceptions import Exit
 from watchword import __version__
 from watchword.app import build_runtime, opened, start_logs
 from watchword.cli import listening
-from watchword.cli.bootstrap import made_up_password, make, saved
+from watchword.cli.bootstrap import make, random_password, saved
 from watchword.cli.options import settings_of, texts_of, with_settings
 from watchword.cli.output import is_json, output_option
 from watchword.cli.starting import ready_to_start
@@ -117,7 +117,7 @@ async def _first_steps(parts: Runtime, login: InitialLogin) -> First:
 
 async def _login(parts: Runtime, file: Path | None) -> str | None:
     """The password of the administrator this makes, or None where there is one."""
-    password = made_up_password()
+    password = random_password()
     try:
         with saved(file) as keep:
             keep(

@@ -26,7 +26,7 @@ def ready_to_start(settings: Settings) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as until_over:
         listeners: list[socket.socket] = []
         try:
-            listeners = until_over.enter_context(listening.held(settings))
+            listeners = until_over.enter_context(listening.open_sockets(settings))
         except SettingsError as error:
             faults += error.faults
         if faults:

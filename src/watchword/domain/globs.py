@@ -292,7 +292,7 @@ def literal_prefix(pattern: str) -> str:
     return pattern[:end].removeprefix("./").rstrip("/")
 
 
-def _begin_apart(left_glob: str, right_glob: str) -> bool:
+def _prefixes_differ(left_glob: str, right_glob: str) -> bool:
     """Whether the literal beginnings of two patterns already rule out a common text."""
     left, right = literal_prefix(left_glob), literal_prefix(right_glob)
     return not left.startswith(right) and not right.startswith(left)
@@ -349,7 +349,7 @@ def glob_within(child: str, parent: str) -> bool:
     """Whether every text that matches `child` is proven to match `parent`."""
     if child == parent:
         return True
-    if _begin_apart(child, parent) or has_extglob(child) or has_extglob(parent):
+    if _prefixes_differ(child, parent) or has_extglob(child) or has_extglob(parent):
         return False
     Effort.steps += 4 + len(child) // 8
     if "\\" not in child and not glob_matches(parent, child):
@@ -365,7 +365,7 @@ def glob_within(child: str, parent: str) -> bool:
 @lru_cache(maxsize=4_096)
 def globs_disjoint(first: str, second: str) -> bool:
     """Whether no text is proven to match both."""
-    if _begin_apart(first, second):
+    if _prefixes_differ(first, second):
         return True
     if glob_matches(first, second) or glob_matches(second, first):
         return False

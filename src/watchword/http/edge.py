@@ -158,7 +158,7 @@ class Edge:
             if trusted or scope.get("extensions")
             else None,
             cookies=cookies.decode("latin-1") if cookies else "",
-            is_secure=is_tls or (trusted and self._said_secure(headers)),
+            is_secure=is_tls or (trusted and self._is_forwarded_tls(headers)),
         )
 
     def _client(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> tuple[str | None, bool]:
@@ -183,7 +183,7 @@ class Edge:
         address = forwarded.address_of(peer)
         return address is not None and forwarded.trusts(address, self._proxies)
 
-    def _said_secure(self, headers: Mapping[bytes, bytes]) -> bool:
+    def _is_forwarded_tls(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a proxy that we trust says that the caller speaks TLS with it.
 
         Otherwise the caller does with us, or with the site.
@@ -246,7 +246,7 @@ class Edge:
         state = scope["state"]
         state["route"] = route.path
         headers: Mapping[bytes, bytes] = state["headers"]
-        path_params = _named(route, params) if route.names else {}
+        path_params = _path_params(route, params) if route.names else {}
         data, body = b"", None
         if route.body is not None:
             message = await receive()
@@ -258,11 +258,11 @@ class Edge:
             ctx = self.context(scope, headers)
             bearer = headers.get(b"authorization")
             # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
-            alike = (
+            hint_key = (
                 hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
             )
-            if alike is not None:
-                await self._hints.ask(alike, ctx)
+            if hint_key is not None:
+                await self._hints.ask(hint_key, ctx)
             if route.body is Incoming:
                 path_params["body"] = Incoming(headers, data)
             else:
@@ -291,16 +291,16 @@ class Edge:
         finally:
             if body is not None:
                 body.close()
-        if alike is not None:
-            self._hints.learn(alike, ctx)
+        if hint_key is not None:
+            self._hints.learn(hint_key, ctx)
         status, extra = 200, [_JSON, _NO_STORE]
         if isinstance(reply, Reply):
-            status, extra, reply = reply.status, _said(reply), reply.body
+            status, extra, reply = reply.status, _header_lines(reply), reply.body
         data = reply if isinstance(reply, bytes) else bodies.encode(reply)
         if len(data) < _ELSEWHERE:
-            return _answered(route, headers, status, data, extra)
+            return _with_etag(route, headers, status, data, extra)
         # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
-        return await asyncio.to_thread(_answered, route, headers, status, data, extra)
+        return await asyncio.to_thread(_with_etag, route, headers, status, data, extra)
 
     async def _read(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, message: bodies.Message
@@ -355,7 +355,7 @@ def etag(body: bytes) -> bytes:
     return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
-def _named(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
+def _path_params(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
     """What the path holds, by name. Raises Invalid for a zero character."""
     named: dict[str, Any] = {}
     for name in route.names:
@@ -365,14 +365,14 @@ def _named(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
     return named
 
 
-def _said(reply: Reply) -> list[tuple[bytes, bytes]]:
+def _header_lines(reply: Reply) -> list[tuple[bytes, bytes]]:
     """The headers of a reply that has some of its own, and the default ones that these do not replace."""
     extra = [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
     extra += [(b"set-cookie", text.encode("latin-1")) for text in reply.cookies]
     return extra + [default for default in (_JSON, _NO_STORE) if not any(name == default[0] for name, _ in extra)]
 
 
-def _answered(
+def _with_etag(
     route: Route, headers: Mapping[bytes, bytes], status: int, body: bytes, extra: list[tuple[bytes, bytes]]
 ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """An answer with its tag, compressed where that may be; or 304 where the client has it already."""

@@ -108,7 +108,7 @@ class Measured:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
         elif scope["path"] == PATH:
-            await self._tell(scope, send)
+            await self._serve_metrics(scope, send)
         else:
             await self._measure(scope, receive, send)
 
@@ -144,7 +144,7 @@ class Measured:
             self._is_due = True
             asyncio.get_running_loop().call_later(_REFRESH, self._refresh)
 
-    async def _tell(self, scope: AsgiScope, send: Send) -> None:
+    async def _serve_metrics(self, scope: AsgiScope, send: Send) -> None:
         from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415 - as above
 
         allowed = not self._local_only or _is_local(scope)

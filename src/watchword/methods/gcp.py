@@ -154,7 +154,7 @@ async def _signed_by_account(token: str, given: Given) -> str:
         checks.fail("reach", "keys_unavailable", "The service account's keys are not available", presented=str(error))
     claims = verify_jws(
         token,
-        _named(certificates, presented.kid),
+        _keys_named(certificates, presented.kid),
         checks=checks,
         now=given.now,
         algorithms=_RS256,
@@ -171,7 +171,7 @@ async def _signed_by_account(token: str, given: Given) -> str:
     return account
 
 
-def _named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
+def _keys_named(certificates: Mapping[str, Any], kid: str | None) -> list[Key]:
     pem = certificates.get(kid or "")
     try:
         return [msgspec.structs.replace(key_from_pem(pem), kid=kid)] if isinstance(pem, str) else []

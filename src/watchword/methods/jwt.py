@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from watchword.domain.authentication.claims import (
-    kept,
+    claims_to_keep,
     normal_patterns,
     require_audiences,
     require_claims,
@@ -91,7 +91,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     require_audiences(claims, config.bound_audiences, checks)
     require_claims(claims, config.bound_claims, checks)
     return Verified(
-        claims={"jwt": {"claims": kept(claims, config.claim_metadata_mapping)}},
+        claims={"jwt": {"claims": claims_to_keep(claims, config.claim_metadata_mapping)}},
         audit={"issuer": str(claims.get("iss"))[:300], "subject": str(claims.get("sub"))[:300]},
     )
 

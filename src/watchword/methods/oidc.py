@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.claims import (
-    kept,
+    claims_to_keep,
     normal_patterns,
     require_audiences,
     require_claims,
@@ -68,7 +68,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     require_audiences(claims, config.bound_audiences, checks)
     require_claims(claims, config.bound_claims, checks)
     return Verified(
-        claims={"oidc": {"claims": kept(claims, config.claim_metadata_mapping)}},
+        claims={"oidc": {"claims": claims_to_keep(claims, config.claim_metadata_mapping)}},
         audit={"issuer": config.bound_issuer, "subject": str(claims.get("sub"))[:300]},
     )
 

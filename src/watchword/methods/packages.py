@@ -142,7 +142,7 @@ def _contained_judge(judge: Judge, slug: str) -> Judge:
                 )
             raise TypeError("risks are expected")
         except Exception as error:  # noqa: BLE001 - whatever the code of a package raises
-            _tell(error, slug)
+            _log_fault(error, slug)
             return (
                 Risk(
                     "not_judged",
@@ -162,7 +162,7 @@ def _contained_fetch(fetch: Callable[..., Awaitable[None]], method: Method) -> C
         except (OutboundError, Refusal):
             raise
         except Exception as error:
-            _tell(error, method.slug)
+            _log_fault(error, method.slug)
             raise BadRequest(f"{method.title} failed: the log of the server says why") from error
 
     return contained
@@ -190,7 +190,7 @@ def _contained_verify(verify: Callable[..., Any], slug: str) -> Callable[..., An
             translated = _translated(error)
             if translated is not None:
                 raise translated from error
-            _tell(error, slug)
+            _log_fault(error, slug)
             given.checks.fail("reach", FAILED, "The auth method failed", presented=type(error).__name__)
 
     return contained
@@ -210,7 +210,7 @@ def _contained(
             translated = _translated(error)
             if translated is not None:
                 raise translated from error
-            _tell(error, slug)
+            _log_fault(error, slug)
             raise failed() from error
 
     return contained
@@ -225,7 +225,7 @@ def _translated(error: Exception) -> Exception | None:
     return error if isinstance(error, OutboundError | Refusal) else None
 
 
-def _tell(error: Exception, slug: str) -> None:
+def _log_fault(error: Exception, slug: str) -> None:
     _log.error("an auth method of a package failed", exc_info=error, extra={"method": slug})
 
 

@@ -13,13 +13,13 @@ class Fullness:
     def __init__(self) -> None:
         self.is_so = False
 
-    def found(self) -> None:
+    def note_full(self) -> None:
         """Note that a write found the disk full."""
         if not self.is_so:
             self.is_so = True
             _log.critical("the disk of the database is full: nothing is written until there is room")
 
-    def over(self) -> None:
+    def note_written(self) -> None:
         """Note that a write went through."""
         if self.is_so:
             self.is_so = False

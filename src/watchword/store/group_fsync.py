@@ -50,7 +50,7 @@ class KernelDisk:
         self._order = linux_aio.Operation.fdsync
         self._context = linux_aio.Context(max_requests=1)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._context.fileno, self._look)
+        self._loop.add_reader(self._context.fileno, self._on_readable)
 
     def begin(self) -> None:
         """Begin an fsync."""
@@ -62,7 +62,7 @@ class KernelDisk:
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is durable
             self._loop.call_soon(self._done, error)
 
-    def _look(self) -> None:
+    def _on_readable(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._context.poll()
         while self._context.process_events():

@@ -289,7 +289,7 @@ class PostgresStore:
         except BaseException as error:
             translated = _translate(error)
             if isinstance(translated, StoreFull):
-                self._full.found()
+                self._full.note_full()
             if isinstance(translated, StoreDown | asyncio.CancelledError) and not isinstance(
                 translated, Collision | StoreFull
             ):
@@ -328,7 +328,7 @@ class PostgresStore:
             verify_raised(tx.tables, tx.keys)
             await tx.many(RAISE, tx.due())
         if self._full.is_so and tx.tables:
-            self._full.over()
+            self._full.note_written()
 
     async def once(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         ready = compiled(statement, _DIALECT)
@@ -397,7 +397,7 @@ class PostgresStore:
             if self._full.is_so:
                 async with self._transaction("BEGIN") as connection:
                     await connection.execute(_WRITE_NOTHING)
-                self._full.over()
+                self._full.note_written()
         except TimeoutError as error:
             raise StoreDown from error
 

@@ -473,7 +473,7 @@ class SqliteStore:
                 _rolled_back(self._writer)
                 translated = _translate(error) if isinstance(error, _FAULTS) else error
                 if isinstance(translated, StoreFull):
-                    self._full.found()
+                    self._full.note_full()
                 if translated is not error:
                     raise translated from error
                 raise
@@ -485,7 +485,7 @@ class SqliteStore:
                 raise cancelled
         if tx.tables or tx.counted:
             if self._full.is_so:
-                self._full.over()
+                self._full.note_written()
             await self._durable()
 
     async def _commit(self, tx: SqliteTx) -> asyncio.CancelledError | None:
@@ -554,7 +554,7 @@ class SqliteStore:
                 async with self._lock:
                     self._write_start(1)
                     self._notice_others()
-                self._full.over()
+                self._full.note_written()
                 await self._durable()
         except _FAULTS as error:
             raise _translate(error) from error

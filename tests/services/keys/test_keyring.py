@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from tests.api import ROOT_KEY, Api, running
 from tests.store import samples
-from watchword.adapters.root_key import found_root_key, made_root_key
+from watchword.adapters.root_key import find_root_key, make_root_key
 from watchword.app import build_runtime, opened
 from watchword.domain.keys.sealing import CannotOpen
 from watchword.domain.secret import Secret
@@ -75,7 +75,7 @@ def test_a_root_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     before = os.umask(0)
     try:
-        made = made_root_key(settings)
+        made = make_root_key(settings)
     finally:
         os.umask(before)
     file = tmp_path / "root.key"
@@ -83,8 +83,8 @@ def test_a_root_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert (0o600, 32, made, made) == (
         stat.S_IMODE(file.stat().st_mode),
         len(made),
-        found_root_key(settings),
-        made_root_key(settings),
+        find_root_key(settings),
+        make_root_key(settings),
     )
     assert [file] == list(tmp_path.iterdir())
 
@@ -95,7 +95,7 @@ def test_a_root_key_that_is_none_is_refused_without_being_shown(tmp_path: Path, 
     (tmp_path / "key").chmod(0o600)
 
     with pytest.raises(SettingsError) as refusal:
-        found_root_key(Settings(root_key_file=tmp_path / "key"))
+        find_root_key(Settings(root_key_file=tmp_path / "key"))
     assert not content or content not in str(refusal.value)
 
 

@@ -110,10 +110,10 @@ class Comparison:
 
         These are steps 3 to 5.
         """
-        granted = any(not p.inverted and self._asked(_takes_in, p, rule) for p in parents)
-        return granted and all(self._asked(_apart, rule, p) for p in parents if p.inverted)
+        granted = any(not p.inverted and self._kept_answer(_takes_in, p, rule) for p in parents)
+        return granted and all(self._kept_answer(_apart, rule, p) for p in parents if p.inverted)
 
-    def _asked(
+    def _kept_answer(
         self, question: Callable[[Mapping[str, Ready], Mapping[str, Ready]], bool], left: Rule, right: Rule
     ) -> bool:
         key = (question.__name__, id(left.conditions), id(right.conditions))
@@ -122,11 +122,11 @@ class Comparison:
             if self._steps >= self._until:
                 raise _Pause
             before = Effort.steps
-            answer = self._pairs[key] = question(self._taken_apart(left), self._taken_apart(right))
+            answer = self._pairs[key] = question(self._ready_conditions(left), self._ready_conditions(right))
             self._steps += _A_PAIR + Effort.steps - before
         return answer
 
-    def _taken_apart(self, rule: Rule) -> Mapping[str, Ready]:
+    def _ready_conditions(self, rule: Rule) -> Mapping[str, Ready]:
         known = self._ready.get(id(rule.conditions))
         if known is None:
             known = {field: ready(field, operand) for field, operand in (rule.conditions or {}).items()}
@@ -165,7 +165,7 @@ def finished(unfinished: Unfinished) -> None:
         _FINISHED.popitem(last=False)
 
 
-def _found(comparison: Comparison) -> Sequence[Missing]:
+def _outcome(comparison: Comparison) -> Sequence[Missing]:
     """The outcome of a comparison; raises Unfinished when that would take long and is not known from before."""
     key = comparison.key() if comparison.size > _MANY and _FINISHED else None
     if key is None or key not in _FINISHED:
@@ -184,7 +184,7 @@ def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability |
 
     Raises Unfinished for rules that take long to compare.
     """
-    gaps = _found(Comparison(parent, *targets))
+    gaps = _outcome(Comparison(parent, *targets))
     if gaps:
         details = [_wire(gap) for gap in gaps]
         names = list(dict.fromkeys(f"{gap.action} on {gap.subject}" for gap in gaps))

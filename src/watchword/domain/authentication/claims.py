@@ -9,7 +9,7 @@ from typing import Any
 from watchword.domain.authentication.jose import Verdict, audiences_of
 from watchword.domain.bounds import claim_matches, claim_text, dig, split_patterns
 
-__all__ = ["kept", "normal_patterns", "require_audiences", "require_claims", "require_subject"]
+__all__ = ["claims_to_keep", "normal_patterns", "require_audiences", "require_claims", "require_subject"]
 
 MAX_KEPT = 4_096  # characters of one claim carried into the access token
 
@@ -69,7 +69,7 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
         )
 
 
-def kept(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
+def claims_to_keep(claims: Mapping[str, Any], mapping: Mapping[str, str] | None) -> dict[str, str]:
     """The claims that permission templates may use: name -> text of the claim at the path.
 
     A missing claim and an object are left out.

@@ -209,7 +209,7 @@ def _fitting(
     keys: Sequence[Mapping[str, Any] | Key], presented: _Opened, uses: Sequence[str | None], checks: Verdict
 ) -> list[Key]:
     """The keys that may have signed the token; at most one for a token that names its key."""
-    named = _named(keys, presented.kid)
+    named = _keys_named(keys, presented.kid)
     checks.form(
         bool(named),
         "key_unknown",
@@ -247,7 +247,7 @@ def _fitting(
     return list(fitting.values())[:MAX_TRIED]
 
 
-def _named(keys: Sequence[Mapping[str, Any] | Key], kid: str | None) -> list[Mapping[str, Any] | Key]:
+def _keys_named(keys: Sequence[Mapping[str, Any] | Key], kid: str | None) -> list[Mapping[str, Any] | Key]:
     """The keys called `kid`; without such a one those that have no name; all of them for a token that names none."""
     if kid is None:
         return list(keys)

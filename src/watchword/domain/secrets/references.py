@@ -85,7 +85,7 @@ class ResolvedSecret(msgspec.Struct, eq=False):
     def pieces(self) -> Sequence[Piece]:
         """The references in the value in their order, taken apart once. Raises BadRequest where there are too many."""
         if self._pieces is None:
-            self._pieces = _taken_apart(self.value, self.address) if "${" in self.value else ()
+            self._pieces = _pieces_of(self.value, self.address) if "${" in self.value else ()
         return self._pieces
 
     @property
@@ -101,7 +101,7 @@ class ResolvedSecret(msgspec.Struct, eq=False):
         ]
 
 
-def _taken_apart(value: str, at: Address) -> list[Piece]:
+def _pieces_of(value: str, at: Address) -> list[Piece]:
     pieces, position = list[Piece](), 0
     targets: dict[str, Address | None] = {}
     for match in _REFERENCE.finditer(value):
@@ -227,7 +227,7 @@ class Expander:
             raise BadRequest(
                 f"With its references filled in, the value of {source.address} has more than {MAX_EXPANDED} "
                 "characters: "
-                f"there is no room for {_said(over)}"
+                f"there is no room for {_as_written(over)}"
             )
         if not parts:
             expanded = source.value
@@ -247,11 +247,11 @@ class Expander:
             limit = f"more than {MAX_TOGETHER} characters"
         else:
             return
-        place = f"the limit is reached at {_said(piece)} in the value of {source.address}"
+        place = f"the limit is reached at {_as_written(piece)} in the value of {source.address}"
         raise BadRequest(
             f"To fill in what is asked for takes {limit}, counted with those in the values referred to: {place}"
         )
 
 
-def _said(piece: Piece) -> str:
+def _as_written(piece: Piece) -> str:
     return piece.written[:256]

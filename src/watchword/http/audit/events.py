@@ -78,12 +78,12 @@ class AuditLogOut(Out, frozen=True, kw_only=True):
             project_name=name,
             project=project,
             event=EventOut(type=event.event, metadata=event.metadata),
-            actor=EventActorOut(type=event.actor_kind, metadata=_who(event)),
+            actor=EventActorOut(type=event.actor_kind, metadata=_actor_metadata(event)),
             request_id=event.request_id,
         )
 
 
-def _who(event: AuditEvent) -> dict[str, Any]:
+def _actor_metadata(event: AuditEvent) -> dict[str, Any]:
     if event.actor_kind == "user":
         return {"userId": event.actor_id, "email": event.actor_name, "username": event.actor_name}
     if event.actor_kind in ("identity", "machine"):

@@ -63,7 +63,7 @@ _IN_PROJECT = prepare(_holding(_m.c.project_id == bindparam("project")))
 _WIDTHS = (len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns))
 
 
-async def _held(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRole]:
+async def _held_roles(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRole]:
     first, second = _WIDTHS
     roles: list[HeldRole] = []
     for row in rows:
@@ -80,12 +80,12 @@ async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | 
 
     Empty: no member. A membership without roles has one entry.
     """
-    return await _held(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id), pauses)
+    return await _held_roles(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id), pauses)
 
 
 async def held_in_project(tx: Tx, kind: str, id: str, project_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
     """What an actor holds in a project, itself and through groups."""
-    return await _held(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id), pauses)
+    return await _held_roles(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id), pauses)
 
 
 _MEMBERSHIP = prepare(

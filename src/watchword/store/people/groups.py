@@ -132,7 +132,7 @@ class GroupPage(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
 
 
-def _who(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
+def _candidates(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
     """The people or the identities of an organization, each with the moment it joined the group."""
     people = kind == "user"
     table = _u if people else _i
@@ -164,7 +164,7 @@ async def listed(
     tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: GroupPage
 ) -> tuple[list[GroupCandidate], int]:
     """One page of people and identities by name, and how many match."""
-    parts = [_who(kind, org_id, group_id, page) for kind in kinds]
+    parts = [_candidates(kind, org_id, group_id, page) for kind in kinds]
     rows = (parts[0] if len(parts) == 1 else parts[0].union_all(*parts[1:])).subquery()
     count = await tx.one(select(func.count()).select_from(rows))
     order = [rows.c.name, rows.c.id]
