@@ -79,7 +79,7 @@ class ResolvedSecret(msgspec.Struct, eq=False):
     _pieces: Sequence[Piece] | None = None
 
     def __repr__(self) -> str:
-        return f"Source({self.address})"
+        return f"ResolvedSecret({self.address})"
 
     @property
     def pieces(self) -> Sequence[Piece]:
