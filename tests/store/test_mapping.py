@@ -1,7 +1,7 @@
 """Records and rows: what is stored is what is read, for every record on both engines."""
 
 import contextlib
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -27,6 +27,8 @@ JSON = st.recursive(
 def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Any value of a record's field."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return st.sampled_from(args)
     if origin is tuple:
         return st.lists(values(args[0]), max_size=3).map(tuple) if Ellipsis in args else st.tuples(*map(values, args))
     if origin is dict:

@@ -110,12 +110,12 @@ class _Machine:
 
     def closure(self, configs: frozenset[_Config], char: str) -> set[_Config]:
         """All that is reachable without a character, when `char` (or the end) comes next."""
-        held = (NOT_DOT if char != "." else 0) | (SOME if char else 0)
+        facts = (NOT_DOT if char != "." else 0) | (SOME if char else 0)
         seen = set(configs)
         todo = list(configs)
         while todo:
             node, denied = todo.pop()
-            reached = [(to, denied) for guard, to in self.graph.jumps[node] if not guard & ~held]
+            reached = [(to, denied) for guard, to in self.graph.jumps[node] if not guard & ~facts]
             for inner, accept, whole, to in self.graph.denials[node]:
                 refusal = _Denied(accept, whole, frozenset({inner}))
                 if whole or not self.inner_accepts(refusal, char):
@@ -222,9 +222,9 @@ class _BitMachine(_Machine):
         moves = self._moves[char] = on, stay, list(others.items())
         return moves
 
-    def _closed(self, nodes: int, held: int) -> int:
+    def _closed(self, nodes: int, facts: int) -> int:
         """All that is reachable from these nodes without a character, when these guards hold."""
-        jumping, reached = self._reached.get(held) or self._jumps(held)
+        jumping, reached = self._reached.get(facts) or self._jumps(facts)
         left = nodes & jumping
         while left:
             lowest = left & -left
@@ -232,9 +232,9 @@ class _BitMachine(_Machine):
             left ^= lowest
         return nodes
 
-    def _jumps(self, held: int) -> tuple[int, dict[int, int]]:
+    def _jumps(self, facts: int) -> tuple[int, dict[int, int]]:
         reached: dict[int, int] = {}
-        jumps = [[to for guard, to in targets if not guard & ~held] for targets in self.graph.jumps]
+        jumps = [[to for guard, to in targets if not guard & ~facts] for targets in self.graph.jumps]
         for node, first in enumerate(jumps):
             if first:
                 seen, todo = 0, list(first)
@@ -244,7 +244,7 @@ class _BitMachine(_Machine):
                         seen |= 1 << to
                         todo += jumps[to]
                 reached[1 << node] = seen
-        targets = self._reached[held] = sum(reached), reached
+        targets = self._reached[facts] = sum(reached), reached
         return targets
 
 

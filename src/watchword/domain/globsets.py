@@ -146,8 +146,8 @@ class _Bundle:
                 else:
                     self._kinds.setdefault(chars, _Moves()).add(base + at, base + to)
             for guard, at, to in strand.jumps:
-                for held, jumps in self._jumps.items():
-                    if not guard & ~held:
+                for facts, jumps in self._jumps.items():
+                    if not guard & ~facts:
                         jumps.add(base + at, base + to)
             base += strand.size
         self._cost = 4 + base // 512

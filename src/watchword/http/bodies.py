@@ -74,16 +74,16 @@ class Census:
         quotes = piece.count(b'"')
         if quotes > 4 * self._most:
             raise self._too_many()
-        outbound = b" ".join(piece.split(b'"')[self._inside :: 2]) if quotes else b"" if self._inside else piece
+        unquoted = b" ".join(piece.split(b'"')[self._inside :: 2]) if quotes else b"" if self._inside else piece
         self._inside ^= quotes & 1
-        self._outside += len(outbound)
-        self._values += outbound.count(b",") + outbound.count(b"[") + outbound.count(b"{")
-        self._fractions += len(self._FRACTION.findall(outbound))
+        self._outside += len(unquoted)
+        self._values += unquoted.count(b",") + unquoted.count(b"[") + unquoted.count(b"{")
+        self._fractions += len(self._FRACTION.findall(unquoted))
         if self._values > self._most or self._fractions > self.MOST_FRACTIONS or self._outside > self.MOST_OUTSIDE:
             raise self._too_many()
         if self._escapes > self.MOST_ESCAPES:
             raise TooLarge("The body holds too many escaped characters: send them as UTF-8, or fewer at a time")
-        if self._LONG.search(outbound):
+        if self._LONG.search(unquoted):
             raise BadRequest("The body holds a number that is too long")
 
     def _too_many(self) -> TooLarge:

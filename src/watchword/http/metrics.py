@@ -63,7 +63,7 @@ class Measured:
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series, of which several processes tell nothing
 
-        self._house = runtime
+        self._runtime = runtime
         self._inner = inner
         self._local_only = runtime.settings.metrics == "loopback"
         self._registry = CollectorRegistry()
@@ -134,11 +134,11 @@ class Measured:
 
     def _refresh(self) -> None:
         """Set the gauges. Others read them from the files of this process, so they are not computed when asked for."""
-        journal, writes = self._house.journal, self._house.writes
+        journal, writes = self._runtime.journal, self._runtime.writes
         waiting = journal.backlog + writes.backlog
         self._backlog.set(waiting)
         self._writing.set(int(journal.is_writing and writes.is_writing))
-        self._entries.set(len(self._house.cache))
+        self._entries.set(len(self._runtime.cache))
         self._is_due = False
         if waiting:  # look again, or an idle process would tell of them for ever
             self._is_due = True

@@ -84,7 +84,7 @@ async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
 
     Where it goes on is kept in the database. No cached view is taken for fresh without its row: see `versions.raising`.
     """
-    row = await tx.one(_MARK, key=_PLACE)
+    row = await tx.one(_SETTING, key=_PLACE)
     keys = [str(key) for (key,) in await tx.all(_VERSIONS_AFTER, after=row[0] if row is not None else "", most=most)]
     of_kind: dict[str, dict[str, str]] = {}
     for key in keys:
@@ -97,16 +97,16 @@ async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
             dead += [key for id, key in named.items() if id not in existing]
     removed = len(await tx.count(_DROP_VERSIONS, keys=dead)) if dead else 0
     is_end = len(keys) < most
-    await tx.run(_PUT_MARK, key=_PLACE, value="" if is_end else keys[-1])
+    await tx.run(_PUT_SETTING, key=_PLACE, value="" if is_end else keys[-1])
     return removed, is_end
 
 
 _e, _k = schema.audit_events, schema.settings
 _NEWEST_EVENT = prepare(select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
-_MARK = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
-_mark_insert = Insert(_k).values(key=bindparam("key"), value=bindparam("value"))
-_PUT_MARK = prepare(
-    _mark_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _mark_insert.excluded.value})
+_SETTING = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
+_setting_insert = Insert(_k).values(key=bindparam("key"), value=bindparam("value"))
+_PUT_SETTING = prepare(
+    _setting_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _setting_insert.excluded.value})
 )
 _SWEPT_TO = "swept-to"
 
@@ -116,7 +116,7 @@ async def watermark(tx: Tx) -> int | None:
 
     Before the first sweep it is the moment of the newest audit event.
     """
-    row = await tx.one(_MARK, key=_SWEPT_TO)
+    row = await tx.one(_SETTING, key=_SWEPT_TO)
     if row is not None:
         return int(row[0])
     return await newest_event(tx) or None
@@ -130,7 +130,7 @@ async def newest_event(tx: Tx) -> int:
 
 async def put_watermark(tx: Tx, at: int) -> None:
     """Store the moment (ms) up to which sweeps have seen the time come."""
-    await tx.run(_PUT_MARK, key=_SWEPT_TO, value=str(at))
+    await tx.run(_PUT_SETTING, key=_SWEPT_TO, value=str(at))
 
 
 def _sweep(statement: Prepared) -> Sweep:

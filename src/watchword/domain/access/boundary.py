@@ -106,10 +106,7 @@ class Comparison:
         return self._inside(rule, self._mine.get((action, rule.subject), ()))
 
     def _inside(self, rule: Rule, parents: Sequence[Rule]) -> bool:
-        """Whether one grant of the parent takes in the whole rule, and no denial of the parent can meet it.
-
-        These are steps 3 to 5.
-        """
+        """Whether one grant of the parent takes in the whole rule, and no denial of the parent can meet it."""
         granted = any(not p.inverted and self._kept_answer(_takes_in, p, rule) for p in parents)
         return granted and all(self._kept_answer(_apart, rule, p) for p in parents if p.inverted)
 

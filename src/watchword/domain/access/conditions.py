@@ -213,11 +213,11 @@ def _all_match(pattern: str, values: Collection[str]) -> bool:
     return True
 
 
-def excludes(field: str, one: Ready, other: Ready) -> bool:
+def excludes(field: str, first: Ready, second: Ready) -> bool:
     """Whether no value is proven to pass both; never for fields that hold several values."""
-    if field in LIST_FIELDS or one.open or other.open:
+    if field in LIST_FIELDS or first.open or second.open:
         return False
-    left, right = one.operators, other.operators
+    left, right = first.operators, second.operators
     for mine, theirs in ((left, right), (right, left)):
         for op in ("$eq", "$in"):
             if op in mine and not _any_passes(_passes(theirs), [mine[op]] if op == "$eq" else mine[op]):

@@ -154,6 +154,6 @@ async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody], pauses: 
         privileges.get((actor.actor_kind, actor.actor_id), []).append(actor)
     metadata: dict[tuple[str, str], Sequence[Metadata]] = {}
     for kind in KINDS:
-        found = await metadata_of_many(tx, kind, [actor.id for actor in actors if actor.kind == kind])
-        metadata |= {(kind, id): items for id, items in found.items()}
+        rows_of_metadata = await metadata_of_many(tx, kind, [actor.id for actor in actors if actor.kind == kind])
+        metadata |= {(kind, id): items for id, items in rows_of_metadata.items()}
     return Holdings(roles, privileges, metadata)
