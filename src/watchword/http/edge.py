@@ -56,7 +56,9 @@ _log = logging.getLogger("watchword.http")
 class Edge:
     """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
 
-    def __init__(self, runtime: Runtime, verified_tokens: VerifiedTokens, inner: App, routes: Sequence[Route] = ()) -> None:
+    def __init__(
+        self, runtime: Runtime, verified_tokens: VerifiedTokens, inner: App, routes: Sequence[Route] = ()
+    ) -> None:
         self.runtime = runtime
         self.verified_tokens = verified_tokens
         self._inner = inner

@@ -173,7 +173,9 @@ async def register_totp(ctx: Ctx, body: mfa.PasswordAgain) -> TotpReply:
     Asks for the password.
     """
     registered = await mfa.register(ctx, body)
-    return TotpReply(otp_url=registered.url.reveal(), recovery_codes=[code.reveal() for code in registered.recovery_codes])
+    return TotpReply(
+        otp_url=registered.url.reveal(), recovery_codes=[code.reveal() for code in registered.recovery_codes]
+    )
 
 
 @routes.post("/api/v1/user/me/totp/verify", USER)

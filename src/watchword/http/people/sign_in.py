@@ -58,8 +58,8 @@ async def bootstrap(ctx: Ctx, body: Incoming) -> Reply:
     Asks for the setup code, as `setupCode` or in the header `X-Setup-Code`, unless `WATCHWORD_SETUP_CODE` is `off`.
     """
     value, strict = bodies.value_of(body.body, body.header("content-type"), bare=False)
-    made = await setup.bootstrap(ctx, bodies.body_as(setup.Claim, value, strict=strict), body.header(setup.HEADER))
-    return Reply(bootstrapped(made), headers={"cache-control": "no-store"})
+    created = await setup.bootstrap(ctx, bodies.body_as(setup.Claim, value, strict=strict), body.header(setup.HEADER))
+    return Reply(bootstrapped(created), headers={"cache-control": "no-store"})
 
 
 routes.add("POST", "/api/v1/admin/bootstrap", handler=bootstrap, body_for=setup.Claim)
@@ -114,7 +114,9 @@ async def select_organization(ctx: Ctx, body: sign_in.SelectOrganization) -> Sel
     With `isMfaEnabled` it is good for nothing but verifying the second factor.
     """
     session = await sign_in.select_organization(ctx, body)
-    return SelectedReply(token=session.token, is_mfa_enabled=session.mfa_method is not None, mfa_method=session.mfa_method)
+    return SelectedReply(
+        token=session.token, is_mfa_enabled=session.mfa_method is not None, mfa_method=session.mfa_method
+    )
 
 
 @routes.post("/api/v1/auth/token")
@@ -152,7 +154,9 @@ async def delete_organization(ctx: Ctx, organization_id: str) -> OrganizationRep
 @routes.get("/api/v1/organization", USER)
 async def list_organizations(ctx: Ctx) -> OrganizationsReply:
     """List the organizations the caller is a member of."""
-    return OrganizationsReply(organizations=[OrganizationOut.of(organization) for organization in await organizations.mine(ctx)])
+    return OrganizationsReply(
+        organizations=[OrganizationOut.of(organization) for organization in await organizations.mine(ctx)]
+    )
 
 
 @routes.get("/api/v1/organization/{organization_id}", USER)

@@ -186,7 +186,9 @@ async def _rename(ctx: Ctx, body: CreateInProject, folder_id: str) -> FolderRepl
 
 async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
     project_id = await projects.id_of(ctx, body.project_slug)
-    return FoldersReply(folders=[FolderOut.of(folder) for folder in await folders.rename_many(ctx, project_id, body.folders)])
+    return FoldersReply(
+        folders=[FolderOut.of(folder) for folder in await folders.rename_many(ctx, project_id, body.folders)]
+    )
 
 
 async def _remove(ctx: Ctx, body: FolderInProject, id_or_name: str, *, with_content: bool) -> FolderReply:
