@@ -127,7 +127,7 @@ def _forker() -> socket.socket:
     ours, theirs = socket.socketpair()
     no_streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     command = [sys.executable, __file__, str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], **nothing)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], **no_streams)  # type: ignore[call-overload]
     theirs.close()
 
     def end() -> None:

@@ -14,6 +14,7 @@ from tests.protection.permissions import TABLE, Asks
 from watchword.app import Server, build_runtime, opened
 from watchword.domain.access.abilities import BUILT_IN, Ability, Rule, compile_rules
 from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import parse_ip_range
 from watchword.domain.identities.records import Identity
@@ -30,6 +31,7 @@ from watchword.store.identities import identities
 from watchword.store.journal import Journal
 from watchword.store.people import people
 
+HOLDERS: tuple[HolderKind, ...] = ("identity", "user")
 EVERYWHERE = (parse_ip_range("0.0.0.0/0"), parse_ip_range("::/0"))
 
 
@@ -257,7 +259,7 @@ class Scenario:
         ]
 
     async def _standing(self, ctx: Ctx, tx: Tx, other_id: str) -> None:
-        for kind in ("identity", "user"):
+        for kind in HOLDERS:
             for name, org, project in (
                 ("admin", "admin", "admin"),
                 ("member", "member", "member"),
@@ -292,7 +294,7 @@ class Scenario:
 
     async def _special(self, ctx: Ctx, tx: Tx, asks: Asks) -> None:
         scope = "project" if asks.where == "project" else "organization"
-        for kind in ("identity", "user"):
+        for kind in HOLDERS:
             for which, rules in (("exactly", exactly(asks.needs)), ("all but", all_but(scope, asks.needs))):
                 key = (kind, scope, asks.needs, which)
                 if key in self.special:
@@ -305,7 +307,7 @@ class Scenario:
         ctx: Ctx,
         tx: Tx,
         name: str,
-        kind: str,
+        kind: HolderKind,
         org: tuple[Rule, ...],
         project: tuple[Rule, ...] | None,
         *,
@@ -404,7 +406,7 @@ class Scenario:
         self,
         ctx: Ctx,
         tx: Tx,
-        kind: str,
+        kind: HolderKind,
         id: str,
         org_id: str,
         project_id: str | None,
