@@ -85,7 +85,11 @@ def _trim(kind: Any, value: Any) -> Any:
         if trims and isinstance(field_value, str):
             trimmed: Any = field_value.strip()
         elif inner is not None:
-            trimmed = [_trim(inner, item) for item in field_value] if isinstance(field_value, list) else _trim(inner, field_value)
+            trimmed = (
+                [_trim(inner, item) for item in field_value]
+                if isinstance(field_value, list)
+                else _trim(inner, field_value)
+            )
         else:
             continue
         if trimmed is not field_value:
