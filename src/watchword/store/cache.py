@@ -6,12 +6,13 @@ entry's stamp old, and loads again. Loads of one key are shared by all who wait 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from watchword.domain.generations import Generations
-from watchword.store.engine import Store, StoreDown, Tx
+from watchword.store.batches import Batches
+from watchword.store.engine import Store, Tx
 
 Loaded = tuple[Any, tuple[str, ...]]  # a value, and its version keys
 Load = Callable[..., Awaitable[Loaded]]  # of a view and what else is given
@@ -47,67 +48,14 @@ class LoadEach:
         return loaded
 
 
-_Waiting = tuple[Load, tuple[Any, ...], asyncio.Future[CacheEntry]]
+_Wanted = tuple[Load, tuple[Any, ...]]
 
 
-class _Views:
-    """Views that loads share: those that wait at one moment see one state, and together ask for the versions it has.
-
-    Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three times
-    what most loads do. Few are open at once, so that loads gather; but not one, so that a load which takes long is not
-    in everybody's way.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: list[_Waiting] = []
-        self._open: set[asyncio.Task[None]] = set()
-
-    async def load(self, load: Load, about: tuple[Any, ...]) -> CacheEntry:
-        """The value and its version keys' versions as they are in a view that begins after this call.
-
-        Raises what `load` does, StoreDown.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[CacheEntry] = loop.create_future()
-        self._waiting.append((load, about, future))
-        if len(self._waiting) == 1 and len(self._open) < _AT_ONCE:
-            self._open.add(loop.create_task(self._serve()))
-        return await future
-
-    async def _serve(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                waiting = [request for request in batch if not request[2].done()]
-                if waiting:
-                    await self._answer(waiting)
-        finally:  # at once, for who comes now must know that nobody serves any more
-            self._open.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        try:
-            async with self._store.read() as tx:
-                entries = await _stamped(tx, await _loaded(tx, batch))
-        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
-            if len(batch) > 1 and not isinstance(error, StoreDown):
-                for request in batch:  # it is the fault of one, and not of the others
-                    await self._answer([request])
-                return
-            for _, _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, _, future), entry in zip(batch, entries, strict=True):
-            if not future.done():
-                future.set_result(entry)
-
-
-async def _loaded(tx: Tx, batch: Sequence[_Waiting]) -> list[Loaded]:
+async def _loaded(tx: Tx, batch: Sequence[_Wanted]) -> list[Loaded]:
     """What these load, in their order; loads that can be one are one."""
     loaded: dict[int, Loaded] = {}
     together: dict[LoadEach, list[int]] = {}
-    for at, (load, about, _) in enumerate(batch):
+    for at, (load, about) in enumerate(batch):
         if isinstance(load, LoadEach):
             together.setdefault(load, []).append(at)
         else:
@@ -139,7 +87,7 @@ class Cache:
         self._light: Generations[Hashable, CacheEntry] = Generations(capacity)
         self._heavy: Generations[Hashable, CacheEntry] = Generations(capacity)
         self._loading: dict[Hashable, asyncio.Future[CacheEntry]] = {}
-        self._views = None if store.is_inline else _Views(store)
+        self._views = None if store.is_inline else Batches(self._together, at_once=_AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._light) + len(self._heavy)
@@ -177,7 +125,7 @@ class Cache:
         future: asyncio.Future[CacheEntry] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
         try:
-            entry = await (self._alone(load, about) if self._views is None else self._views.load(load, about))
+            entry = await (self._alone(load, about) if self._views is None else self._views.ask((load, about)))
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -197,6 +145,16 @@ class Cache:
         async with self._store.read() as tx:
             (entry,) = await _stamped(tx, [await load(tx, *about)])
             return entry
+
+    async def _together(self, wanted: Sequence[_Wanted]) -> list[CacheEntry]:
+        """What these loads find in one view: they see one state, and together ask for the versions it has.
+
+        Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three
+        times what most loads do. Few are open at once, so that loads gather; but not one, so that a load which takes
+        long is not in everybody's way.
+        """
+        async with self._store.read() as tx:
+            return await _stamped(tx, await _loaded(tx, wanted))
 
     async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, CacheEntry]:
         """Read the values of several keys and their version keys' versions in one snapshot and keep them."""

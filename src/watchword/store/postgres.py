@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from watchword.store import constraints
+from watchword.store.batches import Batches
 from watchword.store.disk_space import Fullness
 from watchword.store.engine import (
     AlreadyThere,
@@ -248,8 +249,7 @@ class PostgresStore:
     def __init__(self, dsn: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn
         self._pool_size = pool_size
-        self._waiting: list[tuple[tuple[str, ...], asyncio.Future[tuple[int, ...]]]] = []
-        self._barrier: asyncio.Task[None] | None = None
+        self._barrier = Batches(self._answer)
         self._barrier_connection: Any = None
         self._pool: Any = None
         self._closed = False
@@ -339,37 +339,19 @@ class PostgresStore:
     def cached(self) -> None:
         """None: other processes write to this database."""
 
-    async def versions(self, keys: tuple[str, ...]) -> tuple[int, ...]:
+    def versions(self, keys: tuple[str, ...]) -> Coroutine[Any, Any, tuple[int, ...]]:
         """The versions of `keys`, by one read that all who asked meanwhile share.
 
         A read that begins after every one of them arrived serves them together.
         """
-        future: asyncio.Future[tuple[int, ...]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((keys, future))
-        if self._barrier is None:
-            self._barrier = asyncio.get_running_loop().create_task(self._answer_waiting())
-        return await future
+        return self._barrier.ask(keys)
 
-    async def _answer_waiting(self) -> None:
+    async def _answer(self, batch: Sequence[tuple[str, ...]]) -> list[tuple[int, ...]]:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._answer(batch)
-        finally:
-            self._barrier = None
-
-    async def _answer(self, batch: list[tuple[tuple[str, ...], asyncio.Future[tuple[int, ...]]]]) -> None:
-        keys_of_all = list({key for keys, _ in batch for key in keys})
-        try:
-            versions = await self._versions_of(keys_of_all)
-        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(StoreDown() if isinstance(error, _FAULTS) else error)
-            return
-        for keys, future in batch:
-            if not future.done():
-                future.set_result(tuple([versions.get(key, 0) for key in keys]))
+            found = await self._versions_of(list({key for keys in batch for key in keys}))
+        except _FAULTS as error:
+            raise StoreDown from error
+        return [tuple([found.get(key, 0) for key in keys]) for keys in batch]
 
     async def _versions_of(self, keys: list[str]) -> dict[str, int]:
         """Read versions on a connection of its own, so that the read never waits behind units.
