@@ -5,7 +5,7 @@ from sqlalchemy import select
 from tests.api import EMAIL, PASSWORD, Api
 from watchword.domain.authentication.records import Lockout
 from watchword.domain.horizon import STEP
-from watchword.services.upkeep import _move_on, horizon, sweep
+from watchword.services.upkeep import _move_on, read_horizon, sweep
 from watchword.store import schema
 from watchword.store.authentication import credentials
 
@@ -112,7 +112,7 @@ async def test_a_clock_that_jumps_ahead_lets_nothing_go(any_api: Api) -> None:
 
     assert ({}, {}) == (at_once, with_events)
     assert before <= await held(any_api)
-    assert any_api.clock() >= await horizon(any_api.runtime)
+    assert any_api.clock() >= await read_horizon(any_api.runtime)
 
 
 async def held(api: Api) -> set[str]:
@@ -130,11 +130,11 @@ async def test_the_first_sweep_of_all_compares_with_the_newest_event(any_api: Ap
 
 async def test_the_horizon_catches_up_with_the_clock_and_goes_back_with_it(any_api: Api) -> None:
     await time_passes(any_api, 30)
-    caught_up = any_api.clock() - await horizon(any_api.runtime)
+    caught_up = any_api.clock() - await read_horizon(any_api.runtime)
     any_api.clock.forward(-20 * DAY)
 
     assert caught_up < 1000
-    assert await horizon(any_api.runtime) <= any_api.clock()
+    assert await read_horizon(any_api.runtime) <= any_api.clock()
 
 
 # --- what is left of what was deleted

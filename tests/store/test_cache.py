@@ -297,7 +297,7 @@ async def test_after_its_own_change_a_request_that_forgets_sees_it(store: Store)
     load.value = 1
     await change(store, "identity/1")
 
-    fresh.forget()
+    fresh.invalidate()
 
     assert 1 == await fresh.get("k", load)
 
@@ -308,7 +308,7 @@ async def test_what_was_asked_for_before_an_own_change_is_known_for_the_next_req
     fresh = ConsistentReads(postgres_store, Cache(postgres_store, 10))
     await fresh.get("k", Held())
 
-    fresh.forget()
+    fresh.invalidate()
 
     assert ("identity/1",) == fresh.version_keys
 

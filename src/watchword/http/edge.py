@@ -261,7 +261,9 @@ class Edge:
             bearer = headers.get(b"authorization")
             # Requests without one differ in their bodies only: what one of them needed says nothing about the next.
             hint_key = (
-                hash((bearer, scope["path"], scope["query_string"])) if bearer is not None and ctx.fresh.asks else None
+                hash((bearer, scope["path"], scope["query_string"]))
+                if bearer is not None and ctx.fresh.needs_roundtrip
+                else None
             )
             if hint_key is not None:
                 await self._hints.ask(hint_key, ctx)
@@ -451,7 +453,7 @@ class _Hints:
         """Read the versions that a request of this kind needed before."""
         version_keys = self._needed.young.get(alike) or self._needed.old.get(alike)
         if version_keys:
-            await ctx.fresh.expect(version_keys)
+            await ctx.fresh.prefetch(version_keys)
 
     def learn(self, alike: int, ctx: Ctx) -> None:
         """Remember what this request needed; what is known for long is learned anew when it grows old."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from watchword.domain.errors import Refusal
 from watchword.http.routing import Reply, Routes
-from watchword.services.authentication.bearer import know_keys
+from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.context import Ctx
 from watchword.services.timestamps import iso
 
@@ -59,6 +59,6 @@ async def _database(ctx: Ctx) -> str:
 @routes.get("/.well-known/jwks.json")
 async def keys(ctx: Ctx) -> Reply:
     """The public keys of access tokens (RFC 7517)."""
-    await know_keys(ctx)
+    await notice_ended_keys(ctx)
     body: dict[str, Any] = ctx.runtime.keys.jwks
     return Reply(body, headers={"cache-control": "public, max-age=300"})

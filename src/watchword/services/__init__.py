@@ -1,1 +1,1 @@
-"""Use cases: `async def verb(ctx, input) -> record`. http, web and cli all call these."""
+"""Use cases: `async def verb(ctx, input) -> record`. `http`, `web` and `cli` all call them."""

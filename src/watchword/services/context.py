@@ -1,6 +1,7 @@
-"""Ctx: what one request may use, with two guards against steps that a developer could forget.
+"""The context of one request: what it may use, with two guards against steps that a developer could forget.
 
-A unit cannot commit unless permission was asked for, and nothing remote may be called while a unit is open: both raise.
+A unit of work cannot commit unless permission was asked for, and nothing remote may be called while a unit is open:
+both raise.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -22,11 +23,11 @@ from watchword.store.cache import ConsistentReads
 from watchword.store.engine import Tx
 from watchword.store.journal import JournalEntry
 
-_ATTEMPTS = 3  # of a request whose units give way to others
+_ATTEMPTS = 3  # at a request whose units give way to others
 
 
 class PermissionNotAsked(AssertionError):
-    """A unit was about to commit and nobody had asked whether the caller may: a bug, and the unit is rolled back."""
+    """A unit was about to commit and no permission had been asked for: a bug, and the unit is rolled back."""
 
 
 class RemoteInsideUnit(AssertionError):
@@ -34,7 +35,7 @@ class RemoteInsideUnit(AssertionError):
 
 
 class CallerScope(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the caller acts and what it may do there: an organization, or a project of it."""
+    """The organization or project in which the caller acts, and what the caller may do there."""
 
     org_id: str
     project_id: str | None = None
@@ -42,7 +43,7 @@ class CallerScope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ctx:
-    """One request. Services take it first; everything of the outer world comes from it."""
+    """The context of one request. Services take it first; time, randomness, storage and network come from it."""
 
     __slots__ = (
         "_asked",
@@ -83,7 +84,7 @@ class Ctx:
         self.user_agent = user_agent
         self.certificate = certificate
         self.cookies = cookies
-        self.is_secure = is_secure  # whether the caller speaks TLS, with us or with a proxy that we trust
+        self.is_secure = is_secure  # whether the caller speaks TLS, with this server or with a trusted proxy
         self.fresh = ConsistentReads(runtime.store, runtime.cache)
         self._asked = False
         self._attempts = 1
@@ -102,24 +103,24 @@ class Ctx:
             raise denial(scope.ability, action, subject, facts or None)
 
     def may(self, scope: CallerScope, action: str, subject: str, /, **facts: Any) -> bool:
-        """Whether the ability allows it; asking counts as having asked."""
+        """Whether the ability allows `action` on `subject`; counts as having asked for permission."""
         self._asked = True
         return scope.ability.allows(action, subject, facts or None)
 
     def always(self, scope: CallerScope, action: str, subject: str) -> bool:
-        """Whether the ability allows it whatever the facts; asking counts as having asked."""
+        """Whether the ability allows it whatever the facts; counts as having asked for permission."""
         self._asked = True
         return scope.ability.always(action, subject)
 
     def public(self, why: str) -> None:
-        """Say that this request needs no permission, and why."""
+        """Declare that this request needs no permission, and why."""
         if not why:
             raise PermissionNotAsked("public() needs a reason")
         self._asked = True
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[Tx]:
-        """A unit of work: what it wrote and its audit events are durable when the block is left, or nothing is."""
+        """Open a unit of work: its writes and audit events are all durable when the block is left, or none is."""
         if self._open:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
@@ -132,15 +133,15 @@ class Ctx:
                     await events.add(tx, self._events)
         finally:
             self._open = False
-            self._events.clear()  # of a unit that failed as well: what did not happen is not recorded with the next one
+            self._events.clear()  # also after a failed unit: what did not happen is not recorded with the next one
         self._has_written = True
-        self.fresh.forget()
+        self.fresh.invalidate()
 
     async def finish(self, long: Unfinished) -> None:
-        """Bring a comparison of roles to its end, in slices and outside of any unit; then the request is carried out
-        anew.
+        """Complete a long comparison of roles in slices, outside of any unit.
 
-        Raises BoundaryExceeded where something was written already: nothing may be done twice.
+        The request is then carried out again from its beginning. Raises BoundaryExceeded where something was written
+        already: nothing may be done twice.
         """
         turns = Turns()
         if self._has_written:
@@ -149,52 +150,53 @@ class Ctx:
             await turns.pause()
         finished(long)
         self._asked = False
-        self.fresh.forget()
+        self.fresh.invalidate()
 
     async def join(self, entry: JournalEntry) -> Any:
-        """Carry out a journal entry: a unit of work shared with what other requests write at this moment; its answer.
+        """Write a journal entry in a unit shared with other requests that write at this moment; return its answer.
 
-        Raises the refusal that it answers. It is durable when this returns, as a unit is.
+        The entry is durable when this returns, as a unit is. Raises the refusal that the entry answers.
         """
         if self._open:
             raise RemoteInsideUnit("a unit is already open")
         if not self._asked:
             raise PermissionNotAsked("a write cannot be handed on before permission was asked for")
         answer = await self.runtime.writes.submit(entry)
-        self.fresh.forget()
+        self.fresh.invalidate()
         if isinstance(answer, Refusal):
             raise answer
         self._has_written = True
         return answer
 
     async def submit(self, entry: JournalEntry) -> Any:
-        """Wait until a journal entry is durable; its answer."""
+        """Wait until a journal entry is durable; return its answer."""
         answer = await self.runtime.journal.submit(entry)
         self._has_written = True
         return answer
 
     def begins_again(self) -> bool:
-        """Whether a request whose unit gave way to another (`Collision`) is to be carried out from its beginning.
+        """Whether a request whose unit gave way to another (`Collision`) may be carried out again from its beginning.
 
-        A few times, and never when something of it was written before: nothing may be done twice.
+        True a few times, and never after something of the request was written: nothing may be done twice.
         """
         if self._has_written or self._attempts == _ATTEMPTS:
             return False
         self._attempts += 1
         self._asked = False
-        self.fresh.forget()
+        self.fresh.invalidate()
         return True
 
     def begin_now(self) -> None:
-        """Take the time and the state anew from here on: after something remote was waited for, what was known
-        of them is old.
+        """Read the clock and the state anew from here on.
+
+        Called after a wait for something remote, when what the request knew of both is old.
         """
         self.now = self.runtime.clock()
-        self.fresh.forget()
+        self.fresh.invalidate()
 
     @asynccontextmanager
     async def view(self) -> AsyncIterator[Tx]:
-        """A consistent view for reading."""
+        """Open a consistent view for reading."""
         if self._open:
             raise RemoteInsideUnit("a unit is already open")
         self._open = True
@@ -206,8 +208,9 @@ class Ctx:
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[Tx]:
-        """The same for statements that may look at very many rows, such as those of reports and of logs: nobody
-        waits for them.
+        """Open a view for statements that may read very many rows, such as reports and logs.
+
+        No other request waits for it.
         """
         if self._open:
             raise RemoteInsideUnit("a unit is already open")
@@ -220,7 +223,7 @@ class Ctx:
 
     @property
     def outbound(self) -> Outbound:
-        """The guarded way out. Raises RemoteInsideUnit while a unit or view is open."""
+        """The guarded client for outbound calls. Raises RemoteInsideUnit while a unit or view is open."""
         if self._open:
             raise RemoteInsideUnit("nothing remote may be called while a unit is open")
         return self.runtime.outbound
@@ -234,16 +237,16 @@ class Ctx:
         project_id: str | None = None,
         actor: Actor | None = None,
     ) -> AuditEvent:
-        """An audit event of this request."""
-        who = actor or self.actor
+        """Make an audit event of this request."""
+        acting = actor or self.actor
         return AuditEvent(
             id=self.runtime.new_id(),
             at=self.now,
-            org_id=org_id or who.org_id,
+            org_id=org_id or acting.org_id,
             project_id=project_id,
-            actor_kind=who.kind,
-            actor_id=who.id or None,
-            actor_name=who.email or who.name,
+            actor_kind=acting.kind,
+            actor_id=acting.id or None,
+            actor_name=acting.email or acting.name,
             event=name,
             metadata=dict(metadata),
             address=self.address,
@@ -261,9 +264,7 @@ class Ctx:
     async def audit_read(
         self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any
     ) -> None:
-        """Store an audit event of something that was only read: through the journal, waiting for it where
-        settings say `strict`.
-        """
+        """Store an audit event of a read through the journal; wait for it where the settings say `strict`."""
         entry = events.Audited(self.event(name, metadata, org_id=org_id, project_id=project_id))
         if self.runtime.settings.audit_reads == "strict":
             await self.runtime.journal.submit(entry)
@@ -271,7 +272,7 @@ class Ctx:
             self.runtime.journal.note(entry)
 
     def cookie(self, name: str) -> str:
-        """The value of a cookie that came with the request; empty without it."""
+        """Return the value of a cookie of the request; empty if there is none."""
         for part in self.cookies.split(";"):
             key, _, value = part.strip().partition("=")
             if key == name:
@@ -279,5 +280,5 @@ class Ctx:
         return ""
 
     def new_id(self) -> str:
-        """A new id."""
+        """Return a new id."""
         return self.runtime.new_id()

@@ -1,9 +1,10 @@
-"""Limits by address for costly requests: token buckets in this process's memory.
+"""Rate limits by address for costly requests: token buckets in the memory of this process.
 
     full ──take──> … ──take──> empty ──a share of a minute passes──> one more
 
-Only what is refused is charged: who proves itself is never held up, however many share an address. An IPv6 address
-counts as its /64, which is what one customer gets. The time is monotonic, so a clock that is set changes nothing.
+Only refused requests are charged: a caller that proves itself is never held up, however many share its address. An
+IPv6 address counts as its /64, which is what one customer gets. The clock is monotonic: setting the system clock
+changes nothing.
 """
 
 import ipaddress
@@ -15,11 +16,11 @@ from watchword.domain.errors import TooManyRequests
 from watchword.settings import Settings
 
 CAPACITY = 20_000  # addresses remembered
-SETUP_CODES = 10  # wrong ones that an address may send in a minute; no setting changes that
+SETUP_CODES = 10  # wrong setup codes that an address may send in a minute; no setting changes that
 
 
 class Buckets:
-    """One bucket of `per_minute` for each address; 0 is no limit."""
+    """Token buckets, one of `per_minute` for each address; 0 is no limit."""
 
     __slots__ = ("_buckets", "_clock", "_exempt", "_per_second", "_size", "_what")
 
@@ -31,17 +32,17 @@ class Buckets:
         self._what = what
         self._exempt = exempt
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}  # what was left, and when
+        self._buckets: dict[str, tuple[float, float]] = {}  # tokens left, and when
 
     def wait(self, address: str | None) -> float:
-        """Seconds until the address may ask again; 0 for now."""
+        """Return the seconds until the address may ask again; 0 when it may now."""
         if not self._size or not self._buckets or self._exempt.admits(address):
             return 0.0
         left = self._left(address_prefix(address), self._clock())
         return 0.0 if left >= 1 else (1 - left) / self._per_second
 
     def take(self, address: str | None) -> float:
-        """Charge the address; seconds that it should have waited, 0 if there was something left."""
+        """Charge the address; return the seconds it should have waited, 0 if a token was left."""
         if not self._size or self._exempt.admits(address):
             return 0.0
         prefix, now = address_prefix(address), self._clock()
@@ -54,21 +55,21 @@ class Buckets:
         return 0.0
 
     def require(self, address: str | None) -> None:
-        """Raise TooManyRequests while nothing is left."""
+        """Raise TooManyRequests while the address has no token left."""
         wait = self.wait(address)
         if wait:
             raise self.refusal(wait)
 
     def refusal(self, wait: float) -> TooManyRequests:
-        """The refusal that says how long to wait."""
+        """Make the refusal that says how long to wait."""
         seconds = max(1, round(wait + 0.5))
         return TooManyRequests(
             f"Too many {self._what} from your address: try again in {seconds} s", retry_after=seconds
         )
 
     def _left(self, prefix: str, now: float) -> float:
-        found = self._buckets.get(prefix)
-        return self._size if found is None else min(self._size, found[0] + (now - found[1]) * self._per_second)
+        bucket = self._buckets.get(prefix)
+        return self._size if bucket is None else min(self._size, bucket[0] + (now - bucket[1]) * self._per_second)
 
     def _make_room(self, now: float) -> None:
         self._buckets = {prefix: kept for prefix, kept in self._buckets.items() if self._left(prefix, now) < self._size}
@@ -77,7 +78,7 @@ class Buckets:
 
 
 class AddressLimits:
-    """The limits by address of one process."""
+    """The rate limits by address of one process."""
 
     def __init__(self, settings: Settings) -> None:
         exempt = AddressSet([ipaddress.ip_network(text) for text in settings.unlimited_networks])

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Some of the items, and how many there are in all."""
+    """One page of items, and the number of items in all pages."""
 
     items: Sequence[T]
     total: int

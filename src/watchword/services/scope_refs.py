@@ -1,4 +1,4 @@
-"""The organization or project that a request is for, in any of the ways that routes name it."""
+"""The organization or project that a request is for, however the route names it."""
 
 import msgspec
 
@@ -9,8 +9,9 @@ from watchword.services.projects import projects
 
 
 class ScopeRef(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization or a project, as a route names it; with nothing set, the organization of the caller's
-    credential.
+    """An organization or a project, as a route names it.
+
+    With nothing set it is the organization of the caller's credential.
     """
 
     org_id: str | None = None
@@ -22,7 +23,7 @@ OWN_ORGANIZATION = ScopeRef()
 
 
 async def enter(ctx: Ctx, where: ScopeRef) -> CallerScope:
-    """The caller's scope there. Raises NotFound, Forbidden."""
+    """Return the caller's scope in the organization or project. Raises NotFound, Forbidden."""
     if where.project_id is not None:
         return await enter_project(ctx, where.project_id)
     if where.project_slug is not None:
@@ -31,5 +32,5 @@ async def enter(ctx: Ctx, where: ScopeRef) -> CallerScope:
 
 
 def kind_of(scope: CallerScope) -> ScopeKind:
-    """Which table of subjects and built-in roles holds in a scope."""
+    """Return which kind of subjects and built-in roles apply in a scope."""
     return "project" if scope.project_id else "organization"

@@ -4,22 +4,22 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 
-@lru_cache(maxsize=50_000)  # a list answers the same moments again and again, and they took a third of its time
+@lru_cache(maxsize=50_000)  # a list repeats the same times; formatting them took a third of its time
 def iso(ms: int) -> str:
-    """`2026-11-22T13:40:29.203Z`."""
+    """Format milliseconds UTC as ISO 8601: `2026-11-22T13:40:29.203Z`."""
     seconds, rest = divmod(ms, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
 
 
 def iso_or_none(ms: int | None) -> str | None:
-    """The same for a moment that may not be."""
+    """Format milliseconds UTC as ISO 8601; None stays None."""
     return None if ms is None else iso(ms)
 
 
 def read_time(text: str) -> int:
-    """Milliseconds of an ISO 8601 date-time; one without a zone is UTC.
+    """Parse an ISO 8601 date-time to milliseconds; one without a zone is UTC.
 
-    Raises ValueError that says what is accepted.
+    Raises a ValueError that says what is accepted.
     """
     try:
         moment = datetime.fromisoformat(text)

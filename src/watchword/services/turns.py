@@ -1,8 +1,8 @@
 """Run long work on the event loop in slices, so that other requests run in between.
 
-Whoever stores much (roles, patterns, secrets) would hold up everybody else with one request; and with slices alone, a
-hundred such requests would still take a hundred slices between two answers to others. So of all long work one slice is
-done in a turn of the loop.
+A caller that stores much (roles, patterns, secrets) would hold up all others with one request; and with slices alone, a
+hundred such requests would still take a hundred slices between two answers to others. So one slice of all long work is
+done in each turn of the loop.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SLICE = 0.004  # seconds
-_CHARACTERS = 64  # of a rule, which take as long to read as its frame does
-# rules, or other things that take about a tenth of a millisecond each, from which on a thread is worth its start
-MANY = 50
+_CHARACTERS = 64  # characters of a rule that take as long to read as the rest of the rule
+MANY = 50  # rules, or other items of about 0.1 ms each: from here on a thread is worth starting
 
 
 def weight(rules: Sequence[Any]) -> int:
-    """How many things these rules, as they are stored or sent, are for `beside`: each, and what its conditions
-    are long.
+    """Return how many items these rules, as stored or sent, count as for `beside`.
+
+    Each rule counts as one, and more for long conditions.
     """
     length = 0
     for rule in rules:
@@ -42,12 +42,12 @@ def _length(value: Any) -> int:
 
 
 async def beside(count: int, work: Callable[P, T], /, *args: P.args, **more: P.kwargs) -> T:
-    """The answer of a pure function, in a thread beside the event loop where `count` things are many."""
+    """Run a pure function, in a thread beside the event loop where it has `MANY` items or more to work on."""
     return work(*args, **more) if count < MANY else await asyncio.to_thread(work, *args, **more)
 
 
 class _Queue:
-    """All long work that waits on one loop for its next slice."""
+    """The queue of long work that waits on one event loop for its next slice."""
 
     __slots__ = ("_is_waking", "_waiting")
 
@@ -56,7 +56,7 @@ class _Queue:
         self._is_waking = False
 
     def join(self) -> asyncio.Future[None]:
-        """A place at the end; its future is set in the turn of the loop that is this work's."""
+        """Join the queue; the future is set in the turn of the loop that belongs to this work."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append(future)
@@ -68,7 +68,7 @@ class _Queue:
     def _wake(self) -> None:
         while self._waiting:
             future = self._waiting.popleft()
-            if not future.done():  # a request that was cancelled waits no more
+            if not future.done():  # a cancelled request does not wait any more
                 future.set_result(None)
                 break
         self._is_waking = bool(self._waiting)
@@ -80,7 +80,7 @@ _QUEUES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionar
 
 
 class Turns:
-    """Says when a slice is over."""
+    """The slices of one piece of long work: gives way to others when a slice is over."""
 
     __slots__ = ("_since", "taken")
 

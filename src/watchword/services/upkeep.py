@@ -4,8 +4,8 @@
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
 
 Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
-again next time: nothing waits for it, because what it removes has no effect any more. A clock that jumps ahead lets
-nothing go that is still needed: what counts is the horizon (`domain/horizon.py`).
+again next time: nothing waits for it, because what it removes has no effect any more. A clock that jumps ahead removes
+nothing that is still needed: what counts is the horizon (`domain/horizon.py`).
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from watchword.domain import horizon as horizons
 from watchword.domain.errors import Refusal
+from watchword.domain.horizon import horizon, next_watermark
 from watchword.services.keys.keyring import WrongRootKey
 from watchword.services.keys.rotation import retire_signing_keys
 from watchword.services.projects import environments
@@ -28,17 +28,16 @@ from watchword.store.authentication import credentials
 
 KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
-NOBODYS_DAYS = 30  # that refusals are kept which match no identity
-_LOOKS = 20  # batches of version rows that one sweep looks at
-_HOUR = (
-    3_600_000  # ms: a login that asks a provider may end long after its proof did, and must still find that it was used
-)
+UNMATCHED_REFUSAL_DAYS = 30  # for how long refusals that match no identity are kept
+_VERSION_BATCHES = 20  # batches of version rows that one sweep looks at
+# ms: a login that asks a provider may end long after its proof expired, and must still find that the proof was used.
+_HOUR = 3_600_000
 _MINUTE = 60_000  # ms: clocks of several servers differ a little
 _log = logging.getLogger("watchword.upkeep")
 
 
 async def remember(runtime: Runtime) -> None:
-    """Note at a start what later decisions need to know of all settings there ever were."""
+    """Record at startup the greatest token age that the settings ever allowed: revocations depend on it."""
     age = runtime.settings.max_token_age
     async with runtime.store.read() as tx:
         if await credentials.longest_age(tx, 0) >= age:
@@ -47,37 +46,37 @@ async def remember(runtime: Runtime) -> None:
         await credentials.note_age(tx, age)
 
 
-async def horizon(runtime: Runtime) -> int:
-    """The moment (ms) that counts as now for whoever removes what is old: the clock's, unless that has jumped ahead.
+async def read_horizon(runtime: Runtime) -> int:
+    """Return the time (ms) that counts as now for removing old rows: the clock's, unless the clock has jumped ahead.
 
-    It changes nothing: `sweep` moves on the watermark that it is measured by.
+    Changes nothing: `sweep` advances the stored watermark that the horizon is measured by.
     """
     clock = runtime.clock()
     async with runtime.store.read() as tx:
         watermark = await sweeps.watermark(tx)
-    return clock if watermark is None else horizons.horizon(clock=clock, watermark=watermark)
+    return clock if watermark is None else horizon(clock=clock, watermark=watermark)
 
 
 async def _move_on(runtime: Runtime) -> int:
-    """Move the watermark on, once for each sweep; the horizon from there."""
+    """Advance the stored watermark, once for each sweep; return the horizon measured from it."""
     clock = runtime.clock()
     async with runtime.store.write() as tx:
         before = await sweeps.watermark(tx)
-        watermark = clock if before is None else horizons.next_watermark(clock=clock, watermark=before)
+        watermark = clock if before is None else next_watermark(clock=clock, watermark=before)
         await sweeps.put_watermark(tx, watermark)
-    found = horizons.horizon(clock=clock, watermark=watermark)
-    if found < clock:
+    now = horizon(clock=clock, watermark=watermark)
+    if now < clock:
         ahead = round((clock - watermark) / _DAY, 1)
         _log.warning(
             "the clock is days ahead of what the database has seen: old things are removed later", extra={"days": ahead}
         )
-    return found
+    return now
 
 
 def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int]]:
-    """Each sweep by name, and the moment (ms) before which something must have died to be removed.
+    """Return each sweep by name, with the time (ms) before which a row must have ended to be removed.
 
-    `now`: see `horizon`.
+    `now`: see `read_horizon`.
     """
     settings = runtime.settings
     dead_credentials = now - settings.credential_retention_days * _DAY
@@ -94,12 +93,12 @@ def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int
         ("client secrets", sweeps.client_secrets, dead_credentials),
         ("audit events", sweeps.events, trail),
         ("refused logins", sweeps.denials, trail),
-        ("refused logins of nobody", sweeps.denials_of_nobody, max(trail, now - NOBODYS_DAYS * _DAY)),
+        ("refused logins of nobody", sweeps.denials_of_nobody, max(trail, now - UNMATCHED_REFUSAL_DAYS * _DAY)),
     )
 
 
 async def sweep(runtime: Runtime) -> dict[str, int]:
-    """Run every sweep to its end; how much each removed."""
+    """Run every sweep to its end; return how many rows each removed."""
     now = await _move_on(runtime)
     removed: dict[str, int] = {}
     for name, run, before in moments(runtime, now):
@@ -109,9 +108,9 @@ async def sweep(runtime: Runtime) -> dict[str, int]:
 
 
 async def _versions_of_nothing(runtime: Runtime) -> int:
-    """Look at some of the version rows in each sweep, and so at all of them in turn."""
+    """Remove version rows of objects that are gone, looking at some in each sweep and so at all of them in turn."""
     total = 0
-    for _ in range(_LOOKS):
+    for _ in range(_VERSION_BATCHES):
         async with runtime.store.write() as tx:
             removed, is_end = await sweeps.versions_of_nothing(tx)
         total += removed
@@ -122,19 +121,19 @@ async def _versions_of_nothing(runtime: Runtime) -> int:
 
 
 async def _to_the_end(runtime: Runtime, run: sweeps.Sweep, before: int) -> int:
-    total, found = 0, sweeps.BATCH
-    while found >= sweeps.BATCH:
+    total, count = 0, sweeps.BATCH
+    while count >= sweeps.BATCH:
         async with runtime.store.write() as tx:
-            found = await run(tx, before, sweeps.BATCH)
-        total += found
+            count = await run(tx, before, sweeps.BATCH)
+        total += count
         await asyncio.sleep(0)  # requests come first
     return total
 
 
 def note_refusals(runtime: Runtime, *, at_once: bool = False) -> None:
-    """Say in the audit log how many refusals were like one whose minute is over.
+    """Record in the audit log how many refusals were equal to the first of a minute that is over.
 
-    What cannot be written is tried again.
+    Counts that cannot be written are tried again.
     """
     over = runtime.refusals.over(at_once=at_once)
     while over:
@@ -151,21 +150,21 @@ def note_refusals(runtime: Runtime, *, at_once: bool = False) -> None:
 
 
 class Upkeep:
-    """The task that does it for one process."""
+    """The background tasks of one process."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._house = runtime
+        self._runtime = runtime
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin, a little later than other servers that started at the same moment."""
+        """Start the tasks, a little later than other servers that started at the same moment."""
         self._tasks = [
             asyncio.create_task(self._watch_keys(), name="watch keys"),
             asyncio.create_task(self._sweep(random.uniform(20, 120)), name="sweep"),  # noqa: S311 - spreads load, guards nothing
         ]
 
     async def close(self) -> None:
-        """Stop. A batch under way is finished or rolled back by the store."""
+        """Stop the tasks. A batch under way is finished or rolled back by the store."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -175,9 +174,9 @@ class Upkeep:
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(KEYS_EVERY)
-            note_refusals(self._house)
+            note_refusals(self._runtime)
             try:
-                await self._house.keys.refresh(self._house.store)
+                await self._runtime.keys.refresh(self._runtime.store)
             except Refusal:
                 _log.warning("the keys could not be looked at: the database does not answer")
             except WrongRootKey:
@@ -190,8 +189,8 @@ class Upkeep:
             await asyncio.sleep(delay)
             delay = SWEEP_EVERY
             try:
-                removed = await sweep(self._house)
-                await retire_signing_keys(self._house, await horizon(self._house))
+                removed = await sweep(self._runtime)
+                await retire_signing_keys(self._runtime, await read_horizon(self._runtime))
             except Refusal:
                 _log.warning("a sweep was not finished: the database does not answer")
             else:

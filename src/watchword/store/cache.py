@@ -1,7 +1,7 @@
-"""The coherent cache: an entry is used only if it was loaded under the versions just read.
+"""The coherent cache: an entry is used only while the versions it was loaded under are the current ones.
 
 There is no time to live. A request that begins after a change was answered reads versions after it began, finds the
-entry's stamp old, and loads again. Loads of one key are shared by all who wait for it.
+entry's stamp old, and loads again. Loads of one key are shared by all requests that wait for it.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from watchword.store.batches import Batches
 from watchword.store.engine import Store, Tx
 
 Loaded = tuple[Any, tuple[str, ...]]  # a value, and its version keys
-Load = Callable[..., Awaitable[Loaded]]  # of a view and what else is given
+Load = Callable[..., Awaitable[Loaded]]  # called with a view and the caller's further arguments
 LoadMany = Callable[[Tx, Sequence[Any]], Awaitable[Mapping[Any, Loaded]]]
 _NONE = -1  # no version key has this version
-_AT_ONCE = 2  # views
+_AT_ONCE = 2  # views open at the same time
 
 
 class CacheEntry(msgspec.Struct, frozen=True, gc=False):
@@ -34,9 +34,9 @@ class CacheEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadEach:
-    """A loader that can load several values of its kind at once.
+    """A loader that can load several values at once.
 
-    `each` takes the view and, for each value, what else is given.
+    `each` takes the view and, for each value, the further arguments of its load.
     """
 
     def __init__(self, load: Callable[[Tx, Sequence[Any]], Awaitable[Sequence[Loaded]]]) -> None:
@@ -52,21 +52,21 @@ _Wanted = tuple[Load, tuple[Any, ...]]
 
 
 async def _loaded(tx: Tx, batch: Sequence[_Wanted]) -> list[Loaded]:
-    """What these load, in their order; loads that can be one are one."""
+    """Run the loads of a batch, in their order; loads with the same `LoadEach` run as one."""
     loaded: dict[int, Loaded] = {}
-    together: dict[LoadEach, list[int]] = {}
-    for at, (load, about) in enumerate(batch):
+    by_loader: dict[LoadEach, list[int]] = {}
+    for index, (load, about) in enumerate(batch):
         if isinstance(load, LoadEach):
-            together.setdefault(load, []).append(at)
+            by_loader.setdefault(load, []).append(index)
         else:
-            loaded[at] = await load(tx, *about)
-    for loader, places in together.items():
-        loaded.update(zip(places, await loader.each(tx, [batch[at][1] for at in places]), strict=True))
-    return [loaded[at] for at in range(len(batch))]
+            loaded[index] = await load(tx, *about)
+    for each, indexes in by_loader.items():
+        loaded.update(zip(indexes, await each.each(tx, [batch[index][1] for index in indexes]), strict=True))
+    return [loaded[index] for index in range(len(batch))]
 
 
 async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
-    """Entries of what was loaded in this view, with the versions it sees."""
+    """Make entries of the values loaded in this view, stamped with the versions it sees."""
     unique = tuple({version_key for _, version_keys in loaded for version_key in version_keys})
     versions = dict(zip(unique, await tx.versions(unique), strict=True)) if unique else {}
     return [
@@ -76,10 +76,11 @@ async def _stamped(tx: Tx, loaded: Sequence[Loaded]) -> list[CacheEntry]:
 
 
 class Cache:
-    """Bounded by weight; the least recently loaded or used half goes when it is full.
+    """A cache bounded by weight: the least recently loaded or used half is dropped when it is full.
 
-    A value weighs 1, or what its `weight` says where it has one. Those that do have a room of their own, as large: a
-    few folders full of secrets do not push out what thousands of identities may do, which is dear to find out again.
+    A value weighs 1, or its `weight` where it has one. Values with a weight have a space of their own, of the same
+    size: a few folders full of secrets do not push out the abilities of thousands of identities, which are costly to
+    compute again.
     """
 
     def __init__(self, store: Store, capacity: int) -> None:
@@ -93,7 +94,7 @@ class Cache:
         return len(self._light) + len(self._heavy)
 
     def peek(self, key: Hashable) -> CacheEntry | None:
-        """The entry as it is, not checked against anything: good only for knowing its version keys."""
+        """Return the entry without checking its versions: good only for knowing its version keys."""
         entry = self._light.young.get(key) or self._heavy.young.get(key)
         if entry is None:
             entry = self._light.old.get(key) or self._heavy.old.get(key)
@@ -104,7 +105,7 @@ class Cache:
     def _keep(self, key: Hashable, entry: CacheEntry) -> None:
         weight: int | None = getattr(entry.value, "weight", None)
         room, other = (self._light, self._heavy) if weight is None else (self._heavy, self._light)
-        other.drop(key)  # a key whose value has become of the other kind
+        other.drop(key)  # the value may have gained or lost its weight
         room.keep(key, entry, weight or 1)
 
     def drop(self, key: Hashable) -> None:
@@ -113,14 +114,14 @@ class Cache:
         self._heavy.drop(key)
 
     async def load(self, key: Hashable, load: Load, *about: Any) -> CacheEntry:
-        """Read the value and its version keys' versions in one snapshot and keep them."""
+        """Read the value and the versions of its version keys in one snapshot, and keep them."""
         waiting = self._loading.get(key)
         if waiting is not None:
-            # That load may have taken its snapshot before we arrived; one more that begins now settles it.
+            # That load may have taken its snapshot before this call; a load that begins now has not.
             await asyncio.wait([waiting])
             while (waiting := self._loading.get(key)) is not None:
                 await asyncio.wait([waiting])
-                if not waiting.cancelled():  # its owner's request was: that is not ours
+                if not waiting.cancelled():  # cancelled with its owner's request, which is not this one
                     return waiting.result()
         future: asyncio.Future[CacheEntry] = asyncio.get_running_loop().create_future()
         self._loading[key] = future
@@ -135,7 +136,7 @@ class Cache:
             raise
         else:
             future.set_result(entry)
-            if entry.stamp:  # what depends on nothing (somebody's wrong guess) is not worth a place
+            if entry.stamp:  # a value that depends on nothing (a wrong guess) is not worth keeping
                 self._keep(key, entry)
             return entry
         finally:
@@ -147,17 +148,17 @@ class Cache:
             return entry
 
     async def _together(self, wanted: Sequence[_Wanted]) -> list[CacheEntry]:
-        """What these loads find in one view: they see one state, and together ask for the versions it has.
+        """Run loads that wait at the same moment in one view, and read their versions together.
 
-        Where the database is asked over a network, to begin a view, to read versions in it and to end it costs three
-        times what most loads do. Few are open at once, so that loads gather; but not one, so that a load which takes
-        long is not in everybody's way.
+        Over a network, beginning a view, reading versions in it and ending it costs three times what most loads do.
+        Few views are open at once, so that loads gather; more than one, so that a slow load does not hold up all
+        others.
         """
         async with self._store.read() as tx:
             return await _stamped(tx, await _loaded(tx, wanted))
 
     async def load_many(self, keys: Sequence[Hashable], load: LoadMany) -> Mapping[Hashable, CacheEntry]:
-        """Read the values of several keys and their version keys' versions in one snapshot and keep them."""
+        """Read the values of several keys and the versions of their version keys in one snapshot, and keep them."""
         async with self._store.read() as tx:
             loaded = await load(tx, keys)
             entries = dict(zip(loaded, await _stamped(tx, list(loaded.values())), strict=True))
@@ -168,43 +169,43 @@ class Cache:
 
 
 class ConsistentReads:
-    """What one request knows of versions: none is older than the request.
+    """Cached reads of one request that are never older than the request.
 
-    Where the store has them in memory, they are looked up there; else each version key is read at most once, and with
-    others if possible.
+    Where the store has the versions in memory, they are looked up there; else each version key is read at most once,
+    and together with others if possible.
     """
 
-    __slots__ = ("_absent", "_before", "_cache", "_known", "_store", "asks")
+    __slots__ = ("_absent", "_before", "_cache", "_known", "_store", "needs_roundtrip")
 
     def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
-        self._before: tuple[str, ...] = ()  # version keys asked for before something was changed
+        self._before: tuple[str, ...] = ()  # version keys read before the last `invalidate`
         self._begin()
 
     def _begin(self) -> None:
         cached = self._store.cached()
-        self.asks = cached is None  # whether a version key costs a read, which may be shared
+        self.needs_roundtrip = cached is None  # whether reading a version costs a round trip, which may be shared
         self._known, self._absent = ({}, _NONE) if cached is None else cached
 
-    async def expect(self, version_keys: Iterable[str]) -> None:
-        """Pass one barrier for version keys that will probably be asked for."""
-        if self.asks:
+    async def prefetch(self, version_keys: Iterable[str]) -> None:
+        """Read the versions of version keys that will probably be needed, in one round trip."""
+        if self.needs_roundtrip:
             unseen = tuple([version_key for version_key in version_keys if version_key not in self._known])
             if unseen:
                 self._learn(zip(unseen, await self._store.versions(unseen), strict=True))
 
     def version(self, version_key: str) -> int:
-        """The version of a version key that was asked for already; one that no version key has, where it was not."""
+        """Return the version of a version key that was read already; else a number that no version key has."""
         return self._known.get(version_key, self._absent)
 
     @property
     def version_keys(self) -> tuple[str, ...]:
-        """All that was asked for so far, where that costs anything."""
-        return (*self._before, *self._known) if self.asks else ()
+        """All version keys read so far, where reading one costs a round trip."""
+        return (*self._before, *self._known) if self.needs_roundtrip else ()
 
     def _learn(self, stamp: Iterable[tuple[str, int]]) -> None:
-        if self.asks:
+        if self.needs_roundtrip:
             self._known.update(stamp)
 
     def _holds(self, entry: CacheEntry) -> bool:
@@ -215,27 +216,26 @@ class ConsistentReads:
         return True
 
     async def cached(self, key: Hashable) -> Any:
-        """The value of `key` if it need not be loaded; None otherwise."""
+        """Return the value of `key` if it need not be loaded; None otherwise."""
         entry = self._cache.peek(key)
         if entry is None:
             return None
         if self._holds(entry):
             return entry.value
-        await self.expect(entry.version_keys)
+        await self.prefetch(entry.version_keys)
         return entry.value if self._holds(entry) else None
 
     async def get(self, key: Hashable, load: Load, *about: Any) -> Any:
-        """The value of `key`, as it was at some moment after this request arrived: kept, or loaded by `load(tx,
-        *about)`.
+        """Return the value of `key` as it was at some moment after this request arrived.
 
-        A loader that stands by itself and is given `about` is not made anew for each request, as one inside a function
-        is.
+        It is cached, or loaded by `load(tx, *about)`. A module-level loader that takes `about` is not made anew for
+        each request, as a nested function is.
         """
         entry = self._cache.peek(key)
         if entry is not None:
             if self._holds(entry):
                 return entry.value
-            await self.expect(entry.version_keys)
+            await self.prefetch(entry.version_keys)
             if self._holds(entry):
                 return entry.value
         entry = await self._cache.load(key, load, *about)
@@ -243,20 +243,20 @@ class ConsistentReads:
         return entry.value
 
     async def many(self, keys: Sequence[Hashable], load: LoadMany) -> dict[Hashable, Any]:
-        """The values of several keys: one barrier for those at hand, one view for all that must be loaded."""
+        """Return the values of several keys: one round trip for cached ones, one view for all that must be loaded."""
         entries = {key: self._cache.peek(key) for key in keys}
-        await self.expect(
+        await self.prefetch(
             {version_key for entry in entries.values() if entry is not None for version_key in entry.version_keys}
         )
-        found = {key: entry.value for key, entry in entries.items() if entry is not None and self._holds(entry)}
-        missing = [key for key in keys if key not in found]
+        values = {key: entry.value for key, entry in entries.items() if entry is not None and self._holds(entry)}
+        missing = [key for key in keys if key not in values]
         if missing:
             for key, entry in (await self._cache.load_many(missing, load)).items():
                 self._learn(entry.stamp)
-                found[key] = entry.value
-        return found
+                values[key] = entry.value
+        return values
 
-    def forget(self) -> None:
-        """Read versions anew from here on: after this request itself changed something."""
+    def invalidate(self) -> None:
+        """Read versions anew from here on, because this request itself changed something."""
         self._before = self.version_keys
         self._begin()

@@ -364,7 +364,7 @@ async def test_a_folder_that_is_written_to_is_not_read_again_for_one_secret(any_
     fresh = ConsistentReads(any_api.runtime.store, any_api.runtime.cache)
     after_a_read = [await fresh.cached(key) for key in folders]
     missing = await vault.call("GET", "C")
-    fresh.forget()
+    fresh.invalidate()
     after_a_miss = [await fresh.cached(key) for key in folders]
 
     assert (["new", "old"], [None], 404) == (values, after_a_read, missing.status_code)

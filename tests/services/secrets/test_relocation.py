@@ -374,13 +374,13 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(any_api: A
                 return False
         return True
 
-    seen = await relocation.look(ctx, scope, relocation.MOVED, load, ("dev", "/app"))
+    seen = await relocation.precheck(ctx, scope, relocation.MOVED, load, ("dev", "/app"))
     assert seen is not None and await judged(seen)
     await vault.change("B", path="/app", tagIds=[closed])
 
     assert not await judged(seen)
     with pytest.raises(PermissionDenied):
-        await relocation.look(Ctx(any_api.runtime), scope, relocation.MOVED, load, ("dev", "/app"))
+        await relocation.precheck(Ctx(any_api.runtime), scope, relocation.MOVED, load, ("dev", "/app"))
 
 
 async def test_twenty_thousand_secrets_under_a_renamed_folder_do_not_hold_the_loop(api: Api) -> None:

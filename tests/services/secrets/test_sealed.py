@@ -21,7 +21,9 @@ async def _read(api: Api, vault: Vault, name: str) -> str:
     """Read past the edge, so that the error itself is seen."""
     ctx = Ctx(api.runtime)
     ctx.actor = await authenticate_bearer(ctx, api.token, VerifiedTokens(api.runtime.keys, 100))
-    return (await reading.one(ctx, reading.One(project_id=vault.project_id, environment="dev", name=name))).value
+    return (
+        await reading.get(ctx, reading.SecretRequest(project_id=vault.project_id, environment="dev", name=name))
+    ).value
 
 
 async def _overwrite(api: Api, id: str, **fields: object) -> None:

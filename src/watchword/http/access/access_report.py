@@ -32,7 +32,7 @@ class EntryOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, entry: AccessEntry) -> "EntryOut":
         actor = ActorOut(
-            type=entry.somebody.kind, id=entry.somebody.id, name=entry.somebody.name, is_active=entry.somebody.is_usable
+            type=entry.member.kind, id=entry.member.id, name=entry.member.name, is_active=entry.member.is_usable
         )
         return cls(actor=actor, actions=entry.actions, sources=entry.sources)
 

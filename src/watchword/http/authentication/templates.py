@@ -27,7 +27,7 @@ class TemplateOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, shown: templates.Shown) -> "TemplateOut":
+    def of(cls, shown: templates.TemplateDetails) -> "TemplateOut":
         template = shown.record
         return cls(
             id=template.id,

@@ -208,7 +208,7 @@ def query_of(query: NewerPage) -> IdentityQuery:
 async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> MemberReply:
     """Read an identity's project membership by the membership's own id."""
     member = await project_members.by_membership(ctx, identity_membership_id)
-    return MemberReply(identity_membership=_member(member.found, member.project))
+    return MemberReply(identity_membership=_member(member.details, member.project))
 
 
 @routes.post(_V2 + "/{identity_id}", USER, IDENTITY)
@@ -242,7 +242,7 @@ async def remove_identity(ctx: Ctx, project_id: str, identity_id: str) -> Joined
 async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> MemberReply:
     """Read an identity's membership of a project."""
     member = await project_members.get(ctx, project_id, identity_id)
-    return MemberReply(identity_membership=_member(member.found, member.project))
+    return MemberReply(identity_membership=_member(member.details, member.project))
 
 
 @routes.get(_V2, USER, IDENTITY)

@@ -183,7 +183,7 @@ def _listed_person(candidate: GroupCandidate) -> dict[str, Any]:
 async def list_group_users(ctx: Ctx, group_id: str, query: OfPeople) -> dict[str, Any]:
     """List the people of the organization and whether they are in a group."""
     inside = None if query.filter is None else query.filter == "existingMembers"
-    page = await groups.members(ctx, group_id, ("user",), query.page(inside=inside))
+    page = await groups.candidates(ctx, group_id, ("user",), query.page(inside=inside))
     users = [
         {
             **_listed_person(candidate),
@@ -211,7 +211,7 @@ async def remove_group_user(ctx: Ctx, group_id: str, username: str) -> dict[str,
 async def list_group_identities(ctx: Ctx, group_id: str, query: OfIdentities) -> dict[str, Any]:
     """List the identities of the organization and whether they are in a group."""
     inside = None if query.filter is None else query.filter == "assignedMachineIdentities"
-    page = await groups.members(ctx, group_id, ("identity",), query.page(inside=inside))
+    page = await groups.candidates(ctx, group_id, ("identity",), query.page(inside=inside))
     identities = [
         {
             "id": candidate.id,
@@ -242,7 +242,7 @@ async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str
     kinds = {"users": ("user",), "machineIdentities": ("identity",)}.get(
         query.member_type_filter or "", ("user", "identity")
     )
-    page = await groups.members(ctx, group_id, kinds, query.page(inside=True))
+    page = await groups.candidates(ctx, group_id, kinds, query.page(inside=True))
     members = [
         {
             "id": member.id,

@@ -22,9 +22,9 @@ class MoveReply(Out, frozen=True, kw_only=True):
 async def get(ctx: Ctx, name: str, query: wire.OneOptions, *, expands: bool, imports: bool) -> wire.SecretReply:
     """One secret by name."""
     target = await wire.target_of(ctx, query)
-    secret = await reading.one(
+    secret = await reading.get(
         ctx,
-        reading.One(
+        reading.SecretRequest(
             project_id=target.project_id,
             environment=target.environment,
             path=target.path,
@@ -45,9 +45,9 @@ async def every(
     """The secrets of a folder."""
     target = await wire.target_of(ctx, query)
     with_imports = query.imports(default=imports)
-    secrets = await reading.every(
+    secrets = await reading.list_secrets(
         ctx,
-        reading.Every(
+        reading.SecretListRequest(
             project_id=target.project_id,
             environment=target.environment,
             path=target.path,

@@ -11,7 +11,7 @@ from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import files
-from watchword.services.secrets.reading import Every
+from watchword.services.secrets.reading import SecretListRequest
 
 routes = Routes("secrets")
 _TYPES = {"dotenv": "text/plain", "json": "application/json", "yaml": "application/yaml", "csv": "text/csv"}
@@ -27,7 +27,7 @@ class ExportOptions(wire.ReadOptions, frozen=True, kw_only=True, rename="camel")
 async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Reply:
     """Export the secrets of a folder, imports and references resolved, as a file."""
     target = await wire.target_of(ctx, msgspec.structs.replace(query, project_id=project_id))
-    query_of_all = Every(
+    query_of_all = SecretListRequest(
         project_id=target.project_id,
         environment=target.environment,
         path=target.path,

@@ -98,7 +98,7 @@ class PlacedImportOut(ImportOut, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, imported: Import) -> "PlacedImportOut":
-        bare, place = ImportOut.of(imported), imported.place
+        bare, place = ImportOut.of(imported), imported.location
         return cls(
             **msgspec.structs.asdict(bare),
             project_id=place.folder.project_id,
@@ -162,7 +162,7 @@ async def delete_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> Impo
 async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply:
     """List what the imports of a folder bring in, with references filled in."""
     target = await query.target(ctx)
-    expanded = reading.Every(
+    expanded = reading.SecretListRequest(
         project_id=target.project_id, environment=target.environment, path=target.path, expand=True
     )
     return GroupsReply(secrets=await wire.ImportedGroupOut.in_pieces(await reading.imported(ctx, expanded)))

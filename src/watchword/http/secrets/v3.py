@@ -129,7 +129,7 @@ class VersionOut(Out, frozen=True, kw_only=True):
     updated_at: str
 
     @classmethod
-    def of(cls, was: versions.Was) -> "VersionOut":
+    def of(cls, was: versions.SecretVersionView) -> "VersionOut":
         row, view = was.version, was.view
         return cls(
             id=row.id,

@@ -117,9 +117,9 @@ class TreeReply(Out, frozen=True, kw_only=True):
     value: str
 
 
-async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.One:
+async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.SecretRequest:
     target = await wire.target_of(ctx, query)
-    return reading.One(
+    return reading.SecretRequest(
         project_id=target.project_id, environment=target.environment, path=target.path, name=name, kind=query.type
     )
 
@@ -142,9 +142,9 @@ async def get_reference_tree(ctx: Ctx, secret_name: str, query: wire.OneOptions)
 
 def _node(node: Node) -> dict[str, Any]:
     return {
-        "secretPath": node.at.path,
-        "environment": node.at.environment,
-        "key": node.at.key,
+        "secretPath": node.address.path,
+        "environment": node.address.environment,
+        "key": node.address.key,
         "value": node.value,
         "children": [_node(child) for child in node.children],
     }

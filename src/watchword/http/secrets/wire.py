@@ -18,7 +18,7 @@ from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import targets
 from watchword.services.secrets.reading import ImportedGroup
 from watchword.services.secrets.views import DecryptedFolder, SecretView
-from watchword.services.secrets.writing import UNSET, New, SecretChange, Target, Unset
+from watchword.services.secrets.writing import UNSET, NewSecret, SecretChange, Target, Unset
 from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
@@ -130,10 +130,10 @@ class SecretOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def _on(cls, folder_secrets: DecryptedFolder) -> Sequence["SecretOut"]:
-        around: tuple[bytes, ...] | None = folder_secrets.memo.get(folder_secrets.at)
+        around: tuple[bytes, ...] | None = folder_secrets.memo.get(folder_secrets.env_path)
         if around is None:
             blank = [cls._whole(msgspec.structs.replace(view, value=_VALUE), in_group=False) for view in folder_secrets]
-            around = folder_secrets.memo[folder_secrets.at] = tuple(encode(blank).split(_VALUE.encode()))
+            around = folder_secrets.memo[folder_secrets.env_path] = tuple(encode(blank).split(_VALUE.encode()))
         parts = [b""] * (2 * len(folder_secrets) + 1)
         parts[::2], parts[1::2] = around, _texts(folder_secrets.values)
         whole: Sequence[Any] = msgspec.Raw(b"".join(parts))
@@ -210,7 +210,7 @@ class ImportedGroupOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, group: ImportedGroup, secrets: Sequence[SecretOut]) -> "ImportedGroupOut":
-        environment, folder = group.place.environment, group.place.folder
+        environment, folder = group.location.environment, group.location.folder
         return cls(
             secret_path=folder.path,
             environment=environment.slug,
@@ -355,9 +355,9 @@ class SecretDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: OldMetadata | None = None
     type: SecretKind = "shared"
 
-    def new(self, name: str, value: str, *at: str | int) -> New:
+    def new(self, name: str, value: str, *at: str | int) -> NewSecret:
         """The secret to create. Raises Invalid, naming the place of the name and value in the body."""
-        return New(
+        return NewSecret(
             name=checked_name(name, *at, "secretKey" if at else "secretName"),
             value=checked_value(value, *at, "secretValue"),
             comment=self.secret_comment or "",

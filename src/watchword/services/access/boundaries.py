@@ -1,7 +1,7 @@
-"""Enforce that nobody changes, deletes or obtains a credential of something more privileged than itself.
+"""Enforce that no caller changes, deletes or obtains a credential of an actor more privileged than itself.
 
-`require_over` is asked by every route through which power over an identity can be gained. An organization chooses
-between the subset comparison (default) and asking only for the named action.
+`require_over` is called by every route through which power over an identity can be gained. An organization chooses
+between comparing the rules (the default) and asking only for the named action.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,10 @@ async def require_over(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
 async def require_over_holder(
     ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str, action: str, subject: str = "identity"
 ) -> None:
-    """The same for what an actor of any kind (`identity`, `user`, `group`) holds in this scope.
+    """Raise BoundaryExceeded when an actor of any kind holds, in this scope, anything that the caller does not.
 
-    Who acts as somebody in an organization acts as it in the projects too, so there the caller must not hold less
-    either.
+    Acting as another actor in an organization means acting as it in the projects too, so there the caller must not hold
+    less either.
     """
     if action in _OF_TOKENS and (kind, id) == (ctx.actor.kind, ctx.actor.id):
         # Another credential for oneself gives nothing new. Own roles, metadata and methods do not pass: rules that
@@ -44,15 +44,15 @@ async def require_over_holder(
         return
     if scope.project_id is None:
         await _require_no_instance_admin(ctx, tx, kind, id)
-    held = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
+    holds = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
     facts = {"identityId": id} if kind == "identity" and scope.project_id else None
-    await require_within(ctx, tx, scope, [grant.rules for grant in held.grants], action, subject, facts)
+    await require_within(ctx, tx, scope, [grant.rules for grant in holds.grants], action, subject, facts)
     if scope.project_id is None and not await _asks_for_action(tx, scope):
         await require_over_in_projects(ctx, tx, scope, kind, id)
 
 
 async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> None:
-    """Who administers the instance is over every organization, whatever it holds there."""
+    """Raise Forbidden for an instance administrator: it is above every organization, whatever it holds there."""
     if ctx.actor.is_instance_admin:
         return
     identity = await identities.by_id(tx, id) if kind == "identity" else None
@@ -62,9 +62,9 @@ async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> No
 
 
 async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
-    """Raise Forbidden when an identity that administers the instance is made a member by somebody who does not.
+    """Raise Forbidden when a caller who does not administer the instance admits an identity that does.
 
-    Roles that deny would take from it what only an instance administrator may take.
+    Roles that deny would take rights from it that only an instance administrator may take.
     """
     identity = await identities.by_id(tx, identity_id)
     if identity is not None and identity.is_instance_admin and not ctx.actor.is_instance_admin:
@@ -72,19 +72,17 @@ async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
 
 
 async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str) -> None:
-    """Raise BoundaryExceeded when the actor holds, in a project of the organization, anything that the caller
-    does not hold there.
-    """
+    """Raise BoundaryExceeded when the actor holds, in a project of the organization, more than the caller there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return
     actor = ctx.actor
     auth = actor.claims.identity_auth if actor.claims else None
     for project_id in await members.projects_of(tx, kind, id, scope.org_id):
-        theirs = await holding(tx, kind, id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None)
-        mine = await holding(
+        target = await holding(tx, kind, id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None)
+        caller = await holding(
             tx, actor.kind, actor.id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=auth
         )
-        boundary.require_within(mine.ability, [grant.rules for grant in theirs.grants])
+        boundary.require_within(caller.ability, [grant.rules for grant in target.grants])
 
 
 async def require_within(
@@ -96,7 +94,7 @@ async def require_within(
     subject: str = "identity",
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise BoundaryExceeded when one of the rule sets goes beyond what the caller may itself."""
+    """Raise BoundaryExceeded when one of the rule sets goes beyond the caller's own rights."""
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, (action,), subject, facts or {})
     else:
@@ -111,10 +109,10 @@ async def require_roles(
     subject: str = "identity",
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller; a role that grants nothing is given
-    freely.
+    """Raise BoundaryExceeded when a role (slug -> rules) goes beyond the caller's own rights.
 
-    Where only the action is asked: `grant-privileges`, or `assign-role` for this very role.
+    A role that grants nothing may be given by any caller. Where only the action is asked, it is `grant-privileges`, or
+    `assign-role` for this very role.
     """
     granting = {slug: rules for slug, rules in roles.items() if rules}
     if not await _asks_for_action(tx, scope):
@@ -129,7 +127,7 @@ async def require_roles(
 async def require_privilege(
     ctx: Ctx, tx: Tx, scope: CallerScope, rules: Sequence[Rule], facts: Mapping[str, str]
 ) -> None:
-    """The same for rules given to one identity directly."""
+    """Raise BoundaryExceeded when rules given to one identity directly go beyond the caller's own rights."""
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
     else:
@@ -142,7 +140,7 @@ async def _asks_for_action(tx: Tx, scope: CallerScope) -> bool:
 
 
 def _require_one(ctx: Ctx, scope: CallerScope, actions: Sequence[str], subject: str, facts: Mapping[str, str]) -> None:
-    # With no facts a conditional grant would count as one on everything, so what is known is always said.
+    # Without facts a conditional grant would count as one on everything, so all known facts are given.
     if not any(ctx.may(scope, action, subject, **facts) for action in actions):
         missing = [{"action": action, "subject": subject} for action in actions[:1]]
         raise BoundaryExceeded(

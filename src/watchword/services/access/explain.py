@@ -12,7 +12,7 @@ from watchword.domain.errors import Invalid, Issue, NotFound
 from watchword.services.access.role_refs import find_role
 from watchword.services.access.scopes import Holding, enter_project, holding, own_org
 from watchword.services.context import CallerScope, Ctx
-from watchword.store.access import grants as access
+from watchword.store.access import grants
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
@@ -22,8 +22,9 @@ Fact = str | list[Any]  # what is in the list is checked against the fields of t
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether an actor, or anybody with a role, may do `action` on `subject` with these facts; without facts,
-    on some such subject.
+    """Whether an actor, or a holder of a role, may do `action` on `subject` with these facts.
+
+    Without facts: whether it may on some such subject.
     """
 
     actor_type: ActorType | None = None
@@ -35,9 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision with the rule that made it, what the actor holds there, and what stops it before any rule is
-    asked.
-    """
+    """The decision and the rule that made it, what the actor holds, and what blocks it before any rule is read."""
 
     decision: Decision
     sources: Sequence[str]
@@ -66,7 +65,7 @@ async def in_project(ctx: Ctx, project_id: str, question: Question) -> Explanati
 
 
 def _require_may_ask(ctx: Ctx, scope: CallerScope, question: Question) -> None:
-    """What is explained are roles, and who holds them: both must be the caller's to read."""
+    """Require the rights to read roles and their holder, because the explanation shows both."""
     ctx.require(scope, "read", "role")
     if question.role is None:
         if question.actor_type == "user":
@@ -130,7 +129,7 @@ def _fault(subject: Subject, name: str, value: Fact) -> Issue | None:
     right = (
         isinstance(value, str)
         if wanted == "a text"
-        else isinstance(value, list) and all(isinstance(one, kinds[wanted]) for one in value)
+        else isinstance(value, list) and all(isinstance(item, kinds[wanted]) for item in value)
     )
     return None if right else Issue(code="invalid_type", path=("facts", name), message=f"Must be {wanted}")
 
@@ -139,31 +138,31 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
     async with ctx.view() as tx:
         if question.role is not None:
             _, _, rules = await find_role(tx, kind, question.role, org_id=scope.org_id, project_id=scope.project_id)
-            grants: Sequence[Grant] = [Grant(f"role {question.role}", rules)]
-            ability, blocked = compile_rules(grants, None), None
+            granted: Sequence[Grant] = [Grant(f"role {question.role}", rules)]
+            ability, blocked = compile_rules(granted, None), None
         else:
-            held, blocked = await _held(ctx, tx, scope, question.actor_type or "identity", question.actor_id or "")
-            grants, ability = held.grants, held.ability
+            holds, blocked = await _held(ctx, tx, scope, question.actor_type or "identity", question.actor_id or "")
+            granted, ability = holds.grants, holds.ability
     facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
     decision = why(ability, question.action, question.subject, facts)
-    return Explanation(decision=decision, sources=[grant.source for grant in grants], blocked_by=blocked)
+    return Explanation(decision=decision, sources=[grant.source for grant in granted], blocked_by=blocked)
 
 
 async def _held(ctx: Ctx, tx: Tx, scope: CallerScope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
-    """What an actor of this organization holds here, and what stops it anyway.
+    """Return what an actor of this organization holds in the scope, and what blocks it all the same.
 
     Raises NotFound for an actor of another organization.
     """
-    member = await access.org_membership(tx, kind, id, scope.org_id)
-    found = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
-    if member is None and not found.is_member:
+    member = await grants.org_membership(tx, kind, id, scope.org_id)
+    holds = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
+    if member is None and not holds.is_member:
         raise NotFound(f"There is no such {kind} here")
     blocked = await _stopped(ctx, tx, kind, id)
-    if blocked is None and not found.is_member:
+    if blocked is None and not holds.is_member:
         blocked = f"The {kind} is not a member here"
-    if blocked is None and not found.is_active:
+    if blocked is None and not holds.is_active:
         blocked = "The membership is suspended"
-    return found, blocked
+    return holds, blocked
 
 
 async def _stopped(ctx: Ctx, tx: Tx, kind: ActorType, id: str) -> str | None:

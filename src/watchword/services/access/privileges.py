@@ -1,4 +1,4 @@
-"""Additional privileges: rules given to one identity in one project beyond its roles, for good or for a while.
+"""Additional privileges: rules given to one identity in one project beyond its roles, permanent or temporary.
 
 The caller must hold what the identity holds already and what it is about to be given.
 """
@@ -27,7 +27,7 @@ Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=60, extra={"trim": T
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """For good, or from a start for a while. The temporary fields are read only when `isTemporary` is true."""
+    """The time for which a privilege holds. The temporary fields are read only when `isTemporary` is true."""
 
     is_temporary: bool = False
     temporary_mode: str | None = None
@@ -35,7 +35,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     temporary_access_start_time: str | None = None
 
     def checked(self) -> TemporaryPeriod:
-        """The window in milliseconds. Raises Invalid."""
+        """Return the period in milliseconds. Raises Invalid."""
         return temporary(
             "type",
             is_temporary=self.is_temporary,
@@ -80,24 +80,24 @@ def _slug(text: str) -> str:
     return text
 
 
-async def create(ctx: Ctx, where: ScopeRef, given: CreatePrivilege) -> HeldPrivilege:
+async def create(ctx: Ctx, where: ScopeRef, body: CreatePrivilege) -> HeldPrivilege:
     """Give an identity of a project more than its roles."""
     scope = await enter(ctx, where)
-    ctx.require(scope, "edit", "identity", identityId=given.identity_id)
-    slug = _slug(given.slug) if given.slug else ctx.runtime.entropy(32).hex()[: given.random_length]
+    ctx.require(scope, "edit", "identity", identityId=body.identity_id)
+    slug = _slug(body.slug) if body.slug else ctx.runtime.entropy(32).hex()[: body.random_length]
     rules, window = (
-        await beside(weight(given.permissions), new_rules, "project", given.permissions),
-        given.window.checked(),
+        await beside(weight(body.permissions), new_rules, "project", body.permissions),
+        body.window.checked(),
     )
     async with ctx.unit() as tx:
-        membership = await _membership(tx, scope, given.identity_id)
-        await require_over_holder(ctx, tx, scope, "identity", given.identity_id, "grant-privileges")
-        await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(given.identity_id))
+        membership = await _membership(tx, scope, body.identity_id)
+        await require_over_holder(ctx, tx, scope, "identity", body.identity_id, "grant-privileges")
+        await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(body.identity_id))
         privilege = Privilege(
             id=ctx.new_id(),
-            project_id=_place(scope),
+            project_id=_project_id(scope),
             actor_kind="identity",
-            actor_id=given.identity_id,
+            actor_id=body.identity_id,
             slug=slug,
             permissions=tuple(to_objects(rules)),
             created_at=ctx.now,
@@ -122,32 +122,32 @@ def _columns(window: TemporaryPeriod) -> dict[str, Any]:
     }
 
 
-async def update(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, given: UpdatePrivilege) -> HeldPrivilege:
-    """Change a privilege that is named by its slug."""
+async def update(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, body: UpdatePrivilege) -> HeldPrivilege:
+    """Change the privilege with this slug."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
-    rules, changes = await _changes(given)
+    rules, changes = await _changes(body)
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, identity_id)
         privilege = await _by_slug(tx, scope, identity_id, slug)
         return HeldPrivilege(await _change(ctx, tx, scope, privilege, rules, changes), membership.id)
 
 
-async def update_by_id(ctx: Ctx, privilege_id: str, given: UpdatePrivilege) -> HeldPrivilege:
-    """Change a privilege that is named by its id."""
+async def update_by_id(ctx: Ctx, privilege_id: str, body: UpdatePrivilege) -> HeldPrivilege:
+    """Change the privilege with this id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await update(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug, given)
+    return await update(ctx, ScopeRef(project_id=_project_id(scope)), privilege.actor_id, privilege.slug, body)
 
 
-async def _changes(given: UpdatePrivilege) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
+async def _changes(body: UpdatePrivilege) -> tuple[tuple[Rule, ...] | None, dict[str, Any]]:
     rules = (
         None
-        if given.permissions is None
-        else await beside(weight(given.permissions), new_rules, "project", given.permissions)
+        if body.permissions is None
+        else await beside(weight(body.permissions), new_rules, "project", body.permissions)
     )
-    changes: dict[str, Any] = {} if given.window is None else _columns(given.window.checked())
-    if given.slug is not None:
-        changes["slug"] = _slug(given.slug)
+    changes: dict[str, Any] = {} if body.window is None else _columns(body.window.checked())
+    if body.slug is not None:
+        changes["slug"] = _slug(body.slug)
     if rules is not None:
         changes["permissions"] = tuple(to_objects(rules))
     if not changes:
@@ -159,7 +159,7 @@ async def _change(
     ctx: Ctx, tx: Tx, scope: CallerScope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
 ) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
-    # A longer window gives the old rules anew, so they are compared too when no new ones are sent.
+    # A longer period grants the old rules anew, so they are compared too when no new ones are sent.
     rules = parse_rules("project", privilege.permissions) if rules is None else rules
     await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
     try:
@@ -172,13 +172,13 @@ async def _change(
 
 
 async def remove(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str) -> HeldPrivilege:
-    """Take a privilege away."""
+    """Remove the privilege with this slug."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, identity_id)
         privilege = await _by_slug(tx, scope, identity_id, slug)
-        # Also taking away can widen: a privilege may consist of denials.
+        # Removing a privilege can add rights: it may consist of denials.
         await require_over_holder(ctx, tx, scope, "identity", identity_id, "grant-privileges")
         await grants.remove_privilege(tx, privilege)
         _audit(ctx, "delete", scope, privilege)
@@ -186,13 +186,13 @@ async def remove(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str) -> Held
 
 
 async def remove_by_id(ctx: Ctx, privilege_id: str) -> HeldPrivilege:
-    """Take a privilege away that is named by its id."""
+    """Remove the privilege with this id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await remove(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+    return await remove(ctx, ScopeRef(project_id=_project_id(scope)), privilege.actor_id, privilege.slug)
 
 
 async def get(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, *, action: str = "read") -> HeldPrivilege:
-    """One privilege by slug. The old routes ask for `edit` even here."""
+    """Return one privilege by slug. The old routes ask for the action `edit` even to read."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:
@@ -201,53 +201,53 @@ async def get(ctx: Ctx, where: ScopeRef, identity_id: str, slug: str, *, action:
 
 
 async def get_by_id(ctx: Ctx, privilege_id: str) -> HeldPrivilege:
-    """One privilege by id."""
+    """Return one privilege by id."""
     privilege, scope = await _locate(ctx, privilege_id)
-    return await get(ctx, ScopeRef(project_id=_place(scope)), privilege.actor_id, privilege.slug)
+    return await get(ctx, ScopeRef(project_id=_project_id(scope)), privilege.actor_id, privilege.slug)
 
 
 async def every(ctx: Ctx, where: ScopeRef, identity_id: str, *, action: str = "read") -> list[HeldPrivilege]:
-    """All privileges of an identity in a project, the ended ones too."""
+    """List all privileges of an identity in a project, the ended ones too."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await _membership(tx, scope, identity_id)
-        found = await grants.privileges_of(tx, "identity", identity_id, _place(scope))
-    return [HeldPrivilege(one, membership.id) for one in found if one.folder_id is None]
+        privileges = await grants.privileges_of(tx, "identity", identity_id, _project_id(scope))
+    return [HeldPrivilege(privilege, membership.id) for privilege in privileges if privilege.folder_id is None]
 
 
 async def _locate(ctx: Ctx, privilege_id: str) -> tuple[Privilege, CallerScope]:
-    """A privilege and the scope of its project. One of another organization answers as one that does not exist."""
+    """Find a privilege and the scope of its project; another organization's answers as one that does not exist."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
         privilege = await grants.privilege(tx, privilege_id)
-    place = await project(ctx, privilege.project_id) if privilege else None
+    project_record = await project(ctx, privilege.project_id) if privilege else None
     if (
         privilege is None
         or privilege.folder_id is not None
         or privilege.actor_kind != "identity"
-        or place is None
-        or place.org_id != actor.org_id
+        or project_record is None
+        or project_record.org_id != actor.org_id
     ):
         raise NotFound("There is no such privilege")
-    return privilege, await enter_project(ctx, place.id)
+    return privilege, await enter_project(ctx, project_record.id)
 
 
 async def _membership(tx: Tx, scope: CallerScope, identity_id: str) -> Membership:
-    found = await grants.project_membership(tx, "identity", identity_id, _place(scope))
-    if found is None:
+    membership = await grants.project_membership(tx, "identity", identity_id, _project_id(scope))
+    if membership is None:
         raise NotFound("There is no such identity in this project")
-    return found
+    return membership
 
 
 async def _by_slug(tx: Tx, scope: CallerScope, identity_id: str, slug: str) -> Privilege:
-    for one in await grants.privileges_of(tx, "identity", identity_id, _place(scope)):
-        if one.slug == slug and one.folder_id is None:
-            return one
+    for privilege in await grants.privileges_of(tx, "identity", identity_id, _project_id(scope)):
+        if privilege.slug == slug and privilege.folder_id is None:
+            return privilege
     raise NotFound(f"The identity has no privilege with the slug {slug[:64]!r}")
 
 
-def _place(scope: CallerScope) -> str:
+def _project_id(scope: CallerScope) -> str:
     if scope.project_id is None:
         raise NotFound("Privileges are given in projects")
     return scope.project_id

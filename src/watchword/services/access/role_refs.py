@@ -1,4 +1,4 @@
-"""Resolve the roles that a request names into rows of a membership and their rules."""
+"""Resolve the roles that a request names into the rows of a membership and the roles' rules."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,8 +21,9 @@ RoleName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"tri
 
 
 class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One role asked for. The temporary fields are read only when `isTemporary` is true (clients send junk
-    otherwise).
+    """One role that a request asks for.
+
+    The temporary fields are read only when `isTemporary` is true: clients send meaningless values otherwise.
     """
 
     role: RoleName
@@ -33,7 +34,7 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class TemporaryPeriod(msgspec.Struct, frozen=True):
-    """When something temporary holds: from `starts_at` until just before `ends_at` (ms)."""
+    """The period of a temporary grant: from `starts_at` until just before `ends_at` (ms)."""
 
     is_temporary: bool = False
     mode: str | None = None
@@ -48,7 +49,7 @@ PERMANENT = TemporaryPeriod()
 def temporary(
     path: str, *, is_temporary: bool, mode: str | None, range: str | None, start: str | None
 ) -> TemporaryPeriod:
-    """The window of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
+    """Return the period of a temporary grant; its end is start + range, fixed now. Raises Invalid."""
     if not is_temporary:
         return PERMANENT
     if mode not in (None, "relative"):
@@ -67,9 +68,7 @@ def temporary(
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The rows to store and, for the privilege boundary, the rules of each role but `no-access`, also by the
-    role's slug.
-    """
+    """The rows to store, and the rules of each role but `no-access` for the privilege boundary, also by slug."""
 
     rows: tuple[MembershipRole, ...]
     rules: tuple[tuple[Rule, ...], ...]
@@ -124,13 +123,13 @@ async def resolve(
 async def find_role(
     tx: Tx, scope: ScopeKind, slug: str, *, org_id: str, project_id: str | None
 ) -> tuple[str, str | None, tuple[Rule, ...]]:
-    """A role by slug: what a membership stores (`custom` and its id for a custom one) and its rules.
+    """Find a role by slug: what a membership stores (`custom` and the id for a custom role), and its rules.
 
     Raises NotFound.
     """
-    found = built_in(scope, slug)
-    if found is not None and found.slug == slug:
-        return slug, None, found.rules
+    built_in_role = built_in(scope, slug)
+    if built_in_role is not None and built_in_role.slug == slug:
+        return slug, None, built_in_role.rules
     custom = await (grants.project_role(tx, project_id, slug) if project_id else grants.org_role(tx, org_id, slug))
     if custom is None:
         raise NotFound(f"There is no role {slug!r} here")

@@ -1,6 +1,6 @@
-"""Roles of organizations and projects: the built-in ones are read, custom ones made, changed and deleted.
+"""Roles of organizations and projects: read all, and create, change and delete custom ones.
 
-Nobody writes a role that allows more than they may themselves: a role that can be edited can be held already.
+No caller writes a role that allows more than its own rights: it may already hold a role that it can edit.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class UpdateRole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked_slug(scope: CallerScope, slug: str) -> str:
-    """A slug as it is stored: lower case, no built-in role's and not `custom`, which is how custom roles are held."""
+    """Return a slug as stored: lower case, not a built-in role's, and not `custom`, which memberships store."""
     slug = slug.lower()
     if not is_slug(slug):
         raise Invalid.of("slug", "Slug must be a valid slug: lower-case letters, digits and single dashes")
@@ -56,19 +56,19 @@ def checked_slug(scope: CallerScope, slug: str) -> str:
     return slug
 
 
-async def create(ctx: Ctx, where: ScopeRef, given: CreateRole) -> Role:
-    """A new custom role within the caller's own rights."""
+async def create(ctx: Ctx, where: ScopeRef, body: CreateRole) -> Role:
+    """Create a custom role within the caller's own rights."""
     scope = await enter(ctx, where)
     ctx.require(scope, "create", "role")
-    slug = checked_slug(scope, given.slug)
-    rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
+    slug = checked_slug(scope, body.slug)
+    rules = await beside(weight(body.permissions), new_rules, kind_of(scope), body.permissions)
     role = Role(
         id=ctx.new_id(),
         org_id=scope.org_id,
         project_id=scope.project_id,
         slug=slug,
-        name=given.name,
-        description=given.description,
+        name=body.name,
+        description=body.description,
         permissions=tuple(to_objects(rules)),
         created_at=ctx.now,
         updated_at=ctx.now,
@@ -83,25 +83,25 @@ async def create(ctx: Ctx, where: ScopeRef, given: CreateRole) -> Role:
     return role
 
 
-async def update(ctx: Ctx, where: ScopeRef, role_id: str, given: UpdateRole) -> Role:
-    """Change a custom role, to nothing beyond the caller's own rights; who holds it is affected at once."""
+async def update(ctx: Ctx, where: ScopeRef, role_id: str, body: UpdateRole) -> Role:
+    """Change a custom role within the caller's own rights; its holders are affected at once."""
     scope = await enter(ctx, where)
     ctx.require(scope, "edit", "role")
-    changes: dict[str, Any] = {"name": given.name} if given.name is not None else {}
-    if given.slug is not None:
-        changes["slug"] = checked_slug(scope, given.slug)
-    if given.description is not msgspec.UNSET:
-        changes["description"] = given.description
+    changes: dict[str, Any] = {"name": body.name} if body.name is not None else {}
+    if body.slug is not None:
+        changes["slug"] = checked_slug(scope, body.slug)
+    if body.description is not msgspec.UNSET:
+        changes["description"] = body.description
     rules = None
-    if given.permissions is not None:
-        rules = await beside(weight(given.permissions), new_rules, kind_of(scope), given.permissions)
+    if body.permissions is not None:
+        rules = await beside(weight(body.permissions), new_rules, kind_of(scope), body.permissions)
     if rules is not None:
         changes["permissions"] = tuple(to_objects(rules))
     async with ctx.unit() as tx:
         role = await _custom(tx, scope, role_id)
         if rules is not None or changes.get("slug", role.slug) != role.slug:
-            # The old ones too: fewer take power from who holds the role, and rules on assigning roles name them by
-            # slug.
+            # The old rules are compared too: fewer rules take power from the holders, and rules on assigning roles name
+            # roles by slug.
             old = parse_rules(kind_of(scope), role.permissions)
             await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
             _require_assignable(scope, role.slug, changes.get("slug"))
@@ -116,8 +116,9 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, given: UpdateRole) -> 
 
 
 def _require_assignable(scope: CallerScope, old: str, new: str | None) -> None:
-    """Rules on assigning roles of a project name them by slug: who may not assign a role gives it no slug under
-    which they may.
+    """Raise PermissionDenied when a caller who may not assign a role gives it a slug under which it may.
+
+    Rules on assigning roles of a project name the roles by slug.
     """
     if new is None or new == old or scope.project_id is None:
         return
@@ -132,7 +133,7 @@ def _require_assignable(scope: CallerScope, old: str, new: str | None) -> None:
 
 
 async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:
-    """An organization names its default role by slug, so a new slug is noted there."""
+    """Store the new slug of an organization's default role, which it names by slug."""
     if slug is None or slug == role.slug or role.project_id is not None:
         return
     org = await people.organization(tx, role.org_id)
@@ -141,7 +142,7 @@ async def _keep_default(tx: Tx, role: Role, slug: str | None) -> None:
 
 
 async def remove(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
-    """Delete a custom role that nobody holds."""
+    """Delete a custom role that no member holds."""
     scope = await enter(ctx, where)
     ctx.require(scope, "delete", "role")
     async with ctx.unit() as tx:
@@ -160,10 +161,10 @@ async def remove(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
 
 
 async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
-    """All roles of a place, the built-in ones first."""
+    """List all roles of an organization or project, the built-in ones first."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
-    fixed = [await _fixed(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
+    fixed = [await _stored_form(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
     async with ctx.view() as tx:
         custom = await (
             grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id)
@@ -172,23 +173,23 @@ async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
 
 
 async def get(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
-    """One role by id: a custom one, or a built-in one by its fixed id."""
+    """Return one role by id: a custom one, or a built-in one by its fixed id."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
-    found = built_in(kind_of(scope), role_id)
-    if found is not None and found.id == role_id:
-        return await _fixed(ctx, scope, found)
+    built_in_role = built_in(kind_of(scope), role_id)
+    if built_in_role is not None and built_in_role.id == role_id:
+        return await _stored_form(ctx, scope, built_in_role)
     async with ctx.view() as tx:
         return await _custom(tx, scope, role_id)
 
 
 async def by_slug(ctx: Ctx, where: ScopeRef, slug: str) -> Role:
-    """One role by slug, built-in or custom."""
+    """Return one role by slug, built-in or custom."""
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
-    found = built_in(kind_of(scope), slug)
-    if found is not None and found.slug == slug:
-        return await _fixed(ctx, scope, found)
+    built_in_role = built_in(kind_of(scope), slug)
+    if built_in_role is not None and built_in_role.slug == slug:
+        return await _stored_form(ctx, scope, built_in_role)
     async with ctx.view() as tx:
         role = await (
             grants.project_role(tx, scope.project_id, slug)
@@ -201,7 +202,7 @@ async def by_slug(ctx: Ctx, where: ScopeRef, slug: str) -> Role:
 
 
 async def of_any_project(ctx: Ctx, role_id: str) -> Role:
-    """A custom project role by its id alone."""
+    """Return a custom project role by its id alone."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
         role = await grants.role(tx, role_id)
@@ -213,15 +214,16 @@ async def of_any_project(ctx: Ctx, role_id: str) -> Role:
 
 
 async def own_permissions(ctx: Ctx, org_id: str) -> tuple[Membership | None, str, Sequence[Rule]]:
-    """The caller's own membership of an organization (None when only a group is a member), its role, and all
-    rules that hold for it.
+    """Return the caller's own membership of an organization, its role, and all rules that apply to it.
+
+    The membership is None when the caller is a member through groups only.
     """
     scope = await enter_org(ctx, org_id)
     ctx.public("everybody may know their own rights")
     async with ctx.view() as tx:
         own = await grants.org_membership(tx, ctx.actor.kind, ctx.actor.id, org_id)
-        held = (await grants.roles_on(tx, [own.id]))[own.id] if own else []
-    return own, held[0][0].role if held else "no-access", scope.ability.rules
+        roles = (await grants.roles_on(tx, [own.id]))[own.id] if own else []
+    return own, roles[0][0].role if roles else "no-access", scope.ability.rules
 
 
 async def _custom(tx: Tx, scope: CallerScope, role_id: str) -> Role:
@@ -231,8 +233,8 @@ async def _custom(tx: Tx, scope: CallerScope, role_id: str) -> Role:
     return role
 
 
-async def _fixed(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
-    """A built-in role in the form of a stored one; it is as old as the place."""
+async def _stored_form(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
+    """Return a built-in role in the form of a stored one; it is as old as its organization or project."""
     since = (
         scope.project.created_at
         if isinstance(scope, ProjectScope)
@@ -252,9 +254,9 @@ async def _fixed(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
 
 
 def _audit(ctx: Ctx, verb: str, role: Role) -> None:
-    place = "project" if role.project_id else "org"
+    kind = "project" if role.project_id else "org"
     ctx.audit(
-        f"{verb}-{place}-role",
+        f"{verb}-{kind}-role",
         org_id=role.org_id,
         project_id=role.project_id,
         roleId=role.id,

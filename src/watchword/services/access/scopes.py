@@ -1,7 +1,8 @@
 """What the caller may do in an organization or a project: holdings read through the cache, compiled into an ability.
 
-A compiled ability is kept under (actor, place, login claims) and depends on the families of the actor and of the place.
-Temporary roles begin and end without anybody writing, so an ability also carries the moment until which it holds.
+A compiled ability is cached under (actor, organization or project, login claims) and depends on the version keys of the
+actor and of the organization or project. Temporary roles begin and end without a write, so an ability also carries the
+time until which it is valid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from watchword.domain.projects.records import Project
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.turns import Turns, beside, weight
 from watchword.store import versions
-from watchword.store.access import grants as access
+from watchword.store.access import grants
 from watchword.store.access.grants import HeldRole
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
@@ -30,7 +31,7 @@ _FOR_EVER = 1 << 62
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """What an actor holds in one place, compiled. `until` (ms): when the next temporary role begins or ends."""
+    """What an actor holds in an organization or project, compiled. `until` (ms): the next change of a grant."""
 
     is_member: bool
     is_active: bool
@@ -39,41 +40,45 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-Known = dict[str, tuple[Rule, ...]]  # the rules of custom roles that were read already, by id
+Known = dict[str, tuple[Rule, ...]]  # the rules of custom roles that were parsed already, by id
 
 
-def role_rules(scope: ScopeKind, held: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
-    """The name and the rules of a role on a membership. A custom role that is gone grants nothing."""
-    if held.held is None:
+def role_rules(scope: ScopeKind, held_role: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
+    """Return the name and the rules of a role on a membership. A deleted custom role grants nothing."""
+    if held_role.held is None:
         return "", ()
-    if held.custom is not None:
+    if held_role.custom is not None:
         if known is None:
-            return held.custom.slug, parse_rules(scope, held.custom.permissions)
-        if held.custom.id not in known:
-            known[held.custom.id] = parse_rules(scope, held.custom.permissions)
-        return held.custom.slug, known[held.custom.id]
-    found = built_in(scope, held.held.role)
-    return held.held.role, found.rules if found else ()
+            return held_role.custom.slug, parse_rules(scope, held_role.custom.permissions)
+        if held_role.custom.id not in known:
+            known[held_role.custom.id] = parse_rules(scope, held_role.custom.permissions)
+        return held_role.custom.slug, known[held_role.custom.id]
+    built_in_role = built_in(scope, held_role.held.role)
+    return held_role.held.role, built_in_role.rules if built_in_role else ()
 
 
 def active_grants(
-    scope: ScopeKind, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, known: Known | None = None
+    scope: ScopeKind,
+    held_roles: Sequence[HeldRole],
+    privileges: Sequence[Privilege],
+    now: int,
+    known: Known | None = None,
 ) -> tuple[tuple[Grant, ...], int]:
-    """The grants that hold at `now`, roles first and privileges after them, and until when that stays so."""
-    grants: list[Grant] = []
+    """Return the grants that are active at `now`, roles before privileges, and the time until which that is so."""
+    active: list[Grant] = []
     until = _FOR_EVER
-    for one in held:
-        if one.held is None or not one.membership.is_active:
+    for held_role in held_roles:
+        if held_role.held is None or not held_role.membership.is_active:
             continue
-        until = _next_change(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now, until)
-        if boundary.is_active(one.held.is_temporary, one.held.starts_at, one.held.ends_at, now):
-            name, rules = role_rules(scope, one, known)
-            grants.append(Grant(f"role {name}", rules))
-    for extra in privileges:
-        until = _next_change(extra.is_temporary, extra.starts_at, extra.ends_at, now, until)
-        if boundary.is_active(extra.is_temporary, extra.starts_at, extra.ends_at, now):
-            grants.append(Grant(f"privilege {extra.slug}", parse_rules(scope, extra.permissions)))
-    return tuple(grants), until
+        until = _next_change(held_role.held.is_temporary, held_role.held.starts_at, held_role.held.ends_at, now, until)
+        if boundary.is_active(held_role.held.is_temporary, held_role.held.starts_at, held_role.held.ends_at, now):
+            name, rules = role_rules(scope, held_role, known)
+            active.append(Grant(f"role {name}", rules))
+    for privilege in privileges:
+        until = _next_change(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now, until)
+        if boundary.is_active(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now):
+            active.append(Grant(f"privilege {privilege.slug}", parse_rules(scope, privilege.permissions)))
+    return tuple(active), until
 
 
 def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int, until: int) -> int:
@@ -85,47 +90,49 @@ def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int
 async def holding(
     tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None
 ) -> Holding:
-    """What an actor holds in a place, read in this view and compiled at `now`."""
+    """Return what an actor holds in an organization or project, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
     scope: ScopeKind
     turns = Turns()
     if project_id is None:
-        held, scope = await access.held_in_org(tx, kind, id, org_id, turns), "organization"
+        held_roles, scope = await grants.held_in_org(tx, kind, id, org_id, turns), "organization"
     else:
-        held, scope = await access.held_in_project(tx, kind, id, project_id, turns), "project"
-        privileges = await access.privileges_of(tx, kind, id, project_id)
+        held_roles, scope = await grants.held_in_project(tx, kind, id, project_id, turns), "project"
+        privileges = await grants.privileges_of(tx, kind, id, project_id)
     context = await template_context(tx, kind, id, auth)
-    grants, until, ability = await beside(
-        rule_count(held, privileges), _compiled, scope, held, privileges, now, context
+    active, until, ability = await beside(
+        rule_count(held_roles, privileges), _compiled, scope, held_roles, privileges, now, context
     )
-    own = [one for one in held if one.membership.actor_kind == kind]
-    is_member, is_active = bool(held), not own or own[0].membership.is_active
+    own = [held_role for held_role in held_roles if held_role.membership.actor_kind == kind]
+    is_member, is_active = bool(held_roles), not own or own[0].membership.is_active
     if project_id is not None and kind != "group":
-        # Whoever left the organization, or was suspended there, is shut out of its projects too.
-        base = await access.org_membership(tx, kind, id, org_id)
+        # An actor who left the organization, or is suspended there, is shut out of its projects too.
+        base = await grants.org_membership(tx, kind, id, org_id)
         is_member, is_active = is_member and base is not None, is_active and base is not None and base.is_active
-    return Holding(is_member=is_member, is_active=is_active, grants=grants, ability=ability, until=until)
+    return Holding(is_member=is_member, is_active=is_active, grants=active, ability=ability, until=until)
 
 
-def rule_count(held: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
-    """How much there is to read and compile in custom roles and privileges: rules, and conditions, which take
-    as long.
-    """
-    custom = [one.custom.permissions for one in held if one.custom is not None]
-    return sum(map(weight, [*custom, *[one.permissions for one in privileges]]))
+def rule_count(held_roles: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
+    """Return the number of rules to compile in custom roles and privileges; long conditions count as rules."""
+    custom = [grant.custom.permissions for grant in held_roles if grant.custom is not None]
+    return sum(map(weight, [*custom, *[grant.permissions for grant in privileges]]))
 
 
 def _compiled(
-    scope: ScopeKind, held: Sequence[HeldRole], privileges: Sequence[Privilege], now: int, context: Mapping[str, Any]
+    scope: ScopeKind,
+    held_roles: Sequence[HeldRole],
+    privileges: Sequence[Privilege],
+    now: int,
+    context: Mapping[str, Any],
 ) -> tuple[tuple[Grant, ...], int, Ability]:
-    grants, until = active_grants(scope, held, privileges, now)
-    ability = compile_rules(grants, context)
+    active, until = active_grants(scope, held_roles, privileges, now)
+    ability = compile_rules(active, context)
     ability.prepare()
-    return grants, until, ability
+    return active, until, ability
 
 
 async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What `{{identity.…}}` in conditions stands for."""
+    """Return the values that `{{identity.…}}` in conditions stands for."""
     name = ""
     if kind == "identity":
         identity = await identities.by_id(tx, id)
@@ -137,7 +144,7 @@ async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] |
     return {"identity": {"id": id, "username": name, "metadata": metadata, "auth": dict(auth or {})}}
 
 
-async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
+async def _holding_of_caller(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
     actor = ctx.actor
     auth = actor.claims.identity_auth if actor.claims else None
     key = (
@@ -148,24 +155,24 @@ async def _held(ctx: Ctx, org_id: str, project_id: str | None) -> Holding:
         msgspec.json.encode(auth, order="sorted") if auth else None,
     )
 
-    found: Holding = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
-    if ctx.now >= found.until:
+    holds: Holding = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
+    if ctx.now >= holds.until:
         ctx.runtime.cache.drop(key)
-        found = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
-    return found
+        holds = await ctx.fresh.get(key, _load_holding, ctx, org_id, project_id, auth)
+    return holds
 
 
 async def _load_holding(
     tx: Tx, ctx: Ctx, org_id: str, project_id: str | None, auth: Mapping[str, Any] | None
 ) -> tuple[Holding, tuple[str, ...]]:
     kind, id = ctx.actor.kind, ctx.actor.id
-    place = versions.project(project_id) if project_id else versions.org(org_id)
-    found = await holding(tx, kind, id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
-    return found, (versions.actor(kind, id), place)
+    version_key = versions.project(project_id) if project_id else versions.org(org_id)
+    loaded = await holding(tx, kind, id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
+    return loaded, (versions.actor(kind, id), version_key)
 
 
 def require_actor(ctx: Ctx, *kinds: str) -> Actor:
-    """The caller, who must be of one of `kinds` (default: a person or a machine identity)."""
+    """Return the caller, which must be of one of `kinds` (default: a person or a machine identity)."""
     if ctx.actor.kind == "nobody":
         raise Unauthorized("Token missing")
     if ctx.actor.kind not in (kinds or ("user", "identity")):
@@ -174,30 +181,30 @@ def require_actor(ctx: Ctx, *kinds: str) -> Actor:
 
 
 async def enter_org(ctx: Ctx, org_id: str) -> CallerScope:
-    """The caller's scope in an organization.
+    """Return the caller's scope in an organization.
 
-    Raises Forbidden unless its credential is for it and it is an active member.
+    Raises Forbidden unless the credential is for this organization and the caller is an active member.
     """
     actor = require_actor(ctx)
     if actor.org_id != org_id:
         whose = "Identity" if actor.kind == "identity" else "User"
         raise Forbidden(f"{whose} is not a part of this organization")
-    found = await _held(ctx, org_id, None)
-    if not found.is_member or not found.is_active:
+    caller = await _holding_of_caller(ctx, org_id, None)
+    if not caller.is_member or not caller.is_active:
         raise Forbidden("You are not a member of this organization")
     if actor.kind == "user":
         await _require_second_factor(ctx, org_id)
-    return CallerScope(org_id=org_id, ability=found.ability)
+    return CallerScope(org_id=org_id, ability=caller.ability)
 
 
 async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
-    """Of a person: where an organization demands a second factor, a session without one is no way in."""
+    """Raise Forbidden for a person without a verified second factor where the organization demands one."""
     if not ctx.actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
         raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
 
 
 async def own_org(ctx: Ctx) -> CallerScope:
-    """The caller's scope in the organization its credential is for."""
+    """Return the caller's scope in the organization that its credential is for."""
     actor = require_actor(ctx)
     if actor.org_id is None:
         raise Unauthorized("Select an organization first")
@@ -205,11 +212,11 @@ async def own_org(ctx: Ctx) -> CallerScope:
 
 
 async def organization(ctx: Ctx, org_id: str) -> Organization:
-    """An organization, through the cache. Raises NotFound."""
-    found: Organization | None = await ctx.fresh.get(("org", org_id), _load_organization, org_id)
-    if found is None:
+    """Return an organization, through the cache. Raises NotFound."""
+    org: Organization | None = await ctx.fresh.get(("org", org_id), _load_organization, org_id)
+    if org is None:
         raise NotFound(f"There is no organization {org_id}")
-    return found
+    return org
 
 
 async def _load_organization(tx: Tx, org_id: str) -> tuple[Organization | None, tuple[str, ...]]:
@@ -217,9 +224,9 @@ async def _load_organization(tx: Tx, org_id: str) -> tuple[Organization | None, 
 
 
 async def project(ctx: Ctx, project_id: str) -> Project | None:
-    """A project, through the cache; None for an unknown id."""
-    found: Project | None = await ctx.fresh.get(("project", project_id), _load_project, project_id)
-    return found
+    """Return a project, through the cache; None for an unknown id."""
+    cached: Project | None = await ctx.fresh.get(("project", project_id), _load_project, project_id)
+    return cached
 
 
 async def _load_project(tx: Tx, project_id: str) -> tuple[Project | None, tuple[str, ...]]:
@@ -227,40 +234,45 @@ async def _load_project(tx: Tx, project_id: str) -> tuple[Project | None, tuple[
 
 
 class ProjectScope(CallerScope, frozen=True, kw_only=True):
-    """A scope with its project at hand."""
+    """The caller's scope in a project, with the project."""
 
     project: Project
 
 
 async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
-    """The caller's scope in a project.
+    """Return the caller's scope in a project.
 
-    An unknown project, one of another organization and one the caller is no member of answer alike: ids tell nothing.
+    An unknown project, another organization's, and one that the caller is not a member of answer alike, so that the
+    answer does not tell which ids exist. Raises Forbidden.
     """
     actor = require_actor(ctx, "user", "identity", "service")
-    found = await project(ctx, project_id)
-    if found is None or (actor.kind != "service" and found.org_id != actor.org_id):
+    project_record = await project(ctx, project_id)
+    if project_record is None or (actor.kind != "service" and project_record.org_id != actor.org_id):
         raise Forbidden("You are not a member of this project")
     if actor.kind == "service":
         if actor.project_id != project_id:
             raise Forbidden("This service token is for another project")
-        return ProjectScope(org_id=found.org_id, project_id=project_id, ability=service_ability(actor), project=found)
-    held = await _held(ctx, found.org_id, project_id)
-    if not held.is_member or not held.is_active:
+        return ProjectScope(
+            org_id=project_record.org_id, project_id=project_id, ability=service_ability(actor), project=project_record
+        )
+    caller = await _holding_of_caller(ctx, project_record.org_id, project_id)
+    if not caller.is_member or not caller.is_active:
         raise Forbidden("You are not a member of this project")
     if actor.kind == "user":
-        await _require_second_factor(ctx, found.org_id)
-    return ProjectScope(org_id=found.org_id, project_id=project_id, ability=held.ability, project=found)
+        await _require_second_factor(ctx, project_record.org_id)
+    return ProjectScope(
+        org_id=project_record.org_id, project_id=project_id, ability=caller.ability, project=project_record
+    )
 
 
 def service_ability(actor: Actor) -> Ability:
-    """What a service token may do: read, and with `write` also change, secrets, folders and imports in its scopes."""
+    """Compile what a service token may do: read, or with `write` change, secrets, folders, imports in its scopes."""
     reading, writing = ("read",), ("create", "edit", "delete")
     rules: list[Rule] = []
-    for one in actor.scopes:
+    for token_scope in actor.scopes:
         conditions: dict[str, str | dict[str, object]] = {
-            "environment": one["environment"],
-            "secretPath": {"$glob": one["secretPath"]},
+            "environment": token_scope["environment"],
+            "secretPath": {"$glob": token_scope["secretPath"]},
         }
         for subject in ("secrets", "secret-folders", "secret-imports"):
             if "read" in actor.permissions:
@@ -271,10 +283,10 @@ def service_ability(actor: Actor) -> Ability:
 
 
 async def require_known(ctx: Ctx, project_id: str) -> None:
-    """Raise NotFound for a project id that belongs to nobody.
+    """Raise NotFound for a project id that does not exist.
 
-    Asked by the few reads where clients take 404 for "gone" (Terraform removes the resource from its state). Everywhere
-    else an unknown project answers as one of another organization does.
+    Called by the few reads where clients take 404 for "deleted" (Terraform removes the resource from its state).
+    Everywhere else an unknown project answers as another organization's does.
     """
     if await project(ctx, project_id) is None:
         raise NotFound(f"There is no project with id {project_id[:64]!r}")

@@ -1,4 +1,4 @@
-"""The audit log and the refused logins, for those who may read them.
+"""Audit, the use cases: read the audit log and the refused logins.
 
-Events are written by the unit or journal entry they tell of.
+Events are written by the unit or journal entry that they record.
 """

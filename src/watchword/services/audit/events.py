@@ -18,7 +18,7 @@ from watchword.store.engine import Tx
 ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
 AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
 EXPORT_LIMIT = 10_000
-_PIECE = 500  # events that are read at once
+_PIECE = 500  # events that one query reads
 _DAY = 86_400_000  # ms
 
 
@@ -41,7 +41,7 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ExportWanted(AuditFilter, frozen=True, kw_only=True):
-    """The same for an export; `after` is the id of the last event of the part before."""
+    """Filters of an export; `after` is the id of the last event of the part before."""
 
     after: Trimmed | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=EXPORT_LIMIT)] = EXPORT_LIMIT
@@ -60,8 +60,9 @@ class DenialsWanted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it is shown, with its project's name and slug where it is still there, and until when this
-    view shows it (ms).
+    """An event as it is shown.
+
+    With it come its project's name and slug, if the project still exists, and until when this view shows it (ms).
     """
 
     event: AuditEvent
@@ -76,8 +77,9 @@ async def _scope(ctx: Ctx, project_id: str | None) -> CallerScope:
 
 
 def _shown_days(ctx: Ctx, scope: CallerScope) -> int:
-    """For how many days this view shows an event: a project may choose less than the instance keeps, but not
-    less than the floor.
+    """Return for how many days this view shows an event.
+
+    A project may choose less than the instance keeps, but not less than the floor.
     """
     settings = ctx.runtime.settings
     chosen = scope.project.audit_retention_days if isinstance(scope, ProjectScope) else None
@@ -124,12 +126,12 @@ def _since(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> int | None:
     asked = _moment("startDate", wanted.start_date)
     days = _shown_days(ctx, scope)
     if days == ctx.runtime.settings.audit_retention_days:
-        return asked  # nothing is hidden that is there
+        return asked  # the view hides no stored event
     return max(asked or 0, ctx.now - days * _DAY)
 
 
 async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
-    """Events of the caller's organization, or of one project, newest first."""
+    """Find events of the caller's organization, or of one project, newest first."""
     scope = await _scope(ctx, wanted.project_id or None)
     chosen = _filter(ctx, scope, wanted)
     async with ctx.survey() as tx:
@@ -137,15 +139,15 @@ async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
 
 
 async def _in_pieces(tx: Tx, wanted: queries.EventFilter) -> list[AuditEvent]:
-    """All that is wanted, read in pieces that each take a short time."""
-    turns, found = Turns(), list[AuditEvent]()
+    """Read all matching events, in pieces that each take a short time."""
+    turns, events = Turns(), list[AuditEvent]()
     while True:
-        most = min(_PIECE, wanted.limit - len(found))
-        after = {"before_id": found[-1].id, "offset": 0} if found else {}
-        some = await queries.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
-        found += some
-        if len(some) < most or len(found) >= wanted.limit:
-            return found
+        most = min(_PIECE, wanted.limit - len(events))
+        after = {"before_id": events[-1].id, "offset": 0} if events else {}
+        piece = await queries.events(tx, msgspec.structs.replace(wanted, limit=most, **after))
+        events += piece
+        if len(piece) < most or len(events) >= wanted.limit:
+            return events
         await turns.give()
 
 
@@ -158,7 +160,7 @@ async def _shown(tx: Tx, events: Sequence[AuditEvent], kept: int) -> list[Logged
 
 
 async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
-    """Everybody who did something in a project that its view of the log still shows, as `<kind>-<id>`."""
+    """List the actors of the events that a project's view of the log still shows, as `<kind>-<id>`."""
     scope = await _scope(ctx, project_id)
     async with ctx.survey() as tx:
         return [
@@ -167,9 +169,9 @@ async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
 
 
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
-    """Refused logins of the organization's identities, newest first.
+    """Find refused logins of the organization's identities, newest first.
 
-    An instance administrator sees those of nobody's, too.
+    An instance administrator also sees those that match no identity.
     """
     scope = await _scope(ctx, None)
     chosen = queries.DenialFilter(
@@ -188,17 +190,18 @@ async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
 
 
 async def denial(ctx: Ctx, request_id: str) -> Denial:
-    """Why one login was refused, by the request id that the caller was given: its own story, or that of the one
-    it was counted with.
+    """Return why one login was refused, by the request id that its caller was given.
+
+    It is the login's own record, or that of the refusal it was counted with.
     """
     scope = await _scope(ctx, None)
     async with ctx.view() as tx:
         kept_as = ctx.runtime.refusals.kept_as(request_id)
-        found = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
-    if found is None:
+        refusal = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
+    if refusal is None:
         raise NotFound(
             f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address "
             "within a minute, are "
             "counted with the first of them: list the refused logins of that time"
         )
-    return found
+    return refusal

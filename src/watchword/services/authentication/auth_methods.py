@@ -1,4 +1,4 @@
-"""Attach, update, get and remove an auth method on an identity, the same way for every method."""
+"""Attach, update, read and remove an auth method on an identity, the same way for every method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ TEMPLATE_SUBJECT = "machine-identity-auth-template"
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration as it is answered: the record, and the method's own settings with secrets left out."""
+    """A configuration as it is answered: the record, and the method's own settings without their secrets."""
 
     method: Method
     record: MethodConfig
@@ -35,20 +35,18 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def require_any(ctx: Ctx, scope: CallerScope, actions: tuple[str, ...], identity: Identity) -> None:
-    """Raise PermissionDenied unless one of `actions` on the identity is allowed: the older name of a right, or
-    the newer one.
-    """
+    """Raise PermissionDenied unless one of `actions`, the older and the newer name of a right, is allowed."""
     if not any(ctx.may(scope, action, "identity", **facts(identity)) for action in actions):
         missing = [{"action": action, "subject": "identity"} for action in actions[:1]]
         raise PermissionDenied(f"You are not allowed to {actions[0]} on identity", details=missing)
 
 
-async def attach(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Attached:
+async def attach(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, Any]) -> Attached:
     """Configure a method on an identity that does not have it yet."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "edit-auth"), identity)
-    await _require_templates(ctx, method, identity, given)
-    wire = {name: value for name, value in given.items() if name not in method.managed}
+    await _require_templates(ctx, method, identity, body)
+    wire = {name: value for name, value in body.items() if name not in method.managed}
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
@@ -86,16 +84,16 @@ async def _add(
     return record
 
 
-async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Attached:
+async def update(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, Any]) -> Attached:
     """Change some settings: what is sent is laid over what is stored, and the whole is validated again."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "edit-auth"), identity)
-    await _require_templates(ctx, method, identity, given)
+    await _require_templates(ctx, method, identity, body)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         record = await config_of(tx, method, identity)
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
-        sent = _sent(method, given)
+        sent = _sent(method, body)
         template = await _template(tx, method, identity, sent.get("templateId", record.template_id))
         if template is not None and template.id == record.template_id and any(name in method.template for name in sent):
             raise BadRequest(f"These settings come from the template {template.name!r}: {', '.join(method.template)}")
@@ -115,25 +113,24 @@ async def update(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str,
 
 
 def _longest(record: MethodConfig, columns: Mapping[str, Any]) -> int | None:
-    """The longest life of a token that the method ever issued, with the times to live it has from now on."""
+    """Return the longest life of any token of the method, with the times to live that it has from now on."""
     life = longest_life(ttl=columns["ttl"], max_ttl=columns["max_ttl"], period=columns["period"])
     return max(life, record.longest_life) if life is not None and record.longest_life is not None else None
 
 
-def _sent(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a PATCH changes. A secret is answered as an empty text, so an empty text sent back leaves it as it is."""
+def _sent(method: Method, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a PATCH changes. A secret is answered as an empty text, so an empty text leaves it as it is."""
     fields = {field.encode_name for field in msgspec.structs.fields(method_bodies.body(method))}
     secrets = sealed_config.secret_fields(method)
-    return {name: value for name, value in given.items() if name in fields and not (name in secrets and value == "")}
+    return {name: value for name, value in body.items() if name in fields and not (name in secrets and value == "")}
 
 
 def _require_secrets_again(
     method: Method, before: Mapping[str, Any], after: Mapping[str, Any], sent: Mapping[str, Any]
 ) -> None:
-    """Raise Invalid when stored secrets would go to another place than they were entered for.
+    """Raise Invalid when stored secrets would be sent to another server than they were entered for.
 
-    Settings are write-only so that nobody reads them back; pointing the method at one's own server would be a way to do
-    just that.
+    Secret settings are write-only; pointing the method at one's own server would be a way to read them.
     """
     if all(before.get(name) == after.get(name) for name in method.sends_secrets_to):
         return
@@ -145,15 +142,15 @@ def _require_secrets_again(
 
 
 def _stored(method: Method, read: method_bodies.Read, sealer: Sealer, id: str) -> dict[str, object]:
-    """The settings as they are kept: without those that come from a template, so that the template's changes arrive."""
+    """Return the settings as stored: without those of a template, so that changes of the template take effect."""
     config = sealed_config.stored(method, read.config, sealer, id)
     if read.columns["template_id"] is not None:
         config = {name: value for name, value in config.items() if name not in method.template}
     return config
 
 
-async def _require_templates(ctx: Ctx, method: Method, identity: Identity, given: Mapping[str, Any]) -> None:
-    if method.template and given.get("templateId"):
+async def _require_templates(ctx: Ctx, method: Method, identity: Identity, body: Mapping[str, Any]) -> None:
+    if method.template and body.get("templateId"):
         ctx.require(await enter_org(ctx, identity.org_id), "attach-templates", TEMPLATE_SUBJECT)
 
 
@@ -173,7 +170,7 @@ def _from_template(method: Method, template: MethodTemplate | None, sealer: Seal
 
 
 async def get(ctx: Ctx, method: Method, identity_id: str) -> Attached:
-    """The configuration, without its secrets."""
+    """Read the configuration, without its secrets."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "read", "identity", **facts(identity))
     async with ctx.view() as tx:
@@ -186,7 +183,7 @@ async def get(ctx: Ctx, method: Method, identity_id: str) -> Attached:
 
 
 async def remove(ctx: Ctx, method: Method, identity_id: str) -> Attached:
-    """Take a method off an identity. Tokens it issued are dead at once, and attaching it again does not revive them."""
+    """Remove a method from an identity. Its tokens end at once, and attaching it again does not revive them."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "revoke-auth"), identity)
     async with ctx.unit() as tx:
@@ -196,7 +193,7 @@ async def remove(ctx: Ctx, method: Method, identity_id: str) -> Attached:
 
 
 async def detach(ctx: Ctx, tx: Tx, scope: CallerScope, method: Method, identity: Identity) -> MethodConfig:
-    """Take a method off an identity in the open unit, within the caller's boundary."""
+    """Remove a method from an identity in the open unit, within the caller's boundary."""
     await require_over(ctx, tx, scope, identity, "revoke-auth")
     record = await config_of(tx, method, identity)
     if identity.is_instance_admin:
@@ -213,7 +210,7 @@ async def detach(ctx: Ctx, tx: Tx, scope: CallerScope, method: Method, identity:
 
 
 async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
-    """Forget failed logins; how many counters there were."""
+    """Clear the counters of failed logins; return how many there were."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
@@ -230,7 +227,7 @@ async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
 
 
 async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
-    """Fetch anew what a method keeps of the outside; no server of ours uses anything older from here on."""
+    """Fetch anew what a method caches from a remote server; from here on no server process uses anything older."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "edit-auth"), identity)
     async with ctx.view() as tx:
@@ -257,7 +254,7 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
 
 
 async def config_of(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
-    """The configuration of a method on an identity. Raises NotFound."""
+    """Return the configuration of a method on an identity. Raises NotFound."""
     record = await credentials.config(tx, identity.id, method.slug)
     if record is None:
         raise NotFound(f"The identity does not have {method.title}")
@@ -265,7 +262,7 @@ async def config_of(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
 
 
 def shown(method: Method, record: MethodConfig, template: MethodTemplate | None) -> Attached:
-    """A configuration as it is answered."""
+    """Make a configuration as it is answered."""
     settings = sealed_config.shown(method, record.config | (template.fields if template else {}))
     return Attached(method=method, record=record, settings=settings)
 

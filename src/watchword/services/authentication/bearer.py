@@ -1,7 +1,8 @@
 """Authenticate a bearer credential: find its Actor, and check that the credential is still valid.
 
-Whether a token was signed here is remembered by digest, as long as the same keys are good. Everything that can change
-(revocation, the identity, its methods and networks, membership, which keys are good) is state behind the barrier.
+Whether a token was signed here is remembered by digest, as long as the same keys are valid. Everything that can change
+(revocation, the identity, its methods and networks, membership, which keys are valid) is read through the coherent
+cache.
 """
 
 import hashlib
@@ -31,9 +32,7 @@ from watchword.store.people import people
 from watchword.store.projects import service_tokens
 
 _KEYS = versions.keys()
-_MOST_CACHED_REVOCATIONS = (
-    8  # of thousands, more than these would be read to be thrown away: a token's own are looked up then
-)
+_MOST_CACHED_REVOCATIONS = 8  # cached for each identity; beyond that only a token's own are queried
 _USES_APART = 3600 * 1000  # milliseconds
 
 
@@ -50,7 +49,7 @@ class VerifiedTokens:
         self._noted: dict[str, int] = {}
 
     def is_due(self, identity_id: str, now: int) -> bool:
-        """Whether a use by this identity should be noted: the first one seen here for an hour."""
+        """Whether a use by this identity should be recorded: the first one seen by this process for an hour."""
         if now - self._noted.get(identity_id, 0) < _USES_APART:
             return False
         if len(self._noted) >= self._capacity:
@@ -59,8 +58,8 @@ class VerifiedTokens:
         return True
 
     def claims(self, token: str) -> Claims:
-        """The claims of a token signed here. Raises BadToken."""
-        if self._keys.verifiers is not self._verifiers:  # one may have been ended
+        """Return the claims of a token signed here. Raises BadToken."""
+        if self._keys.verifiers is not self._verifiers:  # a key may have been ended
             self._verifiers, self._claims = self._keys.verifiers, Generations(self._capacity)
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         claims = self._claims.get(digest)
@@ -71,26 +70,26 @@ class VerifiedTokens:
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All of an identity's state that decides whether a token of one method stands."""
+    """The state of an identity that decides whether a token of one method is valid."""
 
     identity: Identity | None
     is_member: bool
-    since: int  # tokens of an earlier generation are dead
+    since: int  # tokens of an earlier generation have ended
     networks: AddressSet | None  # None: the method is not attached any more
-    revocations: (
-        Mapping[str, Revocation] | None
-    )  # None: there are more than are kept at hand, and a token's own are looked up
+    # None: there are more than are cached, and only a token's own are queried.
+    revocations: Mapping[str, Revocation] | None
 
 
 def revocation_keys(claims: IdentityClaims) -> tuple[str, ...]:
-    """The revocations that could end this token: of itself, and of the client secret it was issued for."""
+    """Return the keys of the revocations that could end this token: its own, and its client secret's."""
     own = (f"token/{claims.jti}",)
     return (*own, f"secret/{claims.client_secret_id}") if claims.client_secret_id else own
 
 
 def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
-    """The revocations by which an earlier version ended all that was issued until a moment; they say nothing of
-    later tokens.
+    """Return the keys of revocations by which an earlier release ended all tokens issued until a time.
+
+    They do not concern later tokens.
     """
     return (
         ()
@@ -100,7 +99,7 @@ def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
 
 
 def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) -> bool:
-    """Whether one of `marks` ends a token."""
+    """Whether one of `revocations` ends the token."""
     if any(key in revocations for key in revocation_keys(claims)):
         return True
     return any(key in revocations and claims.creation_ms <= revocations[key].before for key in _timed_keys(claims))
@@ -128,12 +127,12 @@ async def _own_revocations(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Rev
             for revocation in await credentials.revocations(tx, revocation_keys(claims) + _timed_keys(claims))
         }, (versions.identity(claims.identity_id),)
 
-    found: Mapping[str, Revocation] = await ctx.fresh.get(("marks", claims.jti), load)
-    return found
+    loaded: Mapping[str, Revocation] = await ctx.fresh.get(("revocations", claims.jti), load)
+    return loaded
 
 
 async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "authorize") -> Identity:
-    """The identity of a token that is live and used from a network that its method trusts.
+    """Return the identity of a token that is live and used from a network that its method trusts.
 
     Raises Unauthorized (log in again) or, for a network that is not trusted, Forbidden.
     """
@@ -144,10 +143,9 @@ async def require_standing(ctx: Ctx, claims: IdentityClaims, *, doing: str = "au
 
 
 async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple[Identity, AddressSet]:
-    """The identity of a token that is neither expired nor revoked and whose identity and method are in order; its
-    networks.
+    """Return the identity of a live token, and the networks that its method trusts.
 
-    Raises Unauthorized.
+    Raises Unauthorized for a token that is expired or revoked, or whose identity or method is not in order.
     """
     require_unexpired(claims, ctx.now)
     about = claims.identity_id, claims.auth_method, claims.org_id
@@ -170,27 +168,27 @@ async def require_live(ctx: Ctx, claims: IdentityClaims, *, doing: str) -> tuple
 async def require_signed(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     """Raise BadToken if the key that signed a token has been ended.
 
-    Asked after its standing, which depends on the keys as well.
+    Called after `require_standing`, which has read the version of the keys as well.
     """
     if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:
-        await know_keys(ctx)
+        await notice_ended_keys(ctx)
         seen.claims(token)
 
 
-async def know_keys(ctx: Ctx) -> None:
-    """Know of every key that was ended before this request came, on whatever server."""
-    await ctx.fresh.expect((_KEYS,))
+async def notice_ended_keys(ctx: Ctx) -> None:
+    """Learn of every key that was ended before this request arrived, on any server."""
+    await ctx.fresh.prefetch((_KEYS,))
     if ctx.fresh.version(_KEYS) != ctx.runtime.keys.checked:
         await ctx.runtime.keys.catch_up(ctx.runtime.store, ctx.fresh.version(_KEYS))
 
 
 async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Actor:
-    """The actor behind a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
+    """Return the actor of a bearer credential. Raises Unauthorized, BadToken, or Forbidden for an untrusted network."""
     if bearer.startswith("st."):
-        return await _service(ctx, bearer)
+        return await _service_token_actor(ctx, bearer)
     claims = seen.claims(bearer)
     if isinstance(claims, PersonClaims):
-        person = await _person(ctx, claims)
+        person = await _person_actor(ctx, claims)
         await require_signed(ctx, bearer, seen)
         return person
     identity = await require_standing(ctx, claims)
@@ -199,7 +197,7 @@ async def authenticate_bearer(ctx: Ctx, bearer: str, seen: VerifiedTokens) -> Ac
     ):  # asked here too: nearly always there is nothing to wait for
         await require_signed(ctx, bearer, seen)
     if claims.auth_method in ctx.runtime.named_tokens and seen.is_due(identity.id, ctx.now):
-        # Such a token comes from no login: without this, an identity in daily use would be reported as never used.
+        # A named token comes from no login: without this, an identity in daily use would be reported as never used.
         used = logins.LoginSeen(
             identity_id=identity.id, org_id=claims.org_id, method=claims.auth_method, at=ctx.now, address=ctx.address
         )
@@ -225,7 +223,7 @@ async def count_use(ctx: Ctx) -> None:
         raise Unauthorized("The access token has no uses left: log in again")
 
 
-async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
+async def _person_actor(ctx: Ctx, claims: PersonClaims) -> Actor:
     require_unexpired(claims, ctx.now)
 
     async def load(tx: Tx) -> tuple[tuple[User | None, Session | None], tuple[str, ...]]:
@@ -241,7 +239,7 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
         or session.expires_at <= ctx.now
     ):
         raise Unauthorized("The session has ended: sign in again")
-    # A person with a second factor is nobody to most of the server until the session has proved it.
+    # A person with a second factor may do almost nothing until the session has proved it.
     return Actor(
         kind="pending" if person.mfa_method and not session.is_mfa_verified else "user",
         id=person.id,
@@ -254,7 +252,7 @@ async def _person(ctx: Ctx, claims: PersonClaims) -> Actor:
     )
 
 
-async def _service(ctx: Ctx, bearer: str) -> Actor:
+async def _service_token_actor(ctx: Ctx, bearer: str) -> Actor:
     parts = bearer.split(".")
     if len(parts) != 3:
         raise BadToken("The service token is malformed")
@@ -266,7 +264,7 @@ async def _service(ctx: Ctx, bearer: str) -> Actor:
     keys = ctx.runtime.keys
     digest = keys.digest(bearer)
     if not hmac.compare_digest(token.hash, digest):
-        # It may be hashed with the key of before a rotation; from its first use on it is hashed with the key of now.
+        # It may be hashed with a key from before a rotation; from its first use on it is hashed with the current key.
         if not any(hmac.compare_digest(token.hash, other) for other in keys.other_digests(bearer).values()):
             raise Unauthorized("The service token is not valid")
         if token.hash_version < keys.hash_version:

@@ -1,4 +1,4 @@
-"""Client secrets of a method that logs in by them (Universal Auth): made, listed, shown once, revoked."""
+"""Client secrets of a method that logs in with them (Universal Auth): create, list, read, revoke."""
 
 from typing import Annotated, Any
 
@@ -37,8 +37,8 @@ class NewClientSecret(msgspec.Struct, frozen=True):
     record: ClientSecret
 
 
-async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClientSecret) -> NewClientSecret:
-    """A new credential for an identity that is not more privileged than the caller."""
+async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientSecret) -> NewClientSecret:
+    """Create a client secret for an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "create-token"), identity)
     secret = ctx.runtime.entropy(32).hex()
@@ -49,12 +49,12 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClient
             id=ctx.new_id(),
             identity_id=identity.id,
             config_id=config.id,
-            description=given.description,
+            description=body.description,
             prefix=secret[:4],
             hash=ctx.runtime.keys.digest(secret),
             hash_version=ctx.runtime.keys.hash_version,
-            ttl=given.ttl,
-            uses_limit=given.num_uses_limit,
+            ttl=body.ttl,
+            uses_limit=body.num_uses_limit,
             created_at=ctx.now,
             updated_at=ctx.now,
         )
@@ -65,19 +65,19 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateClient
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:
-    """The client secrets that are not revoked; expired and used-up ones stay listed until removed."""
+    """List the client secrets that are not revoked; expired and used-up ones stay listed until removed."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "get-token")
         config = await _config(tx, method, identity)
-        found = [secret for secret in await credentials.client_secrets(tx, config.id) if not secret.is_revoked]
+        secrets = [secret for secret in await credentials.client_secrets(tx, config.id) if not secret.is_revoked]
     await ctx.audit_read(f"get-identity-{method.slug}-client-secret", org_id=identity.org_id, identityId=identity.id)
-    return found
+    return secrets
 
 
 async def get(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
-    """One client secret of this identity, revoked or not."""
+    """Return one client secret of this identity, revoked or not."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
@@ -86,14 +86,16 @@ async def get(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> Cli
 
 
 async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> ClientSecret:
-    """End a client secret and every token that was issued for it."""
+    """Revoke a client secret and every token that was issued for it."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("delete", "delete-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
         config = await _config(tx, method, identity)
         await credentials.revoke_client_secret(tx, (await _secret(tx, method, identity, secret_id)).id, ctx.now)
-        record = await _secret(tx, method, identity, secret_id)  # from here on nobody uses it, so its last use is known
+        record = await _secret(
+            tx, method, identity, secret_id
+        )  # read again: it cannot be used any more, so its last use is final
         await tokens.end_tokens_of_secret(ctx, tx, record, config)
         _audit(ctx, f"revoke-identity-{method.slug}-client-secret", identity, record.id)
         return await _secret(tx, method, identity, secret_id)

@@ -1,4 +1,4 @@
-"""Trying a login: every check in order, with what was expected and what presented.
+"""Try a login without logging in: every check in order, with what was expected and what was presented.
 
 Nothing is issued, spent or counted.
 """
@@ -30,8 +30,8 @@ from watchword.store.people import people
 class Circumstances(Schema, frozen=True, kw_only=True):
     """What a login is tried with besides its own body, all of it optional.
 
-    `configuration` is tried in place of the stored one. `address` and `certificate` stand for what the connection would
-    have brought. `arn` is judged in place of a proof, by methods that name principals so.
+    `configuration` replaces the stored one. `address` and `certificate` stand for those of a real connection. `arn` is
+    judged in place of a proof, by methods that name principals by ARN.
     """
 
     configuration: dict[str, Any] | None = None
@@ -40,8 +40,8 @@ class Circumstances(Schema, frozen=True, kw_only=True):
     arn: str | None = None
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `is_proved`: a proof was presented and found genuine."""
+class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a dry run. `is_proved`: a proof was presented and found genuine."""
 
     passed: bool
     is_proved: bool
@@ -52,9 +52,9 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DryRunChecks(Checks):
-    """Checks that go on after one which only compares, so that whoever tries a login sees all that is wrong with it.
+    """Checks that continue after a failed comparison, so that an operator sees all that is wrong with a login.
 
-    Whether the proof is genuine is never passed over: what follows would judge things that nobody proved.
+    A failed proof is never passed over: what follows would judge facts that nobody proved.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class DryRunChecks(Checks):
 
 @cache
 def body(method: Method) -> type[Schema]:
-    """What OpenAPI shows: the login's body, where nothing is required, and the circumstances."""
+    """Return the body as OpenAPI shows it: the login's fields, none of them required, and the circumstances."""
     assert method.login is not None
     fields = [
         (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name))
@@ -88,50 +88,50 @@ def body(method: Method) -> type[Schema]:
     return struct
 
 
-async def attempt(ctx: Ctx, method: Method, identity_id: str, given: Mapping[str, Any]) -> Tried:
+async def attempt(ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str, Any]) -> DryRunResult:
     """Try a proof on an identity's method.
 
-    Only for who may change the method: the answer tells more than a login does.
+    Only a caller who may change the method may try: the answer tells more than a login does.
     """
     identity, scope = await locate(ctx, identity_id)
     auth_methods.require_any(ctx, scope, ("edit", "edit-auth"), identity)
-    around = decode(Circumstances, given)
+    circumstances = decode(Circumstances, sent)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         record = await credentials.config(tx, identity.id, method.slug)
         org = await people.organization(tx, identity.org_id)
         member = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         template = await templates.by_id(tx, record.template_id) if record and record.template_id else None
-    if around.configuration is not None:
-        record, template = _unsaved(ctx, method, identity, around.configuration, record), None
+    if circumstances.configuration is not None:
+        record, template = _unsaved(ctx, method, identity, circumstances.configuration, record), None
     if record is None or org is None:
         raise NotFound(f"The identity does not have {method.title}: send a configuration to try")
-    found = LocatedLogin(
+    located = LocatedLogin(
         config=record,
         identity=identity,
         org=org,
         template=template,
         is_member=member is not None and member.is_active,
-        login_networks=login.login_networks(method, record) if around.address else None,
+        login_networks=login.login_networks(method, record) if circumstances.address else None,
     )
-    tried = await _tried(ctx, method, found, given, around)
+    result = await _run(ctx, method, located, sent, circumstances)
     await ctx.audit_read(
         f"test-login-identity-{method.slug}",
         org_id=identity.org_id,
         project_id=identity.project_id,
         identityId=identity.id,
-        passed=tried.passed,
-        reasonCode=tried.reason,
+        passed=result.passed,
+        reasonCode=result.reason,
     )
-    return tried
+    return result
 
 
 def _unsaved(
     ctx: Ctx, method: Method, identity: Identity, wire: Mapping[str, Any], stored: MethodConfig | None
 ) -> MethodConfig:
-    """A configuration that is not kept.
+    """Make a configuration that is not stored.
 
-    It is tried whole: laid over a stored one, its URL would be sent the stored secrets.
+    It is tried whole: laid over the stored one, its URL would be sent the stored secrets.
     """
     if wire.get("templateId"):
         raise BadRequest("A configuration is tried without a template: send its settings")
@@ -154,71 +154,80 @@ def _unsaved(
     )
 
 
-async def _tried(
-    ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances
-) -> Tried:
+async def _run(
+    ctx: Ctx, method: Method, located: LocatedLogin, sent: Mapping[str, Any], circumstances: Circumstances
+) -> DryRunResult:
     checks = DryRunChecks()
     verified = Verified()
     try:
-        if around.arn is not None:
-            verified = await _judged(ctx, method, found, around.arn, checks)
+        if circumstances.arn is not None:
+            verified = await _judged(ctx, method, located, circumstances.arn, checks)
         else:
-            verified = await _proved(ctx, method, found, given, around, checks)
+            verified = await _proved(ctx, method, located, sent, circumstances, checks)
     except Denied as denial:
         checks.first = checks.first or denial
-    if around.address:
-        is_trusted = compile_ranges(found.config.trusted_ips).admits(around.address)
+    if circumstances.address:
+        is_trusted = compile_ranges(located.config.trusted_ips).admits(circumstances.address)
         text = "The token could not be used from this address"
         checks.compare(
-            is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=around.address
+            is_trusted, "address_not_trusted", text, expected="accessTokenTrustedIps", presented=circumstances.address
         )
-    first = checks.first
-    return Tried(
-        passed=first is None,
+    denial_first = checks.first
+    return DryRunResult(
+        passed=denial_first is None,
         is_proved=checks.is_proved,
-        reason=first.reason if first else None,
-        message=first.message if first else None,
+        reason=denial_first.reason if denial_first else None,
+        message=denial_first.message if denial_first else None,
         checks=tuple(checks.done),
-        claims=verified.claims if first is None else {},
+        claims=verified.claims if denial_first is None else {},
     )
 
 
-async def _judged(ctx: Ctx, method: Method, found: LocatedLogin, arn: str, checks: DryRunChecks) -> Verified:
+async def _judged(ctx: Ctx, method: Method, located: LocatedLogin, arn: str, checks: DryRunChecks) -> Verified:
     if method.admit is None:
         raise BadRequest(f"{method.title} names nobody by an ARN: send a proof")
-    config = await login.config_of(ctx, method, found)
+    config = await login.read_config(ctx, method, located)
     method.admit(config, arn.strip(), checks)
-    login.require_in_order(ctx, found, checks)
+    login.require_in_order(ctx, located, checks)
     return Verified()
 
 
 async def _proved(
-    ctx: Ctx, method: Method, found: LocatedLogin, given: Mapping[str, Any], around: Circumstances, checks: DryRunChecks
+    ctx: Ctx,
+    method: Method,
+    located: LocatedLogin,
+    sent: Mapping[str, Any],
+    circumstances: Circumstances,
+    checks: DryRunChecks,
 ) -> Verified:
     assert method.login is not None
     names = {field.encode_name for field in msgspec.structs.fields(method.login)}
-    wire = {name: value for name, value in given.items() if name in names}
-    proof: Any = decode(method.login, wire | ({"identityId": found.identity.id} if "identityId" in names else {}))
-    how, what = method.locate(proof)
-    if how == "locator":
-        is_its = what == found.config.locator
+    wire = {name: value for name, value in sent.items() if name in names}
+    proof: Any = decode(method.login, wire | ({"identityId": located.identity.id} if "identityId" in names else {}))
+    kind, value = method.locate(proof)
+    if kind == "locator":
+        is_same = value == located.config.locator
         checks.compare(
-            is_its, "client_id_unknown", "This is not the client id", expected=found.config.locator, presented=what[:64]
+            is_same,
+            "client_id_unknown",
+            "This is not the client id",
+            expected=located.config.locator,
+            presented=value[:64],
         )
-    inside = Ctx(
+    dry_ctx = Ctx(
         ctx.runtime,
         actor=Actor(kind="nobody"),
         now=ctx.now,
         request_id=ctx.request_id,
-        address=around.address,
-        certificate=around.certificate,
+        address=circumstances.address,
+        certificate=circumstances.certificate,
     )
-    verified = await login.prove(inside, method, proof, found, checks, inside.outbound)
+    verified = await login.prove(dry_ctx, method, proof, located, checks, dry_ctx.outbound)
     if verified.credential is not None:
-        await login.require_use_left(inside, found, verified.credential.id, checks)
+        await login.require_use_left(dry_ctx, located, verified.credential.id, checks)
     spent = login.spent_by(method, verified)
     if spent is not None:
-        async with inside.view() as tx:
+        async with dry_ctx.view() as tx:
             checks.compare(
                 not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before"
             )

@@ -1,8 +1,8 @@
 """The login flow of every method: locate, lockout, trusted networks, verify, spend, issue, audit.
 
-A look at the state, the remote question, another look at the state and the clock where the question took time, and one
-journal entry at the end that spends, counts and records in a single durable batch. A method cannot skip or forget a
-step; it only answers its own question.
+The state is read, the remote call is made, the state and the clock are read again where the call took time, and one
+journal entry at the end spends, counts and records in a single durable batch. A method cannot skip a step; it only
+judges its own kind of proof.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outbound, OutboundError, Verified
 from watchword.services.authentication import sealed_config
-from watchword.services.authentication.bearer import know_keys
+from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.authentication.method_answers import require_believable
 from watchword.services.authentication.recorded_outbound import RecordedOutbound
 from watchword.services.authentication.refusals import RefusalWrite
@@ -49,8 +49,14 @@ _TEXTS = {
 }
 
 
+class LoginMemo(msgspec.Struct):
+    """What is computed once from a `LocatedLogin` and kept with it."""
+
+    config: Any = None  # the configuration as the method reads it; only of a method without secret settings
+
+
 class LocatedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration a login is for, and whose it is."""
+    """The configuration that a login is for, with its identity and organization."""
 
     config: MethodConfig
     identity: Identity
@@ -58,98 +64,100 @@ class LocatedLogin(msgspec.Struct, frozen=True, kw_only=True):
     template: MethodTemplate | None = None
     is_member: bool
     login_networks: AddressSet | None  # from which the method accepts logins; None: from everywhere
-    made: dict[str, Any] = msgspec.field(default_factory=dict)  # of the rest, and true as long as it is
+    memo: LoginMemo = msgspec.field(default_factory=LoginMemo)
 
 
-_ROUNDS = 4  # of asking and checking once more, before a configuration that changes all the time refuses
+_ROUNDS = 4  # how often a login is verified before one whose configuration changes all the time is refused
 
 
 class _Attempt:
-    """A login under way: what it is for, as far as that is known, the checks it went through and what was asked
-    for it.
-    """
+    """A login under way: what it is for, where known, the checks it went through and its outbound calls."""
 
-    __slots__ = ("checks", "found", "outbound")
+    __slots__ = ("checks", "located", "outbound")
 
     def __init__(self, outbound: Outbound) -> None:
         self.checks = Checks()
         self.outbound = RecordedOutbound(outbound)
-        self.found: LocatedLogin | None = None
+        self.located: LocatedLogin | None = None
 
 
 async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
-    """A token for the workload that `body` proves to be calling. Raises Denied; why is kept for operators by request
-    id.
+    """Issue a token to the workload that `body` proves to be calling.
 
-    Raises TooManyRequests instead where the address was refused too often. A client secret is looked at even then, for
-    that costs little: a right one is never held up by others behind its address.
+    Raises Denied; the reason is kept for operators under the request id. Raises TooManyRequests instead where the
+    address was refused too often. A client secret is checked even then, because that costs little: a right one is never
+    held up by others behind its address.
     """
     ctx.public("a login proves who is calling")
-    await _require_room(ctx, method)
+    await _require_not_limited(ctx, method)
     attempt = _Attempt(ctx.outbound)
     checks = attempt.checks
     try:
         verified = await _proved(ctx, method, body, attempt)
         return await _issue(
-            ctx, method, body, await _within(ctx, body, present(attempt.found), checks), verified, checks
+            ctx,
+            method,
+            body,
+            await _for_organization(ctx, body, require_located(attempt.located), checks),
+            verified,
+            checks,
         )
     except Denied as denial:
-        raise public_error(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise public_error(checks, await _record(ctx, method, body, attempt.located, checks, denial)) from None
 
 
 async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin:
-    """Whom `body` proves to be calling, without a token: for a client that asks something else.
+    """Return whom `body` proves to be calling, without issuing a token: for a client that asks something else.
 
     Raises Denied as `login` does.
     """
     ctx.public("a login proves who is calling")
-    await _require_room(ctx, method)
+    await _require_not_limited(ctx, method)
     attempt = _Attempt(ctx.outbound)
     checks = attempt.checks
     try:
         verified = await _proved(ctx, method, body, attempt)
         if verified.credential is not None:
-            await require_use_left(ctx, present(attempt.found), verified.credential.id, checks)
+            await require_use_left(ctx, require_located(attempt.located), verified.credential.id, checks)
         proof = spent_by(method, verified)
         if proof is not None and not await ctx.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
-        return present(attempt.found)
+        return require_located(attempt.located)
     except Denied as denial:
-        raise public_error(checks, await _record(ctx, method, body, attempt.found, checks, denial)) from None
+        raise public_error(checks, await _record(ctx, method, body, attempt.located, checks, denial)) from None
 
 
 async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _Attempt) -> Verified:
-    """What the method says of the proof, and what the proof is for, both as of a moment after the last answer from
-    outside.
+    """Verify the proof, with time and state read after the last remote answer.
 
-    Whoever waits for an answer knows the time and the state of before: a revocation, a change, the end of the proof may
-    have come since. So both are taken anew and everything is checked once more, with the answers that are there. Where
-    a changed configuration asks something else, that is asked. Raises Denied.
+    While a login waits for a remote answer, a revocation, a change or the end of the proof's validity may have come. So
+    time and state are read anew and everything is checked again, with the recorded answers. Where a changed
+    configuration needs another call, that is made. Raises Denied.
     """
     checks = attempt.checks
-    attempt.found = await find(ctx, method, body)
+    attempt.located = await find(ctx, method, body)
     for left in reversed(range(_ROUNDS)):
         try:
-            verified = await prove(ctx, method, body, attempt.found, checks, attempt.outbound)
+            verified = await prove(ctx, method, body, attempt.located, checks, attempt.outbound)
         except Denied:
-            if attempt.outbound.waited:  # what is recorded is of now, and of what there is now
+            if attempt.outbound.waited:  # the refusal is recorded with the current time and state
                 ctx.begin_now()
-                attempt.found = await find(ctx, method, body)
+                attempt.located = await find(ctx, method, body)
             raise
         if not attempt.outbound.waited:
             return verified
         ctx.begin_now()
-        attempt.found = await find(ctx, method, body)
+        attempt.located = await find(ctx, method, body)
         if left:
             checks.begin_anew()
             attempt.outbound.repeat()
     raise Denied("configuration_unsettled", "The configuration changes faster than its provider answers: try again")
 
 
-async def require_use_left(ctx: Ctx, found: LocatedLogin, secret_id: str, checks: Checks) -> None:
-    """Check that a client secret has a use left, without using one."""
+async def require_use_left(ctx: Ctx, located: LocatedLogin, secret_id: str, checks: Checks) -> None:
+    """Check that a client secret has a use left, without spending one."""
     async with ctx.view() as tx:
-        secret = await credentials.client_secret(tx, found.config.id, secret_id)
+        secret = await credentials.client_secret(tx, located.config.id, secret_id)
     uses, limit = (secret.uses, secret.uses_limit) if secret else (0, 0)
     is_left = secret is not None and (limit == 0 or uses < limit)
     checks.compare(
@@ -162,33 +170,34 @@ async def require_use_left(ctx: Ctx, found: LocatedLogin, secret_id: str, checks
 
 
 def public_error(checks: Checks, denial: Denied) -> Denied:
-    """The refusal as the caller hears it: until a proof was found genuine, the same for a wrong one and an
-    unknown identity.
+    """Return the refusal that the caller gets.
+
+    Until a proof was found genuine it is the same for a wrong proof and for an unknown identity.
     """
     return denial if denial.status != 401 or checks.is_proved else Denied(denial.reason, UNPROVED)
 
 
-def present(found: LocatedLogin | None) -> LocatedLogin:
-    """The configuration that `prove` found to be there."""
-    if found is None:
+def require_located(located: LocatedLogin | None) -> LocatedLogin:
+    """Return the located login. Raises Denied where there is none."""
+    if located is None:
         raise Denied("not_configured")
-    return found
+    return located
 
 
-async def _within(ctx: Ctx, body: Any, found: LocatedLogin, checks: Checks) -> LocatedLogin:
-    """The same with the organization that the login names: the identity's own, or another one it is a member of."""
+async def _for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: Checks) -> LocatedLogin:
+    """Return the login for the organization that its body names: the identity's own, or another it is a member of."""
     slug = body.organization_slug
-    if not slug or slug == found.org.slug:
-        return found
+    if not slug or slug == located.org.slug:
+        return located
     async with ctx.view() as tx:
-        org = await people.organization_by_slug(tx, slug) if is_name(slug) else None
-        member = await grants.org_membership(tx, "identity", found.identity.id, org.id) if org else None
+        org = await people.organization_by_slug(tx, slug) if is_key(slug) else None
+        member = await grants.org_membership(tx, "identity", located.identity.id, org.id) if org else None
     if org is None:
         checks.fail(
             "compare",
             "organization_unknown",
             f"There is no organization {slug[:64]!r}",
-            expected=found.org.slug,
+            expected=located.org.slug,
             status=404,
         )
     is_member = member is not None and member.is_active
@@ -196,29 +205,31 @@ async def _within(ctx: Ctx, body: Any, found: LocatedLogin, checks: Checks) -> L
         is_member,
         "organization_not_allowed",
         "The identity is not a member of this organization",
-        expected=found.org.slug,
+        expected=located.org.slug,
     )
-    return msgspec.structs.replace(found, org=org)
+    return msgspec.structs.replace(located, org=org)
 
 
-def is_name(text: str) -> bool:
-    """Whether a text may be an id, a client id or a slug at all: not every text can be asked for in a database."""
+def is_key(text: str) -> bool:
+    """Whether a text can be an id, a client id or a slug at all: not every text can be used in a query."""
     return 0 < len(text) <= 255 and text.isprintable()
 
 
 async def find(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> LocatedLogin | None:
-    """The configuration that a login is for."""
-    how, what = method.locate(body)
-    found: LocatedLogin | None = await ctx.fresh.get(("login", method.slug, what), _load_found, method, how, what)
-    return found
+    """Find the configuration that a login is for; None if there is none."""
+    kind, value = method.locate(body)
+    located: LocatedLogin | None = await ctx.fresh.get(("login", method.slug, value), _load_login, method, kind, value)
+    return located
 
 
-async def _load_found(
-    tx: Tx, method: AuthMethod[Any, Any], how: str, what: str
+async def _load_login(
+    tx: Tx, method: AuthMethod[Any, Any], kind: str, value: str
 ) -> tuple[LocatedLogin | None, tuple[str, ...]]:
-    if not is_name(what):
+    if not is_key(value):
         return None, ()
-    config = await (credentials.config_at(tx, what) if how == "locator" else credentials.config(tx, what, method.slug))
+    config = await (
+        credentials.config_at(tx, value) if kind == "locator" else credentials.config(tx, value, method.slug)
+    )
     identity = await identities.by_id(tx, config.identity_id) if config else None
     org = await people.organization(tx, identity.org_id) if identity else None
     if config is None or identity is None or org is None or config.method != method.slug:
@@ -226,7 +237,7 @@ async def _load_found(
     member = await grants.org_membership(tx, "identity", identity.id, org.id)
     template = await templates.by_id(tx, config.template_id) if config.template_id else None
     is_member = member is not None and member.is_active
-    found = LocatedLogin(
+    located = LocatedLogin(
         config=config,
         identity=identity,
         org=org,
@@ -234,43 +245,48 @@ async def _load_found(
         is_member=is_member,
         login_networks=login_networks(method, config),
     )
-    # The version keys of the lockout and of the keys too, though nothing of them is here: so one barrier serves the
-    # whole login.
-    return found, (versions.identity(identity.id), versions.org(org.id), versions.lockout(identity.id), versions.keys())
+    # The version keys of the lockout and of the signing keys are included though the value does not depend on them: so
+    # one read of versions serves the whole login.
+    return located, (
+        versions.identity(identity.id),
+        versions.org(org.id),
+        versions.lockout(identity.id),
+        versions.keys(),
+    )
 
 
 def login_networks(method: AuthMethod[Any, Any], config: MethodConfig) -> AddressSet | None:
-    """The networks from which a configuration accepts logins; None where its method knows no such restriction."""
+    """Return the networks from which a configuration accepts logins; None where its method has no such setting."""
     return compile_ranges(method.networks_of(config.config)) if method.networks_of is not None else None
 
 
 async def prove(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, outbound: Outbound
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, located: LocatedLogin | None, checks: Checks, outbound: Outbound
 ) -> Verified:
-    """What the method says of the proof, between the checks that are the same for every method. Raises Denied.
+    """Let the method verify the proof, between the checks that are the same for every method. Raises Denied.
 
-    It does not look once more after an answer from outside; `login` does.
+    Nothing is checked again after a remote answer; `login` does that.
     """
     if method.verify is None:
         raise Denied("no_login", "This auth method has no login")
-    if found is not None and found.login_networks is not None:
+    if located is not None and located.login_networks is not None:
         checks.compare(
-            found.login_networks.is_open or found.login_networks.admits(ctx.address),
+            located.login_networks.is_open or located.login_networks.admits(ctx.address),
             "address_not_trusted",
             "You are not allowed to access this resource from the current IP address",
             presented=ctx.address,
             status=403,
         )
     count_by = None
-    if found is not None and method.locks and found.config.lockout_enabled:
-        count_by = _counting(ctx, method, found.config, checks)
-        await _require_unlocked(ctx, lockout_key(method, body, found.config, checks), found.config, checks)
-    # An unknown client id takes the same way as a wrong secret: the credential is looked up, and one durable record
+    if located is not None and method.locks and located.config.lockout_enabled:
+        count_by = _lockout_counter(ctx, method, located.config, checks)
+        await _require_unlocked(ctx, lockout_key(method, body, located.config, checks), located.config, checks)
+    # An unknown client id takes the same steps as a wrong secret: the credential is looked up, and one durable record
     # follows.
-    credential = await _credential(ctx, method, body, found)
-    given = Given(
+    credential = await _credential(ctx, method, body, located)
+    facts = Given(
         now=ctx.now,
-        identity_id=found.identity.id if found else "",
+        identity_id=located.identity.id if located else "",
         outbound=outbound,
         checks=checks,
         address=ctx.address,
@@ -278,46 +294,46 @@ async def prove(
         certificate=ctx.certificate,
         count_by=count_by,
     )
-    if found is None:
+    if located is None:
         if method.form is not None:
-            method.form(body, given)
+            method.form(body, facts)
         if method.secret_of is None:
             checks.fail("form", "not_configured", UNPROVED)
         checks.fail("compare", "client_id_unknown", UNPROVED)
-    config = await config_of(ctx, method, found)
+    config = await read_config(ctx, method, located)
     try:
-        verified: Verified = await method.verify(config, body, given)
+        verified: Verified = await method.verify(config, body, facts)
     except OutboundError as error:
         checks.fail("reach", "provider_unreachable", f"The identity provider did not answer as expected: {error}")
     except Denied as denial:
         checks.refused(denial)
         raise
-    require_believable(method, verified, given)
-    require_in_order(ctx, found, checks)
+    require_believable(method, verified, facts)
+    require_in_order(ctx, located, checks)
     return verified
 
 
-async def config_of(ctx: Ctx, method: AuthMethod[Any, Any], found: LocatedLogin) -> Any:
-    """The configuration as the method reads it. One without secrets is read once and kept with what was found."""
+async def read_config(ctx: Ctx, method: AuthMethod[Any, Any], located: LocatedLogin) -> Any:
+    """Return the configuration as the method reads it. One without secrets is decoded once and kept in the memo."""
     if sealed_config.secret_fields(method):
-        return await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
-    if "config" not in found.made:
-        found.made["config"] = await sealed_config.opened(ctx, method, found.config, found.org.id, found.template)
-    return found.made["config"]
+        return await sealed_config.opened(ctx, method, located.config, located.org.id, located.template)
+    if located.memo.config is None:
+        located.memo.config = await sealed_config.opened(ctx, method, located.config, located.org.id, located.template)
+    return located.memo.config
 
 
-def require_in_order(ctx: Ctx, found: LocatedLogin, checks: Checks) -> None:
+def require_in_order(ctx: Ctx, located: LocatedLogin, checks: Checks) -> None:
     """Check that the identity may log in at all."""
-    identity = found.identity
+    identity = located.identity
     checks.compare(not identity.is_disabled, "identity_disabled", "Invalid credentials")
     checks.compare(
         identity.expires_at is None or ctx.now < identity.expires_at, "identity_expired", "Invalid credentials"
     )
-    checks.compare(found.is_member, "not_a_member", "The identity is not a member of the organization")
+    checks.compare(located.is_member, "not_a_member", "The identity is not a member of the organization")
 
 
 def lockout_key(method: AuthMethod[Any, Any], body: Any, config: MethodConfig, checks: Checks) -> str:
-    """Under which key failed logins are counted: what the method found out, else what the body says, as a digest."""
+    """Return the key under which failed logins are counted: a digest of what the method found, else of the body."""
     if checks.counted_by is not None:
         return f"{config.identity_id}/{method.slug}/found/{_digest(checks.counted_by)}"
     return f"{config.identity_id}/{method.slug}/{_digest(method.lockout_key(body))}"
@@ -327,13 +343,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:40]
 
 
-def _counting(
+def _lockout_counter(
     ctx: Ctx, method: AuthMethod[Any, Any], config: MethodConfig, checks: Checks
 ) -> Callable[[str], Awaitable[None]]:
-    """What lets a method say by what failed logins are counted, once it knows better than the body."""
+    """Return the callback by which a method names what failed logins are counted by, beyond the body."""
 
-    async def count_by(what: str) -> None:
-        checks.counted_by = what
+    async def count_by(subject: str) -> None:
+        checks.counted_by = subject
         await _require_unlocked(ctx, lockout_key(method, None, config, checks), config, checks)
 
     return count_by
@@ -345,8 +361,8 @@ async def _require_unlocked(ctx: Ctx, key: str, config: MethodConfig, checks: Ch
 
 
 async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
-    found: Lockout | None = await ctx.fresh.get(("lockout", key), _load_lockout, key, identity_id)
-    return found
+    lockout: Lockout | None = await ctx.fresh.get(("lockout", key), _load_lockout, key, identity_id)
+    return lockout
 
 
 async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | None, tuple[str, ...]]:
@@ -354,25 +370,25 @@ async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | N
 
 
 async def _credential(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, located: LocatedLogin | None
 ) -> Credential | None:
     if method.secret_of is None:
         return None
-    if found is not None:
-        await know_keys(ctx)
+    if located is not None:
+        await notice_ended_keys(ctx)
     text = method.secret_of(body)
     digest = ctx.runtime.keys.digest(text)
     secret = await _secret_of(ctx, digest)
     if secret is None:
-        secret = await _hashed_before(ctx, text, digest)
+        secret = await _find_by_earlier_hash(ctx, text, digest)
     if (
         secret is None
-        or found is None
-        or secret.config_id != found.config.id
+        or located is None
+        or secret.config_id != located.config.id
         or not hmac.compare_digest(secret.hash, digest)
     ):
         return None
-    # Limited uses are settled by the journal, exactly; the number at hand may be old, so it decides nothing here.
+    # Limited uses are settled exactly by the journal; the cached number may be old, so it decides nothing here.
     return Credential(
         id=secret.id,
         expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None,
@@ -382,10 +398,8 @@ async def _credential(
     )
 
 
-async def _hashed_before(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | None:
-    """The client secret, where it is hashed with the key of before a rotation; it is hashed with the key of now
-    from here on.
-    """
+async def _find_by_earlier_hash(ctx: Ctx, text: str, digest: bytes) -> ClientSecret | None:
+    """Find a client secret that is hashed with a key from before a rotation, and hash it with the current key."""
     keys = ctx.runtime.keys
     for other in keys.other_digests(text).values():
         secret = await _secret_of(ctx, other)
@@ -408,21 +422,26 @@ async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tupl
 
 
 async def _issue(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin, verified: Verified, checks: Checks
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, located: LocatedLogin, verified: Verified, checks: Checks
 ) -> Issued:
-    config = found.config
+    config = located.config
     used = verified.credential
-    await know_keys(ctx)
+    await notice_ended_keys(ctx)
     issued = new_token(
-        ctx, found.identity, config, found.org, client_secret_id=used.id if used else None, auth=verified.claims or None
+        ctx,
+        located.identity,
+        config,
+        located.org,
+        client_secret_id=used.id if used else None,
+        auth=verified.claims or None,
     )
     if len(issued.token) > MAX_LENGTH:
-        # A token that nobody could send back is none. What makes it long is what the configuration maps into it.
+        # No client could send such a token back. What makes it long are the claims that the configuration maps into it.
         raise Denied(
             "claims_too_large",
             "The claims that are carried into the access token are too long: map fewer or shorter ones",
         )
-    actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
+    actor = Actor(kind="identity", id=located.identity.id, name=located.identity.name, org_id=located.org.id)
     metadata = {
         "identityId": actor.id,
         "identityAccessTokenId": issued.claims.jti,
@@ -446,20 +465,20 @@ async def _issue(
     ctx.runtime.journal.coalesce(
         actor.id,
         logins.LoginSeen(
-            identity_id=actor.id, org_id=found.org.id, method=method.slug, at=ctx.now, address=ctx.address
+            identity_id=actor.id, org_id=located.org.id, method=method.slug, at=ctx.now, address=ctx.address
         ),
     )
     return issued
 
 
 def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.ProofSpent | None:
-    """The entry that uses up a proof which may be used once."""
+    """Return the journal entry that spends a proof which may be used once; None for any other proof."""
     spent = verified.spent
     return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
 
 
 def check_trace(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
-    """The checks in order, the one that decided last: what the journal settles is known only after all others."""
+    """Return the checks in order, the deciding one last: what the journal settles is known only after all others."""
     done = checks.done
     if not done or done[-1].passed:
         done = [*(check for check in done if check.name != reason), Check(reason, passed=False)]
@@ -467,32 +486,31 @@ def check_trace(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
 
 
 async def _record(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, found: LocatedLogin | None, checks: Checks, denial: Denied
+    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, located: LocatedLogin | None, checks: Checks, denial: Denied
 ) -> Denied:
-    """Keep the story of a refusal, and count it where it was a wrong proof. Whatever was tried costs one durable entry.
+    """Record a refusal, and count it where it was a wrong proof. Every kind of attempt costs one durable entry.
 
-    The answer is the refusal that it was: another one when the identity was locked out meanwhile. Raises
-    TooManyRequests when the address was refused too often: then only a count in memory is kept, which is written now
-    and then.
+    Returns the refusal; another one when the identity was locked out meanwhile. Raises TooManyRequests when the address
+    was refused too often: then only a count in memory is kept, which is written now and then.
     """
-    config = found.config if found else None
+    config = located.config if located else None
     counts = config is not None and method.locks and config.lockout_enabled and checks.failed == "prove"
     wait = 0.0 if checks.failed == "reach" else ctx.runtime.limits.refused_logins.take(ctx.address)
     event = None
-    if found is not None:
+    if located is not None:
         facts = {
-            "identityId": found.identity.id,
+            "identityId": located.identity.id,
             "reasonCode": denial.reason,
             "message": clipped(denial.message, 400),
             "requestId": ctx.request_id,
         }
-        actor = Actor(kind="identity", id=found.identity.id, name=found.identity.name, org_id=found.org.id)
+        actor = Actor(kind="identity", id=located.identity.id, name=located.identity.name, org_id=located.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
-    story = Denial(
+    record = Denial(
         request_id=ctx.request_id or ctx.new_id(),
         at=ctx.now,
-        org_id=found.org.id if found else None,
-        identity_id=found.identity.id if found else None,
+        org_id=located.org.id if located else None,
+        identity_id=located.identity.id if located else None,
         method=method.slug,
         reason=denial.reason,
         message=denial.message,
@@ -501,44 +519,42 @@ async def _record(
         address=ctx.address,
         user_agent=ctx.user_agent,
     )
-    kept = ctx.runtime.refusals.take(story, event, whose=found.identity.id if found else "")
+    write = ctx.runtime.refusals.take(record, event, whose=located.identity.id if located else "")
     counted = True
-    if wait and not counts and kept.again is not None:
-        ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)
+    if wait and not counts and write.again is not None:
+        ctx.runtime.journal.coalesce(("refused", write.request_id), write.again)
     else:
         entry = logins.LoginFailed(
             at=ctx.now,
-            denial=kept.denial,
-            again=kept.again,
-            event=kept.event,
+            denial=write.denial,
+            again=write.again,
+            event=write.event,
             config=config if counts else None,
             lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
         )
-        counted = await _written(ctx, kept, entry)
+        counted = await _submit_refusal(ctx, write, entry)
     if wait:
         raise ctx.runtime.limits.refused_logins.refusal(wait)
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
 
 
-async def _written(ctx: Ctx, kept: RefusalWrite, entry: logins.LoginFailed) -> bool:
+async def _submit_refusal(ctx: Ctx, write: RefusalWrite, entry: logins.LoginFailed) -> bool:
     try:
         counted: bool = await ctx.submit(entry)
     except BaseException:
-        ctx.runtime.refusals.forget(kept)
+        ctx.runtime.refusals.forget(write)
         raise
     return counted
 
 
-async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
-    """Raise TooManyRequests for an address that was refused too often, before a proof that is dear to judge is
-    looked at.
-    """
+async def _require_not_limited(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
+    """Raise TooManyRequests for an address that was refused too often, before a proof that is costly to verify."""
     limit = ctx.runtime.limits.refused_logins
     wait = 0.0 if method.secret_of is not None else limit.wait(ctx.address)
     if not wait:
         return
     refusal = limit.refusal(wait)
-    story = Denial(
+    record = Denial(
         request_id=ctx.request_id or ctx.new_id(),
         at=ctx.now,
         method=method.slug,
@@ -549,9 +565,9 @@ async def _require_room(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
         address=ctx.address,
         user_agent=ctx.user_agent,
     )
-    kept = ctx.runtime.refusals.take(story, None)
-    if kept.again is not None:
-        ctx.runtime.journal.coalesce(("refused", kept.request_id), kept.again)
+    write = ctx.runtime.refusals.take(record, None)
+    if write.again is not None:
+        ctx.runtime.journal.coalesce(("refused", write.request_id), write.again)
     else:
-        await _written(ctx, kept, logins.LoginFailed(at=ctx.now, denial=kept.denial))
+        await _submit_refusal(ctx, write, logins.LoginFailed(at=ctx.now, denial=write.denial))
     raise refusal

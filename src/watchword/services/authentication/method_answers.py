@@ -1,6 +1,6 @@
-"""Check what an auth method answers before it is believed: a method of a package may answer anything.
+"""Check the answer of an auth method before it is used: a method from another package may answer anything.
 
-A wrong answer is a refused login with a reason for operators, whether or not the proof was right.
+A malformed answer is a refused login with a reason for operators, whether or not the proof was right.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _LONGEST_KEY: Final = 65_536  # characters
 
 
 def require_believable(method: AuthMethod[Any, Any], verified: object, given: Given) -> None:
-    """Check that a method proved something, passed over no failed check, and told only what it may. Raises Denied."""
+    """Check that a method proved something, ignored no failed check, and answered only what it may. Raises Denied."""
     checks = given.checks
     if checks.is_refused:
         checks.fail("reach", ANSWER, "The auth method passed over a check that failed")
@@ -29,7 +29,7 @@ def require_believable(method: AuthMethod[Any, Any], verified: object, given: Gi
 def _fault(method: AuthMethod[Any, Any], verified: object, given: Given) -> str | None:
     if type(verified) is not Verified:
         return f"no Verified but {type(verified).__name__[:64]}"
-    # The core found it for this configuration; any other could be somebody else's.
+    # The core found this credential for this configuration; any other could belong to another identity.
     if verified.credential is not None and verified.credential is not given.credential:
         return "another credential than the one that was presented"
     if verified.spent is not None and not _is_spent(verified.spent):
@@ -51,7 +51,7 @@ def _fault(method: AuthMethod[Any, Any], verified: object, given: Given) -> str 
 
 
 def own_facts(method: AuthMethod[Any, Any]) -> tuple[str, str, str]:
-    """The facts of a login's audit event that are the core's to tell: the identity, the token, the configuration."""
+    """Return the facts of a login's audit event that the core sets: the identity, the token, the configuration."""
     return "identityId", "identityAccessTokenId", f"{method.wrapper}Id"
 
 

@@ -1,6 +1,4 @@
-"""The bodies of auth methods: a method's own fields and the common ones as one struct, and from there to
-columns and back.
-"""
+"""The bodies of auth methods: a method's own fields and the common ones as one struct, and their stored columns."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -21,7 +19,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
 
 
 class TokenFields(Schema, frozen=True, kw_only=True):
-    """What every method says about the tokens it issues. Times to live are seconds; 0 is unlimited."""
+    """The settings of every method about the tokens it issues. Times to live are seconds; 0 is unlimited."""
 
     access_token_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
     access_token_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
@@ -55,7 +53,7 @@ _REQUIRED = object()
 
 @cache
 def body(method: Method) -> type[Schema]:
-    """The body of attach: the method's own fields and the common ones, as one struct. Also what OpenAPI shows."""
+    """Return the body of attach, also for OpenAPI: the method's own fields and the common ones, as one struct."""
     bases: list[type[Schema]] = [method.config, TokenFields]
     bases += [base for base, has in ((PeriodField, method.has_period), (LockoutFields, method.has_lockout)) if has]
     if method.template:
@@ -65,7 +63,7 @@ def body(method: Method) -> type[Schema]:
 
 @cache
 def template_body(method: Method) -> type[Schema]:
-    """The fields that a template of a method holds."""
+    """Return the struct of the fields that a template of a method holds."""
     others = [
         field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in method.template
     ]
@@ -74,7 +72,7 @@ def template_body(method: Method) -> type[Schema]:
 
 @cache
 def login_body(method: Method) -> type[Schema]:
-    """The body of login: the method's own, and the organization that the token is for."""
+    """Return the body of login: the method's own fields, and the organization that the token is for."""
     assert method.login is not None
     field = ("organization_slug", Trimmed | None, None)
     struct: type[Schema] = msgspec.defstruct(  # type: ignore[assignment]
@@ -118,7 +116,7 @@ def _default(field: Any) -> Any:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A validated body, taken apart: the method's own settings, and the columns that all methods have."""
+    """A validated body in two parts: the method's own settings, and the columns that all methods have."""
 
     config: Any
     columns: dict[str, Any]
@@ -152,12 +150,12 @@ def read(method: Method, wire: Mapping[str, Any]) -> Read:
     return Read(config, columns)
 
 
-def _ranges(given: tuple[Any, ...], path: str) -> tuple[IpRange, ...]:
-    return tuple(checked(path, parse_ip_range, ip.ip_address) for ip in given)
+def _ranges(networks: tuple[Any, ...], path: str) -> tuple[IpRange, ...]:
+    return tuple(checked(path, parse_ip_range, ip.ip_address) for ip in networks)
 
 
 def common_wire(method: Method, record: MethodConfig) -> dict[str, Any]:
-    """The common settings of a stored configuration in the form of a body."""
+    """Return the common settings of a stored configuration in the form of a body."""
     wire: dict[str, Any] = {
         "accessTokenTTL": record.ttl,
         "accessTokenMaxTTL": record.max_ttl,
@@ -179,5 +177,5 @@ def common_wire(method: Method, record: MethodConfig) -> dict[str, Any]:
 
 
 def written(ip: IpRange) -> str:
-    """A network as an administrator writes it."""
+    """Write a network as an administrator does."""
     return ip.ip_address if ip.prefix is None else f"{ip.ip_address}/{ip.prefix}"

@@ -1,4 +1,4 @@
-"""Named tokens of a method without a login (Token Auth): made by an operator, listed, renamed, revoked."""
+"""Named tokens of a method without a login (Token Auth): create, list, rename, revoke."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ Method = AuthMethod[Any, Any]
 
 
 class CreateNamedToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A new token and what it is called."""
+    """A new token and its name."""
 
     name: Name | None = None
     organization_slug: Trimmed | None = None
@@ -43,19 +43,19 @@ class RenameToken(msgspec.Struct, frozen=True, kw_only=True):
     name: Name | None = None
 
 
-async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateNamedToken) -> tuple[Issued, AccessToken]:
-    """A token for an identity that is not more privileged than the caller."""
+async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedToken) -> tuple[Issued, AccessToken]:
+    """Issue a token to an identity that is not more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
-        now = await identities.by_id(tx, identity.id)  # before the configuration: see `new_token`
+        current = await identities.by_id(tx, identity.id)  # before the configuration: see `new_token`
         config = await credentials.config(tx, identity.id, method.slug)
         org = await people.organization(tx, identity.org_id)
-        if now is None or config is None or org is None:
+        if current is None or config is None or org is None:
             raise BadRequest(f"The identity does not have {method.title}")
-        issued = tokens.new_token(ctx, now, config, org)
-        row = tokens.row_of(issued.claims, ctx.now, name=given.name)
+        issued = tokens.new_token(ctx, current, config, org)
+        row = tokens.row_of(issued.claims, ctx.now, name=body.name)
         await credentials.add_token(tx, row)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-token-identity-{method.slug}", identity, row)
@@ -63,37 +63,37 @@ async def create(ctx: Ctx, method: Method, identity_id: str, given: CreateNamedT
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[AccessToken]:
-    """The tokens of an identity, newest-updated first, revoked ones included."""
+    """List the tokens of an identity, newest-updated first, revoked ones included."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
         if await credentials.config(tx, identity.id, method.slug) is None:
             raise BadRequest(f"The identity does not have {method.title}")
-        found = await credentials.tokens(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
+        rows = await credentials.tokens(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
     await ctx.audit_read(
         f"get-tokens-identity-{method.slug}",
         org_id=identity.org_id,
         project_id=identity.project_id,
         identityId=identity.id,
     )
-    return found
+    return rows
 
 
 async def get(ctx: Ctx, method: Method, token_id: str) -> AccessToken:
-    """One named token."""
+    """Return one named token."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     return row
 
 
-async def rename(ctx: Ctx, method: Method, token_id: str, given: RenameToken) -> AccessToken:
+async def rename(ctx: Ctx, method: Method, token_id: str, body: RenameToken) -> AccessToken:
     """Give a token another name."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
-        if given.name is not None:
-            await credentials.change_token(tx, row.id, name=given.name, updated_at=ctx.now)
+        if body.name is not None:
+            await credentials.change_token(tx, row.id, name=body.name, updated_at=ctx.now)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"update-token-identity-{method.slug}", identity, row)
         changed = await credentials.token(tx, row.id)
@@ -101,7 +101,7 @@ async def rename(ctx: Ctx, method: Method, token_id: str, given: RenameToken) ->
 
 
 async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
-    """End a token. A second time there is no such live token."""
+    """Revoke a token. Raises NotFound when it is revoked already."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("edit", "delete-token"), identity)
     async with ctx.unit() as tx:

@@ -1,7 +1,7 @@
 """OAuth 2 for machines: a client is a client id with its secret, or an identity that signs its own assertion.
 
-Nothing here is a second way in: tokens come from the same login as everywhere else, with its lockout, networks and
-story.
+Nothing here is a second way in: tokens come from the same login as everywhere else, with its lockout, trusted networks
+and records of refusals.
 """
 
 from typing import Any
@@ -21,11 +21,11 @@ from watchword.services.context import Ctx
 from watchword.store.authentication import credentials
 
 Method = AuthMethod[Any, Any]
-SCOPE = "api"  # every token is for the API, and what it may do there is its identity's roles
+SCOPE = "api"  # every token is for the API; what it may do there is decided by its identity's roles
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client proves itself with: an id and a secret, or an assertion (RFC 7523)."""
+    """The credentials of a client: an id and a secret, or an assertion (RFC 7523)."""
 
     id: str = ""
     secret: str = ""
@@ -36,13 +36,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def token(ctx: Ctx, client: Client) -> Issued:
-    """A token by client credentials (RFC 6749 4.4). Raises Denied."""
+    """Issue a token for client credentials (RFC 6749, section 4.4). Raises Denied."""
     method, body = _login(ctx, client)
     return await login.login(ctx, method, body)
 
 
 async def authenticated(ctx: Ctx, client: Client) -> Identity:
-    """The identity that a client is, without a token. Raises Denied."""
+    """Authenticate a client without issuing a token; return its identity. Raises Denied."""
     method, body = _login(ctx, client)
     return (await login.authenticate_client(ctx, method, body)).identity
 
@@ -60,7 +60,7 @@ def _login(ctx: Ctx, client: Client) -> tuple[Method, Any]:
 
 
 def _subject(assertion: str) -> str:
-    """Whom an assertion claims to be from: that is all that is taken from it before it is verified."""
+    """Return whom an assertion claims to be from: nothing else of it is used before it is verified."""
     try:
         subject = decode_unverified(assertion, Checks()).claims.get("sub")
     except Denied:
@@ -69,8 +69,9 @@ def _subject(assertion: str) -> str:
 
 
 async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | None) -> dict[str, Any]:
-    """What a token is (RFC 7662), for an asker of organization `org_id`; for anybody else's token, that it is
-    not active.
+    """Describe a token (RFC 7662) to a caller of organization `org_id`.
+
+    Tokens of other organizations are answered as not active.
     """
     try:
         claims = seen.claims(text)
@@ -103,7 +104,7 @@ async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | No
 
 
 async def revoke(ctx: Ctx, text: str, seen: VerifiedTokens, owner: str | None) -> bool:
-    """End a token (RFC 7009), if it is a live one and `owner`'s; whether it was not somebody else's."""
+    """Revoke a token (RFC 7009) if it is live and `owner`'s; return False for another owner's token."""
     try:
         claims = seen.claims(text)
         if not isinstance(claims, IdentityClaims):
@@ -112,5 +113,5 @@ async def revoke(ctx: Ctx, text: str, seen: VerifiedTokens, owner: str | None) -
             return False
         await tokens.revoke(ctx, text, seen)
     except Unauthorized:
-        pass  # what is dead already needs no ending (RFC 7009 2.2)
+        pass  # a token that is invalid already need not be revoked (RFC 7009, section 2.2)
     return True

@@ -1,12 +1,11 @@
 """Count equal refusals in one row, so that strangers cannot grow the database.
 
-    the first of a minute      stored with its story, by its request id
-    the next ones like it      the count of that row goes up; the audit log says how many there were when the minute is
-    over
+    the first of a minute      stored with all details, under its request id
+    the next equal ones        the count of that row goes up; the audit log gets the number when the minute is over
 
-Alike are refusals of the same identity (or of none there is), address (an IPv6 one by its /64), method and reason. In a
-minute there are at most `ADDRESSES` addresses among those of nobody, and of each identity; further ones are one row
-without an address. Each row belongs to the process that made it, which alone counts it up.
+Refusals are equal when identity (or that none matches), address (an IPv6 one by its /64), method and reason are the
+same. In a minute at most `ADDRESSES` addresses are told apart for each identity, and for those that match none; further
+ones share a row without an address. Each row belongs to the process that made it, which alone counts it up.
 """
 
 import time
@@ -22,14 +21,14 @@ from watchword.store.audit.events import RepeatedRefusal
 
 WINDOW = 60.0  # seconds
 ADDRESSES = 64
-IDENTITIES = 2_048  # in one minute; what goes beyond is counted with that of nobody
-ROWS = 10_000  # in one minute; what goes beyond is counted without its address
-REMEMBERED = 20_000  # request ids of refusals that were counted with another
+IDENTITIES = 2_048  # in one minute; refusals beyond that are counted with those that match no identity
+ROWS = 10_000  # in one minute; refusals beyond that are counted without their address
+REMEMBERED = 20_000  # request ids of refusals that were counted with an earlier one
 _Key = tuple[str, str, str, str]
 
 
 class RefusalWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written of one refusal: its story and event, or that there was one more of a row."""
+    """What must be written for one refusal: its record and event, or that a row's count goes up."""
 
     request_id: str
     denial: Denial | None = None
@@ -38,7 +37,7 @@ class RefusalWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Row:
-    """What is alike within a minute."""
+    """Equal refusals within a minute."""
 
     __slots__ = ("count", "event", "request_id")
 
@@ -55,14 +54,14 @@ class Refusals:
         self._clock = clock
         self._began = clock()
         self._rows: dict[_Key, _Row] = {}
-        self._addresses: dict[str, set[str]] = {}  # of each identity, and of nobody
+        self._addresses: dict[str, set[str]] = {}  # by identity; "" for no identity
         self._over: list[tuple[AuditEvent, int]] = []
         self._kept_as: OrderedDict[str, str] = OrderedDict()
 
     def take(self, denial: Denial, event: AuditEvent | None, whose: str = "") -> RefusalWrite:
-        """What is to be written of a refusal: its story, or a count.
+        """Return what must be written for a refusal: its record, or a count.
 
-        `whose`: what it was a login of; empty for nobody there is.
+        `whose` is the identity or person that the login was for; empty where there is none.
         """
         self._turn()
         key = self._key(denial, whose)
@@ -80,24 +79,25 @@ class Refusals:
         )
 
     def forget(self, kept: RefusalWrite) -> None:
-        """Begin anew: the first of the minute could not be written."""
+        """Forget a row whose first refusal could not be written."""
         if kept.denial is not None:
             self._rows = {key: row for key, row in self._rows.items() if row.request_id != kept.request_id}
 
     def kept_as(self, request_id: str) -> str:
-        """The request id under which a refusal is kept: another one's where it was counted with that, as far as
-        this process knows.
+        """Return the request id under which a refusal is stored, as far as this process knows.
+
+        It is an earlier refusal's where this one was counted with that.
         """
         return self._kept_as.get(request_id, request_id)
 
     def over(self, *, at_once: bool = False) -> list[tuple[AuditEvent, int]]:
-        """Of the minutes that are over: the first event of each row that has a count, and how many more there were."""
+        """Return, for the minutes that are over, the first event of each repeated refusal and how many followed."""
         self._turn(at_once=at_once)
         over, self._over = self._over, []
         return over
 
     def give_back(self, over: list[tuple[AuditEvent, int]]) -> None:
-        """Keep for the next time what could not be written."""
+        """Keep counts that could not be written for the next time."""
         self._over = over + self._over
 
     def _turn(self, *, at_once: bool = False) -> None:

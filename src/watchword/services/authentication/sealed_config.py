@@ -1,6 +1,4 @@
-"""Method configurations and templates between their stored form, where secrets are sealed, and the struct a
-method works with.
-"""
+"""Convert method configurations and templates between the stored form with sealed secrets and the method's struct."""
 
 from collections.abc import Hashable, Mapping
 from functools import cache
@@ -20,7 +18,7 @@ _SEALED = "$sealed"
 
 
 def secret_fields(method: Method) -> tuple[str, ...]:
-    """The wire names of a method's secret settings."""
+    """Return the wire names of a method's secret settings."""
     return _secrets_of(cast("Hashable", method.config))
 
 
@@ -34,50 +32,48 @@ def _is_secret(annotation: Any) -> bool:
 
 
 def stored(method: Method, config: Any, sealer: Sealer, config_id: str) -> dict[str, object]:
-    """The form in which the configuration `config_id` keeps `config`: secrets sealed for this configuration and
-    field.
-    """
+    """Return `config` in the stored form: secrets are sealed for the configuration `config_id` and their field."""
     return _sealed(method, config, sealer, f"method-config/{config_id}")
 
 
 def stored_template(method: Method, fields: Any, sealer: Sealer, template_id: str) -> dict[str, object]:
-    """The form in which a template keeps its fields."""
+    """Return the fields of a template in the stored form."""
     return _sealed(method, fields, sealer, f"method-template/{template_id}")
 
 
-def _sealed(method: Method, struct: Any, sealer: Sealer, place: str) -> dict[str, object]:
+def _sealed(method: Method, struct: Any, sealer: Sealer, context: str) -> dict[str, object]:
     wire: dict[str, object] = msgspec.to_builtins(struct, enc_hook=lambda secret: secret.reveal())
     for name in secret_fields(method):
         value = wire.get(name)
         if isinstance(value, str) and value:
-            wire[name] = {_SEALED: sealer.seal_text(f"{place}/{name}", value)}
+            wire[name] = {_SEALED: sealer.seal_text(f"{context}/{name}", value)}
     return wire
 
 
 def unsealed(
     method: Method, record: MethodConfig, sealer: Sealer | None, template: MethodTemplate | None = None
 ) -> dict[str, Any]:
-    """The wire form of a stored configuration with its secrets in the clear, what a template holds laid over it."""
+    """Return the wire form of a stored configuration with its secrets in the clear, with the template's fields."""
     wire = _clear(method, record.config, sealer, f"method-config/{record.id}")
     return wire | (unsealed_template(method, template, sealer) if template else {})
 
 
 def unsealed_template(method: Method, template: MethodTemplate, sealer: Sealer | None) -> dict[str, Any]:
-    """The wire form of a template's fields with their secrets in the clear."""
+    """Return the wire form of a template's fields with their secrets in the clear."""
     return _clear(method, template.fields, sealer, f"method-template/{template.id}")
 
 
-def _clear(method: Method, stored_wire: Mapping[str, object], sealer: Sealer | None, place: str) -> dict[str, Any]:
+def _clear(method: Method, stored_wire: Mapping[str, object], sealer: Sealer | None, context: str) -> dict[str, Any]:
     wire: dict[str, Any] = dict(stored_wire)
     for name in secret_fields(method):
         value = wire.get(name)
         if isinstance(value, dict) and sealer is not None:
-            wire[name] = sealer.open_text(f"{place}/{name}", value[_SEALED])
+            wire[name] = sealer.open_text(f"{context}/{name}", value[_SEALED])
     return wire
 
 
 def shown(method: Method, stored_wire: Mapping[str, object]) -> dict[str, Any]:
-    """What is answered of stored settings: a secret is empty, and `<name>IsSet` says whether there is one."""
+    """Return stored settings as they are answered: a secret is empty, and `<name>IsSet` says whether there is one."""
     wire = dict(stored_wire)
     for name in secret_fields(method):
         if name in wire:
@@ -87,18 +83,18 @@ def shown(method: Method, stored_wire: Mapping[str, object]) -> dict[str, Any]:
 
 
 def resealed_config(record: MethodConfig, sealer: Sealer) -> dict[str, object]:
-    """The stored form with every secret under the newest key."""
+    """Return the stored form with every secret under the newest key."""
     return _resealed(record.config, sealer, f"method-config/{record.id}")
 
 
 def resealed_template(record: MethodTemplate, sealer: Sealer) -> dict[str, object]:
-    """The same for a template's fields."""
+    """Return the stored form of a template's fields with every secret under the newest key."""
     return _resealed(record.fields, sealer, f"method-template/{record.id}")
 
 
-def _resealed(wire: Mapping[str, object], sealer: Sealer, place: str) -> dict[str, object]:
+def _resealed(wire: Mapping[str, object], sealer: Sealer, context: str) -> dict[str, object]:
     return {
-        name: {_SEALED: sealer.reseal_text(f"{place}/{name}", value[_SEALED])}
+        name: {_SEALED: sealer.reseal_text(f"{context}/{name}", value[_SEALED])}
         if isinstance(value, dict) and _SEALED in value
         else value
         for name, value in wire.items()
@@ -108,7 +104,7 @@ def _resealed(wire: Mapping[str, object], sealer: Sealer, place: str) -> dict[st
 async def opened(
     ctx: Ctx, method: Method, record: MethodConfig, org_id: str, template: MethodTemplate | None = None
 ) -> Any:
-    """The struct of a stored configuration."""
+    """Return the struct of a stored configuration, with its secrets opened."""
     sealer = None
     if secret_fields(method):
         sealer = ctx.runtime.keys.ready(org_scope(org_id))

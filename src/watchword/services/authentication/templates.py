@@ -1,7 +1,7 @@
 """Templates of auth methods: settings that several identities share, kept in one place.
 
-What a template says, its identities' methods say: whoever edits one gains power over all of them, so the boundary of
-each is asked.
+A template's settings apply to the methods of all its identities: a caller who edits it gains power over all of them, so
+the privilege boundary of each is checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,26 +63,26 @@ class Unlink(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     identity_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A template, and its fields with secrets left out."""
+class TemplateDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A template, and its fields without their secrets."""
 
     record: MethodTemplate
     fields: Mapping[str, Any]
 
 
-async def create(ctx: Ctx, given: CreateTemplate) -> Shown:
-    """A new template of the caller's organization."""
+async def create(ctx: Ctx, body: CreateTemplate) -> TemplateDetails:
+    """Create a template of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create-templates", TEMPLATE_SUBJECT)
-    method = _method(ctx, given.auth_method)
-    fields = _read(method, given.template_fields)
+    method = _method(ctx, body.auth_method)
+    fields = _read(method, body.template_fields)
     async with ctx.unit() as tx:
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(scope.org_id))
         id = ctx.new_id()
         record = MethodTemplate(
             id=id,
             org_id=scope.org_id,
-            name=given.name,
+            name=body.name,
             method=method.slug,
             created_at=ctx.now,
             updated_at=ctx.now,
@@ -93,18 +93,18 @@ async def create(ctx: Ctx, given: CreateTemplate) -> Shown:
     return _shown(ctx, record)
 
 
-async def update(ctx: Ctx, template_id: str, given: UpdateTemplate) -> Shown:
+async def update(ctx: Ctx, template_id: str, body: UpdateTemplate) -> TemplateDetails:
     """Change a template, and with it what its identities' methods say."""
     record, scope, method = await _find(ctx, template_id, "edit-templates")
     scopes = await _scopes(ctx, record, scope)
     async with ctx.unit() as tx:
         record = await templates.by_id(tx, record.id) or record
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(record.org_id))
-        changes: dict[str, Any] = {"name": given.name} if given.name else {}
-        if given.template_fields is not None:
+        changes: dict[str, Any] = {"name": body.name} if body.name else {}
+        if body.template_fields is not None:
             secrets = sealed_config.secret_fields(method)
             sent = {
-                name: value for name, value in given.template_fields.items() if not (name in secrets and value == "")
+                name: value for name, value in body.template_fields.items() if not (name in secrets and value == "")
             }
             fields = _read(method, {**sealed_config.unsealed_template(method, record, sealer), **sent})
             changes["fields"] = sealed_config.stored_template(method, fields, sealer, record.id)
@@ -129,46 +129,46 @@ async def remove(ctx: Ctx, template_id: str) -> None:
         raise BadRequest("The template is in use: unlink its identities first") from None
 
 
-async def get(ctx: Ctx, template_id: str) -> Shown:
-    """One template."""
+async def get(ctx: Ctx, template_id: str) -> TemplateDetails:
+    """Return one template."""
     record, scope, _ = await _find(ctx, template_id, None)
     if not ctx.may(scope, "attach-templates", TEMPLATE_SUBJECT):
         ctx.require(scope, "list-templates", TEMPLATE_SUBJECT)
     return _shown(ctx, record)
 
 
-async def for_method(ctx: Ctx, given: ForMethod) -> list[Shown]:
-    """The templates that may be attached with a method."""
+async def for_method(ctx: Ctx, body: ForMethod) -> list[TemplateDetails]:
+    """List the templates that may be attached with a method."""
     scope = await own_org(ctx)
     ctx.require(scope, "attach-templates", TEMPLATE_SUBJECT)
     async with ctx.view() as tx:
-        return [_shown(ctx, record) for record in await templates.for_method(tx, scope.org_id, given.auth_method)]
+        return [_shown(ctx, record) for record in await templates.for_method(tx, scope.org_id, body.auth_method)]
 
 
-async def search(ctx: Ctx, given: TemplateSearch) -> Page[Shown]:
-    """A page of the organization's templates."""
+async def search(ctx: Ctx, body: TemplateSearch) -> Page[TemplateDetails]:
+    """Return a page of the organization's templates."""
     scope = await own_org(ctx)
     ctx.require(scope, "list-templates", TEMPLATE_SUBJECT)
     async with ctx.view() as tx:
         records, total = await templates.search(
-            tx, scope.org_id, text=given.search.strip(), offset=given.offset, limit=given.limit
+            tx, scope.org_id, text=body.search.strip(), offset=body.offset, limit=body.limit
         )
     return Page([_shown(ctx, record) for record in records], total)
 
 
 async def uses(ctx: Ctx, template_id: str) -> Sequence[Identity]:
-    """The identities whose method takes its settings from a template."""
+    """List the identities whose method takes its settings from a template."""
     record, _, _ = await _find(ctx, template_id, "list-templates")
     async with ctx.view() as tx:
         return [identity for _, identity in await templates.uses(tx, record.id)]
 
 
-async def unlink(ctx: Ctx, template_id: str, given: Unlink) -> Sequence[Identity]:
-    """Take the template's method off identities that use it; which they were."""
+async def unlink(ctx: Ctx, template_id: str, body: Unlink) -> Sequence[Identity]:
+    """Remove the template's method from identities that use it; return these identities."""
     record, scope, method = await _find(ctx, template_id, "unlink-templates")
     scopes = await _scopes(ctx, record, scope)
     async with ctx.unit() as tx:
-        named = [identity for _, identity in await templates.uses(tx, record.id) if identity.id in given.identity_ids]
+        named = [identity for _, identity in await templates.uses(tx, record.id) if identity.id in body.identity_ids]
         for identity in named:
             await auth_methods.detach(ctx, tx, _scope_of(scopes, identity), method, identity)
         _audit(ctx, "unlink", record, identityIds=[identity.id for identity in named])
@@ -189,13 +189,17 @@ async def _find(ctx: Ctx, template_id: str, action: str | None) -> tuple[MethodT
 def _method(ctx: Ctx, slug: str) -> Method:
     method = ctx.runtime.methods.get(slug)
     if method is None or not method.template:
-        known = ", ".join(one.slug for one in ctx.runtime.methods.values() if one.template)
+        known = ", ".join(
+            method_of_template.slug
+            for method_of_template in ctx.runtime.methods.values()
+            if method_of_template.template
+        )
         raise Invalid.of("authMethod", f"One of {known}", code="invalid_enum_value")
     return method
 
 
 def _read(method: Method, wire: Mapping[str, Any]) -> Any:
-    """The fields of a template, validated as the method would with the rest of a configuration around them."""
+    """Validate the fields of a template as the method would, with the rest of a configuration around them."""
     try:
         fields = decode(method_bodies.template_body(method), wire)
         clear = msgspec.to_builtins(fields, enc_hook=lambda secret: secret.reveal())
@@ -208,7 +212,7 @@ def _read(method: Method, wire: Mapping[str, Any]) -> Any:
 
 
 def _plain(method: Method) -> dict[str, Any]:
-    """The least that the settings which no template holds may be."""
+    """Return placeholder values for the required settings that a template does not hold."""
     needed = [
         field
         for field in msgspec.structs.fields(method.config)
@@ -229,7 +233,7 @@ def _require_sound(
 
 
 async def _scopes(ctx: Ctx, record: MethodTemplate, scope: CallerScope) -> Mapping[str | None, CallerScope]:
-    """The caller's scope wherever identities that use the template live: by project, None for the organization."""
+    """Return the caller's scopes where identities that use the template live: by project, None: the organization."""
     async with ctx.view() as tx:
         projects = {identity.project_id for _, identity in await templates.uses(tx, record.id)}
     return {None: scope} | {project: await enter_project(ctx, project) for project in projects if project is not None}
@@ -242,8 +246,8 @@ def _scope_of(scopes: Mapping[str | None, CallerScope], identity: Identity) -> C
     return scope
 
 
-def _shown(ctx: Ctx, record: MethodTemplate) -> Shown:
-    return Shown(record=record, fields=sealed_config.shown(ctx.runtime.methods[record.method], record.fields))
+def _shown(ctx: Ctx, record: MethodTemplate) -> TemplateDetails:
+    return TemplateDetails(record=record, fields=sealed_config.shown(ctx.runtime.methods[record.method], record.fields))
 
 
 def _audit(ctx: Ctx, verb: str, record: MethodTemplate, **more: Any) -> None:
@@ -252,8 +256,9 @@ def _audit(ctx: Ctx, verb: str, record: MethodTemplate, **more: Any) -> None:
 
 
 async def resealed(tx: Tx, org_id: str, key: Sealer, after: str) -> tuple[str | None, int]:
-    """Put the secrets of some templates under the newest key; the last one that was looked at, and how many
-    were written.
+    """Seal the secrets of a batch of templates with the newest key.
+
+    Returns the id of the last template read, and how many were written.
     """
     rows, written = await templates.after(tx, org_id, after), 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Issuing, renewing and revoking access tokens."""
+"""Issue, renew and revoke access tokens."""
 
 import base64
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from watchword.store.engine import Tx
 
 
 class Issued(msgspec.Struct, frozen=True, kw_only=True):
-    """A token and what its holder is told about it. Times to live are seconds."""
+    """An issued token and what its holder is told about it. Times to live are seconds."""
 
     token: str
     claims: IdentityClaims
@@ -39,10 +39,10 @@ def new_token(
     client_secret_id: str | None = None,
     auth: Mapping[str, Any] | None = None,
 ) -> Issued:
-    """A new token for an identity under a method's configuration. Nothing is stored.
+    """Make a token for an identity under a method's configuration. Nothing is stored.
 
-    Both as one view had them, or the identity as it was before: a token of an old generation is dead, one of a new
-    generation that an old configuration issued would not be.
+    Identity and configuration must come from one view, or the identity from an earlier one: a token of an old
+    generation has ended, but one of a new generation issued under an old configuration would not have.
     """
     max_age = ctx.runtime.settings.max_token_age
     end = ends_at(
@@ -87,7 +87,7 @@ def _serial(ctx: Ctx) -> str:
 
 
 def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
-    # What is left of its life: less than the TTL near the end of max TTL, and the rest of it where the TTL is 0.
+    # The rest of the token's life: less than the TTL near the end of the max TTL, and all of it where the TTL is 0.
     left = max(0, claims.expires_ms - ctx.now) // 1000
     return Issued(
         token=ctx.runtime.keys.signer.sign(claims), claims=claims, expires_in=left, max_ttl=claims.access_token_max_ttl
@@ -95,7 +95,7 @@ def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
 
 
 def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
-    """The row of a token that must be named or counted."""
+    """Make the row of a token that is named or whose uses are counted."""
     return AccessToken(
         id=claims.jti,
         identity_id=claims.identity_id,
@@ -121,10 +121,10 @@ def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
 
 
 async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
-    """A new token for the holder of a valid one, living on from the first one's issue. A refusal destroys nothing.
+    """Renew a valid token; its life counts from the issue of the first one. A refusal leaves the old token valid.
 
-    What issued the token is checked again: the identity, its method, its trusted networks, revocations. The generation
-    stays.
+    What the token was issued for is checked again: the identity, its method, its trusted networks, revocations. The
+    generation stays.
     """
     ctx.public("possession of a valid token is what renewal asks for")
     claims = _identity_claims(token, seen)
@@ -158,7 +158,7 @@ async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
 
 
 async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
-    """End a token and every renewal of it. Raises Unauthorized when it is not a live one."""
+    """Revoke a token and every renewal of it. Raises Unauthorized when it is not live."""
     ctx.public("possession of the token is what revoking it asks for")
     claims = _identity_claims(token, seen)
     await require_standing(ctx, claims, doing="revoke")
@@ -177,7 +177,7 @@ _DAY = 86_400_000  # ms: by how much the clocks of servers may differ before a r
 
 
 async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
-    """End one token and its renewals in the open unit. `token`: its row, whether it is stored or not."""
+    """Revoke one token and its renewals in the open unit. `token` is its row, whether stored or not."""
     max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     last = last_end(
         now=ctx.now,
@@ -195,7 +195,7 @@ async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
 
 
 async def end_tokens_of_secret(ctx: Ctx, tx: Tx, secret: ClientSecret, config: MethodConfig) -> None:
-    """End all tokens that were issued for a client secret, in the open unit."""
+    """Revoke all tokens that were issued for a client secret, in the open unit."""
     life = config.longest_life or await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     used = max(ctx.now, secret.last_used_at or 0)  # a renewal after this one is refused
     revocation = Revocation(

@@ -28,7 +28,7 @@ _PIECE = 500  # identities whose roles, methods and metadata are read at once
 
 
 class MetadataItem(msgspec.Struct, frozen=True):
-    """A key and value."""
+    """One key and value of an identity's metadata."""
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
     value: Annotated[str, msgspec.Meta(min_length=1, max_length=1020, extra={"trim": True})]
@@ -68,7 +68,7 @@ class UpdateIdentity(IdentityChanges, frozen=True, kw_only=True):
 
 
 class IdentityDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity with what is shown beside it."""
+    """An identity with its methods, metadata, membership and roles."""
 
     identity: Identity
     methods: Sequence[str] = ()
@@ -79,7 +79,7 @@ class IdentityDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, CallerScope]:
-    """An identity, and the caller's scope where it lives: its organization, or its project.
+    """Find an identity, and the caller's scope in the organization or project that it belongs to.
 
     Raises NotFound, Forbidden.
     """
@@ -97,12 +97,12 @@ async def _scope_of(ctx: Ctx, identity: Identity) -> CallerScope:
 
 
 def facts(identity: Identity) -> dict[str, str]:
-    """What conditions may look at: only project rules have conditions on identities."""
+    """Return the facts that conditions look at: only project rules have conditions on identities."""
     return {"identityId": identity.id} if identity.project_id else {}
 
 
 def metadata_rows(ctx: Ctx, kind: HolderKind, id: str, items: Sequence[MetadataItem]) -> list[Metadata]:
-    """The rows of a metadata set."""
+    """Make the rows of a metadata set."""
     return [
         Metadata(id=ctx.new_id(), actor_kind=kind, actor_id=id, key=item.key, value=item.value, position=position)
         for position, item in enumerate(items)
@@ -112,21 +112,21 @@ def metadata_rows(ctx: Ctx, kind: HolderKind, id: str, items: Sequence[MetadataI
 _COLUMNS = frozenset(Identity.__struct_fields__)
 
 
-def new_identity(ctx: Ctx, given: NewIdentity, org_id: str, project_id: str | None = None) -> Identity:
-    """The record of a new identity, not stored yet."""
-    columns = {name: value for name, value in msgspec.structs.asdict(given).items() if name in _COLUMNS}
+def new_identity(ctx: Ctx, body: NewIdentity, org_id: str, project_id: str | None = None) -> Identity:
+    """Make the record of a new identity; it is not stored."""
+    columns = {name: value for name, value in msgspec.structs.asdict(body).items() if name in _COLUMNS}
     times = {"created_at": ctx.now, "updated_at": ctx.now}
     return Identity(**columns | {"id": ctx.new_id(), "org_id": org_id, "project_id": project_id} | times)
 
 
-async def create(ctx: Ctx, given: CreateIdentity) -> IdentityDetails:
-    """A new identity with its organization role, nobody more privileged than the caller."""
-    scope = await enter_org(ctx, given.organization_id)
+async def create(ctx: Ctx, body: CreateIdentity) -> IdentityDetails:
+    """Create an identity with an organization role that stays within the caller's own rights."""
+    scope = await enter_org(ctx, body.organization_id)
     ctx.require(scope, "create", "identity")
-    identity = new_identity(ctx, given, scope.org_id)
+    identity = new_identity(ctx, body, scope.org_id)
     async with ctx.unit() as tx:
-        await add(ctx, tx, scope, identity, [RoleEntry(role=given.role)], given.metadata or ())
-        ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=given.role)
+        await add(ctx, tx, scope, identity, [RoleEntry(role=body.role)], body.metadata or ())
+        ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=body.role)
     return await shown(ctx, identity.id)
 
 
@@ -138,9 +138,7 @@ async def add(
     roles: Sequence[RoleEntry],
     metadata: Sequence[MetadataItem],
 ) -> Membership:
-    """Store an identity with its organization membership and metadata in the open unit, within the caller's
-    boundary.
-    """
+    """Store an identity with its membership and metadata in the open unit, within the caller's boundary."""
     membership = Membership(
         id=ctx.new_id(),
         org_id=identity.org_id,
@@ -162,23 +160,23 @@ async def add(
     return membership
 
 
-async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityDetails:
-    """Change an identity that is not more privileged than the caller, to nothing more privileged than the caller."""
+async def update(ctx: Ctx, identity_id: str, body: UpdateIdentity) -> IdentityDetails:
+    """Change an identity that is not, and does not become, more privileged than the caller."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
-        changes = _changes(given)
+        changes = _changes(body)
         gets_an_end = identity.is_instance_admin and bool(changes.get("expires_at"))
         if gets_an_end:
             await administrators.hold(tx)
-        if changes or given.role is not None or given.metadata is not None:
+        if changes or body.role is not None or body.metadata is not None:
             await identities.change(tx, identity.id, updated_at=ctx.now, **changes)
-        if given.role is not None:
+        if body.role is not None:
             # After the identity, as in `erase`.
-            await _change_role(ctx, tx, scope, identity, given.role)
-        if given.metadata is not None:
-            rows = metadata_rows(ctx, "identity", identity.id, given.metadata)
+            await _change_role(ctx, tx, scope, identity, body.role)
+        if body.metadata is not None:
+            rows = metadata_rows(ctx, "identity", identity.id, body.metadata)
             await identities.replace_metadata(tx, "identity", identity.id, rows)
         if gets_an_end:
             await administrators.require_one(ctx, tx)
@@ -188,22 +186,22 @@ async def update(ctx: Ctx, identity_id: str, given: UpdateIdentity) -> IdentityD
             org_id=identity.org_id,
             project_id=identity.project_id,
             identityId=identity.id,
-            name=given.name,
-            role=given.role,
-            hasDeleteProtection=given.has_delete_protection,
-            metadata=[item.key for item in given.metadata or ()],
+            name=body.name,
+            role=body.role,
+            hasDeleteProtection=body.has_delete_protection,
+            metadata=[item.key for item in body.metadata or ()],
             fields=sorted(changes),
         )
     return await shown(ctx, identity.id)
 
 
-def _changes(given: UpdateIdentity) -> dict[str, Any]:
-    """The columns that were sent. Null takes away what may be UNSET, and says nothing for the others."""
+def _changes(body: UpdateIdentity) -> dict[str, Any]:
+    """Return the columns that were sent. Null clears a field that may be UNSET, and is ignored for the others."""
     changes: dict[str, Any] = {}
-    for field in msgspec.structs.fields(given):
-        value = getattr(given, field.name)
-        may_be_taken_away = field.default is msgspec.UNSET
-        if field.name in _COLUMNS and value is not msgspec.UNSET and (may_be_taken_away or value not in (None, "")):
+    for field in msgspec.structs.fields(body):
+        value = getattr(body, field.name)
+        can_be_cleared = field.default is msgspec.UNSET
+        if field.name in _COLUMNS and value is not msgspec.UNSET and (can_be_cleared or value not in (None, "")):
             changes[field.name] = None if value == "" else value
     if changes.get("expires_at"):
         changes["expires_at"] = checked("expiresAt", read_time, changes["expires_at"])
@@ -230,10 +228,10 @@ async def _change_role(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
 
 
 async def remove(ctx: Ctx, identity_id: str) -> IdentityDetails:
-    """Delete an identity with all that hangs on it; its tokens are dead everywhere at once."""
+    """Delete an identity with everything that belongs to it; its tokens end at once everywhere."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "delete", "identity", **facts(identity))
-    found = await shown(ctx, identity.id)
+    removed = await shown(ctx, identity.id)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete")
         require_unprotected(identity)
@@ -245,11 +243,11 @@ async def remove(ctx: Ctx, identity_id: str) -> IdentityDetails:
             identityId=identity.id,
             name=identity.name,
         )
-    return found
+    return removed
 
 
 def require_unprotected(identity: Identity) -> None:
-    """Raise BadRequest for an identity with delete protection. Every path that deletes identities asks this."""
+    """Raise BadRequest for an identity with delete protection. Everything that deletes identities calls this."""
     if identity.has_delete_protection:
         raise BadRequest("The identity has delete protection: switch hasDeleteProtection off first")
 
@@ -257,11 +255,11 @@ def require_unprotected(identity: Identity) -> None:
 async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
     """Delete the rows of an identity in the open unit. The instance keeps an administrator.
 
-    Its tokens are dead without it: an id is never given to another one.
+    Its tokens are invalid without it: an id is never used again.
     """
     if identity.is_instance_admin:
         await administrators.hold(tx)
-    # The identity before its memberships: the order in which the journal notes logins, so that neither waits for the
+    # The identity before its memberships: the order in which the journal records logins, so that neither deadlocks the
     # other.
     await identities.remove(tx, identity.id)
     await grants.remove_actor(tx, "identity", identity.id)
@@ -271,14 +269,14 @@ async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
 
 
 async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
-    """One identity with its role, methods and metadata."""
+    """Return one identity with its role, methods and metadata."""
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "read", "identity", **facts(identity))
     return await shown(ctx, identity.id)
 
 
 async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
-    """An identity as it stands, for a caller who may see it."""
+    """Return the current details of an identity, for a caller who may see it."""
     async with ctx.view() as tx:
         identity = await identities.by_id(tx, identity_id)
         if identity is None:
@@ -287,7 +285,9 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
         roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
         locked = [
-            one.key.split("/")[1] for one in await credentials.lockouts(tx, identity.id) if ctx.now < one.locked_until
+            lockout.key.split("/")[1]
+            for lockout in await credentials.lockouts(tx, identity.id)
+            if ctx.now < lockout.locked_until
         ]
         return IdentityDetails(
             identity=identity,
@@ -300,7 +300,7 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
 
 
 class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of identities. `names` and `roles` are filters; `roles` are slugs."""
+    """A query for a page of identities. `names` and `roles` are filters; `roles` are slugs."""
 
     contains: str = ""
     names: Sequence[str] = ()
@@ -313,7 +313,7 @@ class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(ctx: Ctx, org_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
-    """The identities of an organization that match, one page of them, and how many match."""
+    """Find one page of an organization's identities that match, and how many match."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "identity")
     async with ctx.survey() as tx:
@@ -329,16 +329,16 @@ async def _page(tx: Tx, org_id: str, query: IdentityQuery) -> Page[IdentityDetai
 async def assembled(
     tx: Tx, rows: Sequence[tuple[Identity, Membership]], turns: Turns | None = None, *, with_rules: bool = False
 ) -> list[IdentityDetails]:
-    """Identities and their memberships with what is shown beside them, in as many queries for many as for one."""
+    """Load the details of identities and their memberships, with as many queries for many as for one."""
     turns = turns or Turns()
-    found: list[IdentityDetails] = []
+    results: list[IdentityDetails] = []
     for start in range(0, len(rows), _PIECE):
-        some = rows[start : start + _PIECE]
-        ids = [identity.id for identity, _ in some]
-        roles = await grants.roles_on(tx, [membership.id for _, membership in some], turns, with_rules=with_rules)
+        batch = rows[start : start + _PIECE]
+        ids = [identity.id for identity, _ in batch]
+        roles = await grants.roles_on(tx, [membership.id for _, membership in batch], turns, with_rules=with_rules)
         methods = await credentials.methods_of(tx, ids)
         metadata = await identities.metadata_of_many(tx, "identity", ids)
-        found += [
+        results += [
             IdentityDetails(
                 identity=identity,
                 membership=membership,
@@ -346,16 +346,16 @@ async def assembled(
                 methods=methods.get(identity.id, ()),
                 metadata=metadata.get(identity.id, ()),
             )
-            for identity, membership in some
+            for identity, membership in batch
         ]
         await turns.give()
-    return found
+    return results
 
 
 async def details(ctx: Ctx) -> Mapping[str, str]:
-    """The organization of the calling identity: id, name and slug.
+    """Return the organization of the calling identity: id, name and slug.
 
-    Needs no permission: it is about the caller itself.
+    No permission is needed: it is about the caller itself.
     """
     if ctx.actor.kind != "identity":
         raise Forbidden("Only a machine identity may ask for its own details")

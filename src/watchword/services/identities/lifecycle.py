@@ -14,28 +14,27 @@ from watchword.methods.base import Risk, risks_of
 from watchword.services.access.boundaries import require_over
 from watchword.services.access.scopes import own_org
 from watchword.services.context import Ctx
-from watchword.services.identities import identities
+from watchword.services.identities.identities import IdentityDetails, facts, locate, shown
 from watchword.services.people import administrators
 from watchword.store import versions
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
-from watchword.store.identities import identities as stored
-from watchword.store.identities import reports
+from watchword.store.identities import identities, reports
 
 Report = Literal["unused", "never-used", "expiring", "risky"]
 DAY = 24 * 3600 * 1000  # milliseconds
 _REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring", "risky")
-_LOOKED_AT, _CHUNKS = 50, 40  # identities of one read, and reads of one request, in search of risky ones
+_LOOKED_AT, _CHUNKS = 50, 40  # identities that one query reads, and queries of one request, in search of risky ones
 
 
 class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether its live tokens are only stopped, and work again once it is enabled, or revoked for good."""
+    """How to disable: live tokens are stopped until the identity is enabled again, or revoked for good."""
 
     revoke_tokens: bool = False
 
 
 class ReportQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a report: unused or never used for `days`, or expiring within `days`."""
+    """A query for one page of a report: unused or never used for `days`, or expiring within `days`."""
 
     days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
@@ -58,18 +57,18 @@ class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.IdentityDetails:
-    """Stop an identity: logins and all its live tokens are refused from now on, everywhere."""
-    identity, scope = await identities.locate(ctx, identity_id)
-    ctx.require(scope, "edit", "identity", **identities.facts(identity))
+async def disable(ctx: Ctx, identity_id: str, body: Disable) -> IdentityDetails:
+    """Disable an identity: its logins and all its live tokens are refused from now on, everywhere."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **facts(identity))
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "revoke-auth")
         if identity.is_instance_admin:
             await administrators.hold(tx)
-        await stored.change(tx, identity.id, is_disabled=True, updated_at=ctx.now)
+        await identities.change(tx, identity.id, is_disabled=True, updated_at=ctx.now)
         if identity.is_instance_admin:
             await administrators.require_one(ctx, tx)
-        if given.revoke_tokens:
+        if body.revoke_tokens:
             await credentials.end_tokens(tx, identity.id)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
@@ -78,20 +77,20 @@ async def disable(ctx: Ctx, identity_id: str, given: Disable) -> identities.Iden
             project_id=identity.project_id,
             identityId=identity.id,
             name=identity.name,
-            revokeTokens=given.revoke_tokens,
+            revokeTokens=body.revoke_tokens,
         )
-    return await identities.shown(ctx, identity.id)
+    return await shown(ctx, identity.id)
 
 
-async def enable(ctx: Ctx, identity_id: str) -> identities.IdentityDetails:
-    """Let a disabled identity log in again. One that has expired needs a new expiry date first."""
-    identity, scope = await identities.locate(ctx, identity_id)
-    ctx.require(scope, "edit", "identity", **identities.facts(identity))
+async def enable(ctx: Ctx, identity_id: str) -> IdentityDetails:
+    """Enable a disabled identity again. One that has expired needs a new expiry date first."""
+    identity, scope = await locate(ctx, identity_id)
+    ctx.require(scope, "edit", "identity", **facts(identity))
     if identity.expires_at is not None and identity.expires_at <= ctx.now:
         raise BadRequest("The identity has expired: give it a later expiresAt first")
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "grant-privileges")
-        await stored.change(tx, identity.id, is_disabled=False, updated_at=ctx.now)
+        await identities.change(tx, identity.id, is_disabled=False, updated_at=ctx.now)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             "enable-identity",
@@ -100,71 +99,71 @@ async def enable(ctx: Ctx, identity_id: str) -> identities.IdentityDetails:
             identityId=identity.id,
             name=identity.name,
         )
-    return await identities.shown(ctx, identity.id)
+    return await shown(ctx, identity.id)
 
 
-async def report(ctx: Ctx, kind: str, given: ReportQuery) -> ReportPage:
-    """One page of a report on the caller's organization."""
+async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
+    """Return one page of a report on the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     if kind not in _REPORTS:
         raise Invalid.of("report", f"One of {', '.join(_REPORTS)}", code="invalid_enum_value")
     if kind == "risky":
-        return await _risky(ctx, scope.org_id, given)
-    after = _read_cursor(given.cursor) if given.cursor else None
-    span, most = given.days * DAY, given.limit + 1
+        return await _risky(ctx, scope.org_id, body)
+    after = _read_cursor(body.cursor) if body.cursor else None
+    span, most = body.days * DAY, body.limit + 1
     async with ctx.view() as tx:
         if kind == "unused":
-            found = await reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
+            rows = await reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
         elif kind == "never-used":
-            found = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
+            rows = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         else:
-            found = await reports.expiring(
+            rows = await reports.expiring(
                 tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most
             )
-        page = found[: given.limit]
-        methods = await credentials.methods_of(tx, [one.id for one in page])
+        page = rows[: body.limit]
+        methods = await credentials.methods_of(tx, [identity.id for identity in page])
     return ReportPage(
-        identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(found) > len(page) else None
+        identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(rows) > len(page) else None
     )
 
 
-async def _risky(ctx: Ctx, org_id: str, given: ReportQuery) -> ReportPage:
-    """Identities with a method whose settings admit more than their author may mean, by name.
+async def _risky(ctx: Ctx, org_id: str, body: ReportQuery) -> ReportPage:
+    """Find identities with a method whose settings admit more than their author may intend, by name.
 
-    A page may be short and not the last.
+    A page may be short without being the last.
     """
-    after = _read_cursor(given.cursor, reports.NameCursor) if given.cursor else None
-    found: list[Identity] = []
+    after = _read_cursor(body.cursor, reports.NameCursor) if body.cursor else None
+    risky: list[Identity] = []
     risks: dict[str, list[MethodRisk]] = {}
     methods: dict[str, list[str]] = {}
     for _ in range(_CHUNKS):
         async with ctx.view() as tx:
-            some = await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
-            configs = await credentials.configs_of(tx, [one.id for one in some])
-        for identity in some:
+            batch = await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+            configs = await credentials.configs_of(tx, [identity.id for identity in batch])
+        for identity in batch:
             after = (identity.name, identity.id)
-            theirs = [
+            identity_risks = [
                 MethodRisk(config.method, risk)
                 for config in configs.get(identity.id, ())
                 if config.method in ctx.runtime.methods
                 for risk in risks_of(ctx.runtime.methods[config.method], config.config)
             ]
-            if theirs:
-                found.append(identity)
-                risks[identity.id] = theirs
+            if identity_risks:
+                risky.append(identity)
+                risks[identity.id] = identity_risks
                 methods[identity.id] = [config.method for config in configs[identity.id]]
-                if len(found) == given.limit:
-                    return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=_written(after))
-        if len(some) < _LOOKED_AT:
-            return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=None)
+                if len(risky) == body.limit:
+                    return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=_written(after))
+        if len(batch) < _LOOKED_AT:
+            return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=None)
         await asyncio.sleep(0)
-    return ReportPage(identities=found, methods=methods, risks=risks, next_cursor=_written(after))
+    return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=_written(after))
 
 
 def _cursor(kind: str, last: Identity) -> str:
-    at = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
-    return _written((at or 0, last.id))
+    position = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
+    return _written((position or 0, last.id))
 
 
 def _written(cursor: Any) -> str:
@@ -173,15 +172,16 @@ def _written(cursor: Any) -> str:
 
 def _read_cursor(text: str, kind: Any = reports.Cursor) -> Any:
     try:
-        found = msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
+        cursor = msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
     except (binascii.Error, ValueError):
         raise Invalid.of("cursor", "The nextCursor of an earlier page") from None
-    return found
+    return cursor
 
 
 async def require_none_protected(tx: Tx, *, org_id: str) -> None:
-    """Raise BadRequest while an identity or project of the organization has delete protection: asked before all
-    of it is deleted.
+    """Raise BadRequest while an identity or project of the organization has delete protection.
+
+    Called before the organization is deleted.
     """
     count = await reports.protected(tx, org_id)
     if count:

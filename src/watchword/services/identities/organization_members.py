@@ -1,4 +1,4 @@
-"""Machine identities as members of organizations: several roles, identities of a root organization in its parts."""
+"""Machine identities as members of organizations, and identities of a root organization in its sub-organizations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,12 @@ from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
-from watchword.store.identities import identities
-from watchword.store.identities import lists as identity_lists
+from watchword.store.identities import identities, lists
 from watchword.store.people import accounts
-from watchword.store.projects import members as lists
+from watchword.store.projects import members
 
 
-async def add(ctx: Ctx, identity_id: str, given: AddMember) -> Membership:
+async def add(ctx: Ctx, identity_id: str, body: AddMember) -> Membership:
     """Make an identity of the organization, or of its root, a member of the organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create", "identity")
@@ -33,25 +32,25 @@ async def add(ctx: Ctx, identity_id: str, given: AddMember) -> Membership:
         if identity is None or identity.org_id not in (org.id, org.root_org_id):
             raise NotFound("There is no such identity that could join")
         _require_free(identity)
-        membership = await join(ctx, tx, scope, IDENTITY, identity_id, given.entries)
-        _audit(ctx, "create", membership, roles=audit_roles(given.entries))
+        membership = await join(ctx, tx, scope, IDENTITY, identity_id, body.entries)
+        _audit(ctx, "create", membership, roles=audit_roles(body.entries))
     return membership
 
 
-async def change(ctx: Ctx, identity_id: str, given: ChangeMember) -> tuple[Membership, Sequence[MembershipRole]]:
+async def change(ctx: Ctx, identity_id: str, body: ChangeMember) -> tuple[Membership, Sequence[MembershipRole]]:
     """Replace the organization roles of an identity."""
     scope = await own_org(ctx)
     ctx.require(scope, "edit", "identity")
     async with ctx.unit() as tx:
         identity, membership = await _member(tx, scope, identity_id)
         _require_free(identity)
-        rows = await change_roles(ctx, tx, scope, IDENTITY, membership, given.roles)
-        _audit(ctx, "update", membership, roles=audit_roles(given.roles))
+        rows = await change_roles(ctx, tx, scope, IDENTITY, membership, body.roles)
+        _audit(ctx, "update", membership, roles=audit_roles(body.roles))
     return membership, rows
 
 
 async def remove(ctx: Ctx, identity_id: str) -> Membership:
-    """Take an identity out of the organization, its projects and groups. Nobody ends their own membership."""
+    """Remove an identity from the organization, its projects and groups. No caller ends its own membership."""
     scope = await own_org(ctx)
     ctx.require(scope, "delete", "identity")
     async with ctx.unit() as tx:
@@ -63,7 +62,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
         if identity.is_instance_admin:
             await administrators.hold(tx)
         if identity.org_id == scope.org_id:
-            # Away from home an identity only loses a membership; at home it would be left with nothing.
+            # In another organization an identity only loses a membership; in its own it would be left with nothing.
             require_unprotected(identity)
             await credentials.end_tokens(tx, identity_id)
         await accounts.remove_from_organization(tx, membership)
@@ -74,7 +73,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
 
 
 async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
-    """One identity as a member of the organization."""
+    """Return one identity as a member of the organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
@@ -83,22 +82,22 @@ async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
 
 
 async def find(ctx: Ctx, query: IdentityQuery) -> Page[IdentityDetails]:
-    """One page of the organization's identities, and how many match."""
+    """Find one page of the organization's identities, and how many match."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
         turns = Turns()
-        rows, total = await identity_lists.in_org(tx, scope.org_id, query, turns)
+        rows, total = await lists.in_org(tx, scope.org_id, query, turns)
         return Page(await assembled(tx, rows, turns), total)
 
 
 async def available(ctx: Ctx, query: IdentityQuery) -> Page[Identity]:
-    """The identities of the root organization that are not members here."""
+    """Find the identities of the root organization that are not members of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     org = await organization(ctx, scope.org_id)
     async with ctx.view() as tx:
-        return Page(*await lists.outside_org(tx, org.id, org.root_org_id or org.id, query))
+        return Page(*await members.outside_org(tx, org.id, org.root_org_id or org.id, query))
 
 
 async def _member(tx: Tx, scope: CallerScope, identity_id: str) -> tuple[Identity, Membership]:

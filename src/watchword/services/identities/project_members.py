@@ -1,4 +1,4 @@
-"""Machine identities as members of projects: add, change roles, remove, list, and who could join."""
+"""Machine identities as members of projects: add, change roles, remove, list, and list those that could join."""
 
 from collections.abc import Sequence
 
@@ -26,27 +26,26 @@ from watchword.services.projects.members import (
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx
-from watchword.store.identities import identities
-from watchword.store.identities import lists as identity_lists
-from watchword.store.projects import members as lists
+from watchword.store.identities import identities, lists
+from watchword.store.projects import members
 
 
 class ProjectIdentity(msgspec.Struct, frozen=True):
-    """An identity in a project."""
+    """An identity as a member of a project."""
 
-    found: IdentityDetails
+    details: IdentityDetails
     project: Project
 
 
-class Elsewhere(msgspec.Struct, frozen=True):
-    """One of the projects of an identity."""
+class ProjectMembership(msgspec.Struct, frozen=True):
+    """The membership of an identity in one of its projects."""
 
     membership: Membership
     roles: Sequence[tuple[MembershipRole, Role | None]]
     project: Project
 
 
-async def add(ctx: Ctx, project_id: str, identity_id: str, given: AddMember) -> Membership:
+async def add(ctx: Ctx, project_id: str, identity_id: str, body: AddMember) -> Membership:
     """Make an identity of the organization a member of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity", identityId=identity_id)
@@ -54,19 +53,19 @@ async def add(ctx: Ctx, project_id: str, identity_id: str, given: AddMember) -> 
         if await grants.project_membership(tx, "identity", identity_id, scope.project.id):
             raise BadRequest("The identity is a member of this project already: change its roles instead")
         await _joinable(tx, scope, identity_id)
-        membership = await join(ctx, tx, scope, IDENTITY, identity_id, given.entries)
+        membership = await join(ctx, tx, scope, IDENTITY, identity_id, body.entries)
         ctx.audit(
             "create-identity-project-membership",
             org_id=scope.org_id,
             project_id=scope.project.id,
             identityId=identity_id,
-            roles=audit_roles(given.entries),
+            roles=audit_roles(body.entries),
         )
     return membership
 
 
 async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
-    """An identity of another organization answers as one that does not exist."""
+    """Raise NotFound for an unknown identity or another organization's, BadRequest for another project's own."""
     identity = await identities.by_id(tx, identity_id)
     if identity is None or await grants.org_membership(tx, "identity", identity_id, scope.org_id) is None:
         raise NotFound("There is no such identity in the organization")
@@ -75,26 +74,26 @@ async def _joinable(tx: Tx, scope: ProjectScope, identity_id: str) -> None:
 
 
 async def change(
-    ctx: Ctx, project_id: str, identity_id: str, given: ChangeMember
+    ctx: Ctx, project_id: str, identity_id: str, body: ChangeMember
 ) -> tuple[Membership, Sequence[MembershipRole]]:
     """Replace the roles of a member."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "identity", identityId=identity_id)
     async with ctx.unit() as tx:
         membership = await of_project(tx, scope, IDENTITY, identity_id)
-        rows = await change_roles(ctx, tx, scope, IDENTITY, membership, given.roles)
+        rows = await change_roles(ctx, tx, scope, IDENTITY, membership, body.roles)
         ctx.audit(
             "update-identity-project-membership",
             org_id=scope.org_id,
             project_id=scope.project.id,
             identityId=identity_id,
-            roles=audit_roles(given.roles),
+            roles=audit_roles(body.roles),
         )
     return membership, rows
 
 
 async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Membership:
-    """Take an identity out of a project, with its privileges there."""
+    """Remove an identity from a project, with its privileges there."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "identity", identityId=identity_id)
     async with ctx.unit() as tx:
@@ -113,7 +112,7 @@ async def remove(ctx: Ctx, project_id: str, identity_id: str) -> Membership:
 
 
 async def get(ctx: Ctx, project_id: str, identity_id: str) -> ProjectIdentity:
-    """One member with its roles."""
+    """Return one member with its roles."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity", identityId=identity_id)
     async with ctx.view() as tx:
@@ -122,7 +121,7 @@ async def get(ctx: Ctx, project_id: str, identity_id: str) -> ProjectIdentity:
 
 
 async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
-    """One member by the id of its membership. One in another organization answers as one that does not exist."""
+    """Return one member by the id of its membership. Raises NotFound, for another organization's too."""
     actor = require_actor(ctx)
     async with ctx.view() as tx:
         membership = await grants.membership(tx, membership_id)
@@ -137,7 +136,7 @@ async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
 
 
 async def shown(tx: Tx, membership: Membership) -> IdentityDetails:
-    """An identity's membership with what is shown beside it."""
+    """Return the details of an identity's membership."""
     identity = await identities.by_id(tx, membership.actor_id)
     if identity is None:
         raise NotFound("The identity was deleted meanwhile")
@@ -147,7 +146,7 @@ async def shown(tx: Tx, membership: Membership) -> IdentityDetails:
 async def find(
     ctx: Ctx, project_id: str, query: IdentityQuery, *, own: bool = False
 ) -> tuple[Page[IdentityDetails], Project]:
-    """One page of a project's identities, and how many match. `own`: only those that belong to the project."""
+    """Find one page of a project's identities, and how many match. `own`: only those that belong to the project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
@@ -159,31 +158,31 @@ async def find(
 async def _readable(
     tx: Tx, scope: ProjectScope, query: IdentityQuery, turns: Turns, *, own: bool
 ) -> tuple[list[tuple[Identity, Membership]], int]:
-    """The page of those identities that the caller may read: some rules name single ones."""
+    """Return the page of those identities that the caller may read: rules may name single identities."""
     if not scope.ability.looks_at("read", "identity"):
-        return await identity_lists.in_project(tx, scope.project.id, query, turns, own=own)
+        return await lists.in_project(tx, scope.project.id, query, turns, own=own)
     everything = msgspec.structs.replace(query, offset=0, limit=None)
-    rows, _ = await identity_lists.in_project(tx, scope.project.id, everything, turns, own=own)
-    seen: list[tuple[Identity, Membership]] = []
+    rows, _ = await lists.in_project(tx, scope.project.id, everything, turns, own=own)
+    readable: list[tuple[Identity, Membership]] = []
     for row in rows:
         if scope.ability.allows("read", "identity", {"identityId": row[0].id}):
-            seen.append(row)
+            readable.append(row)
         await turns.give()
-    return seen[query.offset : None if query.limit is None else query.offset + query.limit], len(seen)
+    return readable[query.offset : None if query.limit is None else query.offset + query.limit], len(readable)
 
 
 async def available(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[Identity]:
-    """The identities of the organization that could join a project."""
+    """Find the identities of the organization that could join a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
-        return Page(*await lists.outside_project(tx, scope.org_id, scope.project.id, query))
+        return Page(*await members.outside_project(tx, scope.org_id, scope.project.id, query))
 
 
-async def of_identity(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[Elsewhere]]:
-    """The projects of an identity, in the organization the caller is in."""
-    found = await org_identities.get(ctx, identity_id)
+async def of_identity(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[ProjectMembership]]:
+    """Return the projects of an identity in the caller's organization."""
+    details = await org_identities.get(ctx, identity_id)
     async with ctx.view() as tx:
-        rows = await lists.with_projects(tx, "identity", identity_id, found.identity.org_id)
+        rows = await members.with_projects(tx, "identity", identity_id, details.identity.org_id)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
-        return found, [Elsewhere(membership, roles[membership.id], project) for membership, project in rows]
+        return details, [ProjectMembership(membership, roles[membership.id], project) for membership, project in rows]

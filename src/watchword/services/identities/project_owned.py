@@ -1,7 +1,7 @@
-"""Identities that belong to one project and live and die with it.
+"""Identities that belong to one project and are deleted with it.
 
-In the organization they are members with no rights, so that their tokens work as everybody's do; their auth methods,
-credentials and tokens are managed by the routes that all identities have, with the rights of the project.
+In the organization they are members without rights, so that their tokens work like all others; their auth methods,
+credentials and tokens are managed by the routes of all identities, with the rights of the project.
 """
 
 from typing import Annotated
@@ -44,18 +44,18 @@ class UpdateProjectIdentity(IdentityChanges, frozen=True, kw_only=True):
     name: IdentityName | None = None
 
 
-async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> IdentityDetails:
-    """A new identity of a project with its membership there; none of its roles goes beyond the caller."""
+async def create(ctx: Ctx, project_id: str, body: CreateProjectIdentity) -> IdentityDetails:
+    """Create an identity of a project with its membership there, within the caller's own rights."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity")
-    identity = new_identity(ctx, given, scope.org_id, scope.project.id)
-    entries = given.roles or [RoleEntry(role="no-access")]
+    identity = new_identity(ctx, body, scope.org_id, scope.project.id)
+    entries = body.roles or [RoleEntry(role="no-access")]
     async with ctx.unit() as tx:
         await identities.add(tx, identity)
         await add_member(ctx, tx, scope.org_id, "identity", identity.id, "no-access")
         membership = await join(ctx, tx, scope, IDENTITY, identity.id, entries)
         await identities.replace_metadata(
-            tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, given.metadata or ())
+            tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, body.metadata or ())
         )
         tx.changed(versions.identity(identity.id))
         ctx.audit(
@@ -70,35 +70,35 @@ async def create(ctx: Ctx, project_id: str, given: CreateProjectIdentity) -> Ide
         return await project_members.shown(tx, membership)
 
 
-async def update(ctx: Ctx, project_id: str, identity_id: str, given: UpdateProjectIdentity) -> IdentityDetails:
+async def update(ctx: Ctx, project_id: str, identity_id: str, body: UpdateProjectIdentity) -> IdentityDetails:
     """Change an identity of the project."""
     await _require_of(ctx, project_id, identity_id, "edit")
-    changes = {name: getattr(given, name) for name in given.__struct_fields__}
+    changes = {name: getattr(body, name) for name in body.__struct_fields__}
     return await any_identities.update(ctx, identity_id, any_identities.UpdateIdentity(**changes))
 
 
 async def remove(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
-    """Delete an identity of the project; its tokens are dead at once."""
+    """Delete an identity of the project; its tokens end at once."""
     await _require_of(ctx, project_id, identity_id, "delete")
     return await any_identities.remove(ctx, identity_id)
 
 
 async def get(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
-    """One identity of the project."""
+    """Return one identity of the project."""
     await _require_of(ctx, project_id, identity_id, "read")
     return await any_identities.get(ctx, identity_id)
 
 
 async def find(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
-    """One page of the identities that belong to the project, and how many match."""
+    """Find one page of the identities that belong to the project, and how many match."""
     page, _ = await project_members.find(ctx, project_id, query, own=True)
     return page
 
 
 async def _require_of(ctx: Ctx, project_id: str, identity_id: str, action: str) -> None:
-    """The right is asked for before it is told whether the identity is one of this project.
+    """Require the right, and then that the identity belongs to the project. Raises PermissionDenied, NotFound.
 
-    Raises NotFound otherwise.
+    The order matters: without the right, the answer does not tell whether the identity belongs to the project.
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, action, "identity", identityId=identity_id)

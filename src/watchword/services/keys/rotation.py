@@ -1,10 +1,10 @@
-"""Rotating keys while servers run: the root key, the keys of organizations and projects, and the signing key.
+"""Rotate keys while servers run: the root key, the keys of organizations and projects, the signing and hash keys.
 
     a data key, the signing key:  stage ──(every server has read it: GRACE)──> activate ──> reseal, batch after batch
     the root key:                 every server knows both ──> reseal the keys below it, batch after batch
 
-Every step can be done again: what was done is seen in the rows themselves, so a rotation that was interrupted goes on
-where it stopped. The values themselves are never shown; an envelope is opened and sealed again in one unit of work.
+Every step can be repeated: the rows themselves show what was done, so an interrupted rotation goes on where it stopped.
+The values are never shown; an envelope is opened and sealed again in one unit of work.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ from watchword.store.keys import data_keys
 from watchword.store.people import accounts, people
 from watchword.store.projects import service_tokens
 
-GRACE = 15.0  # seconds: three times what a server takes at most to notice new keys
+GRACE = 15.0  # seconds: three times what a server needs at most to notice new keys
 _DAY = 86_400_000  # ms
 _ROWS = 500
 
@@ -39,7 +39,7 @@ Work = Callable[[Tx, Sealer, str], Awaitable[Batch]]
 
 
 class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
-    """How one key stands: the version that seals, one that waits to be used, and the versions below it in all."""
+    """The state of one key: the version that seals, a staged one, and the number of all versions."""
 
     scope: str
     active: int
@@ -49,18 +49,18 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ctx_of(runtime: Runtime) -> Ctx:
-    """The server itself at work on its keys."""
+    """Make the context of a server that works on its own keys."""
     ctx = Ctx(runtime, actor=PLATFORM, request_id="rotation")
     ctx.public("who has the root key and the database may rotate keys")
     return ctx
 
 
 async def state(runtime: Runtime) -> list[ScopeState]:
-    """How every key stands."""
+    """Return the state of every key."""
     async with runtime.store.read() as tx:
-        found = await data_keys.outline(tx)
+        outline = await data_keys.outline(tx)
     scopes: dict[str, list[tuple[int, str, int, bool]]] = {}
-    for scope, version, parent, above, active in found:
+    for scope, version, parent, above, active in outline:
         scopes.setdefault(scope, []).append((version, parent, above, active))
     return [_state(scope, rows, runtime.keys.root_version) for scope, rows in scopes.items()]
 
@@ -78,7 +78,7 @@ def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> Sco
 
 
 async def stage(runtime: Runtime, scope: str) -> int:
-    """Make the next version of a key, which is not used yet; the version. One that waits already is taken."""
+    """Create the next version of a key, which is not used yet, unless one is staged; return the version."""
     ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         rows = await _rows(tx, scope)
@@ -92,7 +92,7 @@ async def stage(runtime: Runtime, scope: str) -> int:
 
 
 async def activate(runtime: Runtime, scope: str) -> int:
-    """Use the staged version from now on; the version. Every server must have had `GRACE` seconds to read it."""
+    """Use the staged version from now on; return it. Every server must have had `GRACE` seconds to read it."""
     ctx = ctx_of(runtime)
     async with ctx.unit() as tx:
         rows = await _activate(ctx, tx, scope)
@@ -109,15 +109,15 @@ async def _activate(ctx: Ctx, tx: Tx, scope: str) -> list[DataKey]:
     active = max(row.version for row in rows if row.is_active)
     if rows[-1].version == active:
         raise BadRequest(f"No new version of the key {scope} is staged")
-    # From when it counts how long an old key is needed; the clock of whoever staged it may be behind those of the
-    # servers.
+    # How long an old key is needed counts from this time; the clock of the process that staged it may be behind those
+    # of the servers.
     since = max(ctx.now, rows[-1].created_at, await sweeps.newest_event(tx))
     await data_keys.change(tx, msgspec.structs.replace(rows[-1], is_active=True, created_at=since))
     return rows
 
 
 class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the signing keys of now have signed, as far as it is counted."""
+    """The live credentials that the current signing keys have signed, as far as they are counted."""
 
     named_tokens: int
     limited_tokens: int
@@ -125,9 +125,9 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def signed(runtime: Runtime) -> Signed:
-    """How many tokens with a name, tokens with a use limit, and sessions of people are alive.
+    """Count live named tokens, tokens with a use limit, and sessions of people.
 
-    Tokens of logins have no row.
+    Other tokens of logins have no row.
     """
     async with runtime.store.read() as tx:
         named, limited = await credentials.live_tokens(tx, runtime.clock())
@@ -135,12 +135,11 @@ async def signed(runtime: Runtime) -> Signed:
 
 
 async def revoke_signing_keys(runtime: Runtime) -> int:
-    """Sign with the staged key from now on and end all that earlier ones signed, at once and on every server; the new
-    version.
+    """Sign with the staged key from now on and revoke all that earlier keys signed; return the new version.
 
-    Access tokens of every method, those with a name among them, and the sessions of people: whoever had an old key
-    could have made any of them. Rows of tokens are marked first, a batch at a time, so that the unit that ends the keys
-    stays short.
+    It takes effect at once and on every server, for access tokens of every method, named tokens and sessions of people:
+    anyone who had an old key could have made any of them. Rows of tokens are marked first, a batch at a time, so that
+    the unit that revokes the keys stays short.
     """
     while True:
         ctx = ctx_of(runtime)
@@ -164,8 +163,9 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
 
 
 async def hashed_before(runtime: Runtime) -> dict[str, int]:
-    """How many credentials of each kind are hashed with a key of before the last rotation: what
-    `revoke_hmac_keys` ends.
+    """Count the credentials of each kind that are hashed with a key from before the last rotation.
+
+    `revoke_hmac_keys` revokes them.
     """
     async with runtime.store.read() as tx:
         version = await _hash_version(tx)
@@ -173,12 +173,12 @@ async def hashed_before(runtime: Runtime) -> dict[str, int]:
         return {
             "client_secrets": await credentials.count_secrets_behind(tx, version),
             **await accounts.counts_behind(tx, version),
-            "recovery_codes": sum(mfa.hash_version_of(one) < version for own in codes for one in own),
+            "recovery_codes": sum(mfa.hash_version_of(code) < version for own in codes for code in own),
         }
 
 
 async def has_earlier_hmac_keys(runtime: Runtime) -> bool:
-    """Whether credentials may be hashed with another key than the one of now."""
+    """Whether credentials may be hashed with a key other than the current one."""
     async with runtime.store.read() as tx:
         return sum(active for scope, _, _, _, active in await data_keys.outline(tx) if scope == HMAC) > 1
 
@@ -188,16 +188,16 @@ async def _hash_version(tx: Tx) -> int:
 
 
 def json_codes(stored: str) -> list[str]:
-    """The hashes of somebody's recovery codes."""
-    found: list[str] = msgspec.json.decode(stored, type=list[str])
-    return found
+    """Decode the stored hashes of a person's recovery codes."""
+    codes: list[str] = msgspec.json.decode(stored, type=list[str])
+    return codes
 
 
 async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
-    """End every credential that is still hashed with an earlier key, and the keys; how many of each kind.
+    """Revoke every credential that is still hashed with an earlier key, and the keys; return how many of each kind.
 
-    Batch by batch, so that servers go on: one that is used meanwhile is hashed with the key of now and stays. The keys
-    end last.
+    It works in batches while servers run: a credential that is used meanwhile is hashed with the current key and stays.
+    The keys are revoked last.
     """
     ended = await hashed_before(runtime)
     async with runtime.store.read() as tx:
@@ -213,7 +213,7 @@ async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
     async with ctx.unit() as tx:
         await accounts.drop_links_behind(tx, version)
         for user_id, stored in await accounts.recovery_codes(tx):
-            left = [one for one in json_codes(stored) if mfa.hash_version_of(one) >= version]
+            left = [code for code in json_codes(stored) if mfa.hash_version_of(code) >= version]
             await people.change_user(tx, user_id, mfa_recovery=msgspec.json.encode(left).decode(), updated_at=ctx.now)
         old = [row for row in await _rows(tx, HMAC) if row.is_active and row.version < version]
         for row in old:
@@ -263,9 +263,7 @@ async def _rows(tx: Tx, scope: str) -> list[DataKey]:
 
 
 async def reseal_root(runtime: Runtime) -> AsyncIterator[tuple[int, int]]:
-    """Seal every key below the root with the root key of now; after each batch, how many are done and how many
-    there were.
-    """
+    """Seal every key below the root with the current root key; yield the numbers done and in all after each batch."""
     root, done = runtime.keys.root_version, 0
     async with runtime.store.read() as tx:
         total = await data_keys.count_not_under(tx, "root", root)
@@ -285,14 +283,14 @@ async def reseal_root(runtime: Runtime) -> AsyncIterator[tuple[int, int]]:
 
 
 async def reseal(runtime: Runtime, scope: str) -> AsyncIterator[int]:
-    """Seal everything below a key with its newest version; after each batch, how many values it wrote."""
+    """Seal everything below a key with its newest version; yield how many values were written after each batch."""
     for work in _works(scope):
-        place: str | None = ""
-        while place is not None:
+        after: str | None = ""
+        while after is not None:
             ctx = ctx_of(runtime)
             async with ctx.unit() as tx:
                 key = await runtime.keys.sealer(tx, scope)
-                place, written = await work(tx, key, place)
+                after, written = await work(tx, key, after)
             yield written
 
 
@@ -372,26 +370,26 @@ async def _second_factors(tx: Tx, key: Sealer, after: str) -> Batch:
 
 
 async def data_scopes(runtime: Runtime, org_id: str | None = None, project_id: str | None = None) -> list[str]:
-    """The data keys that are meant: one organization's, one project's, or all.
+    """Return the scopes of the data keys to work on: one organization's, one project's, or all.
 
     Organizations come before their projects.
     """
-    known = [one.scope for one in await state(runtime)]
+    known = [key_state.scope for key_state in await state(runtime)]
     wanted = {org_scope(org_id)} if org_id else {project_scope(project_id)} if project_id else set()
-    found = [
+    scopes = [
         scope
         for scope in known
         if (scope in wanted if wanted else scope == PEOPLE or scope.startswith(("org/", "project/")))
     ]
-    if wanted and not found:
+    if wanted and not scopes:
         raise NotFound(f"There is no key {next(iter(wanted))}")
-    return found
+    return scopes
 
 
 async def retire_signing_keys(runtime: Runtime, now: int) -> int:
-    """Take earlier signing keys out of use once no token that they signed can be alive; how many.
+    """Retire earlier signing keys once no token that they signed can be live; return how many.
 
-    `now` (ms): `upkeep.horizon`.
+    `now` (ms): see `upkeep.read_horizon`.
     """
     ctx = ctx_of(runtime)
     longest = max(runtime.settings.max_token_age, runtime.settings.session_ttl) * 1000 + _DAY

@@ -1,4 +1,4 @@
-"""A signed-in person's own account: profile, sessions, password."""
+"""The own account of a signed-in person: profile, sessions, password."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ _mails: set[asyncio.Task[None]] = set()
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The name a person goes by."""
+    """The name of a person."""
 
     first_name: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})]
     last_name: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
@@ -40,7 +40,7 @@ class ChangePassword(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class AskReset(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose password was forgotten."""
+    """The address of a person who has forgotten the password."""
 
     email: Trimmed
 
@@ -61,7 +61,7 @@ class ResetLink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def myself(ctx: Ctx) -> User:
-    """The caller, a person."""
+    """Return the caller, a person."""
     actor = require_actor(ctx, "user")
     ctx.public("a person may see its own account")
     async with ctx.view() as tx:
@@ -71,24 +71,22 @@ async def myself(ctx: Ctx) -> User:
     return person
 
 
-async def rename(ctx: Ctx, given: Profile) -> User:
+async def rename(ctx: Ctx, body: Profile) -> User:
     """Change the caller's name."""
     actor = require_actor(ctx, "user")
     ctx.public("a person may change its own name")
     async with ctx.unit() as tx:
-        await people.change_user(
-            tx, actor.id, first_name=given.first_name, last_name=given.last_name, updated_at=ctx.now
-        )
+        await people.change_user(tx, actor.id, first_name=body.first_name, last_name=body.last_name, updated_at=ctx.now)
         ctx.audit("update-user", userId=actor.id)
     return await myself(ctx)
 
 
 async def sessions(ctx: Ctx) -> list[Session]:
-    """The caller's live sessions, newest first."""
+    """List the caller's live sessions, newest first."""
     actor = require_actor(ctx, "user")
     ctx.public("a person may see its own sessions")
     async with ctx.view() as tx:
-        return [one for one in await people.sessions_of(tx, actor.id) if one.expires_at > ctx.now]
+        return [session for session in await people.sessions_of(tx, actor.id) if session.expires_at > ctx.now]
 
 
 async def end(ctx: Ctx, session_id: str) -> Session:
@@ -105,7 +103,7 @@ async def end(ctx: Ctx, session_id: str) -> Session:
 
 
 async def end_all(ctx: Ctx, *, but_this: bool = False) -> int:
-    """End the caller's sessions; how many."""
+    """End the caller's sessions; return how many."""
     actor = require_actor(ctx, "user")
     ctx.public("a person may end its own sessions")
     async with ctx.unit() as tx:
@@ -114,20 +112,20 @@ async def end_all(ctx: Ctx, *, but_this: bool = False) -> int:
     return ended
 
 
-async def change_password(ctx: Ctx, given: ChangePassword) -> None:
-    """Set a new password with the old one; all other sessions end. Wrong old ones count as failed logins do."""
+async def change_password(ctx: Ctx, body: ChangePassword) -> None:
+    """Set a new password with the old one; all other sessions end. A wrong old one counts as a failed login."""
     require_actor(ctx, "user")
     person = await myself(ctx)
-    await passwords.require_usable(given.new_password, "newPassword", own=own_words(person))
-    await sign_in.prove_password(ctx, person.email, person, given.old_password)
-    hashed = await ctx.runtime.passwords.hashed(given.new_password)
+    await passwords.require_usable(body.new_password, "newPassword", own=own_words(person))
+    await sign_in.prove_password(ctx, person.email, person, body.old_password)
+    hashed = await ctx.runtime.passwords.hashed(body.new_password)
     async with ctx.unit() as tx:
         await _set_password(ctx, tx, person, hashed, keep=ctx.actor.session_id)
         ctx.audit("change-user-password", userId=person.id)
 
 
 def own_words(person: User) -> tuple[str, ...]:
-    """What of a person makes no good password for it."""
+    """Return the words of a person that its password must not be built from."""
     return (person.email, person.first_name, person.last_name)
 
 
@@ -139,10 +137,10 @@ async def _set_password(ctx: Ctx, tx: Tx, person: User, password_hash: str, *, k
     ctx.runtime.guesses.forget(key)
 
 
-async def ask_reset(ctx: Ctx, given: AskReset) -> None:
-    """Mail a reset link to a person who has forgotten its password.
+async def ask_reset(ctx: Ctx, body: AskReset) -> None:
+    """Mail a reset link to a person who has forgotten the password.
 
-    What the caller sees is the same whoever it asks for.
+    The answer is the same for every address, so that it does not tell which accounts exist.
     """
     ctx.public("who has forgotten a password cannot sign in")
     if not ctx.runtime.mailer.is_configured:
@@ -150,14 +148,14 @@ async def ask_reset(ctx: Ctx, given: AskReset) -> None:
     ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     ctx.runtime.limits.failed_sign_ins.take(ctx.address)  # each may be a mail
     async with ctx.view() as tx:
-        person = await people.user_by_email(tx, normalised(given.email))
+        person = await people.user_by_email(tx, normalised(body.email))
         waiting = await accounts.one_time_tokens(tx, person.id, RESET) if person else []
     recent = ctx.now + (RESET_TTL - _BETWEEN_MAILS) * 1000
-    if person is None or not person.is_active or any(one.expires_at > recent for one in waiting):
+    if person is None or not person.is_active or any(link_token.expires_at > recent for link_token in waiting):
         return
-    made = await reset_link(ctx, person)
-    # The mail server takes its time; waiting for it here would tell that the address exists.
-    mail = asyncio.create_task(_mail(ctx, person.email, made.link))
+    reset = await reset_link(ctx, person)
+    # Waiting for the mail server here would tell that the address exists.
+    mail = asyncio.create_task(_mail(ctx, person.email, reset.link))
     _mails.add(mail)
     mail.add_done_callback(_mails.discard)
 
@@ -174,7 +172,7 @@ async def _mail(ctx: Ctx, to: str, link: str) -> None:
 
 
 async def reset_link(ctx: Ctx, person: User, *, given_by: str | None = None) -> ResetLink:
-    """A new reset link for a person, in place of all earlier ones. The caller has asked for permission."""
+    """Make a reset link for a person, in place of all earlier ones. The calling code has asked for permission."""
     token = Secret(f"wwr_{ctx.runtime.entropy(32).hex()}")
     record = OneTimeToken(
         id=ctx.new_id(),
@@ -192,24 +190,24 @@ async def reset_link(ctx: Ctx, person: User, *, given_by: str | None = None) -> 
     return ResetLink(token=token, link=link, expires_at=record.expires_at)
 
 
-async def reset(ctx: Ctx, given: Reset) -> None:
+async def reset(ctx: Ctx, body: Reset) -> None:
     """Set a new password with the token of a reset link, once. All sessions end; a second factor stays.
 
-    A link that an administrator made is dead once that one administers the instance no more.
+    An administrator's link is invalid once that person does not administer the instance any more.
     """
     ctx.public("the token proves who is calling")
-    digests = ctx.runtime.keys.digests(given.token.reveal()).values()
+    digests = ctx.runtime.keys.digests(body.token.reveal()).values()
     async with ctx.view() as tx:
-        found = await accounts.one_time_token(tx, digests, RESET)
-        person = await people.user(tx, found.user_id) if found else None
-    if found is None or person is None or found.expires_at <= ctx.now:
+        record = await accounts.one_time_token(tx, digests, RESET)
+        person = await people.user(tx, record.user_id) if record else None
+    if record is None or person is None or record.expires_at <= ctx.now:
         raise Unauthorized("The reset link is not valid any more: ask for a new one")
-    await passwords.require_usable(given.password, own=own_words(person))
-    hashed = await ctx.runtime.passwords.hashed(given.password)
+    await passwords.require_usable(body.password, own=own_words(person))
+    hashed = await ctx.runtime.passwords.hashed(body.password)
     async with ctx.unit() as tx:
-        if not await accounts.take_one_time_token(tx, found.id):
+        if not await accounts.take_one_time_token(tx, record.id):
             raise Unauthorized("The reset link was used meanwhile")
-        if found.given_by is not None and not await administrators.stands(tx, found.given_by, ctx.now):
+        if record.given_by is not None and not await administrators.stands(tx, record.given_by, ctx.now):
             raise Unauthorized("The reset link is not valid any more: ask for a new one")
         await _set_password(ctx, tx, person, hashed)
         ctx.audit("reset-user-password", userId=person.id)

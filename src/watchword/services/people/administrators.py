@@ -1,9 +1,9 @@
 """Keep at least one usable administrator of the instance: refuse to remove the last one.
 
-One that counts can administer from now on without anybody's help: a person whose account is active, or a machine
-identity that is a member at home, not disabled, with no end set, and with a method that it can log in by, or a live
-token where that method gives out tokens only. Ending a token or a client secret is never refused: one that leaked must
-end.
+A usable administrator can administer from now on without help: a person whose account is active, or a machine identity
+that is a member of its own organization, not disabled, without an expiry date, and with a method that it can log in
+with, or a live token where that method has named tokens only. Revoking a token or a client secret is never refused: one
+that leaked must end.
 """
 
 from watchword.domain.errors import BadRequest
@@ -15,12 +15,12 @@ from watchword.store.people import administrators
 async def hold(tx: Tx) -> None:
     """Let one unit at a time change who administers the instance.
 
-    Asked first in the unit, before anything of it is written.
+    Called first in the unit, before anything of it is written.
     """
     await administrators.hold(tx)
 
 
 async def require_one(ctx: Ctx, tx: Tx) -> None:
-    """Raise BadRequest when what this unit wrote leaves nobody who administers the instance."""
+    """Raise BadRequest when the writes of this unit leave the instance without a usable administrator."""
     if await administrators.usable(tx, ctx.now, named=ctx.runtime.named_tokens[0]) == 0:
         raise BadRequest("The instance would be left without an administrator")

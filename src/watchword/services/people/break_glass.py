@@ -1,7 +1,7 @@
 """Break glass: recover access with the database and the root key when no administrator can sign in.
 
-Who has both can read and change everything anyway; here it is done by the rules, at once for servers that run, and in
-the audit log.
+An operator who has both can read and change everything anyway; here it is done by the rules, takes effect at once on
+running servers, and is recorded in the audit log.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from watchword.store.people import accounts, people
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """Who it was done for, and what was done beside what was asked for."""
+    """The person that an act was for, and what was done besides."""
 
     user: User
     sessions_ended: int = 0
@@ -42,13 +42,13 @@ def _ctx(runtime: Runtime) -> Ctx:
 
 
 async def _person(tx: Tx, email: str) -> User:
-    found = await people.user_by_email(tx, normalised(email))
-    if found is None:
+    person = await people.user_by_email(tx, normalised(email))
+    if person is None:
         raise NotFound(
             f"There is no person with the address {email}: people are invited, the first one is made by `watchword "
             "bootstrap`"
         )
-    return found
+    return person
 
 
 async def _unlock(ctx: Ctx, tx: Tx, person: User) -> None:
@@ -60,11 +60,11 @@ async def _unlock(ctx: Ctx, tx: Tx, person: User) -> None:
 async def reset_password(
     runtime: Runtime, email: str, password: Secret, by: Mapping[str, Any], *, remove_second_factor: bool = False
 ) -> Done:
-    """Set a person's password: all its sessions end, and its counted failures. Raises Invalid, NotFound."""
+    """Set a person's password; all its sessions end, and its failures are cleared. Raises Invalid, NotFound."""
     ctx = _ctx(runtime)
     async with ctx.view() as tx:
-        found = await _person(tx, email)
-    await passwords.require_usable(password, own=(found.email, found.first_name, found.last_name))
+        before = await _person(tx, email)
+    await passwords.require_usable(password, own=(before.email, before.first_name, before.last_name))
     hashed = await runtime.passwords.hashed(password)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
@@ -80,7 +80,7 @@ async def reset_password(
 
 
 async def unlock(runtime: Runtime, email: str, by: Mapping[str, Any]) -> Done:
-    """Forget a person's counted failures, and let an account that was deactivated be used again. Raises NotFound."""
+    """Clear a person's counted failures, and activate the account if it was deactivated. Raises NotFound."""
     ctx = _ctx(runtime)
     async with ctx.unit() as tx:
         person = await _person(tx, email)
@@ -93,18 +93,18 @@ async def unlock(runtime: Runtime, email: str, by: Mapping[str, Any]) -> Done:
 
 
 async def unlock_identity(runtime: Runtime, identity_id: str, by: Mapping[str, Any]) -> int:
-    """Take the locks off a machine identity; how many there were. Raises NotFound."""
+    """Clear the lockouts of a machine identity; return how many there were. Raises NotFound."""
     ctx = _ctx(runtime)
     async with ctx.unit() as tx:
-        found = await identities.by_id(tx, identity_id)
-        if found is None:
+        identity = await identities.by_id(tx, identity_id)
+        if identity is None:
             raise NotFound(f"There is no identity {identity_id}")
-        cleared = await credentials.clear_lockouts(tx, found.id, f"{found.id}/")
+        cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/")
         ctx.audit(
             "unlock-identity",
-            org_id=found.org_id,
-            project_id=found.project_id,
-            identityId=found.id,
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            identityId=identity.id,
             locks=cleared,
             **by,
         )

@@ -1,7 +1,7 @@
 """Groups: people and machine identities that hold roles together, in the organization and in projects.
 
-To put somebody into a group is to give what the group holds, wherever it holds it; so nobody does that with a group
-that holds more than they do themselves.
+Adding a member to a group gives it everything that the group holds, wherever that is; so no caller adds members to a
+group that holds more than itself.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.identities import identities
 from watchword.store.people import groups, people
 from watchword.store.people.groups import GroupCandidate, GroupPage
-from watchword.store.projects import members as lists
+from watchword.store.projects import members
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -52,7 +52,7 @@ class UpdateGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupDetails(msgspec.Struct, frozen=True):
-    """A group, its membership and its roles there."""
+    """A group with its membership and roles in the organization or project."""
 
     group: Group
     membership: Membership
@@ -65,41 +65,41 @@ def _slug(text: str) -> str:
     return text
 
 
-async def create(ctx: Ctx, given: CreateGroup) -> GroupDetails:
-    """A new group of the caller's organization."""
+async def create(ctx: Ctx, body: CreateGroup) -> GroupDetails:
+    """Create a group of the caller's organization."""
     scope = await own_org(ctx)
     ctx.require(scope, "create", "groups")
-    slug = _slug(given.slug) if given.slug else f"{slugify(given.name)[:50] or 'group'}-{ctx.runtime.entropy(2).hex()}"
+    slug = _slug(body.slug) if body.slug else f"{slugify(body.name)[:50] or 'group'}-{ctx.runtime.entropy(2).hex()}"
     group = Group(
-        id=ctx.new_id(), org_id=scope.org_id, name=given.name, slug=slug, created_at=ctx.now, updated_at=ctx.now
+        id=ctx.new_id(), org_id=scope.org_id, name=body.name, slug=slug, created_at=ctx.now, updated_at=ctx.now
     )
     async with ctx.unit() as tx:
         try:
             await groups.add(tx, group)
         except AlreadyThere:
             raise BadRequest(f"There is a group with the slug {slug} already") from None
-        await join(ctx, tx, scope, GROUP, group.id, [RoleEntry(role=given.role)])
-        _audit(ctx, "create-group", group, name=group.name, slug=slug, role=given.role)
-        return await _found(tx, group)
+        await join(ctx, tx, scope, GROUP, group.id, [RoleEntry(role=body.role)])
+        _audit(ctx, "create-group", group, name=group.name, slug=slug, role=body.role)
+        return await _details(tx, group)
 
 
-async def update(ctx: Ctx, group_id: str, given: UpdateGroup) -> GroupDetails:
-    """Change a group; another role only within the caller's own rights."""
+async def update(ctx: Ctx, group_id: str, body: UpdateGroup) -> GroupDetails:
+    """Change a group; a new role must stay within the caller's own rights."""
     scope = await own_org(ctx)
     ctx.require(scope, "edit", "groups")
-    changes: dict[str, Any] = {"name": given.name, "slug": None if given.slug is None else _slug(given.slug)}
+    changes: dict[str, Any] = {"name": body.name, "slug": None if body.slug is None else _slug(body.slug)}
     changes = {name: value for name, value in changes.items() if value is not None}
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
-        if given.role is not None:
-            membership = (await _found(tx, group)).membership
-            await change_roles(ctx, tx, scope, GROUP, membership, [RoleEntry(role=given.role)])
+        if body.role is not None:
+            membership = (await _details(tx, group)).membership
+            await change_roles(ctx, tx, scope, GROUP, membership, [RoleEntry(role=body.role)])
         try:
             await groups.change(tx, group.id, updated_at=ctx.now, **changes)
         except AlreadyThere:
-            raise BadRequest(f"There is a group with the slug {given.slug} already") from None
-        _audit(ctx, "update-group", group, name=given.name, slug=given.slug, role=given.role)
-        return await _found(tx, await _group(tx, scope, group_id))
+            raise BadRequest(f"There is a group with the slug {body.slug} already") from None
+        _audit(ctx, "update-group", group, name=body.name, slug=body.slug, role=body.role)
+        return await _details(tx, await _group(tx, scope, group_id))
 
 
 async def remove(ctx: Ctx, group_id: str) -> GroupDetails:
@@ -108,15 +108,15 @@ async def remove(ctx: Ctx, group_id: str) -> GroupDetails:
     ctx.require(scope, "delete", "groups")
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
-        found = await _found(tx, group)
+        details = await _details(tx, group)
         await require_over_holder(ctx, tx, scope, "group", group.id, "grant-privileges", "groups")
         await groups.remove(tx, group)
         _audit(ctx, "delete-group", group, name=group.name)
-    return found
+    return details
 
 
 async def every(ctx: Ctx) -> list[GroupDetails]:
-    """The groups of the caller's organization, by name."""
+    """List the groups of the caller's organization, by name."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
@@ -124,30 +124,30 @@ async def every(ctx: Ctx) -> list[GroupDetails]:
 
 
 async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[GroupDetails]:
-    """Groups and their memberships with the roles on these."""
+    """Load the roles on the memberships of groups."""
     roles = await grants.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
     return [GroupDetails(group, membership, roles[membership.id]) for group, membership in rows]
 
 
 async def get(ctx: Ctx, group_id: str) -> GroupDetails:
-    """One group."""
+    """Return one group."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
-        return await _found(tx, await _group(tx, scope, group_id))
+        return await _details(tx, await _group(tx, scope, group_id))
 
 
 async def projects(ctx: Ctx, group_id: str) -> list[tuple[Membership, Project]]:
-    """The projects a group is a member of."""
+    """List the projects that a group is a member of."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
         group = await _group(tx, scope, group_id)
-        return await lists.with_projects(tx, "group", group.id, scope.org_id)
+        return await members.with_projects(tx, "group", group.id, scope.org_id)
 
 
-async def members(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: GroupPage) -> Page[GroupCandidate]:
-    """People and identities of the organization, in the group or not."""
+async def candidates(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: GroupPage) -> Page[GroupCandidate]:
+    """Find people and identities of the organization, whether in the group or not."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
@@ -156,7 +156,7 @@ async def members(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: Group
 
 
 async def add_person(ctx: Ctx, group_id: str, username: str) -> User:
-    """Put a person of the organization into a group."""
+    """Add a person of the organization to a group."""
     scope = await _scope(ctx, _ADD["user"])
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
@@ -166,7 +166,7 @@ async def add_person(ctx: Ctx, group_id: str, username: str) -> User:
 
 
 async def remove_person(ctx: Ctx, group_id: str, username: str) -> User:
-    """Take a person out of a group."""
+    """Remove a person from a group."""
     scope = await _scope(ctx, _REMOVE["user"])
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
@@ -176,7 +176,7 @@ async def remove_person(ctx: Ctx, group_id: str, username: str) -> User:
 
 
 async def add_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
-    """Put a machine identity of the organization into a group; its id."""
+    """Add a machine identity of the organization to a group; return its id."""
     scope = await _scope(ctx, _ADD["identity"])
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
@@ -195,7 +195,7 @@ async def add_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
 
 
 async def remove_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
-    """Take a machine identity out of a group; its id."""
+    """Remove a machine identity from a group; return its id."""
     scope = await _scope(ctx, _REMOVE["identity"])
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
@@ -204,7 +204,7 @@ async def remove_identity(ctx: Ctx, group_id: str, identity_id: str) -> str:
 
 
 async def _scope(ctx: Ctx, actions: tuple[str, str]) -> CallerScope:
-    """The caller's organization, where it has the newer right over who is in groups, or the older one over groups."""
+    """Return the caller's organization. Raises PermissionDenied without the newer or the older right over members."""
     scope = await own_org(ctx)
     if not any(ctx.may(scope, action, "groups") for action in actions):
         raise PermissionDenied(
@@ -226,7 +226,7 @@ async def _remove(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str,
     member = await groups.member(tx, group.id, kind, id)
     if member is None:
         raise NotFound("There is no such member in this group")
-    # What the group denies is gone with it, so who is taken out is compared as well.
+    # The group's denials end with the membership, so the removed member's rights are compared as well.
     await require_over_holder(ctx, tx, scope, "group", group.id, "grant-privileges", "groups")
     await require_over_holder(ctx, tx, scope, kind, id, "grant-privileges", "groups")
     await groups.remove_member(tx, member)
@@ -234,10 +234,10 @@ async def _remove(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str,
 
 
 async def _group(tx: Tx, scope: CallerScope, group_id: str) -> Group:
-    found = await groups.by_id(tx, scope.org_id, group_id)
-    if found is None:
+    group = await groups.by_id(tx, scope.org_id, group_id)
+    if group is None:
         raise NotFound("There is no such group in the organization")
-    return found
+    return group
 
 
 async def _person(tx: Tx, scope: CallerScope, username: str) -> User:
@@ -247,7 +247,7 @@ async def _person(tx: Tx, scope: CallerScope, username: str) -> User:
     return person
 
 
-async def _found(tx: Tx, group: Group) -> GroupDetails:
+async def _details(tx: Tx, group: Group) -> GroupDetails:
     membership = await grants.org_membership(tx, "group", group.id, group.org_id)
     if membership is None:
         raise NotFound("The group is no member of the organization any more")

@@ -1,8 +1,7 @@
-"""Wrong passwords as this process saw them, in bounded memory: of addresses that nobody has, too, for which nothing is
-stored.
+"""Counts of the wrong passwords that this process saw, in bounded memory, also for addresses without an account.
 
-What a refusal shows (how long to wait, and that nothing was weighed) comes from here for everybody, so that nothing
-tells whether there is such a person. Whether a right password is taken, the database says.
+What a refusal shows (how long to wait, and that no password was checked) comes from here in every case, so that it does
+not tell whether the account exists. Whether a right password is accepted is decided by the database.
 """
 
 from collections import OrderedDict
@@ -13,7 +12,7 @@ from watchword.domain.bounds import address_prefix
 from watchword.domain.people.records import PersonFailures
 from watchword.services.people.passwords import UNKNOWN, Standing
 
-CAPACITY = 50_000  # counts remembered; the one that was not touched for longest goes first
+CAPACITY = 50_000  # counts kept; the least recently used is dropped first
 HOUR = 3_600_000  # ms
 T = TypeVar("T")
 
@@ -25,16 +24,19 @@ class Guesses:
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, PersonFailures] = OrderedDict()
-        self._addresses: OrderedDict[str, tuple[Standing, int]] = OrderedDict()  # and until when it counts
+        self._addresses: OrderedDict[str, tuple[Standing, int]] = (
+            OrderedDict()
+        )  # and the time (ms) until which it counts
 
     def waits_until(self, key: str, strangers: str, now: int) -> int:
-        """Until when passwords under `key` are not weighed (ms); `strangers` is the key of all strangers, empty
-        for who is none.
+        """Return the time (ms) until which passwords under `key` are not checked.
+
+        `strangers` is the key of all unknown devices; empty for a known one.
         """
         return waits_until(self._counts.get(key), self._counts.get(strangers), now)
 
     def count(self, key: str, strangers: str, now: int) -> None:
-        """One more wrong password; while they are not weighed, none."""
+        """Count a wrong password, unless passwords are not checked at the time."""
         if self.waits_until(key, strangers, now) > now:
             return
         _keep(self._counts, key, after_wrong(self._counts.get(key), key, now))
@@ -42,16 +44,16 @@ class Guesses:
             _keep(self._counts, strangers, after_wrong_of_strangers(self._counts.get(strangers), strangers, now))
 
     def forget(self, key: str) -> None:
-        """The password was right."""
+        """Forget the count of a key, because the password was right."""
         self._counts.pop(key, None)
 
     def of_address(self, address: str | None, now: int) -> Standing:
-        """How an address (IPv6: its /64) stands, of about the last hour."""
+        """Return the standing of an address (IPv6: its /64) over about the last hour."""
         standing, until = self._addresses.get(address_prefix(address), (UNKNOWN, 0))
         return standing if until > now else UNKNOWN
 
     def count_address(self, address: str | None, now: int, *, wrong: int = 0, sent_away: int = 0) -> None:
-        """More sign-ins of an address that came to nothing."""
+        """Count failed sign-ins of an address."""
         prefix = address_prefix(address)
         standing, until = self._addresses.get(prefix, (UNKNOWN, 0))
         if until <= now:

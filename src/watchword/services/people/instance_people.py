@@ -1,6 +1,4 @@
-"""All people of the instance, for instance administrators: find, deactivate, delete, help who lost a password
-or second factor.
-"""
+"""All people of the instance, for its administrators: find, deactivate, delete, replace a lost password or factor."""
 
 from typing import Annotated
 
@@ -18,7 +16,7 @@ from watchword.store.people import accounts, people
 
 
 class PeopleSearch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A page of people by address."""
+    """A query for a page of people by address."""
 
     search_term: str = ""
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -39,36 +37,36 @@ def require_instance_admin(ctx: Ctx) -> None:
         raise Forbidden("Only an administrator of the instance may do this")
 
 
-async def find(ctx: Ctx, given: PeopleSearch) -> Page[User]:
-    """A page of all people."""
+async def find(ctx: Ctx, body: PeopleSearch) -> Page[User]:
+    """Find a page of all people."""
     require_instance_admin(ctx)
     async with ctx.view() as tx:
-        found, total = await accounts.find_users(tx, contains=given.search_term, offset=given.offset, limit=given.limit)
-    return Page(found, total)
+        users, total = await accounts.find_users(tx, contains=body.search_term, offset=body.offset, limit=body.limit)
+    return Page(users, total)
 
 
 async def _user(tx: Tx, user_id: str) -> User:
-    found = await people.user(tx, user_id)
-    if found is None:
+    user = await people.user(tx, user_id)
+    if user is None:
         raise NotFound("There is no such person")
-    return found
+    return user
 
 
-async def change(ctx: Ctx, user_id: str, given: ChangeAccount) -> User:
-    """Deactivate an account, whose sessions end at once, or activate it again. The instance keeps an administrator."""
+async def change(ctx: Ctx, user_id: str, body: ChangeAccount) -> User:
+    """Deactivate an account, which ends its sessions, or activate it again. The instance keeps an administrator."""
     require_instance_admin(ctx)
     async with ctx.unit() as tx:
-        found = await _user(tx, user_id)
-        ends_an_administrator = found.is_instance_admin and not given.is_active
+        user = await _user(tx, user_id)
+        ends_an_administrator = user.is_instance_admin and not body.is_active
         if ends_an_administrator:
             await administrators.hold(tx)
-        if not given.is_active:
+        if not body.is_active:
             _require_other(ctx, user_id)
             await people.remove_sessions(tx, user_id)
-        await people.change_user(tx, user_id, is_active=given.is_active, updated_at=ctx.now)
+        await people.change_user(tx, user_id, is_active=body.is_active, updated_at=ctx.now)
         if ends_an_administrator:
             await administrators.require_one(ctx, tx)
-        ctx.audit("activate-user" if given.is_active else "deactivate-user", userId=user_id)
+        ctx.audit("activate-user" if body.is_active else "deactivate-user", userId=user_id)
         return await _user(tx, user_id)
 
 
@@ -80,24 +78,24 @@ async def remove(ctx: Ctx, user_id: str) -> User:
     require_instance_admin(ctx)
     _require_other(ctx, user_id)
     async with ctx.unit() as tx:
-        found = await _user(tx, user_id)
-        if found.is_instance_admin:
+        user = await _user(tx, user_id)
+        if user.is_instance_admin:
             await administrators.hold(tx)
         for membership in await grants.memberships_of(tx, "user", user_id):
             if membership.project_id is None:
                 await _require_another_admin(tx, membership.org_id, membership.id)
         await grants.remove_actor(tx, "user", user_id)
         await accounts.remove_user(tx, user_id)
-        if found.is_instance_admin:
+        if user.is_instance_admin:
             await administrators.require_one(ctx, tx)
-        ctx.audit("delete-user", userId=user_id, email=found.email)
-    return found
+        ctx.audit("delete-user", userId=user_id, email=user.email)
+    return user
 
 
 async def _require_another_admin(tx: Tx, org_id: str, membership_id: str) -> None:
     await accounts.hold_organization(tx, org_id)
     roles = (await grants.roles_on(tx, [membership_id]))[membership_id]
-    if any(held.role == "admin" for held, _ in roles) and await accounts.other_admins(tx, org_id, membership_id) == 0:
+    if any(role.role == "admin" for role, _ in roles) and await accounts.other_admins(tx, org_id, membership_id) == 0:
         raise BadRequest(f"The organization {org_id} would be left without an administrator")
 
 
@@ -107,15 +105,15 @@ def _require_other(ctx: Ctx, user_id: str) -> None:
 
 
 async def reset_link(ctx: Ctx, user_id: str) -> account.ResetLink:
-    """A link with which the person can set a new password, to be handed over by the administrator."""
+    """Make a link with which the person can set a new password, to be handed over by the administrator."""
     require_instance_admin(ctx)
     async with ctx.view() as tx:
-        found = await _user(tx, user_id)
-    return await account.reset_link(ctx, found, given_by=ctx.actor.id)
+        user = await _user(tx, user_id)
+    return await account.reset_link(ctx, user, given_by=ctx.actor.id)
 
 
 async def remove_second_factor(ctx: Ctx, user_id: str) -> User:
-    """Take the second factor of a person away who lost it; its sessions end."""
+    """Remove the second factor of a person who lost it; all sessions of the person end."""
     require_instance_admin(ctx)
     async with ctx.unit() as tx:
         await _user(tx, user_id)

@@ -41,9 +41,7 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PasswordAgain(msgspec.Struct, frozen=True, kw_only=True):
-    """The password again: who has a stolen session must neither make a way in that outlives it, nor shut its
-    owner out.
-    """
+    """The password again: a stolen session must neither add a factor that outlives it nor lock its owner out."""
 
     password: Secret
 
@@ -55,14 +53,14 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """A new authenticator: what its QR code says. Both are shown once."""
+    """A new authenticator: the URL of its QR code, and recovery codes. Both are shown once."""
 
     url: Secret
     recovery_codes: tuple[Secret, ...]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How a person's second factor stands."""
+    """The state of a person's second factor."""
 
     is_enabled: bool
     recovery_codes_left: int
@@ -77,19 +75,19 @@ def _recovery_hash(ctx: Ctx, user_id: str, code: str) -> str:
 
 
 def _recovery_hashes(ctx: Ctx, user_id: str, code: str) -> list[str]:
-    found = ctx.runtime.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
-    return [f"{version}:{one.hex()}" if version > 1 else one.hex() for version, one in found.items()]
+    digests = ctx.runtime.keys.digests(f"recovery/{user_id}/{code.replace('-', '').strip().lower()}")
+    return [f"{version}:{digest.hex()}" if version > 1 else digest.hex() for version, digest in digests.items()]
 
 
 def hash_version_of(stored: str) -> int:
-    """With which version of the key a recovery code is hashed; the first is not written."""
+    """Return the version of the key that a recovery code is hashed with; version 1 is not written."""
     return int(stored.partition(":")[0]) if ":" in stored else 1
 
 
 def _new_codes(ctx: Ctx) -> tuple[str, ...]:
     # 60 bits each: far beyond guessing, short enough to be typed.
     raw = [base64.b32encode(ctx.runtime.entropy(8)).decode()[:12].lower() for _ in range(RECOVERY_CODES)]
-    return tuple(f"{one[:4]}-{one[4:8]}-{one[8:]}" for one in raw)
+    return tuple(f"{text[:4]}-{text[4:8]}-{text[8:]}" for text in raw)
 
 
 async def _person(ctx: Ctx, tx: Tx) -> User:
@@ -100,7 +98,7 @@ async def _person(ctx: Ctx, tx: Tx) -> User:
 
 
 async def state(ctx: Ctx) -> State:
-    """How the caller's second factor stands."""
+    """Return the state of the caller's second factor."""
     require_actor(ctx, "user")
     ctx.public("a person may see how its own account stands")
     async with ctx.view() as tx:
@@ -111,16 +109,16 @@ async def state(ctx: Ctx) -> State:
     )
 
 
-async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
-    """A new secret for the caller's authenticator; it counts only once a code of it was verified.
+async def register(ctx: Ctx, body: PasswordAgain) -> Enrolment:
+    """Make a secret for the caller's authenticator; it takes effect once a code of it was verified.
 
-    Raises BadRequest when there is one.
+    Raises BadRequest when the second factor is set up already.
     """
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
-    await sign_in.prove_password(ctx, person.email, person, given.password)
+    await sign_in.prove_password(ctx, person.email, person, body.password)
     secret, codes = ctx.runtime.entropy(20), _new_codes(ctx)
     async with ctx.unit() as tx:
         person = await _person(ctx, tx)
@@ -138,15 +136,15 @@ async def register(ctx: Ctx, given: PasswordAgain) -> Enrolment:
     )
 
 
-async def confirm(ctx: Ctx, given: Code) -> None:
-    """Turn the second factor on with a first right code. All other sessions end, and this one counts as verified."""
+async def confirm(ctx: Ctx, body: Code) -> None:
+    """Turn the second factor on with a first valid code. All other sessions end, and this one counts as verified."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
     if person.mfa_method is not None:
         raise BadRequest("The second factor is set up already")
-    await _prove(ctx, person, "totp", given.totp)
+    await _prove(ctx, person, "totp", body.totp)
     async with ctx.unit() as tx:
         await people.change_user(tx, person.id, mfa_method="totp", updated_at=ctx.now)
         await accounts.put_session(tx, ctx.actor.session_id, person.id, is_mfa_verified=True)
@@ -154,13 +152,13 @@ async def confirm(ctx: Ctx, given: Code) -> None:
         ctx.audit("enable-user-mfa", userId=person.id, mfaMethod="totp")
 
 
-async def renew_recovery_codes(ctx: Ctx, given: PasswordAgain) -> tuple[Secret, ...]:
-    """New recovery codes in place of all old ones, shown once."""
+async def renew_recovery_codes(ctx: Ctx, body: PasswordAgain) -> tuple[Secret, ...]:
+    """Replace all recovery codes; the new ones are shown once."""
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
-    await sign_in.prove_password(ctx, person.email, person, given.password)
+    await sign_in.prove_password(ctx, person.email, person, body.password)
     codes = _new_codes(ctx)
     async with ctx.unit() as tx:
         person = await _person(ctx, tx)
@@ -172,27 +170,27 @@ async def renew_recovery_codes(ctx: Ctx, given: PasswordAgain) -> tuple[Secret, 
     return tuple(Secret(code) for code in codes)
 
 
-async def remove(ctx: Ctx, given: Removal) -> None:
+async def remove(ctx: Ctx, body: Removal) -> None:
     """Turn the caller's second factor off."""
     require_actor(ctx, "user")
     ctx.public("a person may change its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
-    await sign_in.prove_password(ctx, person.email, person, given.password)
+    await sign_in.prove_password(ctx, person.email, person, body.password)
     async with ctx.unit() as tx:
         await erase(ctx, tx, person.id)
         ctx.audit("disable-user-mfa", userId=person.id)
 
 
 async def erase(ctx: Ctx, tx: Tx, user_id: str) -> None:
-    """Take a person's second factor away in the open unit."""
+    """Remove a person's second factor in the open unit."""
     await people.change_user(tx, user_id, mfa_method=None, mfa_secret=None, mfa_recovery="[]", updated_at=ctx.now)
 
 
-async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
-    """Verify the second factor of a session: from here on its tokens are the person's.
+async def verify(ctx: Ctx, body: Verify) -> sign_in.SignedIn:
+    """Verify the second factor of a session: from here on its tokens have the person's rights.
 
-    The new token is for the organization chosen.
+    The new token is for the organization that was chosen.
     """
     actor = require_actor(ctx, "pending", "user")
     ctx.public("the code proves who is calling")
@@ -200,24 +198,24 @@ async def verify(ctx: Ctx, given: Verify) -> sign_in.SignedIn:
         person = await _person(ctx, tx)
     if person.mfa_method is None:
         raise BadRequest("The account has no second factor")
-    if given.mfa_method == "email":
+    if body.mfa_method == "email":
         raise BadRequest("Codes by e-mail are not offered: use the authenticator or a recovery code")
-    await _prove(ctx, person, given.mfa_method, given.mfa_token)
+    await _prove(ctx, person, body.mfa_method, body.mfa_token)
     async with ctx.unit() as tx:
         await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
         session: Session = await sign_in.own_session(ctx, tx)
-        ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=given.mfa_method)
+        ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=body.mfa_method)
     token = sign_in.sign(ctx, session, actor.org_id or session.org_id)
     return sign_in.SignedIn(session=session, token=token, device=sign_in.device_of(ctx, person.email))
 
 
 async def _prove(ctx: Ctx, person: User, method: str, code: str) -> None:
-    """Raise Unauthorized unless the code is right, now, for the first time.
+    """Raise Unauthorized unless the code is valid now and was not used before.
 
-    Wrong ones are counted: six digits can be guessed.
+    Wrong codes are counted: six digits can be guessed.
     """
     device = sign_in.known_device(ctx, person.email)
-    # Six digits can be guessed from many addresses at once, so strangers who have the password share one count.
+    # Six digits can be guessed from many addresses at once, so all unknown devices share one count.
     key = f"mfa/{person.id}/{device}" if device else f"mfa/{person.id}"
     async with ctx.view() as tx:
         until = await accounts.locked_until(tx, key)
@@ -242,8 +240,8 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
         secret = (await ctx.runtime.keys.sealer(tx, PEOPLE)).open(_context(person.id), person.mfa_secret)
     generator = TOTP(secret, 6, SHA1(), STEP)  # noqa: S303 - what authenticators speak; HMAC-SHA1 is not broken
     now = ctx.now // 1000
-    # One step to either side for clocks that differ (RFC 6238 section 5.2); and each code once, so that one seen is
-    # worth nothing.
+    # One step to either side for clocks that differ (RFC 6238, section 5.2); and each code once, so that an observed
+    # one is worthless.
     for moment in (now, now - STEP, now + STEP):
         if hmac.compare_digest(generator.generate(moment), code.replace(" ", "").encode(errors="replace")):
             spent = credentials.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)
@@ -254,8 +252,8 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
 async def _use_recovery(ctx: Ctx, person: User, code: str) -> bool:
     left: list[str] = msgspec.json.decode(person.mfa_recovery, type=list[str])
     possible = _recovery_hashes(ctx, person.id, code)
-    if person.mfa_method is None or not any(hmac.compare_digest(one, used) for one in left for used in possible):
+    if person.mfa_method is None or not any(hmac.compare_digest(stored, used) for stored in left for used in possible):
         return False
-    after = msgspec.json.encode([one for one in left if one not in possible]).decode()
+    after = msgspec.json.encode([stored for stored in left if stored not in possible]).decode()
     async with ctx.unit() as tx:
         return await accounts.replace_recovery(tx, person.id, person.mfa_recovery, after)

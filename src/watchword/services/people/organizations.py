@@ -1,4 +1,4 @@
-"""Organizations, and the bootstrap that makes the first one."""
+"""Organizations, and the bootstrap that creates the first one."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -45,8 +45,9 @@ class CreateOrganization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What to change. `privilege_mode` is `subset` (compare the rules) or `action`; single sign-on is not
-    offered, so it cannot be enforced.
+    """What to change. `privilege_mode` is `subset` (compare the rules) or `action`.
+
+    Single sign-on is not offered, so it cannot be enforced.
     """
 
     name: OrgName | None = None
@@ -69,7 +70,7 @@ class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bootstrapped(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bootstrap made. The token is shown once."""
+    """What the bootstrap created. The token is shown once."""
 
     user: User
     organization: Organization
@@ -84,7 +85,7 @@ class AlreadyBootstrapped(BadRequest):
 
 
 def new_slug(ctx: Ctx, name: str) -> str:
-    """A slug from a name and four random characters."""
+    """Make a slug from a name and four random characters."""
     return f"{slugify(name)[:50] or 'org'}-{ctx.runtime.entropy(2).hex()}"
 
 
@@ -105,67 +106,67 @@ async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
 
 async def add_member(ctx: Ctx, tx: Tx, org_id: str, kind: HolderKind, id: str, role: str) -> Membership:
     """Make an actor a member with a built-in role, in the open unit."""
-    found = built_in("organization", role)
-    if found is None:
+    built_in_role = built_in("organization", role)
+    if built_in_role is None:
         raise BadRequest(f"There is no built-in role {role!r}")
     membership = Membership(
         id=ctx.new_id(), org_id=org_id, actor_kind=kind, actor_id=id, created_at=ctx.now, updated_at=ctx.now
     )
-    held = MembershipRole(
+    role_row = MembershipRole(
         id=ctx.new_id(), membership_id=membership.id, role=role, created_at=ctx.now, updated_at=ctx.now
     )
-    await grants.add_membership(tx, membership, [held])
+    await grants.add_membership(tx, membership, [role_row])
     return membership
 
 
-async def create(ctx: Ctx, given: CreateOrganization) -> Organization:
-    """A new organization with the caller, a person, as its administrator."""
+async def create(ctx: Ctx, body: CreateOrganization) -> Organization:
+    """Create an organization with the caller, a person, as its administrator."""
     actor = require_actor(ctx, "user")
     ctx.public("any person of the instance may make an organization of their own")
     async with ctx.unit() as tx:
-        org = await add(ctx, tx, given.name)
+        org = await add(ctx, tx, body.name)
         await add_member(ctx, tx, org.id, "user", actor.id, "admin")
         ctx.audit("create-organization", org_id=org.id, organizationId=org.id, name=org.name)
     return org
 
 
 async def mine(ctx: Ctx) -> list[Organization]:
-    """The organizations the caller is a member of."""
+    """List the organizations that the caller is a member of."""
     actor = require_actor(ctx, "user")
     async with ctx.view() as tx:
         return await people.organizations_of(tx, actor.kind, actor.id)
 
 
 async def get(ctx: Ctx, org_id: str) -> Organization:
-    """An organization, for its members."""
+    """Return an organization to its members."""
     scope = await enter_org(ctx, org_id)
     return await organization(ctx, scope.org_id)
 
 
-async def update(ctx: Ctx, org_id: str, given: UpdateOrganization) -> Organization:
+async def update(ctx: Ctx, org_id: str, body: UpdateOrganization) -> Organization:
     """Change the settings of an organization."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "edit", "settings")
-    if given.auth_enforced or given.scim_enabled:
+    if body.auth_enforced or body.scim_enabled:
         raise BadRequest("Single sign-on and SCIM are not offered, so they cannot be enforced")
-    if given.slug is not None and slugify(given.slug) != given.slug:
+    if body.slug is not None and slugify(body.slug) != body.slug:
         raise Invalid.of("slug", "Lower-case letters, digits and single dashes")
-    if given.enforce_mfa and not ctx.actor.is_mfa_verified:
+    if body.enforce_mfa and not ctx.actor.is_mfa_verified:
         raise BadRequest("Set up your own second factor first: otherwise you would lock yourself out")
-    mode = given.privilege_mode
-    if mode is None and given.should_use_new_privilege_system is not None:
-        mode = "action" if given.should_use_new_privilege_system else "subset"
+    mode = body.privilege_mode
+    if mode is None and body.should_use_new_privilege_system is not None:
+        mode = "action" if body.should_use_new_privilege_system else "subset"
     fields = {
-        "name": given.name,
-        "slug": given.slug,
-        "default_role": given.default_membership_role_slug,
-        "requires_mfa": given.enforce_mfa,
+        "name": body.name,
+        "slug": body.slug,
+        "default_role": body.default_membership_role_slug,
+        "requires_mfa": body.enforce_mfa,
         "privilege_mode": mode,
     }
     changes: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     try:
         async with ctx.unit() as tx:
-            await _require_settings_within(tx, scope, given, mode)
+            await _require_settings_within(tx, scope, body, mode)
             if changes:
                 await people.change_organization(tx, scope.org_id, updated_at=ctx.now, **changes)
             ctx.audit("update-organization", org_id=scope.org_id, organizationId=scope.org_id, **changes)
@@ -174,18 +175,18 @@ async def update(ctx: Ctx, org_id: str, given: UpdateOrganization) -> Organizati
     return await organization(ctx, scope.org_id)
 
 
-async def _require_settings_within(tx: Tx, scope: CallerScope, given: UpdateOrganization, mode: str | None) -> None:
-    """Settings through which power could be gained, compared with the caller's own in both privilege systems."""
+async def _require_settings_within(tx: Tx, scope: CallerScope, body: UpdateOrganization, mode: str | None) -> None:
+    """Raise BoundaryExceeded for settings that would give power beyond the caller's, in both privilege modes."""
     targets: list[Sequence[Rule]] = []
-    if given.default_membership_role_slug is not None:
+    if body.default_membership_role_slug is not None:
         _, _, rules = await find_role(
-            tx, "organization", given.default_membership_role_slug, org_id=scope.org_id, project_id=None
+            tx, "organization", body.default_membership_role_slug, org_id=scope.org_id, project_id=None
         )
         targets.append(rules)
     org = await people.organization(tx, scope.org_id)
     administrator = built_in("organization", "admin")
     if mode is not None and org is not None and mode != org.privilege_mode and administrator is not None:
-        # Who could loosen the comparison could then pass it: only somebody whom it does not hold back may.
+        # A caller who could loosen the comparison could then pass it: only one who passes it anyway may.
         targets.append(administrator.rules)
     boundary.require_within(scope.ability, targets)
 
@@ -193,7 +194,7 @@ async def _require_settings_within(tx: Tx, scope: CallerScope, given: UpdateOrga
 async def remove(ctx: Ctx, org_id: str) -> Organization:
     """Delete an organization with everything in it.
 
-    Only its administrators may, and where one of the instance is in it, only such a one.
+    Only its administrators may; where an instance administrator is in it, only instance administrators.
     """
     require_actor(ctx, "user")
     scope = await enter_org(ctx, org_id)
@@ -214,20 +215,20 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
     return org
 
 
-async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
-    """Make the instance administrator, the first organization and an instance-admin identity with a token; once."""
+async def bootstrap(ctx: Ctx, body: Bootstrap) -> Bootstrapped:
+    """Create the instance administrator, the first organization and an admin identity with a token; once."""
     ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
     async with ctx.view() as tx:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
-    await passwords.require_usable(given.password, own=(given.email, given.organization))
-    password_hash = await ctx.runtime.passwords.hashed(given.password)
+    await passwords.require_usable(body.password, own=(body.email, body.organization))
+    password_hash = await ctx.runtime.passwords.hashed(body.password)
     async with ctx.unit() as tx:
         if await people.is_bootstrapped(tx):
             raise AlreadyBootstrapped
         person = User(
             id=ctx.new_id(),
-            email=normalised(given.email),
+            email=normalised(body.email),
             first_name="Admin",
             last_name="",
             password_hash=password_hash,
@@ -240,7 +241,7 @@ async def bootstrap(ctx: Ctx, given: Bootstrap) -> Bootstrapped:
         except AlreadyThere:
             raise AlreadyBootstrapped from None
         await people.add_user(tx, person)
-        org = await add(ctx, tx, given.organization)
+        org = await add(ctx, tx, body.organization)
         await add_member(ctx, tx, org.id, "user", person.id, "admin")
         identity, issued = await _admin_identity(ctx, tx, org)
         actor = Actor(kind="user", id=person.id, email=person.email)

@@ -1,12 +1,12 @@
-"""Human passwords: argon2id, off the event loop, a few at a time, and a short queue before it.
+"""Passwords of people: argon2id in threads, a few at a time, behind a short queue.
 
 known devices ──────────────────────────────────────────────────┐
 strangers, a few of each address ──> a short queue ─────────────┴──> two threads
                                        └── too many ──> 429
 
-Known devices come first, then the addresses that were wrong least often, and of those, who was sent away least often:
-where the queue is full, such a one takes the place of another. So a flood from many addresses keeps nobody out who
-comes from a new one: each of its addresses is wrong once, and then stands behind.
+Known devices come first, then the addresses that were wrong least often, and of those, the ones refused least often:
+where the queue is full, such an address takes the place of a worse one. So a flood from many addresses does not keep
+out a person who comes from a new address: each address of the flood is wrong once, and is then ranked behind.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ __all__ = ["MAX_LENGTH", "MIN_LENGTH", "Queue", "hashed", "matches", "require_us
 
 T = TypeVar("T")
 THREADS = 2
-WAITING, ALWAYS = 16, 4  # strangers in the queue, at most, and at least however slow the machine is
-PATIENCE = 4.0  # seconds that the last one of them may be expected to wait
-# Of them from one address, with those under way: at most, where it was wrong; else what it need not give up.
+WAITING, ALWAYS = 16, 4  # unknown devices in the queue, at most, and at least however slow the machine is
+PATIENCE = 4.0  # seconds that the last of them may be expected to wait
+# The share of one address, those being checked included: its limit once it was wrong; else what it need not give up.
 EACH = 4
 KNOWN_WAITING = 64
 _hasher = PasswordHasher()  # RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
@@ -39,8 +39,9 @@ _judge = ThreadPoolExecutor(1, "zxcvbn")  # pure Python: a second thread would o
 
 
 async def require_usable(password: Secret, path: str = "password", *, own: Sequence[str] = ()) -> None:
-    """Raise Invalid for a password that is too short, too long or easily guessed; `own` are the person's
-    address and names.
+    """Raise Invalid for a password that is too short, too long or easily guessed.
+
+    `own` are the person's address and names.
     """
     fault = await asyncio.get_running_loop().run_in_executor(_judge, weakness, password.reveal(), own)
     if fault is not None:
@@ -49,12 +50,12 @@ async def require_usable(password: Secret, path: str = "password", *, own: Seque
 
 @cache
 def _nobody() -> str:
-    """Verified against when there is no such person, so that the answer takes as long."""
+    """Return a hash to verify against when there is no such person, so that the answer takes as long."""
     return _hasher.hash("nobody has this password")
 
 
 async def hashed(password: Secret) -> str:
-    """The argon2id hash to store."""
+    """Return the argon2id hash to store."""
     return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password.reveal())
 
 
@@ -71,7 +72,7 @@ def _matches(password: str, stored: str | None) -> bool:
 
 
 class Standing(NamedTuple):
-    """How often sign-ins of an address were wrong, and how often it was sent away: the lesser of two comes first."""
+    """How often sign-ins of an address were wrong, and how often it was refused; the lesser standing comes first."""
 
     wrong: int = 0
     sent_away: int = 0
@@ -81,21 +82,21 @@ UNKNOWN = Standing()
 
 
 class Queue:
-    """Whose password is looked at next.
+    """The queue of passwords to check.
 
-    What does not fit is refused at once, so that nobody waits for long behind strangers.
+    A password that does not fit is refused at once, so that no caller waits for long behind unknown devices.
     """
 
     def __init__(self) -> None:
         self._running = 0
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: dict[str, deque[asyncio.Future[None]]] = {}  # by address, the next one first
-        self._tried: dict[str, Standing] = {}  # of the addresses in the queue
-        self._inside: dict[str, int] = {}  # strangers who wait or are under way, by address
-        self._took = 0.3  # seconds that one takes, of late
+        self._tried: dict[str, Standing] = {}  # the standings of the addresses in the queue
+        self._inside: dict[str, int] = {}  # unknown devices that wait or are being checked, by address
+        self._took = 0.3  # seconds that one check takes, a moving average
 
     async def hashed(self, password: Secret) -> str:
-        """The argon2id hash to store, for somebody who has proved something already."""
+        """Return the argon2id hash to store, for a caller that has proved something already."""
         return await self._in_turn(_hasher.hash, password.reveal(), whence=None)
 
     async def matches(
@@ -103,14 +104,12 @@ class Queue:
     ) -> bool:
         """Whether the password is the stored one; None takes as long and is never right.
 
-        `whence` is the address that a stranger is counted by, None for a known device; `tried`, how that address
-        stands. Raises TooManyRequests.
+        `whence` is the address that an unknown device is counted by, None for a known device; `tried` is the standing
+        of that address. Raises TooManyRequests.
         """
         return await self._in_turn(_matches, password.reveal(), stored, whence=whence, tried=tried)
 
-    async def _in_turn(
-        self, work: Callable[..., T], *given: object, whence: str | None, tried: Standing = UNKNOWN
-    ) -> T:
+    async def _in_turn(self, work: Callable[..., T], *args: object, whence: str | None, tried: Standing = UNKNOWN) -> T:
         self._require_room(whence, tried)
         loop = asyncio.get_running_loop()
         if whence is not None:
@@ -118,8 +117,8 @@ class Queue:
         try:
             await self._turn(loop, whence, tried)
             began = loop.time()
-            job = loop.run_in_executor(_threads, work, *given)
-            job.add_done_callback(lambda _: self._done(loop.time() - began))  # also when nobody waits for it any more
+            job = loop.run_in_executor(_threads, work, *args)
+            job.add_done_callback(lambda _: self._done(loop.time() - began))  # also when the request was cancelled
             return await job
         finally:
             if whence is not None:
@@ -144,7 +143,7 @@ class Queue:
         return TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
 
     def _made_room(self, whence: str, tried: Standing) -> bool:
-        """Send away one of the address that stands worst: worse than `tried`, or as well with more than its share."""
+        """Refuse one of the address with the worst standing: worse than `tried`, or equal and beyond its share."""
         if not self._tried:
             return False
         worst = max(self._tried, key=lambda address: (self._tried[address], self._inside.get(address, 0)))
@@ -163,7 +162,7 @@ class Queue:
 
     @property
     def _wait(self) -> float:
-        """Seconds until all who are in the queue now have had their turn."""
+        """The seconds until all that are in the queue now have had their turn."""
         return (sum(map(len, self._strangers.values())) + len(self._known) + self._running) * self._took / THREADS
 
     async def _turn(self, loop: asyncio.AbstractEventLoop, whence: str | None, tried: Standing) -> None:
@@ -180,7 +179,7 @@ class Queue:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 if turn.exception() is None:
-                    self._done(None)  # the turn came, and nobody takes it
+                    self._done(None)  # the turn came, but the request was cancelled
             elif turn in line:
                 line.remove(turn)
                 if whence is not None:
@@ -205,7 +204,7 @@ class Queue:
             address = min(self._strangers, key=self._tried.__getitem__)
             line = self._strangers.pop(address)
             turn = line.popleft()
-            self._strangers[address] = line  # at the end: the others of its kind come first
+            self._strangers[address] = line  # at the end: other addresses of the same standing come first
             self._drop_if_empty(address)
             if not turn.done():
                 return turn

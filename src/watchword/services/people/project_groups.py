@@ -23,42 +23,42 @@ from watchword.store.engine import Tx
 from watchword.store.people import groups
 
 
-async def add(ctx: Ctx, project_id: str, id_or_name: str, given: AddMember) -> GroupDetails:
+async def add(ctx: Ctx, project_id: str, id_or_name: str, body: AddMember) -> GroupDetails:
     """Make a group of the organization a member of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "groups")
     async with ctx.unit() as tx:
         group = await _group(tx, scope, id_or_name)
-        membership = await join(ctx, tx, scope, GROUP, group.id, given.entries)
-        _audit(ctx, "create", scope, group, roles=audit_roles(given.entries))
+        membership = await join(ctx, tx, scope, GROUP, group.id, body.entries)
+        _audit(ctx, "create", scope, group, roles=audit_roles(body.entries))
         return (await with_roles(tx, [(group, membership)]))[0]
 
 
-async def change(ctx: Ctx, project_id: str, group_id: str, given: ChangeMember) -> Sequence[MembershipRole]:
+async def change(ctx: Ctx, project_id: str, group_id: str, body: ChangeMember) -> Sequence[MembershipRole]:
     """Replace the roles of a group."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "groups")
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
-        rows = await change_roles(ctx, tx, scope, GROUP, await of_project(tx, scope, GROUP, group.id), given.roles)
-        _audit(ctx, "update", scope, group, roles=audit_roles(given.roles))
+        rows = await change_roles(ctx, tx, scope, GROUP, await of_project(tx, scope, GROUP, group.id), body.roles)
+        _audit(ctx, "update", scope, group, roles=audit_roles(body.roles))
     return rows
 
 
 async def remove(ctx: Ctx, project_id: str, group_id: str) -> GroupDetails:
-    """Take a group out of a project."""
+    """Remove a group from a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "groups")
     async with ctx.unit() as tx:
         group = await _group(tx, scope, group_id)
-        found = (await with_roles(tx, [(group, await of_project(tx, scope, GROUP, group.id))]))[0]
-        await leave(ctx, tx, scope, GROUP, found.membership)
+        details = (await with_roles(tx, [(group, await of_project(tx, scope, GROUP, group.id))]))[0]
+        await leave(ctx, tx, scope, GROUP, details.membership)
         _audit(ctx, "delete", scope, group)
-    return found
+    return details
 
 
 async def get(ctx: Ctx, project_id: str, group_id: str) -> GroupDetails:
-    """One group of a project."""
+    """Return one group of a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
@@ -67,7 +67,7 @@ async def get(ctx: Ctx, project_id: str, group_id: str) -> GroupDetails:
 
 
 async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
-    """The groups of a project, by name."""
+    """List the groups of a project, by name."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")
     async with ctx.view() as tx:
@@ -75,10 +75,10 @@ async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
 
 
 async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:
-    found = await groups.by_id(tx, scope.org_id, id_or_name) or await groups.by_name(tx, scope.org_id, id_or_name)
-    if found is None:
+    group = await groups.by_id(tx, scope.org_id, id_or_name) or await groups.by_name(tx, scope.org_id, id_or_name)
+    if group is None:
         raise NotFound("There is no such group in the organization")
-    return found
+    return group
 
 
 def _audit(ctx: Ctx, verb: str, scope: ProjectScope, group: Group, **more: Any) -> None:

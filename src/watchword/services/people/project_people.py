@@ -1,5 +1,6 @@
-"""People as members of projects: invite by address, change roles, remove, list (the bulk forms that clients and
-Terraform send).
+"""People as members of projects: invite by address, change roles, remove, list.
+
+The bulk forms are those that clients and Terraform send.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from watchword.services.projects.members import PERSON, ChangeMember, audit_role
 from watchword.store.access import grants
 from watchword.store.engine import Tx
 from watchword.store.people import people
-from watchword.store.projects import members as lists
+from watchword.store.projects import members
 
 MOST = 500
 Addresses = Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=MOST)]
@@ -33,14 +34,16 @@ class PeopleByAddress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def addresses(self) -> list[str]:
         """Each address once, as it is stored. Raises Invalid when there is none."""
-        found = list(dict.fromkeys(text.strip().lower() for text in (*self.emails, *self.usernames) if text.strip()))
-        if not found:
+        addresses = list(
+            dict.fromkeys(text.strip().lower() for text in (*self.emails, *self.usernames) if text.strip())
+        )
+        if not addresses:
             raise Invalid.of("emails", "Name at least one person, in emails or usernames")
-        return found
+        return addresses
 
 
 class InviteToProject(PeopleByAddress, frozen=True, kw_only=True, rename="camel"):
-    """People of the organization and the roles they get."""
+    """The people of the organization to invite, and the roles that they get."""
 
     role_slugs: Annotated[list[RoleName], msgspec.Meta(min_length=1, max_length=100)] = msgspec.field(
         default_factory=lambda: ["member"]
@@ -48,7 +51,7 @@ class InviteToProject(PeopleByAddress, frozen=True, kw_only=True, rename="camel"
 
 
 class ProjectPerson(msgspec.Struct, frozen=True):
-    """A person in a project."""
+    """A person as a member of a project."""
 
     membership: Membership
     user: User
@@ -56,54 +59,56 @@ class ProjectPerson(msgspec.Struct, frozen=True):
     project: Project
 
 
-async def invite(ctx: Ctx, project_id: str, given: InviteToProject) -> list[Membership]:
-    """Make people of the organization members of a project; those who are members already stay as they are."""
+async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> list[Membership]:
+    """Make people of the organization members of a project; existing members stay as they are."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "member")
-    addresses = given.addresses
-    entries = [RoleEntry(role=slug) for slug in dict.fromkeys(given.role_slugs)]
+    addresses = body.addresses
+    entries = [RoleEntry(role=slug) for slug in dict.fromkeys(body.role_slugs)]
     async with ctx.unit() as tx:
-        found = await _people(tx, scope, addresses)
-        there = await lists.in_project_of_many(tx, scope.project.id, "user", [one.id for one in found])
-        made = [await join(ctx, tx, scope, PERSON, one.id, entries) for one in found if one.id not in there]
-        if made:
+        persons = await _people(tx, scope, addresses)
+        existing = await members.in_project_of_many(tx, scope.project.id, "user", [person.id for person in persons])
+        added = [
+            await join(ctx, tx, scope, PERSON, person.id, entries) for person in persons if person.id not in existing
+        ]
+        if added:
             ctx.audit(
                 "add-workspace-member",
                 org_id=scope.org_id,
                 project_id=scope.project.id,
                 emails=addresses,
-                userIds=[one.actor_id for one in made],
+                userIds=[membership.actor_id for membership in added],
                 roles=audit_roles(entries),
             )
-    return made
+    return added
 
 
 async def _people(tx: Tx, scope: ProjectScope, addresses: Sequence[str]) -> list[User]:
-    found = {one.email: one for one in await lists.people_by_address(tx, scope.org_id, addresses)}
-    if unknown := [address for address in addresses if address not in found]:
+    by_address = {person.email: person for person in await members.people_by_address(tx, scope.org_id, addresses)}
+    if unknown := [address for address in addresses if address not in by_address]:
         raise NotFound(f"Not in the organization, invite them there first: {', '.join(unknown[:10])}")
-    return [found[address] for address in addresses]
+    return [by_address[address] for address in addresses]
 
 
-async def change(ctx: Ctx, project_id: str, membership_id: str, given: ChangeMember) -> Sequence[MembershipRole]:
+async def change(ctx: Ctx, project_id: str, membership_id: str, body: ChangeMember) -> Sequence[MembershipRole]:
     """Replace the roles of a person."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "member")
     async with ctx.unit() as tx:
         membership = await _membership(tx, scope, membership_id)
-        rows = await change_roles(ctx, tx, scope, PERSON, membership, given.roles)
+        rows = await change_roles(ctx, tx, scope, PERSON, membership, body.roles)
         ctx.audit(
             "update-user-workspace-role",
             org_id=scope.org_id,
             project_id=scope.project.id,
             userId=membership.actor_id,
-            roles=audit_roles(given.roles),
+            roles=audit_roles(body.roles),
         )
     return rows
 
 
 async def remove(ctx: Ctx, project_id: str, membership_id: str) -> Membership:
-    """Take a person out of a project."""
+    """Remove a person from a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "member")
     async with ctx.unit() as tx:
@@ -112,38 +117,40 @@ async def remove(ctx: Ctx, project_id: str, membership_id: str) -> Membership:
     return membership
 
 
-async def remove_named(ctx: Ctx, project_id: str, given: PeopleByAddress) -> list[Membership]:
-    """Take people out of a project by address: all of them or nobody."""
+async def remove_named(ctx: Ctx, project_id: str, body: PeopleByAddress) -> list[Membership]:
+    """Remove people from a project by address: all of them, or none."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "member")
-    addresses = given.addresses
+    addresses = body.addresses
     async with ctx.unit() as tx:
-        found = await _people(tx, scope, addresses)
-        there = await lists.in_project_of_many(tx, scope.project.id, "user", [one.id for one in found])
-        if strangers := [one.email for one in found if one.id not in there]:
+        persons = await _people(tx, scope, addresses)
+        memberships = await members.in_project_of_many(tx, scope.project.id, "user", [person.id for person in persons])
+        if strangers := [person.email for person in persons if person.id not in memberships]:
             raise BadRequest(f"Not members of this project: {', '.join(strangers[:10])}")
-        await _end(ctx, tx, scope, list(there.values()))
-    return list(there.values())
+        await _end(ctx, tx, scope, list(memberships.values()))
+    return list(memberships.values())
 
 
 async def _end(ctx: Ctx, tx: Tx, scope: ProjectScope, memberships: Sequence[Membership]) -> None:
-    for one in memberships:
-        await leave(ctx, tx, scope, PERSON, one)
-        ctx.audit("remove-workspace-member", org_id=scope.org_id, project_id=scope.project.id, userId=one.actor_id)
+    for membership in memberships:
+        await leave(ctx, tx, scope, PERSON, membership)
+        ctx.audit(
+            "remove-workspace-member", org_id=scope.org_id, project_id=scope.project.id, userId=membership.actor_id
+        )
 
 
 async def every(ctx: Ctx, project_id: str) -> list[ProjectPerson]:
-    """The people of a project, by address."""
+    """List the people of a project, by address."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
-        rows = await lists.people_in_project(tx, scope.project.id)
+        rows = await members.people_in_project(tx, scope.project.id)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
     return [ProjectPerson(membership, user, roles[membership.id], scope.project) for membership, user in rows]
 
 
 async def get(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPerson:
-    """One person by the id of the membership."""
+    """Return one person by the id of the membership."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
@@ -151,7 +158,7 @@ async def get(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPerson:
 
 
 async def by_name(ctx: Ctx, project_id: str, username: str) -> ProjectPerson:
-    """One person by address."""
+    """Return one person by address."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
     async with ctx.view() as tx:
@@ -170,7 +177,7 @@ async def _member(tx: Tx, scope: ProjectScope, membership: Membership) -> Projec
 
 
 async def _membership(tx: Tx, scope: ProjectScope, membership_id: str) -> Membership:
-    found = await grants.membership(tx, membership_id)
-    if found is None or found.project_id != scope.project.id or found.actor_kind != "user":
+    membership = await grants.membership(tx, membership_id)
+    if membership is None or membership.project_id != scope.project.id or membership.actor_kind != "user":
         raise NotFound("There is no such person in this project")
-    return found
+    return membership

@@ -1,8 +1,8 @@
 """The setup code that a caller over the network must send to bootstrap a new instance.
 
 The code is the text of `WATCHWORD_SETUP_CODE`, none with `off`, and by default derived from the instance's hash key.
-Every process of one database therefore derives the same code, prints it while it is of use, and nothing has to be
-stored or handed around.
+Every process of one database therefore derives the same code and prints it while it can be used; nothing has to be
+stored or passed on.
 """
 
 import base64
@@ -20,7 +20,7 @@ from watchword.store.people import people
 
 OFF = "off"
 HEADER = "x-setup-code"
-_BITS = 100  # of a derived code: 20 characters of base32
+_BITS = 100  # entropy of a derived code: 20 characters of base32
 
 
 class WrongSetupCode(Forbidden):
@@ -41,17 +41,18 @@ class Claim(organizations.Bootstrap, frozen=True, kw_only=True):
 
 
 def setup_code(runtime: Runtime) -> Secret | None:
-    """The code that a bootstrap over the network must send, or None where none is asked for."""
-    given = runtime.settings.setup_code
-    if given is not None:
-        return None if given.reveal() == OFF else given
+    """Return the code that a bootstrap over the network must send; None where none is asked for."""
+    configured = runtime.settings.setup_code
+    if configured is not None:
+        return None if configured.reveal() == OFF else configured
     derived = base64.b32encode(runtime.keys.digest("setup-code"))[: _BITS // 5].decode().lower()
     return Secret("-".join(derived[i : i + 5] for i in range(0, len(derived), 5)))
 
 
 async def code_to_show(runtime: Runtime) -> Secret | None:
-    """The code to print at the start: None once the instance is bootstrapped, where none is needed, or where
-    the operator chose it.
+    """Return the code to print at startup.
+
+    It is None once the instance is bootstrapped, where no code is needed, and where the operator chose it.
     """
     if runtime.settings.setup_code is not None:
         return None
@@ -61,27 +62,27 @@ async def code_to_show(runtime: Runtime) -> Secret | None:
     return setup_code(runtime)
 
 
-async def bootstrap(ctx: Ctx, given: Claim, header: str) -> organizations.Bootstrapped:
+async def bootstrap(ctx: Ctx, body: Claim, header: str) -> organizations.Bootstrapped:
     """Bootstrap the instance for a caller over the network.
 
-    The code is compared first, so a caller without it costs a hash and a read: no argon2, no row.
-    Wrong codes are charged to their address, which waits when it was too much, with the right one too.
-    Raises AlreadyBootstrapped, TooManyRequests, WrongSetupCode, Invalid.
+    The code is compared first, so a caller without it costs a hash and a read: no argon2, no row. Wrong codes are
+    charged to their address, which must wait after too many, with the right code too. Raises AlreadyBootstrapped,
+    TooManyRequests, WrongSetupCode, Invalid.
     """
     ctx.public("the first act on an empty instance: nobody is there yet who could give permission")
     async with ctx.view() as tx:
         if await people.is_bootstrapped(tx):
             raise organizations.AlreadyBootstrapped
     wanted = setup_code(ctx.runtime)
-    presented = given.setup_code.reveal() if given.setup_code is not None else header
+    presented = body.setup_code.reveal() if body.setup_code is not None else header
     if wanted is not None:
         ctx.runtime.limits.setup_codes.require(ctx.address)
     if wanted is not None and not hmac.compare_digest(_hash(wanted.reveal()), _hash(presented)):
         ctx.runtime.limits.setup_codes.take(ctx.address)
         raise WrongSetupCode
-    return await organizations.bootstrap(ctx, given)
+    return await organizations.bootstrap(ctx, body)
 
 
 def _hash(text: str) -> bytes:
-    """A digest of one length, so that a comparison does not tell how long the code is."""
+    """Return a digest of fixed length, so that a comparison does not tell how long the code is."""
     return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).digest()

@@ -1,11 +1,11 @@
-"""People: signing in, choosing an organization, signing out.
+"""People sign in, choose an organization, and sign out.
 
     password ──> session ──> (second factor, where the person has one) ──> an organization
 
-Wrong passwords are counted by person and address of the caller, whether there is such a person or not, and every
-refusal reads the same, so that a login does not tell who exists. Nothing is stored about a person that there is not. A
-device on which the person has signed in before is counted by itself, and an address that was never wrong comes before
-those that were: so strangers lock nobody out.
+Wrong passwords are counted by account name and caller address, whether the account exists or not, and every refusal
+reads the same, so that a login does not tell which accounts exist. Nothing is stored about an account that does not
+exist. A device on which the person has signed in before is counted by itself, and an address that was never wrong comes
+before those that were: so no stranger can lock a person out.
 """
 
 import base64
@@ -24,7 +24,7 @@ from watchword.domain.people.emails import normalised
 from watchword.domain.people.records import Session, User
 from watchword.domain.secret import Secret
 from watchword.services.access.scopes import organization, require_actor
-from watchword.services.authentication.bearer import know_keys
+from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.context import Ctx
 from watchword.store.access import grants
 from watchword.store.audit import events
@@ -52,10 +52,10 @@ class SelectOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A session and a token of it; `mfa_method` names the second factor that must still be verified.
+    """A session and its token; `mfa_method` names the second factor that must still be verified.
 
-    `device` is the name and value of the cookie by which this device is known the next time; none before the second
-    factor.
+    `device` is the name and value of the cookie by which this device is recognized the next time; None before the
+    second factor.
     """
 
     session: Session
@@ -65,7 +65,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _device_cookie(ctx: Ctx, email: str) -> str:
-    """The name of the cookie of a person's device: several people may share a browser.
+    """Return the name of the cookie of a person's device: several people may share a browser.
 
     Over TLS no other host can set it (RFC 6265bis).
     """
@@ -78,25 +78,25 @@ def _device_proof(ctx: Ctx, email: str, device_id: str) -> str:
 
 
 def known_device(ctx: Ctx, email: str) -> str | None:
-    """The id of the device that the request comes from, if this person has signed in on it before."""
+    """Return the id of the device that the request comes from, if this person has signed in on it before."""
     device_id, _, proof = ctx.cookie(_device_cookie(ctx, email)).partition(".")
     is_known = bool(proof) and hmac.compare_digest(proof.encode(), _device_proof(ctx, email, device_id).encode())
     return device_id if is_known else None
 
 
 def device_of(ctx: Ctx, email: str) -> tuple[str, str]:
-    """The cookie by which this device is known from now on: a keyed hash, so that nothing need be stored and
-    nobody can make one up.
+    """Return the cookie by which this device is recognized from now on.
+
+    It holds a keyed hash, so that nothing need be stored and no client can forge it.
     """
     device_id = known_device(ctx, email) or ctx.runtime.entropy(12).hex()
     return _device_cookie(ctx, email), f"{device_id}.{_device_proof(ctx, email, device_id)}"
 
 
 def password_failures(ctx: Ctx, email: str) -> str:
-    """Under which key wrong passwords for a person are counted: by the known device, else by the address (IPv6: its
-    /64).
+    """Return the key under which wrong passwords are counted: by the known device, else by address (IPv6: its /64).
 
-    So nobody is locked out by strangers: they have other addresses, and where they share one, the device is known.
+    So no stranger can lock a person out: strangers have other addresses, and where they share one, the device is known.
     """
     device = known_device(ctx, email)
     whence = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
@@ -104,22 +104,22 @@ def password_failures(ctx: Ctx, email: str) -> str:
 
 
 def password_failures_of(ctx: Ctx, email: str) -> str:
-    """What all keys begin with under which wrong passwords for a person are counted, wherever they came from."""
+    """Return the prefix of all keys under which wrong passwords for a person are counted."""
     return f"password/{ctx.runtime.keys.digest(f'person/{normalised(email)}').hex()}/"
 
 
-async def login(ctx: Ctx, given: SignIn) -> SignedIn:
-    """A session, not yet in an organization. A wrong address, a wrong password and too many of them answer the same."""
+async def login(ctx: Ctx, body: SignIn) -> SignedIn:
+    """Open a session, not yet in an organization. An unknown address and a wrong password are answered alike."""
     ctx.public("a login proves who is calling")
     async with ctx.view() as tx:
-        person = await people.user_by_email(tx, normalised(given.email))
-    return await open_session(ctx, await prove_password(ctx, given.email, person, given.password))
+        person = await people.user_by_email(tx, normalised(body.email))
+    return await open_session(ctx, await prove_password(ctx, body.email, person, body.password))
 
 
 async def prove_password(ctx: Ctx, email: str, person: User | None, password: Secret) -> User:
-    """The person, whose password it is.
+    """Verify a person's password; return the person.
 
-    Raises Unauthorized, and counts the failure; TooManyRequests when too many try.
+    Raises Unauthorized, and counts the failure; TooManyRequests when too many sign in at the same time.
     """
     key = password_failures(ctx, email)
     is_stranger = not known_device(ctx, email) and ctx.actor.kind != "user"
@@ -128,7 +128,8 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
         ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     async with ctx.view() as tx:
         until = await accounts.waits_until(tx, key, strangers, ctx.now)
-    # Only what this process saw is shown, for it sees addresses that nobody has as well. Then nothing is weighed.
+    # The answer shows only what this process counted, because it counts unknown accounts as well. While it shows a
+    # wait, no password is checked.
     seen = ctx.runtime.guesses.waits_until(key, strangers, ctx.now)
     until, shown = (until, min(until, seen)) if person is not None else (seen, seen)
     may = person is not None and until <= ctx.now
@@ -137,7 +138,7 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
     )
     if person is None or not right or not person.is_active:
         ctx.runtime.guesses.count(key, strangers, ctx.now)
-        # What was not weighed does not count: who waits only because of others has done nothing wrong.
+        # A password that was not checked does not count: a caller who waits because of others has done nothing wrong.
         reason = "wrong_password" if person is None or may else "locked_out"
         await note_failure(ctx, key if may else "", person, reason, strangers=strangers if may else "")
         raise refused(REFUSED, ctx.now, shown)
@@ -157,7 +158,7 @@ async def _matches(ctx: Ctx, password: Secret, stored: str | None, is_stranger: 
 
 
 def refused(message: str, now: int, until: int) -> Unauthorized:
-    """The refusal of a person's proof, which says how long to wait where it must."""
+    """Make the refusal of a person's proof, with the time to wait where there is one."""
     refusal = Unauthorized(message)
     if until > now:
         refusal.retry_after = max(1, -(-(until - now) // 1000))
@@ -167,13 +168,13 @@ def refused(message: str, now: int, until: int) -> Unauthorized:
 async def note_failure(
     ctx: Ctx, key: str, person: User | None, reason: str, *, method: str = "password", strangers: str = ""
 ) -> None:
-    """Count a wrong proof durably, charge it to the address, and keep it in the trail: alike within a minute as one."""
+    """Count a wrong proof durably, charge it to the address and audit it; equal ones within a minute are one event."""
     ctx.runtime.limits.failed_sign_ins.take(ctx.address)
     ctx.runtime.guesses.count_address(ctx.address, ctx.now, wrong=1)
     actor = Actor(kind="user", id=person.id, email=person.email) if person else ctx.actor
     facts = {"userId": person.id if person else None, "reasonCode": reason}
     event = ctx.event("login-user-failed", facts, actor=actor) if person else None
-    story = Denial(
+    denial = Denial(
         request_id=ctx.request_id or ctx.new_id(),
         at=ctx.now,
         method=method,
@@ -184,28 +185,27 @@ async def note_failure(
         address=ctx.address,
         user_agent=ctx.user_agent,
     )
-    kept = ctx.runtime.refusals.take(story, event, whose=f"user/{person.id}" if person else "")
+    write = ctx.runtime.refusals.take(denial, event, whose=f"user/{person.id}" if person else "")
     try:
         failed = accounts.ProofFailed(
-            key=key, strangers=strangers, at=ctx.now, event=kept.event, denial=kept.denial, again=kept.again
+            key=key, strangers=strangers, at=ctx.now, event=write.event, denial=write.denial, again=write.again
         )
         await ctx.submit(failed)
     except BaseException:
-        ctx.runtime.refusals.forget(kept)
+        ctx.runtime.refusals.forget(write)
         raise
 
 
 async def open_session(ctx: Ctx, person: User) -> SignedIn:
-    """A new session of a person, and its token."""
+    """Open a session of a person, and sign its token."""
     key = password_failures(ctx, person.email)
-    await know_keys(ctx)
+    await notice_ended_keys(ctx)
     async with ctx.unit() as tx:
-        # The password may have been changed while it was verified: what ended all sessions then must end this one as
-        # well.
+        # The password may have been changed while it was verified, which ended all sessions: it must end this one too.
         current = await people.held_user(tx, person.id)
         if current is None or not current.is_active or current.password_hash != person.password_hash:
             raise Unauthorized(REFUSED)
-        # Guesses from here may have been counted while this password was verified.
+        # Guesses from this device or address may have been counted while this password was verified.
         until = await accounts.locked_until(tx, key)
         if until <= ctx.now:
             await accounts.clear_failures(tx, key)
@@ -240,7 +240,7 @@ async def new_session(ctx: Ctx, tx: Tx, person: User, *, org_id: str | None = No
 
 
 def sign(ctx: Ctx, session: Session, org_id: str | None) -> str:
-    """A token of a session, for an organization or none yet."""
+    """Sign a token of a session, for an organization or for none yet."""
     seconds = ctx.now // 1000
     claims = PersonClaims(
         auth_token_type=PERSON,
@@ -256,38 +256,39 @@ def sign(ctx: Ctx, session: Session, org_id: str | None) -> str:
 
 
 async def own_session(ctx: Ctx, tx: Tx) -> Session:
-    """The session of the caller, a person. Raises Unauthorized when it ended meanwhile."""
+    """Return the session of the caller, a person. Raises Unauthorized when it ended meanwhile."""
     session = await people.session(tx, ctx.actor.session_id)
     if session is None:
         raise Unauthorized("The session has ended: sign in again")
     return session
 
 
-async def select_organization(ctx: Ctx, given: SelectOrganization) -> SignedIn:
-    """A token of the same session for one organization the person is a member of.
+async def select_organization(ctx: Ctx, body: SelectOrganization) -> SignedIn:
+    """Sign a token of the same session for one organization that the person is a member of.
 
-    To a person who owes a second factor it is good for nothing but verifying it.
+    Before a required second factor the token is good for nothing but verifying it.
     """
     actor = require_actor(ctx, "user", "pending")
     ctx.public("a person may enter where it is a member")
     async with ctx.view() as tx:
-        member = await grants.org_membership(tx, "user", actor.id, given.organization_id)
+        member = await grants.org_membership(tx, "user", actor.id, body.organization_id)
     if member is None or not member.is_active:
         raise Forbidden("You are not a member of this organization")
     pending = actor.kind == "pending"
-    if not pending and not actor.is_mfa_verified and (await organization(ctx, given.organization_id)).requires_mfa:
+    if not pending and not actor.is_mfa_verified and (await organization(ctx, body.organization_id)).requires_mfa:
         raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
     async with ctx.unit() as tx:
         session = await own_session(ctx, tx)
-        await accounts.put_session(tx, session.id, actor.id, org_id=given.organization_id, last_used_at=ctx.now)
+        await accounts.put_session(tx, session.id, actor.id, org_id=body.organization_id, last_used_at=ctx.now)
         person = await people.user(tx, actor.id)
     method = person.mfa_method if person and pending else None
-    return SignedIn(session=session, token=sign(ctx, session, given.organization_id), mfa_method=method)
+    return SignedIn(session=session, token=sign(ctx, session, body.organization_id), mfa_method=method)
 
 
 def refresh_value(ctx: Ctx, session_id: str) -> str:
-    """What the refresh cookie of a session holds: a keyed hash, so that nothing need be stored and nobody can
-    make one up.
+    """Return the value of the refresh cookie of a session.
+
+    It holds a keyed hash, so that nothing need be stored and no client can forge it.
     """
     return _cookie_with(session_id, ctx.runtime.keys.digest(f"refresh/{session_id}"))
 
@@ -297,7 +298,7 @@ def _cookie_with(session_id: str, proof: bytes) -> str:
 
 
 async def _is_own_cookie(ctx: Ctx, value: str, session_id: str) -> bool:
-    await know_keys(ctx)
+    await notice_ended_keys(ctx)
     proofs = ctx.runtime.keys.digests(f"refresh/{session_id}")
     return any(
         hmac.compare_digest(value.encode(), _cookie_with(session_id, proof).encode()) for proof in proofs.values()
@@ -305,7 +306,7 @@ async def _is_own_cookie(ctx: Ctx, value: str, session_id: str) -> bool:
 
 
 async def refresh(ctx: Ctx) -> SignedIn:
-    """A new token of the session whose refresh cookie came with the request, for the organization chosen last."""
+    """Sign a new token of the session of the refresh cookie, for the organization that was chosen last."""
     ctx.public("the cookie proves who is calling")
     value = ctx.cookie(REFRESH_COOKIE)
     session_id = value.partition(".")[0]
@@ -320,7 +321,7 @@ async def refresh(ctx: Ctx) -> SignedIn:
 
 
 async def logout(ctx: Ctx) -> None:
-    """End the caller's session: its tokens are dead everywhere at once."""
+    """End the caller's session: its tokens are invalid everywhere at once."""
     actor = require_actor(ctx, "user", "pending")
     ctx.public("anybody may end their own session")
     async with ctx.unit() as tx:
@@ -330,5 +331,5 @@ async def logout(ctx: Ctx) -> None:
 
 
 def refuse_srp() -> None:
-    """Say that the old two-step protocol is not spoken here. Raises BadRequest."""
+    """Raise BadRequest: the old two-step protocol is not supported."""
     raise BadRequest("The SRP login is not supported: POST /api/v3/auth/login with email and password")

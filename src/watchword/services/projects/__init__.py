@@ -1,7 +1,5 @@
-"""Projects, the use cases: projects, their environments, folders, tags and service tokens, who is a member, and moving
-in.
+"""Projects, the use cases: projects with their environments, folders, tags, service tokens and members; moving in.
 
-A project is *there* or *deleted*; an environment may be brought back for a while after its deletion. What folders hold
-is
+A project is *live* or *deleted*; a deleted environment may be restored for a while. The secrets in folders are
 `services.secrets`.
 """

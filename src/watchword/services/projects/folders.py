@@ -1,6 +1,6 @@
 """Folders: create with their parents, list, find, rename, delete.
 
-Every permission is asked about the folder that holds the one in question: its environment's slug and its path.
+Every permission is asked about the parent folder: its environment's slug and its path.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.services.timestamps import read_time
 from watchword.store.engine import Tx
-from watchword.store.projects import folders as tree
+from watchword.store.projects import folders
 
 SUBJECT = "secret-folders"
 NAME_TAKEN = "There is a folder with this name already"
@@ -38,9 +38,9 @@ class CreateFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FolderQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which folders: those directly in `path`, or all below it.
+    """The folders directly in `path`, or all below it.
 
-    `changed_since` (ISO 8601): with secrets that changed since.
+    `changed_since` (ISO 8601): only folders with secrets that changed since.
     """
 
     project_id: str
@@ -69,46 +69,48 @@ class RenameFolder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     description: Description | None = None
 
 
-async def create(ctx: Ctx, given: CreateFolder) -> Folder:
-    """The folder, made with its missing parents; the one that is there already where there is one."""
-    scope = await enter_project(ctx, given.project_id)
-    path = normal_path(given.path, "path")
-    ctx.require(scope, "create", SUBJECT, environment=given.environment, secretPath=path)
-    folder_name(given.name)
-    environment = await locations.environment(ctx, given.project_id, given.environment)
-    existing = await locations.find(ctx, given.project_id, environment.slug, child_path(path, given.name))
+async def create(ctx: Ctx, body: CreateFolder) -> Folder:
+    """Create a folder with its missing parents; return the existing folder if there is one."""
+    scope = await enter_project(ctx, body.project_id)
+    path = normal_path(body.path, "path")
+    ctx.require(scope, "create", SUBJECT, environment=body.environment, secretPath=path)
+    folder_name(body.name)
+    environment = await locations.environment(ctx, body.project_id, body.environment)
+    existing = await locations.find(ctx, body.project_id, environment.slug, child_path(path, body.name))
     if existing is not None:
         return existing.folder
     async with ctx.unit() as tx:
-        parent = await locations.make_path(ctx, tx, given.project_id, environment, path)
-        for one in await tree.children(tx, parent.id):
-            if one.name == given.name:
-                return one
-        made = locations.new_folder(ctx, parent, given.name, given.description)
-        await tree.add_folders(tx, [made])
-        _audit(ctx, "create-folder", scope, given.environment, made, path)
-    return made
+        parent = await locations.make_path(ctx, tx, body.project_id, environment, path)
+        for sibling in await folders.children(tx, parent.id):
+            if sibling.name == body.name:
+                return sibling
+        folder = locations.new_folder(ctx, parent, body.name, body.description)
+        await folders.add_folders(tx, [folder])
+        _audit(ctx, "create-folder", scope, body.environment, folder, path)
+    return folder
 
 
-async def every(ctx: Ctx, given: FolderQuery, *, ask: bool) -> list[Folder]:
-    """The folders in a place; of an unknown place, none. With `ask`, only where the caller may read folders.
+async def every(ctx: Ctx, body: FolderQuery, *, ask: bool) -> list[Folder]:
+    """List the folders in a location; none in an unknown one. With `ask`, only those that the caller may read.
 
     The older route asks for membership only: names of folders were never hidden from members there.
     """
-    scope = await enter_project(ctx, given.project_id)
-    path = normal_path(given.path, "path")
-    if ask and not given.recursive:
-        ctx.require(scope, "read", SUBJECT, environment=given.environment, secretPath=path)
-    since = None if given.changed_since is None else checked("lastSecretModified", read_time, given.changed_since)
-    await locations.environment(ctx, given.project_id, given.environment)
-    place = await locations.find(ctx, given.project_id, given.environment, path)
-    if place is None:
+    scope = await enter_project(ctx, body.project_id)
+    path = normal_path(body.path, "path")
+    if ask and not body.recursive:
+        ctx.require(scope, "read", SUBJECT, environment=body.environment, secretPath=path)
+    since = None if body.changed_since is None else checked("lastSecretModified", read_time, body.changed_since)
+    await locations.environment(ctx, body.project_id, body.environment)
+    location = await locations.find(ctx, body.project_id, body.environment, path)
+    if location is None:
         return []
     async with ctx.view() as tx:
-        found = await (tree.descendants(tx, place.folder) if given.recursive else tree.children(tx, place.folder.id))
-    if ask and given.recursive:
-        found = [one for one in found if _may_see(ctx, scope, given.environment, one)]
-    return [one for one in found if since is None or (one.last_secret_modified_at or 0) >= since]
+        rows = await (
+            folders.descendants(tx, location.folder) if body.recursive else folders.children(tx, location.folder.id)
+        )
+    if ask and body.recursive:
+        rows = [folder for folder in rows if _may_see(ctx, scope, body.environment, folder)]
+    return [folder for folder in rows if since is None or (folder.last_secret_modified_at or 0) >= since]
 
 
 def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) -> bool:
@@ -116,164 +118,165 @@ def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) ->
 
 
 async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> SecretLocation:
-    """A folder by id, with its environment. With `ask`, only where the caller may read folders."""
-    place = await locations.by_folder(ctx, folder_id)
-    if place is None:
+    """Return a folder by id, with its environment. With `ask`, only where the caller may read folders."""
+    location = await locations.by_folder(ctx, folder_id)
+    if location is None:
         raise _unknown(folder_id)
-    scope = await enter_project(ctx, place.folder.project_id)
+    scope = await enter_project(ctx, location.folder.project_id)
     if ask:
         ctx.require(
-            scope, "read", SUBJECT, environment=place.environment.slug, secretPath=parent_path(place.folder.path)
+            scope, "read", SUBJECT, environment=location.environment.slug, secretPath=parent_path(location.folder.path)
         )
-    return place
+    return location
 
 
-async def rename(ctx: Ctx, given: FolderByName, name: str, description: str | None = None) -> Folder:
-    """Give a folder another name; the paths of all below it follow. What names the old path is not rewritten.
+async def rename(ctx: Ctx, body: FolderByName, name: str, description: str | None = None) -> Folder:
+    """Rename a folder; the paths of all folders below follow. Rules and references with the old path are not rewritten.
 
-    At another path other rules hold for all that is in it, so that asks for the rights over it at both.
+    At another path other rules apply to everything in it, so a rename needs the rights over it at both.
     """
-    one = RenameFolder(
-        id=given.id_or_name, environment=given.environment, name=name, path=given.path, description=description
+    renaming = RenameFolder(
+        id=body.id_or_name, environment=body.environment, name=name, path=body.path, description=description
     )
-    return (await rename_many(ctx, given.project_id, [one]))[0]
+    return (await rename_many(ctx, body.project_id, [renaming]))[0]
 
 
-async def rename_many(ctx: Ctx, project_id: str, given: Sequence[RenameFolder]) -> list[Folder]:
-    """Give several folders of a project other names: all, or none when one cannot be."""
+async def rename_many(ctx: Ctx, project_id: str, bodies: Sequence[RenameFolder]) -> list[Folder]:
+    """Rename several folders of a project: all, or none when one cannot be renamed."""
     scope = await enter_project(ctx, project_id)
-    wanted = [(one, normal_path(one.path, "path")) for one in given]
-    for one, path in wanted:
-        ctx.require(scope, "edit", SUBJECT, environment=one.environment, secretPath=path)
-        folder_name(one.name)
+    wanted = [(body, normal_path(body.path, "path")) for body in bodies]
+    for body, path in wanted:
+        ctx.require(scope, "edit", SUBJECT, environment=body.environment, secretPath=path)
+        folder_name(body.name)
     seen = (
-        await _look(ctx, scope, *wanted[0]) if len(wanted) == 1 else None
+        await _precheck(ctx, scope, *wanted[0]) if len(wanted) == 1 else None
     )  # of several each begins where the one before ends
     async with ctx.unit() as tx:
-        await tree.lock(tx, project_id)
-        return [await _rename(ctx, tx, scope, one, path, seen) for one, path in wanted]
+        await folders.lock(tx, project_id)
+        return [await _rename(ctx, tx, scope, body, path, seen) for body, path in wanted]
 
 
-async def _look(ctx: Ctx, scope: ProjectScope, given: RenameFolder, path: str) -> relocation.CheckedMove | None:
-    """Whether the caller may move all that is in the folder, looked at before the unit. Raises PermissionDenied."""
+async def _precheck(ctx: Ctx, scope: ProjectScope, body: RenameFolder, path: str) -> relocation.CheckedMove | None:
+    """Check before the unit that the caller may move everything in the folder. Raises PermissionDenied."""
     if relocation.is_free(ctx, scope, relocation.MOVED):
         return None
-    named = FolderByName(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
+    named = FolderByName(project_id=scope.project.id, environment=body.environment, path=path, id_or_name=body.id)
     async with ctx.view() as tx:
-        found, _ = await _located(tx, named, by_name=False)
-    whole = normal_path(child_path(path, given.name), "path")
-    if whole == found.path:
+        folder, _ = await _located(tx, named, by_name=False)
+    new_path = normal_path(child_path(path, body.name), "path")
+    if new_path == folder.path:
         return None
 
     async def load(tx: Tx) -> list[Shift]:
-        return _shifts(given.environment, found, whole, await tree.subtree(tx, found, holds=False))
+        return _shifts(body.environment, folder, new_path, await folders.subtree(tx, folder, holds=False))
 
-    return await relocation.look(ctx, scope, relocation.MOVED, load, (given.environment, found.path))
+    return await relocation.precheck(ctx, scope, relocation.MOVED, load, (body.environment, folder.path))
 
 
-def _shifts(environment: str, folder: Folder, whole: str | None, folders: Sequence[tuple[str, str]]) -> list[Shift]:
-    """Where these folders, of which `folder` is the top, are and will be when it gets the path `whole`, or is
-    deleted.
-    """
+def _shifts(
+    environment: str, folder: Folder, new_path: str | None, folder_paths: Sequence[tuple[str, str]]
+) -> list[Shift]:
+    """Return the old and new locations of `folder` and all below it when it gets `new_path`, or is deleted (None)."""
     return [
         Shift(
             folder_id=id,
-            old=(environment, at),
-            new=None if whole is None else (environment, whole + at.removeprefix(folder.path)),
+            old=(environment, path),
+            new=None if new_path is None else (environment, new_path + path.removeprefix(folder.path)),
             is_top=id == folder.id,
         )
-        for id, at in folders
+        for id, path in folder_paths
     ]
 
 
 async def _rename(
-    ctx: Ctx, tx: Tx, scope: ProjectScope, given: RenameFolder, path: str, seen: relocation.CheckedMove | None
+    ctx: Ctx, tx: Tx, scope: ProjectScope, body: RenameFolder, path: str, seen: relocation.CheckedMove | None
 ) -> Folder:
-    named = FolderByName(project_id=scope.project.id, environment=given.environment, path=path, id_or_name=given.id)
-    found, siblings = await _located(tx, named, by_name=False)
-    if any(one.name == given.name and one.id != found.id for one in siblings):
+    named = FolderByName(project_id=scope.project.id, environment=body.environment, path=path, id_or_name=body.id)
+    folder, siblings = await _located(tx, named, by_name=False)
+    if any(sibling.name == body.name and sibling.id != folder.id for sibling in siblings):
         raise BadRequest(NAME_TAKEN)
-    whole = normal_path(child_path(path, given.name), "path")
+    new_path = normal_path(child_path(path, body.name), "path")
     changed = msgspec.structs.replace(
-        found,
-        name=given.name,
-        path=whole,
-        version=found.version + 1,
+        folder,
+        name=body.name,
+        path=new_path,
+        version=folder.version + 1,
         updated_at=ctx.now,
-        description=found.description if given.description is None else given.description,
+        description=folder.description if body.description is None else body.description,
     )
-    await tree.change_folder(
+    await folders.change_folder(
         tx,
-        found,
+        folder,
         name=changed.name,
-        path=whole,
+        path=new_path,
         version=changed.version,
         updated_at=ctx.now,
         description=changed.description,
     )
-    if whole != found.path:
-        if await tree.longest_below(tx, found) + len(whole) - len(found.path) > locations.MAX_PATH:
+    if new_path != folder.path:
+        if await folders.longest_below(tx, folder) + len(new_path) - len(folder.path) > locations.MAX_PATH:
             raise BadRequest("With this name the path of a folder below would be too long")
-        await tree.move_below(tx, found, whole)
+        await folders.move_below(tx, folder, new_path)
         if not relocation.is_free(ctx, scope, relocation.MOVED):
             moved = [
-                (id, found.path + at.removeprefix(whole)) for id, at in await tree.subtree(tx, changed, holds=True)
+                (id, folder.path + below.removeprefix(new_path))
+                for id, below in await folders.subtree(tx, changed, holds=True)
             ]
-            shifts = _shifts(given.environment, found, whole, moved)
-            await relocation.require(tx, scope, relocation.MOVED, shifts, (given.environment, found.path), seen)
-    _audit(ctx, "update-folder", scope, given.environment, changed, path, oldFolderName=found.name)
+            shifts = _shifts(body.environment, folder, new_path, moved)
+            await relocation.require(tx, scope, relocation.MOVED, shifts, (body.environment, folder.path), seen)
+    _audit(ctx, "update-folder", scope, body.environment, changed, path, oldFolderName=folder.name)
     return changed
 
 
-async def remove(ctx: Ctx, given: FolderByName, *, with_content: bool) -> Folder:
+async def remove(ctx: Ctx, body: FolderByName, *, with_content: bool) -> Folder:
     """Delete a folder by id or by name. Raises BadRequest for one that is not empty, unless `with_content`.
 
-    With its content asks for the right to delete each of it: secrets, folders and imports.
+    With its content, the caller needs the right to delete everything in it: secrets, folders and imports.
     """
-    scope = await enter_project(ctx, given.project_id)
-    path = normal_path(given.path, "path")
-    ctx.require(scope, "delete", SUBJECT, environment=given.environment, secretPath=path)
-    named = msgspec.structs.replace(given, path=path)
-    seen = await _look_at_content(ctx, scope, named) if with_content else None
+    scope = await enter_project(ctx, body.project_id)
+    path = normal_path(body.path, "path")
+    ctx.require(scope, "delete", SUBJECT, environment=body.environment, secretPath=path)
+    named = msgspec.structs.replace(body, path=path)
+    seen = await _precheck_content(ctx, scope, named) if with_content else None
     async with ctx.unit() as tx:
-        await tree.lock(tx, given.project_id)
-        found, _ = await _located(tx, named, by_name=True)
-        if not with_content and not await tree.is_empty(tx, found.id):
+        await folders.lock(tx, body.project_id)
+        folder, _ = await _located(tx, named, by_name=True)
+        if not with_content and not await folders.is_empty(tx, folder.id):
             raise BadRequest("The folder is not empty: send forceDelete to delete it with all that is in it")
         if with_content and not relocation.is_free(ctx, scope, relocation.REMOVED):
-            shifts = _shifts(given.environment, found, None, await tree.subtree(tx, found, holds=True))
-            await relocation.require(tx, scope, relocation.REMOVED, shifts, (given.environment, found.path), seen)
-        await tree.remove_folder(tx, found)
-        _audit(ctx, "delete-folder", scope, given.environment, found, path)
-    return found
+            shifts = _shifts(body.environment, folder, None, await folders.subtree(tx, folder, holds=True))
+            await relocation.require(tx, scope, relocation.REMOVED, shifts, (body.environment, folder.path), seen)
+        await folders.remove_folder(tx, folder)
+        _audit(ctx, "delete-folder", scope, body.environment, folder, path)
+    return folder
 
 
-async def _look_at_content(ctx: Ctx, scope: ProjectScope, given: FolderByName) -> relocation.CheckedMove | None:
-    """Whether the caller may delete all that is in the folder, looked at before the unit. Raises PermissionDenied."""
+async def _precheck_content(ctx: Ctx, scope: ProjectScope, body: FolderByName) -> relocation.CheckedMove | None:
+    """Check before the unit that the caller may delete everything in the folder. Raises PermissionDenied."""
     if relocation.is_free(ctx, scope, relocation.REMOVED):
         return None
     async with ctx.view() as tx:
-        found, _ = await _located(tx, given, by_name=True)
+        folder, _ = await _located(tx, body, by_name=True)
 
     async def load(tx: Tx) -> list[Shift]:
-        return _shifts(given.environment, found, None, await tree.subtree(tx, found, holds=False))
+        return _shifts(body.environment, folder, None, await folders.subtree(tx, folder, holds=False))
 
-    return await relocation.look(ctx, scope, relocation.REMOVED, load, (given.environment, found.path))
+    return await relocation.precheck(ctx, scope, relocation.REMOVED, load, (body.environment, folder.path))
 
 
-async def _located(tx: Tx, given: FolderByName, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
-    """The folder and all that are in the same one.
+async def _located(tx: Tx, body: FolderByName, *, by_name: bool) -> tuple[Folder, Sequence[Folder]]:
+    """Return the folder, and all folders with the same parent.
 
-    The place was named in the permission, so the folder must be there.
+    Permission was asked for this location, so a folder elsewhere does not count. Raises NotFound.
     """
-    place = await tree.at(tx, given.project_id, given.environment, given.path)
-    siblings = await tree.children(tx, place[1].id) if place else []
-    found = next((one for one in siblings if one.id == given.id_or_name), None)
-    if found is None and by_name:
-        found = next((one for one in siblings if one.name == given.id_or_name), None)
-    if found is None:
-        raise _unknown(given.id_or_name)
-    return found, siblings
+    location = await folders.at(tx, body.project_id, body.environment, body.path)
+    siblings = await folders.children(tx, location[1].id) if location else []
+    folder = next((sibling for sibling in siblings if sibling.id == body.id_or_name), None)
+    if folder is None and by_name:
+        folder = next((sibling for sibling in siblings if sibling.name == body.id_or_name), None)
+    if folder is None:
+        raise _unknown(body.id_or_name)
+    return folder, siblings
 
 
 def _unknown(id_or_name: str) -> NotFound:

@@ -1,8 +1,8 @@
-"""Where secrets live: an environment and a folder of a project, found through the cache.
+"""The locations of secrets: an environment and a folder of a project, found through the cache.
 
-Paths are kept and compared in one form: absolute, no slash at the end. What could name another place to another reader
-(`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a path is about
-that path.
+Paths are stored and compared in one form: absolute, without a slash at the end. What another reader could take for
+another path (`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a
+path is about that path.
 """
 
 import re
@@ -48,20 +48,20 @@ class SecretLocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def normal_path(text: str, field: str = "secretPath") -> str:
-    """The path in the form it is kept: `/`, or `/a/b`.
+    """Return a path in the form in which it is stored: `/`, or `/a/b`.
 
-    Raises Invalid, naming `field`, for what could mean another place.
+    Raises Invalid, naming `field`, for what could mean another path.
     """
     return _normal(text, field) if len(text) <= MAX_PATH else _normal.__wrapped__(text, field)
 
 
 @lru_cache(4096)  # workloads name the same few paths again and again
 def _normal(text: str, field: str) -> str:
-    given = "/" + text.strip().removeprefix("/")
-    path = given.removesuffix("/") or "/"
+    absolute = "/" + text.strip().removeprefix("/")
+    path = absolute.removesuffix("/") or "/"
     if len(path) > MAX_PATH:
         raise Invalid.of(field, f"At most {MAX_PATH} characters", code="too_big")
-    if _ODD.search(given) or any(part in (".", "..") for part in path.split("/")):
+    if _ODD.search(absolute) or any(part in (".", "..") for part in path.split("/")):
         raise Invalid.of(
             field, "An absolute path such as /app/db, without '.', '..', empty parts, backslashes or escapes"
         )
@@ -69,81 +69,81 @@ def _normal(text: str, field: str) -> str:
 
 
 def folder_name(name: str, field: str = "name") -> str:
-    """The name, if a folder may be called so. Raises Invalid."""
+    """Return the name if it is valid for a folder. Raises Invalid."""
     if not _NAME.fullmatch(name):
         raise Invalid.of(field, "A folder's name has letters, digits, dashes and underscores only")
     return name
 
 
 def child_path(parent: str, name: str) -> str:
-    """The path of a folder called `name` in the folder at `parent`."""
+    """Return the path of a folder called `name` in the folder at `parent`."""
     return f"/{name}" if parent == "/" else f"{parent}/{name}"
 
 
 def parent_path(path: str) -> str:
-    """The path of the folder that the folder at `path` is in; the root's own for the root."""
+    """Return the path of the parent folder; the root's own for the root."""
     return path.rpartition("/")[0] or "/"
 
 
 async def find(ctx: Ctx, project_id: str, environment_slug: str, path: str) -> SecretLocation | None:
-    """The place at a normal path, through the cache; None when the environment or the folder is not there."""
-    found: SecretLocation | None = await ctx.fresh.get(
-        ("place", project_id, environment_slug, path), _load_place, project_id, environment_slug, path
+    """Return the location at a normal path, through the cache; None when environment or folder do not exist."""
+    location: SecretLocation | None = await ctx.fresh.get(
+        ("place", project_id, environment_slug, path), _load_location, project_id, environment_slug, path
     )
-    return found
+    return location
 
 
-async def _load_place(
+async def _load_location(
     tx: Tx, project_id: str, environment_slug: str, path: str
 ) -> tuple[SecretLocation | None, tuple[str, ...]]:
-    found = await folders.at(tx, project_id, environment_slug, path)
-    if found is None:
+    row = await folders.at(tx, project_id, environment_slug, path)
+    if row is None:
         return None, ()
-    return SecretLocation(environment=found[0], folder=found[1]), (versions.tree(project_id),)
+    return SecretLocation(environment=row[0], folder=row[1]), (versions.tree(project_id),)
 
 
 async def by_folder(ctx: Ctx, folder_id: str) -> SecretLocation | None:
-    """The place of a folder's id, through the cache; None for an unknown one and for one of a deleted environment."""
+    """Return the location of a folder by its id, through the cache; None for an unknown or deleted one."""
 
     async def load(tx: Tx) -> tuple[SecretLocation | None, tuple[str, ...]]:
-        found = await folders.of_folder(tx, folder_id)
-        if found is None:
+        location = await folders.of_folder(tx, folder_id)
+        if location is None:
             return None, ()
-        return SecretLocation(environment=found[0], folder=found[1]), (versions.tree(found[0].project_id),)
+        return SecretLocation(environment=location[0], folder=location[1]), (versions.tree(location[0].project_id),)
 
-    found: SecretLocation | None = await ctx.fresh.get(("place of", folder_id), load)
-    return found
+    location: SecretLocation | None = await ctx.fresh.get(("place of", folder_id), load)
+    return location
 
 
 async def environments(ctx: Ctx, project_id: str) -> tuple[Environment, ...]:
-    """The environments of a project in their order, through the cache."""
+    """Return the environments of a project in their order, through the cache."""
 
     async def load(tx: Tx) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
         return tuple(await folders.environments(tx, project_id)), (versions.tree(project_id),)
 
-    found: tuple[Environment, ...] = await ctx.fresh.get(("environments", project_id), load)
-    return found
+    loaded: tuple[Environment, ...] = await ctx.fresh.get(("environments", project_id), load)
+    return loaded
 
 
 async def environment(ctx: Ctx, project_id: str, slug: str) -> Environment:
-    """The environment of a project with this slug, through the cache. Raises NotFound."""
-    for one in await environments(ctx, project_id):
-        if one.slug == slug:
-            return one
+    """Return the environment of a project with this slug, through the cache. Raises NotFound."""
+    for candidate in await environments(ctx, project_id):
+        if candidate.slug == slug:
+            return candidate
     raise NotFound(f"There is no environment with slug {slug[:64]!r} in this project")
 
 
 def _ancestors(path: str) -> list[str]:
-    """`/a/b` -> `/`, `/a`, `/a/b`."""
-    found = [path]
+    """Return the path and those above it: `/a/b` -> `/`, `/a`, `/a/b`."""
+    paths = [path]
     while path != "/":
         path = parent_path(path)
-        found.append(path)
-    return found[::-1]
+        paths.append(path)
+    return paths[::-1]
 
 
 def new_root(ctx: Ctx, environment: Environment) -> Folder:
-    """The root folder of a new environment."""
+    """Make the root folder of a new environment."""
     return Folder(
         id=ctx.new_id(),
         project_id=environment.project_id,
@@ -156,7 +156,7 @@ def new_root(ctx: Ctx, environment: Environment) -> Folder:
 
 
 def new_folder(ctx: Ctx, parent: Folder, name: str, description: str | None = None, *, field: str = "name") -> Folder:
-    """A new folder in `parent`. Raises Invalid for a name or a path that cannot be."""
+    """Make a folder in `parent`. Raises Invalid for a name or a path that is not valid."""
     return Folder(
         id=ctx.new_id(),
         project_id=parent.project_id,
@@ -173,19 +173,19 @@ def new_folder(ctx: Ctx, parent: Folder, name: str, description: str | None = No
 async def make_path(
     ctx: Ctx, tx: Tx, project_id: str, environment: Environment, path: str, *, field: str = "path"
 ) -> Folder:
-    """The folder at a normal path, in the open unit; it and its parents are made where they are missing."""
+    """Return the folder at a normal path, in the open unit; it and its parents are created where they are missing."""
     await folders.lock(tx, project_id)
     wanted = _ancestors(path)
-    there = {folder.path: folder for folder in await folders.at_paths(tx, environment.id, wanted)}
-    if "/" not in there:
+    existing = {folder.path: folder for folder in await folders.at_paths(tx, environment.id, wanted)}
+    if "/" not in existing:
         raise NotFound("The environment was deleted meanwhile")
-    parent, missing = there["/"], []
+    parent, missing = existing["/"], []
     for step in wanted[1:]:
-        found = there.get(step)
-        if found is None:
-            found = new_folder(ctx, parent, step.rpartition("/")[2], field=field)
-            missing.append(found)
-        parent = found
+        folder = existing.get(step)
+        if folder is None:
+            folder = new_folder(ctx, parent, step.rpartition("/")[2], field=field)
+            missing.append(folder)
+        parent = folder
     if missing:
         await folders.add_folders(tx, missing)
     return parent

@@ -1,7 +1,7 @@
 """Members of projects, whether identities, people or groups: join, change roles, leave.
 
-What is the same for all three is here; each kind's own module adds how it is named and shown. Nobody gives a role
-beyond their own rights, and nobody changes or removes a member that holds more than they do.
+What is the same for all three is here; each kind's own module adds how members are named and shown. No caller gives a
+role beyond its own rights, and none changes or removes a member that holds more than itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class MemberKind(msgspec.Struct, frozen=True):
     subject: str
 
     def facts(self, id: str) -> dict[str, str]:
-        """What conditions of project rules may look at."""
+        """Return the facts that conditions of project rules look at."""
         return {"identityId": id} if self.name == "identity" else {}
 
 
@@ -67,13 +67,13 @@ async def resolved_within(
     entries: Sequence[RoleEntry],
     membership_id: str,
 ) -> Resolved:
-    """The rows of these roles, none of which goes beyond the caller. Raises NotFound, BadRequest, BoundaryExceeded."""
-    found = await resolve(
+    """Resolve roles that stay within the caller's own rights. Raises NotFound, BadRequest, BoundaryExceeded."""
+    resolved = await resolve(
         ctx, tx, kind_of(scope), entries, membership_id=membership_id, org_id=scope.org_id, project_id=scope.project_id
     )
     facts = kind.facts(actor_id) if scope.project_id else {}
-    await require_roles(ctx, tx, scope, found.by_slug, kind.subject, facts)
-    return found
+    await require_roles(ctx, tx, scope, resolved.by_slug, kind.subject, facts)
+    return resolved
 
 
 async def join(
@@ -81,7 +81,7 @@ async def join(
 ) -> Membership:
     """Make an actor a member of the scope's organization or project in the open unit.
 
-    The caller checks whose actor it is.
+    The calling code has checked that the actor may be a member there.
     """
     if kind == IDENTITY:
         await require_may_admit(ctx, tx, actor_id)
@@ -94,9 +94,9 @@ async def join(
         created_at=ctx.now,
         updated_at=ctx.now,
     )
-    found = await resolved_within(ctx, tx, scope, kind, actor_id, entries, membership.id)
+    resolved = await resolved_within(ctx, tx, scope, kind, actor_id, entries, membership.id)
     try:
-        await grants.add_membership(tx, membership, found.rows)
+        await grants.add_membership(tx, membership, resolved.rows)
     except AlreadyThere:
         raise BadRequest("It is a member already: change its roles instead") from None
     return membership
@@ -105,15 +105,15 @@ async def join(
 async def change_roles(
     ctx: Ctx, tx: Tx, scope: CallerScope, kind: MemberKind, membership: Membership, entries: Sequence[RoleEntry]
 ) -> Sequence[MembershipRole]:
-    """Put these roles in the place of those a member has, in the open unit."""
+    """Replace the roles of a member in the open unit."""
     await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
-    found = await resolved_within(ctx, tx, scope, kind, membership.actor_id, entries, membership.id)
-    await grants.replace_roles(tx, membership, found.rows, ctx.now)
-    return found.rows
+    resolved = await resolved_within(ctx, tx, scope, kind, membership.actor_id, entries, membership.id)
+    await grants.replace_roles(tx, membership, resolved.rows, ctx.now)
+    return resolved.rows
 
 
 async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: MemberKind, membership: Membership) -> None:
-    """End a project membership with its privileges, in the open unit. Nobody ends their own."""
+    """End a project membership with its privileges, in the open unit. No caller ends its own membership."""
     if (membership.actor_kind, membership.actor_id) == (ctx.actor.kind, ctx.actor.id):
         raise BadRequest("You cannot remove your own membership: somebody else has to")
     await require_over_holder(ctx, tx, scope, kind.name, membership.actor_id, "grant-privileges", kind.subject)
@@ -121,7 +121,7 @@ async def leave(ctx: Ctx, tx: Tx, scope: ProjectScope, kind: MemberKind, members
 
 
 async def of_project(tx: Tx, scope: ProjectScope, kind: MemberKind, actor_id: str) -> Membership:
-    """An actor's own membership of the project. Raises NotFound."""
+    """Return an actor's own membership of the project. Raises NotFound."""
     membership = await grants.project_membership(tx, kind.name, actor_id, scope.project.id)
     if membership is None:
         raise NotFound("There is no such member in this project")
@@ -129,5 +129,5 @@ async def of_project(tx: Tx, scope: ProjectScope, kind: MemberKind, actor_id: st
 
 
 def audit_roles(entries: Sequence[RoleEntry]) -> list[Mapping[str, object]]:
-    """Roles as the trail shows them."""
-    return [{"role": one.role, "isTemporary": one.is_temporary} for one in entries]
+    """Return roles as audit events show them."""
+    return [{"role": entry.role, "isTemporary": entry.is_temporary} for entry in entries]

@@ -30,8 +30,7 @@ from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
-from watchword.store.projects import folders as tree
-from watchword.store.projects import projects
+from watchword.store.projects import folders, projects
 
 ProjectKind = Literal["secret-manager", "cert-manager", "kms", "ssh", "secret-scanning", "pam", "ai"]
 DEFAULT_ENVIRONMENTS = (("Development", "dev"), ("Staging", "staging"), ("Production", "prod"))
@@ -87,32 +86,32 @@ class ProjectDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def require_slug(slug: str, field: str = "slug") -> str:
-    """The slug, if it has the form of one. Raises Invalid."""
+    """Return the slug if it is valid. Raises Invalid."""
     if not is_slug(slug):
         raise Invalid.of(field, "A slug has lower-case letters, digits and single dashes only")
     return slug
 
 
-async def create(ctx: Ctx, given: CreateProject) -> ProjectDetails:
-    """A new project with its key and environments, and the caller as its administrator."""
+async def create(ctx: Ctx, body: CreateProject) -> ProjectDetails:
+    """Create a project with its key and environments, and the caller as its administrator."""
     scope = await own_org(ctx)
     if not ctx.may(scope, "create", "project"):  # the newer name of the subject
         ctx.require(scope, "create", "workspace")
-    if given.template != "default":
+    if body.template != "default":
         raise BadRequest("There are no project templates here: leave template out")
-    slug = require_slug(given.slug) if given.slug else _new_slug(ctx, given.project_name)
+    slug = require_slug(body.slug) if body.slug else _new_slug(ctx, body.project_name)
     project = Project(
         id=ctx.new_id(),
         org_id=scope.org_id,
-        name=given.project_name,
+        name=body.project_name,
         slug=slug,
-        description=given.project_description,
-        kind=given.type,
-        has_delete_protection=given.has_delete_protection,
+        description=body.project_description,
+        kind=body.type,
+        has_delete_protection=body.has_delete_protection,
         created_at=ctx.now,
         updated_at=ctx.now,
     )
-    wanted = DEFAULT_ENVIRONMENTS if given.should_create_default_envs else ()
+    wanted = DEFAULT_ENVIRONMENTS if body.should_create_default_envs else ()
     environments = [
         Environment(
             id=ctx.new_id(),
@@ -148,8 +147,8 @@ def _new_slug(ctx: Ctx, name: str) -> str:
 async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Environment]) -> None:
     await projects.add(tx, project)
     await ctx.runtime.keys.make(tx, project_scope(project.id), parent=org_scope(project.org_id))
-    await tree.add_environments(tx, environments)
-    await tree.add_folders(tx, [locations.new_root(ctx, one) for one in environments])
+    await folders.add_environments(tx, environments)
+    await folders.add_folders(tx, [locations.new_root(ctx, environment) for environment in environments])
     membership = Membership(
         id=ctx.new_id(),
         org_id=project.org_id,
@@ -166,9 +165,9 @@ async def _add(ctx: Ctx, tx: Tx, project: Project, environments: Sequence[Enviro
 
 
 async def id_of(ctx: Ctx, slug: str) -> str:
-    """The id of the project with this slug in the caller's organization, through the cache. Raises NotFound.
+    """Return the id of the project with this slug in the caller's organization, through the cache. Raises NotFound.
 
-    Asks no permission and tells nothing else: enter the project next.
+    No permission is asked and nothing else is answered: enter the project next.
     """
     actor = require_actor(ctx, "user", "identity", "service")
     unknown = NotFound(f"There is no project with slug {slug[:64]!r}")
@@ -183,14 +182,14 @@ async def id_of(ctx: Ctx, slug: str) -> str:
         project = await projects.by_slug(tx, org_id, slug)
         return (project.id, (versions.project(project.id),)) if project else (None, ())
 
-    found: str | None = await ctx.fresh.get(("project slug", org_id, slug), load)
-    if found is None:
+    project_id: str | None = await ctx.fresh.get(("project slug", org_id, slug), load)
+    if project_id is None:
         raise unknown
-    return found
+    return project_id
 
 
 async def get(ctx: Ctx, project_id: str) -> ProjectDetails:
-    """A project that the caller is a member of. Raises NotFound once it is gone, so that Terraform notices."""
+    """Return a project that the caller is a member of. Raises NotFound once deleted, so that Terraform notices."""
     require_actor(ctx, "user", "identity", "service")
     await require_known(ctx, project_id)
     scope = await enter_project(ctx, project_id)
@@ -198,45 +197,48 @@ async def get(ctx: Ctx, project_id: str) -> ProjectDetails:
 
 
 async def mine(ctx: Ctx, *, kind: str | None = None, with_roles: bool = False) -> list[ProjectDetails]:
-    """The projects of the caller's organization that the caller is a member of, oldest first."""
+    """List the projects of the caller's organization that the caller is a member of, oldest first."""
     scope = await own_org(ctx)
     return await _mine(ctx, scope, kind=kind, with_roles=with_roles)
 
 
 async def of_organization(ctx: Ctx, org_id: str) -> list[ProjectDetails]:
-    """The projects of this organization that the caller is a member of, oldest first."""
+    """List the projects of this organization that the caller is a member of, oldest first."""
     return await _mine(ctx, await enter_org(ctx, org_id), kind=None, with_roles=False)
 
 
 async def _mine(ctx: Ctx, scope: CallerScope, *, kind: str | None, with_roles: bool) -> list[ProjectDetails]:
     actor = ctx.actor
     async with ctx.view() as tx:
-        found = [
-            one
-            for one in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id)
-            if kind in (None, "all", one.kind)
+        records = [
+            project
+            for project in await projects.of_actor(tx, actor.kind, actor.id, scope.org_id)
+            if kind in (None, "all", project.kind)
         ]
-        environments = await tree.environments_of_many(tx, [one.id for one in found])
+        environments = await folders.environments_of_many(tx, [project.id for project in records])
         roles = await _roles(tx, actor.kind, actor.id) if with_roles else None
     return [
         ProjectDetails(
-            project=one, environments=environments[one.id], roles=None if roles is None else roles.get(one.id, ())
+            project=project,
+            environments=environments[project.id],
+            roles=None if roles is None else roles.get(project.id, ()),
         )
-        for one in found
+        for project in records
     ]
 
 
 async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:
-    memberships = [one for one in await grants.memberships_of(tx, kind, id) if one.project_id]
-    held = await grants.roles_on(tx, [one.id for one in memberships])
-    return {one.project_id: held[one.id] for one in memberships if one.project_id}
+    memberships = [membership for membership in await grants.memberships_of(tx, kind, id) if membership.project_id]
+    roles = await grants.roles_on(tx, [membership.id for membership in memberships])
+    return {membership.project_id: roles[membership.id] for membership in memberships if membership.project_id}
 
 
 async def permissions(
     ctx: Ctx, project_id: str
 ) -> tuple[str | None, Sequence[tuple[MembershipRole, Role | None]], list[list[Any]]]:
-    """The caller's own membership (its id; None when it comes through groups), the roles on it, and all its
-    rules, packed.
+    """Return the id of the caller's own membership, the roles on it, and all of the caller's rules, packed.
+
+    The id is None when the caller is a member through groups only.
     """
     scope = await enter_project(ctx, project_id)
     async with ctx.view() as tx:
@@ -245,17 +247,17 @@ async def permissions(
     return own.id if own else None, roles, pack(scope.ability.rules)
 
 
-async def update(ctx: Ctx, project_id: str, given: UpdateProject) -> Project:
+async def update(ctx: Ctx, project_id: str, body: UpdateProject) -> Project:
     """Change a project's settings."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "settings")
     fields = {
-        "name": given.name,
-        "description": given.description,
-        "slug": None if given.slug is None else require_slug(given.slug),
-        "auto_capitalization": given.auto_capitalization,
-        "has_delete_protection": given.has_delete_protection,
-        "version_limit": given.pit_version_limit,
+        "name": body.name,
+        "description": body.description,
+        "slug": None if body.slug is None else require_slug(body.slug),
+        "auto_capitalization": body.auto_capitalization,
+        "has_delete_protection": body.has_delete_protection,
+        "version_limit": body.pit_version_limit,
     }
     changes = {name: value for name, value in fields.items() if value is not None}
     if not changes:
@@ -266,7 +268,7 @@ async def update(ctx: Ctx, project_id: str, given: UpdateProject) -> Project:
 
 
 def _require_admin(ctx: Ctx, scope: ProjectScope) -> None:
-    """Only administrators of a project may edit the project itself, so this asks for that role without naming it."""
+    """Require a right that only administrators of the project have: to edit the project itself."""
     ctx.require(scope, "edit", "workspace")
 
 
@@ -275,8 +277,8 @@ async def _change(ctx: Ctx, scope: ProjectScope, changes: Mapping[str, Any]) -> 
     try:
         async with ctx.unit() as tx:
             await projects.change(tx, project_id, updated_at=ctx.now, **changes)
-            said = {_WIRE[name]: value for name, value in changes.items()}
-            ctx.audit("update-project", org_id=scope.org_id, project_id=project_id, **said)
+            facts = {_WIRE[name]: value for name, value in changes.items()}
+            ctx.audit("update-project", org_id=scope.org_id, project_id=project_id, **facts)
             changed = await projects.by_id(tx, project_id)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
@@ -296,29 +298,29 @@ _WIRE = {
 }
 
 
-async def limit_versions(ctx: Ctx, project_id: str, given: VersionLimit) -> Project:
+async def limit_versions(ctx: Ctx, project_id: str, body: VersionLimit) -> Project:
     """Set how many versions of a secret are kept."""
     scope = await enter_project(ctx, project_id)
     _require_admin(ctx, scope)
-    return await _change(ctx, scope, {"version_limit": given.pit_version_limit})
+    return await _change(ctx, scope, {"version_limit": body.pit_version_limit})
 
 
-async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
-    """Set how long the project shows its audit events. The organization's view of them does not follow it.
+async def retain_audit(ctx: Ctx, project_id: str, body: Retention) -> Project:
+    """Set how long the project shows its audit events. The organization's view of them is not affected.
 
-    Raises Invalid below the floor, which only the instance sets: else a project's administrator could hide what it just
-    did.
+    Raises Invalid below the floor, which only the instance sets: else a project's administrator could hide its own
+    acts.
     """
     scope = await enter_project(ctx, project_id)
     _require_admin(ctx, scope)
-    floor, days = ctx.runtime.settings.audit_retention_floor_days, given.audit_logs_retention_days
+    floor, days = ctx.runtime.settings.audit_retention_floor_days, body.audit_logs_retention_days
     if days < floor:
         message = (
             f"At least {floor} {'day' if floor == 1 else 'days'}: the instance sets this floor "
             "(WATCHWORD_AUDIT_RETENTION_FLOOR_DAYS)"
         )
         raise Invalid([Issue(code="too_small", path=("auditLogsRetentionDays",), message=message, minimum=floor)])
-    # Of the organization, not of the project: it says so for as long as the organization keeps its events.
+    # An event of the organization and not of the project, so that it is shown as long as the organization's events.
     ctx.audit(
         "update-project-audit-retention",
         org_id=scope.org_id,
@@ -330,15 +332,14 @@ async def retain_audit(ctx: Ctx, project_id: str, given: Retention) -> Project:
 
 
 async def remove(ctx: Ctx, project_id: str) -> Project:
-    """Delete a project with everything in it. The identities that belong to it go too, and their tokens are dead at
-    once.
+    """Delete a project with everything in it, and the identities that belong to it; their tokens end at once.
 
-    Only who holds all that its administrators hold may: it takes everything from everybody there.
+    It takes everything from all members, so only a caller with all rights of the project's administrators may do it.
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "workspace")
     async with ctx.unit() as tx:
-        await tree.lock(tx, project_id)
+        await folders.lock(tx, project_id)
         project = await projects.by_id(tx, project_id)
         if project is None:
             raise NotFound("The project was deleted meanwhile")

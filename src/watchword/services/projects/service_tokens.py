@@ -1,7 +1,7 @@
-"""Service tokens: the old, project-bound credential that clients of years ago still carry.
+"""Service tokens: the old credential, bound to a project, that old clients still use.
 
-`st.<id>.<secret>`, shown once and kept as a keyed hash of the whole. It outlives what its maker may do, so it is never
-given more than its maker has at that moment.
+A token is `st.<id>.<secret>`, shown once and stored as a keyed hash of the whole. It outlives its creator's rights, so
+it is never given more than its creator has at that time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _PLACES = 1_000
 
 
 class TokenScope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where a token works: an environment and a path, which may be a glob."""
+    """The location that a token is for: an environment and a path, which may be a glob."""
 
     environment: Trimmed
     secret_path: Annotated[str, msgspec.Meta(min_length=1, max_length=500, extra={"trim": True})]
@@ -35,7 +35,7 @@ class TokenScope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class CreateServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A new token. `expires_in` is seconds; 0 or null: never.
 
-    The last three are kept for clients that encrypt by themselves.
+    The last three fields are stored for clients that encrypt by themselves.
     """
 
     name: Name
@@ -55,31 +55,34 @@ class NewServiceToken(msgspec.Struct, frozen=True):
     record: ServiceToken
 
 
-async def create(ctx: Ctx, given: CreateServiceToken) -> NewServiceToken:
-    """A new token within what its maker may do itself."""
-    scope = await enter_project(ctx, given.workspace_id)
+async def create(ctx: Ctx, body: CreateServiceToken) -> NewServiceToken:
+    """Create a token within its creator's own rights."""
+    scope = await enter_project(ctx, body.workspace_id)
     ctx.require(scope, "create", "service-tokens")
-    wanted = [{"environment": one.environment, "secretPath": _glob(one.secret_path)} for one in given.scopes]
-    for place in wanted:
-        ctx.require(scope, "create", "secrets", **place)
-    boundary.require_within(scope.ability, [_rules(wanted, given.permissions)])
-    for place in wanted:
-        await locations.environment(ctx, given.workspace_id, place["environment"])
+    wanted = [
+        {"environment": token_scope.environment, "secretPath": _glob(token_scope.secret_path)}
+        for token_scope in body.scopes
+    ]
+    for token_scope in wanted:
+        ctx.require(scope, "create", "secrets", **token_scope)
+    boundary.require_within(scope.ability, [_rules(wanted, body.permissions)])
+    for token_scope in wanted:
+        await locations.environment(ctx, body.workspace_id, token_scope["environment"])
     token_id = ctx.new_id()
     secret = f"st.{token_id}.{ctx.runtime.entropy(16).hex()}"
     record = ServiceToken(
         id=token_id,
-        project_id=given.workspace_id,
-        name=given.name,
+        project_id=body.workspace_id,
+        name=body.name,
         scopes=tuple(wanted),
-        permissions=tuple(dict.fromkeys(given.permissions)),
+        permissions=tuple(dict.fromkeys(body.permissions)),
         hash=ctx.runtime.keys.digest(secret),
         hash_version=ctx.runtime.keys.hash_version,
-        encrypted_key=given.encrypted_key,
-        iv=given.iv,
-        tag=given.tag,
+        encrypted_key=body.encrypted_key,
+        iv=body.iv,
+        tag=body.tag,
         created_by=ctx.actor.id,
-        expires_at=ctx.now + given.expires_in * 1000 if given.expires_in else None,
+        expires_at=ctx.now + body.expires_in * 1000 if body.expires_in else None,
         created_at=ctx.now,
         updated_at=ctx.now,
     )
@@ -90,12 +93,12 @@ async def create(ctx: Ctx, given: CreateServiceToken) -> NewServiceToken:
 
 
 def _glob(text: str) -> str:
-    """The path of a scope: absolute, without a slash at the end, and free of what could mean another place."""
+    """Return the path of a scope in normal form. Raises Invalid."""
     return locations.normal_path(text, "scopes")
 
 
 def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> list[Rule]:
-    """What the token will be able to do, as rules to compare with its maker's."""
+    """Return what the token may do, as rules to compare with its creator's."""
     actions = (("describeSecret", "readValue") if "read" in permissions else ()) + (
         ("create", "edit", "delete") if "write" in permissions else ()
     )
@@ -103,14 +106,14 @@ def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> l
         Rule(
             subject="secrets",
             actions=actions,
-            conditions={"environment": one["environment"], "secretPath": {"$glob": one["secretPath"]}},
+            conditions={"environment": token_scope["environment"], "secretPath": {"$glob": token_scope["secretPath"]}},
         )
-        for one in wanted
+        for token_scope in wanted
     ]
 
 
 async def every(ctx: Ctx, project_id: str) -> list[ServiceToken]:
-    """The service tokens of a project, newest first."""
+    """List the service tokens of a project, newest first."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "service-tokens")
     async with ctx.view() as tx:
@@ -118,7 +121,7 @@ async def every(ctx: Ctx, project_id: str) -> list[ServiceToken]:
 
 
 async def own(ctx: Ctx) -> tuple[ServiceToken, User | None]:
-    """The record of the calling token, and the person who made it if there still is one."""
+    """Return the record of the calling token, and the person who created it if that account still exists."""
     async with ctx.view() as tx:
         record = await service_tokens.by_id(tx, ctx.actor.id)
         if record is None:
@@ -127,9 +130,7 @@ async def own(ctx: Ctx) -> tuple[ServiceToken, User | None]:
 
 
 async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
-    """Delete a service token that may no more than the caller: it is dead for every request that begins after
-    the answer.
-    """
+    """Delete a service token that may do no more than the caller; it is invalid from the next request on."""
     async with ctx.view() as tx:
         record = await service_tokens.by_id(tx, token_id)
     if record is None:

@@ -22,7 +22,7 @@ Color = Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})]
 
 
 class CreateTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A new tag; without a name it is called as its slug."""
+    """A new tag; without a name it is named as its slug."""
 
     slug: TagSlug
     color: Color = ""
@@ -38,62 +38,62 @@ class UpdateTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateColored(CreateTag, frozen=True, kw_only=True):
-    """A new tag, as the older route takes it: with its colour."""
+    """A new tag as the older route takes it: with its colour."""
 
     color: Color
 
 
 class UpdateWhole(UpdateTag, frozen=True, kw_only=True):
-    """The slug and the colour, as the older route takes them: both."""
+    """What to change, as the older route takes it: slug and colour are both required."""
 
     slug: TagSlug
     color: Color
 
 
 async def known(ctx: Ctx, project_id: str) -> tuple[Tag, ...]:
-    """The tags of a project by slug, through the cache. Asks no permission: enter the project first."""
+    """Return the tags of a project by slug, through the cache. No permission is asked: enter the project first."""
 
     async def load(tx: Tx) -> tuple[tuple[Tag, ...], tuple[str, ...]]:
         return tuple(await tags.in_project(tx, project_id)), (versions.tree(project_id),)
 
-    found: tuple[Tag, ...] = await ctx.fresh.get(("tags", project_id), load)
-    return found
+    loaded: tuple[Tag, ...] = await ctx.fresh.get(("tags", project_id), load)
+    return loaded
 
 
 async def every(ctx: Ctx, project_id: str) -> tuple[Tag, ...]:
-    """The tags of a project, by slug."""
+    """List the tags of a project, by slug."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "tags")
     return await known(ctx, project_id)
 
 
 async def get(ctx: Ctx, project_id: str, tag_id: str) -> Tag:
-    """A tag by id."""
-    found = next((tag for tag in await every(ctx, project_id) if tag.id == tag_id), None)
-    if found is None:
+    """Return a tag by id."""
+    tag = next((tag for tag in await every(ctx, project_id) if tag.id == tag_id), None)
+    if tag is None:
         raise _unknown(tag_id)
-    return found
+    return tag
 
 
 async def get_by_slug(ctx: Ctx, project_id: str, slug: str) -> Tag:
-    """A tag by slug."""
-    found = next((tag for tag in await every(ctx, project_id) if tag.slug == slug), None)
-    if found is None:
+    """Return a tag by slug."""
+    tag = next((tag for tag in await every(ctx, project_id) if tag.slug == slug), None)
+    if tag is None:
         raise _unknown(slug)
-    return found
+    return tag
 
 
-async def create(ctx: Ctx, project_id: str, given: CreateTag) -> Tag:
-    """A new tag."""
+async def create(ctx: Ctx, project_id: str, body: CreateTag) -> Tag:
+    """Create a tag."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "tags")
-    slug = require_slug(given.slug)
-    made = Tag(
+    slug = require_slug(body.slug)
+    tag = Tag(
         id=ctx.new_id(),
         project_id=project_id,
         slug=slug,
-        name=given.name or slug,
-        color=given.color,
+        name=body.name or slug,
+        color=body.color,
         created_by=ctx.actor.id,
         created_by_kind=ctx.actor.kind,
         created_at=ctx.now,
@@ -101,38 +101,38 @@ async def create(ctx: Ctx, project_id: str, given: CreateTag) -> Tag:
     )
     try:
         async with ctx.unit() as tx:
-            await tags.add(tx, made)
-            _audit(ctx, "create-tag", scope, made)
+            await tags.add(tx, tag)
+            _audit(ctx, "create-tag", scope, tag)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
-    return made
+    return tag
 
 
-async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag) -> Tag:
-    """Change a tag. A name that was never set apart from the slug follows it.
+async def update(ctx: Ctx, project_id: str, tag_id: str, body: UpdateTag) -> Tag:
+    """Change a tag. A name that equals the slug follows a new slug.
 
-    Rules name secrets by the slugs of their tags, so another one asks for the rights over all secrets that have it.
+    Rules name secrets by the slugs of their tags, so another slug needs the rights over all secrets that have the tag.
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "edit", "tags")
-    slug = None if given.slug is None else require_slug(given.slug)
-    if slug is None and given.color is None and given.name is None:
+    slug = None if body.slug is None else require_slug(body.slug)
+    if slug is None and body.color is None and body.name is None:
         raise BadRequest("Nothing to change: send at least one field")
     try:
-        seen = None if slug is None else await _look(ctx, scope, tag_id, slug)
+        seen = None if slug is None else await _precheck(ctx, scope, tag_id, slug)
         async with ctx.unit() as tx:
-            found = await _own(tx, project_id, tag_id)
-            name = given.name or (slug if slug and found.name == found.slug else found.name)
+            tag = await _own(tx, project_id, tag_id)
+            name = body.name or (slug if slug and tag.name == tag.slug else tag.name)
             changed = msgspec.structs.replace(
-                found,
-                slug=slug or found.slug,
+                tag,
+                slug=slug or tag.slug,
                 name=name,
-                color=found.color if given.color is None else given.color,
+                color=tag.color if body.color is None else body.color,
                 updated_at=ctx.now,
             )
-            if changed.slug != found.slug:
-                await _require_all(ctx, tx, scope, found, changed, seen)
-            await tags.change(tx, found, slug=changed.slug, name=changed.name, color=changed.color, updated_at=ctx.now)
+            if changed.slug != tag.slug:
+                await _require_all(ctx, tx, scope, tag, changed, seen)
+            await tags.change(tx, tag, slug=changed.slug, name=changed.name, color=changed.color, updated_at=ctx.now)
             _audit(ctx, "update-tag", scope, changed)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
@@ -140,44 +140,44 @@ async def update(ctx: Ctx, project_id: str, tag_id: str, given: UpdateTag) -> Ta
 
 
 async def remove(ctx: Ctx, project_id: str, tag_id: str) -> Tag:
-    """Delete a tag; no secret has it any more.
+    """Delete a tag and take it off all secrets.
 
-    Asks for the rights over all secrets that have it, as another slug does.
+    This needs the rights over all secrets that have the tag, as another slug does.
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "delete", "tags")
-    seen = await _look(ctx, scope, tag_id, None)
+    seen = await _precheck(ctx, scope, tag_id, None)
     async with ctx.unit() as tx:
-        found = await _own(tx, project_id, tag_id)
-        await _require_all(ctx, tx, scope, found, None, seen)
-        await tags.remove(tx, found)
-        _audit(ctx, "delete-tag", scope, found)
-    return found
+        tag = await _own(tx, project_id, tag_id)
+        await _require_all(ctx, tx, scope, tag, None, seen)
+        await tags.remove(tx, tag)
+        _audit(ctx, "delete-tag", scope, tag)
+    return tag
 
 
-async def _look(ctx: Ctx, scope: ProjectScope, tag_id: str, slug: str | None) -> relocation.Tags | None:
-    """Whether all secrets that have a tag may get this slug in its place, or be without, looked at before the unit."""
+async def _precheck(ctx: Ctx, scope: ProjectScope, tag_id: str, slug: str | None) -> relocation.CheckedRelabel | None:
+    """Check before the unit that the caller may give all secrets of a tag this slug in its place, or none (None)."""
     async with ctx.view() as tx:
-        found = await _own(tx, scope.project.id, tag_id)
-    if slug == found.slug:
+        tag = await _own(tx, scope.project.id, tag_id)
+    if slug == tag.slug:
         return None
-    return await relocation.look_tag(
-        ctx, scope, found, None if slug is None else msgspec.structs.replace(found, slug=slug)
+    return await relocation.precheck_tag(
+        ctx, scope, tag, None if slug is None else msgspec.structs.replace(tag, slug=slug)
     )
 
 
 async def _require_all(
-    ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: relocation.Tags | None
+    ctx: Ctx, tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, seen: relocation.CheckedRelabel | None
 ) -> None:
     if not relocation.relabels_freely(ctx, scope):
         await relocation.require_tag(tx, scope, tag, after, seen)
 
 
 async def _own(tx: Tx, project_id: str, tag_id: str) -> Tag:
-    found = await tags.by_id(tx, tag_id)
-    if found is None or found.project_id != project_id:
+    tag = await tags.by_id(tx, tag_id)
+    if tag is None or tag.project_id != project_id:
         raise _unknown(tag_id)
-    return found
+    return tag
 
 
 def _unknown(id_or_slug: str) -> NotFound:

@@ -1,4 +1,4 @@
-"""Export a folder to a file, and import a file, with a plan of what would change."""
+"""Export a folder to a file, and import a file into a folder, with a plan of what would change."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,36 +14,35 @@ from watchword.domain.secrets.records import StoredSecret
 from watchword.domain.secrets.texts import MAX_BATCH, MAX_IN_FOLDER, checked_name, checked_value
 from watchword.services.context import Ctx
 from watchword.services.secrets import folder_cache, reading, rights, sealed, writing
-from watchword.services.secrets.reading import Every
+from watchword.services.secrets.reading import SecretListRequest
 from watchword.services.secrets.views import SecretView
 from watchword.services.secrets.writing import SecretChange, Target
 from watchword.services.turns import Turns
 
 OnConflict = Literal["fail", "skip", "overwrite"]
-_TOLD = 20
-_SMALL_FILE = 32 * 1024  # characters; a larger file is written and read beside the event loop
-_PIECE = 500  # secrets that are looked at in one piece
+_MOST_NAMED = 20
+_SMALL_FILE = 32 * 1024  # characters; a larger file is written and read in a thread
+_PIECE = 500  # secrets handled before others have their turn
 _FILES = ThreadPoolExecutor(1, "secret-files")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did, or would do, by name."""
+    """What an import did, or would do, by secret name."""
 
     created: Sequence[str]
     updated: Sequence[str]
     unchanged: Sequence[str]
     skipped: Sequence[str]
-    conflicting: Sequence[
-        str
-    ] = ()  # of a dry run: they exist with other values, and an import as asked for would be refused
+    # Of a dry run: secrets that exist with other values, for which the import would be refused.
+    conflicting: Sequence[str] = ()
 
 
-async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
-    """The secrets that the caller may read, as the text of a file.
+async def export(ctx: Ctx, wanted: SecretListRequest, format: Format) -> str:
+    """Write the secrets that the caller may read as the text of a file.
 
-    Imported ones are in it: own win, then the last import.
+    Imported secrets are included: own ones take precedence, then the last import.
     """
-    listed = await reading.every(ctx, wanted)
+    listed = await reading.list_secrets(ctx, wanted)
     merged: dict[str, SecretView] = {}
     turns = Turns()
     for number, view in enumerate(chain(*(group.secrets for group in listed.imports), listed.secrets)):
@@ -69,22 +68,24 @@ async def export(ctx: Ctx, wanted: Every, format: Format) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD} more" if len(names) > _TOLD else "")
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
 
 
 async def read(format: Format, text: str) -> tuple[Item, ...]:
-    """The items of a file, names and values as they would be stored. Raises Invalid."""
+    """Read the items of a file, with names and values as they would be stored. Raises Invalid."""
     try:
         if len(text) <= _SMALL_FILE:
-            found = load(format, text)
+            items = load(format, text)
         else:
-            found = await asyncio.get_running_loop().run_in_executor(_FILES, load, format, text)
+            items = await asyncio.get_running_loop().run_in_executor(_FILES, load, format, text)
     except BadFile as error:
         raise Invalid.of("content", str(error)) from None
-    if len(found) > MAX_IN_FOLDER:
+    if len(items) > MAX_IN_FOLDER:
         raise Invalid.of("content", f"At most {MAX_IN_FOLDER} secrets")
     tidy, turns = dict[str, Item](), Turns()
-    for item in found:
+    for item in items:
         name = checked_name(item.key, "content", item.key)
         tidy[name] = Item(name, checked_value(item.value, "content", item.key), item.comment)
         await turns.give()
@@ -94,17 +95,19 @@ async def read(format: Format, text: str) -> tuple[Item, ...]:
 async def bring_in(
     ctx: Ctx, target: Target, items: Sequence[Item], *, on_conflict: OnConflict, dry_run: bool
 ) -> Outcome:
-    """Store the items in a folder. What has the value already is left alone; `on_conflict` is about what has another
-    one.
+    """Store the items in a folder.
 
-    Up to 500 are one unit, all or nothing; more go in several, and a second run finds the first ones unchanged.
+    A secret that has the value already is left alone; `on_conflict` says what happens to one with another value. Up to
+    500 items are one unit, all or nothing; more take several units, and a second run finds the first ones unchanged.
     """
     scope, path = await writing.enter(ctx, target, rights.CREATE, ())
     rights.require_some(ctx, scope, rights.CREATE, target.environment, path)
-    at = await writing.desk(ctx, scope, target.environment, path)
-    there = (await folder_cache.everything(ctx, scope.project.id, [at.place.folder.id]))[at.place.folder.id].shared
-    before = {key: held.secret for key, held in there.items()}
-    outcome = await _compare(at, items, before, on_conflict)
+    write_target = await writing.prepare_write(ctx, scope, target.environment, path)
+    existing = (await folder_cache.everything(ctx, scope.project.id, [write_target.location.folder.id]))[
+        write_target.location.folder.id
+    ].shared
+    before = {key: cached.secret for key, cached in existing.items()}
+    outcome = await _compare(write_target, items, before, on_conflict)
     if on_conflict == "fail" and outcome.updated:
         if dry_run:
             return msgspec.structs.replace(outcome, updated=(), conflicting=outcome.updated)
@@ -115,7 +118,10 @@ async def bring_in(
 
 
 async def _compare(
-    at: writing.WriteTarget, items: Iterable[Item], before: Mapping[str, StoredSecret], on_conflict: OnConflict
+    write_target: writing.WriteTarget,
+    items: Iterable[Item],
+    before: Mapping[str, StoredSecret],
+    on_conflict: OnConflict,
 ) -> Outcome:
     created, updated, unchanged, skipped = list[str](), list[str](), list[str](), list[str]()
     turns = Turns()
@@ -124,11 +130,11 @@ async def _compare(
         row = before.get(item.key)
         if row is None:
             created.append(item.key)
-        elif on_conflict == "skip" or not at.shows(folder_cache.held(row, at.labels)):
-            # Whether a value is the same is told only to who may read it.
+        elif on_conflict == "skip" or not write_target.shows(folder_cache.with_tags(row, write_target.labels)):
+            # Only a caller who may read a value learns whether it is the same.
             (skipped if on_conflict == "skip" else updated).append(item.key)
-        elif sealed.value_of(at.key, row) == item.value and (
-            not item.comment or sealed.comment_of(at.key, row) == item.comment
+        elif sealed.value_of(write_target.key, row) == item.value and (
+            not item.comment or sealed.comment_of(write_target.key, row) == item.comment
         ):
             unchanged.append(item.key)
         else:
@@ -145,14 +151,14 @@ async def _write(ctx: Ctx, target: Target, items: Sequence[Item], outcome: Outco
     ]
     new = set(outcome.created)
     for start in range(0, len(changes), MAX_BATCH):
-        some = changes[start : start + MAX_BATCH]
-        fresh = [
-            writing.New(name=one.name, value=one.value or "", comment=one.comment or "")
-            for one in some
-            if one.name in new
+        batch = changes[start : start + MAX_BATCH]
+        creations = [
+            writing.NewSecret(name=change.name, value=change.value or "", comment=change.comment or "")
+            for change in batch
+            if change.name in new
         ]
-        old = [one for one in some if one.name not in new]
-        if fresh:
-            await writing.create(ctx, target, fresh, is_batch=True)
-        if old:
-            await writing.change(ctx, target, old, is_batch=True)
+        updates = [change for change in batch if change.name not in new]
+        if creations:
+            await writing.create(ctx, target, creations, is_batch=True)
+        if updates:
+            await writing.change(ctx, target, updates, is_batch=True)

@@ -1,7 +1,7 @@
-"""Managing secret imports: a folder shows another place's secrets.
+"""Manage secret imports: a folder shows the secrets of another location.
 
 Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A
-source that is not there yet is accepted: it is filled once it is made.
+source that does not exist yet is accepted: its secrets appear once it is created.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ SUBJECT = "secret-imports"
 
 
 class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown; None: stays as it is."""
+    """The location that an import shows; None leaves it as it is."""
 
     environment: str | None = None
     path: str | None = None
 
 
 class Import(msgspec.Struct, frozen=True):
-    """An import, and the folder that it is in."""
+    """An import, and the location of the folder that has it."""
 
     link: Link
-    place: SecretLocation
+    location: SecretLocation
 
 
 def _facts(target: Target, path: str) -> dict[str, str]:
@@ -48,31 +48,31 @@ async def _enter(ctx: Ctx, target: Target, action: str) -> tuple[ProjectScope, s
     return scope, path
 
 
-async def _place(ctx: Ctx, target: Target, path: str) -> SecretLocation:
-    place = await find(ctx, target.project_id, target.environment, path)
-    if place is None:
+async def _location(ctx: Ctx, target: Target, path: str) -> SecretLocation:
+    location = await find(ctx, target.project_id, target.environment, path)
+    if location is None:
         raise NotFound(f"There is no folder {path[:256]!r} in environment {target.environment[:64]!r}")
-    return place
+    return location
 
 
 def _require_source(ctx: Ctx, scope: ProjectScope, slug: str, path: str) -> None:
-    """Who imports a place must be able to see it: others will read it through the import with rights of their own."""
+    """Require that the caller may see the source: others will read it through the import with rights of their own."""
     for action in (rights.DESCRIBE, rights.READ):
         rights.require_some(ctx, scope, action, slug, path)
 
 
 async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replication: bool = False) -> Import:
-    """A new import at the end of the folder's list."""
+    """Add an import at the end of the folder's list."""
     scope, path = await _enter(ctx, target, "create")
     slug, source_path = source.environment or "", normal_path(source.path or "/", "import.path")
     _require_source(ctx, scope, slug, source_path)
     if is_replication:
         raise BadRequest("Replication is not supported: an import shows the source's secrets as they are at any moment")
-    place = await _place(ctx, target, path)
+    location = await _location(ctx, target, path)
     shown = await environment(ctx, scope.project.id, slug)
     record = SecretImport(
         id=ctx.new_id(),
-        folder_id=place.folder.id,
+        folder_id=location.folder.id,
         project_id=scope.project.id,
         source_environment_id=shown.id,
         source_path=source_path,
@@ -84,8 +84,8 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
         async with ctx.unit() as tx:
             await folders.lock(tx, scope.project.id)
             links = await _links(tx, scope.project.id)
-            own = links.get(place.folder.id, [])
-            await _require_sound(tx, links, place, record)
+            own = links.get(location.folder.id, [])
+            await _require_sound(tx, links, location, record)
             record = msgspec.structs.replace(record, position=len(own) + 1)
             await imports.add(tx, record)
             _audit(
@@ -100,88 +100,88 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
             )
     except StillNeeded:
         raise NotFound("The folder or the source was deleted meanwhile") from None
-    return await _read(ctx, record.id, place)
+    return await _read(ctx, record.id, location)
 
 
 async def _links(tx: Tx, project_id: str) -> dict[str, list[Link]]:
-    found: dict[str, list[Link]] = {}
+    links: dict[str, list[Link]] = {}
     for link in await imports.in_project(tx, project_id):
-        found.setdefault(link.record.folder_id, []).append(link)
-    return found
+        links.setdefault(link.record.folder_id, []).append(link)
+    return links
 
 
-async def _require_sound(tx: Tx, links: dict[str, list[Link]], place: SecretLocation, record: SecretImport) -> None:
-    here = (place.environment.id, place.folder.path)
-    there = (record.source_environment_id, record.source_path)
-    if here == there:
+async def _require_sound(tx: Tx, links: dict[str, list[Link]], location: SecretLocation, record: SecretImport) -> None:
+    folder_ref = (location.environment.id, location.folder.path)
+    source_ref = (record.source_environment_id, record.source_path)
+    if folder_ref == source_ref:
         raise BadRequest("A folder cannot import itself")
-    others = [link.record for link in links.get(place.folder.id, []) if link.record.id != record.id]
-    if any((one.source_environment_id, one.source_path) == there for one in others):
+    others = [link.record for link in links.get(location.folder.id, []) if link.record.id != record.id]
+    if any((other.source_environment_id, other.source_path) == source_ref for other in others):
         raise BadRequest("The folder imports this place already")
     showing = {folder.id: (folder.environment_id, folder.path) for folder in await secrets.folders(tx, links)}
-    without = {id: [link for link in some if link.record.id != record.id] for id, some in links.items()}
-    if import_resolution.reaches(without, there, here, showing):
+    without = {id: [link for link in folder_links if link.record.id != record.id] for id, folder_links in links.items()}
+    if import_resolution.reaches(without, source_ref, folder_ref, showing):
         raise BadRequest("This import would close a circle: the source shows this folder's secrets already")
 
 
-async def _read(ctx: Ctx, id: str, place: SecretLocation) -> Import:
+async def _read(ctx: Ctx, id: str, location: SecretLocation) -> Import:
     async with ctx.view() as tx:
         link = await imports.by_id(tx, id)
     if link is None:
         raise NotFound("The import was deleted meanwhile")
-    return Import(link, place)
+    return Import(link, location)
 
 
 async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
-    """The imports of a folder in their order."""
+    """List the imports of a folder in their order."""
     scope, path = await _enter(ctx, target, "read")
-    place = await _place(ctx, target, path)
+    location = await _location(ctx, target, path)
     links = await import_resolution.links(ctx, scope.project.id)
-    own = links.get(place.folder.id, ())
+    own = links.get(location.folder.id, ())
     await ctx.audit_read(
         "get-secret-imports",
         org_id=scope.org_id,
         project_id=scope.project.id,
         environment=target.environment,
         secretPath=path,
-        folderId=place.folder.id,
+        folderId=location.folder.id,
         numberOfImports=len(own),
     )
-    return [Import(link, place) for link in own]
+    return [Import(link, location) for link in own]
 
 
 async def get(ctx: Ctx, import_id: str) -> Import:
-    """One import by id."""
-    gone = NotFound(f"There is no import with id {import_id[:64]!r}")
+    """Return one import by id."""
+    not_found = NotFound(f"There is no import with id {import_id[:64]!r}")
     if "\x00" in import_id:
-        raise gone
+        raise not_found
     async with ctx.view() as tx:
         link = await imports.by_id(tx, import_id)
-    place = await by_folder(ctx, link.record.folder_id) if link else None
-    if link is None or place is None:
-        raise gone
+    location = await by_folder(ctx, link.record.folder_id) if link else None
+    if link is None or location is None:
+        raise not_found
     scope = await enter_project(ctx, link.record.project_id)
-    ctx.require(scope, "read", SUBJECT, environment=place.environment.slug, secretPath=place.folder.path)
+    ctx.require(scope, "read", SUBJECT, environment=location.environment.slug, secretPath=location.folder.path)
     await ctx.audit_read(
         "get-secret-import",
         org_id=scope.org_id,
         project_id=scope.project.id,
         secretImportId=import_id,
-        folderId=place.folder.id,
+        folderId=location.folder.id,
     )
-    return Import(link, place)
+    return Import(link, location)
 
 
 async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource, position: int | None) -> Import:
-    """Let an import show another place, or stand at another position of its folder's list."""
+    """Let an import show another location, or move it to another position of its folder's list."""
     scope, path = await _enter(ctx, target, "edit")
-    place = await _place(ctx, target, path)
+    location = await _location(ctx, target, path)
     shown = await environment(ctx, scope.project.id, source.environment) if source.environment else None
     source_path = None if source.path is None else normal_path(source.path, "import.path")
     async with ctx.unit() as tx:
         await folders.lock(tx, scope.project.id)
         links = await _links(tx, scope.project.id)
-        link = _own(links, place, import_id)
+        link = _own(links, location, import_id)
         after = msgspec.structs.replace(
             link.record,
             source_environment_id=shown.id if shown else link.record.source_environment_id,
@@ -192,7 +192,7 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource,
             link.record.source_path,
         ):
             _require_source(ctx, scope, (shown or link.source).slug, after.source_path)
-            await _require_sound(tx, links, place, after)
+            await _require_sound(tx, links, location, after)
         await imports.change(
             tx,
             after,
@@ -201,13 +201,13 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource,
             updated_at=ctx.now,
         )
         if position is not None:
-            await _reorder(tx, links[place.folder.id], import_id, position)
+            await _reorder(tx, links[location.folder.id], import_id, position)
         _audit(ctx, scope, "update-secret-import", after, target, path, position=position)
-    return await _read(ctx, import_id, place)
+    return await _read(ctx, import_id, location)
 
 
-def _own(links: dict[str, list[Link]], place: SecretLocation, import_id: str) -> Link:
-    for link in links.get(place.folder.id, []):
+def _own(links: dict[str, list[Link]], location: SecretLocation, import_id: str) -> Link:
+    for link in links.get(location.folder.id, []):
         if link.record.id == import_id:
             return link
     raise NotFound(f"There is no import {import_id[:64]!r} in this folder")
@@ -222,16 +222,16 @@ async def _reorder(tx: Tx, own: Sequence[Link], import_id: str, position: int) -
 async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
     """Delete an import; those after it move up."""
     scope, path = await _enter(ctx, target, "delete")
-    place = await _place(ctx, target, path)
+    location = await _location(ctx, target, path)
     async with ctx.unit() as tx:
         await folders.lock(tx, scope.project.id)
         links = await _links(tx, scope.project.id)
-        link = _own(links, place, import_id)
+        link = _own(links, location, import_id)
         await imports.remove(tx, link.record)
-        rest = [one.record.id for one in links[place.folder.id] if one.record.id != import_id]
+        rest = [other.record.id for other in links[location.folder.id] if other.record.id != import_id]
         await imports.put_in_order(tx, scope.project.id, rest)
         _audit(ctx, scope, "delete-secret-import", link.record, target, path)
-    return Import(link, place)
+    return Import(link, location)
 
 
 def _audit(

@@ -1,4 +1,4 @@
-"""References of one secret: the tree of those that it refers to, and those that refer to it."""
+"""The references of one secret: the tree of secrets that it refers to, and the secrets that refer to it."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import by_folder
 from watchword.services.secrets import expansion, folder_cache, reading, rights, sealed
-from watchword.services.secrets.reading import One
+from watchword.services.secrets.reading import SecretRequest
 from watchword.services.turns import Turns
 from watchword.store.secrets import secrets
 
@@ -18,35 +18,36 @@ MAX_NODES = 2_000
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A secret in the tree; `value` is None for one that is not there.
+    """A secret in the tree; `value` is None for one that does not exist.
 
-    A secret that stands above itself is not opened again.
+    A secret that refers to itself, directly or through others, is not opened again.
     """
 
-    at: Address
+    address: Address
     value: str | None
     children: Sequence["Node"] = ()
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """The tree, and the value with everything filled in."""
+    """The tree of references, and the value with all references filled in."""
 
     root: Node
     value: str
 
 
 class Ties(msgspec.Struct, frozen=True):
-    """Where references lead, and where they come from."""
+    """The secrets that a secret refers to, and those that refer to it."""
 
     refers_to: Sequence[Address]
     referred_by: Sequence[Address]
 
 
-async def tree(ctx: Ctx, wanted: One) -> Tree:
-    """Everything a value is made of. Raises PermissionDenied where some of it may not be read, BadRequest where
-    it is too much.
+async def tree(ctx: Ctx, wanted: SecretRequest) -> Tree:
+    """Return the tree of everything a value is made of.
+
+    Raises PermissionDenied where some of it may not be read, BadRequest where it is too much.
     """
-    view = await reading.one(ctx, wanted)
+    view = await reading.get(ctx, wanted)
     scope = await enter_project(ctx, wanted.project_id)
     start = ResolvedSecret(Address(view.environment, view.path, view.secret.key), view.value)
     sources = await expansion.gather(ctx, scope, await sealed.sealer(ctx, scope.project.id), [start])
@@ -82,35 +83,41 @@ class _Builder:
         return Node(source.address, source.value, children)
 
 
-async def ties(ctx: Ctx, wanted: One) -> Ties:
-    """What a secret refers to, for who may read its value, and the secrets that refer to it and that the caller
-    may know of.
+async def ties(ctx: Ctx, wanted: SecretRequest) -> Ties:
+    """Return what a secret refers to, and the secrets that refer to it and that the caller may know of.
+
+    The first part is only for a caller who may read the value.
     """
-    view = await reading.one(ctx, msgspec.structs.replace(wanted, show=False, expand=False))
+    view = await reading.get(ctx, msgspec.structs.replace(wanted, show=False, expand=False))
     scope = await enter_project(ctx, wanted.project_id)
-    here = Address(view.environment, view.path, view.secret.key)
+    own_address = Address(view.environment, view.path, view.secret.key)
     async with ctx.view() as tx:
         rows = [
             row
-            for row in await secrets.referring_to(tx, scope.project.id, here.key, to_change=False)
+            for row in await secrets.referring_to(tx, scope.project.id, own_address.key, to_change=False)
             if row.user_id is None
         ]
     labels = await folder_cache.tags(ctx, scope.project.id)
-    found = []
+    referring = []
     for row in rows:
-        place = await by_folder(ctx, row.folder_id)
-        if place is None:
+        location = await by_folder(ctx, row.folder_id)
+        if location is None:
             continue
-        at = (place.environment.slug, place.folder.path)
-        means = any(Address(*at_of(env, path, at), key) == here for env, path, key in row.references)
-        facts = rights.in_place(*at, folder_cache.held(row, labels).facts)
+        env_path = (location.environment.slug, location.folder.path)
+        means = any(Address(*env_path_of(env, path, env_path), key) == own_address for env, path, key in row.references)
+        facts = rights.in_place(*env_path, folder_cache.with_tags(row, labels).facts)
         if means and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts):
-            found.append(Address(*at, row.key))
-    facts = rights.in_place(here.environment, here.path, folder_cache.held(view.secret, labels).facts)
+            referring.append(Address(*env_path, row.key))
+    facts = rights.in_place(
+        own_address.environment, own_address.path, folder_cache.with_tags(view.secret, labels).facts
+    )
     own = view.secret.references if scope.ability.allows(rights.READ, rights.SUBJECT, facts) else ()
-    return Ties([Address(*at_of(env, path, (here.environment, here.path)), key) for env, path, key in own], found)
+    return Ties(
+        [Address(*env_path_of(env, path, (own_address.environment, own_address.path)), key) for env, path, key in own],
+        referring,
+    )
 
 
-def at_of(environment: str, path: str, own: tuple[str, str]) -> tuple[str, str]:
-    """The place a stored reference names; its own folder where it names none."""
+def env_path_of(environment: str, path: str, own: tuple[str, str]) -> tuple[str, str]:
+    """Return the environment and path that a stored reference names; its own folder's where it names none."""
     return (environment, path) if environment else own

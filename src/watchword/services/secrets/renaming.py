@@ -1,7 +1,7 @@
 """Rename a secret: rewrite the values that refer to it in the same unit.
 
-Each is a change like any other: it asks for the right to edit that secret, makes a version of it, and stands in the
-audit log.
+Each rewrite is a change like any other: it needs the right to edit that secret, adds a version of it, and is recorded
+in the audit log.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,13 +26,12 @@ _MOST_NAMED = 10
 
 
 async def follow(
-    ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, place: SecretLocation, names: Mapping[str, str]
+    ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, location: SecretLocation, names: Mapping[str, str]
 ) -> int:
-    """Rewrite the references of the project to secrets of `place` that got new names (old -> new); how many secrets had
-    such.
+    """Rewrite the project's references to renamed secrets of `location` (old -> new); return how many secrets had one.
 
-    A name that no reference can say is not followed. Raises PermissionDenied where the caller may not edit one of them:
-    without its reference it would lose the value. The refusal names those that the caller may know of.
+    A name that no reference can express is not followed. Raises PermissionDenied where the caller may not edit one of
+    the referring secrets, which would lose the value; the refusal names those that the caller may know of.
     """
     touched: list[tuple[StoredSecret, tuple[str, str]]] = []
     refused: list[str] = []
@@ -41,21 +40,21 @@ async def follow(
         if not (can_be_referenced(old) and can_be_referenced(new)):
             continue
         for row in await secrets.referring_to(tx, scope.project.id, old):
-            meant = _meant(row, place, old)
+            meant = _meant(row, location, old)
             plain = sealed.opened(key, row)
             value = renamed(plain.value, meant, new)
             if value == plain.value:
                 continue
-            at = await _place(tx, row)
-            facts = rights.in_place(*at, folder_cache.held(row, labels).facts)
+            env_path = await _env_path(tx, row)
+            facts = rights.in_place(*env_path, folder_cache.with_tags(row, labels).facts)
             if not scope.ability.allows(rights.EDIT, rights.SUBJECT, facts):
                 known = row.user_id is None and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts)
-                refused.append(f"{row.key} in {at[0]}:{at[1]}" if known else "")
+                refused.append(f"{row.key} in {env_path[0]}:{env_path[1]}" if known else "")
                 continue
             after = msgspec.structs.replace(
                 row,
                 version=row.version + 1,
-                references=tuple((one.environment, one.path, one.key) for one in references(value)),
+                references=tuple((ref.environment, ref.path, ref.key) for ref in references(value)),
                 actor_kind=ctx.actor.kind,
                 actor_id=ctx.actor.id or None,
                 updated_at=ctx.now,
@@ -63,30 +62,30 @@ async def follow(
             after = sealed.sealed(key, after, msgspec.structs.replace(plain, value=value))
             await secrets.replace(tx, row, after)
             await secrets.add_versions(tx, [sealed.as_version(ctx, after)], scope.project.version_limit)
-            touched.append((after, at))
+            touched.append((after, env_path))
     if refused:
-        shown = sorted({one for one in refused if one})[:_MOST_NAMED]
+        shown = sorted({text for text in refused if text})[:_MOST_NAMED]
         which = f": {', '.join(shown)}" if shown else ""
         raise PermissionDenied(
             f"Secrets that you may not edit refer to this one by its name and would lose it{which}",
             details=[{"action": rights.EDIT, "subject": rights.SUBJECT}],
         )
     await folders.touch(tx, {row.folder_id for row, _ in touched}, ctx.now)
-    await events.add(tx, [_event(ctx, scope, row, at) for row, at in touched])
+    await events.add(tx, [_event(ctx, scope, row, env_path) for row, env_path in touched])
     return len(touched)
 
 
-async def _place(tx: Tx, row: StoredSecret) -> tuple[str, str]:
-    """The environment slug and path of a secret, in a deleted environment too."""
+async def _env_path(tx: Tx, row: StoredSecret) -> tuple[str, str]:
+    """Return the environment slug and path of a secret, in a deleted environment too."""
     folder = (await secrets.folders(tx, [row.folder_id]))[0]
     environment = await folders.environment(tx, folder.environment_id)
     return environment.slug if environment else "", folder.path
 
 
-def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, at: tuple[str, str]) -> AuditEvent:
+def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, env_path: tuple[str, str]) -> AuditEvent:
     facts = {
-        "environment": at[0],
-        "secretPath": at[1],
+        "environment": env_path[0],
+        "secretPath": env_path[1],
         "secretId": row.id,
         "secretKey": row.key,
         "secretVersion": row.version,
@@ -94,7 +93,10 @@ def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, at: tuple[str, str]
     return ctx.event("update-secret", facts, org_id=scope.org_id, project_id=scope.project.id)
 
 
-def _meant(row: StoredSecret, place: SecretLocation, old: str) -> Callable[[Reference], bool]:
-    at = (place.environment.slug, place.folder.path)
-    is_here = row.folder_id == place.folder.id
-    return lambda one: one.key == old and (is_here if not one.environment else (one.environment, one.path) == at)
+def _meant(row: StoredSecret, location: SecretLocation, old: str) -> Callable[[Reference], bool]:
+    env_path = (location.environment.slug, location.folder.path)
+    is_here = row.folder_id == location.folder.id
+    return lambda reference: (
+        reference.key == old
+        and (is_here if not reference.environment else (reference.environment, reference.path) == env_path)
+    )

@@ -13,52 +13,53 @@ DESCRIBE, READ, CREATE, EDIT, DELETE = "describeSecret", "readValue", "create", 
 
 
 def in_place(environment: str, path: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a secret in its place."""
+    """Return the facts of a secret together with its location."""
     return {"environment": environment, "secretPath": path, **facts}
 
 
 class Rights:
-    """Answers one question for the secrets of one folder, looking at each secret only where the rules do."""
+    """The answer to one question for the secrets of one folder; each secret is looked at only where the rules do."""
 
     __slots__ = ("_left", "action", "all", "none")
 
     def __init__(self, scope: CallerScope, action: str, environment: str, path: str) -> None:
         self.action = action
         self._left = scope.ability.narrowed(action, SUBJECT, {"environment": environment, "secretPath": path})
-        self.none = self._left.answer is False  # no secret there passes, whatever it is called
-        self.all = self._left.answer is True  # every one does
+        self.none = self._left.answer is False  # whether no secret there passes
+        self.all = self._left.answer is True  # whether every secret passes
 
     @property
     def between(self) -> int:
-        """How many secrets may be looked at in one piece."""
+        """The number of secrets that may be checked before others have their turn."""
         return self._left.between
 
     @property
     def is_slow(self) -> bool:
-        """Whether even one secret may take too long for that."""
+        """Whether even one secret may take too long."""
         return self._left.is_slow
 
-    def __call__(self, held: CachedSecret) -> bool:
+    def __call__(self, cached: CachedSecret) -> bool:
         """Whether the action is allowed on this secret."""
         answer = self._left.answer
-        return self._left.allows(held.facts) if answer is None else answer
+        return self._left.allows(cached.facts) if answer is None else answer
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        """The same for a secret of which only the facts are at hand."""
+        """Whether the action is allowed on a secret with these facts, location included."""
         return self._left.allows(facts)
 
 
-def some(scope: CallerScope, action: str, place: SecretLocation) -> bool:
-    """Whether the caller may do this to some secret of that place."""
+def some(scope: CallerScope, action: str, location: SecretLocation) -> bool:
+    """Whether the caller may do this to some secret of that location."""
     return scope.ability.could(
-        action, SUBJECT, {"environment": place.environment.slug, "secretPath": place.folder.path}
+        action, SUBJECT, {"environment": location.environment.slug, "secretPath": location.folder.path}
     )
 
 
 def require_some(ctx: Ctx, scope: CallerScope, action: str, environment: str, path: str, **facts: Any) -> None:
-    """Raise PermissionDenied when the caller may do this to no secret there of which these facts are known.
+    """Raise PermissionDenied when the caller may do this to no secret with these facts.
 
-    Asked before looking whether the secret exists: who may do nothing in a place does not learn what is in it.
+    Call it before looking whether the secret exists: a caller who may do nothing in a folder must not learn what is in
+    it.
     """
     asked = {"environment": environment, "secretPath": path, **facts}
     ctx.may(scope, action, SUBJECT, **asked)
@@ -81,14 +82,14 @@ def require(
     *,
     is_named: bool = True,
 ) -> None:
-    """Raise PermissionDenied unless the action is allowed on the secret with these facts in that place.
+    """Raise PermissionDenied unless the action is allowed on the secret with these facts in that location.
 
     The refusal is the one of `require_some`: which of the caller's rules decided would tell the tags and the metadata.
-    Where the request does not name the secret but gives its id (not `is_named`), it does not tell the name and the
-    place either.
+    Where the request gives the secret's id and not its name (not `is_named`), the refusal does not tell the name and
+    the location either.
     """
     if not ctx.always(scope, action, SUBJECT) and not ctx.may(
         scope, action, SUBJECT, **in_place(environment, path, facts)
     ):
-        said = {"environment": environment, "secretPath": path, "secretName": facts["secretName"]}
-        raise _refusal(action, said if is_named else None)
+        named_facts = {"environment": environment, "secretPath": path, "secretName": facts["secretName"]}
+        raise _refusal(action, named_facts if is_named else None)

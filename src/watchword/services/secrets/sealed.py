@@ -1,6 +1,6 @@
 """Seal and open the texts of a secret.
 
-Each is bound to folder, secret, version and field: elsewhere it does not open.
+Each text is bound to its folder, secret, version and field: elsewhere it does not open.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Row = TypeVar("Row", StoredSecret, SecretVersion)
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sealed in a secret. The value of encrypted metadata is readable here."""
+    """The plain texts of a secret, encrypted metadata included."""
 
     value: str
     comment: str = ""
@@ -30,12 +30,12 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sealer(ctx: Ctx, project_id: str) -> Sealer:
-    """The project's key. Called outside of units; inside use `ctx.house.keys.sealer`."""
-    found = ctx.runtime.keys.ready(project_scope(project_id))
-    if found is None:
+    """Return the sealer of a project. Call it outside of units; inside use `ctx.runtime.keys.sealer`."""
+    key = ctx.runtime.keys.ready(project_scope(project_id))
+    if key is None:
         async with ctx.view() as tx:
-            found = await ctx.runtime.keys.sealer(tx, project_scope(project_id))
-    return found
+            key = await ctx.runtime.keys.sealer(tx, project_scope(project_id))
+    return key
 
 
 def _context(row: StoredSecret | SecretVersion, field: str) -> str:
@@ -44,12 +44,12 @@ def _context(row: StoredSecret | SecretVersion, field: str) -> str:
 
 
 def value_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
-    """The value. Raises CannotOpen when the envelope was not sealed for this very row."""
+    """Open the value. Raises CannotOpen when the envelope was not sealed for this very row."""
     return key.open(_context(row, "value"), row.value).decode()
 
 
 def values_of(key: Sealer, items: Sequence[CachedSecret]) -> list[str]:
-    """The values of secrets that are kept: their envelopes are taken apart once. Raises as `value_of` does."""
+    """Open the values of cached secrets, whose envelopes are parsed once. Raises as `value_of` does."""
     return [
         plain.decode()
         for plain in key.opened_every([item.memo.get("value") or _taken_apart(key, item) for item in items])
@@ -57,37 +57,37 @@ def values_of(key: Sealer, items: Sequence[CachedSecret]) -> list[str]:
 
 
 def values_on(key: Sealer, folder_secrets: FolderSecrets) -> list[bytes] | None:
-    """All shared values of a folder, not decoded; None where more than values is sealed there, or large ones are.
+    """Open all shared values of a folder, as bytes; None where more than values is sealed there, or large ones are.
 
-    Their envelopes are kept together, for a list looks at all of them: what lies side by side is sooner at hand.
+    Their envelopes are kept in one tuple, because a list reads all of them and memory side by side is read faster.
     """
     envelopes: tuple[Envelope, ...] | None = folder_secrets.memo.get("values", ())
     if envelopes == ():
-        items = folder_secrets.every()
+        items = folder_secrets.all_shared()
         is_plain = all(item.is_bare and len(item.secret.value) <= _SMALL for item in items)
         envelopes = tuple([_envelope_of(key, item) for item in items]) if is_plain else None
         folder_secrets.memo["values"] = envelopes
     return None if envelopes is None else key.opened_every(envelopes)
 
 
-def _envelope_of(key: Sealer, held: CachedSecret) -> Envelope:
-    return key.taken_apart(_context(held.secret, "value"), held.secret.value)
+def _envelope_of(key: Sealer, cached: CachedSecret) -> Envelope:
+    return key.taken_apart(_context(cached.secret, "value"), cached.secret.value)
 
 
-def _taken_apart(key: Sealer, held: CachedSecret) -> Envelope:
-    envelope = _envelope_of(key, held)
-    if len(held.secret.value) <= _SMALL:
-        held.memo["value"] = envelope
+def _taken_apart(key: Sealer, cached: CachedSecret) -> Envelope:
+    envelope = _envelope_of(key, cached)
+    if len(cached.secret.value) <= _SMALL:
+        cached.memo["value"] = envelope
     return envelope
 
 
 def comment_of(key: Sealer, row: StoredSecret | SecretVersion) -> str:
-    """The comment; empty where there is none."""
+    """Open the comment; empty where there is none."""
     return "" if row.comment is None else key.open(_context(row, "comment"), row.comment).decode()
 
 
 def metadata_of(key: Sealer, row: StoredSecret | SecretVersion) -> tuple[SecretMetadata, ...]:
-    """The metadata with encrypted values opened."""
+    """Return the metadata with encrypted values opened."""
     if not row.metadata:
         return ()
     return tuple(
@@ -99,12 +99,12 @@ def metadata_of(key: Sealer, row: StoredSecret | SecretVersion) -> tuple[SecretM
 
 
 def opened(key: Sealer, row: StoredSecret | SecretVersion) -> Plain:
-    """All that is sealed in a row."""
+    """Open all texts that are sealed in a row."""
     return Plain(value=value_of(key, row), comment=comment_of(key, row), metadata=metadata_of(key, row))
 
 
 def sealed(key: Sealer, row: StoredSecret, plain: Plain) -> StoredSecret:
-    """The row with `plain` sealed for the folder, id and version that the row has."""
+    """Return the row with `plain` sealed for the row's folder, id and version."""
     return msgspec.structs.replace(
         row,
         value=key.seal(_context(row, "value"), plain.value.encode()),
@@ -123,7 +123,7 @@ def _sealed_metadata(key: Sealer, row: StoredSecret, items: Sequence[SecretMetad
 
 
 def resealed(key: Sealer, row: Row) -> Row:
-    """The row with every envelope under the newest key."""
+    """Return the row with every envelope under the newest key."""
     metadata = tuple(
         msgspec.structs.replace(item, value=key.reseal_text(_context(row, f"metadata/{i}"), item.value))
         if item.is_encrypted
@@ -137,10 +137,7 @@ def resealed(key: Sealer, row: Row) -> Row:
 
 
 def as_version(ctx: Ctx, row: StoredSecret) -> SecretVersion:
-    """The entry of history for what `row` has just become.
-
-    Its envelopes are the row's own: same folder, id and version.
-    """
+    """Return the history entry for the new state of `row`, with the row's own envelopes."""
     return SecretVersion(
         id=ctx.new_id(),
         secret_id=row.id,

@@ -1,4 +1,4 @@
-"""Finding secrets by name and tag across the folders of an environment. Values are not part of the answer."""
+"""Search secrets by name and tag across the folders of an environment. Values are not part of the answer."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ MOST = 10_000
 
 
 class SecretSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is looked for: `name` is a part of the name, any of the tags suffices."""
+    """A search for secrets: `name` is a part of the name, and any one of the tags suffices."""
 
     project_id: str
     environment: str
@@ -30,43 +30,43 @@ class SecretSearch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
-    """The secrets that match and that the caller may know of, by path and name."""
+    """Return the matching secrets that the caller may know of, by path and name."""
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
-    where = await environment(ctx, scope.project.id, wanted.environment)
+    env = await environment(ctx, scope.project.id, wanted.environment)
     labels = await folder_cache.tags(ctx, scope.project.id)
     tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
     if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:
         return Page((), 0)
-    query = secrets.SecretQuery(environment_id=where.id, path=path, name=wanted.name, tag_ids=tag_ids)
+    query = secrets.SecretQuery(environment_id=env.id, path=path, name=wanted.name, tag_ids=tag_ids)
     async with ctx.survey() as tx:
         matches = await secrets.search(tx, query, MOST)
-    turns, found = Turns(), list[secrets.Match]()
-    for one in matches:
-        if _may_know(scope, where.slug, one, labels):
-            found.append(one)
+    turns, visible = Turns(), list[secrets.Match]()
+    for match in matches:
+        if _may_know(scope, env.slug, match, labels):
+            visible.append(match)
         await turns.give()
     async with ctx.view() as tx:
-        page = found[wanted.offset : wanted.offset + wanted.limit]
-        rows = {row.id: row for row in await secrets.by_ids(tx, [one.id for one in page])}
-    at = await import_resolution.places(ctx, scope.project.id, {(where.slug, one.path) for one in page})
+        page = visible[wanted.offset : wanted.offset + wanted.limit]
+        rows = {row.id: row for row in await secrets.by_ids(tx, [match.id for match in page])}
+    locations = await import_resolution.locations(ctx, scope.project.id, {(env.slug, match.path) for match in page})
     key = await sealed.sealer(ctx, scope.project.id)
     views = [
-        decrypt_one(key, folder_cache.held(rows[one.id], labels), place, show=False)
-        for one in page
-        if one.id in rows and (place := at[where.slug, one.path]) is not None
+        decrypt_one(key, folder_cache.with_tags(rows[match.id], labels), location, show=False)
+        for match in page
+        if match.id in rows and (location := locations[env.slug, match.path]) is not None
     ]
     await ctx.audit_read(
         "search-secrets",
         org_id=scope.org_id,
         project_id=scope.project.id,
-        environment=where.slug,
+        environment=env.slug,
         secretPath=path,
         numberOfSecrets=len(views),
     )
-    return Page(views, len(found))
+    return Page(views, len(visible))
 
 
-def _may_know(scope: ProjectScope, environment_slug: str, one: secrets.Match, labels: Mapping[str, Tag]) -> bool:
-    facts = folder_cache.facts_of(one.key, [labels[id] for id in one.tag_ids if id in labels], one.metadata)
-    return scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, rights.in_place(environment_slug, one.path, facts))
+def _may_know(scope: ProjectScope, environment_slug: str, match: secrets.Match, labels: Mapping[str, Tag]) -> bool:
+    facts = folder_cache.facts_of(match.key, [labels[id] for id in match.tag_ids if id in labels], match.metadata)
+    return scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, rights.in_place(environment_slug, match.path, facts))

@@ -1,8 +1,7 @@
 """Batch small writes to folders: the writes of many callers are read, decided and stored in one unit.
 
-Each alone would cost a commit and, on PostgreSQL, eight round trips. They stand in the order they came: who writes to a
-secret that an earlier one of the batch changed decides on what that one made of it. One that is refused leaves no
-trace.
+Each alone would cost a commit and, on PostgreSQL, eight round trips. They are decided in the order they came: a write
+to a secret that an earlier write of the batch changed sees the changed secret. A refused write leaves no trace.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -21,29 +20,26 @@ Name = tuple[str, str | None]  # key, and whose it is where it is personal
 
 
 class FolderState(msgspec.Struct, frozen=True):
-    """What a write finds in its folder: the secrets with the names it asked for, locked, and how many there are
-    of all names.
-    """
+    """The state of a folder for one write: the secrets with the names it asked for, locked, and the number of all."""
 
     rows: Mapping[Name, StoredSecret]
     count: int
 
 
 class WritePlan(msgspec.Struct, frozen=True):
-    """What a write does, and what its caller is answered."""
+    """What a write stores, and what its caller is answered."""
 
     written: Written
     answer: Any
 
 
-Decide = Callable[
-    [FolderState], WritePlan | Awaitable[WritePlan]
-]  # or raises Refusal. May be asked again, and then about another state
+# Decides on a write, or raises Refusal. It may be called again, and then with another state.
+Decide = Callable[[FolderState], WritePlan | Awaitable[WritePlan]]
 
 
 @contextmanager
 def translate_store_errors() -> Iterator[None]:
-    """Translate what the database refuses. Raises Collision where another write was first, BadRequest, NotFound."""
+    """Translate store errors into refusals. Raises Collision where another write came first, BadRequest, NotFound."""
     try:
         yield
     except AlreadyThere:
@@ -56,7 +52,7 @@ def translate_store_errors() -> Iterator[None]:
 
 
 class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal entry: one write to a folder. Its answer: what `decide` says, or the refusal that it raised."""
+    """A journal entry for one write to a folder. Its answer is what `decide` says, or the refusal that it raised."""
 
     folder_id: str
     keys: frozenset[str]
@@ -65,10 +61,10 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True) -> Sequence[Any]:
-        """Read what is there, let each decide, and write all of it. Raises BadRequest, NotFound where the database
-        refuses it.
+        """Read the folders, let each entry decide, and write all of it.
 
-        `is_last`: nothing that raises a version key follows in the unit.
+        `is_last`: nothing that raises a version key follows in the unit. Raises BadRequest, NotFound where the database
+        refuses the writes.
         """
         folders = await _read(tx, entries)
         answers: list[Any] = []
@@ -77,7 +73,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
             folder = folders[entry.folder_id]
             try:
                 decided = entry.decide(folder.about(entry.keys))
-                if not isinstance(decided, WritePlan):  # one with a unit of its own, which others may go first of
+                if not isinstance(decided, WritePlan):  # a long one, which lets others have their turn
                     decided = await decided
             except Refusal as refusal:
                 answers.append(refusal)
@@ -91,7 +87,7 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Folder:
-    """A folder while a batch is decided: as the database has it, with what the batch did so far."""
+    """A folder while a batch is decided: its rows in the database, with the changes of the batch so far."""
 
     def __init__(self, count: int) -> None:
         self.rows: dict[str, dict[Name, StoredSecret]] = {}
@@ -115,9 +111,9 @@ class _Folder:
 async def _read(tx: Tx, entries: Sequence[FolderWrite]) -> dict[str, _Folder]:
     adding = {entry.folder_id for entry in entries if entry.adds}
     counts = await secrets.counts(tx, adding) if adding else {}
-    found = {entry.folder_id: _Folder(counts.get(entry.folder_id, 0)) for entry in entries}
+    folders = {entry.folder_id: _Folder(counts.get(entry.folder_id, 0)) for entry in entries}
     for row in await secrets.picked(
         tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True
     ):
-        found[row.folder_id].put(row)
-    return found
+        folders[row.folder_id].put(row)
+    return folders

@@ -1,5 +1,6 @@
-"""Which project, environment and folder a request means: ids and slugs under several names, and a service
-token's own scope.
+"""Find which project, environment and folder a request means.
+
+Requests name them by ids and slugs under several names; a service token's own scope fills in what is left out.
 """
 
 from watchword.domain.errors import BadRequest, NotFound
@@ -11,7 +12,7 @@ from watchword.store.projects import projects
 
 
 async def project_id(ctx: Ctx, id: str, slug: str) -> str:
-    """The project of that id, or of that slug in the caller's organization, or of a service token.
+    """Return the id of the project with this id, or this slug in the caller's organization, or of a service token.
 
     Raises BadRequest, NotFound.
     """
@@ -26,24 +27,25 @@ async def project_id(ctx: Ctx, id: str, slug: str) -> str:
 
 
 async def _by_slug(ctx: Ctx, org_id: str, slug: str) -> str:
-    gone = NotFound(f"There is no project with slug {slug[:64]!r} that you can see")
+    not_found = NotFound(f"There is no project with slug {slug[:64]!r} that you can see")
     if "\x00" in slug:
-        raise gone
+        raise not_found
 
     async def load(tx: Tx) -> tuple[str, tuple[str, ...]]:
-        found = await projects.by_slug(tx, org_id, slug)
-        return (found.id, (versions.project(found.id),)) if found else ("", ())
+        project = await projects.by_slug(tx, org_id, slug)
+        return (project.id, (versions.project(project.id),)) if project else ("", ())
 
     id: str = await ctx.fresh.get(("project of slug", org_id, slug), load)
     if not id:
-        raise gone
+        raise not_found
     return id
 
 
 def folder(ctx: Ctx, environment: str | None, path: str | None) -> tuple[str, str]:
-    """The environment and path, from a service token's only scope where the request is silent. Raises BadRequest.
+    """Return the environment and path, from a service token's only scope where the request names none.
 
-    What the request says counts: a token with one scope could once read nothing but that scope's folder.
+    What the request names takes precedence: else a token with one scope could read nothing but that scope's own folder.
+    Raises BadRequest.
     """
     scopes = ctx.actor.scopes
     if len(scopes) == 1 and not _is_glob(scopes[0]["secretPath"]):

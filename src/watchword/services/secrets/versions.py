@@ -11,73 +11,76 @@ from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.secrets import expansion, folder_cache, rights, sealed
-from watchword.services.secrets.folder_cache import held
-from watchword.services.secrets.reading import as_of, locate, then_of
+from watchword.services.secrets.folder_cache import with_tags
+from watchword.services.secrets.reading import as_of, locate, row_at_version
 from watchword.services.secrets.views import SecretView, decrypt_one
 from watchword.services.secrets.writing import SecretChange, Target, change
 from watchword.store.secrets import secrets
 
 
-class Was(msgspec.Struct, frozen=True):
-    """A version with what it looked like."""
+class SecretVersionView(msgspec.Struct, frozen=True):
+    """A version, and the view of the secret as it was then."""
 
     version: SecretVersion
     view: SecretView
 
 
 def _require_history(ctx: Ctx, scope: ProjectScope, old: str, new: str) -> None:
-    """History is its own subject, under an old name and a new one: either suffices."""
+    """Require the right to the history, which is a subject of its own under an old and a new name: either suffices."""
     if not (ctx.may(scope, old, "secret-rollback") or ctx.may(scope, new, "commits")):
         missing = [{"action": old, "subject": "secret-rollback"}, {"action": new, "subject": "commits"}]
         raise PermissionDenied(f"You are not allowed to {old} on secret-rollback", details=missing)
 
 
-async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Was]:
-    """The versions of a secret that are kept, the newest first; with values for who may read the secret's."""
-    scope, place, now = await locate(ctx, secret_id)
+async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[SecretVersionView]:
+    """List the kept versions of a secret, newest first; with values for a caller who may read the secret's value."""
+    scope, location, current = await locate(ctx, secret_id)
     _require_history(ctx, scope, "read", "read")
-    at = (place.environment.slug, place.folder.path)
-    rights.require(ctx, scope, rights.DESCRIBE, *at, now.facts, is_named=False)
-    show = scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*at, now.facts))
+    env_path = (location.environment.slug, location.folder.path)
+    rights.require(ctx, scope, rights.DESCRIBE, *env_path, current.facts, is_named=False)
+    show = scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*env_path, current.facts))
     async with ctx.view() as tx:
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
         total = await secrets.how_many_versions(tx, secret_id)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
-    found: Sequence[Was] = [
-        Was(row, decrypt_one(key, held(then_of(now.secret, row), labels), place, show=show)) for row in rows
+    history: Sequence[SecretVersionView] = [
+        SecretVersionView(
+            row, decrypt_one(key, with_tags(row_at_version(current.secret, row), labels), location, show=show)
+        )
+        for row in rows
     ]
     await ctx.audit_read(
         "get-secret-versions",
         org_id=scope.org_id,
         project_id=scope.project.id,
-        environment=at[0],
-        secretPath=at[1],
+        environment=env_path[0],
+        secretPath=env_path[1],
         secretId=secret_id,
-        numberOfVersions=len(found),
+        numberOfVersions=len(history),
     )
-    return Page(found, total)
+    return Page(history, total)
 
 
 async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
-    """Make a secret what it was at version `n`, as its next version. Its name and place stay."""
-    scope, place, now = await locate(ctx, secret_id)
+    """Restore a secret to what it was at version `n`, as its next version. Its name and location stay."""
+    scope, location, current = await locate(ctx, secret_id)
     _require_history(ctx, scope, "create", "perform-rollback")
-    environment, path = place.environment.slug, place.folder.path
+    environment, path = location.environment.slug, location.folder.path
     for action in (rights.EDIT, rights.READ):
-        rights.require(ctx, scope, action, environment, path, now.facts, is_named=False)
-    was = await as_of(ctx, now, n)
+        rights.require(ctx, scope, action, environment, path, current.facts, is_named=False)
+    was = await as_of(ctx, current, n)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)
     await expansion.require_readable(
-        ctx, scope, [ResolvedSecret(Address(environment, path, now.secret.key), plain.value)]
+        ctx, scope, [ResolvedSecret(Address(environment, path, current.secret.key), plain.value)]
     )
     written = await change(
         ctx,
         Target(project_id=scope.project.id, environment=environment, path=path),
         [
             SecretChange(
-                name=now.secret.key,
-                kind=now.secret.kind,
+                name=current.secret.key,
+                kind=current.secret.kind,
                 value=plain.value,
                 comment=plain.comment,
                 metadata=plain.metadata,

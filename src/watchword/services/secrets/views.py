@@ -1,4 +1,4 @@
-"""A secret as the caller may see it: in its place, with its value or without."""
+"""A secret as the caller may see it: with its location, and with its value or without."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from watchword.services.secrets.sealed import Plain
 
 
 class SecretView(msgspec.Struct, frozen=True, gc=False):
-    """What is answered about one secret; `value` is HIDDEN where it may not be, or was not to be, shown."""
+    """A secret as it is answered; `value` is HIDDEN where it may not be shown, or was not asked for."""
 
     secret: StoredSecret
     environment: str
@@ -27,7 +27,7 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
     tags: Sequence[Tag]
     is_hidden: bool = False
     is_imported: bool = False
-    # Where the value is all that must be opened: a place to keep what is made of the rest, for as long as it is true.
+    # Only where nothing but the value is sealed: the cached secret's memo, for what is computed from all the rest.
     memo: dict[Hashable, Any] | None = None
 
     def __repr__(self) -> str:
@@ -35,17 +35,17 @@ class SecretView(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecryptedFolder:
-    """All shared secrets of a folder with their values, and nothing else sealed in them: one by one for who looks at
-    them so.
+    """All shared secrets of a folder with their values, for a folder where nothing but values is sealed.
 
-    `values` are not decoded, and in the order of the secrets; `made` keeps what is made of all the rest.
+    `values` are bytes, in the order of the secrets; iterating gives a view of each secret. `memo` keeps what is
+    computed from all the rest.
     """
 
-    __slots__ = ("_held", "_place", "memo", "values")
+    __slots__ = ("_location", "_secrets", "memo", "values")
 
-    def __init__(self, folder_secrets: FolderSecrets, values: Sequence[bytes], place: SecretLocation) -> None:
-        self._held = folder_secrets.shared
-        self._place = place
+    def __init__(self, folder_secrets: FolderSecrets, values: Sequence[bytes], location: SecretLocation) -> None:
+        self._secrets = folder_secrets.shared
+        self._location = location
         self.values = values
         self.memo = folder_secrets.memo
 
@@ -53,78 +53,78 @@ class DecryptedFolder:
         return len(self.values)
 
     def __iter__(self) -> Iterator[SecretView]:
-        environment, path = self.at
-        for held, value in zip(self._held.values(), self.values, strict=True):
-            yield SecretView(held.secret, environment, path, value.decode(), "", (), held.tags, memo=held.memo)
+        environment, path = self.env_path
+        for cached, value in zip(self._secrets.values(), self.values, strict=True):
+            yield SecretView(cached.secret, environment, path, value.decode(), "", (), cached.tags, memo=cached.memo)
 
     @property
-    def at(self) -> tuple[str, str]:
+    def env_path(self) -> tuple[str, str]:
         """The environment and the path."""
-        return self._place.environment.slug, self._place.folder.path
+        return self._location.environment.slug, self._location.folder.path
 
     def has(self, text: bytes) -> bool:
-        """Whether a value has this in it."""
+        """Whether some value contains `text`."""
         return any(text in value for value in self.values)
 
 
 def decrypt_all(
-    key: Sealer, folder_secrets: FolderSecrets, place: SecretLocation
+    key: Sealer, folder_secrets: FolderSecrets, location: SecretLocation
 ) -> DecryptedFolder | Sequence[SecretView]:
-    """Open all that is shared in a folder for an answer."""
+    """Open all shared secrets of a folder for an answer."""
     values = sealed.values_on(key, folder_secrets)
     return (
-        decrypt_many(key, list(folder_secrets.every()), place, show=True)
+        decrypt_many(key, list(folder_secrets.all_shared()), location, show=True)
         if values is None
-        else DecryptedFolder(folder_secrets, values, place)
+        else DecryptedFolder(folder_secrets, values, location)
     )
 
 
 def decrypt_one(
-    key: Sealer, held: CachedSecret, place: SecretLocation, *, show: bool, is_imported: bool = False
+    key: Sealer, cached: CachedSecret, location: SecretLocation, *, show: bool, is_imported: bool = False
 ) -> SecretView:
     """Open a secret for an answer."""
-    return decrypt_many(key, (held,), place, show=show, is_imported=is_imported)[0]
+    return decrypt_many(key, (cached,), location, show=show, is_imported=is_imported)[0]
 
 
 def decrypt_many(
-    key: Sealer, items: Sequence[CachedSecret], place: SecretLocation, *, show: bool, is_imported: bool = False
+    key: Sealer, items: Sequence[CachedSecret], location: SecretLocation, *, show: bool, is_imported: bool = False
 ) -> list[SecretView]:
-    """Open secrets of one place for an answer."""
-    environment, path, hides = place.environment.slug, place.folder.path, not show
+    """Open secrets of one location for an answer."""
+    environment, path, hides = location.environment.slug, location.folder.path, not show
     values = sealed.values_of(key, items) if show else [HIDDEN] * len(items)
     return [
-        # By position: nearly all that a list looks at goes this way, and names cost as much as all else here.
-        SecretView(held.secret, environment, path, value, "", (), held.tags, hides, is_imported, held.memo)
-        if held.is_bare
+        # Arguments by position: nearly all secrets of a list pass here, and keywords would cost as much as the rest.
+        SecretView(cached.secret, environment, path, value, "", (), cached.tags, hides, is_imported, cached.memo)
+        if cached.is_bare
         else SecretView(
-            secret=held.secret,
+            secret=cached.secret,
             environment=environment,
             path=path,
             value=value,
-            comment=sealed.comment_of(key, held.secret),
-            tags=held.tags,
-            metadata=sealed.metadata_of(key, held.secret) if show else hidden(held.secret.metadata),
+            comment=sealed.comment_of(key, cached.secret),
+            tags=cached.tags,
+            metadata=sealed.metadata_of(key, cached.secret) if show else hidden(cached.secret.metadata),
             is_hidden=hides,
             is_imported=is_imported,
         )
-        for held, value in zip(items, values, strict=True)
+        for cached, value in zip(items, values, strict=True)
     ]
 
 
-def of_plain(held: CachedSecret, plain: Plain, place: SecretLocation, *, show: bool) -> SecretView:
-    """The same for a secret that was just written, whose texts are at hand."""
+def of_plain(cached: CachedSecret, plain: Plain, location: SecretLocation, *, show: bool) -> SecretView:
+    """Make the view of a secret that was just written, from its plain texts."""
     return SecretView(
-        secret=held.secret,
-        environment=place.environment.slug,
-        path=place.folder.path,
+        secret=cached.secret,
+        environment=location.environment.slug,
+        path=location.folder.path,
         value=plain.value if show else HIDDEN,
         comment=plain.comment,
         metadata=plain.metadata if show else hidden(plain.metadata),
-        tags=held.tags,
+        tags=cached.tags,
         is_hidden=not show,
     )
 
 
 def hidden(metadata: Sequence[SecretMetadata]) -> tuple[SecretMetadata, ...]:
-    """The metadata without what is encrypted in it."""
+    """Return the metadata with encrypted values hidden."""
     return tuple(msgspec.structs.replace(item, value=HIDDEN) if item.is_encrypted else item for item in metadata)

@@ -1,7 +1,7 @@
-"""Writing secrets: create, change and delete, one or many, all or nothing.
+"""Write secrets: create, change and delete, one or many, all or nothing.
 
 Permission is asked twice: for the name alone before anything is looked up, and for the secret with its tags as it was
-and as it will be. Every write leaves a version; what was written is answered with its value only to who may read it.
+and as it will be. Every write adds a version; the answer has the value only for a caller who may read it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,13 +21,13 @@ from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation, find, normal_path
 from watchword.services.secrets import expansion, folder_cache, relocation, renaming, rights, sealed
-from watchword.services.secrets.folder_cache import CachedSecret, facts_of, held
+from watchword.services.secrets.folder_cache import CachedSecret, facts_of, with_tags
 from watchword.services.secrets.reading import missing
 from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shared_writes import FolderState, FolderWrite, Name, WritePlan, translate_store_errors
 from watchword.services.secrets.views import SecretView, decrypt_one, of_plain
 from watchword.services.turns import Turns
-from watchword.store.audit import events as audit
+from watchword.store.audit import events
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import secrets
@@ -46,7 +46,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/"
 
 
-class New(msgspec.Struct, frozen=True, kw_only=True):
+class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
     """A secret to create; its texts are tidied already."""
 
     name: str
@@ -61,7 +61,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecretChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a secret shall become; what is not said stays."""
+    """A change of one secret; fields that are not set stay as they are."""
 
     name: str
     kind: str = "shared"
@@ -78,31 +78,29 @@ class SecretChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WriteTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write has at hand: where, with which key, and the project's tags."""
+    """The folder that a write goes to, with the project's sealer and tags."""
 
     scope: ProjectScope
-    place: SecretLocation
+    location: SecretLocation
     key: Sealer
     labels: Mapping[str, Tag]
 
     @property
-    def at(self) -> tuple[str, str]:
+    def env_path(self) -> tuple[str, str]:
         """Environment slug and path."""
-        return self.place.environment.slug, self.place.folder.path
+        return self.location.environment.slug, self.location.folder.path
 
-    def written(self, ctx: Ctx, **what: Any) -> Written:
-        """A write to this folder, now."""
-        return Written(folder_id=self.place.folder.id, at=ctx.now, keep=self.scope.project.version_limit, **what)
+    def written(self, ctx: Ctx, **fields: Any) -> Written:
+        """Make a write to this folder, now."""
+        return Written(folder_id=self.location.folder.id, at=ctx.now, keep=self.scope.project.version_limit, **fields)
 
     def shows(self, item: CachedSecret) -> bool:
         """Whether the caller may read the value."""
-        return self.scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*self.at, item.facts))
+        return self.scope.ability.allows(rights.READ, rights.SUBJECT, rights.in_place(*self.env_path, item.facts))
 
 
 async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> tuple[ProjectScope, str]:
-    """The caller's scope and the normal path, once it is clear that the caller may do this to secrets of these
-    names.
-    """
+    """Check that the caller may do this to secrets of these names; return its scope and the normal path."""
     scope = await enter_project(ctx, target.project_id)
     path = normal_path(target.path)
     turns = Turns()
@@ -112,26 +110,27 @@ async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> 
     return scope, path
 
 
-async def desk(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> WriteTarget:
-    """What a write to a folder needs. Raises NotFound."""
-    place = await find(ctx, scope.project.id, environment, path)
-    if place is None:
+async def prepare_write(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> WriteTarget:
+    """Load what a write to a folder needs. Raises NotFound."""
+    location = await find(ctx, scope.project.id, environment, path)
+    if location is None:
         raise NotFound(f"There is no folder {path[:256]!r} in environment {environment[:64]!r}")
     labels = await folder_cache.tags(ctx, scope.project.id)
-    return WriteTarget(scope=scope, place=place, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
+    return WriteTarget(scope=scope, location=location, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
 
 
 @asynccontextmanager
 async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
-    """A unit whose refusals by the database say what the caller can do."""
+    """Open a unit whose store errors become refusals."""
     with translate_store_errors():
         async with ctx.unit() as tx:
             yield tx
 
 
 async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitable[object]] | None = None) -> Any:
-    """The answer of a write that has a unit of its own, because there is much of it or because it does more
-    there: `then`.
+    """Carry out a write in a unit of its own and return its answer; `then` is done in the same unit.
+
+    For large writes, and for those that do more than write to one folder.
     """
     async with unit(ctx) as tx:
         (answer,) = await FolderWrite.apply(tx, [entry], is_last=then is None)
@@ -143,7 +142,7 @@ async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitab
 
 
 def owner(ctx: Ctx, kind: str) -> str | None:
-    """Whose secret of this kind it is: nobody's for a shared one. Raises BadRequest when the caller is no person."""
+    """Return the user id of a personal secret's owner; None for a shared one. Raises BadRequest for a non-person."""
     if kind == "shared":
         return None
     if ctx.actor.kind != "user":
@@ -152,17 +151,17 @@ def owner(ctx: Ctx, kind: str) -> str | None:
 
 
 def known_tags(labels: Mapping[str, Tag], ids: Iterable[str]) -> tuple[Tag, ...]:
-    """The tags with these ids, each once. Raises NotFound for one that the project does not have."""
-    found = []
+    """Return the tags with these ids, each once. Raises NotFound for one that the project does not have."""
+    known = []
     for id in dict.fromkeys(ids):
         if id not in labels:
             raise NotFound(f"There is no tag with id {id[:64]!r} in this project")
-        found.append(labels[id])
-    return tuple(found)
+        known.append(labels[id])
+    return tuple(known)
 
 
-async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bool = False) -> list[SecretView]:
-    """New secrets in one folder: all of them, or none."""
+async def create(ctx: Ctx, target: Target, items: Sequence[NewSecret], *, is_batch: bool = False) -> list[SecretView]:
+    """Create secrets in one folder: all of them, or none."""
     scope, path = await enter(ctx, target, rights.CREATE, [item.name for item in items])
     owners = [owner(ctx, item.kind) for item in items]
     labels, turns = await folder_cache.tags(ctx, scope.project.id), Turns()
@@ -170,44 +169,44 @@ async def create(ctx: Ctx, target: Target, items: Sequence[New], *, is_batch: bo
         facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
         rights.require(ctx, scope, rights.CREATE, target.environment, path, facts)
         await turns.give()
-    at = await desk(ctx, scope, target.environment, path)
-    await _require_readable(ctx, at, [(item.name, item.value) for item in items])
+    write_target = await prepare_write(ctx, scope, target.environment, path)
+    await _require_readable(ctx, write_target, [(item.name, item.value) for item in items])
     rows: list[StoredSecret] = []
     for item, user_id in zip(items, owners, strict=True):
-        rows.append(_row(ctx, at, item, user_id))
+        rows.append(_row(ctx, write_target, item, user_id))
         await turns.give()
 
-    def decide(there: FolderState) -> WritePlan:
-        _require_new(there, rows)
+    def decide(state: FolderState) -> WritePlan:
+        _require_new(state, rows)
         history = [sealed.as_version(ctx, row) for row in rows]
-        events = _events(ctx, at, "create", rows, is_batch=is_batch)
-        return WritePlan(at.written(ctx, added=rows, history=history, events=events), None)
+        audit_events = _events(ctx, write_target, "create", rows, is_batch=is_batch)
+        return WritePlan(write_target.written(ctx, added=rows, history=history, events=audit_events), None)
 
     entry = FolderWrite(
-        folder_id=at.place.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide
+        folder_id=write_target.location.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide
     )
     await (_alone(ctx, entry) if is_batch else ctx.join(entry))
     views: list[SecretView] = []
     for row, item in zip(rows, items, strict=True):
-        views.append(_written(at, row, _plain(item)))
+        views.append(_written(write_target, row, _plain(item)))
         await turns.give()
     return views
 
 
-def _plain(item: New) -> Plain:
+def _plain(item: NewSecret) -> Plain:
     return Plain(value=item.value, comment=item.comment, metadata=item.metadata)
 
 
-def _written(at: WriteTarget, row: StoredSecret, plain: Plain) -> SecretView:
-    item = held(row, at.labels)
-    return of_plain(item, plain, at.place, show=at.shows(item))
+def _written(write_target: WriteTarget, row: StoredSecret, plain: Plain) -> SecretView:
+    item = with_tags(row, write_target.labels)
+    return of_plain(item, plain, write_target.location, show=write_target.shows(item))
 
 
-def _row(ctx: Ctx, at: WriteTarget, item: New, user_id: str | None) -> StoredSecret:
+def _row(ctx: Ctx, write_target: WriteTarget, item: NewSecret, user_id: str | None) -> StoredSecret:
     bare = StoredSecret(
         id=ctx.new_id(),
-        project_id=at.scope.project.id,
-        folder_id=at.place.folder.id,
+        project_id=write_target.scope.project.id,
+        folder_id=write_target.location.folder.id,
         key=item.name,
         kind=item.kind,
         user_id=user_id,
@@ -222,20 +221,22 @@ def _row(ctx: Ctx, at: WriteTarget, item: New, user_id: str | None) -> StoredSec
         created_at=ctx.now,
         updated_at=ctx.now,
     )
-    return sealed.sealed(at.key, bare, _plain(item))
+    return sealed.sealed(write_target.key, bare, _plain(item))
 
 
 def _references(value: str) -> tuple[tuple[str, str, str], ...]:
-    return tuple((one.environment, one.path, one.key) for one in references(value))
+    return tuple((item.environment, item.path, item.key) for item in references(value))
 
 
-async def _require_readable(ctx: Ctx, at: WriteTarget, values: Iterable[tuple[str, str]]) -> None:
-    referring = [ResolvedSecret(Address(*at.at, name), value) for name, value in values if "${" in value]
+async def _require_readable(ctx: Ctx, write_target: WriteTarget, values: Iterable[tuple[str, str]]) -> None:
+    referring = [
+        ResolvedSecret(Address(*write_target.env_path, name), value) for name, value in values if "${" in value
+    ]
     if referring:
-        await expansion.require_readable(ctx, at.scope, referring)
+        await expansion.require_readable(ctx, write_target.scope, referring)
 
 
-def _require_new(there: FolderState, rows: Sequence[StoredSecret]) -> None:
+def _require_new(state: FolderState, rows: Sequence[StoredSecret]) -> None:
     wanted = [(row.key, row.user_id) for row in rows]
     twice = (
         {key for key, user_id in wanted if wanted.count((key, user_id)) > 1}
@@ -244,13 +245,13 @@ def _require_new(there: FolderState, rows: Sequence[StoredSecret]) -> None:
     )
     if twice:
         raise BadRequest(f"The same secret is named twice: {_some(twice)}")
-    taken = there.rows.keys() & set(wanted)
+    taken = state.rows.keys() & set(wanted)
     if taken:
         raise BadRequest(f"A secret of that name exists already: {_some(key for key, _ in taken)}")
-    alone = {key for key, user_id in wanted if user_id is not None and (key, None) not in there.rows}
+    alone = {key for key, user_id in wanted if user_id is not None and (key, None) not in state.rows}
     if alone:
         raise BadRequest(f"A personal secret overrides a shared one, and there is no shared {_some(alone)}")
-    if there.count + len(rows) > MAX_IN_FOLDER:
+    if state.count + len(rows) > MAX_IN_FOLDER:
         raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
 
 
@@ -259,92 +260,101 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(ordered[:10]) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")
 
 
-def _events(ctx: Ctx, at: WriteTarget, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool) -> list[AuditEvent]:
-    place = dict(zip(("environment", "secretPath"), at.at, strict=True))
+def _events(
+    ctx: Ctx, write_target: WriteTarget, verb: str, rows: Sequence[StoredSecret], *, is_batch: bool
+) -> list[AuditEvent]:
+    location = dict(zip(("environment", "secretPath"), write_target.env_path, strict=True))
     ids = [{"secretId": row.id, "secretKey": row.key, "secretVersion": row.version} for row in rows]
-    events = (
-        [(f"{verb}-secrets", {**place, "secrets": ids})]
+    audit_events = (
+        [(f"{verb}-secrets", {**location, "secrets": ids})]
         if is_batch
-        else [(f"{verb}-secret", {**place, **one}) for one in ids]
+        else [(f"{verb}-secret", {**location, **item}) for item in ids]
     )
     return [
-        ctx.event(name, metadata, org_id=at.scope.org_id, project_id=at.scope.project.id) for name, metadata in events
+        ctx.event(name, metadata, org_id=write_target.scope.org_id, project_id=write_target.scope.project.id)
+        for name, metadata in audit_events
     ]
 
 
 async def change(
     ctx: Ctx, target: Target, changes: Sequence[SecretChange], *, mode: Mode = "failOnNotFound", is_batch: bool = False
 ) -> list[SecretView]:
-    """Change secrets of one folder: all of them, or none. `mode` says what becomes of names that are not there."""
-    scope, path = await enter(ctx, target, rights.EDIT, [one.name for one in changes])
-    owners = [owner(ctx, one.kind) for one in changes]
-    at = await desk(ctx, scope, target.environment, path)
-    for one in changes:
-        known_tags(at.labels, (*(one.tag_ids or ()), *one.add_tag_ids))
-    await _require_readable(ctx, at, [(one.name, one.value) for one in changes if isinstance(one.value, str)])
-
-    def decide(there: FolderState) -> WritePlan:
-        work = _Work(ctx, at, there)
-        for one, user_id in zip(changes, owners, strict=True):
-            work.add(one, user_id, mode)
-        return WritePlan(work.written(is_batch=is_batch), work)
-
-    async def decide_many(there: FolderState) -> WritePlan:
-        work, turns = _Work(ctx, at, there), Turns()
-        for one, user_id in zip(changes, owners, strict=True):
-            work.add(one, user_id, mode)
-            await turns.give()
-        return WritePlan(work.written(is_batch=is_batch), work)
-
-    async def follow(tx: Tx, work: _Work) -> None:
-        await renaming.follow(ctx, tx, at.key, scope, at.place, work.names)
-
-    renames = {one.new_name for one in changes if isinstance(one.new_name, str)}
-    keys = frozenset(one.name for one in changes) | renames
-    entry = FolderWrite(
-        folder_id=at.place.folder.id, keys=keys, adds=mode == "upsert", decide=decide_many if is_batch else decide
+    """Change secrets of one folder: all of them, or none. `mode` says what happens to names that do not exist."""
+    scope, path = await enter(ctx, target, rights.EDIT, [item.name for item in changes])
+    owners = [owner(ctx, item.kind) for item in changes]
+    write_target = await prepare_write(ctx, scope, target.environment, path)
+    for item in changes:
+        known_tags(write_target.labels, (*(item.tag_ids or ()), *item.add_tag_ids))
+    await _require_readable(
+        ctx, write_target, [(item.name, item.value) for item in changes if isinstance(item.value, str)]
     )
-    work: _Work = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
+
+    def decide(state: FolderState) -> WritePlan:
+        change_set = _ChangeSet(ctx, write_target, state)
+        for item, user_id in zip(changes, owners, strict=True):
+            change_set.add(item, user_id, mode)
+        return WritePlan(change_set.written(is_batch=is_batch), change_set)
+
+    async def decide_many(state: FolderState) -> WritePlan:
+        change_set, turns = _ChangeSet(ctx, write_target, state), Turns()
+        for item, user_id in zip(changes, owners, strict=True):
+            change_set.add(item, user_id, mode)
+            await turns.give()
+        return WritePlan(change_set.written(is_batch=is_batch), change_set)
+
+    async def follow(tx: Tx, change_set: _ChangeSet) -> None:
+        await renaming.follow(ctx, tx, write_target.key, scope, write_target.location, change_set.names)
+
+    renames = {item.new_name for item in changes if isinstance(item.new_name, str)}
+    keys = frozenset(item.name for item in changes) | renames
+    entry = FolderWrite(
+        folder_id=write_target.location.folder.id,
+        keys=keys,
+        adds=mode == "upsert",
+        decide=decide_many if is_batch else decide,
+    )
+    change_set: _ChangeSet = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
     written = {
-        row.id: (row, plain) for row, plain in [*[(after, plain) for _, after, plain in work.changed], *work.added]
+        row.id: (row, plain)
+        for row, plain in [*[(after, plain) for _, after, plain in change_set.changed], *change_set.added]
     }
     if not is_batch:
-        return [_written(at, *written[id]) for id in work.order]
+        return [_written(write_target, *written[id]) for id in change_set.order]
     views, turns = list[SecretView](), Turns()
-    for id in work.order:
-        views.append(_written(at, *written[id]))
+    for id in change_set.order:
+        views.append(_written(write_target, *written[id]))
         await turns.give()
     return views
 
 
-class _Work:
+class _ChangeSet:
     """The changes of one request, each checked as it is added."""
 
-    def __init__(self, ctx: Ctx, at: WriteTarget, there: FolderState) -> None:
-        self.ctx, self.at, self.there = ctx, at, there
+    def __init__(self, ctx: Ctx, write_target: WriteTarget, state: FolderState) -> None:
+        self.ctx, self.env_path, self.state = ctx, write_target, state
         self.changed: list[tuple[StoredSecret, StoredSecret, Plain]] = []
         self.added: list[tuple[StoredSecret, Plain]] = []
         self.order: list[str] = []
-        self._taken: set[Name] = set(there.rows)
+        self._taken: set[Name] = set(state.rows)
 
-    def add(self, one: SecretChange, user_id: str | None, mode: Mode) -> None:
-        """Take one change in. Raises PermissionDenied, NotFound, BadRequest."""
-        row = self.there.rows.get((one.name, user_id))
+    def add(self, item: SecretChange, user_id: str | None, mode: Mode) -> None:
+        """Add one change. Raises PermissionDenied, NotFound, BadRequest."""
+        row = self.state.rows.get((item.name, user_id))
         if row is None:
             if mode == "upsert":
-                self._create(one, user_id)
+                self._create(item, user_id)
             elif mode == "failOnNotFound":
-                raise missing(one.name, *self.at.at)
+                raise missing(item.name, *self.env_path.env_path)
             return
         if row.id in self.order:
-            raise BadRequest(f"The same secret is named twice: {one.name}")
-        before = held(row, self.at.labels).facts
-        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, before)
-        after, plain = changed(self.ctx, self.at.key, row, one)
-        behind = facts_of(after.key, held(after, self.at.labels).tags, plain.metadata)
-        rights.require(self.ctx, self.at.scope, rights.EDIT, *self.at.at, behind)
-        if before != behind:
-            relocation.require_to_relabel(self.at.scope, self.at.at, before, behind, one.name)
+            raise BadRequest(f"The same secret is named twice: {item.name}")
+        old_facts = with_tags(row, self.env_path.labels).facts
+        rights.require(self.ctx, self.env_path.scope, rights.EDIT, *self.env_path.env_path, old_facts)
+        after, plain = changed(self.ctx, self.env_path.key, row, item)
+        new_facts = facts_of(after.key, with_tags(after, self.env_path.labels).tags, plain.metadata)
+        rights.require(self.ctx, self.env_path.scope, rights.EDIT, *self.env_path.env_path, new_facts)
+        if old_facts != new_facts:
+            relocation.require_to_relabel(self.env_path.scope, self.env_path.env_path, old_facts, new_facts, item.name)
         if after.key != row.key:
             self._rename(row, after, user_id)
         self.changed.append((row, after, plain))
@@ -358,80 +368,80 @@ class _Work:
         self._taken.add((after.key, None))
         self._taken.discard((row.key, None))
 
-    def _create(self, one: SecretChange, user_id: str | None) -> None:
-        name = one.new_name if isinstance(one.new_name, str) else one.name
+    def _create(self, item: SecretChange, user_id: str | None) -> None:
+        name = item.new_name if isinstance(item.new_name, str) else item.name
         if user_id is not None or (name, None) in self._taken:
             raise BadRequest(f"The secret {name} can not be created: one of that name exists, or it is a personal one")
-        new = New(
+        new = NewSecret(
             name=name,
-            value=one.value or "",
-            comment=one.comment or "",
-            skip_multiline_encoding=one.skip_multiline_encoding or None,
-            tag_ids=one.tag_ids or (),
-            metadata=one.metadata or (),
-            reminder_note=one.reminder_note or None,
-            reminder_repeat_days=one.reminder_repeat_days or None,
+            value=item.value or "",
+            comment=item.comment or "",
+            skip_multiline_encoding=item.skip_multiline_encoding or None,
+            tag_ids=item.tag_ids or (),
+            metadata=item.metadata or (),
+            reminder_note=item.reminder_note or None,
+            reminder_repeat_days=item.reminder_repeat_days or None,
         )
-        facts = facts_of(name, known_tags(self.at.labels, new.tag_ids), new.metadata)
-        rights.require(self.ctx, self.at.scope, rights.CREATE, *self.at.at, facts)
-        row = _row(self.ctx, self.at, new, None)
+        facts = facts_of(name, known_tags(self.env_path.labels, new.tag_ids), new.metadata)
+        rights.require(self.ctx, self.env_path.scope, rights.CREATE, *self.env_path.env_path, facts)
+        row = _row(self.ctx, self.env_path, new, None)
         self._taken.add((name, None))
         self.added.append((row, _plain(new)))
         self.order.append(row.id)
 
     @property
     def names(self) -> dict[str, str]:
-        """The secrets that get another name, and which."""
+        """The new names of renamed secrets, by the old ones."""
         return {before.key: after.key for before, after, _ in self.changed if before.key != after.key}
 
     def written(self, *, is_batch: bool) -> Written:
-        """All of it. A personal secret takes the new name of the shared one that it overrides."""
-        ctx, at, names = self.ctx, self.at, self.names
+        """Make the write of all changes. A personal secret takes the new name of the shared one that it overrides."""
+        ctx, write_target, names = self.ctx, self.env_path, self.names
         added, after = [row for row, _ in self.added], [after for _, after, _ in self.changed]
         if added:
-            _require_new(self.there, added)
+            _require_new(self.state, added)
         own = [
             (row, msgspec.structs.replace(row, key=names[key]))
-            for (key, user_id), row in self.there.rows.items()
+            for (key, user_id), row in self.state.rows.items()
             if user_id is not None and key in names
         ]
-        events = _events(ctx, at, "update", after, is_batch=is_batch)
+        audit_events = _events(ctx, write_target, "update", after, is_batch=is_batch)
         if added:
-            events += _events(ctx, at, "create", added, is_batch=is_batch)
-        return at.written(
+            audit_events += _events(ctx, write_target, "create", added, is_batch=is_batch)
+        return write_target.written(
             ctx,
             changed=[*[(before, after) for before, after, _ in self.changed], *own],
             added=added,
             history=[sealed.as_version(ctx, row) for row in (*added, *after)],
-            events=events,
+            events=audit_events,
         )
 
 
-def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: SecretChange) -> tuple[StoredSecret, Plain]:
-    """The row as the change makes it, sealed for its next version."""
+def changed(ctx: Ctx, key: Sealer, row: StoredSecret, item: SecretChange) -> tuple[StoredSecret, Plain]:
+    """Return the changed row, sealed for its next version, and its plain texts."""
     plain = sealed.opened(key, row)
     plain = Plain(
-        value=plain.value if isinstance(one.value, Unset) else one.value,
-        comment=plain.comment if isinstance(one.comment, Unset) else one.comment,
-        metadata=plain.metadata if isinstance(one.metadata, Unset) else one.metadata,
+        value=plain.value if isinstance(item.value, Unset) else item.value,
+        comment=plain.comment if isinstance(item.comment, Unset) else item.comment,
+        metadata=plain.metadata if isinstance(item.metadata, Unset) else item.metadata,
     )
-    tag_ids = row.tag_ids if isinstance(one.tag_ids, Unset) else one.tag_ids
-    tag_ids = tuple(id for id in dict.fromkeys((*tag_ids, *one.add_tag_ids)) if id not in one.remove_tag_ids)
-    said = {
+    tag_ids = row.tag_ids if isinstance(item.tag_ids, Unset) else item.tag_ids
+    tag_ids = tuple(id for id in dict.fromkeys((*tag_ids, *item.add_tag_ids)) if id not in item.remove_tag_ids)
+    set_fields = {
         name: value
         for name in ("skip_multiline_encoding", "reminder_note", "reminder_repeat_days")
-        if not isinstance(value := getattr(one, name), Unset)
+        if not isinstance(value := getattr(item, name), Unset)
     }
     after = msgspec.structs.replace(
         row,
-        key=row.key if isinstance(one.new_name, Unset) else one.new_name,
+        key=row.key if isinstance(item.new_name, Unset) else item.new_name,
         version=row.version + 1,
         tag_ids=tag_ids,
         references=_references(plain.value),
         actor_kind=ctx.actor.kind,
         actor_id=ctx.actor.id or None,
         updated_at=ctx.now,
-        **said,
+        **set_fields,
     )
     return sealed.sealed(key, after, plain), plain
 
@@ -439,23 +449,29 @@ def changed(ctx: Ctx, key: Sealer, row: StoredSecret, one: SecretChange) -> tupl
 async def remove(
     ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, is_batch: bool = False
 ) -> list[SecretView]:
-    """Delete secrets (name, kind) of one folder: all of them, or none. With a shared one go all that override it."""
+    """Delete secrets (name, kind) of one folder: all of them, or none.
+
+    The personal secrets that override a shared one are deleted with it.
+    """
     scope, path = await enter(ctx, target, rights.DELETE, [name for name, _ in items])
     owners = [owner(ctx, kind) for _, kind in items]
-    at = await desk(ctx, scope, target.environment, path)
+    write_target = await prepare_write(ctx, scope, target.environment, path)
     async with unit(ctx) as tx:
-        there = await secrets.named(tx, [at.place.folder.id], {name for name, _ in items}, to_change=True)
-        found = {(row.key, row.user_id): row for row in there}
-        gone: dict[str, StoredSecret] = {}
+        rows = await secrets.named(tx, [write_target.location.folder.id], {name for name, _ in items}, to_change=True)
+        by_name = {(row.key, row.user_id): row for row in rows}
+        removed: dict[str, StoredSecret] = {}
         for (name, _), user_id in zip(items, owners, strict=True):
-            row = found.get((name, user_id))
+            row = by_name.get((name, user_id))
             if row is None:
-                raise missing(name, *at.at)
-            rights.require(ctx, scope, rights.DELETE, *at.at, held(row, at.labels).facts)
-            gone[row.id] = row
-        names = {row.key for row in gone.values() if row.user_id is None}
-        await secrets.remove(tx, [row for row in there if row.id in gone or row.key in names])
-        await folders.touch(tx, [at.place.folder.id], ctx.now)
-        await audit.add(tx, _events(ctx, at, "delete", list(gone.values()), is_batch=is_batch))
-    items_gone = [held(row, at.labels) for row in gone.values()]
-    return [decrypt_one(at.key, item, at.place, show=at.shows(item)) for item in items_gone]
+                raise missing(name, *write_target.env_path)
+            rights.require(ctx, scope, rights.DELETE, *write_target.env_path, with_tags(row, write_target.labels).facts)
+            removed[row.id] = row
+        names = {row.key for row in removed.values() if row.user_id is None}
+        await secrets.remove(tx, [row for row in rows if row.id in removed or row.key in names])
+        await folders.touch(tx, [write_target.location.folder.id], ctx.now)
+        await events.add(tx, _events(ctx, write_target, "delete", list(removed.values()), is_batch=is_batch))
+    removed_secrets = [with_tags(row, write_target.labels) for row in removed.values()]
+    return [
+        decrypt_one(write_target.key, item, write_target.location, show=write_target.shows(item))
+        for item in removed_secrets
+    ]
