@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from watchword.cli.connection import CoalescingTransport, Connection, ConnectionLimits, Whole
+from watchword.cli.connection import CoalescingTransport, Connection, ConnectionLimits, WholeExchange
 
 
 class Wire(asyncio.Transport):
@@ -324,7 +324,7 @@ async def test_the_short_way_is_taken_and_is_one_write() -> None:
 
     await talk.say(request("/a", method="POST", body=b"hello"))
 
-    assert isinstance(talk.protocol.cycle, Whole)
+    assert isinstance(talk.protocol.cycle, WholeExchange)
     assert "message_event" not in vars(talk.protocol.cycle), "nobody had to wait"
     assert [talk.heard] == talk.wire.sent
 
@@ -349,7 +349,7 @@ def test_a_cycle_has_all_that_uvicorn_gives_its_own() -> None:
     given: Any = dict.fromkeys(list(inspect.signature(RequestResponseCycle).parameters))
     theirs = vars(RequestResponseCycle(**given))
     talk_of: Any = type("Nobody", (), dict.fromkeys(("scope", "transport", "flow", "on_response_complete"), ""))()
-    ours = {*vars(Whole(talk_of)), *dir(Whole)}
+    ours = {*vars(WholeExchange(talk_of)), *dir(WholeExchange)}
 
     assert theirs.keys() - {"access_logger"} <= ours
 

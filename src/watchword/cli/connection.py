@@ -159,7 +159,7 @@ class CoalescingTransport:
         return getattr(self._transport, name)
 
 
-class Whole(RequestResponseCycle):
+class WholeExchange(RequestResponseCycle):
     """A request and its answer on a short way, where both are whole.
 
     Otherwise, and in all that is odd, uvicorn's own way is taken.
@@ -359,7 +359,7 @@ class Connection(HttpToolsProtocol):
         scope = self.scope
         scope["method"], scope["path"] = parser.get_method().decode("ascii"), path.decode("ascii")
         scope["raw_path"], scope["query_string"] = path, query
-        self.cycle = Whole(self)
+        self.cycle = WholeExchange(self)
         if version != "1.1":
             scope["http_version"] = version
             self.cycle.is_old = True
@@ -398,7 +398,7 @@ class Connection(HttpToolsProtocol):
         A request that becomes large starts now, and takes the rest piece by piece.
         """
         cycle = self.cycle
-        if type(cycle) is not Whole or cycle.is_begun:
+        if type(cycle) is not WholeExchange or cycle.is_begun:
             super().on_body(body)
             return
         cycle.body += body
@@ -411,13 +411,13 @@ class Connection(HttpToolsProtocol):
         self._is_coming = self._is_in_body = False
         self._began = None
         cycle = self.cycle
-        if type(cycle) is not Whole or cycle.is_begun:
+        if type(cycle) is not WholeExchange or cycle.is_begun:
             super().on_message_complete()
             return
         cycle.more_body = False
         self._begin(cycle)
 
-    def _begin(self, cycle: Whole) -> None:
+    def _begin(self, cycle: WholeExchange) -> None:
         cycle.is_begun = True
         self._start_asgi_task(cycle, self.app)
 

@@ -15,7 +15,7 @@ from watchword.services.turns import Turns
 from watchword.store.audit import queries
 from watchword.store.engine import Tx
 
-ActorKind = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
+ActorFilter = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
 AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
 EXPORT_LIMIT = 10_000
 _PIECE = 500  # events that one query reads
@@ -26,7 +26,7 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Filters of the audit log. `eventType` is a comma list, `eventMetadata` a comma list of `name=value`."""
 
     project_id: Trimmed | None = None
-    actor_type: ActorKind | None = None
+    actor_type: ActorFilter | None = None
     actor: Trimmed | None = None
     event_type: Trimmed | None = None
     user_agent_type: AgentKind | None = None
