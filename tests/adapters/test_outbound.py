@@ -423,7 +423,6 @@ async def test_too_many_waiting_for_one_host_are_turned_away(outbound, site):
 
 
 # --- keys and documents
-# ------------------------------------------------------------------------------------------------
 
 
 def keys(*kids):

@@ -208,7 +208,6 @@ def test_a_pattern_lies_within_itself_and_is_not_apart_from_itself(pattern):
 
 
 # --- what it costs
-# ----------------------------------------------------------------------------------------------------------
 
 _pieces = st.sampled_from(
     [

@@ -236,7 +236,6 @@ async def test_what_cannot_stand_in_a_header_is_refused_unsent(remote, cluster, 
 
 
 # --- configuration
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_recorded_normalisations(remote, cluster):
@@ -292,7 +291,6 @@ def test_required_and_optional_fields_are_those_of_the_contract(remote, cluster)
 
 
 # --- verified here
-# -------------------------------------------------------------------------------------------------------
 
 ISSUER = "https://cluster.test"
 

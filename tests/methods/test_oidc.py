@@ -187,7 +187,6 @@ async def test_a_rotated_key_is_found(issuer):
 
 
 # --- configuration
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_recorded_normalisations(remote):

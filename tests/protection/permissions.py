@@ -77,7 +77,6 @@ def both(first: str, second: str) -> tuple[str, str]:
 
 
 # --- system, signing in
-# -------------------------------------------------------------------------------------------------------
 
 public("GET /api/status", "GET /healthz", "GET /readyz", "GET /.well-known/jwks.json")
 public(
@@ -105,7 +104,6 @@ public("POST /api/v1/invite-org/accept", body={"token": "x"})
 public("POST /api/v1/auth/token/renew", "POST /api/v1/auth/token/revoke", body={"accessToken": "x"})
 
 # --- a person's own account
-# ---------------------------------------------------------------------------------------------------
 
 org("POST /api/v3/auth/select-organization", body={"organizationId": "{org_id}"})
 own("POST /api/v1/auth/checkAuth")
@@ -124,7 +122,6 @@ own("POST /api/v1/user/me/totp/register", body={"password": PASSWORD})
 own("POST /api/v1/user/me/totp/recovery-codes", body={"password": PASSWORD})
 
 # --- administration of the instance
-# -------------------------------------------------------------------------------------------
 
 instance("GET /api/v1/admin/user-management/users")
 instance("PATCH /api/v1/admin/user-management/users/{user_id}", body={"isActive": True})
@@ -133,7 +130,6 @@ instance("POST /api/v1/admin/user-management/users/{user_id}/password-reset-link
 instance("DELETE /api/v1/admin/user-management/users/{user_id}/mfa")
 
 # --- organizations and their people
-# -------------------------------------------------------------------------------------------
 
 org("DELETE /api/v2/organizations/{organization_id}", "delete settings", over_all=True)
 org("GET /api/v1/organization/{organization_id}")
@@ -155,7 +151,6 @@ org(
 org("DELETE /api/v1/invite-org/{organization_id}/{invitation_id}", "delete member")
 
 # --- identities
-# ---------------------------------------------------------------------------------------------------------------
 
 org("POST /api/v1/identities", "create identity", body={"name": "new", "organizationId": "{org_id}"})
 org("GET /api/v1/identities", "read identity", query={"orgId": "{org_id}"})
@@ -233,7 +228,6 @@ own_org(f"PATCH {_MEMBER}/{{identity_id}}", "edit identity", body={"roles": [{"r
 own_org(f"DELETE {_MEMBER}/{{identity_id}}", "delete identity")
 
 # --- roles
-# --------------------------------------------------------------------------------------------------------------------
 
 _ROLE = {"slug": "fresh", "name": "Fresh", "permissions": []}
 for _base, _declare, _role in (
@@ -256,7 +250,6 @@ org("GET /api/v1/organization/{organization_id}/permissions")
 project("GET /api/v1/projects/roles/{role_id}", "read role", path={"role_id": "project_role_id"})
 
 # --- projects
-# -----------------------------------------------------------------------------------------------------------------
 
 for _path, _ids in (
     ("/api/v1/projects", {"project_id": "project_id"}),
@@ -325,7 +318,6 @@ for _base, _color in (
     project(f"DELETE {_base}/{{tag_id}}", "delete tags")
 
 # --- folders
-# ------------------------------------------------------------------------------------------------------------------
 
 for _base, _key in (("/api/v2/folders", "projectId"), ("/api/v1/folders", "workspaceId")):
     _in = {_key: "{project_id}", "environment": "{environment_slug}"}
@@ -350,7 +342,6 @@ for _base, _key in (("/api/v2/folders", "projectId"), ("/api/v1/folders", "works
     )
 
 # --- service tokens
-# -----------------------------------------------------------------------------------------------------------
 
 _add("service", "GET /api/v2/service-token", (), {})
 project(
@@ -372,7 +363,6 @@ project(
 project("GET /api/v1/workspace/{workspace_id}/service-token-data", "read service-tokens")
 
 # --- members and privileges of projects
-# ---------------------------------------------------------------------------------------
 
 for _base in (
     "/api/v1/projects/{project_id}/memberships/identities",
@@ -431,7 +421,6 @@ project(f"PATCH {_NEW}/{{privilege_id}}", "edit identity", body={"slug": "rename
 project(f"DELETE {_NEW}/{{privilege_id}}", "edit identity")
 
 # --- people and groups in projects, identities of projects
-# ---------------------------------------------------------------------
 
 _SAME = {"roles": [{"role": "no-access"}]}
 for _base in (
@@ -475,7 +464,6 @@ project(f"DELETE {_BELONGS}/{{identity_id}}", "delete identity", path={"identity
 project("GET /api/v1/projects/{project_id}/access", "read member", "read identity")
 
 # --- groups
-# -------------------------------------------------------------------------------------------------------------------
 
 _GROUPS = "/api/v1/groups"
 own_org(f"GET {_GROUPS}", "read groups", names_others=False)
@@ -499,7 +487,6 @@ own_org(
 own_org(f"DELETE {_GROUPS}/{{group_id}}/machine-identities/{{identity_id}}", "remove-identities groups or edit groups")
 
 # --- audit log
-# ----------------------------------------------------------------------------------------------------------------
 
 own_org("GET /api/v1/organization/audit-logs", "read audit-logs", names_others=False)
 own_org("GET /api/v1/organization/audit-logs/export", "read audit-logs", names_others=False)
@@ -510,7 +497,6 @@ for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace
     project(f"GET {_base}/audit-logs/filters/actors", "read audit-logs")
 
 # --- proofs of one's own: a wrong one is refused as 401, so only the refusals before it are looked at
-# --------------------------
 
 own("POST /api/v2/auth/mfa/verify", body={"mfaToken": "000000", "mfaMethod": "email"})
 own("POST /api/v1/user/me/totp/verify", body={"totp": "000000"})
@@ -519,7 +505,6 @@ own("POST /api/v2/password/user/password-reset", body={"oldPassword": PASSWORD, 
 own_org("POST /api/v2/organizations/privilege-system-upgrade", "edit settings", whole=True, names_others=False)
 
 # --- templates of auth methods
-# ------------------------------------------------------------------------------------------------
 
 _TEMPLATES, _ON = "/api/v1/identity-templates", "machine-identity-auth-template"
 own_org(
@@ -552,7 +537,6 @@ for _method in _METHODS:
 org("POST /api/v1/auth/spiffe-auth/identities/{identity_id}/refresh-bundle", "edit identity or edit-auth identity")
 
 # --- OAuth 2
-# ------------------------------------------------------------------------------------------------------------------
 
 public(
     "POST /oauth2/token",
@@ -563,7 +547,6 @@ public(
 )
 
 # --- secrets
-# ------------------------------------------------------------------------------------------------------------------
 
 _SEES, _READS = "describeSecret secrets", "readValue secrets"
 _IN = {

@@ -68,7 +68,6 @@ IN_ORG = [{"subject": "settings", "action": ["edit"]}]  # beyond a keeper and be
 IN_PROJECT = [{"subject": "workspace", "action": ["delete"]}]
 
 # --- identities of organizations and projects
-# ---------------------------------------------------------------------------------
 
 climb("POST /api/v1/identities", {"name": "x", "organizationId": "{org_id}", "role": "admin"})
 climb("PATCH /api/v1/identities/{identity_id}", {"role": "admin"}, identity_id="me")
@@ -81,7 +80,6 @@ climb("PATCH /api/v1/projects/{project_id}/identities/{identity_id}", {"name": "
 climb("DELETE /api/v1/projects/{project_id}/identities/{identity_id}", identity_id="owned")
 
 # --- what an identity logs in with
-# --------------------------------------------------------------------------------------------
 
 for _method in registry():
     _whose = f"/api/v1/auth/{_method}/identities/{{identity_id}}"
@@ -102,7 +100,6 @@ climb("PATCH /api/v1/auth/token-auth/tokens/{token_id}", {"name": "x"})
 climb("POST /api/v1/auth/token-auth/tokens/{token_id}/revoke")
 
 # --- settings of methods that several identities share
-# ------------------------------------------------------------------------
 
 _TEMPLATE = "/api/v1/identity-templates"
 climb(f"PATCH {_TEMPLATE}/{{template_id}}", {"templateFields": {"url": "ldaps://mine.example.com"}})
@@ -111,7 +108,6 @@ harmless("a template says nothing until an identity uses it, and attaching it is
 harmless("a template in use is not deleted", f"DELETE {_TEMPLATE}/{{template_id}}")
 
 # --- roles
-# --------------------------------------------------------------------------------------------------------------------
 
 _PLACES = {
     "/api/v1/organization/roles": "org_role",
@@ -130,7 +126,6 @@ for _base, _mine in _PLACES.items():
     )
 
 # --- memberships
-# --------------------------------------------------------------------------------------------------------------
 
 climb("POST /api/v1/organization/identity-memberships/{identity_id}", ADMIN, identity_id="free")
 climb("PATCH /api/v1/organization/identity-memberships/{identity_id}", ADMIN, identity_id="me")
@@ -174,7 +169,6 @@ climb(
 )
 
 # --- privileges
-# ---------------------------------------------------------------------------------------------------------------
 
 _OLD, _NEW = "/api/v1/additional-privilege/identity", "/api/v2/identity-project-additional-privilege"
 _ME = {"identityId": "{me}", "projectSlug": "{project_slug}"}
@@ -191,7 +185,6 @@ climb(f"PATCH {_NEW}/{{privilege_id}}", {"permissions": []})
 climb(f"DELETE {_NEW}/{{privilege_id}}")
 
 # --- groups
-# -------------------------------------------------------------------------------------------------------------------
 
 climb("POST /api/v1/groups", {"name": "x", "role": "admin"})
 climb("PATCH /api/v1/groups/{group_id}", {"role": "admin"}, group_id="weak_group")
@@ -213,7 +206,6 @@ for _base in (
     climb(f"DELETE {_base}/{{group_id}}", group_id="project_group")
 
 # --- the rest
-# -----------------------------------------------------------------------------------------------------------------
 
 _USER = "/api/v1/admin/user-management/users/{user_id}"
 climb(f"PATCH {_USER}", {"isActive": False})
@@ -245,7 +237,6 @@ climb("DELETE /api/v2/service-token/{service_token_id}", only="settler")
 harmless("the link names a role that who sent it can give at that moment", "POST /api/v1/invite-org/accept")
 
 # --- the whole of it
-# ----------------------------------------------------------------------------------------------------------
 
 climb("DELETE /api/v2/organizations/{organization_id}")
 climb("PATCH /api/v1/organization/{organization_id}", {"shouldUseNewPrivilegeSystem": True})
@@ -340,7 +331,6 @@ harmless("a person enters an organization as the member it is there", "POST /api
 harmless("a second proof of who is calling, on top of the first", "POST /api/v2/auth/mfa/verify")
 
 # --- at who administers the instance
-# ------------------------------------------------------------------------------------------
 
 
 def over_instance(operation: str, body: Any = None) -> None:

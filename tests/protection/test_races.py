@@ -128,7 +128,6 @@ async def test_of_six_creations_of_one_secret_one_succeeds(any_api: Api) -> None
 
 
 # --- the sentences
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", schema.metadata.sorted_tables, ids=lambda table: table.name)

@@ -163,7 +163,6 @@ async def test_no_prepared_statement_reads_a_whole_table_that_grows(sqlite_store
 
 
 # --- surveys
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def _counted(most: int) -> Any:

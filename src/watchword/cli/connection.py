@@ -221,9 +221,8 @@ class WholeExchange(RequestResponseCycle):
                 if self._goes_out(head, message):
                     return
                 if self.is_old:
-                    self.keep_alive = (
-                        False  # as uvicorn does: the end of an answer may be all that tells how long it is
-                    )
+                    # as uvicorn does: the end of an answer may be all that tells how long it is
+                    self.keep_alive = False
                 await super().send(head)
         await super().send(message)
 

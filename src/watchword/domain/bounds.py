@@ -31,7 +31,6 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 # --- claims
-# -----------------------------------------------------------------------------------------------------------------
 
 
 def split_patterns(text: str) -> tuple[str, ...]:
@@ -97,7 +96,6 @@ def dig(claims: Mapping[str, Any], path: str) -> Any:
 
 
 # --- trusted addresses
-# ------------------------------------------------------------------------------------------------------
 
 
 class IpRange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -218,7 +216,6 @@ def within(address: str | None, ranges: Sequence[IpRange]) -> bool:
 
 
 # --- durations and slugs
-# ----------------------------------------------------------------------------------------------------
 
 _DURATION: Final = re.compile(
     r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}) *(?P<unit>[a-z]*)", re.IGNORECASE | re.ASCII

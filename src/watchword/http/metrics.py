@@ -10,17 +10,14 @@ import ipaddress
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from watchword import __version__
 from watchword.http.bodies import Receive
+from watchword.http.edge import App, AsgiScope, Send
 from watchword.services.runtime import Runtime
-
-AsgiScope = dict[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 PATH = "/metrics"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -61,7 +58,8 @@ class Measured:
             disable_created_metrics,
         )
 
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series, of which several processes tell nothing
+        # They would be one series more for each, and several processes do not have them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
 
         self._runtime = runtime
         self._inner = inner

@@ -43,9 +43,8 @@ def build(routes: Sequence[Route], edge: EdgeOf) -> App:
     router = Router(_mounted(routes, edge), redirect_slashes=False)
 
     async def find(scope: AsgiScope, receive: Any, send: Any) -> None:
-        scope["app"] = (
-            router  # as within a Starlette application: what it cannot route is raised then, not answered in plain text
-        )
+        # as within a Starlette application: what it cannot route is raised then, not answered in plain text
+        scope["app"] = router
         try:
             await router(scope, receive, send)
         except HTTPException as error:

@@ -61,9 +61,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     area: str
     body_for: Any = None  # what OpenAPI shows for a Raw or Incoming body
     most: int = 0  # bytes of the body; 0: what the settings allow, or 64 KiB where strangers may send it
-    is_compressed: bool = (
-        False  # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
-    )
+    # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
+    is_compressed: bool = False
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
 
     @property

@@ -323,16 +323,13 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     config: type[C]
     login: type[L] | None  # None: there is no login, and operators make named tokens (Token Auth)
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None
-    check: Callable[[C], C] = (
-        _unchanged  # normalises; raises Invalid. Runs on attach and on the merged result of an update
-    )
+    # normalises; raises Invalid. Runs on attach and on the merged result of an update
+    check: Callable[[C], C] = _unchanged
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
-    locator: str = (
-        ""  # the wire name of the managed setting that holds the locator, which is made when the method is attached
-    )
-    secret_of: Callable[[L], str] | None = (
-        None  # the presented client secret; then its routes are there, and it is looked up by keyed hash
-    )
+    # the wire name of the managed setting that holds the locator, which is made when the method is attached
+    locator: str = ""
+    # the presented client secret; then its routes are there, and it is looked up by keyed hash
+    secret_of: Callable[[L], str] | None = None
     claims_under: str = ""  # "oidc": the only key of `Verified.claims`, no other method's; empty: there are none
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
@@ -349,12 +346,10 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     # first in the list.
     oauth_secret: Callable[[str, str], Mapping[str, str]] | None = None
     oauth_assertion: Callable[[str, str], Mapping[str, str]] | None = None
-    by_hand: str = (
-        ""  # "its bind password": what nobody can read out of it, so that it is issued or entered again after a move
-    )
-    admit: Callable[[C, str, Checks], Any] | None = (
-        None  # judges a name that was proved already: for trying a configuration on it
-    )
+    # "its bind password": what nobody can read out of it, so that it is issued or entered again after a move
+    by_hand: str = ""
+    # judges a name that was proved already: for trying a configuration on it
+    admit: Callable[[C, str, Checks], Any] | None = None
     sends_secrets_to: tuple[
         str, ...
     ] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there

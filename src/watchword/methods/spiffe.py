@@ -60,9 +60,8 @@ class Config(Schema, frozen=True, kw_only=True):
     allowed_spiffe_ids: Text
     allowed_audiences: Text
     trust_bundle_distribution: Static | HttpsWebBundle
-    cached_bundle_last_refreshed_at: str | None = (
-        None  # when somebody last asked for it; no server uses an older bundle
-    )
+    # when somebody last asked for it; no server uses an older bundle
+    cached_bundle_last_refreshed_at: str | None = None
 
 
 class Login(Schema, frozen=True, kw_only=True):

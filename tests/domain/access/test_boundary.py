@@ -236,7 +236,6 @@ def test_a_denial_in_the_target_makes_nothing_pass(parent, target, extra):
 
 
 # --- what it costs
-# ----------------------------------------------------------------------------------------------------------
 
 
 def patterns(count, make):

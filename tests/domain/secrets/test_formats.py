@@ -128,7 +128,6 @@ def test_yaml_texts_stay_texts() -> None:
 
 
 # --- what is run rather than read
-# -------------------------------------------------------------------------------------------
 
 HOSTILE_NAMES = [
     "a$(touch${IFS}x)",

@@ -173,7 +173,6 @@ async def test_a_refused_login_of_nobody_is_for_instance_administrators_only(api
 
 
 # --- retention
-# --------------------------------------------------------------------------------------------------------------
 
 
 async def of_project(api: Api, project_id: str) -> list[str]:

@@ -20,7 +20,6 @@ _AUTH_IN_METADATA: Final = re.compile(r"^identity\.metadata\.auth\.")
 
 
 # --- expressions
-# ------------------------------------------------------------------------------------------------------------
 
 
 def fill(conditions: Conditions, context: Mapping[str, Any]) -> Conditions:
@@ -66,7 +65,6 @@ def is_open(operand: Any) -> bool:
 
 
 # --- tests
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def operators_of(field: str, operand: Any) -> dict[str, Any]:
@@ -135,7 +133,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 # --- logic
-# ------------------------------------------------------------------------------------------------------------------
 
 
 class Ready(NamedTuple):

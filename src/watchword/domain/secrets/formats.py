@@ -49,7 +49,6 @@ def load(format: Format, text: str) -> tuple[Item, ...]:
 
 
 # --- dotenv
-# -----------------------------------------------------------------------------------------------------------------
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\-]*")
 # What a dotenv file may call a variable: nothing in it means anything to a shell. A dot or a dash makes no name of a
@@ -144,7 +143,6 @@ def _line(text: str, position: int) -> int:
 
 
 # --- JSON and YAML
-# ----------------------------------------------------------------------------------------------------------
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -228,7 +226,6 @@ def _read_yaml(text: str) -> Iterable[Item]:
 
 
 # --- CSV
-# --------------------------------------------------------------------------------------------------------------------
 
 _HEAD: Final = ("key", "value", "comment")
 # A spreadsheet calculates a cell that begins so, and can run programs and send cells away while it does. One apostrophe

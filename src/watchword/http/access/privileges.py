@@ -66,7 +66,6 @@ class PrivilegesReply(Out, frozen=True, kw_only=True):
 
 
 # --- the older generation: the project by slug, one action to a rule
-# --------------------------------------------------------
 
 
 class OldRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,7 +219,6 @@ async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
 
 
 # --- the newer generation
-# ---------------------------------------------------------------------------------------------------
 
 
 class CreatePrivilegeBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -282,7 +282,6 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
 
 
 # --- organizations
-# ----------------------------------------------------------------------------------------------------------
 
 
 @routes.get("/api/v1/organization/available-identities", USER, IDENTITY)

@@ -280,7 +280,6 @@ async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
 
 
 # --- groups in projects
-# -----------------------------------------------------------------------------------------------------
 
 
 @routes.get(_V2, USER, IDENTITY)

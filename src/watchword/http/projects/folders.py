@@ -197,7 +197,6 @@ async def _remove(ctx: Ctx, body: FolderInProject, id_or_name: str, *, with_cont
 
 
 # --- /api/v2/folders
-# -------------------------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
@@ -237,7 +236,6 @@ async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject)
 
 
 # --- /api/v1/folders: the older names
-# --------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)

@@ -160,7 +160,6 @@ class CapitalizationBody(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
 
 # --- /api/v1/projects
-# ------------------------------------------------------------------------------------------------------
 
 
 @routes.post("/api/v1/projects", USER, IDENTITY)
@@ -216,7 +215,6 @@ async def get_project_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any
 
 
 # --- /api/v1/workspace and /api/v2/workspace: the older names
-# ---------------------------------------------------------------
 
 
 @routes.post("/api/v2/workspace", USER, IDENTITY)

@@ -101,7 +101,6 @@ async def detach_tags(ctx: Ctx, secret_name: str, body: TagsBody) -> wire.Secret
 
 
 # --- history and search
-# -----------------------------------------------------------------------------------------------------
 
 
 class VersionsPage(msgspec.Struct, frozen=True, rename="camel"):

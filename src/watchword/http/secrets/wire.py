@@ -226,7 +226,6 @@ class SecretListReply(Out, frozen=True, kw_only=True, omit_defaults=True):
 
 
 # --- what is asked
-# ----------------------------------------------------------------------------------------------------------
 
 
 class FolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -330,7 +329,6 @@ def metadata_pairs(text: str) -> tuple[tuple[str | None, str | None], ...]:
 
 
 # --- what is written
-# --------------------------------------------------------------------------------------------------------
 
 
 class MetadataItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

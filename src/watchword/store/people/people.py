@@ -33,9 +33,8 @@ _IDENTITY_ADMINS = prepare(
 )
 _CLAIM = prepare(insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
 _CLAIMED = prepare(select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
-_BOOTSTRAPPED = (
-    "bootstrapped"  # a row of `settings`: its key is unique, so of several bootstraps at once one can write it
-)
+# a row of `settings`: its key is unique, so of several bootstraps at once one can write it
+_BOOTSTRAPPED = "bootstrapped"
 _SESSION = prepare(select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
 _SESSIONS_OF = prepare(
     select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc())

@@ -188,7 +188,6 @@ async def referring_to(tx: Tx, project_id: str, key: str, *, to_change: bool = T
 
 
 # --- versions
-# ---------------------------------------------------------------------------------------------------------------
 
 _OF_SECRET = prepare(
     select(*VERSIONS.columns)
@@ -300,7 +299,6 @@ async def how_many_versions(tx: Tx, secret_id: str) -> int:
 
 
 # --- around secrets
-# ---------------------------------------------------------------------------------------------------------
 
 _FOLDERS = prepare(select(*FOLDERS.columns).where(any_of(_f.c.id, "of")))
 _TAGS = prepare(select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
