@@ -13,7 +13,7 @@ from tests.postgres import Server as Postgres
 from tests.processes import Server, serving
 
 IDENTITIES = "/api/v1/identities"
-BOUND = 25  # seconds: two barriers, or a connection and a statement
+BOUND = 25  # seconds: two reads of versions, or a connection and a statement
 
 
 async def asked(api: Api, token: str, identity_id: str) -> list[int]:

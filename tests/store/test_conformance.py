@@ -1,4 +1,4 @@
-"""What every engine must do alike: units, translated faults, versions, views, the barrier."""
+"""What every engine must do alike: units, translated faults, versions, views, the read index."""
 
 import asyncio
 import contextlib
@@ -422,10 +422,10 @@ async def test_what_a_view_reads_and_its_versions_belong_together(store: Store) 
     assert [] == [pair for pair in pairs if pair[0] != pair[1]]
 
 
-# --- the barrier
+# --- the read index
 
 
-async def test_a_barrier_that_begins_after_a_commit_was_answered_sees_it(store: Store) -> None:
+async def test_a_read_of_versions_that_begins_after_a_commit_was_answered_sees_it(store: Store) -> None:
     answered = 0
     wrong: list[tuple[int, int]] = []
     (base,) = await store.versions(("identity/1",))
@@ -452,7 +452,7 @@ async def test_a_barrier_that_begins_after_a_commit_was_answered_sees_it(store: 
     assert [] == wrong
 
 
-async def test_a_barrier_never_waits_behind_units(postgres_store: PostgresStore) -> None:
+async def test_a_read_of_versions_never_waits_behind_units(postgres_store: PostgresStore) -> None:
     async def hold(inside: asyncio.Event, leave: asyncio.Event) -> None:
         async with postgres_store.write() as tx:
             await tx.all(SETTINGS)
@@ -471,7 +471,7 @@ async def test_a_barrier_never_waits_behind_units(postgres_store: PostgresStore)
     assert (0,) == answer
 
 
-async def test_what_another_process_changed_is_seen_by_the_next_barrier(store: Store) -> None:
+async def test_what_another_process_changed_is_seen_by_the_next_read_of_versions(store: Store) -> None:
     other = another(store)
     await other.open()
     try:
@@ -519,7 +519,7 @@ Ask = Callable[[Store], Coroutine[Any, Any, Any]]
         lambda store: store.versions(("identity/1",)),
         lambda store: store.check(),
     ],
-    ids=["view", "unit", "barrier", "check"],
+    ids=["view", "unit", "versions", "check"],
 )
 async def test_a_closed_database_answers_nothing(store: Store, ask: Ask) -> None:
     await store.close()

@@ -1,4 +1,4 @@
-"""The durability barrier: each who waits gets an fsync that began after the asking, and a failed one ends
+"""Group fsync: each who waits gets an fsync that began after the asking, and a failed one ends
 everything.
 """
 
@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def on(disk: type[Disk], file: Path) -> GroupFsync:
-    """A barrier on this kind of disk; one that the kernel refuses is none to be tested."""
+    """A group fsync on this kind of disk; one that the kernel refuses is none to be tested."""
     try:
         return GroupFsync(file, disk)
     except (ImportError, OSError, SystemError) as refused:
@@ -31,7 +31,7 @@ def on(disk: type[Disk], file: Path) -> GroupFsync:
 
 
 @pytest.fixture(params=[KernelDisk, ThreadDisk])
-async def barrier(request: pytest.FixtureRequest, file: Path) -> AsyncIterator[GroupFsync]:
+async def shared_fsync(request: pytest.FixtureRequest, file: Path) -> AsyncIterator[GroupFsync]:
     found = on(request.param, file)
     yield found
     found.close()
@@ -70,17 +70,17 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_who_ask_are_answered(barrier: GroupFsync) -> None:
+async def test_all_who_ask_are_answered(shared_fsync: GroupFsync) -> None:
     async with asyncio.timeout(10):
         for _ in range(20):
-            await asyncio.gather(*[barrier() for _ in range(10)])
+            await asyncio.gather(*[shared_fsync() for _ in range(10)])
 
 
 async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[GroupFsync, SlowDisk]) -> None:
-    barrier, disk = slow
-    first = asyncio.create_task(barrier())
+    shared_fsync, disk = slow
+    first = asyncio.create_task(shared_fsync())
     await settled()
-    second, third = asyncio.create_task(barrier()), asyncio.create_task(barrier())
+    second, third = asyncio.create_task(shared_fsync()), asyncio.create_task(shared_fsync())
     await settled()
     disk.done(None)
     await settled()
@@ -93,8 +93,8 @@ async def test_who_comes_while_one_is_under_way_waits_for_the_next(slow: tuple[G
 
 
 async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[GroupFsync, SlowDisk]) -> None:
-    barrier, disk = slow
-    first, gone, stays = (asyncio.create_task(barrier()) for _ in range(3))
+    shared_fsync, disk = slow
+    first, gone, stays = (asyncio.create_task(shared_fsync()) for _ in range(3))
     await settled()
     gone.cancel()
     first.cancel()
@@ -107,8 +107,8 @@ async def test_a_waiter_that_gives_up_takes_nobody_with_it(slow: tuple[GroupFsyn
 
 
 async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tuple[GroupFsync, SlowDisk]) -> None:
-    barrier, disk = slow
-    first, second = asyncio.create_task(barrier()), asyncio.create_task(barrier())
+    shared_fsync, disk = slow
+    first, second = asyncio.create_task(shared_fsync()), asyncio.create_task(shared_fsync())
     await settled()
     disk.done(OSError(errno.EIO, "lost"))
     await settled()
@@ -117,28 +117,28 @@ async def test_a_failure_is_told_to_those_who_wait_for_the_next_one_too(slow: tu
     assert (StoreDown, StoreDown) == (type(first.exception()), type(second.exception()))
 
 
-async def test_a_failure_ends_everything(barrier: GroupFsync) -> None:
-    os.close(barrier._file)
+async def test_a_failure_ends_everything(shared_fsync: GroupFsync) -> None:
+    os.close(shared_fsync._file)
 
     async with asyncio.timeout(10):
         with pytest.raises(StoreDown):
-            await barrier()
+            await shared_fsync()
         with pytest.raises(StoreDown, match="refused to keep"):
-            await barrier()
-    barrier._file = os.open(os.devnull, os.O_RDONLY)  # closed once more by the fixture
+            await shared_fsync()
+    shared_fsync._file = os.open(os.devnull, os.O_RDONLY)  # closed once more by the fixture
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EINVAL])
 async def test_what_the_kernel_says_of_a_failed_one_is_told(file: Path, code: int) -> None:
     told: list[Exception | None] = []
-    barrier = on(KernelDisk, file)
-    disk = barrier._disk
+    shared_fsync = on(KernelDisk, file)
+    disk = shared_fsync._disk
     assert isinstance(disk, KernelDisk)
     disk._done = told.append
 
     disk._finished(2**64 - code)  # a negative result, as the library hands it on
     disk._finished(0)
-    barrier.close()
+    shared_fsync.close()
 
     assert [code, None] == [error.errno if isinstance(error, OSError) else error for error in told]
 
@@ -151,12 +151,12 @@ async def test_where_the_kernel_refuses_a_thread_does_it(
         raise refusal
 
     monkeypatch.setattr(group_fsync, "KernelDisk", refused)
-    barrier = GroupFsync(file)
+    shared_fsync = GroupFsync(file)
 
-    await barrier()
-    barrier.close()
+    await shared_fsync()
+    shared_fsync.close()
 
-    assert isinstance(barrier._disk, ThreadDisk)
+    assert isinstance(shared_fsync._disk, ThreadDisk)
 
 
 async def test_the_event_loop_goes_on_while_a_disk_is_slow(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,13 +167,13 @@ async def test_the_event_loop_goes_on_while_a_disk_is_slow(file: Path, monkeypat
         os.read(reading, 1)
 
     monkeypatch.setattr(group_fsync, "_fsync", stuck)
-    barrier = GroupFsync(file, ThreadDisk)
-    waiting = asyncio.create_task(barrier())
+    shared_fsync = GroupFsync(file, ThreadDisk)
+    waiting = asyncio.create_task(shared_fsync())
     await settled()
     is_waiting = not waiting.done()
     os.write(release, b"x")
     await waiting
-    barrier.close()
+    shared_fsync.close()
     os.close(reading)
     os.close(release)
 

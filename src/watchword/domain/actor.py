@@ -12,6 +12,9 @@ ActorKind: TypeAlias = Literal["nobody", "user", "pending", "identity", "service
 HolderKind: TypeAlias = Literal["user", "identity", "group"]
 """The kinds of actor that hold memberships, privileges and metadata."""
 
+AnyActorKind: TypeAlias = ActorKind | HolderKind
+"""Whoever a query may ask about: a caller that holds nothing is answered with nothing."""
+
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller of a request, proved by its credential. `org_id` is the organization the credential is scoped to."""

@@ -8,9 +8,9 @@ which lists all faults of a body.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import starlette.routing
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Router
-from starlette.routing import Route as StarletteRoute
 
 from watchword.domain.errors import MethodNotAllowed, NotFound, Refusal
 from watchword.http.edge import App, AsgiScope, Edge, Send
@@ -57,11 +57,11 @@ def _mounted(routes: Sequence[Route], edge: EdgeOf) -> list[BaseRoute]:
     by_path: dict[str, dict[str, Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = route
-    mounts: dict[str, list[StarletteRoute]] = {}
+    mounts: dict[str, list[starlette.routing.Route]] = {}
     for path in sorted(by_path, key=_specific_first):
         by_method = by_path[path]
         mount = _mount_of(path)
-        inner = StarletteRoute(path.removeprefix(mount), Operations(by_method, edge), methods=list(by_method))
+        inner = starlette.routing.Route(path.removeprefix(mount), Operations(by_method, edge), methods=list(by_method))
         mounts.setdefault(mount, []).append(inner)
     # A mount takes all below it, so the longer one is asked first.
     return [

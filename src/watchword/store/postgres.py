@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy.dialects.postgresql import asyncpg as dialect
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from watchword.store import constraints
 from watchword.store.batches import Batches
@@ -33,7 +33,7 @@ from watchword.store.engine import (
 from watchword.store.migrate import translated_error, upgrade
 from watchword.store.versions import RAISE, READ, raising, verify_raised
 
-_DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = dialect()  # type: ignore[no-untyped-call]
 # The connection, the server or who runs it: nothing that a statement of ours could have done right.
 _GONE = (
     OSError,
@@ -77,7 +77,7 @@ _REMOVED = re.compile(r'on table "([a-z_]+)" violates')
 _WRITE_NOTHING = "INSERT INTO versions (key, n) VALUES ('start', 1) ON CONFLICT (key) DO UPDATE SET n = versions.n"
 _COPY_FROM = 4  # rows; fewer are cheaper as single inserts
 _ANSWER_WITHIN = 10.0  # seconds
-_BARRIER_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
+_VERSIONS_WITHIN = 5.0  # a request waits for at most two of these: one under way and its own
 
 
 def _translate(error: BaseException) -> BaseException:
@@ -249,8 +249,8 @@ class PostgresStore:
     def __init__(self, dsn: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn
         self._pool_size = pool_size
-        self._barrier = Batches(self._answer)
-        self._barrier_connection: Any = None
+        self._read_index = Batches(self._answer)
+        self._versions_connection: Any = None
         self._pool: Any = None
         self._closed = False
         self._full = Fullness()
@@ -344,7 +344,7 @@ class PostgresStore:
 
         A read that begins after every one of them arrived serves them together.
         """
-        return self._barrier.ask(keys)
+        return self._read_index.ask(keys)
 
     async def _answer(self, batch: Sequence[tuple[str, ...]]) -> list[tuple[int, ...]]:
         try:
@@ -360,15 +360,15 @@ class PostgresStore:
         """
         if self._closed:
             raise StoreDown
-        connection = self._barrier_connection
+        connection = self._versions_connection
         if connection is None or connection.is_closed():
-            connection = await asyncpg.connect(self._dsn, timeout=_BARRIER_WITHIN, command_timeout=_BARRIER_WITHIN)
-            self._barrier_connection = connection
+            connection = await asyncpg.connect(self._dsn, timeout=_VERSIONS_WITHIN, command_timeout=_VERSIONS_WITHIN)
+            self._versions_connection = connection
             await _prefer_indexes(connection)
         try:
             return dict(await connection.fetch(READ.on(_DIALECT).text, keys))
         except BaseException:
-            self._barrier_connection = None
+            self._versions_connection = None
             connection.terminate()
             raise
 
@@ -385,8 +385,8 @@ class PostgresStore:
 
     async def close(self) -> None:
         self._closed = True
-        if self._barrier_connection is not None:
-            self._barrier_connection.terminate()
+        if self._versions_connection is not None:
+            self._versions_connection.terminate()
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 10)

@@ -9,6 +9,7 @@ import random
 from sqlalchemy import BigInteger, bindparam, select
 from sqlalchemy.dialects.postgresql import Insert
 
+from watchword.domain.actor import AnyActorKind
 from watchword.store.engine import ForgottenVersion, any_of, prepare
 from watchword.store.schema import versions
 
@@ -43,7 +44,7 @@ def user(id: str) -> str:
     return f"user/{id}"
 
 
-def actor(kind: str, id: str) -> str:
+def actor(kind: AnyActorKind, id: str) -> str:
     """The version key of an actor of any kind: `user`, `identity` or `group`."""
     return f"{kind}/{id}"
 

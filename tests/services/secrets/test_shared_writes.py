@@ -94,19 +94,19 @@ async def test_what_a_write_answered_is_read_by_whoever_asks_next(any_api: Api) 
         assert [wrote for wrote, _ in seen] == [read for _, read in seen]
 
 
-async def test_a_write_like_one_before_passes_one_barrier(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_like_one_before_reads_versions_once(any_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     vault = await Vault.new(any_api)
     await vault.put("A", "old")
     for i in range(2):
         assert 200 == (await vault.call("PATCH", "A", secretValue=str(i))).status_code
-    store, barriers = any_api.runtime.store, []
+    store, reads = any_api.runtime.store, []
     versions = store.versions
 
     async def counted(keys: tuple[str, ...]) -> tuple[int, ...]:
-        barriers.append(keys)
+        reads.append(keys)
         return await versions(keys)
 
     monkeypatch.setattr(store, "versions", counted)
     reply = await vault.call("PATCH", "A", secretValue="last")
 
-    assert (200, 0 if store.is_inline else 1) == (reply.status_code, len(barriers)), barriers
+    assert (200, 0 if store.is_inline else 1) == (reply.status_code, len(reads)), reads

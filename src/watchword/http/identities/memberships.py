@@ -11,7 +11,7 @@ from watchword.domain.projects.records import Project
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import HeldRoleOut, IdentityOut, MetadataOut, Out, in_pieces
 from watchword.services.context import Ctx
-from watchword.services.identities import organization_members, project_members
+from watchword.services.identities import identities, organization_members, project_members
 from watchword.services.identities.identities import IdentityDetails, IdentityQuery
 from watchword.services.paging import Page
 from watchword.services.projects.members import AddMember, ChangeMember
@@ -275,7 +275,7 @@ async def available_identities(ctx: Ctx, project_id: str, query: SmallPage) -> d
 @routes.get("/api/v1/identities/{identity_id}/identity-memberships", USER, IDENTITY)
 async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
     """List the projects an identity is a member of."""
-    details, rows = await project_members.of_identity(ctx, identity_id)
+    details, rows = await identities.projects_of(ctx, identity_id)
     return AllReply(
         identity_memberships=[MemberOut.of(details, row.membership, row.roles, row.project) for row in rows]
     )

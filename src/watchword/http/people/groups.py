@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchword.domain.actor import HolderKind
 from watchword.domain.people.records import User
 from watchword.http.identities.memberships import RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
@@ -21,6 +22,11 @@ _ORG = "/api/v1/groups"
 _V2 = "/api/v2/workspace/{project_id}/groups"
 _V1 = "/api/v1/projects/{project_id}/groups"
 _NEW = "/api/v1/projects/{project_id}/memberships/groups"
+_KINDS: dict[str | None, tuple[HolderKind, ...]] = {
+    "users": ("user",),
+    "machineIdentities": ("identity",),
+    None: ("user", "identity"),
+}
 
 
 class GroupOut(Out, frozen=True, kw_only=True, omit_defaults=True):
@@ -239,10 +245,7 @@ async def remove_group_identity(ctx: Ctx, group_id: str, identity_id: str) -> di
 @routes.get(_ORG + "/{group_id}/members", USER, IDENTITY)
 async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str, Any]:
     """List the people and identities in a group."""
-    kinds = {"users": ("user",), "machineIdentities": ("identity",)}.get(
-        query.member_type_filter or "", ("user", "identity")
-    )
-    page = await groups.candidates(ctx, group_id, kinds, query.page(inside=True))
+    page = await groups.candidates(ctx, group_id, _KINDS[query.member_type_filter], query.page(inside=True))
     members = [
         {
             "id": member.id,

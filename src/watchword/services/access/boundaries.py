@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Rule
+from watchword.domain.actor import HolderKind
 from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.identities.records import Identity
 from watchword.services.access.scopes import holding
@@ -31,7 +32,7 @@ async def require_over(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
 
 
 async def require_over_holder(
-    ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str, action: str, subject: str = "identity"
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str, action: str, subject: str = "identity"
 ) -> None:
     """Raise BoundaryExceeded when an actor of any kind holds, in this scope, anything that the caller does not.
 
@@ -51,7 +52,7 @@ async def require_over_holder(
         await require_over_in_projects(ctx, tx, scope, kind, id)
 
 
-async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: str, id: str) -> None:
+async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: HolderKind, id: str) -> None:
     """Raise Forbidden for an instance administrator: it is above every organization, whatever it holds there."""
     if ctx.actor.is_instance_admin:
         return
@@ -71,7 +72,7 @@ async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
         raise Forbidden("Only an instance administrator may make an identity that administers the instance a member")
 
 
-async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: str, id: str) -> None:
+async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str) -> None:
     """Raise BoundaryExceeded when the actor holds, in a project of the organization, more than the caller there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return

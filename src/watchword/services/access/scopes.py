@@ -13,7 +13,7 @@ import msgspec
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, parse_rules
 from watchword.domain.access.records import Privilege
-from watchword.domain.actor import Actor
+from watchword.domain.actor import Actor, ActorKind, AnyActorKind
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
 from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
@@ -88,7 +88,14 @@ def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int
 
 
 async def holding(
-    tx: Tx, kind: str, id: str, *, org_id: str, project_id: str | None, now: int, auth: Mapping[str, Any] | None
+    tx: Tx,
+    kind: AnyActorKind,
+    id: str,
+    *,
+    org_id: str,
+    project_id: str | None,
+    now: int,
+    auth: Mapping[str, Any] | None,
 ) -> Holding:
     """Return what an actor holds in an organization or project, read in this view and compiled at `now`."""
     privileges: Sequence[Privilege] = ()
@@ -131,7 +138,7 @@ def _compiled(
     return active, until, ability
 
 
-async def template_context(tx: Tx, kind: str, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:
+async def template_context(tx: Tx, kind: AnyActorKind, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the values that `{{identity.…}}` in conditions stands for."""
     name = ""
     if kind == "identity":
@@ -171,7 +178,7 @@ async def _load_holding(
     return loaded, (versions.actor(kind, id), version_key)
 
 
-def require_actor(ctx: Ctx, *kinds: str) -> Actor:
+def require_actor(ctx: Ctx, *kinds: ActorKind) -> Actor:
     """Return the caller, which must be of one of `kinds` (default: a person or a machine identity)."""
     if ctx.actor.kind == "nobody":
         raise Unauthorized("Token missing")

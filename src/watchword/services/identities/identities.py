@@ -10,6 +10,7 @@ from watchword.domain.actor import HolderKind
 from watchword.domain.decode import Name, Trimmed, checked
 from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.identities.records import Identity, Metadata
+from watchword.domain.projects.records import Project
 from watchword.services.access.boundaries import require_over, require_within
 from watchword.services.access.role_refs import RoleEntry, resolve
 from watchword.services.access.scopes import enter_org, enter_project, organization, own_org
@@ -23,6 +24,7 @@ from watchword.store.access import grants
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
 from watchword.store.identities import identities, lists
+from watchword.store.projects import members
 
 _PIECE = 500  # identities whose roles, methods and metadata are read at once
 
@@ -78,16 +80,29 @@ class IdentityDetails(msgspec.Struct, frozen=True, kw_only=True):
     locked_methods: Sequence[str] = ()
 
 
+class ProjectMembership(msgspec.Struct, frozen=True):
+    """The membership of an identity in one of its projects."""
+
+    membership: Membership
+    roles: Sequence[tuple[MembershipRole, Role | None]]
+    project: Project
+
+
 async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, CallerScope]:
     """Find an identity, and the caller's scope in the organization or project that it belongs to.
 
     Raises NotFound, Forbidden.
     """
-    async with ctx.view() as tx:
-        identity = await identities.by_id(tx, identity_id)
+    identity = await record(ctx, identity_id)
     if identity is None:
         raise NotFound(f"Failed to find identity with id {identity_id[:64]}")
     return identity, await _scope_of(ctx, identity)
+
+
+async def record(ctx: Ctx, identity_id: str) -> Identity | None:
+    """Return the record of an identity, for a caller who need not be allowed to see it."""
+    async with ctx.view() as tx:
+        return await identities.by_id(tx, identity_id)
 
 
 async def _scope_of(ctx: Ctx, identity: Identity) -> CallerScope:
@@ -151,13 +166,17 @@ async def add(
         ctx, tx, "organization", roles, membership_id=membership.id, org_id=identity.org_id, project_id=None
     )
     await require_within(ctx, tx, scope, resolved.rules, "grant-privileges")
-    await identities.add(tx, identity)
+    await insert(ctx, tx, identity, metadata)
     await grants.add_membership(tx, membership, resolved.rows)
-    await identities.replace_metadata(
-        tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, metadata)
-    )
-    tx.changed(versions.identity(identity.id))
     return membership
+
+
+async def insert(ctx: Ctx, tx: Tx, identity: Identity, metadata: Sequence[MetadataItem]) -> None:
+    """Store an identity and its metadata in the open unit; it is no member of anything yet."""
+    await identities.add(tx, identity)
+    rows = metadata_rows(ctx, "identity", identity.id, metadata)
+    await identities.replace_metadata(tx, "identity", identity.id, rows)
+    tx.changed(versions.identity(identity.id))
 
 
 async def update(ctx: Ctx, identity_id: str, body: UpdateIdentity) -> IdentityDetails:
@@ -273,6 +292,15 @@ async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
     identity, scope = await locate(ctx, identity_id)
     ctx.require(scope, "read", "identity", **facts(identity))
     return await shown(ctx, identity.id)
+
+
+async def projects_of(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[ProjectMembership]]:
+    """Return an identity and its projects in the caller's organization."""
+    identity = await get(ctx, identity_id)
+    async with ctx.view() as tx:
+        rows = await members.with_projects(tx, "identity", identity_id, identity.identity.org_id)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+        return identity, [ProjectMembership(membership, roles[membership.id], project) for membership, project in rows]
 
 
 async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:

@@ -161,7 +161,7 @@ async def _risky(ctx: Ctx, org_id: str, body: ReportQuery) -> ReportPage:
     return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=_written(after))
 
 
-def _cursor(kind: str, last: Identity) -> str:
+def _cursor(kind: Report, last: Identity) -> str:
     position = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
     return _written((position or 0, last.id))
 

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.domain.projects.records import Project
 from watchword.services.access.scopes import ProjectScope, enter_project, require_actor
 from watchword.services.context import Ctx
-from watchword.services.identities import identities as org_identities
 from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled
 from watchword.services.paging import Page
 from watchword.services.projects.members import (
@@ -34,14 +33,6 @@ class ProjectIdentity(msgspec.Struct, frozen=True):
     """An identity as a member of a project."""
 
     details: IdentityDetails
-    project: Project
-
-
-class ProjectMembership(msgspec.Struct, frozen=True):
-    """The membership of an identity in one of its projects."""
-
-    membership: Membership
-    roles: Sequence[tuple[MembershipRole, Role | None]]
     project: Project
 
 
@@ -177,12 +168,3 @@ async def available(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[Ide
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
         return Page(*await members.outside_project(tx, scope.org_id, scope.project.id, query))
-
-
-async def of_identity(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[ProjectMembership]]:
-    """Return the projects of an identity in the caller's organization."""
-    details = await org_identities.get(ctx, identity_id)
-    async with ctx.view() as tx:
-        rows = await members.with_projects(tx, "identity", identity_id, details.identity.org_id)
-        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
-        return details, [ProjectMembership(membership, roles[membership.id], project) for membership, project in rows]

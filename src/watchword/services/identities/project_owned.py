@@ -12,21 +12,16 @@ from watchword.domain.errors import NotFound
 from watchword.services.access.role_refs import RoleEntry
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
-from watchword.services.identities import identities as any_identities
-from watchword.services.identities import project_members
+from watchword.services.identities import identities, project_members
 from watchword.services.identities.identities import (
     IdentityChanges,
     IdentityDetails,
     IdentityQuery,
     NewIdentity,
-    metadata_rows,
-    new_identity,
 )
 from watchword.services.paging import Page
 from watchword.services.people.organizations import add_member
 from watchword.services.projects.members import IDENTITY, Entries, audit_roles, join
-from watchword.store import versions
-from watchword.store.identities import identities
 
 IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
@@ -48,16 +43,12 @@ async def create(ctx: Ctx, project_id: str, body: CreateProjectIdentity) -> Iden
     """Create an identity of a project with its membership there, within the caller's own rights."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "create", "identity")
-    identity = new_identity(ctx, body, scope.org_id, scope.project.id)
+    identity = identities.new_identity(ctx, body, scope.org_id, scope.project.id)
     entries = body.roles or [RoleEntry(role="no-access")]
     async with ctx.unit() as tx:
-        await identities.add(tx, identity)
+        await identities.insert(ctx, tx, identity, body.metadata or ())
         await add_member(ctx, tx, scope.org_id, "identity", identity.id, "no-access")
         membership = await join(ctx, tx, scope, IDENTITY, identity.id, entries)
-        await identities.replace_metadata(
-            tx, "identity", identity.id, metadata_rows(ctx, "identity", identity.id, body.metadata or ())
-        )
-        tx.changed(versions.identity(identity.id))
         ctx.audit(
             "create-identity",
             org_id=scope.org_id,
@@ -74,19 +65,19 @@ async def update(ctx: Ctx, project_id: str, identity_id: str, body: UpdateProjec
     """Change an identity of the project."""
     await _require_of(ctx, project_id, identity_id, "edit")
     changes = {name: getattr(body, name) for name in body.__struct_fields__}
-    return await any_identities.update(ctx, identity_id, any_identities.UpdateIdentity(**changes))
+    return await identities.update(ctx, identity_id, identities.UpdateIdentity(**changes))
 
 
 async def remove(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
     """Delete an identity of the project; its tokens end at once."""
     await _require_of(ctx, project_id, identity_id, "delete")
-    return await any_identities.remove(ctx, identity_id)
+    return await identities.remove(ctx, identity_id)
 
 
 async def get(ctx: Ctx, project_id: str, identity_id: str) -> IdentityDetails:
     """Return one identity of the project."""
     await _require_of(ctx, project_id, identity_id, "read")
-    return await any_identities.get(ctx, identity_id)
+    return await identities.get(ctx, identity_id)
 
 
 async def find(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
@@ -102,7 +93,6 @@ async def _require_of(ctx: Ctx, project_id: str, identity_id: str, action: str) 
     """
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, action, "identity", identityId=identity_id)
-    async with ctx.view() as tx:
-        identity = await identities.by_id(tx, identity_id)
+    identity = await identities.record(ctx, identity_id)
     if identity is None or identity.project_id != scope.project.id:
         raise NotFound("There is no such identity in this project")

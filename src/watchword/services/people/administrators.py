@@ -6,7 +6,7 @@ with, or a live token where that method has named tokens only. Revoking a token 
 that leaked must end.
 """
 
-from watchword.domain.errors import BadRequest
+from watchword.domain.errors import BadRequest, Forbidden
 from watchword.services.context import Ctx
 from watchword.store.engine import Tx
 from watchword.store.people import administrators
@@ -18,6 +18,12 @@ async def hold(tx: Tx) -> None:
     Called first in the unit, before anything of it is written.
     """
     await administrators.hold(tx)
+
+
+async def require_none_in(ctx: Ctx, tx: Tx, org_id: str) -> None:
+    """Raise Forbidden when an instance administrator is in an organization that a caller who is none would delete."""
+    if not ctx.actor.is_instance_admin and await administrators.in_organization(tx, org_id):
+        raise Forbidden("Only an instance administrator may delete an organization that another one is in")
 
 
 async def require_one(ctx: Ctx, tx: Tx) -> None:

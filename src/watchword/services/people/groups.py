@@ -146,7 +146,7 @@ async def projects(ctx: Ctx, group_id: str) -> list[tuple[Membership, Project]]:
         return await members.with_projects(tx, "group", group.id, scope.org_id)
 
 
-async def candidates(ctx: Ctx, group_id: str, kinds: tuple[str, ...], wanted: GroupPage) -> Page[GroupCandidate]:
+async def candidates(ctx: Ctx, group_id: str, kinds: tuple[HolderKind, ...], wanted: GroupPage) -> Page[GroupCandidate]:
     """Find people and identities of the organization, whether in the group or not."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
@@ -222,7 +222,7 @@ async def _add(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: HolderK
     _audit(ctx, f"add-{kind}-to-group", group, actorKind=kind, actorId=id)
 
 
-async def _remove(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: str, id: str) -> None:
+async def _remove(ctx: Ctx, tx: Tx, scope: CallerScope, group: Group, kind: HolderKind, id: str) -> None:
     member = await groups.member(tx, group.id, kind, id)
     if member is None:
         raise NotFound("There is no such member in this group")

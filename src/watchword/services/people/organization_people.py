@@ -12,6 +12,7 @@ import msgspec
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Rule
 from watchword.domain.access.records import Membership, MembershipRole, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, BoundaryExceeded, Forbidden, Invalid, NotFound, Unauthorized
 from watchword.domain.outbound import OutboundError
@@ -262,6 +263,7 @@ async def _require_inviter(ctx: Ctx, tx: Tx, invitation: Invitation) -> None:
     dead = Unauthorized("The invitation is not valid any more: ask for a new one")
     person = await people.user(tx, invitation.invited_by)
     identity = None if person else await identities.by_id(tx, invitation.invited_by)
+    kind: HolderKind
     if person is not None:
         kind, stands = "user", person.is_active
     elif identity is not None:

@@ -32,7 +32,6 @@ from watchword.store.audit import events
 from watchword.store.authentication import credentials
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.identities import identities
-from watchword.store.people import administrators as stored_administrators
 from watchword.store.people import people
 
 OrgName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -206,8 +205,7 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
         if administrator := built_in("organization", "admin"):
             boundary.require_within(scope.ability, [administrator.rules])
         await administrators.hold(tx)
-        if not ctx.actor.is_instance_admin and await stored_administrators.in_organization(tx, org_id):
-            raise Forbidden("Only an instance administrator may delete an organization that another one is in")
+        await administrators.require_none_in(ctx, tx, org_id)
         await require_none_protected(tx, org_id=org_id)
         await people.remove_organization(tx, org_id)
         await administrators.require_one(ctx, tx)

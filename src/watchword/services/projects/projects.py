@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import built_in, pack
 from watchword.domain.access.records import Membership, MembershipRole, Role
-from watchword.domain.actor import HolderKind
+from watchword.domain.actor import AnyActorKind, HolderKind
 from watchword.domain.bounds import is_slug, slugify
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, Issue, NotFound
@@ -227,7 +227,7 @@ async def _mine(ctx: Ctx, scope: CallerScope, *, kind: str | None, with_roles: b
     ]
 
 
-async def _roles(tx: Tx, kind: str, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:
+async def _roles(tx: Tx, kind: AnyActorKind, id: str) -> dict[str, Sequence[tuple[MembershipRole, Role | None]]]:
     memberships = [membership for membership in await grants.memberships_of(tx, kind, id) if membership.project_id]
     roles = await grants.roles_on(tx, [membership.id for membership in memberships])
     return {membership.project_id: roles[membership.id] for membership in memberships if membership.project_id}

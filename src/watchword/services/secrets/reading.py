@@ -9,7 +9,7 @@ import msgspec
 
 from watchword.domain.errors import Forbidden, NotFound
 from watchword.domain.projects.records import Folder
-from watchword.domain.secrets.records import SecretVersion, StoredSecret
+from watchword.domain.secrets.records import SecretKind, SecretVersion, StoredSecret
 from watchword.domain.secrets.references import Address, Expander, ResolvedSecret
 from watchword.domain.secrets.texts import tidy_name
 from watchword.services.access.scopes import ProjectScope, enter_project
@@ -37,7 +37,7 @@ class SecretRequest(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     path: str = "/"
     name: str
-    kind: str = "shared"
+    kind: SecretKind = "shared"
     version: int | None = None
     show: bool = True
     expand: bool = False

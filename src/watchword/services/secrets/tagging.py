@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from watchword.domain.errors import NotFound
+from watchword.domain.secrets.records import SecretKind
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.secrets import folder_cache, rights
@@ -10,13 +11,13 @@ from watchword.services.secrets.views import SecretView
 from watchword.services.secrets.writing import SecretChange, Target, change, enter
 
 
-async def attach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
+async def attach(ctx: Ctx, target: Target, name: str, kind: SecretKind, slugs: Sequence[str]) -> SecretView:
     """Add tags to a secret; those it has stay."""
     ids = await _ids(ctx, target, name, slugs)
     return (await change(ctx, target, [SecretChange(name=name, kind=kind, add_tag_ids=ids)]))[0]
 
 
-async def detach(ctx: Ctx, target: Target, name: str, kind: str, slugs: Sequence[str]) -> SecretView:
+async def detach(ctx: Ctx, target: Target, name: str, kind: SecretKind, slugs: Sequence[str]) -> SecretView:
     """Take tags from a secret."""
     ids = await _ids(ctx, target, name, slugs)
     return (await change(ctx, target, [SecretChange(name=name, kind=kind, remove_tag_ids=ids)]))[0]

@@ -64,7 +64,7 @@ class SecretChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one secret; fields that are not set stay as they are."""
 
     name: str
-    kind: str = "shared"
+    kind: SecretKind = "shared"
     value: str | Unset = UNSET
     new_name: str | Unset = UNSET
     comment: str | Unset = UNSET
@@ -141,7 +141,7 @@ async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitab
     return answer
 
 
-def owner(ctx: Ctx, kind: str) -> str | None:
+def owner(ctx: Ctx, kind: SecretKind) -> str | None:
     """Return the user id of a personal secret's owner; None for a shared one. Raises BadRequest for a non-person."""
     if kind == "shared":
         return None
@@ -447,7 +447,7 @@ def changed(ctx: Ctx, key: Sealer, row: StoredSecret, item: SecretChange) -> tup
 
 
 async def remove(
-    ctx: Ctx, target: Target, items: Sequence[tuple[str, str]], *, is_batch: bool = False
+    ctx: Ctx, target: Target, items: Sequence[tuple[str, SecretKind]], *, is_batch: bool = False
 ) -> list[SecretView]:
     """Delete secrets (name, kind) of one folder: all of them, or none.
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union
 
 from watchword.domain.access.records import Membership, Privilege, Role
+from watchword.domain.actor import HolderKind
 from watchword.domain.identities.records import Metadata
 from watchword.store import schema
 from watchword.store.access.grants import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
@@ -27,13 +28,13 @@ _m, _h, _r, _p, _gm, _g, _i, _u = (
     schema.identities,
     schema.users,
 )
-KINDS = ("identity", "user")
+KINDS: tuple[HolderKind, ...] = ("identity", "user")
 
 
 class Somebody(msgspec.Struct, frozen=True, kw_only=True):
     """A person or a machine identity; `is_usable`: neither suspended, disabled nor at its end."""
 
-    kind: str
+    kind: HolderKind
     id: str
     name: str
     is_usable: bool

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import and_, bindparam, delete, func, literal, select, update
 
 from watchword.domain.access.records import Membership, MembershipRole, Privilege, Role
+from watchword.domain.actor import AnyActorKind
 from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
 from watchword.store.engine import Row, Tx, any_of, prepare
@@ -75,7 +76,7 @@ async def _held_roles(rows: Sequence[Any], pauses: Pauses | None) -> list[HeldRo
     return roles
 
 
-async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
+async def held_in_org(tx: Tx, kind: AnyActorKind, id: str, org_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
     """What an actor holds in an organization, itself and through groups.
 
     Empty: no member. A membership without roles has one entry.
@@ -83,7 +84,9 @@ async def held_in_org(tx: Tx, kind: str, id: str, org_id: str, pauses: Pauses | 
     return await _held_roles(await tx.all(_IN_ORG, kind=kind, actor=id, org=org_id), pauses)
 
 
-async def held_in_project(tx: Tx, kind: str, id: str, project_id: str, pauses: Pauses | None = None) -> list[HeldRole]:
+async def held_in_project(
+    tx: Tx, kind: AnyActorKind, id: str, project_id: str, pauses: Pauses | None = None
+) -> list[HeldRole]:
     """What an actor holds in a project, itself and through groups."""
     return await _held_roles(await tx.all(_IN_PROJECT, kind=kind, actor=id, project=project_id), pauses)
 
@@ -120,12 +123,12 @@ _CLEAR_ROLES = prepare(delete(_h).where(_h.c.membership_id == bindparam("of")))
 _REMOVE_MEMBERSHIP = prepare(delete(_m).where(_m.c.id == bindparam("of")))
 
 
-async def org_membership(tx: Tx, kind: str, id: str, org_id: str) -> Membership | None:
+async def org_membership(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> Membership | None:
     """The actor's own membership of an organization."""
     return MEMBERSHIPS.first(await tx.one(_MEMBERSHIP, kind=kind, actor=id, org=org_id))
 
 
-async def project_membership(tx: Tx, kind: str, id: str, project_id: str) -> Membership | None:
+async def project_membership(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> Membership | None:
     """The actor's own membership of a project."""
     return MEMBERSHIPS.first(await tx.one(_PROJECT_MEMBERSHIP, kind=kind, actor=id, project=project_id))
 
@@ -135,7 +138,7 @@ async def membership(tx: Tx, id: str) -> Membership | None:
     return MEMBERSHIPS.first(await tx.one(_MEMBERSHIP_BY_ID, of=id))
 
 
-async def memberships_of(tx: Tx, kind: str, id: str) -> list[Membership]:
+async def memberships_of(tx: Tx, kind: AnyActorKind, id: str) -> list[Membership]:
     """All memberships of an actor, in every organization and project."""
     return MEMBERSHIPS.every(await tx.all(_MEMBERSHIPS_OF, kind=kind, actor=id))
 
@@ -222,7 +225,7 @@ async def remove_membership(tx: Tx, record: Membership) -> None:
     _raise(tx, record)
 
 
-async def remove_actor(tx: Tx, kind: str, id: str) -> None:
+async def remove_actor(tx: Tx, kind: AnyActorKind, id: str) -> None:
     """Delete all that an actor holds anywhere: memberships, roles, privileges, group memberships, metadata."""
     await tx.run(delete(_m).where(_m.c.actor_kind == kind, _m.c.actor_id == id))
     await tx.run(delete(_p).where(_p.c.actor_kind == kind, _p.c.actor_id == id))
@@ -316,7 +319,7 @@ _PRIVILEGES = prepare(
 _PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
 
 
-async def privileges_of(tx: Tx, kind: str, id: str, project_id: str) -> list[Privilege]:
+async def privileges_of(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> list[Privilege]:
     """The additional privileges of an actor in a project, oldest first."""
     return PRIVILEGES.every(await tx.all(_PRIVILEGES, kind=kind, actor=id, project=project_id))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from watchword.domain.actor import AnyActorKind
 from watchword.domain.identities.records import Identity, Metadata
 from watchword.store import schema
 from watchword.store.engine import Tx, any_of, prepare
@@ -56,12 +57,12 @@ async def remove(tx: Tx, id: str) -> None:
     await tx.run(_DELETE, of=id)
 
 
-async def metadata_of(tx: Tx, kind: str, id: str) -> list[Metadata]:
+async def metadata_of(tx: Tx, kind: AnyActorKind, id: str) -> list[Metadata]:
     """The metadata of an actor, in order."""
     return METADATA.every(await tx.all(_METADATA, kind=kind, of=id))
 
 
-async def metadata_of_many(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, list[Metadata]]:
+async def metadata_of_many(tx: Tx, kind: AnyActorKind, ids: Sequence[str]) -> dict[str, list[Metadata]]:
     """The metadata of several actors by actor id."""
     metadata: dict[str, list[Metadata]] = {}
     for item in METADATA.every(await tx.all(_METADATA_OF_MANY, kind=kind, of=list(ids))):
@@ -69,7 +70,7 @@ async def metadata_of_many(tx: Tx, kind: str, ids: Sequence[str]) -> dict[str, l
     return metadata
 
 
-async def replace_metadata(tx: Tx, kind: str, id: str, items: Sequence[Metadata]) -> None:
+async def replace_metadata(tx: Tx, kind: AnyActorKind, id: str, items: Sequence[Metadata]) -> None:
     """Make `items` the whole metadata of an actor."""
     await tx.run(_CLEAR_METADATA, kind=kind, of=id)
     await tx.many(METADATA.INSERT, [METADATA.values(item) for item in items])

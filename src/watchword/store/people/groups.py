@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import and_, bindparam, delete, func, literal, or_, select, update
 
 from watchword.domain.access.records import Membership
+from watchword.domain.actor import AnyActorKind, HolderKind
 from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
 from watchword.store.access.grants import GROUP_MEMBERS, GROUPS, MEMBERSHIPS
@@ -94,7 +95,7 @@ async def remove(tx: Tx, record: Group) -> None:
     )
 
 
-async def member(tx: Tx, group_id: str, kind: str, id: str) -> GroupMember | None:
+async def member(tx: Tx, group_id: str, kind: AnyActorKind, id: str) -> GroupMember | None:
     """The membership of an actor in a group."""
     return GROUP_MEMBERS.first(await tx.one(_MEMBER, group=group_id, kind=kind, actor=id))
 
@@ -114,7 +115,7 @@ async def remove_member(tx: Tx, record: GroupMember) -> None:
 class GroupCandidate(msgspec.Struct, frozen=True, kw_only=True):
     """An actor of the organization; `joined_at` (ms) is None for one that is not in the group."""
 
-    kind: str
+    kind: HolderKind
     id: str
     name: str
     first_name: str = ""
@@ -132,7 +133,7 @@ class GroupPage(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
 
 
-def _candidates(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
+def _candidates(kind: HolderKind, org_id: str, group_id: str, page: GroupPage) -> Any:
     """The people or the identities of an organization, each with the moment it joined the group."""
     people = kind == "user"
     table = _u if people else _i
@@ -161,7 +162,7 @@ def _candidates(kind: str, org_id: str, group_id: str, page: GroupPage) -> Any:
 
 
 async def listed(
-    tx: Tx, org_id: str, group_id: str, kinds: tuple[str, ...], page: GroupPage
+    tx: Tx, org_id: str, group_id: str, kinds: tuple[HolderKind, ...], page: GroupPage
 ) -> tuple[list[GroupCandidate], int]:
     """One page of people and identities by name, and how many match."""
     parts = [_candidates(kind, org_id, group_id, page) for kind in kinds]

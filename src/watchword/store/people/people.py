@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, literal, literal_column, or_, select, update
 
+from watchword.domain.actor import AnyActorKind
 from watchword.domain.people.records import Organization, Session, User
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, any_of, prepare
@@ -51,7 +52,7 @@ async def organization_by_slug(tx: Tx, slug: str) -> Organization | None:
     return ORGANIZATIONS.first(await tx.one(_ORG_BY_SLUG, slug=slug))
 
 
-async def organizations_of(tx: Tx, kind: str, id: str) -> list[Organization]:
+async def organizations_of(tx: Tx, kind: AnyActorKind, id: str) -> list[Organization]:
     """The organizations an actor is itself a member of, oldest first."""
     return ORGANIZATIONS.every(await tx.all(_ORGS_OF, kind=kind, actor=id))
 

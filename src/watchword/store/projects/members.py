@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select
 
 from watchword.domain.access.records import Membership
+from watchword.domain.actor import AnyActorKind
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import Project
@@ -65,12 +66,12 @@ _OF_MANY = prepare(
 )
 
 
-async def projects_of(tx: Tx, kind: str, id: str, org_id: str) -> list[str]:
+async def projects_of(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[str]:
     """The ids of the projects of an organization where an actor holds something, itself or through groups."""
     return [row[0] for row in await tx.all(_PROJECTS_OF, kind=kind, actor=id, org=org_id)]
 
 
-async def with_projects(tx: Tx, kind: str, id: str, org_id: str) -> list[tuple[Membership, Project]]:
+async def with_projects(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[tuple[Membership, Project]]:
     """An actor's own project memberships in an organization, by project name."""
     width = len(MEMBERSHIPS.columns)
     return [
@@ -90,7 +91,7 @@ async def people_by_address(tx: Tx, org_id: str, emails: Sequence[str]) -> list[
     return USERS.every(await tx.all(_ORG_PEOPLE_BY_ADDRESS, org=org_id, emails=list(emails)))
 
 
-async def in_project_of_many(tx: Tx, project_id: str, kind: str, ids: Sequence[str]) -> dict[str, Membership]:
+async def in_project_of_many(tx: Tx, project_id: str, kind: AnyActorKind, ids: Sequence[str]) -> dict[str, Membership]:
     """The own memberships of several actors in a project, by actor id."""
     memberships = MEMBERSHIPS.every(await tx.all(_OF_MANY, project=project_id, kind=kind, actors=list(ids)))
     return {membership.actor_id: membership for membership in memberships}

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
+from watchword.domain.actor import AnyActorKind
 from watchword.domain.identities.records import Identity
 from watchword.domain.projects.records import Project
 from watchword.store import schema, versions
@@ -51,7 +52,7 @@ async def by_slug(tx: Tx, org_id: str, slug: str) -> Project | None:
     return PROJECTS.first(await tx.one(_BY_SLUG, org=org_id, slug=slug))
 
 
-async def of_actor(tx: Tx, kind: str, id: str, org_id: str) -> list[Project]:
+async def of_actor(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[Project]:
     """The projects of an organization that an actor is a member of, itself or through a group."""
     return PROJECTS.every(await tx.all(_OF_ACTOR, kind=kind, actor=id, org=org_id))
 
