@@ -158,7 +158,7 @@ class Talk:
             await self.turns()
 
     async def turns(self) -> None:
-        for _ in range(20):
+        for _ in range(100):
             await asyncio.sleep(0)
 
     @property
@@ -565,6 +565,111 @@ async def test_a_head_without_end_is_refused() -> None:
 
     assert talk.heard.startswith(b"HTTP/1.1 431 ")
     assert talk.wire.is_closing()
+
+
+CHUNKED = request("/a", "Transfer-Encoding: chunked", method="POST")
+FILLER = b"a" * 40_000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [CHUNKED + b"3\r\nabc\r\n0\r\nX: ", *[FILLER] * 5],
+        [CHUNKED + b"0\r\n", *[FILLER] * 5],
+        [CHUNKED + b"3\r\nabc\r\n0\r\n", *[b"X: a\r\n" * 6_000] * 5],
+        [CHUNKED + b"3;a=", *[FILLER] * 5],
+        [CHUNKED, *[b"0" * 40_000] * 5],
+        [CHUNKED.replace(b"/a", b"/a%20b") + b"3\r\nabc\r\n0\r\nX: ", *[FILLER] * 5],
+    ],
+)
+async def test_what_frames_a_body_without_end_is_refused(said: Sequence[bytes]) -> None:
+    app = Echo()
+    talk = Talk(Connection, app)
+    for piece in said:
+        if not talk.wire.is_closing():
+            await talk.say(piece)
+
+    assert talk.heard.startswith(b"HTTP/1.1 431 ")
+    assert talk.wire.is_closing()
+    assert not talk.state.tasks
+
+
+async def test_trailers_and_extensions_of_a_sensible_size_are_taken_again_and_again() -> None:
+    talk = Talk(Connection, Echo())
+    for _ in range(5):
+        await talk.say(
+            CHUNKED + b"3;b=%s\r\nabc\r\n" % FILLER,
+            b"0\r\nX: %s\r\n\r\n" % FILLER,
+            request("/a", method="POST", body=FILLER),
+        )
+
+    assert 5 == talk.heard.count(b"3 bytes for /a")
+    assert 5 == talk.heard.count(b"40000 bytes for /a")
+
+
+async def test_what_is_answered_before_its_body_came_gets_no_second_answer() -> None:
+    class Early(Echo):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+    talk, connection = late(Early())
+    await talk.say(request("/a%20b", method="POST", body=b"hello")[:-2])
+    connection.passes(29)
+    connection.passes(2)
+    await talk.turns()
+
+    assert (True, 1) == (talk.wire.is_closing(), talk.heard.count(b"HTTP/1.1 "))
+
+
+class Turns(Connection):
+    """Remembers how many bytes each turn of the event loop parsed."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.parsed: list[int] = []
+
+    def _parse(self, data: bytes) -> None:
+        self.parsed.append(len(data))
+        super()._parse(data)
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        (CHUNKED + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n", [b"20000 bytes for /a"]),
+        (CHUNKED + b"1\r\na\r\n" * 40_000 + b"0\r\n\r\n" + request("/b"), [b"40000 bytes for /a", b"0 bytes for /b"]),
+        (b"".join(request(f"/{k}") for k in range(1_500)), [b"0 bytes for /%d" % k for k in range(1_500)]),
+        (
+            b"".join(request(f"/{k}", method="POST", body=bytes(30_000)) for k in range(20)),
+            [b"30000 bytes for /%d" % k for k in range(20)],
+        ),
+        (request("/a", method="POST", body=LARGE) + request("/slow"), [b"200000 bytes for /a", b"0 bytes for /slow"]),
+    ],
+)
+async def test_much_at_once_is_parsed_over_many_turns_and_answered_whole(said: bytes, answers: Sequence[bytes]) -> None:
+    talk = Talk(Turns, Echo())
+    assert isinstance(talk.protocol, Turns)
+    talk.protocol.data_received(said[:100_000])
+    at_once, was_paused = list(talk.protocol.parsed), talk.wire.is_paused
+    talk.protocol.data_received(said[100_000:])  # as TLS does, which has it decrypted already
+    while not talk.heard.endswith(answers[-1]):
+        await talk.turns()
+
+    assert ([16_384], True, False) == (at_once, was_paused, talk.wire.is_paused)
+    assert (len(said), 16_384) == (sum(talk.protocol.parsed), max(talk.protocol.parsed))
+    texts = [line.rpartition(b"\r\n\r\n")[2] for line in talk.heard.split(b"HTTP/1.1 200 OK")[1:]]
+    assert list(answers) == texts
+
+
+async def test_a_connection_that_goes_while_much_of_it_waits_is_dropped() -> None:
+    app = Echo()
+    talk = Talk(Turns, app)
+    talk.protocol.data_received(b"".join(request(f"/{k}") for k in range(1_500)))
+    talk.protocol.connection_lost(None)
+    await talk.turns()
+
+    assert len(app.seen) < 1_000
 
 
 async def test_no_more_connections_are_taken_than_the_settings_say() -> None:

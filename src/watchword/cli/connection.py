@@ -6,6 +6,9 @@ certificates.
     nothing heard    ──head_timeout──> closed           an answer sent  ──5 s of silence──> closed
     a head under way ──head_timeout──> 408              a body under way ──body_timeout and what it earned──> 408
     an answer that nobody reads for 30 s ──> cut        the server ends: what is under way has a second to come whole
+
+Bytes are parsed a piece in each turn of the event loop: what many small chunks, trailers and pipelined requests cost is
+spread over many turns, and others come in between.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ import functools
 import logging
 import ssl
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -43,6 +46,8 @@ _RATE = 64 * 1024  # bytes of a body that earn a second more to send the rest in
 _STUCK = 30.0  # seconds in which a client takes nothing of an answer
 _LAST = 1.0  # seconds that a request has to come whole when the server ends
 _MOST_HEAD = 96 * 1024  # bytes; the edge refuses what has more than its limits, which are lower
+_MOST_FRAMING = 96 * 1024  # bytes of a body under way that carry nothing of it: extensions of a chunk, and the trailer
+_PIECE = 16 * 1024  # bytes that one turn of the event loop parses of a connection
 _MAPPED = "::ffff:"  # of an IPv4 address that came to a socket for both families
 _log = logging.getLogger("watchword.serve")
 
@@ -66,6 +71,9 @@ def _refusal(status: int, name: str, message: str) -> bytes:
 
 _TOO_LATE = _refusal(408, "RequestTimeout", "The request did not come whole in time: send it again")
 _TOO_MUCH = _refusal(431, "RequestHeaderFieldsTooLarge", "The head of the request is too large")
+_TOO_FRAMED = _refusal(
+    431, "RequestHeaderFieldsTooLarge", "The trailer or the chunk extensions of the request are too large"
+)
 _FULL = _refusal(503, "ServiceUnavailable", "The server has as many connections as it takes: try again in a moment")
 
 
@@ -123,7 +131,7 @@ class CoalescingTransport:
     several is woken once.
     """
 
-    __slots__ = ("_loop", "_parts", "_size", "_transport", "_turn", "is_closing")
+    __slots__ = ("_loop", "_parts", "_size", "_transport", "_turn", "is_closing", "is_held", "on_resume")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -132,6 +140,8 @@ class CoalescingTransport:
         self._parts: list[bytes] = []
         self._size = 0
         self.is_closing = transport.is_closing  # asked after every answer
+        self.is_held = False
+        self.on_resume: Callable[[], object] | None = None  # what goes on instead, while reading is held
 
     def write(self, data: bytes) -> None:
         """Send `data` at the end of this turn, or now if much is waiting already."""
@@ -154,6 +164,24 @@ class CoalescingTransport:
         """Send what waits, then close."""
         self.flush()
         self._transport.close()
+
+    def hold_reading(self) -> None:
+        """Read nothing more, whatever the flow control says, until `release_reading`."""
+        self.is_held = True
+        self._transport.pause_reading()
+
+    def release_reading(self, *, is_paused: bool) -> None:
+        """Read again, unless the flow control has paused it."""
+        self.is_held = False
+        if not is_paused:
+            self._transport.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, as the flow control says; while reading is held, `on_resume` is called instead."""
+        if not self.is_held:
+            self._transport.resume_reading()
+        elif self.on_resume is not None:
+            self.on_resume()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -274,11 +302,16 @@ class Connection(HttpToolsProtocol):
     _is_in_body = False  # and its head is whole
     _is_ending = False  # whether the server is
     _size = 0  # bytes of its head, then of its body
+    _framing = 0  # bytes that came since anything of its body did
+    _unparsed = b""  # what came and has not had its turn
+    _has_turn = False  # whether a turn for it was asked for
     _unread = -1  # bytes of answers that the client has not taken, when last looked at
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the coalescing transport between uvicorn and the real one."""
-        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
+        self._gathered = CoalescingTransport(transport, self.loop)
+        self._gathered.on_resume = self._ask_for_turn
+        super().connection_made(self._gathered)  # type: ignore[arg-type]
         self._is_odd = bool(self.access_log or self.limit_concurrency is not None or self.root_path)
         if self.client is not None and self.client[0].startswith(_MAPPED) and "." in self.client[0]:
             self.client = (self.client[0].removeprefix(_MAPPED), self.client[1])
@@ -289,15 +322,52 @@ class Connection(HttpToolsProtocol):
         self._watch(min(self.limits.head, self.limits.body, self.timeout_keep_alive))
 
     def data_received(self, data: bytes) -> None:
-        """Take the bytes that came; a request that is not whole by then gets a deadline."""
+        """Take the bytes that came, much of them in pieces, one for each turn of the event loop."""
+        if len(data) <= _PIECE and not self._unparsed:
+            self._parse(data)
+            return
+        if self.transport.is_closing():
+            return
+        self._unparsed += data
+        if not self._gathered.is_held:
+            self._gathered.hold_reading()
+            self._take_turn()
+
+    def _ask_for_turn(self) -> None:
+        if not self._has_turn:
+            self._has_turn = True
+            self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Parse the next piece, and ask for another turn as long as something is left and the flow control lets it."""
+        self._has_turn = False
+        if self.transport.is_closing():
+            self._unparsed = b""
+            return
+        if self.flow.read_paused:
+            return  # it says so when it is not any more
+        piece, self._unparsed = self._unparsed[:_PIECE], self._unparsed[_PIECE:]
+        self._parse(piece)
+        if self._unparsed:
+            self._ask_for_turn()
+        elif not self.transport.is_closing():
+            self._gathered.release_reading(is_paused=self.flow.read_paused)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a piece; a request that is not whole by then gets a deadline."""
         super().data_received(data)
         if not self._is_coming or self.transport.is_closing():
             return
         if self._began is None:
             self._began, self._size = self.loop.time(), 0
         self._size += len(data)
-        if not self._is_in_body and self._size > _MOST_HEAD:
-            self._refuse(_TOO_MUCH)
+        if not self._is_in_body:
+            if self._size > _MOST_HEAD:
+                self._refuse(_TOO_MUCH)
+            return
+        self._framing += len(data)
+        if self._framing > _MOST_FRAMING:
+            self._refuse(_TOO_FRAMED)
 
     def on_message_begin(self) -> None:
         """Note that a request begins to come."""
@@ -316,7 +386,8 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True  # whoever waits for the rest learns that there is none
             cycle.message_event.set()
         if not self.transport.is_closing():
-            if cycle is None or cycle.response_complete or not cycle.response_started:
+            is_answered = cycle is not None and cycle.response_complete and self._is_in_body
+            if not is_answered and (cycle is None or cycle.response_complete or not cycle.response_started):
                 self.transport.write(answer)
             self.transport.close()
 
@@ -326,6 +397,8 @@ class Connection(HttpToolsProtocol):
         Each end refers to the other, and the garbage collector should not have to look for such rings.
         """
         self._is_coming = False
+        self._unparsed = b""
+        self._gathered.on_resume = None
         super().connection_lost(exc)
         super()._unset_keepalive_if_required()
         self.cycle = None  # type: ignore[assignment]
@@ -333,7 +406,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the short way, if nothing about this request is odd."""
         parser, before = self.parser, self.cycle
-        self._is_in_body, self._began = True, None
+        self._is_in_body, self._began, self._framing = True, None, 0
         if self.url[:1] != b"/":
             self._make_relative()
         version = parser.get_http_version()
@@ -397,6 +470,7 @@ class Connection(HttpToolsProtocol):
         A request that becomes large starts now, and takes the rest piece by piece.
         """
         cycle = self.cycle
+        self._framing = 0
         if type(cycle) is not WholeExchange or cycle.is_begun:
             super().on_body(body)
             return
