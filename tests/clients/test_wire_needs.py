@@ -331,3 +331,17 @@ async def test_terraform_makes_roles_of_objects_and_reads_them_without_drift(api
 
     assert rules == role["permissions"] == read["permissions"]
     assert [{"subject": "audit-logs", "action": ["read"]}] == org["permissions"]
+
+
+async def test_a_misspelt_end_of_a_role_is_refused_and_what_was_answered_is_taken_back(api: Api) -> None:
+    made, identity = await project(api), await api.identity()
+    path = f"/api/v2/workspace/{made['id']}/identity-memberships/{identity['id']}"
+
+    refused = await api.post(path, {"roles": [{"role": "viewer", "istemporary": True, "temporaryRange": "1h"}]})
+    await api.ok("POST", path, {"roles": [{"role": "viewer"}]})
+    held = (await api.ok("GET", path))["identityMembership"]["roles"]
+    kept = await api.patch(path, {"roles": [{k: v for k, v in role.items() if "EndTime" not in k} for role in held]})
+
+    assert (422, ["roles", 0, "istemporary"]) == (refused.status_code, refused.json()["message"][0]["path"])
+    assert "isTemporary" in refused.json()["message"][0]["message"]
+    assert 200 == kept.status_code

@@ -20,7 +20,7 @@ from watchword.methods import METHODS, registry
 from watchword.methods.base import AuthMethod, Given, Schema, Verified, no_risks, risks_of
 from watchword.services.identities import lifecycle
 
-MOST_LINES = 240
+MOST_LINES = 280
 
 
 @pytest.fixture(params=METHODS, ids=lambda method: method.slug)

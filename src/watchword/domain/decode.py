@@ -4,8 +4,9 @@ The fast way is one `msgspec.convert`. Only when that fails is the value gone th
 Strings annotated `Trimmed` lose surrounding white space before their limits are checked.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -20,6 +21,7 @@ Trimmed = Annotated[str, msgspec.Meta(extra={"trim": True})]
 Name = Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})]
 MAX_DEPTH = 64
 MAX_ISSUES = 100  # listed of one input
+_MOST_UNKNOWN = 20  # of one input: to find what was meant by one takes a millisecond
 _MOST_COUNTED = 1_000
 
 
@@ -108,11 +110,13 @@ _WIRE_TYPES = {"str": "string", "int": "number", "float": "number", "bool": "boo
 def _issues(kind: Any, value: Any, path: tuple[str | int, ...], *, strict: bool) -> Iterator[Issue]:
     struct = _struct_in(kind)
     if struct is not None and isinstance(value, Mapping):
+        if struct.__struct_config__.forbid_unknown_fields:  # type: ignore[attr-defined]
+            yield from islice(_unknown(struct, value, path, ()), _MOST_UNKNOWN)
         for field in _fields(struct):
             yield from _field_issues(field, value, path, strict=strict)
         return
-    args = get_args(kind)
-    if isinstance(value, list) and args and get_origin(kind) in (list, tuple):
+    args = get_args(_list_in(kind)) if isinstance(value, list) else ()
+    if args:
         is_found = False
         for i, item in enumerate(value):
             for issue in _issues(args[0], item, (*path, i), strict=strict):
@@ -129,10 +133,70 @@ def _issues(kind: Any, value: Any, path: tuple[str | int, ...], *, strict: bool)
 _fields = cache(msgspec.structs.fields)
 
 
+def _list_in(kind: Any) -> Any:
+    """The list type of an annotation that may be bounded or optional; None where there is none, or several."""
+    lists = [part for part in _parts(kind) if get_origin(part) in (list, tuple)]
+    outer = [part for part in lists if not any(part in _parts(other)[1:] for other in lists)]
+    return outer[0] if len(outer) == 1 else None
+
+
 def _struct_in(kind: Any) -> type | None:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not kind.__struct_config__.tag:
         return kind
     return None
+
+
+def require_known(kind: type, value: Mapping[str, Any], *, also: Collection[str] = ()) -> None:
+    """Raise Invalid, naming them, where `value` or an object in it has keys that the struct `kind` does not know.
+
+    `also` are further keys of the outer object that are let through. Maps that are free to have any key are not looked
+    into.
+    """
+    issues = list(islice(_unknown_inside(kind, value, (), also), _MOST_UNKNOWN))
+    if issues:
+        raise Invalid(issues)
+
+
+def _unknown_inside(kind: Any, value: Any, path: tuple[str | int, ...], also: Collection[str] = ()) -> Iterator[Issue]:
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _unknown_inside(kind, item, (*path, i))
+    elif isinstance(value, Mapping):
+        struct = _struct_of(kind, value)
+        if struct is None:
+            return
+        yield from _unknown(struct, value, path, also)
+        for field in _fields(struct):
+            if isinstance(value.get(field.encode_name), list | Mapping):
+                yield from _unknown_inside(field.type, value[field.encode_name], (*path, field.encode_name))
+
+
+def _struct_of(kind: Any, value: Mapping[str, Any]) -> type | None:
+    """The struct among the parts of an annotation that an object is read as: the only one, or the one of its tag."""
+    structs = [part for part in _parts(kind) if isinstance(part, type) and issubclass(part, msgspec.Struct)]
+    for struct in structs:
+        config = struct.__struct_config__
+        if config.tag_field is None or value.get(config.tag_field) == config.tag:
+            return struct
+    return None
+
+
+def _unknown(
+    struct: type, value: Mapping[str, Any], path: tuple[str | int, ...], also: Collection[str]
+) -> Iterator[Issue]:
+    known = [field.encode_name for field in _fields(struct)]
+    tag = struct.__struct_config__.tag_field  # type: ignore[attr-defined]
+    for name in value:
+        if name not in known and name != tag and name not in also:
+            message = f"Unknown: {_nearest(str(name), known)}"
+            yield Issue(code="unrecognized_keys", path=(*path, str(name)[:255]), message=message)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """What was probably meant by an unknown name, else all that there is."""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name[:64].lower(), by_lower, n=1, cutoff=0.6)
+    return f"did you mean {by_lower[near[0]]}?" if near else f"accepted here are {', '.join(sorted(known))}"
 
 
 def _field_issues(

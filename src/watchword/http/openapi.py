@@ -72,7 +72,7 @@ _REFUSALS = {
 }
 _ABOUT = (
     "Wire-compatible with Infisical's API. Send an access token as `Authorization: Bearer …`. Unknown fields are "
-    "ignored; "
+    "ignored, except in the settings of auth methods, where they are refused; "
     "every refusal has the same shape, and one of input (422) lists all faults."
 )
 

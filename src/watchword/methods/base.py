@@ -353,7 +353,9 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     sends_secrets_to: tuple[
         str, ...
     ] = ()  # wire names of settings that say where stored secrets are sent, and whom we believe there
-    template: tuple[str, ...] = ()  # wire names of settings that a template may hold for many identities
+    template: tuple[str, ...] = ()  # wire names of settings that a template always holds for its identities
+    # Wire names of settings that a template holds only where it was given them; else they are the identity's own.
+    template_may: tuple[str, ...] = ()
     # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages
     # that do not.
     risks: Judge | None = None

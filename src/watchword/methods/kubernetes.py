@@ -49,6 +49,7 @@ class Config(Schema, frozen=True, kw_only=True):
     jwks_issuer: Annotated[str, msgspec.Meta(max_length=MAX_URL)] = ""  # jwks: the `iss` of the cluster's tokens
     gateway_id: None = None  # there are no gateways: clients send and read null
     gateway_pool_id: None = None
+    verify_tls_certificate: bool = True  # only true: what an unproved server says of a token would let anybody in
     jwks: Text = ""  # jwks: the cluster's keys; empty: found by discovery at the issuer
 
 
@@ -66,6 +67,8 @@ def check(config: Config) -> Config:
         raise issue(
             "tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself"
         )
+    if not config.verify_tls_certificate:
+        raise issue("verifyTlsCertificate", "must be true: give the CA of the API server's certificate in caCert")
     if not is_verified_here and not host:
         raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
     if is_verified_here:
@@ -233,6 +236,7 @@ METHOD = AuthMethod(
     claims_under="kubernetes",
     by_hand="its token reviewer JWT",
     template=("kubernetesHost", "caCert", "tokenReviewerJwt"),
+    template_may=("allowedAudience", "tokenReviewMode", "verifyTlsCertificate", "jwksIssuer", "jwks"),
     sends_secrets_to=("kubernetesHost", "caCert"),
     risks=open_unless("allowedNamespaces", "allowedNames", whom="every service account of the cluster"),
 )

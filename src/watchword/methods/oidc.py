@@ -101,5 +101,6 @@ METHOD = AuthMethod(
     check=check,
     claims_under="oidc",
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
+    template_may=("boundAudiences",),
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),
 )

@@ -175,3 +175,15 @@ async def test_two_secrets_are_never_alike(api: Api) -> None:
     made = [(await api.ok("POST", path(identity), {}))["clientSecret"] for _ in range(50)]
 
     assert 50 == len(set(made))
+
+
+async def test_a_misspelt_limit_of_a_client_secret_is_refused_with_the_name_that_was_meant(api: Api) -> None:
+    identity = await api.identity()
+    await api.universal(identity["id"])
+    path = f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets"
+
+    reply = await api.post(path, {"numUseLimit": 1})
+    taken = await api.post(path, {"numUsesLimit": 1, "identityId": identity["id"]})
+
+    assert (422, ["numUseLimit"], 200) == (reply.status_code, reply.json()["message"][0]["path"], taken.status_code)
+    assert "numUsesLimit" in reply.json()["message"][0]["message"]

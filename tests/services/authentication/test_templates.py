@@ -264,3 +264,99 @@ async def test_an_identity_of_a_project_uses_a_template_of_its_organization(api:
 
     assert 200 == changed.status_code
     assert "ldaps://new.test" == (await api.ok("GET", path_of(identity["id"])))["identityLdapAuth"]["url"]
+
+
+OIDC = {"oidcDiscoveryUrl": "https://issuer.test", "boundIssuer": "https://issuer.test"}
+CLUSTER = {"kubernetesHost": "https://cluster.test", "tokenReviewerJwt": "reviewer"}
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "path"),
+    [
+        ("oidc-auth", OIDC | {"boundSubject": "repo:o/r"}, "boundSubject"),
+        ("oidc-auth", OIDC | {"boundAudience": "x"}, "boundAudience"),
+        ("kubernetes-auth", CLUSTER | {"allowedNamespaces": "prod"}, "allowedNamespaces"),
+        ("kubernetes-auth", CLUSTER | {"verifyTlsCertificate": False}, "verifyTlsCertificate"),
+        ("kubernetes-auth", CLUSTER | {"tokenReviewMode": "gateway"}, "tokenReviewMode"),
+        ("ldap-auth", LDAP | {"allowedFields": []}, "allowedFields"),
+    ],
+)
+async def test_what_a_template_cannot_hold_is_refused_by_name(
+    api: Api, method: str, fields: dict[str, Any], path: str
+) -> None:
+    whole = {"oidc-auth": OIDC, "kubernetes-auth": CLUSTER, "ldap-auth": LDAP}[method]
+    id = await template(api, whole, method, name="whole")
+
+    made = await api.post(ALL, {"name": "x", "authMethod": method, "templateFields": fields})
+    changed = await api.patch(f"{ALL}/{id}", {"templateFields": {path: fields[path]}})
+
+    assert [422, 422] == [made.status_code, changed.status_code]
+    assert [["templateFields", path]] * 2 == [reply.json()["message"][0]["path"] for reply in (made, changed)]
+
+
+async def test_a_misspelt_key_beside_the_fields_is_refused(api: Api) -> None:
+    id = await template(api)
+
+    reply = await api.patch(f"{ALL}/{id}", {"templateField": {"url": "ldaps://new.test"}})
+
+    assert (422, ["templateField"]) == (reply.status_code, reply.json()["message"][0]["path"])
+    assert "templateFields" in reply.json()["message"][0]["message"]
+
+
+async def test_the_audience_of_a_template_holds_for_the_logins_of_its_identities(
+    provider_api: Api, providers: Providers
+) -> None:
+    case = providers.cases["oidc-auth"]
+    id = await template(provider_api, OIDC | {"boundAudiences": "someone-else"}, "oidc-auth")
+    identity = await provider_api.identity("member")
+    own = {"templateId": id, "boundClaims": {}, "boundSubject": "repo:org/*", "boundAudiences": ""}
+    await provider_api.ok("POST", path_of(identity["id"], "oidc-auth"), own)
+    login = f"/api/v1/auth/{case.slug}/login"
+
+    for_another = await provider_api.post(login, case.good(identity["id"]), token=None)
+    await provider_api.ok("PATCH", f"{ALL}/{id}", {"templateFields": {"boundAudiences": "other,watchword"}})
+    for_us = await provider_api.post(login, case.good(identity["id"]), token=None)
+
+    assert (401, 200) == (for_another.status_code, for_us.status_code)
+    read = (await provider_api.ok("GET", path_of(identity["id"], "oidc-auth")))["identityOidcAuth"]
+    assert "other, watchword" == read["boundAudiences"]
+
+
+async def test_an_audience_is_the_identitys_own_where_its_template_says_none(api: Api) -> None:
+    id = await template(api, OIDC, "oidc-auth")
+    identity = await api.identity()
+    path = path_of(identity["id"], "oidc-auth")
+    await api.ok("POST", path, {"templateId": id, "boundClaims": {}, "boundAudiences": "own"})
+
+    await api.ok("PATCH", path, {"boundAudiences": "own, more"})
+    read = (await api.ok("GET", path))["identityOidcAuth"]
+
+    assert "own, more" == read["boundAudiences"]
+
+
+async def test_a_setting_that_the_template_holds_is_not_sent_beside_it(api: Api) -> None:
+    id = await template(api, CLUSTER | {"allowedAudience": "vault", "tokenReviewMode": "api"}, "kubernetes-auth")
+    one, other = await api.identity(), await api.identity(name="other")
+    lists = {"templateId": id, "allowedNamespaces": "prod", "allowedNames": ""}
+
+    lost = await api.post(path_of(one["id"], "kubernetes-auth"), lists | {"allowedAudience": "mine"})
+    empty = await api.ok("POST", path_of(one["id"], "kubernetes-auth"), lists | {"allowedAudience": ""})
+    same = await api.ok("POST", path_of(other["id"], "kubernetes-auth"), lists | {"allowedAudience": "vault"})
+    changed = await api.patch(path_of(one["id"], "kubernetes-auth"), {"allowedAudience": "mine"})
+
+    assert (400, 400) == (lost.status_code, changed.status_code)
+    assert "allowedAudience" in lost.json()["message"]
+    assert ["vault"] * 2 == [reply["identityKubernetesAuth"]["allowedAudience"] for reply in (empty, same)]
+
+
+async def test_an_identity_that_leaves_its_template_keeps_the_templates_restrictions(api: Api) -> None:
+    strict = await template(api, OIDC | {"boundAudiences": "vault"}, "oidc-auth")
+    plain = await template(api, OIDC, "oidc-auth", name="plain")
+    identity = await api.identity()
+    path = path_of(identity["id"], "oidc-auth")
+    await api.ok("POST", path, {"templateId": strict, "boundClaims": {}})
+
+    moved = (await api.ok("PATCH", path, {"templateId": plain}))["identityOidcAuth"]
+    alone = (await api.ok("PATCH", path, {"templateId": None, **OIDC}))["identityOidcAuth"]
+
+    assert ("vault", "vault", None) == (moved["boundAudiences"], alone["boundAudiences"], alone["templateId"])

@@ -20,12 +20,18 @@ _LAST = 253_402_300_799_999  # ms: the end of the year 9999, the last that an IS
 RoleName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
 
-class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """One role that a request asks for.
 
-    The temporary fields are read only when `isTemporary` is true: clients send meaningless values otherwise.
+    The temporary fields are read only when `isTemporary` is true: clients send meaningless values otherwise. Any other
+    key is refused: with a misspelt one the role would be held for ever. `id` and the names of the custom role are taken
+    from who sends back what was answered, and say nothing.
     """
 
+    id: str | None = None
+    custom_role_id: str | None = None
+    custom_role_name: str | None = None
+    custom_role_slug: str | None = None
     role: RoleName
     is_temporary: bool = False
     temporary_mode: str | None = None

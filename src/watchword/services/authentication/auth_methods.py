@@ -10,6 +10,7 @@ from watchword.domain.authentication.tokens import longest_life
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.domain.identities.records import Identity
 from watchword.domain.outbound import OutboundError
+from watchword.methods.base import comma_list
 from watchword.services.access.boundaries import require_over
 from watchword.services.access.scopes import enter_org
 from watchword.services.authentication import method_bodies, sealed_config
@@ -45,24 +46,31 @@ async def attach(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, 
     """Configure a method on an identity that does not have it yet."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "edit-auth"), identity)
-    await _require_templates(ctx, method, identity, body)
-    wire = {name: value for name, value in body.items() if name not in method.managed}
+    wire = method_bodies.known(method, identity.id, body)
+    await _require_templates(ctx, method, identity, wire)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
         template = await _template(tx, method, identity, wire.get("templateId"))
+        _require_not_overridden(method, template, wire, ())
         read = method_bodies.read(method, wire | _from_template(method, template, sealer))
-        record = await _add(ctx, tx, method, identity, read, sealer)
+        record = await _add(ctx, tx, method, identity, read, sealer, template)
         attached = shown(method, record, template)
         _audit(ctx, "add", identity, attached)
     return attached
 
 
 async def _add(
-    ctx: Ctx, tx: Tx, method: Method, identity: Identity, read: method_bodies.Read, sealer: Sealer
+    ctx: Ctx,
+    tx: Tx,
+    method: Method,
+    identity: Identity,
+    read: method_bodies.Read,
+    sealer: Sealer,
+    template: MethodTemplate | None,
 ) -> MethodConfig:
     id, locator = ctx.new_id(), None
-    config = _stored(method, read, sealer, id)
+    config = _stored(method, read, sealer, id, template)
     if method.locator:
         locator = ctx.new_id()
         config[method.locator] = locator
@@ -88,18 +96,20 @@ async def update(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, 
     """Change some settings: what is sent is laid over what is stored, and the whole is validated again."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "edit-auth"), identity)
-    await _require_templates(ctx, method, identity, body)
+    sent = _sent(method, method_bodies.known(method, identity.id, body))
+    await _require_templates(ctx, method, identity, sent)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         record = await config_of(tx, method, identity)
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
-        sent = _sent(method, body)
         template = await _template(tx, method, identity, sent.get("templateId", record.template_id))
-        if template is not None and template.id == record.template_id and any(name in method.template for name in sent):
-            raise BadRequest(f"These settings come from the template {template.name!r}: {', '.join(method.template)}")
+        is_same = template is not None and template.id == record.template_id
+        _require_not_overridden(method, template, sent, method.template if is_same else ())
         stored = method_bodies.common_wire(method, record) | sealed_config.unsealed(method, record, sealer)
+        if not is_same and record.template_id is not None:
+            stored |= await _restrictions_of_template(tx, method, record.template_id)
         read = method_bodies.read(method, {**stored, **sent, **_from_template(method, template, sealer)})
-        config = _stored(method, read, sealer, record.id)
+        config = _stored(method, read, sealer, record.id, template)
         _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}
         life = _longest(record, read.columns)
@@ -120,9 +130,42 @@ def _longest(record: MethodConfig, columns: Mapping[str, Any]) -> int | None:
 
 def _sent(method: Method, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a PATCH changes. A secret is answered as an empty text, so an empty text leaves it as it is."""
-    fields = {field.encode_name for field in msgspec.structs.fields(method_bodies.body(method))}
     secrets = sealed_config.secret_fields(method)
-    return {name: value for name, value in body.items() if name in fields and not (name in secrets and value == "")}
+    return {name: value for name, value in body.items() if not (name in secrets and value == "")}
+
+
+def _require_not_overridden(
+    method: Method, template: MethodTemplate | None, sent: Mapping[str, Any], always: tuple[str, ...]
+) -> None:
+    """Raise BadRequest where a setting is sent that the template holds, so that it would be lost.
+
+    `always` are settings for which that is so whatever is sent. Of the others, an empty value and the template's own
+    are let through: clients send them with every body.
+    """
+    if template is None:
+        return
+    held = {name: template.fields[name] for name in method.template_may if name in template.fields}
+    lost = [name for name in always if name in sent]
+    lost += [name for name, value in held.items() if sent.get(name) not in (None, "") and not _same(sent[name], value)]
+    if lost:
+        names = ", ".join((*method.template, *held))
+        raise BadRequest(
+            f"{' and '.join(lost)} cannot be set here: these settings come from the template {template.name!r}: {names}"
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two settings say the same; blanks about the commas of a list say nothing."""
+    if isinstance(one, str) and isinstance(other, str):
+        return comma_list(one) == comma_list(other)
+    return bool(one == other)
+
+
+async def _restrictions_of_template(tx: Tx, method: Method, template_id: str) -> dict[str, Any]:
+    """Return the optional settings of a template that an identity leaves: they go on holding as its own."""
+    template = await templates.by_id(tx, template_id)
+    held = template.fields if template is not None else {}
+    return {name: held[name] for name in method.template_may if name in held}
 
 
 def _require_secrets_again(
@@ -141,11 +184,14 @@ def _require_secrets_again(
             )
 
 
-def _stored(method: Method, read: method_bodies.Read, sealer: Sealer, id: str) -> dict[str, object]:
-    """Return the settings as stored: without those of a template, so that changes of the template take effect."""
+def _stored(
+    method: Method, read: method_bodies.Read, sealer: Sealer, id: str, template: MethodTemplate | None
+) -> dict[str, object]:
+    """Return the settings as stored: without those of the template, so that changes of the template take effect."""
     config = sealed_config.stored(method, read.config, sealer, id)
-    if read.columns["template_id"] is not None:
-        config = {name: value for name, value in config.items() if name not in method.template}
+    if template is not None:
+        held = {*method.template, *template.fields}
+        config = {name: value for name, value in config.items() if name not in held}
     return config
 
 

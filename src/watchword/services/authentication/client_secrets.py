@@ -22,9 +22,13 @@ from watchword.store.engine import Tx
 Method = AuthMethod[Any, Any]
 
 
-class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A new client secret. `ttl` is seconds, 0 for ever; `num_uses_limit` 0 is unlimited."""
+class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A new client secret. `ttl` is seconds, 0 for ever; `num_uses_limit` 0 is unlimited.
 
+    Any other key is refused: a misspelt limit would be none. `identity_id` is taken for clients that repeat the path.
+    """
+
+    identity_id: str | None = None
     description: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
     num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 0

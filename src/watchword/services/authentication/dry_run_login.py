@@ -136,7 +136,8 @@ def _unsaved(
     if wire.get("templateId"):
         raise BadRequest("A configuration is tried without a template: send its settings")
     try:
-        read = method_bodies.read(method, {name: value for name, value in wire.items() if name not in method.managed})
+        sent = method_bodies.known(method, identity.id, wire)
+        read = method_bodies.read(method, sent)
     except Invalid as refusal:
         raise Invalid(
             [msgspec.structs.replace(issue, path=("configuration", *issue.path)) for issue in refusal.issues]

@@ -1,6 +1,6 @@
 """The bodies of auth methods: a method's own fields and the common ones as one struct, and their stored columns."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -8,9 +8,10 @@ import msgspec
 
 from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
-from watchword.domain.decode import Trimmed, checked, decode
-from watchword.domain.errors import BadRequest
+from watchword.domain.decode import Trimmed, checked, decode, require_known
+from watchword.domain.errors import BadRequest, Invalid
 from watchword.methods.base import EVERYWHERE, AuthMethod, Schema, TrustedIp
+from watchword.services.authentication.sealed_config import secret_fields
 
 Method = AuthMethod[Any, Any]
 DEFAULT_TTL = 2_592_000  # seconds: 30 days
@@ -64,10 +65,9 @@ def body(method: Method) -> type[Schema]:
 @cache
 def template_body(method: Method) -> type[Schema]:
     """Return the struct of the fields that a template of a method holds."""
-    others = [
-        field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in method.template
-    ]
-    return _joined(_title(method) + "Template", [method.config], without=others)
+    held = (*method.template, *method.template_may)
+    others = [field.encode_name for field in msgspec.structs.fields(method.config) if field.encode_name not in held]
+    return _joined(_title(method) + "Template", [method.config], without=others, optional=method.template_may)
 
 
 @cache
@@ -91,12 +91,19 @@ def _title(method: Method) -> str:
     return "".join(part.capitalize() for part in method.slug.split("-"))
 
 
-def _joined(title: str, bases: list[type[Schema]], *, without: list[str] | tuple[str, ...]) -> type[Schema]:
+def _joined(
+    title: str, bases: list[type[Schema]], *, without: Collection[str], optional: Collection[str] = ()
+) -> type[Schema]:
+    """Make one struct of the fields of several. Of `optional` ones it remembers whether they were sent at all."""
     fields: list[tuple[str, Any, Any]] = []
     names: dict[str, str] = {}
     for base in bases:
         for field in msgspec.structs.fields(base):
-            if field.encode_name not in without:
+            if field.encode_name in optional:
+                unset = msgspec.field(default=msgspec.UNSET, name=field.encode_name)
+                fields.append((field.name, field.type | msgspec.UnsetType, unset))
+                names[field.name] = field.encode_name
+            elif field.encode_name not in without:
                 fields.append((field.name, field.type, _default(field)))
                 names[field.name] = field.encode_name
     fields.sort(key=lambda field: field[2] is not _REQUIRED)
@@ -113,6 +120,56 @@ def _default(field: Any) -> Any:
         if field.default is msgspec.NODEFAULT
         else msgspec.field(default=field.default, name=field.encode_name)
     )
+
+
+# What every configuration is answered with besides its settings: who reads it, changes it and sends it back whole is
+# not refused for these. `identityId` is also sent by Terraform.
+ANSWERED = frozenset({"id", "identityId", "createdAt", "updatedAt"})
+
+
+def known(method: Method, identity_id: str, wire: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a body. Raises Invalid, naming the nearest setting, for a key that means nothing.
+
+    A misspelt or misplaced restriction would otherwise be lost without a word.
+    """
+    settings = _folded_networks(method, wire)
+    also = ANSWERED | {*method.managed} | {f"{name}IsSet" for name in secret_fields(method)}
+    if not method.has_period and not wire.get("accessTokenPeriod"):
+        also |= {"accessTokenPeriod"}  # answered as 0
+    require_known(body(method), settings, also=also)
+    if wire.get("identityId") not in (None, "", identity_id):
+        raise Invalid.of("identityId", "must be the identity that the path names, or be left out")
+    fields = {field.encode_name for field in msgspec.structs.fields(body(method))}
+    return {name: value for name, value in settings.items() if name in fields}
+
+
+def known_template(method: Method, wire: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a template. Raises Invalid for one that a template of the method does not hold."""
+    answered = {f"{name}IsSet" for name in secret_fields(method)}
+    require_known(template_body(method), wire, also=answered)
+    return {name: value for name, value in wire.items() if name not in answered}
+
+
+def _folded_networks(method: Method, wire: Mapping[str, Any]) -> dict[str, Any]:
+    """Write each network as one text: `{ipAddress: 10.0.0.0, prefix: 8}`, as it is answered, is `10.0.0.0/8`."""
+    settings = dict(wire)
+    for name in ("accessTokenTrustedIps", *method.networks):
+        if isinstance(settings.get(name), list):
+            settings[name] = [_folded(item, f"{name}") if isinstance(item, dict) else item for item in settings[name]]
+    return settings
+
+
+def _folded(network: Mapping[str, Any], path: str) -> dict[str, Any]:
+    rest = {name: value for name, value in network.items() if name not in ("type", "prefix")}
+    address, prefix = rest.get("ipAddress"), network.get("prefix")
+    if not isinstance(address, str) or "/" in address or prefix is None:
+        return rest
+    if not isinstance(prefix, int) or isinstance(prefix, bool):
+        raise Invalid.of(path, "The prefix of a network is a whole number: write 10.0.0.0/8")
+    if prefix == 0 and address.strip() not in ("0.0.0.0", "::"):  # noqa: S104
+        # A client in Go leaves 0 where it means none, and this would admit everybody.
+        raise Invalid.of(path, f"Write {address[:64]} without a prefix for one address, or 0.0.0.0/0 for all")
+    return {**rest, "ipAddress": f"{address.strip()}/{prefix}"}
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ TemplateName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"
 Use = tuple[MethodConfig, Identity]
 
 
-class CreateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A new template; `template_fields` are the settings of the method that a template may hold."""
 
     name: TemplateName
@@ -36,7 +36,7 @@ class CreateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     template_fields: dict[str, Any]
 
 
-class UpdateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UpdateTemplate(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What to change; of the fields, those that are sent."""
 
     name: TemplateName | None = None
@@ -201,14 +201,15 @@ def _method(ctx: Ctx, slug: str) -> Method:
 def _read(method: Method, wire: Mapping[str, Any]) -> Any:
     """Validate the fields of a template as the method would, with the rest of a configuration around them."""
     try:
-        fields = decode(method_bodies.template_body(method), wire)
+        fields = decode(method_bodies.template_body(method), method_bodies.known_template(method, wire))
         clear = msgspec.to_builtins(fields, enc_hook=lambda secret: secret.reveal())
-        method.check(decode(method.config, _plain(method) | clear))
+        checked = method.check(decode(method.config, _plain(method) | clear))
+        normal = msgspec.to_builtins(checked, enc_hook=lambda secret: secret.reveal())
+        return decode(method_bodies.template_body(method), {name: normal[name] for name in clear})
     except Invalid as refusal:
         raise Invalid(
             [msgspec.structs.replace(issue, path=("templateFields", *issue.path)) for issue in refusal.issues]
         ) from None
-    return fields
 
 
 def _plain(method: Method) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def _plain(method: Method) -> dict[str, Any]:
     needed = [
         field
         for field in msgspec.structs.fields(method.config)
-        if field.required and field.encode_name not in method.template
+        if field.required and field.encode_name not in method.template  # what it may hold replaces these, if it does
     ]
     return {field.encode_name: {} if "dict" in str(field.type) else "" for field in needed}
 
