@@ -251,16 +251,13 @@ project("GET /api/v1/projects/roles/{role_id}", "read role", path={"role_id": "p
 
 # --- projects
 
-for _path, _ids in (
-    ("/api/v1/projects", {"project_id": "project_id"}),
-    ("/api/v1/workspace", {"workspace_id": "project_id"}),
-):
-    _id = f"{_path}/{{{next(iter(_ids))}}}"
+for _path in both("/api/v1/projects", "/api/v1/workspace"):
+    _id = f"{_path}/{{project_id}}"
     own_org(f"GET {_path}", names_others=False)
-    project(f"GET {_id}", path=_ids)
+    project(f"GET {_id}")
     project(f"GET {_path}/slug/{{slug}}", path={"slug": "project_slug"})
-    project(f"PATCH {_id}", "edit settings", path=_ids, body={"name": "x"})
-    project(f"DELETE {_id}", "delete workspace", path=_ids, whole=True)
+    project(f"PATCH {_id}", "edit settings", body={"name": "x"})
+    project(f"DELETE {_id}", "delete workspace", whole=True)
     project(f"GET {_path}/{{project_id}}/permissions")
     own_org(
         f"POST {_path if _path.endswith('projects') else '/api/v2/workspace'}",
@@ -284,11 +281,11 @@ project(
 project("GET /api/v2/workspace/{slug}", path={"slug": "project_slug"})
 project("PATCH /api/v2/workspace/{slug}", "edit settings", path={"slug": "project_slug"}, body={"name": "x"})
 project("DELETE /api/v2/workspace/{slug}", "delete workspace", path={"slug": "project_slug"}, whole=True)
-project("POST /api/v1/workspace/{workspace_id}/name", "edit settings", body={"name": "x"})
-project("POST /api/v1/workspace/{workspace_id}/auto-capitalization", "edit settings", body={"autoCapitalization": True})
+project("POST /api/v1/workspace/{project_id}/name", "edit settings", body={"name": "x"})
+project("POST /api/v1/workspace/{project_id}/auto-capitalization", "edit settings", body={"autoCapitalization": True})
 org("GET /api/v2/organizations/{org_id}/workspaces")
 
-for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace_id}"):
+for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}"):
     project(f"POST {_base}/environments", "create environments", body={"name": "New", "slug": "new"})
     project(f"GET {_base}/environments/{{environment_id}}", "read environments")
     project(f"PATCH {_base}/environments/{{environment_id}}", "edit environments", body={"name": "x"})
@@ -360,7 +357,7 @@ project(
     "edit secrets",
     "delete secrets",
 )  # what the token may do
-project("GET /api/v1/workspace/{workspace_id}/service-token-data", "read service-tokens")
+project("GET /api/v1/workspace/{project_id}/service-token-data", "read service-tokens")
 
 # --- members and privileges of projects
 
@@ -492,7 +489,7 @@ own_org("GET /api/v1/organization/audit-logs", "read audit-logs", names_others=F
 own_org("GET /api/v1/organization/audit-logs/export", "read audit-logs", names_others=False)
 own_org("GET /api/v1/organization/login-denials", "read audit-logs", names_others=False)
 own_org("GET /api/v1/organization/login-denials/{request_id}", "read audit-logs", path={"request_id": "request_id"})
-for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace_id}"):
+for _base in both("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}"):
     project(f"GET {_base}/audit-logs", "read audit-logs")
     project(f"GET {_base}/audit-logs/filters/actors", "read audit-logs")
 

@@ -242,7 +242,7 @@ climb("DELETE /api/v2/organizations/{organization_id}")
 climb("PATCH /api/v1/organization/{organization_id}", {"shouldUseNewPrivilegeSystem": True})
 climb("PATCH /api/v1/organization/{organization_id}", {"defaultMembershipRoleSlug": "admin"})
 climb("DELETE /api/v1/projects/{project_id}")
-climb("DELETE /api/v1/workspace/{workspace_id}")
+climb("DELETE /api/v1/workspace/{project_id}")
 climb("DELETE /api/v2/workspace/{slug}", slug="project_slug")
 harmless(
     "an organization or a project of one's own takes nothing from others",
@@ -266,7 +266,7 @@ harmless(
 )
 harmless("it only reads", "POST /api/v1/organization/explain", "POST /api/v1/projects/{project_id}/explain")
 
-for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{workspace_id}"):
+for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}"):
     harmless(
         CONTENT,
         f"PATCH {_base}",
@@ -304,8 +304,8 @@ harmless(
     "PUT /api/v1/workspace/{slug}/audit-logs-retention",
     "PUT /api/v1/workspace/{slug}/version-limit",
     "PATCH /api/v2/workspace/{slug}",
-    "POST /api/v1/workspace/{workspace_id}/name",
-    "POST /api/v1/workspace/{workspace_id}/auto-capitalization",
+    "POST /api/v1/workspace/{project_id}/name",
+    "POST /api/v1/workspace/{project_id}/auto-capitalization",
     "POST /api/v1/projects/{project_id}/environments/{environment_id}/restore",
     "POST /api/v3/secrets/move",
     "POST /api/v4/secrets/move",

@@ -128,7 +128,7 @@ class Scenario:
         api, ids = self.api, self.ids
         ids["org_id"] = ids["organization_id"] = api.org_id
         project = (await api.ok("POST", "/api/v1/projects", {"projectName": "Kept"}))["project"]
-        ids |= {"project_id": project["id"], "workspace_id": project["id"], "project_slug": project["slug"]}
+        ids |= {"project_id": project["id"], "project_slug": project["slug"]}
         environments = (await api.ok("GET", f"/api/v1/projects/{project['id']}"))["project"]["environments"]
         ids |= {"environment_id": environments[0]["id"], "environment_slug": environments[0]["slug"]}
         place = {"projectId": project["id"], "environment": environments[0]["slug"]}

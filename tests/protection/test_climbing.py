@@ -39,7 +39,6 @@ class Mountain:
             "organization_id": api.org_id,
             "project_id": project["id"],
             "project_slug": project["slug"],
-            "workspace_id": project["id"],
         }
         builtin = (await api.ok("GET", "/api/v1/organization/roles"))["roles"][0]["id"]
         ids["org_role"] = await self._role("/api/v1/organization/roles", builtin)

@@ -5,14 +5,21 @@ Body checks, authentication, OpenAPI and the protection tests follow from a rout
     @routes.post("/api/v1/identities", USER, IDENTITY)
     async def create(ctx: Ctx, body: identities.Create) -> IdentityReply: ...
 
+An act that clients also know by an older path is one handler, and the older path is declared above it:
+
+    @routes.older("POST", "/api/v1/workspace/{project_id}/tags", USER, IDENTITY, reply=WorkspaceTagReply)
+    @routes.post("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
+    async def create_tag(ctx: Ctx, project_id: str, body: tags.CreateTag) -> TagReply: ...
+
 A handler takes `ctx`, then any of `body` (a struct, `Raw` for a JSON object that the service checks, or `Incoming` for
 what speaks another protocol and signs its callers in itself), `query` (a struct) and the names in the path. It answers
 a struct, or a `Reply` when it needs a status or headers of its own.
 """
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NewType, get_type_hints
+from typing import Any, Final, NewType, TypeVar, get_type_hints
 
 import msgspec
 
@@ -24,6 +31,8 @@ SERVICE: Final = "service"
 ALL: Final = (USER, IDENTITY, SERVICE)  # every kind of caller that is signed in
 PENDING: Final = "pending"  # a person whose second factor is not verified yet
 Handler = Callable[..., Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+Lookup = Callable[[Any, str], Awaitable[str]]  # (ctx, what the path says) -> what the handler takes
 Raw = NewType("Raw", dict[str, Any])
 
 
@@ -64,11 +73,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     # whether a large answer may be compressed: not where it holds secrets (docs/decisions/0132)
     is_compressed: bool = False
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
+    is_older: bool = False  # the handler has a newer path too
 
     @property
     def summary(self) -> str:
         """The first paragraph of the handler's docstring, as one line."""
-        return " ".join((inspect.getdoc(self.handler) or "").partition("\n\n")[0].split())
+        line = " ".join((inspect.getdoc(self.handler) or "").partition("\n\n")[0].split())
+        return f"{line.removesuffix('.')} (older path)." if self.is_older else line
 
     @property
     def doc(self) -> str:
@@ -99,10 +110,11 @@ class Routes:
         body_for: Any = None,
         hot: bool = False,
         most: int = 0,
+        is_older: bool = False,
     ) -> None:
         """Add a route for a handler that is made at run time."""
         hints = get_type_hints(handler, include_extras=True)
-        names = tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
+        names = _path_names(handler)
         inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         if sorted(names) != sorted(inside):
             raise TypeError(f"{method} {path}: the handler takes {names}, the path has {inside}")
@@ -121,34 +133,86 @@ class Routes:
                 hot=hot,
                 most=most,
                 is_compressed=self.is_compressed and method == "GET",
+                is_older=is_older,
             )
         )
 
-    def _verb(
-        self, method: str, path: str, modes: tuple[ActorKind, ...], *, hot: bool = False
-    ) -> Callable[[Handler], Handler]:
-        def keep(handler: Handler) -> Handler:
+    def older(
+        self,
+        method: str,
+        path: str,
+        *modes: ActorKind,
+        body: Any = None,
+        query: Any = None,
+        reply: Any = None,
+        found: Mapping[str, tuple[str, Lookup]] | None = None,
+        hot: bool = False,
+    ) -> Callable[[H], H]:
+        """Serve the handler at an older path too, under its other spellings.
+
+        `body` and `query` are structs with the attributes that the handler reads; `reply` is one with the fields of
+        what it answers, each under its older name. `found` says of a parameter of the handler what the path names
+        instead, and how its value is found: `{"project_id": ("slug", projects.id_of)}`.
+        """
+
+        def keep(handler: H) -> H:
+            older = _spelled(handler, {"body": body, "query": query, "return": reply}, found or {})
+            self.add(method, path, *modes, handler=older, hot=hot, is_older=True)
+            return handler
+
+        return keep
+
+    def _verb(self, method: str, path: str, modes: tuple[ActorKind, ...], *, hot: bool = False) -> Callable[[H], H]:
+        def keep(handler: H) -> H:
             self.add(method, path, *modes, handler=handler, hot=hot)
             return handler
 
         return keep
 
-    def get(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
+    def get(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[H], H]:
         """A GET route."""
         return self._verb("GET", path, modes, hot=hot)
 
-    def post(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
+    def post(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[H], H]:
         """A POST route."""
         return self._verb("POST", path, modes, hot=hot)
 
-    def patch(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[H], H]:
         """A PATCH route."""
         return self._verb("PATCH", path, modes, hot=hot)
 
-    def put(self, path: str, *modes: ActorKind) -> Callable[[Handler], Handler]:
+    def put(self, path: str, *modes: ActorKind) -> Callable[[H], H]:
         """A PUT route."""
         return self._verb("PUT", path, modes)
 
-    def delete(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, *modes: ActorKind, hot: bool = False) -> Callable[[H], H]:
         """A DELETE route."""
         return self._verb("DELETE", path, modes, hot=hot)
+
+
+def _path_names(handler: Handler) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
+
+
+def _spelled(handler: Handler, spellings: Mapping[str, Any], found: Mapping[str, tuple[str, Lookup]]) -> Handler:
+    """The handler as an older path knows it: with other structs, and other names in the path."""
+    others = {name: other for name, other in spellings.items() if other is not None}
+    if not others and not found:
+        return handler
+    hints = get_type_hints(handler, include_extras=True) | others
+    reply = others.get("return")
+
+    @functools.wraps(handler)
+    async def older(ctx: Any, **given: Any) -> Any:
+        for parameter, (name, lookup) in found.items():
+            given[parameter] = await lookup(ctx, given.pop(name))
+        answer = await handler(ctx, **given)
+        return answer if reply is None else reply(**{name: getattr(answer, name) for name in reply.__struct_fields__})
+
+    for parameter, (name, _) in found.items():
+        hints[name] = hints.pop(parameter)
+    older.__annotations__ = hints
+    older.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in hints if name != "return"]
+    )
+    return older

@@ -12,7 +12,7 @@ from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in
 from watchword.http.projects import environments, folders, projects, service_tokens, tags
 from watchword.http.routing import Route, Routes
-from watchword.http.secrets import files, imports, v3, v4
+from watchword.http.secrets import files, history, imports, relations, secrets
 from watchword.methods.base import AuthMethod
 from watchword.services.authentication.bearer import VerifiedTokens
 
@@ -39,8 +39,9 @@ AREAS: tuple[Routes, ...] = (
     project_owned.routes,
     groups.routes,
     access_report.routes,
-    v3.routes,
-    v4.routes,
+    secrets.routes,
+    history.routes,
+    relations.routes,
     imports.routes,
     files.routes,
 )

@@ -157,14 +157,10 @@ class LoginDenialReply(Out, frozen=True, kw_only=True):
     login_denial: LoginDenialOut
 
 
-async def _page(ctx: Ctx, query: events.AuditFilter) -> AuditLogsReply:
-    return AuditLogsReply(audit_logs=[AuditLogOut.of(event) for event in await events.find(ctx, query)])
-
-
 @routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
 async def list_audit_logs(ctx: Ctx, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of the organization, or with `projectId` of a project, newest first."""
-    return await _page(ctx, query)
+    return AuditLogsReply(audit_logs=[AuditLogOut.of(event) for event in await events.find(ctx, query)])
 
 
 @routes.get("/api/v1/organization/audit-logs/export", USER, IDENTITY)
@@ -185,28 +181,14 @@ async def export_audit_logs(ctx: Ctx, query: events.ExportWanted) -> Reply:
     return Reply(body, headers=headers)
 
 
-async def _of_project(ctx: Ctx, project_id: str, query: events.AuditFilter) -> AuditLogsReply:
-    return await _page(ctx, msgspec.structs.replace(query, project_id=project_id))
-
-
-@routes.get("/api/v1/workspace/{workspace_id}/audit-logs", USER, IDENTITY)
-async def list_workspace_audit_logs(ctx: Ctx, workspace_id: str, query: events.AuditFilter) -> AuditLogsReply:
-    """Read the audit log of a project (older path)."""
-    return await _of_project(ctx, workspace_id, query)
-
-
+@routes.older("GET", "/api/v1/workspace/{project_id}/audit-logs", USER, IDENTITY)
 @routes.get("/api/v1/projects/{project_id}/audit-logs", USER, IDENTITY)
 async def list_project_audit_logs(ctx: Ctx, project_id: str, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of a project, newest first."""
-    return await _of_project(ctx, project_id, query)
+    return await list_audit_logs(ctx, msgspec.structs.replace(query, project_id=project_id))
 
 
-@routes.get("/api/v1/workspace/{workspace_id}/audit-logs/filters/actors", USER, IDENTITY)
-async def list_workspace_actors(ctx: Ctx, workspace_id: str) -> ActorsReply:
-    """List everybody who did something in a project (older path)."""
-    return ActorsReply(actors=await events.actors(ctx, workspace_id))
-
-
+@routes.older("GET", "/api/v1/workspace/{project_id}/audit-logs/filters/actors", USER, IDENTITY)
 @routes.get("/api/v1/projects/{project_id}/audit-logs/filters/actors", USER, IDENTITY)
 async def list_project_actors(ctx: Ctx, project_id: str) -> ActorsReply:
     """List everybody who did something in a project, as `<kind>-<id>`."""

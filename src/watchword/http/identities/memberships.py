@@ -203,7 +203,7 @@ def query_of(query: NewerPage) -> IdentityQuery:
     )
 
 
-@routes.get("/api/v2/workspace/identity-memberships/{identity_membership_id}", USER, IDENTITY)
+@routes.older("GET", "/api/v2/workspace/identity-memberships/{identity_membership_id}", USER, IDENTITY)
 @routes.get("/api/v1/projects/identity-memberships/{identity_membership_id}", USER, IDENTITY)
 async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> MemberReply:
     """Read an identity's project membership by the membership's own id."""
@@ -211,16 +211,16 @@ async def member_by_membership_id(ctx: Ctx, identity_membership_id: str) -> Memb
     return MemberReply(identity_membership=_member(member.details, member.project))
 
 
-@routes.post(_V2 + "/{identity_id}", USER, IDENTITY)
-@routes.post(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.older("POST", _V2 + "/{identity_id}", USER, IDENTITY)
+@routes.older("POST", _V1 + "/{identity_id}", USER, IDENTITY)
 @routes.post(_NEW + "/{identity_id}", USER, IDENTITY)
 async def add_identity(ctx: Ctx, project_id: str, identity_id: str, body: AddMember) -> JoinedReply:
     """Make an identity a member of a project."""
     return JoinedReply(identity_membership=JoinedOut.of(await project_members.add(ctx, project_id, identity_id, body)))
 
 
-@routes.patch(_V2 + "/{identity_id}", USER, IDENTITY)
-@routes.patch(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.older("PATCH", _V2 + "/{identity_id}", USER, IDENTITY)
+@routes.older("PATCH", _V1 + "/{identity_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{identity_id}", USER, IDENTITY)
 async def change_identity_roles(ctx: Ctx, project_id: str, identity_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of an identity in a project."""
@@ -228,16 +228,16 @@ async def change_identity_roles(ctx: Ctx, project_id: str, identity_id: str, bod
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
 
 
-@routes.delete(_V2 + "/{identity_id}", USER, IDENTITY)
-@routes.delete(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.older("DELETE", _V2 + "/{identity_id}", USER, IDENTITY)
+@routes.older("DELETE", _V1 + "/{identity_id}", USER, IDENTITY)
 @routes.delete(_NEW + "/{identity_id}", USER, IDENTITY)
 async def remove_identity(ctx: Ctx, project_id: str, identity_id: str) -> JoinedReply:
     """Take an identity out of a project."""
     return JoinedReply(identity_membership=JoinedOut.of(await project_members.remove(ctx, project_id, identity_id)))
 
 
-@routes.get(_V2 + "/{identity_id}", USER, IDENTITY)
-@routes.get(_V1 + "/{identity_id}", USER, IDENTITY)
+@routes.older("GET", _V2 + "/{identity_id}", USER, IDENTITY)
+@routes.older("GET", _V1 + "/{identity_id}", USER, IDENTITY)
 @routes.get(_NEW + "/{identity_id}", USER, IDENTITY)
 async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> MemberReply:
     """Read an identity's membership of a project."""
@@ -245,7 +245,7 @@ async def get_identity_member(ctx: Ctx, project_id: str, identity_id: str) -> Me
     return MemberReply(identity_membership=_member(member.details, member.project))
 
 
-@routes.get(_V2, USER, IDENTITY)
+@routes.older("GET", _V2, USER, IDENTITY)
 @routes.get(_V1, USER, IDENTITY)
 async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -> MembersReply:
     """List the identities of a project, a page at a time."""
@@ -284,7 +284,7 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
 # --- organizations
 
 
-@routes.get("/api/v1/organization/available-identities", USER, IDENTITY)
+@routes.older("GET", "/api/v1/organization/available-identities", USER, IDENTITY)
 @routes.get("/api/v1/organization/identities/available", USER, IDENTITY)
 async def available_in_organization(ctx: Ctx, query: SmallPage) -> dict[str, Any]:
     """List the identities of the root organization that are not members of the caller's organization."""

@@ -285,8 +285,8 @@ async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
 # --- groups in projects
 
 
-@routes.get(_V2, USER, IDENTITY)
-@routes.get(_V1, USER, IDENTITY)
+@routes.older("GET", _V2, USER, IDENTITY)
+@routes.older("GET", _V1, USER, IDENTITY)
 @routes.get(_NEW, USER, IDENTITY)
 async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsReply:
     """List the groups of a project."""
@@ -295,8 +295,8 @@ async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsRepl
     )
 
 
-@routes.post(_V2 + "/{group_id}", USER, IDENTITY)
-@routes.post(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.older("POST", _V2 + "/{group_id}", USER, IDENTITY)
+@routes.older("POST", _V1 + "/{group_id}", USER, IDENTITY)
 @routes.post(_NEW + "/{group_id}", USER, IDENTITY)
 async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: AddMember) -> GroupMembershipReply:
     """Make a group, named by id, name or slug, a member of a project."""
@@ -305,8 +305,8 @@ async def add_project_group(ctx: Ctx, project_id: str, group_id: str, body: AddM
     )
 
 
-@routes.get(_V2 + "/{group_id}", USER, IDENTITY)
-@routes.get(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.older("GET", _V2 + "/{group_id}", USER, IDENTITY)
+@routes.older("GET", _V1 + "/{group_id}", USER, IDENTITY)
 @routes.get(_NEW + "/{group_id}", USER, IDENTITY)
 async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
     """Read a group's membership of a project."""
@@ -315,8 +315,8 @@ async def get_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMe
     )
 
 
-@routes.patch(_V2 + "/{group_id}", USER, IDENTITY)
-@routes.patch(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.older("PATCH", _V2 + "/{group_id}", USER, IDENTITY)
+@routes.older("PATCH", _V1 + "/{group_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{group_id}", USER, IDENTITY)
 async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of a group in a project."""
@@ -325,8 +325,8 @@ async def change_project_group(ctx: Ctx, project_id: str, group_id: str, body: C
     )
 
 
-@routes.delete(_V2 + "/{group_id}", USER, IDENTITY)
-@routes.delete(_V1 + "/{group_id}", USER, IDENTITY)
+@routes.older("DELETE", _V2 + "/{group_id}", USER, IDENTITY)
+@routes.older("DELETE", _V1 + "/{group_id}", USER, IDENTITY)
 @routes.delete(_NEW + "/{group_id}", USER, IDENTITY)
 async def remove_project_group(ctx: Ctx, project_id: str, group_id: str) -> GroupMembershipReply:
     """Take a group out of a project."""

@@ -104,8 +104,8 @@ class ByName(msgspec.Struct, frozen=True, kw_only=True):
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
 
-@routes.post(_V1, USER, IDENTITY)
-@routes.post(_V2, USER, IDENTITY)
+@routes.older("POST", _V1, USER, IDENTITY)
+@routes.older("POST", _V2, USER, IDENTITY)
 @routes.post(_NEW, USER, IDENTITY)
 async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> ProjectPeopleJoinedReply:
     """Make people of the organization members of a project."""
@@ -116,8 +116,8 @@ async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> ProjectPeo
     )
 
 
-@routes.delete(_V1, USER, IDENTITY)
-@routes.delete(_V2, USER, IDENTITY)
+@routes.older("DELETE", _V1, USER, IDENTITY)
+@routes.older("DELETE", _V2, USER, IDENTITY)
 @routes.delete(_NEW, USER, IDENTITY)
 async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> ProjectPeopleJoinedReply:
     """Take people out of a project by address."""
@@ -129,7 +129,7 @@ async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> Pro
     )
 
 
-@routes.get(_V1, USER, IDENTITY)
+@routes.older("GET", _V1, USER, IDENTITY)
 @routes.get(_NEW, USER, IDENTITY)
 async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     """List the people of a project."""
@@ -138,7 +138,7 @@ async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     )
 
 
-@routes.post(_V1 + "/details", USER, IDENTITY)
+@routes.older("POST", _V1 + "/details", USER, IDENTITY)
 @routes.post(_NEW + "/details", USER, IDENTITY)
 async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> ProjectPersonReply:
     """Read a person's membership by user name."""
@@ -147,7 +147,7 @@ async def person_by_name(ctx: Ctx, project_id: str, body: ByName) -> ProjectPers
     )
 
 
-@routes.get(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.older("GET", _V1 + "/{membership_id}", USER, IDENTITY)
 @routes.get(_NEW + "/{membership_id}", USER, IDENTITY)
 async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPersonReply:
     """Read a person's membership of a project."""
@@ -156,7 +156,7 @@ async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPe
     )
 
 
-@routes.patch(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.older("PATCH", _V1 + "/{membership_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{membership_id}", USER, IDENTITY)
 async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, body: ChangeMember) -> RolesReply:
     """Replace the roles of a person in a project."""
@@ -164,7 +164,7 @@ async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, bod
     return RolesReply(roles=[RoleRowOut.of(row) for row in rows])
 
 
-@routes.delete(_V1 + "/{membership_id}", USER, IDENTITY)
+@routes.older("DELETE", _V1 + "/{membership_id}", USER, IDENTITY)
 @routes.delete(_NEW + "/{membership_id}", USER, IDENTITY)
 async def remove_person(ctx: Ctx, project_id: str, membership_id: str) -> LeftReply:
     """Take a person out of a project."""

@@ -56,17 +56,10 @@ class EnvironmentInProject(Out, frozen=True, kw_only=True):
         return cls(message=message, project_id=environment.project_id, environment=EnvironmentOut.of(environment))
 
 
-class EnvironmentInWorkspace(Out, frozen=True, kw_only=True):
-    """An environment after a change, under its older name."""
+class EnvironmentInWorkspace(EnvironmentInProject, frozen=True, kw_only=True):
+    """An environment after a change; the project is called by its older name."""
 
-    message: str
-    workspace: str
-    environment: EnvironmentOut
-
-    @classmethod
-    def of(cls, message: str, environment: Environment) -> "EnvironmentInWorkspace":
-        """What a change answers."""
-        return cls(message=message, workspace=environment.project_id, environment=EnvironmentOut.of(environment))
+    project_id: str = msgspec.field(name="workspace")
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -75,50 +68,54 @@ class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     hard_delete: bool = False
 
 
-CREATED, UPDATED, DELETED = (
-    "Successfully created environment",
-    "Successfully updated environment",
-    "Successfully deleted environment",
-)
+_NEW = "/api/v1/projects/{project_id}/environments"
+_OLD = "/api/v1/workspace/{project_id}/environments"
 
 
-@routes.post("/api/v1/projects/{project_id}/environments", USER, IDENTITY)
+@routes.older("POST", _OLD, USER, IDENTITY, reply=EnvironmentInWorkspace)
+@routes.post(_NEW, USER, IDENTITY)
 async def create_environment(ctx: Ctx, project_id: str, body: environments.CreateEnvironment) -> EnvironmentInProject:
     """Create an environment."""
-    return EnvironmentInProject.of(CREATED, await environments.create(ctx, project_id, body))
+    return EnvironmentInProject.of("Successfully created environment", await environments.create(ctx, project_id, body))
 
 
-@routes.get("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+@routes.older("GET", _OLD + "/{environment_id}", USER, IDENTITY)
+@routes.get(_NEW + "/{environment_id}", USER, IDENTITY)
 async def get_environment(ctx: Ctx, project_id: str, environment_id: str) -> EnvironmentReply:
     """Read an environment."""
     return EnvironmentReply(environment=EnvironmentOut.of(await environments.get(ctx, project_id, environment_id)))
 
 
-@routes.get("/api/v1/projects/{project_id}/environments/slug/{slug}", USER, IDENTITY)
+@routes.get(_NEW + "/slug/{slug}", USER, IDENTITY)
 async def get_environment_by_slug(ctx: Ctx, project_id: str, slug: str) -> EnvironmentOut:
     """Read an environment by its slug."""
     return EnvironmentOut.of(await environments.get_by_slug(ctx, project_id, slug))
 
 
-@routes.patch("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+@routes.older("PATCH", _OLD + "/{environment_id}", USER, IDENTITY, reply=EnvironmentInWorkspace)
+@routes.patch(_NEW + "/{environment_id}", USER, IDENTITY)
 async def update_environment(
     ctx: Ctx, project_id: str, environment_id: str, body: environments.UpdateEnvironment
 ) -> EnvironmentInProject:
     """Change an environment's name, slug or position."""
-    return EnvironmentInProject.of(UPDATED, await environments.update(ctx, project_id, environment_id, body))
+    return EnvironmentInProject.of(
+        "Successfully updated environment", await environments.update(ctx, project_id, environment_id, body)
+    )
 
 
-@routes.delete("/api/v1/projects/{project_id}/environments/{environment_id}", USER, IDENTITY)
+@routes.older("DELETE", _OLD + "/{environment_id}", USER, IDENTITY, reply=EnvironmentInWorkspace)
+@routes.delete(_NEW + "/{environment_id}", USER, IDENTITY)
 async def delete_environment(
     ctx: Ctx, project_id: str, environment_id: str, query: DeleteQuery
 ) -> EnvironmentInProject:
     """Delete an environment; it can be restored for a while unless hardDelete is true."""
     return EnvironmentInProject.of(
-        DELETED, await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete)
+        "Successfully deleted environment",
+        await environments.remove(ctx, project_id, environment_id, for_good=query.hard_delete),
     )
 
 
-@routes.post("/api/v1/projects/{project_id}/environments/{environment_id}/restore", USER, IDENTITY)
+@routes.post(_NEW + "/{environment_id}/restore", USER, IDENTITY)
 async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) -> EnvironmentInProject:
     """Bring a deleted environment back with all that was in it."""
     return EnvironmentInProject.of(
@@ -126,39 +123,7 @@ async def restore_environment(ctx: Ctx, project_id: str, environment_id: str) ->
     )
 
 
-@routes.post("/api/v1/workspace/{workspace_id}/environments", USER, IDENTITY)
-async def create_workspace_environment(
-    ctx: Ctx, workspace_id: str, body: environments.CreateEnvironment
-) -> EnvironmentInWorkspace:
-    """Create an environment (older path)."""
-    return EnvironmentInWorkspace.of(CREATED, await environments.create(ctx, workspace_id, body))
-
-
-@routes.get("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def get_workspace_environment(ctx: Ctx, workspace_id: str, environment_id: str) -> EnvironmentReply:
-    """Read an environment (older path)."""
-    return EnvironmentReply(environment=EnvironmentOut.of(await environments.get(ctx, workspace_id, environment_id)))
-
-
 @routes.get("/api/v1/workspace/environments/{environment_id}", USER, IDENTITY)
 async def get_environment_by_id(ctx: Ctx, environment_id: str) -> EnvironmentReply:
     """Read an environment of whichever project it is in (older path)."""
     return EnvironmentReply(environment=EnvironmentOut.of(await environments.get_by_id(ctx, environment_id)))
-
-
-@routes.patch("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def update_workspace_environment(
-    ctx: Ctx, workspace_id: str, environment_id: str, body: environments.UpdateEnvironment
-) -> EnvironmentInWorkspace:
-    """Change an environment's name, slug or position (older path)."""
-    return EnvironmentInWorkspace.of(UPDATED, await environments.update(ctx, workspace_id, environment_id, body))
-
-
-@routes.delete("/api/v1/workspace/{workspace_id}/environments/{environment_id}", USER, IDENTITY)
-async def delete_workspace_environment(
-    ctx: Ctx, workspace_id: str, environment_id: str, query: DeleteQuery
-) -> EnvironmentInWorkspace:
-    """Delete an environment (older path)."""
-    return EnvironmentInWorkspace.of(
-        DELETED, await environments.remove(ctx, workspace_id, environment_id, for_good=query.hard_delete)
-    )

@@ -1,7 +1,7 @@
 """Folders, under the older and the newer paths."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -103,8 +103,8 @@ class FolderInProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
         return self.path or self.directory or "/"
 
 
-class CreateInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
-    """A new folder."""
+class FolderNameInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
+    """The name of a new folder, or the new name of one."""
 
     name: Trimmed
     description: folders.Description | None = None
@@ -113,6 +113,7 @@ class CreateInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"
 class ListInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"):
     """Which folders."""
 
+    asks: ClassVar[bool] = True  # for the right to read folders
     recursive: bool = False
     last_secret_modified: str | None = None
 
@@ -126,21 +127,34 @@ class DeleteInProject(FolderInProject, frozen=True, kw_only=True, rename="camel"
 # The older paths call the project a workspace.
 
 
-class FolderInWorkspace(FolderInProject, frozen=True, kw_only=True, rename="camel"):
-    """The place of a folder: `path` (`directory` is its older name) of an environment."""
+class CreateInWorkspace(FolderNameInProject, frozen=True, kw_only=True, rename="camel"):
+    """A new folder. `directory` alone was never read here, and no client sends it."""
 
     project_id: Trimmed = msgspec.field(name="workspaceId")
 
+    @property
+    def place(self) -> str:
+        """The path that was meant."""
+        return self.path or "/"
 
-class CreateInWorkspace(CreateInProject, frozen=True, kw_only=True, rename="camel"):
-    """A new folder."""
+
+class RenameInWorkspace(FolderNameInProject, frozen=True, kw_only=True, rename="camel"):
+    """A folder with its new name."""
 
     project_id: Trimmed = msgspec.field(name="workspaceId")
 
 
 class ListInWorkspace(ListInProject, frozen=True, kw_only=True, rename="camel"):
-    """Which folders."""
+    """Which folders; every member of the project may list them here."""
 
+    asks: ClassVar[bool] = False
+    project_id: Trimmed = msgspec.field(name="workspaceId")
+
+
+class DeleteInWorkspace(FolderInProject, frozen=True, kw_only=True, rename="camel"):
+    """Which folder; all that is in it goes too."""
+
+    force_delete: ClassVar[bool] = True
     project_id: Trimmed = msgspec.field(name="workspaceId")
 
 
@@ -151,18 +165,33 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     folders: Annotated[list[folders.RenameFolder], msgspec.Meta(min_length=1, max_length=1_000)]
 
 
-async def _create(ctx: Ctx, body: CreateInProject, path: str) -> FolderReply:
+def _named(body: FolderInProject, id_or_name: str) -> folders.FolderByName:
+    return folders.FolderByName(
+        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=id_or_name
+    )
+
+
+_NEW, _OLD = "/api/v2/folders", "/api/v1/folders"
+
+
+@routes.older("POST", _OLD, USER, SERVICE, IDENTITY, body=CreateInWorkspace)
+@routes.post(_NEW, USER, SERVICE, IDENTITY)
+async def create_folder(ctx: Ctx, body: FolderNameInProject) -> FolderReply:
+    """Create a folder with its missing parents; one that is there already is answered as it is."""
     new = folders.CreateFolder(
         project_id=body.project_id,
         environment=body.environment,
         name=body.name,
-        path=path,
+        path=body.place,
         description=body.description,
     )
     return FolderReply(folder=FolderOut.of(await folders.create(ctx, new)))
 
 
-async def _every(ctx: Ctx, query: ListInProject, *, ask: bool) -> FoldersReply:
+@routes.older("GET", _OLD, USER, SERVICE, IDENTITY, query=ListInWorkspace)
+@routes.get(_NEW, USER, SERVICE, IDENTITY)
+async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
+    """List the folders in a folder, or with `recursive` all below it."""
     folder_query = folders.FolderQuery(
         project_id=query.project_id,
         environment=query.environment,
@@ -170,108 +199,42 @@ async def _every(ctx: Ctx, query: ListInProject, *, ask: bool) -> FoldersReply:
         recursive=query.recursive,
         changed_since=query.last_secret_modified,
     )
-    return FoldersReply(folders=[FolderOut.of(folder) for folder in await folders.every(ctx, folder_query, ask=ask)])
+    listed = await folders.every(ctx, folder_query, ask=query.asks)
+    return FoldersReply(folders=[FolderOut.of(folder) for folder in listed])
 
 
-def _named(body: FolderInProject, id_or_name: str) -> folders.FolderByName:
-    return folders.FolderByName(
-        project_id=body.project_id, environment=body.environment, path=body.place, id_or_name=id_or_name
-    )
-
-
-async def _rename(ctx: Ctx, body: CreateInProject, folder_id: str) -> FolderReply:
-    renamed = await folders.rename(ctx, _named(body, folder_id), body.name, body.description)
-    return FolderReply(folder=FolderOut.of(renamed))
-
-
-async def _rename_many(ctx: Ctx, body: Batch) -> FoldersReply:
-    project_id = await projects.id_of(ctx, body.project_slug)
-    return FoldersReply(
-        folders=[FolderOut.of(folder) for folder in await folders.rename_many(ctx, project_id, body.folders)]
-    )
-
-
-async def _remove(ctx: Ctx, body: FolderInProject, id_or_name: str, *, with_content: bool) -> FolderReply:
-    removed = await folders.remove(ctx, _named(body, id_or_name), with_content=with_content)
-    return FolderReply(folder=FolderOut.of(removed))
-
-
-# --- /api/v2/folders
-
-
-@routes.post("/api/v2/folders", USER, SERVICE, IDENTITY)
-async def create_folder(ctx: Ctx, body: CreateInProject) -> FolderReply:
-    """Create a folder with its missing parents; one that is there already is answered as it is."""
-    return await _create(ctx, body, body.place)
-
-
-@routes.get("/api/v2/folders", USER, SERVICE, IDENTITY)
-async def list_folders(ctx: Ctx, query: ListInProject) -> FoldersReply:
-    """List the folders in a folder, or with `recursive` all below it."""
-    return await _every(ctx, query, ask=True)
-
-
-@routes.patch("/api/v2/folders/batch", USER, SERVICE, IDENTITY)
+@routes.older("PATCH", _OLD + "/batch", USER, SERVICE, IDENTITY)
+@routes.patch(_NEW + "/batch", USER, SERVICE, IDENTITY)
 async def rename_folders(ctx: Ctx, body: Batch) -> FoldersReply:
     """Rename several folders, all or none."""
-    return await _rename_many(ctx, body)
+    project_id = await projects.id_of(ctx, body.project_slug)
+    renamed = await folders.rename_many(ctx, project_id, body.folders)
+    return FoldersReply(folders=[FolderOut.of(folder) for folder in renamed])
 
 
-@routes.get("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
+@routes.get(_NEW + "/{folder_id}", USER, SERVICE, IDENTITY)
 async def get_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
     """Read a folder with its path, environment and project."""
     return PlaceReply(folder=FolderInPlace.at(await folders.get(ctx, folder_id, ask=True)))
 
 
-@routes.patch("/api/v2/folders/{folder_id}", USER, SERVICE, IDENTITY)
-async def rename_folder(ctx: Ctx, folder_id: str, body: CreateInProject) -> FolderReply:
-    """Rename a folder."""
-    return await _rename(ctx, body, folder_id)
-
-
-@routes.delete("/api/v2/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
-async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
-    """Delete a folder; one that is not empty only with `forceDelete`."""
-    return await _remove(ctx, body, folder_id_or_name, with_content=body.force_delete)
-
-
-# --- /api/v1/folders: the older names
-
-
-@routes.post("/api/v1/folders", USER, SERVICE, IDENTITY)
-async def create_workspace_folder(ctx: Ctx, body: CreateInWorkspace) -> FolderReply:
-    """Create a folder with its missing parents (older path).
-
-    `directory` alone was never read here, and no client sends it.
-    """
-    return await _create(ctx, body, body.path or "/")
-
-
-@routes.get("/api/v1/folders", USER, SERVICE, IDENTITY)
-async def list_workspace_folders(ctx: Ctx, query: ListInWorkspace) -> FoldersReply:
-    """List the folders in a folder (older path)."""
-    return await _every(ctx, query, ask=False)
-
-
-@routes.patch("/api/v1/folders/batch", USER, SERVICE, IDENTITY)
-async def rename_workspace_folders(ctx: Ctx, body: Batch) -> FoldersReply:
-    """Rename several folders, all or none (older path)."""
-    return await _rename_many(ctx, body)
-
-
-@routes.get("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
+@routes.get(_OLD + "/{folder_id}", USER, SERVICE, IDENTITY)
 async def get_workspace_folder(ctx: Ctx, folder_id: str) -> PlaceReply:
-    """Read a folder with its path, environment and project (older path)."""
+    """Read a folder with its path, environment and project (older path, for every member of the project)."""
     return PlaceReply(folder=FolderInPlace.at(await folders.get(ctx, folder_id, ask=False)))
 
 
-@routes.patch("/api/v1/folders/{folder_id}", USER, SERVICE, IDENTITY)
-async def rename_workspace_folder(ctx: Ctx, folder_id: str, body: CreateInWorkspace) -> FolderReply:
-    """Rename a folder (older path)."""
-    return await _rename(ctx, body, folder_id)
+@routes.older("PATCH", _OLD + "/{folder_id}", USER, SERVICE, IDENTITY, body=RenameInWorkspace)
+@routes.patch(_NEW + "/{folder_id}", USER, SERVICE, IDENTITY)
+async def rename_folder(ctx: Ctx, folder_id: str, body: FolderNameInProject) -> FolderReply:
+    """Rename a folder."""
+    renamed = await folders.rename(ctx, _named(body, folder_id), body.name, body.description)
+    return FolderReply(folder=FolderOut.of(renamed))
 
 
-@routes.delete("/api/v1/folders/{folder_id_or_name}", USER, SERVICE, IDENTITY)
-async def delete_workspace_folder(ctx: Ctx, folder_id_or_name: str, body: FolderInWorkspace) -> FolderReply:
-    """Delete a folder with all that is in it (older path)."""
-    return await _remove(ctx, body, folder_id_or_name, with_content=True)
+@routes.older("DELETE", _OLD + "/{folder_id_or_name}", USER, SERVICE, IDENTITY, body=DeleteInWorkspace)
+@routes.delete(_NEW + "/{folder_id_or_name}", USER, SERVICE, IDENTITY)
+async def delete_folder(ctx: Ctx, folder_id_or_name: str, body: DeleteInProject) -> FolderReply:
+    """Delete a folder; on the newer path one that is not empty only with `forceDelete`."""
+    removed = await folders.remove(ctx, _named(body, folder_id_or_name), with_content=body.force_delete)
+    return FolderReply(folder=FolderOut.of(removed))

@@ -96,10 +96,10 @@ class WholeReply(Out, frozen=True, kw_only=True):
     project: WholeProjectOut
 
 
-class WholeWorkspaceReply(Out, frozen=True, kw_only=True):
+class WholeWorkspaceReply(WholeReply, frozen=True, kw_only=True):
     """A project with its environments, under its older name."""
 
-    workspace: WholeProjectOut
+    project: WholeProjectOut = msgspec.field(name="workspace")
 
 
 class ProjectReply(Out, frozen=True, kw_only=True):
@@ -108,10 +108,10 @@ class ProjectReply(Out, frozen=True, kw_only=True):
     project: ProjectOut
 
 
-class WorkspaceReply(Out, frozen=True, kw_only=True):
+class WorkspaceReply(ProjectReply, frozen=True, kw_only=True):
     """A project, under its older name."""
 
-    workspace: ProjectOut
+    project: ProjectOut = msgspec.field(name="workspace")
 
 
 class ChangedProject(Out, frozen=True, kw_only=True):
@@ -121,11 +121,10 @@ class ChangedProject(Out, frozen=True, kw_only=True):
     project: ProjectOut
 
 
-class ChangedWorkspace(Out, frozen=True, kw_only=True):
+class ChangedWorkspace(ChangedProject, frozen=True, kw_only=True):
     """A project after a change, under its older name."""
 
-    message: str
-    workspace: ProjectOut
+    project: ProjectOut = msgspec.field(name="workspace")
 
 
 class ProjectsReply(Out, frozen=True, kw_only=True):
@@ -134,10 +133,10 @@ class ProjectsReply(Out, frozen=True, kw_only=True):
     projects: Sequence[WholeProjectOut]
 
 
-class WorkspacesReply(Out, frozen=True, kw_only=True):
+class WorkspacesReply(ProjectsReply, frozen=True, kw_only=True):
     """Projects with their environments, under their older name."""
 
-    workspaces: Sequence[WholeProjectOut]
+    projects: Sequence[WholeProjectOut] = msgspec.field(name="workspaces")
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -159,15 +158,20 @@ class CapitalizationBody(msgspec.Struct, frozen=True, kw_only=True, rename="came
     auto_capitalization: bool
 
 
-# --- /api/v1/projects
+_BY_SLUG = {"project_id": ("slug", projects.id_of)}  # how an older path names a project
 
 
+# --- /api/v1/projects, and the older names of the same acts
+
+
+@routes.older("POST", "/api/v2/workspace", USER, IDENTITY)
 @routes.post("/api/v1/projects", USER, IDENTITY)
 async def create_project(ctx: Ctx, body: projects.CreateProject) -> WholeReply:
     """Create a project with its environments; the caller becomes its administrator."""
     return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
 
 
+@routes.older("GET", "/api/v1/workspace", USER, IDENTITY, reply=WorkspacesReply)
 @routes.get("/api/v1/projects", USER, IDENTITY)
 async def list_projects(ctx: Ctx, query: ListQuery) -> ProjectsReply:
     """List the projects that the caller is a member of."""
@@ -175,30 +179,38 @@ async def list_projects(ctx: Ctx, query: ListQuery) -> ProjectsReply:
     return ProjectsReply(projects=[WholeProjectOut.whole(project) for project in mine])
 
 
+@routes.older("GET", "/api/v1/workspace/{project_id}", USER, SERVICE, IDENTITY, reply=WholeWorkspaceReply)
 @routes.get("/api/v1/projects/{project_id}", USER, SERVICE, IDENTITY)
 async def get_project(ctx: Ctx, project_id: str) -> WholeReply:
     """Read a project with its environments."""
     return WholeReply(project=WholeProjectOut.whole(await projects.get(ctx, project_id)))
 
 
+@routes.older("GET", "/api/v1/workspace/slug/{slug}", USER, SERVICE, IDENTITY)
+@routes.older("GET", "/api/v2/workspace/{slug}", USER, SERVICE, IDENTITY)
 @routes.get("/api/v1/projects/slug/{slug}", USER, SERVICE, IDENTITY)
 async def get_project_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
     """Read a project by its slug in the caller's organization."""
     return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
 
 
+@routes.older("PATCH", "/api/v1/workspace/{project_id}", USER, IDENTITY, reply=WorkspaceReply)
 @routes.patch("/api/v1/projects/{project_id}", USER, IDENTITY)
 async def update_project(ctx: Ctx, project_id: str, body: projects.UpdateProject) -> ProjectReply:
     """Change a project's settings."""
     return ProjectReply(project=ProjectOut.of(await projects.update(ctx, project_id, body)))
 
 
+@routes.older("DELETE", "/api/v1/workspace/{project_id}", USER, IDENTITY, reply=WorkspaceReply)
 @routes.delete("/api/v1/projects/{project_id}", USER, IDENTITY)
 async def delete_project(ctx: Ctx, project_id: str) -> ProjectReply:
     """Delete a project with everything in it."""
     return ProjectReply(project=ProjectOut.of(await projects.remove(ctx, project_id)))
 
 
+@routes.older(
+    "PUT", "/api/v1/workspace/{slug}/audit-logs-retention", USER, IDENTITY, reply=ChangedWorkspace, found=_BY_SLUG
+)
 @routes.put("/api/v1/projects/{project_id}/audit-logs-retention", USER, IDENTITY)
 async def retain_project_audit(ctx: Ctx, project_id: str, body: projects.Retention) -> ChangedProject:
     """Set how many days audit events of a project are kept."""
@@ -208,113 +220,52 @@ async def retain_project_audit(ctx: Ctx, project_id: str, body: projects.Retenti
     )
 
 
+@routes.older("GET", "/api/v1/workspace/{project_id}/permissions", USER)
 @routes.get("/api/v1/projects/{project_id}/permissions", USER)
 async def get_project_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
     """What the caller may do in a project, as packed rules."""
-    return await _permissions(ctx, project_id)
+    membership, roles, packed = await projects.permissions(ctx, project_id)
+    held_roles = [HeldRoleOut.of(role, custom) for role, custom in roles]
+    own = {"id": membership, "projectId": project_id, "userId": ctx.actor.id, "roles": held_roles}
+    return {"data": {"permissions": packed, "membership": own}}
 
 
-# --- /api/v1/workspace and /api/v2/workspace: the older names
-
-
-@routes.post("/api/v2/workspace", USER, IDENTITY)
-async def create_workspace(ctx: Ctx, body: projects.CreateProject) -> WholeReply:
-    """Create a project (older path)."""
-    return WholeReply(project=WholeProjectOut.whole(await projects.create(ctx, body)))
-
-
-@routes.get("/api/v1/workspace", USER, IDENTITY)
-async def list_workspaces(ctx: Ctx, query: ListQuery) -> WorkspacesReply:
-    """List the projects that the caller is a member of (older path)."""
-    mine = await projects.mine(ctx, kind=query.type, with_roles=query.include_roles)
-    return WorkspacesReply(workspaces=[WholeProjectOut.whole(project) for project in mine])
-
-
-@routes.get("/api/v1/workspace/{workspace_id}", USER, SERVICE, IDENTITY)
-async def get_workspace(ctx: Ctx, workspace_id: str) -> WholeWorkspaceReply:
-    """Read a project with its environments (older path)."""
-    return WholeWorkspaceReply(workspace=WholeProjectOut.whole(await projects.get(ctx, workspace_id)))
-
-
-@routes.patch("/api/v1/workspace/{workspace_id}", USER, IDENTITY)
-async def update_workspace(ctx: Ctx, workspace_id: str, body: projects.UpdateProject) -> WorkspaceReply:
-    """Change a project's settings (older path)."""
-    return WorkspaceReply(workspace=ProjectOut.of(await projects.update(ctx, workspace_id, body)))
-
-
-@routes.delete("/api/v1/workspace/{workspace_id}", USER, IDENTITY)
-async def delete_workspace(ctx: Ctx, workspace_id: str) -> WorkspaceReply:
-    """Delete a project with everything in it (older path)."""
-    return WorkspaceReply(workspace=ProjectOut.of(await projects.remove(ctx, workspace_id)))
-
-
-@routes.get("/api/v1/workspace/slug/{slug}", USER, SERVICE, IDENTITY)
-async def get_workspace_by_slug_v1(ctx: Ctx, slug: str) -> WholeProjectOut:
-    """Read a project by its slug in the caller's organization (older path)."""
-    return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
-
-
-@routes.get("/api/v2/workspace/{slug}", USER, SERVICE, IDENTITY)
-async def get_workspace_by_slug(ctx: Ctx, slug: str) -> WholeProjectOut:
-    """Read a project by its slug in the caller's organization (older path)."""
-    return WholeProjectOut.whole(await projects.get(ctx, await projects.id_of(ctx, slug)))
+# --- acts that only the older paths have
 
 
 @routes.patch("/api/v2/workspace/{slug}", USER, IDENTITY)
 async def update_workspace_by_slug(ctx: Ctx, slug: str, body: projects.UpdateProject) -> ProjectOut:
-    """Change the settings of a project found by slug (older path)."""
+    """Change the settings of a project found by slug."""
     return ProjectOut.of(await projects.update(ctx, await projects.id_of(ctx, slug), body))
 
 
 @routes.delete("/api/v2/workspace/{slug}", USER, IDENTITY)
 async def delete_workspace_by_slug(ctx: Ctx, slug: str) -> ProjectOut:
-    """Delete a project found by slug (older path)."""
+    """Delete a project found by slug."""
     return ProjectOut.of(await projects.remove(ctx, await projects.id_of(ctx, slug)))
 
 
-@routes.post("/api/v1/workspace/{workspace_id}/name", USER)
-async def rename_workspace(ctx: Ctx, workspace_id: str, body: NameBody) -> ChangedWorkspace:
-    """Give a project another name (older path)."""
-    changed = await projects.update(ctx, workspace_id, projects.UpdateProject(name=body.name))
-    return ChangedWorkspace(message="Successfully changed workspace name", workspace=ProjectOut.of(changed))
+@routes.post("/api/v1/workspace/{project_id}/name", USER)
+async def rename_workspace(ctx: Ctx, project_id: str, body: NameBody) -> ChangedWorkspace:
+    """Give a project another name."""
+    changed = await projects.update(ctx, project_id, projects.UpdateProject(name=body.name))
+    return ChangedWorkspace(message="Successfully changed workspace name", project=ProjectOut.of(changed))
 
 
-@routes.post("/api/v1/workspace/{workspace_id}/auto-capitalization", USER)
-async def capitalize_workspace(ctx: Ctx, workspace_id: str, body: CapitalizationBody) -> ChangedWorkspace:
-    """Say whether names of secrets are proposed in capitals (older path)."""
+@routes.post("/api/v1/workspace/{project_id}/auto-capitalization", USER)
+async def capitalize_workspace(ctx: Ctx, project_id: str, body: CapitalizationBody) -> ChangedWorkspace:
+    """Say whether names of secrets are proposed in capitals."""
     changed = await projects.update(
-        ctx, workspace_id, projects.UpdateProject(auto_capitalization=body.auto_capitalization)
+        ctx, project_id, projects.UpdateProject(auto_capitalization=body.auto_capitalization)
     )
-    return ChangedWorkspace(message="Successfully changed workspace settings", workspace=ProjectOut.of(changed))
+    return ChangedWorkspace(message="Successfully changed workspace settings", project=ProjectOut.of(changed))
 
 
 @routes.put("/api/v1/workspace/{slug}/version-limit", USER)
 async def limit_workspace_versions(ctx: Ctx, slug: str, body: projects.VersionLimit) -> ChangedWorkspace:
-    """Set how many versions of a secret are kept (older path)."""
+    """Set how many versions of a secret are kept."""
     changed = await projects.limit_versions(ctx, await projects.id_of(ctx, slug), body)
-    return ChangedWorkspace(message="Successfully changed workspace version limit", workspace=ProjectOut.of(changed))
-
-
-@routes.put("/api/v1/workspace/{slug}/audit-logs-retention", USER, IDENTITY)
-async def retain_workspace_audit(ctx: Ctx, slug: str, body: projects.Retention) -> ChangedWorkspace:
-    """Set how many days audit events of a project are kept (older path)."""
-    changed = await projects.retain_audit(ctx, await projects.id_of(ctx, slug), body)
-    return ChangedWorkspace(
-        message="Successfully updated project's audit logs retention period", workspace=ProjectOut.of(changed)
-    )
-
-
-@routes.get("/api/v1/workspace/{project_id}/permissions", USER)
-async def get_workspace_permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
-    """What the caller may do in a project, as packed rules (older path)."""
-    return await _permissions(ctx, project_id)
-
-
-async def _permissions(ctx: Ctx, project_id: str) -> Mapping[str, Any]:
-    membership, roles, packed = await projects.permissions(ctx, project_id)
-    held_roles = [HeldRoleOut.of(role, custom) for role, custom in roles]
-    own = {"id": membership, "projectId": project_id, "userId": ctx.actor.id, "roles": held_roles}
-    return {"data": {"permissions": packed, "membership": own}}
+    return ChangedWorkspace(message="Successfully changed workspace version limit", project=ProjectOut.of(changed))
 
 
 @routes.get("/api/v2/organizations/{org_id}/workspaces", USER, IDENTITY)

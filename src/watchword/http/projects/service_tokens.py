@@ -121,9 +121,9 @@ async def delete_service_token(ctx: Ctx, service_token_id: str) -> DataReply:
     return DataReply(service_token_data=ServiceTokenOut.of(await service_tokens.remove(ctx, service_token_id)))
 
 
-@routes.get("/api/v1/workspace/{workspace_id}/service-token-data", USER)
-async def list_service_tokens(ctx: Ctx, workspace_id: str) -> ServiceTokensReply:
+@routes.get("/api/v1/workspace/{project_id}/service-token-data", USER)
+async def list_service_tokens(ctx: Ctx, project_id: str) -> ServiceTokensReply:
     """List the service tokens of a project, newest first."""
     return ServiceTokensReply(
-        service_token_data=[ServiceTokenOut.of(token) for token in await service_tokens.every(ctx, workspace_id)]
+        service_token_data=[ServiceTokenOut.of(token) for token in await service_tokens.every(ctx, project_id)]
     )

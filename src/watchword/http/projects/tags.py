@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from watchword.domain.projects.records import Tag
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
@@ -53,85 +55,59 @@ class TagsReply(Out, frozen=True, kw_only=True):
     tags: Sequence[TagOut]
 
 
-class WorkspaceTagReply(Out, frozen=True, kw_only=True):
+class WorkspaceTagReply(TagReply, frozen=True, kw_only=True):
     """A tag under its older name."""
 
-    workspace_tag: TagOut
+    tag: TagOut = msgspec.field(name="workspaceTag")
 
 
-class WorkspaceTagsReply(Out, frozen=True, kw_only=True):
+class WorkspaceTagsReply(TagsReply, frozen=True, kw_only=True):
     """Tags under their older name."""
 
-    workspace_tags: Sequence[TagOut]
+    tags: Sequence[TagOut] = msgspec.field(name="workspaceTags")
 
 
-@routes.get("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
+_NEW = "/api/v1/projects/{project_id}/tags"
+_OLD = "/api/v1/workspace/{project_id}/tags"
+
+
+@routes.older("GET", _OLD, USER, IDENTITY, reply=WorkspaceTagsReply)
+@routes.get(_NEW, USER, IDENTITY)
 async def list_tags(ctx: Ctx, project_id: str) -> TagsReply:
     """List the tags of a project."""
     return TagsReply(tags=[TagOut.of(tag) for tag in await tags.every(ctx, project_id)])
 
 
-@routes.post("/api/v1/projects/{project_id}/tags", USER, IDENTITY)
+@routes.older("POST", _OLD, USER, IDENTITY, body=tags.CreateColored, reply=WorkspaceTagReply)
+@routes.post(_NEW, USER, IDENTITY)
 async def create_tag(ctx: Ctx, project_id: str, body: tags.CreateTag) -> TagReply:
     """Create a tag."""
     return TagReply(tag=TagOut.of(await tags.create(ctx, project_id, body)))
 
 
-@routes.get("/api/v1/projects/{project_id}/tags/{tag_id}", USER, IDENTITY)
+@routes.older("GET", _OLD + "/{tag_id}", USER, IDENTITY, reply=WorkspaceTagReply)
+@routes.get(_NEW + "/{tag_id}", USER, IDENTITY)
 async def get_tag(ctx: Ctx, project_id: str, tag_id: str) -> TagReply:
     """Read a tag."""
     return TagReply(tag=TagOut.of(await tags.get(ctx, project_id, tag_id)))
 
 
-@routes.get("/api/v1/projects/{project_id}/tags/slug/{slug}", USER, IDENTITY)
+@routes.older("GET", _OLD + "/slug/{slug}", USER, IDENTITY, reply=WorkspaceTagReply)
+@routes.get(_NEW + "/slug/{slug}", USER, IDENTITY)
 async def get_tag_by_slug(ctx: Ctx, project_id: str, slug: str) -> TagReply:
     """Read a tag by its slug."""
     return TagReply(tag=TagOut.of(await tags.get_by_slug(ctx, project_id, slug)))
 
 
-@routes.patch("/api/v1/projects/{project_id}/tags/{tag_id}", USER, IDENTITY)
+@routes.older("PATCH", _OLD + "/{tag_id}", USER, IDENTITY, body=tags.UpdateWhole, reply=WorkspaceTagReply)
+@routes.patch(_NEW + "/{tag_id}", USER, IDENTITY)
 async def update_tag(ctx: Ctx, project_id: str, tag_id: str, body: tags.UpdateTag) -> TagReply:
     """Change a tag."""
     return TagReply(tag=TagOut.of(await tags.update(ctx, project_id, tag_id, body)))
 
 
-@routes.delete("/api/v1/projects/{project_id}/tags/{tag_id}", USER, IDENTITY)
+@routes.older("DELETE", _OLD + "/{tag_id}", USER, IDENTITY, reply=WorkspaceTagReply)
+@routes.delete(_NEW + "/{tag_id}", USER, IDENTITY)
 async def delete_tag(ctx: Ctx, project_id: str, tag_id: str) -> TagReply:
     """Delete a tag."""
     return TagReply(tag=TagOut.of(await tags.remove(ctx, project_id, tag_id)))
-
-
-@routes.get("/api/v1/workspace/{project_id}/tags", USER, IDENTITY)
-async def list_workspace_tags(ctx: Ctx, project_id: str) -> WorkspaceTagsReply:
-    """List the tags of a project (older path)."""
-    return WorkspaceTagsReply(workspace_tags=[TagOut.of(tag) for tag in await tags.every(ctx, project_id)])
-
-
-@routes.post("/api/v1/workspace/{project_id}/tags", USER, IDENTITY)
-async def create_workspace_tag(ctx: Ctx, project_id: str, body: tags.CreateColored) -> WorkspaceTagReply:
-    """Create a tag (older path)."""
-    return WorkspaceTagReply(workspace_tag=TagOut.of(await tags.create(ctx, project_id, body)))
-
-
-@routes.get("/api/v1/workspace/{project_id}/tags/{tag_id}", USER, IDENTITY)
-async def get_workspace_tag(ctx: Ctx, project_id: str, tag_id: str) -> WorkspaceTagReply:
-    """Read a tag (older path)."""
-    return WorkspaceTagReply(workspace_tag=TagOut.of(await tags.get(ctx, project_id, tag_id)))
-
-
-@routes.get("/api/v1/workspace/{project_id}/tags/slug/{slug}", USER, IDENTITY)
-async def get_workspace_tag_by_slug(ctx: Ctx, project_id: str, slug: str) -> WorkspaceTagReply:
-    """Read a tag by its slug (older path)."""
-    return WorkspaceTagReply(workspace_tag=TagOut.of(await tags.get_by_slug(ctx, project_id, slug)))
-
-
-@routes.patch("/api/v1/workspace/{project_id}/tags/{tag_id}", USER, IDENTITY)
-async def update_workspace_tag(ctx: Ctx, project_id: str, tag_id: str, body: tags.UpdateWhole) -> WorkspaceTagReply:
-    """Change a tag (older path)."""
-    return WorkspaceTagReply(workspace_tag=TagOut.of(await tags.update(ctx, project_id, tag_id, body)))
-
-
-@routes.delete("/api/v1/workspace/{project_id}/tags/{tag_id}", USER, IDENTITY)
-async def delete_workspace_tag(ctx: Ctx, project_id: str, tag_id: str) -> WorkspaceTagReply:
-    """Delete a tag (older path)."""
-    return WorkspaceTagReply(workspace_tag=TagOut.of(await tags.remove(ctx, project_id, tag_id)))

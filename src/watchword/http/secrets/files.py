@@ -32,8 +32,8 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
         environment=target.environment,
         path=target.path,
         recursive=query.recursive,
-        expand=query.expands(default=True),
-        with_imports=query.imports(default=True),
+        expand=query.expands,
+        with_imports=query.imports,
         tag_slugs=wire.split(query.tag_slugs),
         must_exist=True,
     )

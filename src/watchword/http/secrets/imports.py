@@ -16,6 +16,8 @@ from watchword.services.secrets.writing import Target
 from watchword.services.timestamps import iso
 
 routes = Routes("secret imports")
+_V1 = "/api/v1/secret-imports"
+_V2 = "/api/v2/secret-imports"
 
 
 class ImportFolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -125,6 +127,8 @@ class GroupsReply(Out, frozen=True, kw_only=True):
     secrets: Sequence[wire.ImportedGroupOut]
 
 
+@routes.older("POST", _V1, *ALL)
+@routes.post(_V2, *ALL)
 async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
     """Let a folder show the secrets of another place as well."""
     source = ImportSource(environment=body.import_.environment, path=body.import_.path)
@@ -132,6 +136,8 @@ async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
     return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(created))
 
 
+@routes.older("GET", _V1, *ALL)
+@routes.get(_V2, *ALL)
 async def list_imports(ctx: Ctx, query: ImportFolderRef) -> ImportsReply:
     """List the imports of a folder in their order; secrets of later ones win."""
     imported = await imports.every(ctx, await query.target(ctx))
@@ -140,11 +146,15 @@ async def list_imports(ctx: Ctx, query: ImportFolderRef) -> ImportsReply:
     )
 
 
+@routes.older("GET", _V1 + "/{import_id}", *ALL)
+@routes.get(_V2 + "/{import_id}", *ALL)
 async def get_import(ctx: Ctx, import_id: str) -> PlacedReply:
     """Read an import."""
     return PlacedReply(secret_import=PlacedImportOut.of(await imports.get(ctx, import_id)))
 
 
+@routes.older("PATCH", _V1 + "/{import_id}", *ALL)
+@routes.patch(_V2 + "/{import_id}", *ALL)
 async def update_import(ctx: Ctx, import_id: str, body: UpdateBody) -> ImportReply:
     """Let an import show another place, or stand at another position."""
     changes = body.import_
@@ -153,12 +163,16 @@ async def update_import(ctx: Ctx, import_id: str, body: UpdateBody) -> ImportRep
     return ImportReply(message="Successfully updated secret import", secret_import=ImportOut.of(updated))
 
 
+@routes.older("DELETE", _V1 + "/{import_id}", *ALL)
+@routes.delete(_V2 + "/{import_id}", *ALL)
 async def delete_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> ImportReply:
     """Delete an import; the secrets stay where they are."""
     removed = await imports.remove(ctx, await body.target(ctx), import_id)
     return ImportReply(message="Successfully deleted secret import", secret_import=ImportOut.of(removed))
 
 
+@routes.older("GET", _V1 + "/secrets/raw", *ALL)
+@routes.get(_V2 + "/secrets/raw", *ALL)
 async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply:
     """List what the imports of a folder bring in, with references filled in."""
     target = await query.target(ctx)
@@ -168,19 +182,10 @@ async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply
     return GroupsReply(secrets=await wire.ImportedGroupOut.in_pieces(await reading.imported(ctx, expanded)))
 
 
+@routes.older("POST", _V1 + "/{import_id}/replication-resync", USER)
+@routes.post(_V2 + "/{import_id}/replication-resync", USER)
 async def resync_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> dict[str, Any]:
     """Nothing is left to do: an import shows its source as it is at any moment."""
     del body
     await imports.get(ctx, import_id)
     return {"message": "Imports are always up to date"}
-
-
-for _version in ("v1", "v2"):
-    _path = f"/api/{_version}/secret-imports"
-    routes.add("POST", _path, *ALL, handler=create_import)
-    routes.add("GET", _path, *ALL, handler=list_imports)
-    routes.add("GET", f"{_path}/secrets/raw", *ALL, handler=list_imported_secrets)
-    routes.add("GET", f"{_path}/{{import_id}}", *ALL, handler=get_import)
-    routes.add("PATCH", f"{_path}/{{import_id}}", *ALL, handler=update_import)
-    routes.add("DELETE", f"{_path}/{{import_id}}", *ALL, handler=delete_import)
-    routes.add("POST", f"{_path}/{{import_id}}/replication-resync", USER, handler=resync_import)

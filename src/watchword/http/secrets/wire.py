@@ -2,27 +2,26 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.domain.projects.records import Tag
-from watchword.domain.secrets.records import SecretMetadata
+from watchword.domain.secrets.records import SecretKind, SecretMetadata
 from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
 from watchword.http.bodies import encode
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import targets
-from watchword.services.secrets.reading import ImportedGroup
+from watchword.services.secrets.reading import ImportedGroup, Personal
 from watchword.services.secrets.views import DecryptedFolder, SecretView
 from watchword.services.secrets.writing import UNSET, NewSecret, SecretChange, Target, Unset
 from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
-SecretKind = Literal["shared", "personal"]
 Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
 Note = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$")]
 Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: none
@@ -266,21 +265,27 @@ async def target_of(ctx: Ctx, located: Located) -> Target:
 
 
 class ReadOptions(FolderRef, frozen=True, kw_only=True, rename="camel"):
-    """How secrets are to be shown."""
+    """How secrets are to be shown.
 
+    `_is_whole`: references are filled in and imports shown where the query does not say otherwise.
+    """
+
+    _is_whole: ClassVar[bool] = True
     view_secret_value: bool = True
     expand_secret_references: bool | None = None
     include_imports: bool | None = None
     include_imports_too: bool | None = msgspec.field(default=None, name="include_imports")
 
-    def expands(self, *, default: bool) -> bool:
+    @property
+    def expands(self) -> bool:
         """Whether references are filled in."""
-        return default if self.expand_secret_references is None else self.expand_secret_references
+        return self._is_whole if self.expand_secret_references is None else self.expand_secret_references
 
-    def imports(self, *, default: bool) -> bool:
+    @property
+    def imports(self) -> bool:
         """Whether imported secrets are part of the answer; both spellings count."""
         named = [option for option in (self.include_imports, self.include_imports_too) if option is not None]
-        return any(named) if named else default
+        return any(named) if named else self._is_whole
 
 
 class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
@@ -288,11 +293,21 @@ class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
     version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
 
 
+class OlderOneOptions(OneOptions, frozen=True, kw_only=True, rename="camel"):
+    _is_whole: ClassVar[bool] = False
+
+
 class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+    must_exist: ClassVar[bool] = True  # the folder
     recursive: bool = False
     include_personal_overrides: bool = False
     tag_slugs: str = ""
     metadata_filter: str = ""
+
+    @property
+    def personal(self) -> Personal:
+        """Where a person's own secrets stand."""
+        return "instead" if self.include_personal_overrides else "none"
 
     @property
     def slugs(self) -> frozenset[str]:
@@ -303,6 +318,16 @@ class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
     def pairs(self) -> tuple[tuple[str | None, str | None], ...]:
         """Keys and values that the metadata must have. Raises Invalid."""
         return metadata_pairs(self.metadata_filter)
+
+
+class OlderListOptions(ListOptions, frozen=True, kw_only=True, rename="camel"):
+    _is_whole: ClassVar[bool] = False
+    must_exist: ClassVar[bool] = False
+
+    @property
+    def personal(self) -> Personal:
+        """Where a person's own secrets stand."""
+        return "beside"
 
 
 def split(text: str) -> frozenset[str]:

@@ -26,6 +26,8 @@ from watchword.store.engine import Tx
 from watchword.store.secrets import secrets
 
 Keeps = Callable[[CachedSecret], bool]
+# where a person's own secrets stand: beside the shared ones, or in their place
+Personal = Literal["none", "beside", "instead"]
 _PIECE = 500  # secrets that are opened before others have their turn
 _HEAVY = 512  # weight of a folder that is opened in pieces: a thousand secrets, or a megabyte
 
@@ -57,7 +59,7 @@ class SecretListRequest(msgspec.Struct, frozen=True, kw_only=True):
     show: bool = True
     expand: bool = False
     with_imports: bool = False
-    personal: Literal["none", "beside", "instead"] = "none"
+    personal: Personal = "none"
     tag_slugs: frozenset[str] = frozenset()
     metadata: tuple[tuple[str | None, str | None], ...] = ()
     must_exist: bool = False
