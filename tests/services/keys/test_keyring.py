@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import os
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +10,11 @@ from sqlalchemy import select, update
 
 from tests.api import ROOT_KEY, Api, running
 from tests.store import samples
-from watchword.adapters.root_key import find_root_key, make_root_key
 from watchword.app import build_runtime, opened
 from watchword.domain.keys.sealing import CannotOpen
 from watchword.domain.secret import Secret
 from watchword.services.keys.keyring import HMAC, Keyring, WrongRootKey, org_scope, project_scope
-from watchword.settings import Settings, SettingsError
+from watchword.settings import Settings
 from watchword.store import schema
 from watchword.store.engine import Store
 
@@ -69,34 +66,6 @@ async def test_two_servers_that_start_on_an_empty_database_at_once_have_the_same
     assert first.keys.digest("x") == second.keys.digest("x")
     await first.store.close()
     await second.store.close()
-
-
-def test_a_root_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    before = os.umask(0)
-    try:
-        made = make_root_key(settings)
-    finally:
-        os.umask(before)
-    file = tmp_path / "root.key"
-
-    assert (0o600, 32, made, made) == (
-        stat.S_IMODE(file.stat().st_mode),
-        len(made),
-        find_root_key(settings),
-        make_root_key(settings),
-    )
-    assert [file] == list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("content", ["", "short", "zz" * 32, "11" * 31, "11" * 33])
-def test_a_root_key_that_is_none_is_refused_without_being_shown(tmp_path: Path, content: str) -> None:
-    (tmp_path / "key").write_text(content)
-    (tmp_path / "key").chmod(0o600)
-
-    with pytest.raises(SettingsError) as refusal:
-        find_root_key(Settings(root_key_file=tmp_path / "key"))
-    assert not content or content not in str(refusal.value)
 
 
 # --- every value in its own place
