@@ -24,3 +24,84 @@ def test_no_import_needs_another_name() -> None:
     }
 
     assert set() == aliases
+
+
+OF_SOME_SIZE = 150  # lines; what is smaller may be tested by what uses it
+# Modules without a test module of their own, and where they are tested instead. The list may only become shorter: a
+# module that gets its own tests must leave it.
+TESTED_ELSEWHERE = {
+    "cli/bootstrap.py": "test_quick_start.py",  # runs it as its readers do
+    "cli/demo.py": "cli/test_commands.py",
+    "cli/keys.py": "services/keys/test_rotation.py",
+    "cli/secrets.py": "cli/test_commands.py",
+    "cli/workers.py": "cli/test_serve.py",
+    "domain/access/rule_index.py": "domain/access/test_abilities.py",  # an ability is made of indexes
+    "domain/access/subjects.py": "domain/access/test_rules.py",  # a table
+    "domain/authentication/public_keys.py": "domain/authentication/test_jose.py",
+    "domain/errors.py": "test_api_contract.py",  # every refusal as it is answered
+    "domain/patterns.py": "domain/test_bounds.py",
+    "http/access/privileges.py": "services/access/test_privileges.py",
+    "http/audit/events.py": "services/audit/test_events.py",
+    "http/identities/memberships.py": "services/projects/test_members.py",
+    "http/people/account.py": "services/people/test_passwords.py",
+    "http/people/groups.py": "services/people/test_groups.py",
+    "http/people/organization_people.py": "services/people/test_organization_people.py",
+    "http/people/project_people.py": "services/projects/test_members.py",
+    "http/people/sign_in.py": "services/people/test_sign_in.py",
+    "http/projects/folders.py": "services/projects/test_folders.py",
+    "http/projects/projects.py": "services/projects/test_projects.py",
+    "http/secrets/imports.py": "services/secrets/test_reading.py",
+    "http/secrets/secrets.py": "services/secrets/test_writing.py",
+    "http/secrets/wire.py": "services/secrets/test_reading.py",
+    "http/wire.py": "conformance/test_pairs.py",
+    "methods/base.py": "methods/test_registry.py",
+    "services/access/scopes.py": "services/access/test_isolation.py",
+    "services/authentication/bearer.py": "services/authentication/test_tokens.py",
+    "services/authentication/dry_run_login.py": "services/authentication/test_login.py",
+    "services/authentication/method_bodies.py": "http/authentication/test_auth_methods.py",
+    "services/identities/project_members.py": "services/projects/test_members.py",
+    "services/people/account.py": "services/people/test_passwords.py",
+    "services/people/organizations.py": "services/people/test_organization_people.py",
+    "services/people/project_people.py": "services/projects/test_members.py",
+    "services/secrets/expansion.py": "services/secrets/test_references_read.py",
+    "services/secrets/folder_cache.py": "services/secrets/test_reading.py",
+    "services/secrets/imports.py": "services/secrets/test_reading.py",
+    "services/secrets/moving.py": "services/secrets/test_relocation.py",
+    "store/access/access_report.py": "services/access/test_access_report.py",
+    "store/access/grants.py": "store/test_queries.py",  # every query, on both engines
+    "store/audit/queries.py": "store/test_queries.py",
+    "store/authentication/credentials.py": "store/test_queries.py",
+    "store/authentication/logins.py": "store/test_journal.py",
+    "store/engine.py": "store/test_conformance.py",
+    "store/keys/data_keys.py": "store/test_queries.py",
+    "store/migrate.py": "store/test_migrations.py",
+    "store/people/accounts.py": "store/test_queries.py",
+    "store/people/groups.py": "store/test_queries.py",
+    "store/people/people.py": "store/test_queries.py",
+    "store/projects/folders.py": "store/test_queries.py",
+    "store/schema.py": "store/test_migrations.py",
+    "store/sweeps.py": "services/test_upkeep.py",
+}
+TESTS = ROOT / "tests"
+
+
+def own_test(module: str) -> Path:
+    folder, _, name = module.rpartition("/")
+    return TESTS / folder / f"test_{name}"
+
+
+def test_every_module_of_some_size_has_its_tests_at_its_own_path() -> None:
+    large = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if "migrations" not in path.parts and len(path.read_text().splitlines()) >= OF_SOME_SIZE
+    }
+    without = {module for module in large if not own_test(module).is_file()}
+
+    assert set() == without - set(TESTED_ELSEWHERE)
+
+
+def test_what_is_tested_elsewhere_is_there_and_has_no_tests_of_its_own() -> None:
+    assert [] == [module for module in TESTED_ELSEWHERE if not (SOURCE / module).is_file()]
+    assert [] == [module for module in TESTED_ELSEWHERE if own_test(module).is_file()]
+    assert [] == [test for test in TESTED_ELSEWHERE.values() if not (TESTS / test).is_file()]
