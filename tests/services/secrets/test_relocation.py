@@ -419,3 +419,69 @@ async def many(api: Api, vault: Vault, like: str, count: int) -> None:
             for n in range(count)
         ]
         await stored.write(tx, [Written(folder_id=one.folder_id, at=ctx.now, keep=1, added=rows)])
+
+
+HISTORY = rule("read", "create", subject="secret-rollback")
+
+
+@pytest.mark.parametrize("named", ["tag", "name", "metadata", "folder"])
+async def test_a_new_value_under_an_allowed_name_does_not_open_the_values_of_before(any_api: Api, named: str) -> None:
+    vault = await Vault.new(any_api)
+    closed = await vault.tag("closed")
+    pairs = [{"key": "class", "value": "closed"}]
+    for path in ("/shut", "/open"):
+        await vault.folder(path)
+    await vault.put("CLOSED_KEY", "forbidden", path="/shut", tagIds=[closed], secretMetadata=pairs)
+    conditions: dict[str, dict[str, Any]] = {
+        "tag": {"secretTags": {"$in": ["closed"]}},
+        "name": {"secretName": {"$glob": "CLOSED_*"}},
+        "metadata": {"metadata": {"$elemMatch": {"key": {"$eq": "class"}, "value": {"$eq": "closed"}}}},
+        "folder": {"secretPath": {"$eq": "/shut"}},
+    }
+    token = await vault.bot(rule(*ALL), rule("readValue", inverted=True, **conditions[named]), HISTORY)
+    renamed = (
+        await vault.change(
+            "CLOSED_KEY", secretValue="harmless", path="/shut", newSecretName="KEY", tagIds=[], secretMetadata=[]
+        )
+    )["id"]
+    await any_api.ok(
+        "POST",
+        "/api/v4/secrets/move",
+        {
+            "projectId": vault.project_id,
+            "sourceEnvironment": "dev",
+            "sourceSecretPath": "/shut",
+            "destinationEnvironment": "dev",
+            "destinationSecretPath": "/open",
+            "secretIds": [renamed],
+        },
+    )
+    [now] = (await vault.call("GET", path="/open", token=token)).json()["secrets"]
+    versions = f"/api/v1/secret/{now['id']}/secret-versions"
+    page = {"offset": "0", "limit": "20"}
+    kept = (await any_api.ok("GET", versions, query=page))["secretVersions"]
+    old = min(one["version"] for one in kept)
+
+    assert ("harmless", "forbidden") == (now["secretValue"], kept[-1]["secretValue"])
+    assert 403 == await seen(vault, "KEY", token, path="/open", version=str(old))
+    told = await any_api.get(versions, query=page, token=token)
+    back = await any_api.post(f"/api/v1/secret/{now['id']}/rollback", {"version": old}, token=token)
+    assert (200, 403) == (told.status_code, back.status_code)
+    for answer in (told.text, back.text):
+        assert "forbidden" not in answer
+    assert "harmless" in told.text
+    assert 200 == await seen(vault, "KEY", token, path="/open", version=str(now["version"]))
+
+
+async def test_deleting_a_tag_that_only_old_versions_have_opens_none_of_them(any_api: Api) -> None:
+    vault = await Vault.new(any_api)
+    closed = await vault.tag("closed")
+    await vault.put("KEY", "forbidden", tagIds=[closed])
+    await vault.change("KEY", secretValue="harmless", tagIds=[])
+    narrow = await vault.bot(*PLACES, rule(*ALL), rule("readValue", inverted=True, secretTags={"$in": ["closed"]}))
+    wide = await vault.bot(rule(*ALL), slug="wide")
+    tag = f"/api/v1/projects/{vault.project_id}/tags/{closed}"
+
+    assert 403 == await seen(vault, "KEY", narrow, version="1")
+    assert 200 == (await any_api.delete(tag, token=narrow)).status_code
+    assert [403, 200] == [await seen(vault, "KEY", token, version="1") for token in (narrow, wide)]

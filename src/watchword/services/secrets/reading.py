@@ -149,7 +149,10 @@ async def _shown(
         rights.require(ctx, scope, rights.READ, environment, path, cached.facts, is_named=is_named)
     key = await sealed.sealer(ctx, scope.project.id)
     if wanted.version is not None and wanted.version != cached.secret.version:
-        cached = await as_of(ctx, cached, wanted.version)
+        was = await as_of(ctx, cached, wanted.version)
+        if wanted.show and not await was_readable(ctx, scope, location, was):
+            raise rights.refusal_of_version(cached.secret.key if is_named else None, environment, path)
+        cached = CachedSecret(was.secret, was.tags, cached.facts)
     view = decrypt_one(key, cached, location, show=wanted.show, is_imported=imported)
     if wanted.expand and wanted.show:
         view = (await _expanded(ctx, scope, key, [view]))[0]
@@ -167,14 +170,30 @@ async def _shown(
 
 
 async def as_of(ctx: Ctx, cached: CachedSecret, n: int) -> CachedSecret:
-    """Read the secret as it was at version `n`, with the facts that it has now. Raises NotFound."""
+    """Read the secret as it was at version `n`, with the facts that it had then. Raises NotFound."""
     labels = await folder_cache.tags(ctx, cached.secret.project_id)
     async with ctx.view() as tx:
         version = await secrets.version(tx, cached.secret.id, n)
     if version is None:
         raise NotFound(f"There is no version {n} of this secret, or it is not kept any more")
-    then = folder_cache.with_tags(row_at_version(cached.secret, version), labels)
-    return CachedSecret(then.secret, then.tags, cached.facts)
+    return folder_cache.with_tags(row_at_version(cached.secret, version), labels)
+
+
+async def was_readable(ctx: Ctx, scope: ProjectScope, location: SecretLocation, was: CachedSecret) -> bool:
+    """Whether the rules let the caller read the value of a secret as it was: under the name, tags and metadata of then.
+
+    `location` is where the secret is now. A version of before a move is looked at in the folder that it was moved
+    from, while there is one. A name or a tag that rules allow, given to a secret together with a new value, does not
+    open the values of before.
+    """
+    if was.secret.folder_id != location.folder.id:
+        location = await by_folder(ctx, was.secret.folder_id) or location
+    environment, path = location.environment.slug, location.folder.path
+    if len(was.tags) < len(was.secret.tag_ids):
+        # A tag of it was deleted since, and with it what rules called it: only who may read everything there.
+        return Rights(scope, rights.READ, environment, path).all
+    facts = rights.in_place(environment, path, was.facts)
+    return scope.ability.allows(rights.READ, rights.SUBJECT, facts)
 
 
 def row_at_version(secret: StoredSecret, was: SecretVersion) -> StoredSecret:

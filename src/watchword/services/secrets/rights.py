@@ -72,6 +72,16 @@ def _refusal(action: str, asked: Mapping[str, Any] | None) -> PermissionDenied:
     return PermissionDenied(f"You are not allowed to {action} on {SUBJECT}", details=[missing])
 
 
+def refusal_of_version(name: str | None, environment: str, path: str) -> PermissionDenied:
+    """Return the refusal of a version that the rules forbid as it was then; it does not tell what it was.
+
+    `name` is None where the request did not give it: then the location is not told either.
+    """
+    return _refusal(
+        READ, None if name is None else {"environment": environment, "secretPath": path, "secretName": name}
+    )
+
+
 def require(
     ctx: Ctx,
     scope: CallerScope,

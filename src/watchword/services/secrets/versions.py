@@ -1,7 +1,5 @@
 """Versions of a secret: list them, and roll back to one."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from watchword.domain.errors import PermissionDenied
@@ -12,7 +10,7 @@ from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.secrets import expansion, folder_cache, rights, sealed
 from watchword.services.secrets.folder_cache import with_tags
-from watchword.services.secrets.reading import as_of, locate, row_at_version
+from watchword.services.secrets.reading import as_of, locate, row_at_version, was_readable
 from watchword.services.secrets.views import SecretView, decrypt_one
 from watchword.services.secrets.writing import SecretChange, Target, change
 from watchword.store.secrets import secrets
@@ -33,7 +31,10 @@ def _require_history(ctx: Ctx, scope: ProjectScope, old: str, new: str) -> None:
 
 
 async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[SecretVersionView]:
-    """List the kept versions of a secret, newest first; with values for a caller who may read the secret's value."""
+    """List the kept versions of a secret, newest first.
+
+    With values for a caller who may read the secret's value, and could have read it as it was at that version.
+    """
     scope, location, current = await locate(ctx, secret_id)
     _require_history(ctx, scope, "read", "read")
     env_path = (location.environment.slug, location.folder.path)
@@ -43,12 +44,11 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Secre
         rows = await secrets.versions_of(tx, secret_id, offset, limit)
         total = await secrets.how_many_versions(tx, secret_id)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
-    history: Sequence[SecretVersionView] = [
-        SecretVersionView(
-            row, decrypt_one(key, with_tags(row_at_version(current.secret, row), labels), location, show=show)
-        )
-        for row in rows
-    ]
+    history: list[SecretVersionView] = []
+    for row in rows:
+        was = with_tags(row_at_version(current.secret, row), labels)
+        shows = show and await was_readable(ctx, scope, location, was)
+        history.append(SecretVersionView(row, decrypt_one(key, was, location, show=shows)))
     await ctx.audit_read(
         "get-secret-versions",
         org_id=scope.org_id,
@@ -69,6 +69,8 @@ async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
     for action in (rights.EDIT, rights.READ):
         rights.require(ctx, scope, action, environment, path, current.facts, is_named=False)
     was = await as_of(ctx, current, n)
+    if not await was_readable(ctx, scope, location, was):
+        raise rights.refusal_of_version(None, environment, path)
     key, labels = await sealed.sealer(ctx, scope.project.id), await folder_cache.tags(ctx, scope.project.id)
     plain = sealed.opened(key, was.secret)
     await expansion.require_readable(
