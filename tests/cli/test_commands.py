@@ -55,6 +55,47 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     assert 0 == heavy
 
 
+def test_a_command_that_asks_a_server_imports_none() -> None:
+    """Nor does a command with settings import what its options do without."""
+    asked = "main(['secrets', 'export', '--url', 'http://127.0.0.1:1', '--token', 't', '--project', 'p', '--environment', 'e'], standalone_mode=False)"
+    code = f"""
+import sys
+from click.exceptions import Exit
+from watchword.cli.main import main
+try:
+    {asked}
+except Exit as end:
+    assert end.exit_code == 1
+print(*sorted({{"sqlalchemy", "uvicorn", "starlette", "cryptography", "watchword.app", "watchword.store"}} & sys.modules.keys()))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ["\n", True] == [ran.stdout, "does not answer" in ran.stderr]
+
+
+# What takes long to import, and most servers never need.
+_LATER = {
+    "alembic",
+    "cryptography.x509",
+    "httpcore",
+    "httpx",
+    "jwt",
+    "prometheus_client",
+    "sansldap",
+    "smtplib",
+    "sqlalchemy.dialects.postgresql",
+    "yaml",
+    "zxcvbn",
+}
+
+
+def test_a_server_is_imported_without_what_few_servers_need() -> None:
+    code = f"import sys, watchword.cli.serve, watchword.store.sqlite; print(*sorted({_LATER!r} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert "\n" == ran.stdout
+
+
 def test_all_faults_of_the_settings_are_named_at_once_and_end_with_2() -> None:
     ended = watchword(
         "config", "check", "--workers", "3", "--max-body", "lots", WATCHWORD_PORT="high", WATCHWORD_NONSENSE="1"

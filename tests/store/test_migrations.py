@@ -26,7 +26,7 @@ from tests.postgres import Server, fresh_database
 from tests.store import samples
 from watchword.store import migrate
 from watchword.store.authentication import credentials
-from watchword.store.engine import Store, prepare
+from watchword.store.engine import Store, StoreDown, Unusable, prepare
 from watchword.store.identities import identities
 from watchword.store.postgres import PostgresStore
 from watchword.store.schema import metadata
@@ -88,7 +88,7 @@ async def made_there(dsn: str) -> list[str]:
 
 
 async def test_migrations_from_empty_equal_the_schema_on_sqlite(tmp_path: Path) -> None:
-    await migrate.upgrade(f"sqlite:///{tmp_path / 'migrated.db'}")
+    await asyncio.to_thread(step, f"sqlite:///{tmp_path / 'migrated.db'}", "head")
     engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
     with engine.connect() as connection:
         found = differences(connection)
@@ -96,6 +96,48 @@ async def test_migrations_from_empty_equal_the_schema_on_sqlite(tmp_path: Path) 
 
     assert [] == found
     assert made(tmp_path / "made.db") == described(tmp_path / "migrated.db")
+
+
+async def test_an_empty_file_gets_the_tables_that_the_migrations_make_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "watchword.db"
+    await asyncio.to_thread(step, f"sqlite:///{tmp_path / 'migrated.db'}", "head")
+    await migrate.upgrade(f"sqlite:///{path}")
+    await migrate.upgrade(f"sqlite:///{path}")
+    versions = []
+    for file in (path, tmp_path / "migrated.db"):
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            table = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'alembic_version'").fetchone()[0]
+            row, mode = (
+                connection.execute("SELECT * FROM alembic_version").fetchall(),
+                connection.execute("PRAGMA journal_mode").fetchone(),
+            )
+            versions.append((" ".join(table.split()).replace("( ", "(").replace(" )", ")"), row, mode))
+
+    assert described(tmp_path / "migrated.db") == described(path)
+    assert versions[1] == versions[0]
+
+
+async def test_tables_that_are_not_all_made_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that is killed half way must not make the next one fail on tables that are there already."""
+    path = tmp_path / "watchword.db"
+    monkeypatch.setattr(migrate, "_ALEMBIC_TABLE", "CREATE TABLE")
+    with pytest.raises((StoreDown, Unusable)):
+        await migrate.upgrade(f"sqlite:///{path}")
+    left = described(path)
+    monkeypatch.undo()
+    await migrate.upgrade(f"sqlite:///{path}")
+
+    assert [] == left
+    assert migrate.HEAD == await migrate.current(f"sqlite:///{path}")
+
+
+async def test_tables_that_another_process_made_meanwhile_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "watchword.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (id)")
+
+    assert not migrate._make_tables(f"sqlite:///{path}")
+    assert ["CREATE TABLE theirs (id)"] == described(path)
 
 
 async def test_migrations_from_empty_equal_the_schema_on_postgresql(postgres: Server) -> None:
@@ -145,7 +187,7 @@ async def test_a_migration_that_breaks_off_leaves_nothing(tmp_path: Path, postgr
         for url in (f"sqlite:///{path}", dsn):
             newest.write_text(whole + '    raise RuntimeError("broken off")\n')
             with pytest.raises(RuntimeError, match="broken off"):
-                await migrate.upgrade(url)
+                await asyncio.to_thread(step, url, "head")
             left = described(path) if url.startswith("sqlite") else await described_there(url)
             newest.write_text(whole)
             await migrate.upgrade(url)

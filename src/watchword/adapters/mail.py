@@ -1,13 +1,15 @@
 """Mail by SMTP, where a server is configured."""
 
 import asyncio
-import smtplib
-from email.message import EmailMessage
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from watchword.adapters.tls import verifying
 from watchword.domain.outbound import OutboundError
 from watchword.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 
 class SmtpMailer:
@@ -26,6 +28,9 @@ class SmtpMailer:
         """Send one mail. Raises OutboundError."""
         if self._url is None:
             raise OutboundError("no mail server is configured")
+        import smtplib  # noqa: PLC0415 - slow to import, and few servers send mail
+        from email.message import EmailMessage  # noqa: PLC0415
+
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender or "watchword@localhost", to, subject
         message.set_content(text)
@@ -35,7 +40,9 @@ class SmtpMailer:
             raise OutboundError(f"the mail server refused: {type(error).__name__}") from error
 
     @staticmethod
-    def _deliver(url: str, message: EmailMessage) -> None:
+    def _deliver(url: str, message: "EmailMessage") -> None:
+        import smtplib  # noqa: PLC0415 - as above
+
         parts = urlsplit(url)
         host, context = parts.hostname or "localhost", verifying()
         if parts.scheme == "smtps":

@@ -233,7 +233,6 @@ def _stays_for_good() -> Iterator[None]:
     gc.disable()
     try:
         yield
-        gc.collect()
         gc.freeze()
     finally:
         gc.enable()

@@ -10,9 +10,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from watchword.domain.errors import Refusal
-from watchword.services.keys.keyring import WrongRootKey
 from watchword.settings import SettingsError
-from watchword.store.engine import StoreDown, Unusable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,18 +103,31 @@ def faults() -> Iterator[None]:
     """Turn what the server raises into a message and an exit code."""
     try:
         yield
+    except (click.ClickException, click.Abort, Exit):
+        raise
     except SettingsError as error:
         fail("These settings do not work", error.faults, MISUSED)
-    except WrongRootKey as error:
-        fail("Wrong root key", [str(error)], WRONG_KEY)
-    except (Unusable, StoreDown) as error:
-        fail(
-            "The database cannot be used", [error.message if isinstance(error, StoreDown) else str(error)], NO_DATABASE
-        )
     except OSError as error:
         if error.errno is None:
             raise
         named = f"{error.filename}: " if error.filename else ""
         fail("The system refused", [f"{named}{error.strerror}"], FAILED)
-    except Refusal as refusal:
-        fail("That did not work", [refusal.message], FAILED)
+    except Exception as error:
+        _fail_with(error)
+        raise
+
+
+def _fail_with(error: Exception) -> None:
+    """End with the message and the exit code of what the server raised; return for what is no fault of the user."""
+    # Most of the server: a command that asks one and meets no such fault does without it.
+    from watchword.services.keys.keyring import WrongRootKey  # noqa: PLC0415
+    from watchword.store.engine import StoreDown, Unusable  # noqa: PLC0415
+
+    if isinstance(error, WrongRootKey):
+        fail("Wrong root key", [str(error)], WRONG_KEY)
+    if isinstance(error, Unusable | StoreDown):
+        fail(
+            "The database cannot be used", [error.message if isinstance(error, StoreDown) else str(error)], NO_DATABASE
+        )
+    if isinstance(error, Refusal):
+        fail("That did not work", [error.message], FAILED)

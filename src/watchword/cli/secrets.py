@@ -3,14 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import rich_click as click
 from click.exceptions import Exit
-from rich.console import Console
 
 from watchword.cli.output import FAILED, fail, is_json, output_option, printable, say
+
+if TYPE_CHECKING:  # slow to import, and `--help` is to be quick
+    import httpx
+    from rich.console import Console
 
 FORMATS = click.Choice(["dotenv", "json", "yaml", "csv"])
 
@@ -49,8 +51,10 @@ def secrets() -> None:
     """
 
 
-def _request(method: str, url: str, token: str, path: str, **options: Any) -> httpx.Response:
-    from watchword.app import https  # noqa: PLC0415 - it imports the whole server, and `--help` is to be quick
+def _request(method: str, url: str, token: str, path: str, **options: Any) -> "httpx.Response":
+    import httpx  # noqa: PLC0415 - slow to import
+
+    from watchword.adapters.tls import verifying  # noqa: PLC0415 - and not by way of app, which imports the whole server
 
     try:
         reply = httpx.request(
@@ -58,7 +62,7 @@ def _request(method: str, url: str, token: str, path: str, **options: Any) -> ht
             f"{url.rstrip('/')}{path}",
             headers={"authorization": f"Bearer {token}"},
             timeout=60,
-            verify=https(),
+            verify=verifying(),
             **options,
         )
     except httpx.TransportError as error:
@@ -68,7 +72,7 @@ def _request(method: str, url: str, token: str, path: str, **options: Any) -> ht
     return reply
 
 
-def _faults(reply: httpx.Response) -> list[str]:
+def _faults(reply: "httpx.Response") -> list[str]:
     try:
         message = reply.json()["message"]
     except (ValueError, KeyError, TypeError):
@@ -150,7 +154,7 @@ def import_secrets(
         raise Exit(FAILED)  # as the import itself would end
 
 
-def _print_outcome(console: Console, done: dict[str, Any]) -> None:
+def _print_outcome(console: "Console", done: dict[str, Any]) -> None:
     would = "would be " if done["dryRun"] else ""
     for outcome in ("created", "updated", "unchanged", "skipped"):
         names = done[outcome]

@@ -1,10 +1,12 @@
 """The route table as a Starlette router: it finds the route of a cold path, and the edge serves it.
 
 Starlette tries its routes one after the other, so they are mounted by the first segments of their paths: a request is
-compared with the mounts and with the routes of one mount. What a handler's signature says is read by `routing.py`,
-which lists all faults of a body.
+compared with the mounts and with the routes of one mount. Those are made when the first request for the mount comes:
+the patterns of all paths together take a tenth of a second to compile. What a handler's signature says is read by
+`routing.py`, which lists all faults of a body.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +40,29 @@ class Operations:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+class Mounted:
+    """The paths below one mount, as an ASGI application."""
+
+    def __init__(self, mount: str, paths: Mapping[str, Mapping[str, Route]], edge: EdgeOf) -> None:
+        self._mount = mount
+        self._paths = paths
+        self._edge = edge
+
+    @functools.cached_property
+    def _router(self) -> Router:
+        return Router(
+            [_route(path.removeprefix(self._mount), by_method, self._edge) for path, by_method in self._paths.items()]
+        )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand the request to the route of its path. Raises HTTPException where there is none."""
+        await self._router(scope, receive, send)
+
+
+def _route(path: str, by_method: Mapping[str, Route], edge: EdgeOf) -> starlette.routing.Route:
+    return starlette.routing.Route(path, Operations(by_method, edge), methods=list(by_method))
+
+
 def build(routes: Sequence[Route], edge: EdgeOf) -> App:
     """An ASGI application over `routes`. It raises NotFound and MethodNotAllowed, and lets every other refusal pass."""
     router = Router(_mounted(routes, edge), redirect_slashes=False)
@@ -57,16 +82,14 @@ def _mounted(routes: Sequence[Route], edge: EdgeOf) -> list[BaseRoute]:
     by_path: dict[str, dict[str, Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = route
-    mounts: dict[str, list[starlette.routing.Route]] = {}
+    mounts: dict[str, dict[str, dict[str, Route]]] = {}
     for path in sorted(by_path, key=_specific_first):
-        by_method = by_path[path]
-        mount = _mount_of(path)
-        inner = starlette.routing.Route(path.removeprefix(mount), Operations(by_method, edge), methods=list(by_method))
-        mounts.setdefault(mount, []).append(inner)
+        mounts.setdefault(_mount_of(path), {})[path] = by_path[path]
+    unmounted = mounts.pop("", {})
     # A mount takes all below it, so the longer one is asked first.
     return [
-        *(Mount(mount, routes=mounts[mount]) for mount in sorted(mounts, key=len, reverse=True) if mount),
-        *mounts.get("", []),
+        *(Mount(mount, app=Mounted(mount, mounts[mount], edge)) for mount in sorted(mounts, key=len, reverse=True)),
+        *(_route(path, by_method, edge) for path, by_method in unmounted.items()),
     ]
 
 

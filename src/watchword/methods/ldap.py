@@ -6,7 +6,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
 from watchword.domain.authentication.ldap_names import directory_name
 from watchword.domain.outbound import Admits
@@ -77,9 +76,12 @@ def check(config: Config) -> Config:
     if PLACEHOLDER not in template or not _is_filter(template):
         raise issue("searchFilter", f"must be an LDAP filter (RFC 4515) that compares an attribute with {PLACEHOLDER}")
     if config.ldap_ca_certificate and config.ldap_ca_certificate.strip():
+        # slow to import, and only an administrator's writes need it
+        from watchword.domain.authentication.certificates import authorities_of  # noqa: PLC0415
+
         try:
-            load_pem_x509_certificates(config.ldap_ca_certificate.encode())
-        except (ValueError, InvalidVersion) as error:
+            authorities_of(config.ldap_ca_certificate)
+        except ValueError as error:
             raise issue("ldapCaCertificate", "must be one or more certificates in PEM") from error
     fields = config.allowed_fields and tuple(
         AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields

@@ -7,19 +7,11 @@ Revocation lists are not asked: give certificates a short life.
 import re
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
-from watchword.domain.authentication.certificates import (
-    KINDS,
-    alternative_names,
-    chain_of,
-    common_names,
-    fault,
-    is_authority,
-)
 from watchword.methods.base import (
     AuthMethod,
     Given,
@@ -31,6 +23,9 @@ from watchword.methods.base import (
     normal_list,
     open_unless,
 )
+
+if TYPE_CHECKING:  # the library of certificates is slow to import, and few servers ever need it
+    from cryptography.x509 import Certificate
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -50,9 +45,11 @@ class Login(Schema, frozen=True, kw_only=True):
 
 def check(config: Config) -> Config:
     """The configuration as it is stored: CAs in PEM, names with a known prefix."""
+    from watchword.domain.authentication.certificates import authorities_of, is_authority  # noqa: PLC0415
+
     try:
-        authorities = load_pem_x509_certificates(config.ca_certificate.encode())
-    except (ValueError, InvalidVersion) as error:
+        authorities = authorities_of(config.ca_certificate)
+    except ValueError as error:
         raise issue("caCertificate", "must be one or more certificates in PEM") from error
     if not all(is_authority(authority) for authority in authorities):
         raise issue(
@@ -74,8 +71,10 @@ def check(config: Config) -> Config:
     )
 
 
-def form(_login: Login, given: Given) -> list[Certificate]:
+def form(_login: Login, given: Given) -> "list[Certificate]":
     """The certificates that came with the connection, the client's own first."""
+    from watchword.domain.authentication.certificates import chain_of  # noqa: PLC0415
+
     given.checks.form(bool(given.certificate), "certificate_missing", "A client certificate is needed", status=400)
     chain = chain_of(given.certificate or "")
     given.checks.form(bool(chain), "certificate_malformed", "The client certificate cannot be read", status=400)
@@ -84,6 +83,8 @@ def form(_login: Login, given: Given) -> list[Certificate]:
 
 async def verify(config: Config, _login: Login, given: Given) -> Verified:
     """Build the chain to the configured CA, then compare the names."""
+    from watchword.domain.authentication.certificates import alternative_names, common_names, fault  # noqa: PLC0415
+
     checks = given.checks
     leaf, *others = form(_login, given)
     now = datetime.fromtimestamp(given.now / 1000, UTC)
@@ -125,6 +126,8 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
 
 
 def _normal_name(text: str) -> str:
+    from watchword.domain.authentication.certificates import KINDS  # noqa: PLC0415
+
     prefix, colon, value = text.strip().partition(":")
     kind, value = (prefix.upper(), value.strip()) if colon else ("DNS", prefix)
     if kind not in KINDS or not value or re.search(r"\s", value):

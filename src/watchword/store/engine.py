@@ -10,10 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeGuard
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ARRAY, ColumnElement, Dialect, bindparam, func, select
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ClauseElement, visitors
+from sqlalchemy.sql import ClauseElement, TableClause, visitors
 from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import Boolean
@@ -23,6 +22,7 @@ from watchword.store import constraints
 
 Row = Sequence[Any]
 Params = Mapping[str, Any]
+Upsert = Callable[[TableClause], Any]  # `insert` of a dialect, which has `on_conflict_do_update` and `_do_nothing`
 
 
 class ConstraintRefused(Exception):
@@ -196,16 +196,16 @@ class Compiled:
 
 
 class Prepared:
-    """A module-level statement: compiled once for each engine and kept.
+    """A module-level statement: made when first used, compiled once for each engine and kept.
 
     `at_once`: an engine that is asked over a network may carry it out for many rows as one statement, in any order. No
     two of them may then name the same row.
     """
 
-    __slots__ = ("_compiled", "_for_lists", "at_once", "statement")
+    __slots__ = ("_compiled", "_for_lists", "_made_for", "at_once")
 
-    def __init__(self, statement: ClauseElement, *, at_once: bool) -> None:
-        self.statement = statement
+    def __init__(self, made_for: Callable[[Dialect], ClauseElement], *, at_once: bool) -> None:
+        self._made_for = made_for
         self.at_once = at_once
         self._compiled: dict[str, Compiled] = {}
         self._for_lists: dict[str, Compiled] = {}
@@ -214,20 +214,38 @@ class Prepared:
         """The statement for `dialect`."""
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = Compiled(self.statement, dialect)
+            compiled = self._compiled[dialect.name] = Compiled(self._made_for(dialect), dialect)
         return compiled
 
     def for_lists(self, dialect: Dialect) -> Compiled:
         """The statement for many rows: it takes a list for each parameter."""
         compiled = self._for_lists.get(dialect.name)
         if compiled is None:
-            compiled = self._for_lists[dialect.name] = Compiled(_for_lists(self.statement), dialect)
+            compiled = self._for_lists[dialect.name] = Compiled(_for_lists(self._made_for(dialect)), dialect)
         return compiled
 
 
 def prepare(statement: ClauseElement, *, at_once: bool = False) -> Prepared:
     """Name a statement so that it is compiled once. For statements made at module level."""
-    return Prepared(statement, at_once=at_once)
+    return Prepared(lambda _: statement, at_once=at_once)
+
+
+def prepare_upsert(made_of: Callable[[Upsert], ClauseElement], *, at_once: bool = False) -> Prepared:
+    """As `prepare`, for an insert with `ON CONFLICT`: `made_of` makes it of the insert of the engine that runs it.
+
+    SQLAlchemy has one for each engine. So the dialect of the other engine is not imported, which takes time.
+    """
+    return Prepared(lambda dialect: made_of(_insert_of(dialect)), at_once=at_once)
+
+
+def _insert_of(dialect: Dialect) -> Upsert:
+    if dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as of_sqlite  # noqa: PLC0415
+
+        return of_sqlite
+    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+
+    return insert
 
 
 def rows_given(types: Mapping[str, Any], name: str = "") -> Any:
@@ -248,6 +266,8 @@ def _for_lists(statement: Any) -> ClauseElement:
     types |= {value.key: statement.table.c[name].type for name, value in values.items() if _is_given(value)}
     given_rows = rows_given(types)
     if isinstance(statement, Insert):
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - the one engine that gains by lists
+
         rows = insert(statement.table).from_select(
             list(values), select(*[given_rows.c[value.key] for value in values.values()])
         )

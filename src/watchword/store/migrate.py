@@ -1,4 +1,4 @@
-"""Migrate a database to this version with Alembic, and inspect one without changing it.
+"""Bring a database to this version: make an empty one as it is now, migrate an older one; and inspect one.
 
 Looking whether there is anything to do takes one query, so a start does not pay for Alembic when there is not.
 """
@@ -56,10 +56,13 @@ class DatabaseState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def upgrade(url: str) -> None:
-    """Run the migrations that are missing. Safe for several processes at once. Raises Unusable, StoreDown."""
-    if (await inspect(url)).revision == HEAD:
+    """Bring the database to this version. Safe for several processes at once. Raises Unusable, StoreDown."""
+    state = await inspect(url)
+    if state.revision == HEAD:
         return
     with translate_store_errors(url):
+        if state.revision is None and url.startswith("sqlite:") and await asyncio.to_thread(_make_tables, url):
+            return
         await asyncio.to_thread(_alembic_upgrade, url)
 
 
@@ -283,6 +286,38 @@ def _translated_postgres_error(error: BaseException, name: str, asyncpg: Any) ->
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return StoreDown(f"PostgreSQL does not serve the database {name} ({type(error).__name__}): see its log")
     return None
+
+
+def _make_tables(url: str) -> bool:
+    """Make all tables of an empty SQLite database as they are now; False, and nothing is done, where there are any.
+
+    The migrations make the same (tests/store/test_migrations.py), and take as long as the rest of a start.
+    """
+    from sqlalchemy import create_engine  # noqa: PLC0415 - a start seldom needs it
+
+    from watchword.store.schema import metadata  # noqa: PLC0415
+
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            for statement in ("PRAGMA busy_timeout=10000", "PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE"):
+                connection.exec_driver_sql(statement)
+            if connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first() is not None:
+                connection.exec_driver_sql("ROLLBACK")  # another process was first
+                return False
+            metadata.create_all(connection, checkfirst=False)
+            connection.exec_driver_sql(_ALEMBIC_TABLE)
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+            connection.exec_driver_sql("COMMIT")
+    finally:
+        engine.dispose()
+    return True
+
+
+_ALEMBIC_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
 
 
 def _alembic_upgrade(url: str) -> None:

@@ -7,11 +7,10 @@ same.
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
-from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.store import schema
 from watchword.store.audit.queries import id_at, moment_of
-from watchword.store.engine import Prepared, Tx, any_of, prepare
+from watchword.store.engine import Prepared, Tx, any_of, prepare, prepare_upsert
 
 BATCH = 500
 Sweep = Callable[[Tx, int, int], Awaitable[int]]
@@ -104,9 +103,12 @@ async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
 _e, _k = schema.audit_events, schema.settings
 _NEWEST_EVENT = prepare(select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
 _SETTING = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
-_setting_insert = Insert(_k).values(key=bindparam("key"), value=bindparam("value"))
-_PUT_SETTING = prepare(
-    _setting_insert.on_conflict_do_update(index_elements=["key"], set_={"value": _setting_insert.excluded.value})
+_PUT_SETTING = prepare_upsert(
+    lambda insert: (
+        insert(_k)
+        .values(key=bindparam("key"), value=bindparam("value"))
+        .on_conflict_do_update(index_elements=["key"], set_={"value": insert(_k).excluded.value})
+    )
 )
 _SWEPT_TO = "swept-to"
 

@@ -7,19 +7,20 @@ write to a table must raise; a unit that forgets is rolled back (`ForgottenVersi
 import random
 
 from sqlalchemy import BigInteger, bindparam, select
-from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.domain.actor import AnyActorKind
-from watchword.store.engine import ForgottenVersion, any_of, prepare
+from watchword.store.engine import ForgottenVersion, any_of, prepare, prepare_upsert
 from watchword.store.schema import versions
 
 READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key, "keys")))
 
 
-RAISE = prepare(
-    Insert(versions)
-    .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
-    .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1}),
+RAISE = prepare_upsert(
+    lambda insert: (
+        insert(versions)
+        .values(key=bindparam("key"), n=bindparam("one", type_=BigInteger))
+        .on_conflict_do_update(index_elements=["key"], set_={"n": versions.c.n + 1})
+    ),
     at_once=True,
 )
 

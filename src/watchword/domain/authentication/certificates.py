@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
-__all__ = ["KINDS", "alternative_names", "chain_of", "common_names", "fault", "is_authority"]
+__all__ = ["KINDS", "alternative_names", "authorities_of", "chain_of", "common_names", "fault", "is_authority"]
 
 MOST_CERTIFICATES = 8
 SHORTEST_RSA = 2048
@@ -19,6 +19,14 @@ KINDS: dict[str, Any] = {
     "EMAIL": x509.RFC822Name,
     "IP": x509.IPAddress,
 }
+
+
+def authorities_of(text: str) -> list[x509.Certificate]:
+    """The certificates of a configuration, in PEM. Raises ValueError when there is none, or one cannot be read."""
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def chain_of(text: str) -> list[x509.Certificate]:

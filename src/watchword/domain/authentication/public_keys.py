@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -121,11 +120,11 @@ def key_from_pem(text: str) -> Key:
     data = text.strip().encode()
     try:
         if b"-----BEGIN CERTIFICATE-----" in data:
-            return _key(x509.load_pem_x509_certificate(data).public_key())
+            return _key(_in_certificate(data, is_pem=True))
         return _key(load_pem_public_key(data))
     except UnusableKeyError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError("not a PEM public key or certificate") from error
 
 
@@ -141,7 +140,7 @@ def key_from_jwk(jwk: Mapping[str, Any]) -> Key:
         key = _key(read(jwk))
     except UnusableKeyError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError("the numbers are not those of a public key") from error
     return msgspec.structs.replace(
         key,
@@ -180,11 +179,22 @@ def _number(jwk: Mapping[str, Any], name: str) -> int:
     return int.from_bytes(bytes_of(value.rstrip("=")), "big")
 
 
+def _in_certificate(data: bytes, *, is_pem: bool = False) -> Any:
+    """The public key of a certificate in DER or PEM. Raises ValueError for what is none."""
+    from cryptography import x509  # noqa: PLC0415 - slow to import, and few keys come in certificates
+
+    read = x509.load_pem_x509_certificate if is_pem else x509.load_der_x509_certificate
+    try:
+        return read(data).public_key()
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+
+
 def _rsa(jwk: Mapping[str, Any]) -> PublicKey:
     chain = jwk.get("x5c")
     if "n" not in jwk and isinstance(chain, list) and chain and isinstance(chain[0], str):
         # Azure's key list may name a key by its certificate alone. It came from the issuer, not from the token.
-        key = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True)).public_key()
+        key = _in_certificate(base64.b64decode(chain[0], validate=True))
         if not isinstance(key, rsa.RSAPublicKey):
             raise UnusableKeyError("the certificate is not of an RSA key")
         return key

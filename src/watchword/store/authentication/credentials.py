@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert
 
 from watchword.domain.authentication.records import (
     AccessToken,
@@ -17,7 +16,7 @@ from watchword.domain.authentication.records import (
 )
 from watchword.domain.authentication.tokens import longest_life
 from watchword.store import schema, versions
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.engine import Tx, Upsert, any_of, prepare, prepare_upsert
 from watchword.store.mapping import Mapper
 
 CONFIGS = Mapper(MethodConfig, schema.method_configs)
@@ -348,17 +347,14 @@ class TokenRenewed(msgspec.Struct, frozen=True):
 _MARKS = prepare(select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
 
 
-_mark = Insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.record.__struct_fields__})
-_REVOKE = prepare(
-    _mark.on_conflict_do_update(
-        index_elements=["key"],
-        set_={
-            "expires_at": case(
-                (_mark.excluded.expires_at > _r.c.expires_at, _mark.excluded.expires_at), else_=_r.c.expires_at
-            )
-        },
-    )
-)
+def _revoke(insert: Upsert) -> Any:
+    mark = insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.record.__struct_fields__})
+    until = mark.excluded.expires_at
+    later = case((until > _r.c.expires_at, until), else_=_r.c.expires_at)
+    return mark.on_conflict_do_update(index_elements=["key"], set_={"expires_at": later})
+
+
+_REVOKE = prepare_upsert(_revoke)
 
 
 async def revocations(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
@@ -400,8 +396,13 @@ async def forget_revocations(tx: Tx, identity_id: str) -> None:
 _k = schema.settings
 _AGE = "longest-token-age"
 _LONGEST_AGE = prepare(select(_k.c.value).where(_k.c.key == _AGE))
-_age = Insert(_k).values(key=_AGE, value=bindparam("value"))
-_PUT_AGE = prepare(_age.on_conflict_do_update(index_elements=["key"], set_={"value": _age.excluded.value}))
+_PUT_AGE = prepare_upsert(
+    lambda insert: (
+        insert(_k)
+        .values(key=_AGE, value=bindparam("value"))
+        .on_conflict_do_update(index_elements=["key"], set_={"value": insert(_k).excluded.value})
+    )
+)
 
 
 async def longest_age(tx: Tx, now: int) -> int:
@@ -464,11 +465,13 @@ async def clear_lockouts(tx: Tx, identity_id: str, prefix: str) -> int:
     return await tx.run(_CLEAR_LOCKOUTS, of=identity_id, at=prefix)
 
 
-_SPEND = prepare(
-    Insert(_p)
-    .values(key=bindparam("key"), expires_at=bindparam("expires_at"))
-    .on_conflict_do_nothing(index_elements=["key"])
-    .returning(_p.c.key)
+_SPEND = prepare_upsert(
+    lambda insert: (
+        insert(_p)
+        .values(key=bindparam("key"), expires_at=bindparam("expires_at"))
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(_p.c.key)
+    )
 )
 
 

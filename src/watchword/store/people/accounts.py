@@ -4,8 +4,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, literal_column, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy import (
+    BigInteger,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from watchword.domain.access.records import Membership
 from watchword.domain.audit.records import AuditEvent, Denial
@@ -15,7 +25,7 @@ from watchword.domain.people.records import Invitation, OneTimeToken, PersonFail
 from watchword.store import schema, versions
 from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.audit import events
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.engine import Tx, Upsert, any_of, prepare, prepare_upsert
 from watchword.store.mapping import Mapper
 from watchword.store.people.people import USERS
 
@@ -40,17 +50,18 @@ _INVITATIONS = prepare(
 _INVITATION = prepare(select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org")))
 _INVITATION_BY_TOKEN = prepare(select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
 _DROP_INVITATION = prepare(delete(_i).where(_i.c.id == bindparam("of")))
-_put = Insert(_i).values({name: bindparam(name) for name in INVITATIONS.record.__struct_fields__})
-# One statement: between a deletion and an insert, another invitation for the address may come.
-_PUT_INVITATION = prepare(
-    _put.on_conflict_do_update(
-        index_elements=["org_id", "email"],
-        set_={
-            name: getattr(_put.excluded, name)
-            for name in ("id", "role", "token_hash", "invited_by", "created_at", "expires_at")
-        },
+
+
+def _put_invitation(insert: Upsert) -> Any:
+    put = insert(_i).values({name: bindparam(name) for name in INVITATIONS.record.__struct_fields__})
+    replaced = ("id", "role", "token_hash", "invited_by", "created_at", "expires_at")
+    return put.on_conflict_do_update(
+        index_elements=["org_id", "email"], set_={name: getattr(put.excluded, name) for name in replaced}
     )
-)
+
+
+# One statement: between a deletion and an insert, another invitation for the address may come.
+_PUT_INVITATION = prepare_upsert(_put_invitation)
 
 
 async def invitations(tx: Tx, org_id: str) -> list[Invitation]:
@@ -166,25 +177,29 @@ _SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
 _at, _window = (bindparam(name, type_=BigInteger) for name in ("at", "window"))
 _next = case((_f.c.window_ends_at > _at, _f.c.failures + 1), else_=1)
 _waits = [(_next >= FREE + i, _at + literal_column(str(delay), BigInteger)) for i, delay in enumerate(DELAYS)]
-_FAILED = prepare(
-    Insert(_f)
-    .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
-    .on_conflict_do_update(
-        index_elements=["key"],
-        set_={
-            "failures": case((_f.c.locked_until > _at, _f.c.failures), else_=_next),
-            "window_ends_at": case((_f.c.locked_until > _at, _f.c.window_ends_at), else_=_window),
-            "locked_until": case((_f.c.locked_until > _at, _f.c.locked_until), *reversed(_waits), else_=0),
-            "expires_at": case((_f.c.locked_until > _at, _f.c.expires_at), else_=_window),
-        },
+_FAILED = prepare_upsert(
+    lambda insert: (
+        insert(_f)
+        .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "failures": case((_f.c.locked_until > _at, _f.c.failures), else_=_next),
+                "window_ends_at": case((_f.c.locked_until > _at, _f.c.window_ends_at), else_=_window),
+                "locked_until": case((_f.c.locked_until > _at, _f.c.locked_until), *reversed(_waits), else_=0),
+                "expires_at": case((_f.c.locked_until > _at, _f.c.expires_at), else_=_window),
+            },
+        )
     )
 )
 _empty_at = case((_f.c.window_ends_at > _at, _f.c.window_ends_at), else_=_at) + DRAINED
-_STRANGERS_FAILED = prepare(
-    Insert(_f)
-    .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
-    .on_conflict_do_update(
-        index_elements=["key"], set_={"failures": _next, "window_ends_at": _empty_at, "expires_at": _empty_at}
+_STRANGERS_FAILED = prepare_upsert(
+    lambda insert: (
+        insert(_f)
+        .values(key=bindparam("of"), failures=1, window_ends_at=_window, locked_until=0, expires_at=_window)
+        .on_conflict_do_update(
+            index_elements=["key"], set_={"failures": _next, "window_ends_at": _empty_at, "expires_at": _empty_at}
+        )
     )
 )
 
