@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.api import Api
-from tests.vault import Vault, rule
+from tests.vault import RAW, Vault, rule
 from watchword.domain.secrets.texts import HIDDEN
 from watchword.services.secrets import folder_cache
 from watchword.store import schema
@@ -58,14 +58,37 @@ async def test_names_are_told_apart_by_case_and_not_by_unicode_form(api: Api) ->
     assert 404 == (await vault.call("GET", "\u00fcni")).status_code
 
 
-async def test_an_unknown_folder_lists_nothing_in_v3_and_is_missing_in_v4(api: Api) -> None:
+@pytest.mark.parametrize("place", [{"path": "/nope"}, {"env": "nope"}])
+@pytest.mark.parametrize("more", [{}, {"recursive": True}, {"include_imports": True}, {"tagSlugs": "t"}])
+async def test_a_list_of_an_unknown_environment_or_folder_is_404(
+    api: Api, place: dict[str, str], more: dict[str, Any]
+) -> None:
     vault = await Vault.new(api)
 
-    assert [] == (await vault.every(path="/nope"))["secrets"]
-    assert [] == (await vault.every(env="nope"))["secrets"]
-    assert [404, 404] == [
-        (await vault.call("GET", api=V4, **{where: "/nope"})).status_code for where in ("path", "env")
+    replies = [await vault.call("GET", api=version, **place, **more) for version in (RAW, V4)]
+
+    assert [404, 404] == [reply.status_code for reply in replies]
+    asked = place.get("path", "/"), place.get("env", "dev")
+    message = f"Folder with path '{asked[0]}' in environment with slug '{asked[1]}' not found"
+    assert {message} == {reply.json()["message"] for reply in replies}
+
+
+@pytest.mark.parametrize("place", [{"path": "/nope"}, {"environment": "nope"}])
+async def test_what_else_is_asked_of_an_unknown_place_is_404(api: Api, place: dict[str, str]) -> None:
+    vault = await Vault.new(api)
+    where = {"workspaceId": vault.project_id, "environment": "dev", "path": "/", **place}
+    search = {"environment": where["environment"], "secretPath": where["path"]}
+
+    replies = [
+        await api.get("/api/v1/secret-imports", query=where),
+        await api.get("/api/v1/secret-imports/secrets/raw", query=where),
+        await api.get(f"/api/v1/projects/{vault.project_id}/secrets/search", query=search),
+        await api.get(f"/api/v1/projects/{vault.project_id}/secrets/export", query=search),
+        await vault.call("GET", "A", env=where["environment"], path=where["path"]),
+        await vault.call("GET", "A", env=where["environment"], path=where["path"], include_imports=True),
     ]
+
+    assert [404] * 6 == [reply.status_code for reply in replies]
 
 
 @pytest.mark.parametrize("path", ["/../x", "//", "/a//b", "/a/%2e%2e", "/a\\b", "/./a", "/a/\x00"])
@@ -105,7 +128,6 @@ async def test_recursion_follows_folders_and_not_prefixes(any_api: Api) -> None:
     found = (await vault.every(path="/app", recursive=True))["secrets"]
 
     assert [("/app", "_app"), ("/app/deep", "_app_deep")] == [(one["secretPath"], one["secretKey"]) for one in found]
-    assert 200 == (await vault.call("GET", env="nope", recursive=True)).status_code
 
 
 async def test_a_filter_by_tags_takes_any_of_them_and_one_by_metadata_takes_all(api: Api) -> None:

@@ -139,15 +139,16 @@ def can_be_referenced(key: str) -> bool:
     return _NAME.fullmatch(key) is not None
 
 
-def renamed(value: str, is_meant: Callable[[Reference], bool], key: str) -> str:
-    """The value with every reference that `is_meant` naming `key` instead.
+def renamed(value: str, new_key: Callable[[Reference], str | None]) -> str:
+    """The value with every reference naming its `new_key` instead; None leaves one as it is.
 
     The rest of each reference stays as it is written.
     """
 
     def one(match: re.Match[str]) -> str:
         reference = parse(match[1])
-        if reference is None or not is_meant(reference):
+        key = None if reference is None else new_key(reference)
+        if key is None:
             return match[0]
         head, dot, _ = match[1].rpartition(".")
         return "${" + head + dot + key + "}"

@@ -35,7 +35,6 @@ async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Rep
         expand=query.expands,
         with_imports=query.imports,
         tag_slugs=wire.split(query.tag_slugs),
-        must_exist=True,
     )
     text = await files.export(ctx, query_of_all, query.format)
     return Reply(

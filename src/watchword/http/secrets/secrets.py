@@ -14,7 +14,7 @@ from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.secrets import moving, reading, search, tagging, writing
 from watchword.services.secrets.targets import project_id
-from watchword.services.secrets.writing import Target
+from watchword.services.secrets.writing import NamedSecret, Target
 
 routes = Routes("secrets")
 _V3 = "/api/v3/secrets"
@@ -27,8 +27,8 @@ async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListRepl
     """List the secrets of a folder.
 
     Version 4 shows imports and fills references in unless the query says otherwise; it lists shared secrets, with
-    `includePersonalOverrides` a person's own in their place, and an unknown folder is a 404. Version 3 shows what is
-    stored, a person's own secrets beside the shared ones, and an unknown folder has none.
+    `includePersonalOverrides` a person's own in their place. Version 3 shows what is stored, a person's own secrets
+    beside the shared ones. An unknown environment or folder is a 404.
     """
     target = await wire.target_of(ctx, query)
     with_imports = query.imports
@@ -45,7 +45,6 @@ async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListRepl
             personal=query.personal,
             tag_slugs=query.slugs,
             metadata=query.pairs,
-            must_exist=query.must_exist,
         ),
     )
     return wire.SecretListReply(
@@ -115,40 +114,54 @@ async def update_secret(ctx: Ctx, secret_name: str, body: wire.ChangeBody) -> wi
 @routes.delete(_V4 + "/{secret_name}", *ALL, hot=True)
 async def delete_secret(ctx: Ctx, secret_name: str, body: wire.DeleteBody) -> wire.SecretReply:
     """Delete a secret; with a shared one go all that override it."""
-    return wire.SecretReply.of(
-        (await writing.remove(ctx, await wire.target_of(ctx, body), [(tidy_name(secret_name), body.type)]))[0]
-    )
+    item = NamedSecret(name=tidy_name(secret_name), kind=body.type)
+    return wire.SecretReply.of((await writing.remove(ctx, await wire.target_of(ctx, body), [item]))[0])
 
 
 @routes.older("POST", _V3 + "/batch/raw", *ALL)
 @routes.post(_V4 + "/batch", *ALL)
 async def create_secrets(ctx: Ctx, body: wire.CreateBatch) -> wire.SecretsReply:
-    """Create up to 500 secrets in one folder: all or none."""
-    items = [item.new(item.secret_key, item.secret_value, "secrets", i) for i, item in enumerate(body.secrets)]
-    return wire.SecretsReply.of(await writing.create(ctx, await wire.target_of(ctx, body), items, is_batch=True))
+    """Create up to 500 secrets: all or none. An item goes where its own `environment` and `secretPath` say."""
+    target = await wire.target_of(ctx, body)
+    items = [
+        item.new(item.secret_key, item.secret_value, "secrets", i, place=wire.place_of(item, target, i))
+        for i, item in enumerate(body.secrets)
+    ]
+    return await wire.SecretsReply.in_pieces(await writing.create(ctx, target, items, is_batch=True))
 
 
 @routes.older("PATCH", _V3 + "/batch/raw", *ALL)
 @routes.patch(_V4 + "/batch", *ALL)
 async def update_secrets(ctx: Ctx, body: wire.ChangeBatch) -> wire.SecretsReply:
-    """Change up to 500 secrets of one folder: all or none. `mode` says what becomes of unknown names."""
-    items = [item.change(item.secret_key, "secrets", i) for i, item in enumerate(body.secrets)]
+    """Change up to 500 secrets: all or none. `mode` says what becomes of unknown names.
+
+    An item is looked for where its own `environment` and `secretPath` say. All names are those from before the request,
+    so secrets may take each other's names.
+    """
+    target = await wire.target_of(ctx, body)
+    items = [
+        item.change(item.secret_key, "secrets", i, place=wire.place_of(item, target, i))
+        for i, item in enumerate(body.secrets)
+    ]
     if body.mode == "upsert":
         for i, item in enumerate(items):
             checked_name(item.name, "secrets", i, "secretKey")
             if not isinstance(item.value, str):
                 raise Invalid.of(("secrets", i, "secretValue"), "A secret that may have to be created needs a value")
-    return wire.SecretsReply.of(
-        await writing.change(ctx, await wire.target_of(ctx, body), items, mode=body.mode, is_batch=True)
-    )
+    return await wire.SecretsReply.in_pieces(await writing.change(ctx, target, items, mode=body.mode, is_batch=True))
 
 
 @routes.older("DELETE", _V3 + "/batch/raw", *ALL)
 @routes.delete(_V4 + "/batch", *ALL)
 async def delete_secrets(ctx: Ctx, body: wire.DeleteBatch) -> wire.SecretsReply:
-    """Delete up to 500 secrets of one folder: all or none."""
-    items = [(tidy_name(item.secret_key), item.type) for item in body.secrets]
-    return wire.SecretsReply.of(await writing.remove(ctx, await wire.target_of(ctx, body), items, is_batch=True))
+    """Delete up to 500 secrets: all or none. An item is looked for where its `environment` and `secretPath` say."""
+    target = await wire.target_of(ctx, body)
+    items = []
+    for i, item in enumerate(body.secrets):
+        environment, path = wire.place_of(item, target, i)
+        name = tidy_name(item.secret_key)
+        items.append(NamedSecret(name=name, kind=item.type, environment=environment, path=path))
+    return await wire.SecretsReply.in_pieces(await writing.remove(ctx, target, items, is_batch=True))
 
 
 class MoveReply(Out, frozen=True, kw_only=True):

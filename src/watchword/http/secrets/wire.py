@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 import msgspec
 
 from watchword.domain.decode import Trimmed
-from watchword.domain.errors import Invalid
+from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretKind, SecretMetadata
 from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
@@ -190,8 +190,8 @@ class SecretsReply(Out, frozen=True, kw_only=True):
     secrets: Sequence[SecretOut]
 
     @classmethod
-    def of(cls, views: Iterable[SecretView]) -> "SecretsReply":
-        return cls(secrets=SecretOut.every(views))
+    async def in_pieces(cls, views: Sequence[SecretView]) -> "SecretsReply":
+        return cls(secrets=await SecretOut.in_pieces(views))
 
 
 class ImportedGroupOut(Out, frozen=True, kw_only=True):
@@ -298,7 +298,6 @@ class OlderOneOptions(OneOptions, frozen=True, kw_only=True, rename="camel"):
 
 
 class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
-    must_exist: ClassVar[bool] = True  # the folder
     recursive: bool = False
     include_personal_overrides: bool = False
     tag_slugs: str = ""
@@ -322,7 +321,6 @@ class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
 
 class OlderListOptions(ListOptions, frozen=True, kw_only=True, rename="camel"):
     _is_whole: ClassVar[bool] = False
-    must_exist: ClassVar[bool] = False
 
     @property
     def personal(self) -> Personal:
@@ -364,6 +362,7 @@ class MetadataItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 Metadata = Annotated[list[MetadataItem], msgspec.Meta(max_length=100)]
 OldMetadata = dict[str, str]
+ItemPlace = tuple[str | None, str | None]  # environment slug and path of an item; None where the request's
 
 
 class SecretDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -378,9 +377,11 @@ class SecretDetails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: OldMetadata | None = None
     type: SecretKind = "shared"
 
-    def new(self, name: str, value: str, *at: str | int) -> NewSecret:
+    def new(self, name: str, value: str, *at: str | int, place: ItemPlace = (None, None)) -> NewSecret:
         """The secret to create. Raises Invalid, naming the place of the name and value in the body."""
         return NewSecret(
+            environment=place[0],
+            path=place[1],
             name=checked_name(name, *at, "secretKey" if at else "secretName"),
             value=checked_value(value, *at, "secretValue"),
             comment=self.secret_comment or "",
@@ -407,10 +408,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: OldMetadata | Unset | None = UNSET
     type: SecretKind = "shared"
 
-    def change(self, name: str, *at: str | int) -> SecretChange:
+    def change(self, name: str, *at: str | int, place: ItemPlace = (None, None)) -> SecretChange:
         """The change to carry out. Raises Invalid."""
         value, new_name = self.secret_value, self.new_secret_name
         return SecretChange(
+            environment=place[0],
+            path=place[1],
             name=tidy_name(name),
             kind=self.type,
             value=checked_value(value, *at, "secretValue") if isinstance(value, str) else UNSET,
@@ -462,18 +465,63 @@ class DeleteBody(FolderRef, frozen=True, kw_only=True, rename="camel"):
     type: SecretKind = "shared"
 
 
+ItemProject = Annotated[Trimmed, msgspec.Meta(description="The project of the batch: no item can be in another one.")]
+ItemEnvironment = Annotated[
+    Trimmed, msgspec.Meta(description="Slug of the item's environment; default: the environment of the batch.")
+]
+ItemPath = Annotated[
+    Trimmed, msgspec.Meta(description="Absolute path of the item's folder; default: the secretPath of the batch.")
+]
+
+
 class NewItem(SecretDetails, frozen=True, kw_only=True, rename="camel"):
     secret_key: str
     secret_value: str
+    project_id: ItemProject = ""
+    workspace_id: ItemProject = ""
+    environment: ItemEnvironment = ""
+    secret_path: ItemPath | None = None
 
 
 class ChangeItem(Changes, frozen=True, kw_only=True, rename="camel"):
     secret_key: str
+    project_id: ItemProject = ""
+    workspace_id: ItemProject = ""
+    environment: ItemEnvironment = ""
+    secret_path: ItemPath | None = None
 
 
 class DeleteItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secret_key: str
+    project_id: ItemProject = ""
+    workspace_id: ItemProject = ""
+    environment: ItemEnvironment = ""
+    secret_path: ItemPath | None = None
     type: SecretKind = "shared"
+
+
+class _Item(Protocol):
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def secret_path(self) -> str | None: ...
+
+
+def place_of(item: _Item, target: Target, number: int) -> ItemPlace:
+    """The environment and path that an item of a batch names, None for what it leaves to the batch.
+
+    Raises BadRequest for an item of another project, Invalid for a path that is none.
+    """
+    if any(id and id != target.project_id for id in (item.project_id, item.workspace_id)):
+        raise BadRequest(f"A batch is for one project, and item {number} names another one")
+    if "\x00" in item.environment:
+        raise NotFound("There is no such environment")
+    path = normal_path(item.secret_path, ("secrets", number, "secretPath")) if item.secret_path else None
+    return item.environment or None, path
 
 
 class CreateBatch(FolderRef, frozen=True, kw_only=True, rename="camel"):

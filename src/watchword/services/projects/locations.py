@@ -7,6 +7,7 @@ path is about that path.
 
 import re
 from functools import lru_cache
+from typing import TypeAlias
 
 import msgspec
 
@@ -34,6 +35,7 @@ __all__ = [
     "parent_path",
 ]
 
+Field: TypeAlias = str | tuple[str | int, ...]  # where a request has the path, as in `Invalid.of`
 ROOT = "root"
 MAX_PATH = 1_000  # characters; below what a glob is matched against
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -47,7 +49,7 @@ class SecretLocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     folder: Folder
 
 
-def normal_path(text: str, field: str = "secretPath") -> str:
+def normal_path(text: str, field: Field = "secretPath") -> str:
     """Return a path in the form in which it is stored: `/`, or `/a/b`.
 
     Raises Invalid, naming `field`, for what could mean another path.
@@ -56,7 +58,7 @@ def normal_path(text: str, field: str = "secretPath") -> str:
 
 
 @lru_cache(4096)  # workloads name the same few paths again and again
-def _normal(text: str, field: str) -> str:
+def _normal(text: str, field: Field) -> str:
     absolute = "/" + text.strip().removeprefix("/")
     path = absolute.removesuffix("/") or "/"
     if len(path) > MAX_PATH:

@@ -14,6 +14,7 @@ from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import SecretLocation, by_folder, environment, find, normal_path
 from watchword.services.secrets import import_resolution, rights
+from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.writing import Target
 from watchword.store.engine import StillNeeded, Tx
 from watchword.store.projects import folders
@@ -51,7 +52,7 @@ async def _enter(ctx: Ctx, target: Target, action: str) -> tuple[ProjectScope, s
 async def _location(ctx: Ctx, target: Target, path: str) -> SecretLocation:
     location = await find(ctx, target.project_id, target.environment, path)
     if location is None:
-        raise NotFound(f"There is no folder {path[:256]!r} in environment {target.environment[:64]!r}")
+        raise missing_folder(target.environment, path)
     return location
 
 

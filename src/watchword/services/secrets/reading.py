@@ -62,7 +62,6 @@ class SecretListRequest(msgspec.Struct, frozen=True, kw_only=True):
     personal: Personal = "none"
     tag_slugs: frozenset[str] = frozenset()
     metadata: tuple[tuple[str | None, str | None], ...] = ()
-    must_exist: bool = False
 
 
 class ImportedGroup(msgspec.Struct, frozen=True):
@@ -82,6 +81,11 @@ class SecretList(msgspec.Struct, frozen=True):
 def missing(name: str, environment: str, path: str) -> NotFound:
     """Make the refusal for a secret that does not exist."""
     return NotFound(f"There is no secret {name[:128]!r} in environment {environment[:64]!r} at {path[:256]!r}")
+
+
+def missing_folder(environment: str, path: str) -> NotFound:
+    """Make the refusal for a folder, or an environment, that does not exist."""
+    return NotFound(f"Folder with path '{path[:256]}' in environment with slug '{environment[:64]}' not found")
 
 
 async def get(ctx: Ctx, wanted: SecretRequest) -> SecretView:
@@ -270,7 +274,7 @@ def _source(view: SecretView) -> ResolvedSecret:
 async def list_secrets(ctx: Ctx, wanted: SecretListRequest) -> SecretList:
     """Read all secrets that the caller may see in a folder, or in a folder and those below it.
 
-    Raises PermissionDenied where there can be none.
+    Raises PermissionDenied where there can be none, NotFound for a folder or environment that does not exist.
     """
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
@@ -278,9 +282,7 @@ async def list_secrets(ctx: Ctx, wanted: SecretListRequest) -> SecretList:
         rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path)
     start = await find(ctx, wanted.project_id, wanted.environment, path)
     if start is None:
-        if wanted.must_exist:
-            raise NotFound(f"There is no folder {path[:256]!r} in environment {wanted.environment[:64]!r}")
-        return SecretList(())
+        raise missing_folder(wanted.environment, path)
     locations = [start, *await _below(ctx, start)] if wanted.recursive else [start]
     turns = Turns()
     admitted = await _admitted(scope, locations, turns)
@@ -494,13 +496,13 @@ async def _expand_all(
 
 
 async def imported(ctx: Ctx, wanted: SecretListRequest) -> Sequence[ImportedGroup]:
-    """Return what the imports of one folder bring in, with references filled in."""
+    """Return what the imports of one folder bring in, with references filled in. Raises as `list_secrets` does."""
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
     rights.require_some(ctx, scope, rights.DESCRIBE, wanted.environment, path)
     location = await find(ctx, wanted.project_id, wanted.environment, path)
     if location is None:
-        return ()
+        raise missing_folder(wanted.environment, path)
     key = await sealed.sealer(ctx, scope.project.id)
     groups = await _groups(ctx, scope, key, [location], wanted)
     if wanted.expand and wanted.show:

@@ -94,7 +94,7 @@ async def ties(ctx: Ctx, wanted: SecretRequest) -> Ties:
     async with ctx.view() as tx:
         rows = [
             row
-            for row in await secrets.referring_to(tx, scope.project.id, own_address.key, to_change=False)
+            for row in await secrets.referring_to(tx, scope.project.id, {own_address.key}, to_change=False)
             if row.user_id is None
         ]
     labels = await folder_cache.tags(ctx, scope.project.id)

@@ -4,7 +4,7 @@ Each rewrite is a change like any other: it needs the right to edit that secret,
 in the audit log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -17,35 +17,43 @@ from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation
 from watchword.services.secrets import folder_cache, rights, sealed
-from watchword.store.audit import events
+from watchword.services.turns import Turns
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import secrets
+from watchword.store.secrets.secrets import Written
 
 _MOST_NAMED = 10
 
 
 async def follow(
-    ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, location: SecretLocation, names: Mapping[str, str]
+    ctx: Ctx, tx: Tx, key: Sealer, scope: ProjectScope, renames: Sequence[tuple[SecretLocation, Mapping[str, str]]]
 ) -> int:
-    """Rewrite the project's references to renamed secrets of `location` (old -> new); return how many secrets had one.
+    """Rewrite the project's references to renamed secrets (old -> new, by location); return how many secrets had one.
 
-    A name that no reference can express is not followed. Raises PermissionDenied where the caller may not edit one of
-    the referring secrets, which would lose the value; the refusal names those that the caller may know of.
+    All names are changed at once, so two secrets may take each other's. A name that no reference can express is not
+    followed. Raises PermissionDenied where the caller may not edit one of the referring secrets, which would lose the
+    value; the refusal names those that the caller may know of.
     """
-    touched: list[tuple[StoredSecret, tuple[str, str]]] = []
+    touched: list[tuple[StoredSecret, StoredSecret, tuple[str, str]]] = []
+    env_paths: dict[str, tuple[str, str]] = {}
     refused: list[str] = []
-    labels = {tag.id: tag for tag in await secrets.tags(tx, scope.project.id)} if names else {}
-    for old, new in names.items():
-        if not (can_be_referenced(old) and can_be_referenced(new)):
-            continue
-        for row in await secrets.referring_to(tx, scope.project.id, old):
-            meant = _meant(row, location, old)
+    renames = [
+        (location, {old: new for old, new in names.items() if can_be_referenced(old) and can_be_referenced(new)})
+        for location, names in renames
+    ]
+    old_names = {old for _, names in renames for old in names}
+    labels = {tag.id: tag for tag in await secrets.tags(tx, scope.project.id)} if old_names else {}
+    turns = Turns()
+    if old_names:
+        for row in await secrets.referring_to(tx, scope.project.id, old_names, pauses=turns):
+            await turns.give()
             plain = sealed.opened(key, row)
-            value = renamed(plain.value, meant, new)
+            value = renamed(plain.value, _new_name(row, renames))
             if value == plain.value:
                 continue
-            env_path = await _env_path(tx, row)
+            env_path = env_paths.get(row.folder_id) or await _env_path(tx, row)
+            env_paths[row.folder_id] = env_path
             facts = rights.in_place(*env_path, folder_cache.with_tags(row, labels).facts)
             if not scope.ability.allows(rights.EDIT, rights.SUBJECT, facts):
                 known = row.user_id is None and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts)
@@ -60,9 +68,7 @@ async def follow(
                 updated_at=ctx.now,
             )
             after = sealed.sealed(key, after, msgspec.structs.replace(plain, value=value))
-            await secrets.replace(tx, row, after)
-            await secrets.add_versions(tx, [sealed.as_version(ctx, after)], scope.project.version_limit)
-            touched.append((after, env_path))
+            touched.append((row, after, env_path))
     if refused:
         shown = sorted({text for text in refused if text})[:_MOST_NAMED]
         which = f": {', '.join(shown)}" if shown else ""
@@ -70,8 +76,18 @@ async def follow(
             f"Secrets that you may not edit refer to this one by its name and would lose it{which}",
             details=[{"action": rights.EDIT, "subject": rights.SUBJECT}],
         )
-    await folders.touch(tx, {row.folder_id for row, _ in touched}, ctx.now)
-    await events.add(tx, [_event(ctx, scope, row, env_path) for row, env_path in touched])
+    writes = [
+        Written(
+            folder_id=after.folder_id,
+            at=ctx.now,
+            keep=scope.project.version_limit,
+            changed=[(before, after)],
+            history=[sealed.as_version(ctx, after)],
+            events=[_event(ctx, scope, after, env_path)],
+        )
+        for before, after, env_path in touched
+    ]
+    await secrets.write(tx, writes, pauses=turns)
     return len(touched)
 
 
@@ -93,10 +109,17 @@ def _event(ctx: Ctx, scope: ProjectScope, row: StoredSecret, env_path: tuple[str
     return ctx.event("update-secret", facts, org_id=scope.org_id, project_id=scope.project.id)
 
 
-def _meant(row: StoredSecret, location: SecretLocation, old: str) -> Callable[[Reference], bool]:
-    env_path = (location.environment.slug, location.folder.path)
-    is_here = row.folder_id == location.folder.id
+def _new_name(
+    row: StoredSecret, renames: Sequence[tuple[SecretLocation, Mapping[str, str]]]
+) -> Callable[[Reference], str | None]:
+    here: dict[str, str] = {}
+    by_address: dict[tuple[str, str, str], str] = {}
+    for location, names in renames:
+        if row.folder_id == location.folder.id:
+            here |= names
+        by_address |= {(location.environment.slug, location.folder.path, old): new for old, new in names.items()}
     return lambda reference: (
-        reference.key == old
-        and (is_here if not reference.environment else (reference.environment, reference.path) == env_path)
+        by_address.get((reference.environment, reference.path, reference.key))
+        if reference.environment
+        else here.get(reference.key)
     )

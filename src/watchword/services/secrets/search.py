@@ -9,7 +9,9 @@ from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.projects.locations import environment, normal_path
+from watchword.services.projects.locations import find as locate
 from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
+from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.views import SecretView, decrypt_one
 from watchword.services.turns import Turns
 from watchword.store.secrets import secrets
@@ -34,6 +36,8 @@ async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path)
     env = await environment(ctx, scope.project.id, wanted.environment)
+    if await locate(ctx, scope.project.id, env.slug, path) is None:
+        raise missing_folder(env.slug, path)
     labels = await folder_cache.tags(ctx, scope.project.id)
     tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
     if (wanted.tag_slugs and not tag_ids) or "\x00" in wanted.name:

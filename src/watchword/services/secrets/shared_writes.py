@@ -12,6 +12,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound, Refusal
 from watchword.domain.secrets.records import StoredSecret
+from watchword.services.turns import Turns
 from watchword.store.engine import AlreadyThere, Collision, StillNeeded, Tx
 from watchword.store.secrets import secrets
 from watchword.store.secrets.secrets import Written
@@ -60,13 +61,16 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
     decide: Decide
 
     @classmethod
-    async def apply(cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True) -> Sequence[Any]:
+    async def apply(
+        cls, tx: Tx, entries: Sequence["FolderWrite"], *, is_last: bool = True, all_or_none: bool = False
+    ) -> Sequence[Any]:
         """Read the folders, let each entry decide, and write all of it.
 
-        `is_last`: nothing that raises a version key follows in the unit. Raises BadRequest, NotFound where the database
-        refuses the writes.
+        `is_last`: nothing that raises a version key follows in the unit. `all_or_none`: the first refusal is raised,
+        and nothing is written. Raises BadRequest, NotFound where the database refuses the writes.
         """
-        folders = await _read(tx, entries)
+        turns = Turns() if all_or_none else None
+        folders = await _read(tx, entries, turns)
         answers: list[Any] = []
         written: list[Written] = []
         for entry in entries:
@@ -76,13 +80,15 @@ class FolderWrite(msgspec.Struct, frozen=True, kw_only=True):
                 if not isinstance(decided, WritePlan):  # a long one, which lets others have their turn
                     decided = await decided
             except Refusal as refusal:
+                if all_or_none:
+                    raise
                 answers.append(refusal)
                 continue
             folder.take(decided.written)
             written.append(decided.written)
             answers.append(decided.answer)
         with translate_store_errors():
-            await secrets.write(tx, written, is_last=is_last)
+            await secrets.write(tx, written, is_last=is_last, pauses=turns)
         return answers
 
 
@@ -108,12 +114,12 @@ class _Folder:
         self.count += len(written.added)
 
 
-async def _read(tx: Tx, entries: Sequence[FolderWrite]) -> dict[str, _Folder]:
+async def _read(tx: Tx, entries: Sequence[FolderWrite], turns: Turns | None) -> dict[str, _Folder]:
     adding = {entry.folder_id for entry in entries if entry.adds}
     counts = await secrets.counts(tx, adding) if adding else {}
     folders = {entry.folder_id: _Folder(counts.get(entry.folder_id, 0)) for entry in entries}
     for row in await secrets.picked(
-        tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True
+        tx, {(entry.folder_id, key) for entry in entries for key in entry.keys}, to_change=True, pauses=turns
     ):
         folders[row.folder_id].put(row)
     return folders

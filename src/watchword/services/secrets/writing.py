@@ -4,6 +4,7 @@ Permission is asked twice: for the name alone before anything is looked up, and 
 and as it will be. Every write adds a version; the answer has the value only for a caller who may read it.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from watchword.domain.audit.records import AuditEvent
-from watchword.domain.errors import BadRequest, NotFound, Refusal
+from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretKind, SecretMetadata, StoredSecret
 from watchword.domain.secrets.references import Address, ResolvedSecret, references
@@ -20,11 +21,11 @@ from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation, find, normal_path
-from watchword.services.secrets import expansion, folder_cache, relocation, renaming, rights, sealed
+from watchword.services.secrets import expansion, folder_cache, import_resolution, relocation, renaming, rights, sealed
 from watchword.services.secrets.folder_cache import CachedSecret, facts_of, with_tags
-from watchword.services.secrets.reading import missing
+from watchword.services.secrets.reading import missing, missing_folder
 from watchword.services.secrets.sealed import Plain
-from watchword.services.secrets.shared_writes import FolderState, FolderWrite, Name, WritePlan, translate_store_errors
+from watchword.services.secrets.shared_writes import FolderState, FolderWrite, WritePlan, translate_store_errors
 from watchword.services.secrets.views import SecretView, decrypt_one, of_plain
 from watchword.services.turns import Turns
 from watchword.store.audit import events
@@ -46,10 +47,21 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/"
 
 
-class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret to create; its texts are tidied already."""
+class NamedSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that one item of a request means; `environment` and `path` are None where they are the request's."""
 
     name: str
+    kind: SecretKind = "shared"
+    environment: str | None = None
+    path: str | None = None
+
+
+class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret to create; its texts are tidied already. Its place is as in `NamedSecret`."""
+
+    name: str
+    environment: str | None = None
+    path: str | None = None
     value: str
     comment: str = ""
     kind: SecretKind = "shared"
@@ -60,11 +72,9 @@ class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
     reminder_repeat_days: int | None = None
 
 
-class SecretChange(msgspec.Struct, frozen=True, kw_only=True):
+class SecretChange(NamedSecret, frozen=True, kw_only=True):
     """A change of one secret; fields that are not set stay as they are."""
 
-    name: str
-    kind: SecretKind = "shared"
     value: str | Unset = UNSET
     new_name: str | Unset = UNSET
     comment: str | Unset = UNSET
@@ -113,10 +123,56 @@ async def enter(ctx: Ctx, target: Target, action: str, names: Iterable[str]) -> 
 async def prepare_write(ctx: Ctx, scope: ProjectScope, environment: str, path: str) -> WriteTarget:
     """Load what a write to a folder needs. Raises NotFound."""
     location = await find(ctx, scope.project.id, environment, path)
+    return await _write_target(ctx, scope, (environment, path), location)
+
+
+async def _write_target(
+    ctx: Ctx, scope: ProjectScope, env_path: tuple[str, str], location: SecretLocation | None
+) -> WriteTarget:
     if location is None:
-        raise NotFound(f"There is no folder {path[:256]!r} in environment {environment[:64]!r}")
+        raise missing_folder(*env_path)
     labels = await folder_cache.tags(ctx, scope.project.id)
     return WriteTarget(scope=scope, location=location, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """One of the places that a request writes to, and which of its items go there, by their numbers."""
+
+    env_path: tuple[str, str]
+    numbers: list[int]
+
+
+async def _enter_all(
+    ctx: Ctx, target: Target, action: str, items: Sequence[NamedSecret | NewSecret]
+) -> tuple[ProjectScope, list[_Place]]:
+    """Check as `enter` does for every place that the items name.
+
+    Raises BadRequest where two items mean the same secret.
+    """
+    outer, places = normal_path(target.path), dict[tuple[str, str], list[int]]()
+    turns = Turns()
+    for number, item in enumerate(items):
+        path = outer if item.path is None else normal_path(item.path)
+        places.setdefault((item.environment or target.environment, path), []).append(number)
+        await turns.give()
+    for (environment, path), numbers in places.items():
+        place = Target(project_id=target.project_id, environment=environment, path=path)
+        scope, _ = await enter(ctx, place, action, [items[number].name for number in numbers])
+    for numbers in places.values():
+        named = Counter((items[number].name, items[number].kind) for number in numbers)
+        if len(named) < len(numbers):
+            raise BadRequest(
+                f"The same secret is named twice: {_some({name for (name, _), count in named.items() if count > 1})}"
+            )
+    return scope, [_Place(env_path, numbers) for env_path, numbers in places.items()]
+
+
+async def _prepare_all(ctx: Ctx, scope: ProjectScope, places: Sequence[_Place]) -> list[WriteTarget]:
+    """Load what writes to these places need. Raises NotFound for a place that does not exist."""
+    if len(places) == 1:
+        return [await prepare_write(ctx, scope, *places[0].env_path)]
+    locations = await import_resolution.locations(ctx, scope.project.id, [place.env_path for place in places])
+    return [await _write_target(ctx, scope, place.env_path, locations[place.env_path]) for place in places]
 
 
 @asynccontextmanager
@@ -127,18 +183,18 @@ async def unit(ctx: Ctx) -> AsyncIterator[Tx]:
             yield tx
 
 
-async def _alone(ctx: Ctx, entry: FolderWrite, then: Callable[[Tx, Any], Awaitable[object]] | None = None) -> Any:
-    """Carry out a write in a unit of its own and return its answer; `then` is done in the same unit.
+async def _alone(
+    ctx: Ctx, entries: Sequence[FolderWrite], then: Callable[[Tx, Sequence[Any]], Awaitable[object]] | None = None
+) -> Sequence[Any]:
+    """Carry out writes to different folders in a unit of their own, all or none, and return their answers.
 
-    For large writes, and for those that do more than write to one folder.
+    `then` is done in the same unit. For large writes, and for those that do more than write to one folder.
     """
     async with unit(ctx) as tx:
-        (answer,) = await FolderWrite.apply(tx, [entry], is_last=then is None)
-        if isinstance(answer, Refusal):
-            raise answer
+        answers = await FolderWrite.apply(tx, entries, is_last=then is None, all_or_none=True)
         if then is not None:
-            await then(tx, answer)
-    return answer
+            await then(tx, answers)
+    return answers
 
 
 def owner(ctx: Ctx, kind: SecretKind) -> str | None:
@@ -161,36 +217,45 @@ def known_tags(labels: Mapping[str, Tag], ids: Iterable[str]) -> tuple[Tag, ...]
 
 
 async def create(ctx: Ctx, target: Target, items: Sequence[NewSecret], *, is_batch: bool = False) -> list[SecretView]:
-    """Create secrets in one folder: all of them, or none."""
-    scope, path = await enter(ctx, target, rights.CREATE, [item.name for item in items])
+    """Create secrets, each in its own place or else in `target`: all of them, or none."""
+    scope, places = await _enter_all(ctx, target, rights.CREATE, items)
     owners = [owner(ctx, item.kind) for item in items]
     labels, turns = await folder_cache.tags(ctx, scope.project.id), Turns()
-    for item in items:
-        facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
-        rights.require(ctx, scope, rights.CREATE, target.environment, path, facts)
+    for place in places:
+        for number in place.numbers:
+            item = items[number]
+            facts = facts_of(item.name, known_tags(labels, item.tag_ids), item.metadata)
+            rights.require(ctx, scope, rights.CREATE, *place.env_path, facts)
+            await turns.give()
+    write_targets = await _prepare_all(ctx, scope, places)
+    written: dict[int, tuple[WriteTarget, StoredSecret]] = {}
+    entries: list[FolderWrite] = []
+    for place, write_target in zip(places, write_targets, strict=True):
+        await _require_readable(ctx, write_target, [(items[n].name, items[n].value) for n in place.numbers])
+        for number in place.numbers:
+            written[number] = write_target, _row(ctx, write_target, items[number], owners[number])
+            await turns.give()
+        entries.append(
+            _creation(ctx, write_target, [written[number][1] for number in place.numbers], is_batch=is_batch)
+        )
+    await (_alone(ctx, entries) if is_batch else ctx.join(entries[0]))
+    views: list[SecretView] = []
+    for number, item in enumerate(items):
+        views.append(_written(*written[number], _plain(item)))
         await turns.give()
-    write_target = await prepare_write(ctx, scope, target.environment, path)
-    await _require_readable(ctx, write_target, [(item.name, item.value) for item in items])
-    rows: list[StoredSecret] = []
-    for item, user_id in zip(items, owners, strict=True):
-        rows.append(_row(ctx, write_target, item, user_id))
-        await turns.give()
+    return views
 
+
+def _creation(ctx: Ctx, write_target: WriteTarget, rows: Sequence[StoredSecret], *, is_batch: bool) -> FolderWrite:
     def decide(state: FolderState) -> WritePlan:
         _require_new(state, rows)
         history = [sealed.as_version(ctx, row) for row in rows]
         audit_events = _events(ctx, write_target, "create", rows, is_batch=is_batch)
         return WritePlan(write_target.written(ctx, added=rows, history=history, events=audit_events), None)
 
-    entry = FolderWrite(
-        folder_id=write_target.location.folder.id, keys=frozenset(item.name for item in items), adds=True, decide=decide
+    return FolderWrite(
+        folder_id=write_target.location.folder.id, keys=frozenset(row.key for row in rows), adds=True, decide=decide
     )
-    await (_alone(ctx, entry) if is_batch else ctx.join(entry))
-    views: list[SecretView] = []
-    for row, item in zip(rows, items, strict=True):
-        views.append(_written(write_target, row, _plain(item)))
-        await turns.give()
-    return views
 
 
 def _plain(item: NewSecret) -> Plain:
@@ -238,13 +303,6 @@ async def _require_readable(ctx: Ctx, write_target: WriteTarget, values: Iterabl
 
 def _require_new(state: FolderState, rows: Sequence[StoredSecret]) -> None:
     wanted = [(row.key, row.user_id) for row in rows]
-    twice = (
-        {key for key, user_id in wanted if wanted.count((key, user_id)) > 1}
-        if len(set(wanted)) < len(wanted)
-        else set()
-    )
-    if twice:
-        raise BadRequest(f"The same secret is named twice: {_some(twice)}")
     taken = state.rows.keys() & set(wanted)
     if taken:
         raise BadRequest(f"A secret of that name exists already: {_some(key for key, _ in taken)}")
@@ -279,99 +337,115 @@ def _events(
 async def change(
     ctx: Ctx, target: Target, changes: Sequence[SecretChange], *, mode: Mode = "failOnNotFound", is_batch: bool = False
 ) -> list[SecretView]:
-    """Change secrets of one folder: all of them, or none. `mode` says what happens to names that do not exist."""
-    scope, path = await enter(ctx, target, rights.EDIT, [item.name for item in changes])
+    """Change secrets, each in its own place or else in `target`: all of them, or none.
+
+    `mode` says what happens to names that do not exist. All names are those from before the request: secrets may take
+    each other's names.
+    """
+    scope, places = await _enter_all(ctx, target, rights.EDIT, changes)
     owners = [owner(ctx, item.kind) for item in changes]
-    write_target = await prepare_write(ctx, scope, target.environment, path)
+    write_targets = await _prepare_all(ctx, scope, places)
     for item in changes:
-        known_tags(write_target.labels, (*(item.tag_ids or ()), *item.add_tag_ids))
-    await _require_readable(
-        ctx, write_target, [(item.name, item.value) for item in changes if isinstance(item.value, str)]
+        known_tags(write_targets[0].labels, (*(item.tag_ids or ()), *item.add_tag_ids))
+    entries: list[FolderWrite] = []
+    for place, write_target in zip(places, write_targets, strict=True):
+        values = [(changes[number].name, changes[number].value) for number in place.numbers]
+        await _require_readable(ctx, write_target, [(name, value) for name, value in values if isinstance(value, str)])
+        numbered = [(number, changes[number], owners[number]) for number in place.numbers]
+        entries.append(_change(ctx, write_target, numbered, mode, is_batch=is_batch))
+
+    async def follow(tx: Tx, change_sets: Sequence[_ChangeSet]) -> None:
+        names = [(place.write_target.location, place.names) for place in change_sets if place.names]
+        await renaming.follow(ctx, tx, write_targets[0].key, scope, names)
+
+    renames = any(isinstance(item.new_name, str) for item in changes)
+    change_sets: Sequence[_ChangeSet] = await (
+        _alone(ctx, entries, follow if renames else None) if is_batch or renames else _joined(ctx, entries[0])
     )
-
-    def decide(state: FolderState) -> WritePlan:
-        change_set = _ChangeSet(ctx, write_target, state)
-        for item, user_id in zip(changes, owners, strict=True):
-            change_set.add(item, user_id, mode)
-        return WritePlan(change_set.written(is_batch=is_batch), change_set)
-
-    async def decide_many(state: FolderState) -> WritePlan:
-        change_set, turns = _ChangeSet(ctx, write_target, state), Turns()
-        for item, user_id in zip(changes, owners, strict=True):
-            change_set.add(item, user_id, mode)
-            await turns.give()
-        return WritePlan(change_set.written(is_batch=is_batch), change_set)
-
-    async def follow(tx: Tx, change_set: _ChangeSet) -> None:
-        await renaming.follow(ctx, tx, write_target.key, scope, write_target.location, change_set.names)
-
-    renames = {item.new_name for item in changes if isinstance(item.new_name, str)}
-    keys = frozenset(item.name for item in changes) | renames
-    entry = FolderWrite(
-        folder_id=write_target.location.folder.id,
-        keys=keys,
-        adds=mode == "upsert",
-        decide=decide_many if is_batch else decide,
-    )
-    change_set: _ChangeSet = await (_alone(ctx, entry, follow) if is_batch or renames else ctx.join(entry))
     written = {
-        row.id: (row, plain)
-        for row, plain in [*[(after, plain) for _, after, plain in change_set.changed], *change_set.added]
+        number: (change_set.write_target, row, plain)
+        for change_set in change_sets
+        for number, row, plain in change_set.written_items
     }
-    if not is_batch:
-        return [_written(write_target, *written[id]) for id in change_set.order]
     views, turns = list[SecretView](), Turns()
-    for id in change_set.order:
-        views.append(_written(write_target, *written[id]))
+    for number in sorted(written):
+        views.append(_written(*written[number]))
         await turns.give()
     return views
 
 
+async def _joined(ctx: Ctx, entry: FolderWrite) -> Sequence[Any]:
+    return [await ctx.join(entry)]
+
+
+def _change(
+    ctx: Ctx,
+    write_target: WriteTarget,
+    items: Sequence[tuple[int, SecretChange, str | None]],
+    mode: Mode,
+    *,
+    is_batch: bool,
+) -> FolderWrite:
+    """Make the write of changes to one folder; each comes with its number in the request and its owner."""
+
+    def decide(state: FolderState) -> WritePlan:
+        change_set = _ChangeSet(ctx, write_target, state)
+        for number, item, user_id in items:
+            change_set.add(number, item, user_id, mode)
+        return WritePlan(change_set.written(is_batch=is_batch), change_set)
+
+    async def decide_many(state: FolderState) -> WritePlan:
+        change_set, turns = _ChangeSet(ctx, write_target, state), Turns()
+        for number, item, user_id in items:
+            change_set.add(number, item, user_id, mode)
+            await turns.give()
+        return WritePlan(change_set.written(is_batch=is_batch), change_set)
+
+    return FolderWrite(
+        folder_id=write_target.location.folder.id,
+        keys=frozenset(
+            name for _, item, _ in items for name in (item.name, item.new_name) if not isinstance(name, Unset)
+        ),
+        adds=mode == "upsert",
+        decide=decide_many if is_batch else decide,
+    )
+
+
 class _ChangeSet:
-    """The changes of one request, each checked as it is added."""
+    """The changes of one request to one folder, each checked as it is added; `written` checks them together."""
 
     def __init__(self, ctx: Ctx, write_target: WriteTarget, state: FolderState) -> None:
-        self.ctx, self.env_path, self.state = ctx, write_target, state
-        self.changed: list[tuple[StoredSecret, StoredSecret, Plain]] = []
-        self.added: list[tuple[StoredSecret, Plain]] = []
-        self.order: list[str] = []
-        self._taken: set[Name] = set(state.rows)
+        self.ctx, self.write_target, self.state = ctx, write_target, state
+        self.written_items: list[tuple[int, StoredSecret, Plain]] = []
+        self._changed: list[tuple[StoredSecret, StoredSecret]] = []
+        self._added: list[StoredSecret] = []
 
-    def add(self, item: SecretChange, user_id: str | None, mode: Mode) -> None:
+    def add(self, number: int, item: SecretChange, user_id: str | None, mode: Mode) -> None:
         """Add one change. Raises PermissionDenied, NotFound, BadRequest."""
         row = self.state.rows.get((item.name, user_id))
         if row is None:
             if mode == "upsert":
-                self._create(item, user_id)
+                self._create(number, item, user_id)
             elif mode == "failOnNotFound":
-                raise missing(item.name, *self.env_path.env_path)
+                raise missing(item.name, *self.write_target.env_path)
             return
-        if row.id in self.order:
-            raise BadRequest(f"The same secret is named twice: {item.name}")
-        old_facts = with_tags(row, self.env_path.labels).facts
-        rights.require(self.ctx, self.env_path.scope, rights.EDIT, *self.env_path.env_path, old_facts)
-        after, plain = changed(self.ctx, self.env_path.key, row, item)
-        new_facts = facts_of(after.key, with_tags(after, self.env_path.labels).tags, plain.metadata)
-        rights.require(self.ctx, self.env_path.scope, rights.EDIT, *self.env_path.env_path, new_facts)
+        scope, env_path, labels = self.write_target.scope, self.write_target.env_path, self.write_target.labels
+        old_facts = with_tags(row, labels).facts
+        rights.require(self.ctx, scope, rights.EDIT, *env_path, old_facts)
+        after, plain = changed(self.ctx, self.write_target.key, row, item)
+        new_facts = facts_of(after.key, with_tags(after, labels).tags, plain.metadata)
+        rights.require(self.ctx, scope, rights.EDIT, *env_path, new_facts)
         if old_facts != new_facts:
-            relocation.require_to_relabel(self.env_path.scope, self.env_path.env_path, old_facts, new_facts, item.name)
-        if after.key != row.key:
-            self._rename(row, after, user_id)
-        self.changed.append((row, after, plain))
-        self.order.append(row.id)
-
-    def _rename(self, row: StoredSecret, after: StoredSecret, user_id: str | None) -> None:
-        if user_id is not None:
+            relocation.require_to_relabel(scope, env_path, old_facts, new_facts, item.name)
+        if after.key != row.key and user_id is not None:
             raise BadRequest("A personal secret has the name of the shared one that it overrides")
-        if (after.key, None) in self._taken:
-            raise BadRequest(f"A secret of that name exists already: {after.key}")
-        self._taken.add((after.key, None))
-        self._taken.discard((row.key, None))
+        self._changed.append((row, after))
+        self.written_items.append((number, after, plain))
 
-    def _create(self, item: SecretChange, user_id: str | None) -> None:
+    def _create(self, number: int, item: SecretChange, user_id: str | None) -> None:
         name = item.new_name if isinstance(item.new_name, str) else item.name
-        if user_id is not None or (name, None) in self._taken:
-            raise BadRequest(f"The secret {name} can not be created: one of that name exists, or it is a personal one")
+        if user_id is not None:
+            raise BadRequest(f"The secret {name} can not be created: it is a personal one")
         new = NewSecret(
             name=name,
             value=item.value or "",
@@ -382,39 +456,56 @@ class _ChangeSet:
             reminder_note=item.reminder_note or None,
             reminder_repeat_days=item.reminder_repeat_days or None,
         )
-        facts = facts_of(name, known_tags(self.env_path.labels, new.tag_ids), new.metadata)
-        rights.require(self.ctx, self.env_path.scope, rights.CREATE, *self.env_path.env_path, facts)
-        row = _row(self.ctx, self.env_path, new, None)
-        self._taken.add((name, None))
-        self.added.append((row, _plain(new)))
-        self.order.append(row.id)
+        facts = facts_of(name, known_tags(self.write_target.labels, new.tag_ids), new.metadata)
+        rights.require(self.ctx, self.write_target.scope, rights.CREATE, *self.write_target.env_path, facts)
+        row = _row(self.ctx, self.write_target, new, None)
+        self._added.append(row)
+        self.written_items.append((number, row, _plain(new)))
 
     @property
     def names(self) -> dict[str, str]:
         """The new names of renamed secrets, by the old ones."""
-        return {before.key: after.key for before, after, _ in self.changed if before.key != after.key}
+        return {before.key: after.key for before, after in self._changed if before.key != after.key}
 
     def written(self, *, is_batch: bool) -> Written:
-        """Make the write of all changes. A personal secret takes the new name of the shared one that it overrides."""
-        ctx, write_target, names = self.ctx, self.env_path, self.names
-        added, after = [row for row, _ in self.added], [after for _, after, _ in self.changed]
-        if added:
-            _require_new(self.state, added)
+        """Make the write of all changes. A personal secret takes the new name of the shared one that it overrides.
+
+        Raises BadRequest where two secrets would have one name.
+        """
+        ctx, write_target, names = self.ctx, self.write_target, self.names
+        self._require_names(names)
+        if self.state.count + len(self._added) > MAX_IN_FOLDER and self._added:
+            raise BadRequest(f"A folder holds at most {MAX_IN_FOLDER} secrets")
+        final = [
+            (before, row if row.user_id is None else msgspec.structs.replace(row, key=names.get(row.key, row.key)))
+            for before, row in self._changed
+        ]
+        changed_ids = {before.id for before, _ in self._changed}
         own = [
             (row, msgspec.structs.replace(row, key=names[key]))
             for (key, user_id), row in self.state.rows.items()
-            if user_id is not None and key in names
+            if user_id is not None and key in names and row.id not in changed_ids
         ]
-        audit_events = _events(ctx, write_target, "update", after, is_batch=is_batch)
-        if added:
-            audit_events += _events(ctx, write_target, "create", added, is_batch=is_batch)
+        after = [row for _, row in final]
+        by_id = {row.id: row for row in after}
+        self.written_items = [(number, by_id.get(row.id, row), plain) for number, row, plain in self.written_items]
+        audit_events = _events(ctx, write_target, "update", after, is_batch=is_batch) if after else []
+        if self._added:
+            audit_events += _events(ctx, write_target, "create", self._added, is_batch=is_batch)
         return write_target.written(
             ctx,
-            changed=[*[(before, after) for before, after, _ in self.changed], *own],
-            added=added,
-            history=[sealed.as_version(ctx, row) for row in (*added, *after)],
+            changed=[*final, *own],
+            added=self._added,
+            history=[sealed.as_version(ctx, row) for row in (*self._added, *after)],
             events=audit_events,
         )
+
+    def _require_names(self, names: Mapping[str, str]) -> None:
+        stays = Counter(key for key, user_id in self.state.rows if user_id is None and key not in names)
+        wanted = stays + Counter(names.values()) + Counter(row.key for row in self._added)
+        twice = {name for name, count in wanted.items() if count > 1}
+        if twice:
+            raise BadRequest(f"A secret of that name exists already: {_some(twice)}")
 
 
 def changed(ctx: Ctx, key: Sealer, row: StoredSecret, item: SecretChange) -> tuple[StoredSecret, Plain]:
@@ -446,32 +537,49 @@ def changed(ctx: Ctx, key: Sealer, row: StoredSecret, item: SecretChange) -> tup
     return sealed.sealed(key, after, plain), plain
 
 
-async def remove(
-    ctx: Ctx, target: Target, items: Sequence[tuple[str, SecretKind]], *, is_batch: bool = False
-) -> list[SecretView]:
-    """Delete secrets (name, kind) of one folder: all of them, or none.
+async def remove(ctx: Ctx, target: Target, items: Sequence[NamedSecret], *, is_batch: bool = False) -> list[SecretView]:
+    """Delete secrets, each in its own place or else in `target`: all of them, or none.
 
     The personal secrets that override a shared one are deleted with it.
     """
-    scope, path = await enter(ctx, target, rights.DELETE, [name for name, _ in items])
-    owners = [owner(ctx, kind) for _, kind in items]
-    write_target = await prepare_write(ctx, scope, target.environment, path)
+    scope, places = await _enter_all(ctx, target, rights.DELETE, items)
+    owners = [owner(ctx, item.kind) for item in items]
+    write_targets = await _prepare_all(ctx, scope, places)
+    removed: dict[int, tuple[WriteTarget, StoredSecret]] = {}
+    turns = Turns()
     async with unit(ctx) as tx:
-        rows = await secrets.named(tx, [write_target.location.folder.id], {name for name, _ in items}, to_change=True)
-        by_name = {(row.key, row.user_id): row for row in rows}
-        removed: dict[str, StoredSecret] = {}
-        for (name, _), user_id in zip(items, owners, strict=True):
-            row = by_name.get((name, user_id))
-            if row is None:
-                raise missing(name, *write_target.env_path)
-            rights.require(ctx, scope, rights.DELETE, *write_target.env_path, with_tags(row, write_target.labels).facts)
-            removed[row.id] = row
-        names = {row.key for row in removed.values() if row.user_id is None}
-        await secrets.remove(tx, [row for row in rows if row.id in removed or row.key in names])
-        await folders.touch(tx, [write_target.location.folder.id], ctx.now)
-        await events.add(tx, _events(ctx, write_target, "delete", list(removed.values()), is_batch=is_batch))
-    removed_secrets = [with_tags(row, write_target.labels) for row in removed.values()]
-    return [
-        decrypt_one(write_target.key, item, write_target.location, show=write_target.shows(item))
-        for item in removed_secrets
-    ]
+        rows = await secrets.picked(
+            tx,
+            {
+                (write_target.location.folder.id, items[number].name)
+                for place, write_target in zip(places, write_targets, strict=True)
+                for number in place.numbers
+            },
+            to_change=True,
+            pauses=turns,
+        )
+        by_name = {(row.folder_id, row.key, row.user_id): row for row in rows}
+        for place, write_target in zip(places, write_targets, strict=True):
+            for number in place.numbers:
+                name = items[number].name
+                row = by_name.get((write_target.location.folder.id, name, owners[number]))
+                if row is None:
+                    raise missing(name, *write_target.env_path)
+                facts = with_tags(row, write_target.labels).facts
+                rights.require(ctx, scope, rights.DELETE, *write_target.env_path, facts)
+                removed[number] = write_target, row
+                await turns.give()
+        gone = {row.id for _, row in removed.values()}
+        names = {(row.folder_id, row.key) for _, row in removed.values() if row.user_id is None}
+        await secrets.remove(tx, [row for row in rows if row.id in gone or (row.folder_id, row.key) in names])
+        await folders.touch(tx, [write_target.location.folder.id for write_target in write_targets], ctx.now)
+        for place, write_target in zip(places, write_targets, strict=True):
+            deleted = [removed[number][1] for number in place.numbers]
+            await events.add(tx, _events(ctx, write_target, "delete", deleted, is_batch=is_batch))
+    views: list[SecretView] = []
+    for number in range(len(items)):
+        write_target, row = removed[number]
+        item = with_tags(row, write_target.labels)
+        views.append(decrypt_one(write_target.key, item, write_target.location, show=write_target.shows(item)))
+        await turns.give()
+    return views

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.projects.records import Environment, Folder, Tag
@@ -42,6 +42,18 @@ _PICKED = (
 )
 _PICKED_TO_READ, _PICKED_TO_CHANGE = prepare(_PICKED), prepare(_PICKED.with_for_update())
 _AT_ONCE = 64
+_WRITTEN_AT_ONCE = 100  # rows
+_REFERRING = prepare(
+    select(_s.c.key, _s.c.id, _s.c.references)
+    .where(
+        _s.c.project_id == bindparam("of"),
+        _s.c.references != bindparam("none", type_=Text),
+        tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")),
+    )
+    .order_by(_s.c.key, _s.c.id)
+    .limit(bindparam("most", type_=BigInteger))
+)
+_FEW, _LOOKED_AT = 4, 1_000  # names that are asked for one by one; rows that one query looks at otherwise
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
 _BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
 _COUNTS = prepare(select(_s.c.folder_id, func.count()).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id))
@@ -120,7 +132,9 @@ async def named(
     return SECRETS.every(rows)
 
 
-async def picked(tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool = False) -> list[StoredSecret]:
+async def picked(
+    tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool = False, pauses: Pauses | None = None
+) -> list[StoredSecret]:
     """The secrets with these (folder, key), shared and personal. `to_change` locks them until the unit ends."""
     secrets: list[StoredSecret] = []
     statement = _PICKED_TO_CHANGE if to_change else _PICKED_TO_READ
@@ -130,6 +144,8 @@ async def picked(tx: Tx, pairs: Collection[tuple[str, str]], *, to_change: bool 
         secrets += SECRETS.every(
             await tx.all(statement, folders=[pair[0] for pair in chunk], keys=[pair[1] for pair in chunk])
         )
+        if pauses is not None:
+            await pauses.give()
     return secrets
 
 
@@ -176,15 +192,40 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-async def referring_to(tx: Tx, project_id: str, key: str, *, to_change: bool = True) -> list[StoredSecret]:
-    """The secrets of a project that have a reference to some secret called `key`.
+async def referring_to(
+    tx: Tx, project_id: str, keys: Collection[str], *, to_change: bool = True, pauses: Pauses | None = None
+) -> list[StoredSecret]:
+    """The secrets of a project that have a reference to some secret called one of `keys`.
 
     The caller finds out which secret of that name is meant.
     """
-    mentioned = _s.c.references.like(f'%"{_escaped(key)}"%', escape="\\")
+    if len(keys) > _FEW:
+        return await _referring_to_many(tx, project_id, keys, to_change=to_change, pauses=pauses)
+    mentioned = or_(*(_s.c.references.like(f'%"{_escaped(key)}"%', escape="\\") for key in keys))
     statement = select(*_columns).where(_s.c.project_id == project_id, mentioned).order_by(_s.c.id)
     rows = await tx.all(statement.with_for_update() if to_change else statement)
-    return [secret for secret in SECRETS.every(rows) if any(reference[2] == key for reference in secret.references)]
+    return [secret for secret in SECRETS.every(rows) if any(reference[2] in keys for reference in secret.references)]
+
+
+async def _referring_to_many(
+    tx: Tx, project_id: str, keys: Collection[str], *, to_change: bool, pauses: Pauses | None
+) -> list[StoredSecret]:
+    found: list[str] = []
+    key = id = ""
+    while True:
+        rows = await tx.all(_REFERRING, of=project_id, none="[]", key=key, id=id, most=_LOOKED_AT)
+        found += [row[1] for row in rows if any(reference[2] in keys for reference in _read_references(row[2]))]
+        if pauses is not None:
+            await pauses.give()
+        if len(rows) < _LOOKED_AT:
+            break
+        key, id = rows[-1][0], rows[-1][1]
+    secrets: list[StoredSecret] = []
+    for start in range(0, len(found), _AT_ONCE):
+        secrets += await by_ids(tx, sorted(found)[start : start + _AT_ONCE], to_change=to_change)
+        if pauses is not None:
+            await pauses.give()
+    return secrets
 
 
 # --- versions
@@ -237,10 +278,11 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[AuditEvent] = ()
 
 
-async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) -> None:
+async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False, pauses: Pauses | None = None) -> None:
     """Carry out writes in their order, a statement for all of one kind. Their rows were read `to_change` in this unit.
 
-    `is_last`: nothing else that raises a version key is written in it.
+    `is_last`: nothing else that raises a version key is written in it. Many rows are written in pieces; between two
+    pieces others have their turn, where `pauses` are given.
 
     Raises AlreadyThere when a key is taken, StillNeeded when a folder is gone.
     """
@@ -257,29 +299,53 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False) ->
             else:
                 first.setdefault(before.id, before)
                 last[before.id] = after
-    # In their order: a name may be taken that another of them gave up just before.
-    moved = [id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)]
+    moved = {id for id, after in last.items() if (after.key, after.user_id) != (first[id].key, first[id].user_id)}
     leaving = (*_FIXED, *_PLACED)
     folders = {folder_write.folder_id for folder_write in written if folder_write.changed or folder_write.added}
     tx.changed(*map(versions.folder, folders))
-    await tx.together(
-        [
-            Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
-            Write(
-                _REPLACE_IN_PLACE,
-                [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved],
-            ),
-            *_versions_of([(folder_write.history, folder_write.keep) for folder_write in written]),
-            Write(
-                EVENTS.INSERT,
-                [EVENTS.values(event) for folder_write in written for event in folder_write.events],
-            ),
-            touched(folders, max(folder_write.at for folder_write in written)),
-        ],
-        is_last=is_last,
-    )
-    for id in moved:
-        await replace(tx, first[id], last[id])
+    if moved:
+        await _give_up_names(tx, [first[id] for id in moved], [*(last[id] for id in moved), *added.values()], pauses)
+    writes = [
+        Write(SECRETS.INSERT, [SECRETS.values(row) for row in added.values()]),
+        Write(
+            _REPLACE_IN_PLACE,
+            [_replacing(first[id], after, leaving) for id, after in last.items() if id not in moved],
+        ),
+        *_versions_of([(folder_write.history, folder_write.keep) for folder_write in written]),
+        Write(
+            EVENTS.INSERT,
+            [EVENTS.values(event) for folder_write in written for event in folder_write.events],
+        ),
+    ]
+    if len(added) + len(last) > _WRITTEN_AT_ONCE:
+        await _in_pieces(tx, writes, pauses)
+        writes = []
+    await tx.together([*writes, touched(folders, max(folder_write.at for folder_write in written))], is_last=is_last)
+    if moved:
+        # Their names are free by now: a name may be taken that another of them gave up.
+        renames = [_replacing(first[id], after, _FIXED) for id, after in last.items() if id in moved]
+        await _in_pieces(tx, [Write(_REPLACE, renames)], pauses)
+
+
+async def _in_pieces(tx: Tx, writes: Sequence[Write], pauses: Pauses | None) -> None:
+    for write in writes:
+        for start in range(0, len(write.rows), _WRITTEN_AT_ONCE):
+            await tx.together([Write(write.statement, write.rows[start : start + _WRITTEN_AT_ONCE])])
+            if pauses is not None:
+                await pauses.give()
+
+
+async def _give_up_names(
+    tx: Tx, before: Sequence[StoredSecret], after: Sequence[StoredSecret], pauses: Pauses | None
+) -> None:
+    """Take the names that other secrets are about to get from those that have them: unique indexes look at each row.
+
+    They have names meanwhile that no secret can have.
+    """
+    wanted = {(row.folder_id, row.key, row.user_id) for row in after}
+    held = [row for row in before if (row.folder_id, row.key, row.user_id) in wanted]
+    nameless = [_replacing(row, msgspec.structs.replace(row, key=f" {row.id}"), _FIXED) for row in held]
+    await _in_pieces(tx, [Write(_REPLACE, nameless)], pauses)
 
 
 async def versions_of(tx: Tx, secret_id: str, offset: int, limit: int) -> list[SecretVersion]:
@@ -365,6 +431,7 @@ class SecretQuery(msgspec.Struct, frozen=True, kw_only=True):
     tag_ids: tuple[str, ...] = ()
 
 
+_read_references = msgspec.json.Decoder(tuple[tuple[str, str, str], ...]).decode
 _read_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_metadata = msgspec.json.Decoder(tuple[SecretMetadata, ...]).decode
 
