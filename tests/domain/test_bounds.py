@@ -9,25 +9,8 @@ from watchword.domain.bounds import (
     is_slug,
     parse_ip_range,
     slugify,
-    split_patterns,
     within,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a, b", ("a", "b")),
-        ("", ()),
-        ("a,,b,", ("a", "b")),
-        ("{a,b}/*, c", ("{a,b}/*", "c")),
-        ("{a,{b,c}},d", ("{a,{b,c}}", "d")),
-        ("{a, b", ("{a", "b")),
-        ("a}, b", ("a}", "b")),
-    ],
-)
-def test_patterns_are_split_at_commas_outside_braces(text, expected):
-    assert split_patterns(text) == expected
 
 
 @pytest.mark.parametrize(

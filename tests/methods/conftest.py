@@ -67,7 +67,15 @@ class RemoteSite:
 @pytest.fixture
 async def remote():
     async with Site(
-        names=("127.0.0.1", "login.microsoftonline.com", "www.googleapis.com", "issuer.test", "cluster.test")
+        names=(
+            "127.0.0.1",
+            "login.microsoftonline.com",
+            "*.microsoftonline.us",
+            "*.partner.microsoftonline.cn",
+            "www.googleapis.com",
+            "issuer.test",
+            "cluster.test",
+        )
     ) as site:
         remote = RemoteSite(site)
         yield remote

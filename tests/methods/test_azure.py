@@ -2,7 +2,7 @@ import pytest
 
 from tests.methods.doubles.web import certificate, json_reply
 from tests.minting import NOW, jwk, mint
-from watchword.methods.azure import METHOD
+from watchword.methods.azure import CLOUDS, METHOD
 
 TENANT = "8f6c1d2e-3a44-4b0f-9c55-0d5b7f1e2a66"
 OTHER = "11111111-2222-3333-4444-555555555555"
@@ -99,7 +99,7 @@ async def test_a_token_of_another_tenant_resource_or_key_is_refused(azure, forge
     assert await azure.refusal(METHOD, config(), forged) == expected
 
 
-@pytest.mark.parametrize("oid", [OTHER, None, PRINCIPAL.upper(), [PRINCIPAL]])
+@pytest.mark.parametrize("oid", [OTHER, None, PRINCIPAL[1:], [PRINCIPAL]])
 async def test_another_principal_is_refused(azure, oid):
     assert (
         await azure.refusal(METHOD, config(allowedServicePrincipalIds=PRINCIPAL), token(oid=oid))
@@ -107,10 +107,40 @@ async def test_another_principal_is_refused(azure, oid):
     )
 
 
-@pytest.mark.parametrize("tenant", ["", "a/b", "..", "x?y", "a b", "@evil.test", "%2e%2e"])
-async def test_a_tenant_that_is_not_one_reaches_no_url(azure, tenant):
-    assert await azure.refusal(METHOD, config(tenantId=tenant), token()) == "tenant_unusable"
-    assert azure.site.requests == []
+async def test_an_empty_tenant_is_stored_and_lets_nobody_in(azure):
+    assert await azure.refusal(METHOD, config(tenantId=" "), token()) == "tenant_unusable"
+
+
+@pytest.mark.parametrize(
+    "tenant", ["a/b", "..", "x?y", "@evil.test", "%2e%2e", "common", "contoso.onmicrosoft.com", TENANT + "/", "٣" * 36]
+)
+def test_a_tenant_that_is_no_id_is_refused_when_it_is_stored(remote, tenant):
+    assert remote.faults(METHOD, config(tenantId=tenant)) == ["tenantId"]
+
+
+async def test_ids_have_no_case(azure):
+    bound = config(tenantId=TENANT.upper(), allowedServicePrincipalIds=f"x, {PRINCIPAL.upper()}")
+
+    assert await azure.login(METHOD, bound, token())
+    assert await azure.login(METHOD, bound, token(tid=TENANT.upper(), oid=PRINCIPAL.upper()))
+    other = config(allowedServicePrincipalIds=OTHER)
+    assert await azure.refusal(METHOD, other, token()) == "service_principal_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "issuer"),
+    [
+        ("us-government", f"https://login.microsoftonline.us/{TENANT}/v2.0"),
+        ("us-government", f"https://sts.windows.net/{TENANT}/"),
+        ("china", f"https://login.partner.microsoftonline.cn/{TENANT}/v2.0"),
+        ("china", f"https://sts.chinacloudapi.cn/{TENANT}/"),
+    ],
+)
+async def test_a_sovereign_cloud_has_an_authority_of_its_own(azure, cloud, issuer):
+    assert await azure.login(METHOD, config(cloud=cloud), token(iss=issuer))
+    assert azure.site.requests[-1].headers["host"].partition(":")[0] in CLOUDS[cloud][0]
+    if "windows" not in issuer:
+        assert await azure.refusal(METHOD, config(), token(iss=issuer)) == "issuer_mismatch"
 
 
 async def test_an_empty_resource_accepts_nobody(azure):

@@ -131,6 +131,24 @@ async def test_a_machine_outside_the_lists_is_refused_and_one_that_says_nothing_
     assert await google.refusal(METHOD, gce(**bound), instance(**said)) == expected
 
 
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"allowedZones": "europe-west1-*"},
+        {"allowedZones": "us-*, europe-west{1,4}-[bc]"},
+        {"allowedProjects": "my-*", "allowedServiceAccounts": "*@my-project.iam.gserviceaccount.com"},
+    ],
+)
+async def test_accounts_projects_and_zones_match_patterns(google, bound):
+    assert await google.login(METHOD, gce(**bound), instance())
+
+
+@pytest.mark.parametrize("field", ["allowedServiceAccounts", "allowedProjects", "allowedZones"])
+async def test_a_pattern_that_is_none_is_refused_when_it_is_stored(google, field):
+    assert google.faults(METHOD, gce(**{field: "ok, europe-[a"})) == [field]
+    assert await google.refusal(METHOD, gce(allowedZones="us-*"), instance()) == "zone_not_allowed"
+
+
 async def test_a_service_account_logs_in_with_a_jwt_it_signed(google):
     verified = await google.login(METHOD, iam(allowedServiceAccounts=ACCOUNT, allowedZones="ignored"), account())
 

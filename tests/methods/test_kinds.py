@@ -64,7 +64,6 @@ COMPARE = {
     "organization_unknown",
     "principal_arn",
     "proof_replayed",
-    "service_account_not_allowed",
     "service_principal_not_allowed",
     "spiffe_id_not_allowed",
     "subject_alt_name",

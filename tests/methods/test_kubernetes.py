@@ -115,13 +115,17 @@ async def test_the_name_in_the_tokens_body_is_not_read(remote, cluster):
         ({"allowedNames": "web ,api"}, None),
         ({"allowedNamespaces": "dev"}, "namespace_not_allowed"),
         ({"allowedNames": "ap"}, "name_not_allowed"),
-        ({"allowedNames": "*"}, "name_not_allowed"),
+        ({"allowedNames": "*"}, None),
+        ({"allowedNames": "web, ap*"}, None),
+        ({"allowedNamespaces": "{dev,pro?}"}, None),
+        ({"allowedNamespaces": "pro"}, "namespace_not_allowed"),
+        ({"allowedNamespaces": "dev-*"}, "namespace_not_allowed"),
         ({"allowedNamespaces": "prod", "allowedNames": "web"}, "name_not_allowed"),
         ({"allowedNamespaces": "PROD"}, "namespace_not_allowed"),
         ({"allowedNames": " , "}, None),
     ],
 )
-async def test_namespaces_and_names_are_compared_exactly(remote, cluster, bound, expected):
+async def test_namespaces_and_names_match_one_of_their_patterns(remote, cluster, bound, expected):
     config = cluster.config(**bound)
     if expected:
         assert await remote.refusal(METHOD, config, TOKEN) == expected
@@ -360,3 +364,15 @@ async def test_here_every_check_of_a_token_is_ours(remote, here, token, expected
 
 async def test_here_an_issuer_that_is_not_there_refuses(remote, here):
     assert await remote.refusal(METHOD, here(jwks=""), account_token()) == "keys_unavailable"
+
+
+@pytest.mark.parametrize("field", ["allowedNamespaces", "allowedNames"])
+def test_a_pattern_that_is_none_is_refused_when_it_is_stored(remote, cluster, field):
+    assert remote.faults(METHOD, cluster.config(**{field: "ok, team-[a"})) == [field]
+    assert remote.faults(METHOD, cluster.config(**{field: "{a"})) == [field]
+
+
+def test_a_namespace_of_wildcards_is_no_restriction():
+    assert METHOD.risks({"allowedNamespaces": "*", "allowedNames": ""})
+    assert METHOD.risks({"allowedNamespaces": "!dev", "allowedNames": ""})
+    assert not METHOD.risks({"allowedNamespaces": "team-*", "allowedNames": ""})

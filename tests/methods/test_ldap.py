@@ -9,9 +9,20 @@ from tests.methods.clouds import Trust, authority, given, milliseconds, pem
 from watchword.adapters.addresses import Guard
 from watchword.adapters.ldap import opened_entry
 from watchword.adapters.outbound import GuardedOutbound
+from watchword.domain.authentication.ldap_names import comparable
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import Secret, decode_secret
-from watchword.methods.ldap import METHOD, AllowedField, Config, Login, check, name_for_lockout, name_of_entry, verify
+from watchword.methods.ldap import (
+    METHOD,
+    AllowedField,
+    Config,
+    Login,
+    allowed_values,
+    check,
+    name_for_lockout,
+    name_of_entry,
+    verify,
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +114,48 @@ async def test_an_attribute_outside_the_list_or_missing_is_refused(where, trust,
     using = config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(**wanted))
 
     assert (await refused(using, login())).reason == "allowed_field"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"employeeType": "BUILDER"},
+        {"employeetype": " builder "},
+        {"employeeType": '"x, y", Builder'},
+    ],
+)
+async def test_attributes_are_compared_as_directories_compare_them(where, trust, wanted):
+    using = config(where, ldap_ca_certificate=trust.pem, allowed_fields=fields(**wanted))
+
+    assert await proved(using, login())
+
+
+OPS = "CN=Ops,OU=Groups,DC=example"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "allowed"),
+    [
+        ("memberOf", OPS, OPS),
+        ("memberOf", "cn=ops,ou=groups,dc=example", f'"{OPS}"'),
+        ("memberOf", "cn=ops, ou=groups, dc=example", f'x, "{OPS}"'),
+        ("memberOf", OPS, "CN=Ops\\,OU=Groups\\,DC=example, b"),
+        ("memberOf", "CN=Smith\\, John,DC=e", "cn=Smith\\2C John,dc=e"),
+        ("department", "R&D, Berlin", '"R&D, Berlin"'),
+        ("department", "r&d,  berlin", "Sales, R&D\\, Berlin"),
+    ],
+)
+def test_values_with_commas_are_written_in_quotes_or_with_a_backslash(attribute, value, allowed):
+    (stored,) = config(allowed_fields=fields(**{attribute: allowed})).allowed_fields
+
+    assert any(comparable(value) & comparable(one) for one in allowed_values(stored.value))
+
+
+@pytest.mark.parametrize("value", ["Berlin", "R&D", "R&D, Bern", "CN=Ops,OU=Groups", "OU=Groups,CN=Ops,DC=example"])
+def test_values_beside_those_with_commas_are_not_allowed(value):
+    (stored,) = config(allowed_fields=fields(any=f'"R&D, Berlin", "{OPS}"')).allowed_fields
+
+    assert not any(comparable(value) & comparable(one) for one in allowed_values(stored.value))
 
 
 async def test_a_directory_that_does_not_prove_itself_is_not_given_a_password(where, tmp_path_factory):

@@ -278,6 +278,29 @@ async def test_the_common_name_is_one_of_the_list_with_its_blanks_trimmed():
         assert await refused(client(subject), using=config(allowed_common_names="alpha, beta")) == "common_name"
 
 
+async def test_common_and_alternative_names_match_patterns():
+    assert await proved(client("agent-7"), using=config(allowed_common_names="x, agent-*"))
+    assert await refused(client("agent/7"), using=config(allowed_common_names="agent*")) == "common_name"
+    assert await proved(client(), using=config(allowed_subject_alt_names=("URI:spiffe://house/*",)))
+    assert await proved(client(), using=config(allowed_subject_alt_names=("*.Example.com",)))
+    other = config(allowed_subject_alt_names=("URI:spiffe://*/server", "*.example.org"))
+    assert await refused(client(), using=other) == "subject_alt_name"
+
+
+async def test_a_common_name_with_a_comma_is_quoted_or_escaped():
+    for written in ('x, "R&D, Berlin"', "R&D\\, Berlin", '"R&D, *"'):
+        assert await proved(client("R&D, Berlin"), using=config(allowed_common_names=written))
+        assert await refused(client("R&D"), using=config(allowed_common_names=written)) == "common_name"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("allowed_common_names", "agent-[a"), ("allowed_subject_alt_names", ("{a.example",))]
+)
+def test_a_pattern_that_is_none_is_refused_when_it_is_stored(field, value):
+    with pytest.raises(Invalid, match="is not a pattern"):
+        config(**{field: value})
+
+
 async def test_a_subject_with_two_common_names_has_none():
     two = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in ("alpha", "evil")])
 

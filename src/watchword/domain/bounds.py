@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from watchword.domain.globs import claim_glob_matches, glob_matches
+from watchword.domain.globs import glob_matches
 
 __all__ = [
     "AddressSet",
@@ -23,7 +23,6 @@ __all__ = [
     "is_slug",
     "parse_ip_range",
     "slugify",
-    "split_patterns",
     "within",
 ]
 
@@ -31,28 +30,6 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 # --- claims
-
-
-def split_patterns(text: str) -> tuple[str, ...]:
-    """The patterns of a comma-separated setting, trimmed, without empty ones.
-
-    A comma inside braces belongs to its pattern.
-    """
-    parts: list[str] = []
-    depth = start = 0
-    for at, char in enumerate(text):
-        if char == "{":
-            depth += 1
-        elif char == "}":
-            depth = max(0, depth - 1)
-        elif char == "," and depth == 0:
-            parts.append(text[start:at])
-            start = at + 1
-    parts.append(text[start:])
-    if depth:
-        # A brace that is never closed groups nothing: reading on would glue all later patterns to this one.
-        parts = text.split(",")
-    return tuple(part.strip() for part in parts if part.strip())
 
 
 def claim_matches(value: Any, patterns: Sequence[str]) -> bool:
@@ -63,7 +40,7 @@ def claim_matches(value: Any, patterns: Sequence[str]) -> bool:
     if isinstance(value, list | tuple):
         return any(claim_matches(element, patterns) for element in value if not isinstance(element, list | tuple))
     text = claim_text(value)
-    return text is not None and any(claim_glob_matches(pattern, text) for pattern in patterns)
+    return text is not None and any(glob_matches(pattern, text) for pattern in patterns)
 
 
 def claim_text(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 The fast way is one `msgspec.convert`. Only when that fails is the value gone through field by field to list all faults.
 Strings annotated `Trimmed` lose surrounding white space before their limits are checked.
+Of those annotated `{"joined": True}` an array of texts is taken too, as the list that it stands for (`lists.py`).
 """
 
 import difflib
@@ -14,6 +15,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import msgspec
 
 from watchword.domain.errors import Invalid, Issue
+from watchword.domain.lists import joined
 from watchword.domain.secret import decode_secret
 
 T = TypeVar("T")
@@ -52,18 +54,27 @@ def _listed(issues: Iterator[Issue]) -> list[Issue]:
     return listed or [Issue(code="custom", path=(), message="Invalid input")]
 
 
+class _Prepared(msgspec.Struct, frozen=True):
+    """What is done to the value of a field before it is decoded."""
+
+    name: str  # on the wire
+    trims: bool
+    joins: bool
+    inner: type | None  # the struct inside that has such fields
+
+
 @cache
-def _trimming(kind: type) -> tuple[tuple[str, bool, type | None], ...]:
-    """The fields of a struct that are trimmed, or hold structs that have such: (wire name, trim it, struct inside)."""
-    trimmed = []
+def _trimming(kind: type) -> tuple[_Prepared, ...]:
+    """The fields of a struct that are trimmed or joined, or hold structs that have such."""
+    prepared = []
     for field in msgspec.structs.fields(kind):
-        inner = next(
-            (part for part in _parts(field.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
-        )
-        trims = any(isinstance(part, msgspec.Meta) and (part.extra or {}).get("trim") for part in _parts(field.type))
-        if trims or (inner is not None and inner is not kind and _trimming(inner)):
-            trimmed.append((field.encode_name, trims, inner))
-    return tuple(trimmed)
+        parts = _parts(field.type)
+        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
+        extra = [part.extra for part in parts if isinstance(part, msgspec.Meta) and part.extra]
+        trims, joins = any(e.get("trim") for e in extra), any(e.get("joined") for e in extra)
+        if trims or joins or (inner is not None and inner is not kind and _trimming(inner)):
+            prepared.append(_Prepared(field.encode_name, trims, joins, inner))
+    return tuple(prepared)
 
 
 def _parts(annotation: Any) -> list[Any]:
@@ -80,17 +91,20 @@ def _trim(kind: Any, value: Any) -> Any:
     if not fields:
         return value
     changed: dict[str, Any] | None = None
-    for name, trims, inner in fields:
+    for field in fields:
+        name = field.name
         if name not in value:
             continue
         field_value = value[name]
-        if trims and isinstance(field_value, str):
+        if field.trims and isinstance(field_value, str):
             trimmed: Any = field_value.strip()
-        elif inner is not None:
+        elif field.joins:
+            trimmed = _join(field_value)
+        elif field.inner is not None:
             trimmed = (
-                [_trim(inner, item) for item in field_value]
+                [_trim(field.inner, item) for item in field_value]
                 if isinstance(field_value, list)
-                else _trim(inner, field_value)
+                else _trim(field.inner, field_value)
             )
         else:
             continue
@@ -99,6 +113,15 @@ def _trim(kind: Any, value: Any) -> Any:
                 changed = dict(value)
             changed[name] = trimmed
     return value if changed is None else changed
+
+
+def _join(value: Any) -> Any:
+    """A list that may be sent as an array, or an object of such lists; the same object where there is no array."""
+    if isinstance(value, list):
+        return joined(value)
+    if isinstance(value, dict) and any(isinstance(item, list) for item in value.values()):
+        return {name: joined(item) for name, item in value.items()}
+    return value
 
 
 _PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")

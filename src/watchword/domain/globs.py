@@ -1,8 +1,9 @@
 """Glob patterns: whether a text matches one, whether one pattern lies inside another, whether two exclude each other.
 
-The language is that of the conditions of rules: `*` and `?` stay inside a segment and skip a leading dot, `**` as a
-whole segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the groups `@( ?( +( *( !(`, a leading `!` for "everything
-but", a backslash for "literally".
+The language is that of the conditions of rules, and of what auth methods compare with claims and names: `*` and `?`
+stay inside a segment and skip a leading dot, `**` as a whole segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the
+groups `@( ?( +( *( !(`, a leading `!` for "everything but", a backslash for "literally". Segments end at slashes only:
+a colon is a character like others.
 
 Patterns come from administrators of one tenant and run in everybody's process, so no backtracking happens here: a
 pattern becomes a nondeterministic automaton of linear size, and its deterministic states are made on demand and kept
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from watchword.domain.patterns import CLAIM, NOT_DOT, PATH, SOME, Chars, Parser, PatternError
+from watchword.domain.patterns import NOT_DOT, SOME, Chars, Parser, PatternError, unclosed
 
 MAX_PATTERN: Final = 512
 MAX_TEXT: Final = 2_048
@@ -64,16 +65,14 @@ class _State:
 class _Machine:
     """A compiled pattern."""
 
-    def __init__(self, pattern: str, separators: str) -> None:
+    def __init__(self, pattern: str) -> None:
         body = pattern
         self.negated = False
-        # `!( ` is a group; any other leading `!` turns the whole pattern round. Claims know no such thing: a `!` is a
-        # `!`.
-        if separators == PATH:
-            while body.startswith("!") and not body.startswith("!("):
-                body, self.negated = body[1:], not self.negated
-            body = body.removeprefix("./")
-        self.graph, start, self.end = Parser(body, separators).parse()
+        # `!( ` is a group; any other leading `!` turns the whole pattern round.
+        while body.startswith("!") and not body.startswith("!("):
+            body, self.negated = body[1:], not self.negated
+        body = body.removeprefix("./")
+        self.graph, start, self.end = Parser(body).parse()
         self.first = start
         self.known: dict[Any, _State] = {}
         self.start = self.state(frozenset({(start, frozenset())}))
@@ -254,7 +253,7 @@ def is_single(chars: Chars) -> bool:
 
 
 @lru_cache(maxsize=4_096)
-def _machine(pattern: str, separators: str) -> _Machine | str | None:
+def _machine(pattern: str) -> _Machine | str | None:
     """The machine of a pattern, the fault of a bad one, None for one that is only a text."""
     if len(pattern) > MAX_PATTERN:
         return f"a pattern has at most {MAX_PATTERN} characters"
@@ -262,7 +261,7 @@ def _machine(pattern: str, separators: str) -> _Machine | str | None:
         return None
     try:
         Effort.steps += 40 + 2 * len(pattern)
-        machine = _Machine(pattern, separators)
+        machine = _Machine(pattern)
     except PatternError as fault:
         return str(fault)
     if not any(machine.graph.denials):
@@ -272,14 +271,26 @@ def _machine(pattern: str, separators: str) -> _Machine | str | None:
 
 def linear_machine(pattern: str) -> _Machine | None:
     """The machine of a pattern without `!( )`; None for one with it, for a plain text and for a faulty pattern."""
-    machine = _machine(pattern, PATH)
+    machine = _machine(pattern)
     return machine if isinstance(machine, _BitMachine) else None
 
 
 def glob_fault(pattern: str) -> str | None:
     """What is wrong with a pattern, if anything; a faulty pattern matches only the text equal to it."""
-    machine = _machine(pattern, PATH)
+    machine = _machine(pattern)
     return machine if isinstance(machine, str) else None
+
+
+def typed_glob_fault(pattern: str) -> str | None:
+    """What is wrong with a pattern that somebody stores: also what would be read as plain characters, and is a slip."""
+    if _SPECIAL.isdisjoint(pattern):
+        return None
+    return glob_fault(pattern) or unclosed(pattern)
+
+
+def is_plain(pattern: str) -> bool:
+    """Whether a pattern is only a text, which costs nothing to compare."""
+    return _SPECIAL.isdisjoint(pattern)
 
 
 @lru_cache(maxsize=4_096)
@@ -307,22 +318,10 @@ def glob_test(pattern: str) -> Callable[[str], bool]:
 
 
 def glob_matches(pattern: str, text: str) -> bool:
-    """Whether a path, a name or a slug matches the pattern."""
-    return _matches(pattern, text, PATH)
-
-
-def claim_glob_matches(pattern: str, text: str) -> bool:
-    """Whether a claim matches a pattern.
-
-    As for paths, but `*`, `?` and `[^ ]` do not cross `:` either, and no slash is tolerated at the end.
-    """
-    return _matches(pattern, text, CLAIM)
-
-
-def _matches(pattern: str, text: str, separators: str) -> bool:
+    """Whether a path, a name, a slug or a claim matches the pattern."""
     if _is_same(pattern, text):
         return True
-    machine = _machine(pattern, separators)
+    machine = _machine(pattern)
     return isinstance(machine, _Machine) and 0 < len(text) <= MAX_TEXT and machine.matches(text)
 
 
@@ -354,7 +353,7 @@ def glob_within(child: str, parent: str) -> bool:
     Effort.steps += 4 + len(child) // 8
     if "\\" not in child and not glob_matches(parent, child):
         return False
-    inner, outer = _machine(child, PATH), _machine(parent, PATH)
+    inner, outer = _machine(child), _machine(parent)
     if inner is None:
         return True  # a plain text, just matched
     if not isinstance(inner, _Machine) or not isinstance(outer, _Machine):
@@ -369,7 +368,7 @@ def globs_disjoint(first: str, second: str) -> bool:
         return True
     if glob_matches(first, second) or glob_matches(second, first):
         return False
-    left, right = _machine(first, PATH), _machine(second, PATH)
+    left, right = _machine(first), _machine(second)
     if left is None or right is None:
         return True  # one is a plain text, which the other was just seen not to match
     if not isinstance(left, _Machine) or not isinstance(right, _Machine) or has_extglob(first) or has_extglob(second):

@@ -10,9 +10,7 @@ from typing import Final, NamedTuple
 MAX_LOOPS: Final = 32  # wildcards of any length in one pattern
 MAX_DEPTH: Final = 16
 
-# The separators that `*`, `?` and negated classes do not cross.
-PATH: Final = "/"
-CLAIM: Final = "/:"
+_SEPARATOR: Final = "/"  # what `*`, `?`, ranges and negated classes do not cross
 
 _NAMED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "alpha": (("a", "z"), ("A", "Z")),
@@ -87,22 +85,20 @@ class Graph:
 class Parser:
     """Reads a pattern into a `Graph`, one character at a time; `before` is the kind of what was read last."""
 
-    def __init__(self, pattern: str, separators: str) -> None:
+    def __init__(self, pattern: str) -> None:
         self.text = pattern
         self.at = 0
         self.graph = Graph()
         self.before = "start"
         self.depth = 0
         self.loops = 0
-        self.segment = Chars(tuple((c, c) for c in separators), negated=True)
-        self.separators = separators
-        self.lenient = separators == PATH  # a trailing slash is tolerated on paths, never on claims
+        self.segment = Chars(((_SEPARATOR, _SEPARATOR),), negated=True)
 
     def parse(self) -> tuple[Graph, int, int]:
         """The automaton with its first and its accepting state."""
         start = self.graph.node()
         end = self._sequence(start, "")
-        if self.lenient and self.before in ("star", "class"):
+        if self.before in ("star", "class"):
             self.graph.jump(self.graph.literal(end, "/"), tail := self.graph.node())
             end = self.graph.jump(end, tail)
         return self.graph, start, end
@@ -280,7 +276,7 @@ class Parser:
         content = self.text[self.at + 1 : close]
         if len(content) == 4 and content[1:3] == ".." and content[0].isalnum() and content[3].isalnum():
             low, high = sorted((content[0], content[3]))
-            at = graph.step(at, Chars(((low, high),), never=self.separators))
+            at = graph.step(at, Chars(((low, high),), never=_SEPARATOR))
             self._read("class", close + 1 - self.at)
             return at
         if not self._has_comma(self.at, close):
@@ -311,7 +307,7 @@ class Parser:
             self._read("text")
             return at
         ranges, negated, close = read
-        never = self.separators if negated or any(low != high for low, high in ranges) else ""
+        never = _SEPARATOR if negated or any(low != high for low, high in ranges) else ""
         explicit = "".join(low for low, high in ranges if low == high) if not negated else ""
         chars = Chars(ranges, negated, "".join(c for c in never if c not in explicit))
         end = self.graph.step(at, chars)
@@ -338,6 +334,33 @@ class Parser:
 
     def _has_comma(self, opened: int, close: int) -> bool:
         return any(self.text[i] == "," for i in _surface(self.text, opened, close))
+
+
+def unclosed(text: str) -> str | None:
+    """What is odd about the brackets, ranges and escapes of a pattern that can be parsed; None where nothing is.
+
+    Matching takes an unclosed bracket for the character itself. Who writes a pattern rarely means that.
+    """
+    pairs = _pairs(text)
+    i = 0
+    while i < len(text):
+        char = text[i]
+        if char == "\\":
+            if i + 1 == len(text):
+                return "a backslash at the end escapes nothing: write two for the character itself"
+            i += 2
+            continue
+        if char == "[":
+            read = _read_class(text, i)
+            if read is None:
+                return "a `[` is not closed: write `\\[` for the character itself"
+            if any(low > high for low, high in read[0]):
+                return "a range in `[ ]` runs backwards"
+            i = read[2]
+        elif char in "({" and i not in pairs:
+            return f"a `{char}` is not closed: write `\\{char}` for the character itself"
+        i += 1
+    return None
 
 
 @lru_cache(maxsize=64)

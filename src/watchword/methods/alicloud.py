@@ -18,6 +18,7 @@ from watchword.methods.base import (
     Schema,
     Spent,
     Text,
+    TextList,
     Verified,
     comma_list,
     issue,
@@ -45,7 +46,7 @@ class Config(Schema, frozen=True, kw_only=True):
     """The RAM users and roles that log in, by ARN; an empty list does not restrict."""
 
     type: Literal["iam"] = "iam"
-    allowed_arns: Text = ""
+    allowed_arns: TextList = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):

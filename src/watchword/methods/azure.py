@@ -1,7 +1,8 @@
 """Azure Auth: the access token of a managed identity or another service principal, for a configured resource."""
 
 import re
-from urllib.parse import quote
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,22 +13,36 @@ from watchword.methods.base import (
     OutboundError,
     Schema,
     Text,
+    TextList,
     Verified,
     comma_list,
+    issue,
     normal_list,
     open_unless,
 )
 
-KEYS = "https://login.microsoftonline.com/{tenant}/discovery/keys"
-_TENANT = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}", re.ASCII)
+KEYS = "https://{host}/{tenant}/discovery/keys"
+# The authority hosts of each cloud, the first for its keys, and the issuer of its tokens of the first version.
+CLOUDS = {
+    "public": (("login.microsoftonline.com",), "sts.windows.net"),
+    "us-government": (("login.microsoftonline.us",), "sts.windows.net"),
+    "china": (("login.partner.microsoftonline.cn", "login.chinacloudapi.cn"), "sts.chinacloudapi.cn"),
+}
+_TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_TENANT_HELP = (
+    "The id of the tenant, a UUID, in any case. A domain name (contoso.onmicrosoft.com) and `common` are none: Entra "
+    "ID shows the id on the tenant's overview page."
+)
+_CLOUD_HELP = "The cloud of the tenant, by which its authority and issuers are known."
 
 
 class Config(Schema, frozen=True, kw_only=True):
     """The tenant whose service principals may log in."""
 
-    tenant_id: Text
+    tenant_id: Annotated[Text, msgspec.Meta(description=_TENANT_HELP)]
     resource: Text
-    allowed_service_principal_ids: Text = ""
+    allowed_service_principal_ids: TextList = ""
+    cloud: Annotated[Literal["public", "us-government", "china"], msgspec.Meta(description=_CLOUD_HELP)] = "public"
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -38,10 +53,18 @@ class Login(Schema, frozen=True, kw_only=True):
 
 
 def check(config: Config) -> Config:
-    """The configuration as it is stored: trimmed, the list normalised."""
+    """The configuration as it is stored: trimmed, the list normalised.
+
+    An empty tenant is stored, as at the reference, and nobody logs in.
+    """
+    tenant = config.tenant_id.strip()
+    if tenant and not _TENANT.fullmatch(tenant.lower()):
+        raise issue(
+            "tenantId", "must be the id of a tenant, such as 8f6c1d2e-3a44-4b0f-9c55-0d5b7f1e2a66: not a domain name"
+        )
     return msgspec.structs.replace(
         config,
-        tenant_id=config.tenant_id.strip(),
+        tenant_id=tenant,
         resource=config.resource.strip(),
         allowed_service_principal_ids=normal_list(config.allowed_service_principal_ids),
     )
@@ -49,20 +72,21 @@ def check(config: Config) -> Config:
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Check that the token is from the tenant, for the resource, and of an allowed service principal."""
-    token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id
+    token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id.lower()
     # The reference stores an empty tenant or resource; nothing can be proved against either.
     checks.reach(
         bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64]
     )
     checks.reach(bool(config.resource), "resource_unset", "The configuration names no resource")
     presented = decode_unverified(token, checks)
+    hosts, first = CLOUDS[config.cloud]
     try:
-        keys = await given.outbound.jwks(KEYS.format(tenant=quote(tenant, safe="")), presented.kid)
+        keys = await given.outbound.jwks(KEYS.format(host=hosts[0], tenant=tenant), presented.kid)
     except OutboundError as error:
         checks.fail("reach", "keys_unavailable", "The tenant's keys are not available", presented=str(error))
-    # Tokens of the first version come from sts.windows.net, of the second from login.microsoftonline.com. Both spell
-    # the tenant, so that a token of another tenant, signed with the same keys, is from another issuer.
-    issuers = (f"https://sts.windows.net/{tenant}/", f"https://login.microsoftonline.com/{tenant}/v2.0")
+    # Both versions of tokens spell the tenant in their issuer, so that a token of another tenant, signed with the same
+    # keys, is from another issuer.
+    issuers = (f"https://{first}/{tenant}/", *(f"https://{host}/{tenant}/v2.0" for host in hosts))
     issuer = presented.claims.get("iss")
     claims = verify_jws(
         token,
@@ -75,18 +99,27 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
     tid, oid = claims.get("tid"), claims.get("oid")
     checks.compare(
-        tid == tenant, "tenant_mismatch", "The token is from another tenant", expected=tenant, presented=str(tid)[:300]
+        _same(tid, (tenant,)),
+        "tenant_mismatch",
+        "The token is from another tenant",
+        expected=tenant,
+        presented=str(tid)[:300],
     )
     allowed = comma_list(config.allowed_service_principal_ids)
     if allowed:
         checks.compare(
-            isinstance(oid, str) and oid in allowed,
+            _same(oid, allowed),
             "service_principal_not_allowed",
             f"The service principal {str(oid)[:64]} is not allowed",
             expected=list(allowed),
             presented=str(oid)[:300],
         )
     return Verified(audit={"tenantId": tenant, "servicePrincipalId": str(oid)[:300]})
+
+
+def _same(value: object, ids: Sequence[str]) -> bool:
+    """Whether a claim is one of these ids, which are UUIDs: their case says nothing (RFC 9562, section 4)."""
+    return isinstance(value, str) and value.lower() in (one.lower() for one in ids)
 
 
 METHOD = AuthMethod(

@@ -11,15 +11,18 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
-from watchword.domain.bounds import IpRange, split_patterns
+from watchword.domain.bounds import IpRange
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
+from watchword.domain.globs import is_plain, typed_glob_fault
+from watchword.domain.lists import normal_list, normal_patterns, split_list, split_patterns
 from watchword.domain.outbound import LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
 
 __all__ = [
     "EVERYWHERE",
+    "LIST_HELP",
     "AuthMethod",
     "Check",
     "Checks",
@@ -31,6 +34,7 @@ __all__ = [
     "Outbound",
     "OutboundAnswer",
     "OutboundError",
+    "PatternList",
     "Refresh",
     "Risk",
     "Schema",
@@ -38,15 +42,20 @@ __all__ = [
     "Settings",
     "Spent",
     "Text",
+    "TextList",
     "TrustedIp",
     "Verified",
     "comma_list",
     "issue",
     "no_risks",
     "normal_list",
+    "normal_patterns",
     "open_unless",
     "refusal",
+    "require_pattern_lists",
+    "require_patterns",
     "risks_of",
+    "split_patterns",
 ]
 
 
@@ -64,6 +73,20 @@ EVERYWHERE = (TrustedIp(ip_address="0.0.0.0/0"), TrustedIp(ip_address="::/0"))  
 
 
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+LIST_HELP = (
+    "A list in one text, joined by commas; a part with a comma of its own stands in double quotes, or has a backslash "
+    "before the comma. An array of texts is accepted too."
+)
+TextList = Annotated[str, msgspec.Meta(max_length=65_536, description=LIST_HELP, extra={"joined": True})]
+PatternList = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=65_536,
+        description=LIST_HELP + " Each is a pattern: `*` is any characters but a slash, `**` as a whole segment any "
+        "segments, `?` one character, and `[a-z]` and `{a,b}` are choices.",
+        extra={"joined": True},
+    ),
+]
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -287,10 +310,15 @@ def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
 def _restricts(value: Any, *, globs: bool) -> bool:
     if isinstance(value, str):
         parts = split_patterns(value)
-        return bool(parts) and not (globs and any(not part.strip("*?/:") for part in parts))
+        return bool(parts) and not (globs and any(map(_is_open, parts)))
     if isinstance(value, Mapping):
         return any(_restricts(item, globs=globs) for item in value.values())
     return bool(value)
+
+
+def _is_open(pattern: str) -> bool:
+    """Whether a pattern admits nearly everything: nothing but wildcards, or everything but something."""
+    return not pattern.strip("*?/:") or (pattern.startswith("!") and not pattern.startswith("!("))
 
 
 C = TypeVar("C", bound=Schema)
@@ -377,13 +405,31 @@ def risks_of(method: AuthMethod[Any, Any], settings: Settings) -> tuple[Risk, ..
 
 
 def comma_list(text: str) -> tuple[str, ...]:
-    """The parts of a comma-separated setting, trimmed, empty ones dropped."""
-    return tuple(part for part in (p.strip() for p in text.split(",")) if part)
+    """The parts of a list that is written as one text (`domain/lists.py`), trimmed, empty ones dropped."""
+    return split_list(text)
 
 
-def normal_list(text: str) -> str:
-    """A comma list as it is stored and answered: `a, b`."""
-    return ", ".join(p.strip() for p in text.split(","))
+MOST_PATTERNS = 8_192  # characters of all patterns of one setting together: what a comparison may cost
+
+
+def require_patterns(path: str | tuple[str, ...], patterns: Sequence[str]) -> None:
+    """Raise Invalid, naming the field, where one of the patterns to be stored cannot be used or all are too many."""
+    place = (path,) if isinstance(path, str) else path
+    wild = [pattern for pattern in patterns if not is_plain(pattern)]
+    for pattern in wild:
+        fault = typed_glob_fault(pattern)
+        if fault is not None:
+            message = f"{pattern[:64]} is not a pattern: {fault}"
+            raise Invalid([Issue(code="custom", path=place, message=message)])
+    if sum(map(len, wild)) > MOST_PATTERNS:
+        message = f"Patterns with wildcards have at most {MOST_PATTERNS} characters together"
+        raise Invalid([Issue(code="custom", path=place, message=message)])
+
+
+def require_pattern_lists(**lists: str | None) -> None:
+    """Raise Invalid where a comma list of patterns, given by its wire name, holds one that cannot be used."""
+    for field, text in lists.items():
+        require_patterns(field, split_patterns(text or ""))
 
 
 def issue(field: str, message: str) -> Invalid:

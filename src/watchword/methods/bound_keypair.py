@@ -17,6 +17,7 @@ from watchword.methods.base import (
     Schema,
     Spent,
     Text,
+    TextList,
     Verified,
     comma_list,
     issue,
@@ -35,7 +36,7 @@ class Config(Schema, frozen=True, kw_only=True):
     """The keys of the identity, and the names by which assertions may call this server."""
 
     public_keys: Keys
-    bound_audiences: Text
+    bound_audiences: TextList
     max_assertion_seconds: Annotated[int, msgspec.Meta(ge=10, le=MAX_LIFE)] = MAX_LIFE
 
 

@@ -7,20 +7,23 @@ from urllib.parse import quote
 
 import msgspec
 
+from watchword.domain.authentication.claims import require_match
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
     AuthMethod,
     Given,
     OutboundError,
+    PatternList,
     Risk,
     Schema,
     Settings,
     Text,
     Verified,
-    comma_list,
-    normal_list,
+    normal_patterns,
     open_unless,
+    require_pattern_lists,
+    split_patterns,
 )
 
 ISSUER = "https://accounts.google.com"
@@ -36,9 +39,9 @@ class Config(Schema, frozen=True, kw_only=True):
     """Which service accounts, projects and zones may log in; an empty list allows any, as the reference does."""
 
     type: Literal["iam", "gce"]
-    allowed_service_accounts: Text = ""
-    allowed_projects: Text = ""
-    allowed_zones: Text = ""
+    allowed_service_accounts: PatternList = ""
+    allowed_projects: PatternList = ""
+    allowed_zones: PatternList = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -50,11 +53,16 @@ class Login(Schema, frozen=True, kw_only=True):
 
 def check(config: Config) -> Config:
     """The configuration as it is stored: lists normalised."""
+    require_pattern_lists(
+        allowedServiceAccounts=config.allowed_service_accounts,
+        allowedProjects=config.allowed_projects,
+        allowedZones=config.allowed_zones,
+    )
     return msgspec.structs.replace(
         config,
-        allowed_service_accounts=normal_list(config.allowed_service_accounts),
-        allowed_projects=normal_list(config.allowed_projects),
-        allowed_zones=normal_list(config.allowed_zones),
+        allowed_service_accounts=normal_patterns(config.allowed_service_accounts),
+        allowed_projects=normal_patterns(config.allowed_projects),
+        allowed_zones=normal_patterns(config.allowed_zones),
     )
 
 
@@ -67,15 +75,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         claims = await _signed_by_google(token, given)
         account = str(claims["email"])
         _require_machine(config, claims, given)
-    allowed = comma_list(config.allowed_service_accounts)
-    if allowed:
-        checks.compare(
-            account in allowed,
-            "service_account_not_allowed",
-            "The service account is not allowed",
-            expected=list(allowed),
-            presented=account,
-        )
+    require_match(account, config.allowed_service_accounts, "service_account", "The service account", checks)
     return Verified(audit={"type": config.type, "serviceAccount": account})
 
 
@@ -111,10 +111,9 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
 
 
 def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) -> None:
-    projects, zones = comma_list(config.allowed_projects), comma_list(config.allowed_zones)
     google = claims.get("google")
     machine = google.get("compute_engine") if isinstance(google, dict) else None
-    if not projects and not zones:
+    if not split_patterns(config.allowed_projects) and not split_patterns(config.allowed_zones):
         return
     # A token in the standard format says nothing of its machine: with a list to compare, nothing is not enough.
     if not isinstance(machine, dict):
@@ -123,16 +122,9 @@ def _require_machine(config: Config, claims: Mapping[str, Any], given: Given) ->
             "compute_engine_details_missing",
             "The token says nothing of its machine: ask for it with format=full",
         )
-    for allowed, name, noun in ((projects, "project_id", "project"), (zones, "zone", "zone")):
-        if allowed:
-            value = machine.get(name)
-            given.checks.compare(
-                isinstance(value, str) and value in allowed,
-                f"{noun}_not_allowed",
-                f"The machine's {noun} is not allowed",
-                expected=list(allowed),
-                presented=str(value)[:300],
-            )
+    checks = given.checks
+    require_match(machine.get("project_id"), config.allowed_projects, "project", "The machine's project", checks)
+    require_match(machine.get("zone"), config.allowed_zones, "zone", "The machine's zone", checks)
 
 
 async def _signed_by_account(token: str, given: Given) -> str:
@@ -187,7 +179,7 @@ def risks(settings: Settings) -> Sequence[Risk]:
     restricting = (
         ("allowedServiceAccounts", "allowedProjects") if settings.get("type") == "gce" else ("allowedServiceAccounts",)
     )
-    return open_unless(*restricting, whom="every service account of every Google Cloud customer")(settings)
+    return open_unless(*restricting, globs=True, whom="every service account of every Google Cloud customer")(settings)
 
 
 METHOD = AuthMethod(

@@ -7,7 +7,6 @@ import msgspec
 
 from watchword.domain.authentication.claims import (
     claims_to_keep,
-    normal_patterns,
     require_audiences,
     require_claims,
     require_subject,
@@ -15,7 +14,20 @@ from watchword.domain.authentication.claims import (
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutboundError,
+    PatternList,
+    Schema,
+    Text,
+    Verified,
+    issue,
+    normal_patterns,
+    open_unless,
+    require_patterns,
+    split_patterns,
+)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
@@ -33,8 +45,8 @@ class Config(Schema, frozen=True, kw_only=True):
     jwks_ca_cert: Text = ""
     public_keys: Annotated[tuple[Pem, ...], msgspec.Meta(max_length=10)] = ()
     bound_issuer: Text = ""
-    bound_audiences: Text = ""
-    bound_claims: Annotated[dict[Name, Text], msgspec.Meta(max_length=100)]
+    bound_audiences: PatternList = ""
+    bound_claims: Annotated[dict[Name, PatternList], msgspec.Meta(max_length=100)]
     bound_subject: Text = ""
     claim_metadata_mapping: Annotated[dict[Name, Name], msgspec.Meta(max_length=100)] | None = None
 
@@ -63,6 +75,12 @@ def check(config: Config) -> Config:
             _ = [key_from_pem(text) for text in config.public_keys]
         except UnusableKeyError as error:
             raise issue("publicKeys", f"A public key cannot be used: {error}") from error
+    require_patterns("boundSubject", (config.bound_subject,))
+    require_patterns("boundAudiences", split_patterns(config.bound_audiences))
+    bound = {path: split_patterns(patterns) for path, patterns in config.bound_claims.items()}
+    for path, patterns in bound.items():
+        require_patterns(("boundClaims", path), patterns)
+    require_patterns("boundClaims", [pattern for patterns in bound.values() for pattern in patterns])
     return msgspec.structs.replace(
         config,
         jwks_url=url,

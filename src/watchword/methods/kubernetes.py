@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from watchword.domain.authentication.claims import require_match
 from watchword.domain.authentication.jose import decode_unverified, numeric_date, verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
@@ -20,13 +21,14 @@ from watchword.methods.base import (
     Checks,
     Given,
     OutboundError,
+    PatternList,
     Schema,
     Secret,
     Text,
     Verified,
-    comma_list,
     issue,
     open_unless,
+    require_pattern_lists,
 )
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -40,8 +42,8 @@ class Config(Schema, frozen=True, kw_only=True):
     """How the cluster is asked, and which service accounts may log in."""
 
     kubernetes_host: Annotated[str, msgspec.Meta(max_length=255)] | None = None
-    allowed_namespaces: Text
-    allowed_names: Text
+    allowed_namespaces: PatternList
+    allowed_names: PatternList
     allowed_audience: Text
     ca_cert: Text = ""
     token_reviewer_jwt: Secret | None = None  # none: the client's own token asks for its own review
@@ -69,6 +71,7 @@ def check(config: Config) -> Config:
         )
     if not config.verify_tls_certificate:
         raise issue("verifyTlsCertificate", "must be true: give the CA of the API server's certificate in caCert")
+    require_pattern_lists(allowedNamespaces=config.allowed_namespaces, allowedNames=config.allowed_names)
     if not is_verified_here and not host:
         raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
     if is_verified_here:
@@ -94,8 +97,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             "form", "not_a_service_account", "The token is not of a service account", presented=str(username)[:300]
         )
     namespace, name = account.groups()
-    _require_listed(config.allowed_namespaces, namespace, "namespace", checks)
-    _require_listed(config.allowed_names, name, "name", checks)
+    require_match(namespace, config.allowed_namespaces, "namespace", "The service account's namespace", checks)
+    require_match(name, config.allowed_names, "name", "The service account's name", checks)
     facts = {"namespace": namespace, "name": name}
     return Verified(claims={"kubernetes": facts}, audit=facts)
 
@@ -213,18 +216,6 @@ def _url(config: Config) -> str:
     return urlsplit(host)._replace(query="", fragment="").geturl().rstrip("/") + REVIEWS
 
 
-def _require_listed(allowed: str, value: str, noun: str, checks: Checks) -> None:
-    names = comma_list(allowed)
-    if names:
-        checks.compare(
-            value in names,
-            f"{noun}_not_allowed",
-            f"The service account's {noun} is not allowed",
-            expected=list(names),
-            presented=value,
-        )
-
-
 METHOD = AuthMethod(
     slug="kubernetes-auth",
     wrapper="identityKubernetesAuth",
@@ -238,5 +229,5 @@ METHOD = AuthMethod(
     template=("kubernetesHost", "caCert", "tokenReviewerJwt"),
     template_may=("allowedAudience", "tokenReviewMode", "verifyTlsCertificate", "jwksIssuer", "jwks"),
     sends_secrets_to=("kubernetesHost", "caCert"),
-    risks=open_unless("allowedNamespaces", "allowedNames", whom="every service account of the cluster"),
+    risks=open_unless("allowedNamespaces", "allowedNames", globs=True, whom="every service account of the cluster"),
 )

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from watchword.domain.authentication.ldap_names import directory_name
+from watchword.domain.authentication.ldap_names import comparable, directory_name, distinguished_name
 from watchword.domain.outbound import Admits
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Given,
     LdapQuery,
@@ -33,12 +34,19 @@ MOST_PARTS = 64  # parentheses of a filter: its depth is walked
 _COMPARED = re.compile(r"\(\s*([A-Za-z0-9.-]+)[^()=]*=[^()]*" + re.escape(PLACEHOLDER))
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
+AllowedValues = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=4096, description=LIST_HELP, extra={"joined": True})
+]
+
 
 class AllowedField(Schema, frozen=True, kw_only=True):
-    """An attribute that the entry must have, with one of the values of a comma list."""
+    """An attribute that the entry must have, with one of the values of a comma list.
+
+    They are compared as directories do: without regard to case and to spaces that mean nothing, and DNs part by part.
+    """
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    value: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    value: AllowedValues
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -118,9 +126,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     attributes = {name.lower(): values for name, values in entry.attributes.items()}  # attribute names have no case
     for field in config.allowed_fields or ():
         values = attributes.get(field.key.lower(), ())
-        allowed = comma_list(field.value)
+        allowed = allowed_values(field.value)
+        accepted = frozenset[object]().union(*map(comparable, allowed))
         checks.compare(
-            not set(values).isdisjoint(allowed),
+            any(not accepted.isdisjoint(comparable(value)) for value in values),
             "allowed_field",
             "An attribute of the user is not allowed",
             expected={field.key: allowed},
@@ -131,6 +140,12 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     return Verified(
         claims={"ldap": {"username": name, "dn": entry.dn}}, audit={"ldapUsername": name, "ldapEmail": mail}
     )
+
+
+def allowed_values(text: str) -> tuple[str, ...]:
+    """The values of a comma list. One DN need not be quoted: its commas are its own, besides separating values."""
+    values = comma_list(text)
+    return (*values, text) if len(values) > 1 and distinguished_name(text) is not None else values
 
 
 def name_of_entry(search_filter: str, dn: str, attributes: Mapping[str, Sequence[str]], typed: str) -> str:

@@ -18,6 +18,7 @@ from watchword.methods.base import (
     OutboundError,
     Schema,
     Text,
+    TextList,
     Verified,
     comma_list,
     issue,
@@ -40,7 +41,7 @@ class Config(Schema, frozen=True, kw_only=True):
 
     type: Literal["iam"] = "iam"
     tenancy_ocid: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    allowed_usernames: Text | None = None
+    allowed_usernames: TextList | None = None
 
 
 class Login(Schema, frozen=True, kw_only=True):

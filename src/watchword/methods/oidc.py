@@ -10,18 +10,30 @@ import msgspec
 
 from watchword.domain.authentication.claims import (
     claims_to_keep,
-    normal_patterns,
     require_audiences,
     require_claims,
     require_subject,
 )
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
 from watchword.domain.urls import is_web_url
-from watchword.methods.base import AuthMethod, Given, OutboundError, Schema, Text, Verified, issue, open_unless
+from watchword.methods.base import (
+    AuthMethod,
+    Given,
+    OutboundError,
+    PatternList,
+    Schema,
+    Text,
+    Verified,
+    issue,
+    normal_patterns,
+    open_unless,
+    require_patterns,
+    split_patterns,
+)
 
 DISCOVERY = "/.well-known/openid-configuration"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Bound = Annotated[dict[Name, Text], msgspec.Meta(max_length=100)]
+Bound = Annotated[dict[Name, PatternList], msgspec.Meta(max_length=100)]
 Mapped = Annotated[dict[Name, Name], msgspec.Meta(max_length=100)]
 
 
@@ -30,7 +42,7 @@ class Config(Schema, frozen=True, kw_only=True):
 
     oidc_discovery_url: Text
     bound_issuer: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    bound_audiences: Text = ""
+    bound_audiences: PatternList = ""
     bound_claims: Bound
     bound_subject: Text = ""
     ca_cert: Text = ""
@@ -50,6 +62,12 @@ def check(config: Config) -> Config:
         raise issue(
             "oidcDiscoveryUrl", "The discovery URL must be an absolute URL of the issuer, such as https://gitlab.com"
         )
+    require_patterns("boundSubject", (config.bound_subject,))
+    require_patterns("boundAudiences", split_patterns(config.bound_audiences))
+    bound = {path: split_patterns(patterns) for path, patterns in config.bound_claims.items()}
+    for path, patterns in bound.items():
+        require_patterns(("boundClaims", path), patterns)
+    require_patterns("boundClaims", [pattern for patterns in bound.values() for pattern in patterns])
     return msgspec.structs.replace(
         config,
         bound_audiences=normal_patterns(config.bound_audiences),

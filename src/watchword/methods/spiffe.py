@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.authentication.claims import normal_patterns
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys
-from watchword.domain.bounds import claim_matches, split_patterns
+from watchword.domain.bounds import claim_matches
 from watchword.domain.errors import BadRequest
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
@@ -18,15 +17,20 @@ from watchword.methods.base import (
     Given,
     Outbound,
     OutboundError,
+    PatternList,
     Refresh,
     Risk,
     Schema,
     Settings,
     Text,
+    TextList,
     Verified,
     comma_list,
     issue,
     normal_list,
+    normal_patterns,
+    require_pattern_lists,
+    split_patterns,
 )
 
 # JWT-SVID 2.2 lists these; EdDSA is not among them.
@@ -57,8 +61,8 @@ class Config(Schema, frozen=True, kw_only=True):
     """The trust domain, and which of its workloads may log in."""
 
     trust_domain: Text
-    allowed_spiffe_ids: Text
-    allowed_audiences: Text
+    allowed_spiffe_ids: PatternList
+    allowed_audiences: TextList
     trust_bundle_distribution: Static | HttpsWebBundle
     # when somebody last asked for it; no server uses an older bundle
     cached_bundle_last_refreshed_at: str | None = None
@@ -82,11 +86,12 @@ def check(config: Config) -> Config:
             "trustDomain",
             "A trust domain is lower-case letters, digits, dots, dashes and underscores, without spiffe://",
         )
-    if not comma_list(config.allowed_spiffe_ids):
+    if not split_patterns(config.allowed_spiffe_ids):
         raise issue(
             "allowedSpiffeIds",
             f"At least one SPIFFE ID or glob is required, such as spiffe://{config.trust_domain}/web/*",
         )
+    require_pattern_lists(allowedSpiffeIds=config.allowed_spiffe_ids)
     if not comma_list(config.allowed_audiences):
         raise issue("allowedAudiences", "At least one audience is required")
     if isinstance(bundle, HttpsWebBundle):

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from watchword.domain.bounds import claim_matches
 from watchword.methods.base import (
     AuthMethod,
     Given,
+    PatternList,
     Schema,
     Text,
     Verified,
-    comma_list,
     issue,
-    normal_list,
+    normal_patterns,
     open_unless,
+    require_patterns,
+    split_patterns,
 )
 
 if TYPE_CHECKING:  # the library of certificates is slow to import, and few servers ever need it
@@ -32,7 +35,7 @@ class Config(Schema, frozen=True, kw_only=True):
     """The CA, and the names of which the certificate must bear one; no list: any name."""
 
     ca_certificate: Text
-    allowed_common_names: Text | None = None
+    allowed_common_names: PatternList | None = None
     allowed_subject_alt_names: tuple[Text, ...] | None = None
     verify_client_certificate_chain: bool = False
 
@@ -56,6 +59,7 @@ def check(config: Config) -> Config:
             "caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client"
         )
     common = config.allowed_common_names
+    require_patterns("allowedCommonNames", split_patterns(common or ""))
     alternative = config.allowed_subject_alt_names
     try:
         alternative = alternative and tuple(_normal_name(name) for name in alternative)
@@ -63,10 +67,11 @@ def check(config: Config) -> Config:
         raise issue(
             "allowedSubjectAltNames", "must hold DNS names, or URI:, IP: and EMAIL: followed by a value"
         ) from error
+    require_patterns("allowedSubjectAltNames", alternative or ())
     return msgspec.structs.replace(
         config,
         ca_certificate=config.ca_certificate.strip(),
-        allowed_common_names=None if common is None else normal_list(common),
+        allowed_common_names=None if common is None else normal_patterns(common),
         allowed_subject_alt_names=alternative,
     )
 
@@ -101,12 +106,12 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     )
 
     names = common_names(leaf)
-    common = comma_list(config.allowed_common_names or "")
+    common = split_patterns(config.allowed_common_names or "")
     # A subject with two common names is read differently by different software, so neither of them is believed.
-    is_named = not common or (len(names) == 1 and names[0] in common)
+    is_named = not common or (len(names) == 1 and claim_matches(names[0], common))
     checks.compare(is_named, "common_name", "The common name is not allowed", expected=common, presented=names)
     alternative, presented = config.allowed_subject_alt_names or (), alternative_names(leaf)
-    is_named = not alternative or not set(alternative).isdisjoint(presented)
+    is_named = not alternative or claim_matches(presented, alternative)
     checks.compare(
         is_named,
         "subject_alt_name",
@@ -148,6 +153,6 @@ METHOD = AuthMethod(
     form=form,
     claims_under="tlsCert",
     risks=open_unless(
-        "allowedCommonNames", "allowedSubjectAltNames", whom="everybody with a certificate of the authority"
+        "allowedCommonNames", "allowedSubjectAltNames", globs=True, whom="everybody with a certificate of the authority"
     ),
 )

@@ -308,3 +308,32 @@ async def test_the_name_of_a_login_is_used_in_the_rules_of_a_role(provider_api: 
         return (await provider_api.post("/api/v1/folders", body, token=token)).status_code
 
     assert (200, 403) == (await may_create("one", "e"), await may_create("two", "x"))
+
+
+async def test_a_list_may_be_sent_as_an_array_and_is_answered_as_text(provider_api: Api, providers: Providers) -> None:
+    oidc, ldap = providers.cases["oidc-auth"], providers.cases["ldap-auth"]
+    claims = {"boundAudiences": ["a, b", "c"], "boundClaims": oidc.config["boundClaims"] | {"team": ["R&D, Berlin"]}}
+    names = [{"key": "memberOf", "value": ["CN=Ops,OU=Groups,DC=example", "x"]}]
+
+    path = of(oidc, (await provider_api.identity("member"))["id"])
+    first = (await provider_api.ok("POST", path, oidc.config | claims))["identityOidcAuth"]
+    again = (await provider_api.ok("PATCH", path, {"boundAudiences": first["boundAudiences"]}))["identityOidcAuth"]
+    second = await provider_api.ok(
+        "POST", of(ldap, (await provider_api.identity("member"))["id"]), ldap.config | {"allowedFields": names}
+    )
+
+    assert ('"a, b", c', '"R&D, Berlin"') == (first["boundAudiences"], first["boundClaims"]["team"])
+    assert first["boundAudiences"] == again["boundAudiences"]
+    assert '"CN=Ops,OU=Groups,DC=example", x' == second["identityLdapAuth"]["allowedFields"][0]["value"]
+
+
+async def test_a_pattern_that_is_none_is_named_with_its_field(provider_api: Api, providers: Providers) -> None:
+    oidc = providers.cases["oidc-auth"]
+    path = of(oidc, (await provider_api.identity("member"))["id"])
+    for more, field in (
+        ({"boundSubject": "repo:[acme"}, ["boundSubject"]),
+        ({"boundClaims": {"a": "x", "b": "ok, {a"}}, ["boundClaims", "b"]),
+        ({"boundAudiences": "*" * 600}, ["boundAudiences"]),
+    ):
+        reply = await provider_api.post(path, oidc.config | more)
+        assert (422, field) == (reply.status_code, reply.json()["message"][0]["path"])

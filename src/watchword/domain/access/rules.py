@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from watchword.domain.access.subjects import FIELDS_OF_ENTRIES, PATH_FIELD, SUBJECTS, TEXT, Rule, ScopeKind, Subject
 from watchword.domain.errors import Invalid, Issue
-from watchword.domain.globs import glob_fault
+from watchword.domain.globs import typed_glob_fault
 
 MAX_RULES: Final = 1_000
 MAX_OPERANDS: Final = 500
@@ -293,5 +293,5 @@ class _Reader:
             self.custom(path, f"An expression begins with 'identity.', this one does not: {stray[0].strip()[:64]}")
         elif field == PATH_FIELD and operator != "$glob" and not raw.startswith(("/", "{{")):
             self.custom(path, "A secret path begins with '/'")
-        elif operator == "$glob" and (fault := glob_fault(TEMPLATE.sub("x", raw))):
+        elif operator == "$glob" and (fault := typed_glob_fault(TEMPLATE.sub("x", raw))):
             self.custom(path, f"This is not a pattern: {fault}")

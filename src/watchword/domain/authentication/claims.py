@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from watchword.domain.authentication.jose import Verdict, audiences_of
-from watchword.domain.bounds import claim_matches, claim_text, dig, split_patterns
+from watchword.domain.bounds import claim_matches, claim_text, dig
+from watchword.domain.lists import split_patterns
 
-__all__ = ["claims_to_keep", "normal_patterns", "require_audiences", "require_claims", "require_subject"]
+__all__ = ["claims_to_keep", "require_audiences", "require_claims", "require_match", "require_subject"]
 
 MAX_KEPT = 4_096  # characters of one claim carried into the access token
-
-
-def normal_patterns(text: str) -> str:
-    """A comma list of globs as it is stored: `a, b`; a comma inside braces is the glob's own and stays as it is."""
-    return ", ".join(split_patterns(text) if "{" in text else (part.strip() for part in text.split(",")))
 
 
 def require_subject(claims: Mapping[str, Any], pattern: str, checks: Verdict) -> None:
@@ -66,6 +62,22 @@ def require_claims(claims: Mapping[str, Any], bound: Mapping[str, str], checks: 
             f"The token's claim {path} is not allowed",
             expected={path: patterns},
             presented={path: _text(value)},
+        )
+
+
+def require_match(value: Any, patterns: str, noun: str, subject: str, checks: Verdict) -> None:
+    """Check that a value is a text that matches a comma list of patterns; an empty list demands nothing.
+
+    The reason is `<noun>_not_allowed`, the message `<subject> is not allowed`.
+    """
+    accepted = split_patterns(patterns)
+    if accepted:
+        checks.compare(
+            isinstance(value, str) and claim_matches(value, accepted),
+            f"{noun}_not_allowed",
+            f"{subject} is not allowed",
+            expected=list(accepted),
+            presented=str(value)[:300],
         )
 
 

@@ -12,7 +12,8 @@ import msgspec
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Rule
 from watchword.domain.decode import Name, Trimmed
-from watchword.domain.errors import NotFound
+from watchword.domain.errors import Invalid, NotFound
+from watchword.domain.globs import typed_glob_fault
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import ServiceToken
 from watchword.domain.secret import Secret
@@ -94,7 +95,10 @@ async def create(ctx: Ctx, body: CreateServiceToken) -> NewServiceToken:
 
 def _glob(text: str) -> str:
     """Return the path of a scope in normal form. Raises Invalid."""
-    return locations.normal_path(text, "scopes")
+    path = locations.normal_path(text, "scopes")
+    if fault := typed_glob_fault(path):
+        raise Invalid.of("scopes", f"{path[:64]} is not a pattern: {fault}")
+    return path
 
 
 def _rules(wanted: Sequence[Mapping[str, str]], permissions: Sequence[str]) -> list[Rule]:
