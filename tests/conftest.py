@@ -2,7 +2,6 @@
 
 import functools
 
-from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
 from tests import routes
@@ -11,7 +10,7 @@ from watchword.http.authentication import auth_methods
 from watchword.services.people import passwords
 
 # At its real cost argon2 would take most of the suite's time, and the cost is no rule that a test is about.
-passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+passwords.PASSES, passwords.MEMORY = 1, 64 << 10
 
 # Hundreds of tests have a server of their own; what is the same for all of them is made once.
 app.registry = functools.cache(app.registry)  # type: ignore[attr-defined]

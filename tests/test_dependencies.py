@@ -20,10 +20,6 @@ DEPENDENCIES = {
     for found in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
 }
 
-# Numbered by the year, or so settled that a bound would only be in the way of a mend: what is used of it is its
-# documented whole.
-UNBOUNDED = {"argon2-cffi"}
-
 # Parts of libraries that these do not document, or say are theirs: a release may change them without a word.
 # (distribution, module, object) -> names. A class also has what it and its methods assign to `self`. The bound is the
 # next release that may change them.
@@ -122,9 +118,9 @@ def test_the_undocumented_module_that_is_used_is_there() -> None:
 
 
 def test_every_runtime_dependency_has_a_lower_and_an_upper_bound() -> None:
-    for name, requirement in DEPENDENCIES.items():
+    for requirement in DEPENDENCIES.values():
         operators = {specifier.operator for specifier in requirement.specifier}
-        assert operators == ({">="} if name in UNBOUNDED else {">=", "<"}), str(requirement)
+        assert operators == {">=", "<"}, str(requirement)
 
 
 @pytest.mark.parametrize("name", sorted({where[0] for where in [*PRIVATE, *PRIVATE_MODULES]}))
@@ -136,6 +132,55 @@ def test_a_library_whose_undocumented_parts_are_used_is_bounded_by_the_next_mino
     assert not DEPENDENCIES[name].specifier.contains(f"{major}.{int(minor) + 1}"), (  # type: ignore[index]
         f"{DEPENDENCIES[name]}, and {pinned} is what was tested"  # type: ignore[index]
     )
+
+
+# Libraries of one author or one release, which something else may have to take the place of
+# (docs/decisions/0151): where they are used, and of what they are asked. More is a decision.
+SMALL: dict[str, dict[str, set[str]]] = {
+    "sansldap": {
+        "adapters/ldap.py": {
+            "BindResponse",
+            "DereferencingPolicy",
+            "ExtendedResponse",
+            "LDAPClient",
+            "LDAPError",
+            "LDAPFilter",
+            "LDAPMessage",
+            "LDAPResultCode",
+            "SearchResultDone",
+            "SearchResultEntry",
+            "SearchResultReference",
+            "SearchScope",
+        },
+        "methods/ldap.py": {"LDAPFilter"},
+    },
+    "caio": {"store/group_fsync.py": {"linux_aio"}},
+}
+
+
+@pytest.mark.parametrize("library", SMALL)
+def test_a_library_that_may_have_to_be_replaced_is_used_in_few_places_and_for_few_names(library: str) -> None:
+    source = ROOT / "src" / "watchword"
+    found: dict[str, set[str]] = {}
+    for file in source.rglob("*.py"):
+        if library not in (text := file.read_text()):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            names: set[str] = set()
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == library:
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == library:
+                names = {node.attr}
+            elif isinstance(node, ast.Import):
+                assert not [
+                    alias
+                    for alias in node.names
+                    if alias.name.startswith(f"{library}.") or (alias.name == library and alias.asname)
+                ]
+            if names:
+                found.setdefault(str(file.relative_to(source)), set()).update(names)
+
+    assert found == SMALL[library]
 
 
 QUIET = """

@@ -407,3 +407,115 @@ async def test_the_entry_is_told_before_its_password_is_tried(way):
     assert await opened(url, "nobody", ca=ca, admits=admits) is None
 
     assert told == [ADA]
+
+
+# --- The boundary of the codec: these bytes go to and fro whichever library makes and reads them (RFC 4511).
+# Nothing below uses the library, so that one in its place is tried by the same tests.
+
+
+def ber(tag, *parts):
+    body = b"".join(parts)
+    size = bytes([len(body)]) if len(body) < 0x80 else b"\x82" + len(body).to_bytes(2, "big")
+    return bytes([tag]) + size + body
+
+
+def read_ber(data):
+    """The elements of `data` as (tag, value), a constructed one with its elements in the place of a value."""
+    found = []
+    while data:
+        tag, size, start = data[0], data[1], 2
+        if size & 0x80:
+            start, size = 2 + (size & 0x7F), int.from_bytes(data[2 : 2 + (size & 0x7F)])
+        value, data = data[start : start + size], data[start + size :]
+        found.append((tag, read_ber(value) if tag & 0x20 else value))
+    return found
+
+
+def answer(number, operation, *parts):
+    return ber(0x30, ber(0x02, bytes([number])), ber(operation, *parts))
+
+
+def outcome(code):
+    return ber(0x0A, bytes([code])), ber(0x04), ber(0x04)
+
+
+class BareDirectory:
+    """Answers each message with the next bytes, whatever was asked, and keeps what was asked."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), b""
+
+    async def __call__(self, reader, writer):
+        while data := await reader.read(65_536):
+            self.asked += data
+            if self.answers:
+                writer.write(self.answers.pop(0))
+        writer.close()
+
+
+async def test_what_is_sent_and_understood_is_ldapv3_whatever_library_makes_it():
+    entry = ber(0x30, ber(0x04, b"mail"), ber(0x31, ber(0x04, b"ada@example.com"), ber(0x04, b"a@example.com")))
+    picture = ber(0x30, ber(0x04, b"jpegPhoto"), ber(0x31, ber(0x04, b"\xff\xd8" * 100)))
+    directory = BareDirectory(
+        answer(1, 0x61, *outcome(0)),
+        answer(2, 0x73, ber(0x04, b"ldap://elsewhere.example/"))
+        + answer(2, 0x64, ber(0x04, ADA.encode()), ber(0x30, entry, picture))
+        + answer(2, 0x65, *outcome(0)),
+        answer(3, 0x61, *outcome(0)),
+    )
+    async with listening(directory) as port:
+        found = await opened(
+            f"ldap://127.0.0.1:{port}",
+            filter_template="(&(|(uid={{username}})(cn=*{{username}}*b*))(!(x>=\\2a))(mail=*)(memberOf:1.2:=g))",
+            username="a)(d*a",
+        )
+
+    assert (ADA, {"mail": ("ada@example.com", "a@example.com")}) == (found.dn, dict(found.attributes))
+    simple, three = 0x80, (0x02, b"\x03")
+    name = b"a)(d*a"
+    query = (
+        0xA0,
+        [
+            (
+                0xA1,
+                [
+                    (0xA3, [(0x04, b"uid"), (0x04, name)]),
+                    (0xA4, [(0x04, b"cn"), (0x30, [(0x81, name), (0x81, b"b")])]),
+                ],
+            ),
+            (0xA2, [(0xA5, [(0x04, b"x"), (0x04, b"*")])]),
+            (0x87, b"mail"),
+            (0xA9, [(0x81, b"1.2"), (0x82, b"memberOf"), (0x83, b"g")]),
+        ],
+    )
+    limits = [(0x0A, b"\x02"), (0x0A, b"\x00"), (0x02, b"\x02"), (0x02, b"\x0a"), (0x01, b"\x00")]
+    asked = [message for _, message in read_ber(directory.asked)]
+    assert [
+        [(0x02, b"\x01"), (0x60, [three, (0x04, SERVICE.encode()), (simple, SERVICE_PASSWORD.encode())])],
+        [(0x02, b"\x02"), (0x63, [(0x04, BASE.encode()), *limits, query, (0x30, [(0x04, b"*")])])],
+        [(0x02, b"\x03"), (0x60, [three, (0x04, ADA.encode()), (simple, b"ada's password")])],
+        [(0x02, b"\x04"), (0x42, b"")],
+    ] == asked
+
+
+@pytest.mark.parametrize(("code", "said"), [(49, None), (51, "busy"), (52, "unavailable"), (1, "operations_error")])
+async def test_codes_of_a_bind_are_a_wrong_password_or_a_failure_of_the_directory(code, said):
+    directory = BareDirectory(
+        answer(1, 0x61, *outcome(0)),
+        answer(2, 0x64, ber(0x04, ADA.encode()), ber(0x30)) + answer(2, 0x65, *outcome(0)),
+        answer(3, 0x61, *outcome(code)),
+    )
+    async with listening(directory) as port:
+        url = f"ldap://127.0.0.1:{port}"
+        if said is None:
+            assert await opened(url) is None
+        else:
+            assert said in await failed(url)
+
+
+async def test_starttls_is_an_extended_request_by_its_number():
+    directory = BareDirectory(answer(1, 0x78, *outcome(2)))
+    async with listening(directory) as port:
+        assert "refused StartTLS" in await failed(f"ldap://localhost:{port}", plain_hosts=())
+
+    assert [(0x30, [(0x02, b"\x01"), (0x77, [(0x80, b"1.3.6.1.4.1.1466.20037")])])] == read_ber(directory.asked)[:1]

@@ -157,6 +157,7 @@ class _Link:
         limits: DirectoryLimits,
     ) -> None:
         self._session = sansldap.LDAPClient()
+        self._questions = 0  # a handful
         self._read, self._write, self._limits = read, write, limits
 
     async def bind(self, dn: str, password: Secret) -> sansldap.LDAPResultCode:
@@ -203,14 +204,15 @@ class _Link:
             )
 
     async def unbind(self) -> None:
-        self._session.unbind()
-        await self._write(self._session.data_to_send())
+        """Say that no more comes: a NULL of its own number (RFC 4511 section 4.3), which the codec writes otherwise."""
+        await self._write(bytes((0x30, 5, 0x02, 1, self._questions + 1, 0x42, 0)))
 
     async def _last_answer(self) -> sansldap.LDAPMessage:
         return [answer async for answer in self._answers()][-1]
 
     async def _answers(self) -> AsyncIterator[sansldap.LDAPMessage]:
         """The answers to the last question, up to the one that ends it; referrals are not followed."""
+        self._questions += 1
         await self._write(self._session.data_to_send())
         for _ in range(self._limits.answers):
             answers = self._session.receive(await self._message())

@@ -51,6 +51,25 @@ async def refusals(tasks: list[asyncio.Task[bool]]) -> list[TooManyRequests]:
     return [error for task in tasks if task.done() and isinstance(error := task.exception(), TooManyRequests)]
 
 
+async def test_a_password_is_the_stored_one_and_no_other() -> None:
+    stored = await passwords.hashed(Secret("corréct horse"))
+
+    assert stored.startswith("$argon2id$v=19$m=64,t=1,p=1$")  # at the cost of tests
+    assert await passwords.matches(Secret("corréct horse"), stored)
+    for password, kept in (("correct horse", stored), ("", stored), ("corréct horse", None)):
+        assert not await passwords.matches(Secret(password), kept)
+    for no_hash in ("", "x", "é", "$argon2id$v=19$m=64,t=1,p=1$AAAA$BBBB", "$" * 200):
+        assert not await passwords.matches(Secret("corréct horse"), no_hash)
+
+
+async def test_a_hash_with_four_lanes_is_verified_as_before() -> None:
+    """Passwords were hashed so by the library that was used before."""
+    stored = "$argon2id$v=19$m=64,t=1,p=4$rUM9HGHmvSHaXmjTN9SvFg$tbur2DrdujP6XGwLtqEbw4Jck2ikeIf8/zEWGkdYjyc"
+
+    assert await passwords.matches(Secret("correct horse"), stored)
+    assert not await passwords.matches(Secret("correct horses"), stored)
+
+
 async def test_of_an_address_that_was_wrong_a_few_wait_and_the_others_are_told_when_to_come_back(gate: Gate) -> None:
     tasks = asks(Queue(), "192.0.2.7", 40, tried=Standing(wrong=1))
     await settle()
