@@ -217,6 +217,10 @@ org(f"GET {_TOKENS}/identities/{{identity_id}}/tokens", "read identity or get-to
 org(f"GET {_TOKENS}/tokens/{{token_id}}", "read identity or get-token identity")
 org(f"PATCH {_TOKENS}/tokens/{{token_id}}", "edit identity or create-token identity", body={"name": "x"})
 org(f"POST {_TOKENS}/tokens/{{token_id}}/revoke", "edit identity or delete-token identity")
+_LIVE = "/api/v1/identities/{identity_id}/live-tokens"
+org(f"GET {_LIVE}", "read identity or get-token identity")
+org(f"POST {_LIVE}/revoke", "edit identity or delete-token identity", body={"all": True})
+org(f"POST {_LIVE}/{{token_id}}/revoke", "edit identity or delete-token identity")
 
 _MEMBER = "/api/v1/organization/identity-memberships"
 for _path in both("/api/v1/organization/identities/available", "/api/v1/organization/available-identities"):

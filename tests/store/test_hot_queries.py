@@ -26,11 +26,13 @@ from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 from bench import seed
 from bench.servers import analyzed
 from watchword.app import Server, build_runtime, opened
+from watchword.domain.audit.records import AuditEvent
 from watchword.domain.authentication.records import AccessToken
 from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 from watchword.store import schema, versions
-from watchword.store.authentication import credentials
+from watchword.store.audit import events
+from watchword.store.authentication import credentials, live_tokens
 from watchword.store.cache import Cache
 from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, Write, compiled
 from watchword.store.journal import Journal
@@ -184,6 +186,7 @@ async def settle(parts: Runtime) -> None:
         row = await credentials.token(tx, listed[0].id)
         await credentials.revocations(tx, [f"token/{listed[0].id}", f"identity/{listed[0].identity_id}"])
     assert isinstance(row, AccessToken)
+    await look_for_live_tokens(parts, row)
     fresh = msgspec.structs.replace(row, id=parts.new_id())
     submit = parts.journal.submit_all
     assert [True, None, None, True] == list(
@@ -198,6 +201,32 @@ async def settle(parts: Runtime) -> None:
     )
     assert await parts.journal.submit(
         credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at)
+    )
+
+
+async def look_for_live_tokens(parts: Runtime, row: AccessToken) -> None:
+    """What a list of an identity's live tokens reads, where others have logged in very often."""
+    logins = [login_event(parts, seed.identity_id(number % 100)) for number in range(ROWS)]
+    async with parts.store.write() as tx:
+        await events.add(tx, logins)
+    await parts.journal.submit(credentials.LoginTokenRenewed(msgspec.structs.replace(row, id=parts.new_id()), 1))
+    last, whose = live_tokens.LAST_PLACE, seed.identity_id(50)
+    async with parts.store.read() as tx:
+        assert await live_tokens.rows(tx, row.identity_id, before=last, now=0, most=5)
+        assert await live_tokens.logins(tx, whose, before=last, since=0, most=5)
+        assert await live_tokens.with_row(tx, [row.id]) == {row.id}
+        await live_tokens.login_of(tx, whose, logins[50].id)
+
+
+def login_event(parts: Runtime, identity_id: str) -> AuditEvent:
+    return AuditEvent(
+        id=parts.new_id(),
+        at=parts.clock(),
+        actor_kind="identity",
+        actor_id=identity_id,
+        event="login-identity-universal-auth",
+        metadata={},
+        request_id="",
     )
 
 

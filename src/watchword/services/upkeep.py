@@ -90,8 +90,9 @@ def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int
         ("invitations", sweeps.invitations, now - 30 * _DAY),
         ("deleted environments", environments.purge, now - 30 * _DAY),
         ("tokens", sweeps.tokens, dead_credentials),
+        ("tokens of logins", sweeps.login_tokens(runtime.named_tokens), now - _MINUTE),
         ("client secrets", sweeps.client_secrets, dead_credentials),
-        ("audit events", sweeps.events, trail),
+        ("audit events", sweeps.events(now, runtime.keys.key_ids), trail),
         ("refused logins", sweeps.denials, trail),
         ("refused logins of nobody", sweeps.denials_of_nobody, max(trail, now - UNMATCHED_REFUSAL_DAYS * _DAY)),
     )

@@ -365,9 +365,13 @@ access_tokens = Table(
     _whole("last_used_at", null=True),
     _whole("last_renewed_at", null=True),
     _whole("expires_at"),
+    _whole("generation", null=True),
+    _text("address", null=True),
+    _text("user_agent", null=True),
     *_created(),
     # In the order of an identity's list: one may have very many.
     Index("ix_access_tokens_identity", "identity_id", "method", "updated_at", "id"),
+    Index("ix_access_tokens_newest", "identity_id", "id"),
     Index("ix_access_tokens_expiry", "expires_at"),
 )
 
@@ -638,6 +642,9 @@ service_tokens = Table(
     Index("ix_service_tokens_project", "project_id"),
 )
 
+# The events of logins, as a condition that both engines find again in a query.
+LOGINS = "substr(event, 1, 15) = 'login-identity-'"
+
 # The trail has no foreign keys: it outlives what it speaks of. Ids grow with time, so an index on (org, id) is also one
 # on time.
 audit_events = Table(
@@ -663,6 +670,8 @@ audit_events = Table(
         "id",
         info={"where": "project_id IS NOT NULL"},
     ),
+    # The logins of an identity: a list of its live tokens is read from here, so that a login need store nothing else.
+    Index("ix_audit_events_logins", "actor_id", "id", sqlite_where=text(LOGINS), postgresql_where=text(LOGINS)),
 )
 
 denials = Table(

@@ -4,13 +4,17 @@ A sweep raises no version key: what it removes is already dead by its own dates,
 same.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, not_, or_, select
 
+from watchword.domain.authentication.live_tokens import LOGIN_EVENT, as_row, of_login
 from watchword.store import schema
+from watchword.store.audit.events import EVENTS
 from watchword.store.audit.queries import id_at, moment_of
-from watchword.store.engine import Prepared, Tx, any_of, prepare, prepare_upsert
+from watchword.store.authentication.credentials import TOKENS
+from watchword.store.engine import Prepared, Tx, Upsert, any_of, prepare, prepare_upsert
 
 BATCH = 500
 Sweep = Callable[[Tx, int, int], Awaitable[int]]
@@ -47,7 +51,43 @@ _SECRETS = _oldest(
         and_(_s.c.uses_limit > 0, _s.c.uses >= _s.c.uses_limit, _s.c.last_used_at < bindparam("before")),
     ),
 )
-_EVENTS = _oldest(schema.audit_events.c.id, schema.audit_events.c.id < bindparam("before"))
+_LOGIN_TOKENS = prepare(
+    delete(_t)
+    .where(
+        _t.c.id.in_(
+            select(_t.c.id)
+            .where(_t.c.expires_at < bindparam("before"), _t.c.uses_limit == 0, not_(any_of(_t.c.method, "named")))
+            .limit(bindparam("most"))
+        )
+    )
+    .returning(_t.c.id)
+)
+_EVENTS = prepare(
+    delete(schema.audit_events)
+    .where(
+        schema.audit_events.c.id.in_(
+            select(schema.audit_events.c.id)
+            .where(schema.audit_events.c.id < bindparam("before"))
+            .limit(bindparam("most"))
+        )
+    )
+    .returning(*EVENTS.columns)
+)
+_IDENTITIES = prepare(
+    select(schema.identities.c.id)
+    .where(any_of(schema.identities.c.id, "ids"))
+    .order_by(schema.identities.c.id)
+    .with_for_update(key_share=True, read=True)
+)
+
+
+def _keep_token(insert: Upsert) -> Any:
+    kept = insert(_t).values({name: bindparam(name) for name in TOKENS.record.__struct_fields__})
+    origin = {"address": kept.excluded.address, "user_agent": kept.excluded.user_agent}
+    return kept.on_conflict_do_update(index_elements=["id"], set_=origin)
+
+
+_KEEP_TOKEN = prepare_upsert(_keep_token)
 _DENIALS = _oldest(schema.denials.c.request_id, schema.denials.c.at < bindparam("before"))
 _DENIALS_OF_NOBODY = _oldest(
     schema.denials.c.request_id, and_(schema.denials.c.at < bindparam("before"), schema.denials.c.org_id.is_(None))
@@ -148,6 +188,38 @@ tokens, client_secrets, denials = _sweep(_TOKENS), _sweep(_SECRETS), _sweep(_DEN
 denials_of_nobody = _sweep(_DENIALS_OF_NOBODY)
 
 
-async def events(tx: Tx, before: int, most: int = BATCH) -> int:
-    """Remove audit events from before a moment (ms)."""
-    return len(await tx.count(_EVENTS, before=id_at(before), most=most))
+def login_tokens(named: Sequence[str]) -> Sweep:
+    """The sweep of rows of ended tokens of logins without a use limit, which nobody is shown any more.
+
+    `named`: the methods whose tokens operators make.
+    """
+
+    async def run(tx: Tx, before: int, most: int = BATCH) -> int:
+        return len(await tx.count(_LOGIN_TOKENS, before=before, named=list(named), most=most))
+
+    return run
+
+
+def events(now: int, key_ids: Collection[str]) -> Sweep:
+    """The sweep of audit events from before a moment (ms).
+
+    A token that outlives the event of its login gets a row, which says from where the login came: so it stays listed
+    until its end. `key_ids` are the signing keys that are good.
+    """
+
+    async def run(tx: Tx, before: int, most: int = BATCH) -> int:
+        removed = await tx.count(_EVENTS, before=id_at(before), most=most)
+        name = EVENTS.record.__struct_fields__.index("event")
+        logins = [EVENTS.read(row) for row in removed if row[name].startswith(LOGIN_EVENT)]
+        tokens = [
+            token
+            for event in logins
+            if (token := of_login(event, 0)) is not None and token.expires_at > now and token.key_id in key_ids
+        ]
+        if tokens:
+            there = {id for (id,) in await tx.all(_IDENTITIES, ids=sorted({token.identity_id for token in tokens}))}
+            rows = [as_row(token) for token in sorted(tokens, key=lambda token: token.id)]
+            await tx.count_many(_KEEP_TOKEN, [TOKENS.values(row) for row in rows if row.identity_id in there])
+        return len(removed)
+
+    return run

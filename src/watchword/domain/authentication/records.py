@@ -56,7 +56,12 @@ class ClientSecret(Record, frozen=True, kw_only=True):
 
 
 class AccessToken(Record, frozen=True, kw_only=True):
-    """A token that needs a row: it has a name (Token Auth) or a use limit. Times to live are in seconds."""
+    """A token that needs a row. Times to live are in seconds.
+
+    It has a name (Token Auth) or a use limit, or it was renewed beyond its first end, or it outlives the audit event
+    of its login. `generation` is None in rows of earlier versions. `address` and `user_agent` are those of the login,
+    where its audit event is gone; for a token without a login, those of who made it.
+    """
 
     id: str
     identity_id: str
@@ -73,17 +78,21 @@ class AccessToken(Record, frozen=True, kw_only=True):
     last_used_at: int | None = None
     last_renewed_at: int | None = None
     expires_at: int
+    generation: int | None = None
+    address: str | None = None
+    user_agent: str | None = None
     created_at: int
     updated_at: int
 
 
 class Revocation(Record, frozen=True, kw_only=True):
-    """The end of the token or the client secret that `key` names.
+    """The end of the token or the client secret that `key` names, or of what was issued for a client secret until now.
 
     The row may go after `expires_at` (ms), when nothing of it is alive.
 
-    `before` (ms) is 0 but in rows of an earlier version, which ended all tokens that `key` matches and that were issued
-    until then.
+    `before` is 0 but in two cases. Where `key` says `issued/`, it is the least generation of tokens that are still
+    good. In rows of an earlier version it is a time (ms), and all tokens that `key` matches and that were issued until
+    then have ended.
     """
 
     key: str

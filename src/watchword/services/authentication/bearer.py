@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from watchword.domain.actor import Actor
+from watchword.domain.authentication.live_tokens import is_ended, revocation_keys
 from watchword.domain.authentication.records import Revocation
 from watchword.domain.authentication.tokens import Claims, IdentityClaims, PersonClaims, require_unexpired, verified
 from watchword.domain.bounds import AddressSet, compile_ranges
@@ -80,12 +81,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     revocations: Mapping[str, Revocation] | None
 
 
-def revocation_keys(claims: IdentityClaims) -> tuple[str, ...]:
-    """Return the keys of the revocations that could end this token: its own, and its client secret's."""
-    own = (f"token/{claims.jti}",)
-    return (*own, f"secret/{claims.client_secret_id}") if claims.client_secret_id else own
-
-
 def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
     """Return the keys of revocations by which an earlier release ended all tokens issued until a time.
 
@@ -100,7 +95,7 @@ def _timed_keys(claims: IdentityClaims) -> tuple[str, ...]:
 
 def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) -> bool:
     """Whether one of `revocations` ends the token."""
-    if any(key in revocations for key in revocation_keys(claims)):
+    if is_ended(revocations, claims.jti, claims.client_secret_id, claims.generation):
         return True
     return any(key in revocations and claims.creation_ms <= revocations[key].before for key in _timed_keys(claims))
 
@@ -124,7 +119,9 @@ async def _own_revocations(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Rev
     async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
         return {
             revocation.key: revocation
-            for revocation in await credentials.revocations(tx, revocation_keys(claims) + _timed_keys(claims))
+            for revocation in await credentials.revocations(
+                tx, revocation_keys(claims.jti, claims.client_secret_id) + _timed_keys(claims)
+            )
         }, (versions.identity(claims.identity_id),)
 
     loaded: Mapping[str, Revocation] = await ctx.fresh.get(("revocations", claims.jti), load)

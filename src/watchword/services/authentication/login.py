@@ -14,6 +14,7 @@ import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.audit.records import Denial
+from watchword.domain.authentication.live_tokens import ENDS_AT, GENERATION, SIGNED_WITH
 from watchword.domain.authentication.lockout import is_locked
 from watchword.domain.authentication.records import ClientSecret, Lockout, MethodConfig, MethodTemplate
 from watchword.domain.authentication.refusal_details import clipped
@@ -445,6 +446,9 @@ async def _issue(
     metadata = {
         "identityId": actor.id,
         "identityAccessTokenId": issued.claims.jti,
+        ENDS_AT: issued.claims.expires_ms,
+        GENERATION: issued.claims.generation,
+        SIGNED_WITH: ctx.runtime.keys.signer.kid,
         f"{method.wrapper}Id": config.id,
         **verified.audit,
     }
@@ -457,7 +461,7 @@ async def _issue(
             lockout_key=lockout_key(method, body, config, checks) if method.locks and config.lockout_enabled else None,
             secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None,
             proof=spent_by(method, verified),
-            token=row_of(issued.claims, ctx.now) if limited else None,
+            token=row_of(issued.claims, ctx.now, address=ctx.address, user_agent=ctx.user_agent) if limited else None,
         )
     )
     if reason is not None:

@@ -55,7 +55,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
         if current is None or config is None or org is None:
             raise BadRequest(f"The identity does not have {method.title}")
         issued = tokens.new_token(ctx, current, config, org)
-        row = tokens.row_of(issued.claims, ctx.now, name=body.name)
+        row = tokens.row_of(issued.claims, ctx.now, name=body.name, address=ctx.address, user_agent=ctx.user_agent)
         await credentials.add_token(tx, row)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-token-identity-{method.slug}", identity, row)

@@ -94,8 +94,15 @@ def _issued(ctx: Ctx, claims: IdentityClaims) -> Issued:
     )
 
 
-def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> AccessToken:
-    """Make the row of a token that is named or whose uses are counted."""
+def row_of(
+    claims: IdentityClaims,
+    now: int,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+    user_agent: str | None = None,
+) -> AccessToken:
+    """Make the row of a token that was first issued at `now` (ms), by a login or for somebody with this address."""
     return AccessToken(
         id=claims.jti,
         identity_id=claims.identity_id,
@@ -108,6 +115,9 @@ def row_of(claims: IdentityClaims, now: int, *, name: str | None = None) -> Acce
         period=claims.access_token_period,
         uses_limit=claims.num_uses_limit,
         expires_at=claims.expires_ms,
+        generation=claims.generation,
+        address=address,
+        user_agent=user_agent or None,
         created_at=now,
         updated_at=now,
     )
@@ -147,6 +157,8 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     )
     if claims.num_uses_limit or claims.auth_method in ctx.runtime.named_tokens:
         await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
+    elif end > claims.expires_ms:  # else its login has stored its end already
+        await ctx.submit(credentials.LoginTokenRenewed(row_of(renewed, claims.creation_ms), ctx.now))
     return _issued(ctx, renewed)
 
 

@@ -142,6 +142,11 @@ class Keyring:
     def __repr__(self) -> str:
         return "Keyring(***)"
 
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of the signing keys whose tokens are accepted."""
+        return frozenset(jwk["kid"] for jwk in self.jwks["keys"])
+
     def require_opens(self, sealed: Iterable[tuple[str, int, bytes]]) -> None:
         """Raise WrongRootKey unless the root key opens these keys below it: (scope, version, sealed)."""
         for scope, version, envelope in sealed:

@@ -130,7 +130,7 @@ async def signed(runtime: Runtime) -> Signed:
     Other tokens of logins have no row.
     """
     async with runtime.store.read() as tx:
-        named, limited = await credentials.live_tokens(tx, runtime.clock())
+        named, limited = await credentials.live_tokens(tx, runtime.clock(), runtime.named_tokens)
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 

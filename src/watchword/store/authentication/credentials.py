@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, func, not_, or_, select, update
 
+from watchword.domain.authentication.live_tokens import issued_key
 from watchword.domain.authentication.records import (
     AccessToken,
     ClientSecret,
@@ -123,6 +124,56 @@ async def end_tokens(tx: Tx, identity_id: str) -> None:
     """
     await tx.run(_END_TOKENS, of=identity_id)
     tx.changed(versions.identity(identity_id))
+
+
+_NEW_GENERATION = prepare(
+    update(_i)
+    .where(_i.c.id == bindparam("of"))
+    .values(token_generation=_i.c.token_generation + 1)
+    .returning(_i.c.token_generation)
+)
+_END_METHOD = prepare(
+    update(_c)
+    .where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by"))
+    .values(tokens_since=bindparam("since"))
+)
+_MARK_ALL = update(_t).where(_t.c.identity_id == bindparam("of"), _t.c.is_revoked == 0)
+_MARK = {
+    "identity": prepare(_MARK_ALL.values(is_revoked=1, updated_at=bindparam("at"))),
+    "method": prepare(_MARK_ALL.where(_t.c.method == bindparam("by")).values(is_revoked=1, updated_at=bindparam("at"))),
+    "secret": prepare(
+        _MARK_ALL.where(_t.c.client_secret_id == bindparam("by")).values(is_revoked=1, updated_at=bindparam("at"))
+    ),
+}
+
+
+async def end_all_tokens(tx: Tx, identity_id: str, at: int) -> None:
+    """End all tokens of an identity as `end_tokens` does, and mark their rows."""
+    await end_tokens(tx, identity_id)
+    await tx.run(_MARK["identity"], of=identity_id, at=at)
+
+
+async def end_tokens_of_method(tx: Tx, identity_id: str, method: str, at: int) -> None:
+    """End all tokens that a method of an identity issued until this unit commits. The method stays attached."""
+    await tx.run(_END_METHOD, of=identity_id, by=method, since=await _next_generation(tx, identity_id))
+    await tx.run(_MARK["method"], of=identity_id, by=method, at=at)
+    tx.changed(versions.identity(identity_id))
+
+
+async def end_tokens_issued_for(tx: Tx, secret: ClientSecret, until: int, at: int) -> None:
+    """End all tokens that were issued for a client secret until this unit commits. The secret itself stays good.
+
+    `until` (ms) is the last moment at which one of them could be live.
+    """
+    since = await _next_generation(tx, secret.identity_id)
+    ended = Revocation(key=issued_key(secret.id), identity_id=secret.identity_id, before=since, expires_at=until)
+    await revoke(tx, ended)
+    await tx.run(_MARK["secret"], of=secret.identity_id, by=secret.id, at=at)
+
+
+async def _next_generation(tx: Tx, identity_id: str) -> int:
+    rows = await tx.count(_NEW_GENERATION, of=identity_id)
+    return int(rows[0][0]) if rows else 0
 
 
 _SECRET_BY_HASH = prepare(select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
@@ -272,10 +323,20 @@ async def change_token(tx: Tx, id: str, **fields: Any) -> None:
     await tx.run(update(_t).where(_t.c.id == id).values(**TOKENS.encoded(fields)))
 
 
-_LIVE_TOKENS = prepare(
-    select(_t.c.name.is_not(None), func.count())
-    .where(_t.c.is_revoked == 0, _t.c.expires_at > bindparam("now"))
-    .group_by(_t.c.name.is_not(None))
+_NAMED_TOKENS = prepare(
+    select(func.count())
+    .select_from(_t)
+    .where(_t.c.is_revoked == 0, _t.c.expires_at > bindparam("now"), any_of(_t.c.method, "named"))
+)
+_LIMITED_TOKENS = prepare(
+    select(func.count())
+    .select_from(_t)
+    .where(
+        _t.c.is_revoked == 0,
+        _t.c.expires_at > bindparam("now"),
+        _t.c.uses_limit > 0,
+        not_(any_of(_t.c.method, "named")),
+    )
 )
 _SOME_LIVE = select(_t.c.id).where(_t.c.is_revoked == 0).limit(bindparam("most"))
 _END_SOME = prepare(
@@ -286,10 +347,11 @@ _END_REST = prepare(
 )
 
 
-async def live_tokens(tx: Tx, now: int) -> tuple[int, int]:
-    """How many tokens with a row are alive: those with a name, and the others."""
-    counts = {bool(named): int(count) for named, count in await tx.all(_LIVE_TOKENS, now=now)}
-    return counts.get(True, 0), counts.get(False, 0)
+async def live_tokens(tx: Tx, now: int, named: Sequence[str]) -> tuple[int, int]:
+    """How many tokens are alive that operators made (by the methods `named`), and how many others have a use limit."""
+    made = await tx.one(_NAMED_TOKENS, now=now, named=list(named))
+    limited = await tx.one(_LIMITED_TOKENS, now=now, named=list(named))
+    return int(made[0]) if made else 0, int(limited[0]) if limited else 0
 
 
 async def end_rows(tx: Tx, at: int, most: int | None = None) -> int:
@@ -344,14 +406,51 @@ class TokenRenewed(msgspec.Struct, frozen=True):
         return [None] * len(entries)
 
 
+def _keep_renewed(insert: Upsert) -> Any:
+    kept = insert(_t).values({name: bindparam(name) for name in TOKENS.record.__struct_fields__})
+    until = kept.excluded.expires_at
+    renewed = {
+        "last_renewed_at": kept.excluded.last_renewed_at,
+        "expires_at": case((until > _t.c.expires_at, until), else_=_t.c.expires_at),
+        "updated_at": kept.excluded.updated_at,
+    }
+    return kept.on_conflict_do_update(index_elements=["id"], set_=renewed)
+
+
+_KEEP_RENEWED = prepare_upsert(_keep_renewed)
+
+
+class LoginTokenRenewed(msgspec.Struct, frozen=True):
+    """A journal entry: the token of a login lives longer than its login said. `token` has its new end."""
+
+    token: AccessToken
+    at: int
+
+    @classmethod
+    async def apply(cls, tx: Tx, entries: Sequence["LoginTokenRenewed"]) -> Sequence[None]:
+        # One statement cannot change a row twice: of several renewals of a token the one that ends last counts.
+        latest: dict[str, LoginTokenRenewed] = {}
+        for entry in sorted(entries, key=lambda entry: entry.token.expires_at):
+            latest[entry.token.id] = entry
+        renewed = [
+            msgspec.structs.replace(entry.token, last_renewed_at=entry.at, updated_at=entry.at)
+            for _, entry in sorted(latest.items())
+        ]
+        await tx.count_many(_KEEP_RENEWED, [TOKENS.values(token) for token in renewed])
+        return [None] * len(entries)
+
+
 _MARKS = prepare(select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
 
 
 def _revoke(insert: Upsert) -> Any:
     mark = insert(_r).values(**{name: bindparam(name) for name in REVOCATIONS.record.__struct_fields__})
-    until = mark.excluded.expires_at
-    later = case((until > _r.c.expires_at, until), else_=_r.c.expires_at)
-    return mark.on_conflict_do_update(index_elements=["key"], set_={"expires_at": later})
+    until, since = mark.excluded.expires_at, mark.excluded.before
+    greater = {
+        "expires_at": case((until > _r.c.expires_at, until), else_=_r.c.expires_at),
+        "before": case((since > _r.c.before, since), else_=_r.c.before),
+    }
+    return mark.on_conflict_do_update(index_elements=["key"], set_=greater)
 
 
 _REVOKE = prepare_upsert(_revoke)
@@ -379,7 +478,7 @@ async def few_revocations(tx: Tx, identity_id: str, *, most: int) -> list[Revoca
 
 
 async def revoke(tx: Tx, revocation: Revocation) -> None:
-    """Store a revocation, and raise the identity's version. One that is there already is kept, at least as long."""
+    """Store a revocation, and raise the identity's version. One that is there already keeps the greater numbers."""
     await tx.run(_REVOKE, **REVOCATIONS.values(revocation))
     tx.changed(versions.identity(revocation.identity_id))
 
