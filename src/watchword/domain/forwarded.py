@@ -13,7 +13,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MOST_HOPS = 64
 _SPACE = re.compile(r"[ \t]+")
-_PORT = re.compile(r"\[(?P<inner>[^\]]*)\](?::[0-9]{1,5})?|(?P<plain>[0-9.]+):[0-9]{1,5}", re.ASCII)
+# RFC 7239 section 6.3: a port is a number, or a name that hides it.
+_PORT = re.compile(
+    r"\[(?P<inner>[^\]]*)\](?::(?:[0-9]{1,5}|_[\w.-]+))?|(?P<plain>[0-9.]+):(?:[0-9]{1,5}|_[\w.-]+)", re.ASCII
+)
 # RFC 7239 section 4: a list of elements, each pairs of a token and a token or quoted string. Older writers leave
 # brackets unquoted.
 _PAIR = re.compile(
