@@ -53,6 +53,7 @@ def test_all_faults_are_named_at_once() -> None:
         ({"WATCHWORD_WORKERS": "2"}, "needs WATCHWORD_DATABASE_URL"),
         ({"WATCHWORD_DATABASE_URL": "postgresql://x"}, "needed with PostgreSQL"),
         ({"WATCHWORD_TLS_CERT_FILE": "x"}, "set both or none"),
+        ({"WATCHWORD_TLS_CLIENT_CA_FILE": "x"}, "only a server of HTTPS"),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(environ: dict[str, str], fault: str) -> None:

@@ -399,6 +399,11 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None)
         )
     if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
         faults.append("WATCHWORD_TLS_CERT_FILE and WATCHWORD_TLS_KEY_FILE: set both or none")
+    if settings.tls_client_ca_file is not None and settings.tls_cert_file is None:
+        faults.append(
+            "WATCHWORD_TLS_CLIENT_CA_FILE: needs WATCHWORD_TLS_CERT_FILE and WATCHWORD_TLS_KEY_FILE, because only a "
+            "server of HTTPS can ask for a client's certificate"
+        )
     if faults:
         raise SettingsError(faults)
     return settings

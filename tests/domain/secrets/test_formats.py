@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -316,3 +317,14 @@ def test_other_cells_of_a_csv_file_stay_as_they_are(cell: str) -> None:
 
     assert [cell, cell, ""] == next(iter(list(csv.reader(io.StringIO(dump("csv", [item]))))[1:]))
     assert (item,) == load("csv", dump("csv", [item]))
+
+
+@pytest.mark.parametrize("cell", ["a;=1+1", "a\t=1+1", "a|=1+1", 'a";=1+1', "a;=cmd|' /C calc'!A0;", "a\n;=1+1"])
+def test_a_separator_of_other_spreadsheets_begins_no_cell(cell: str) -> None:
+    item = Item(cell, cell, cell)
+    text = dump("csv", [Item("A", "b"), item])
+    unquoted = re.sub(r'"(?:[^"]|"")*"', "", text)
+
+    assert not set(";\t|") & set(unquoted)
+    assert text.startswith("key,value,comment\r\nA,b,\r\n")
+    assert (Item("A", "b"), item) == load("csv", text)

@@ -232,15 +232,19 @@ _HEAD: Final = ("key", "value", "comment")
 # before it makes it a text, for people and spreadsheets alike; a cell that begins with apostrophes already gets one
 # more, so that it can be undone.
 _FORMULA: Final = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+# Spreadsheets take these for separators as well, but not within quotes: what follows one would begin a cell of its own.
+_SEPARATOR: Final = re.compile(r"[;\t|]")
 _HEADS: Final = {"name": "key", "secretkey": "key", "secretvalue": "value", "secretcomment": "comment"}
 
 
 def _write_csv(items: Sequence[Item]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
+    quoting = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     writer.writerow(_HEAD)
     for item in items:  # one by one: a thread that writes many at once gives way to nobody
-        writer.writerow(tuple(map(_as_text, (item.key, item.value, item.comment))))
+        cells = tuple(map(_as_text, (item.key, item.value, item.comment)))
+        (quoting if any(map(_SEPARATOR.search, cells)) else writer).writerow(cells)
     return out.getvalue()
 
 
