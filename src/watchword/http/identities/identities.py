@@ -6,12 +6,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from watchword.domain.decode import Trimmed
+from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
 
 routes = Routes("identities", is_compressed=True)
+
+MOST_ALTERNATIVES = 100  # of one search, those inside others included
+MOST_NAMES = 1_000  # in one `$in`
+MOST_TEXT = 1_000  # characters of one text that is looked for
 
 
 class IdentityReply(Out, frozen=True, kw_only=True):
@@ -57,10 +62,15 @@ async def identity_details(ctx: Ctx) -> dict[str, Any]:
     return {"identityDetails": {"organization": await identities.details(ctx)}}
 
 
+SearchText = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
+
+
 class TextFilter(msgspec.Struct, frozen=True):
-    contains: str | None = msgspec.field(default=None, name="$contains")
-    eq: str | None = msgspec.field(default=None, name="$eq")
-    one_of: Sequence[str] | None = msgspec.field(default=None, name="$in")
+    contains: SearchText | None = msgspec.field(default=None, name="$contains")
+    eq: SearchText | None = msgspec.field(default=None, name="$eq")
+    one_of: Annotated[Sequence[SearchText], msgspec.Meta(max_length=MOST_NAMES)] | None = msgspec.field(
+        default=None, name="$in"
+    )
 
 
 class SearchFields(msgspec.Struct, frozen=True):
@@ -75,6 +85,17 @@ class IdentitySearch(msgspec.Struct, frozen=True, rename="camel"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     search: SearchFields = SearchFields()
+
+
+def _require_few(search: SearchFields) -> None:
+    """Raise Invalid for a search with too many alternatives: each is a condition of the query."""
+    total, left = 0, [search]
+    while left:
+        alternatives = left.pop().any_of or ()
+        total += len(alternatives)
+        left += alternatives
+    if total > MOST_ALTERNATIVES:
+        raise Invalid.of("search", f"Search for at most {MOST_ALTERNATIVES} alternatives ($or) at a time")
 
 
 def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
@@ -96,6 +117,7 @@ def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
 @routes.post("/api/v1/identities/search", USER, IDENTITY)
 async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
     """Search the identities of the caller's organization."""
+    _require_few(body.search)
     query = _query(
         body.search,
         offset=body.offset,

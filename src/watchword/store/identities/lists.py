@@ -60,9 +60,8 @@ def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
         )
         conditions.append(holders.exists())
     if filter_.any_of:
-        conditions.append(
-            or_(*[and_(*_conditions(alternative)) for alternative in filter_.any_of if _conditions(alternative)])
-        )
+        alternatives = [_conditions(alternative) for alternative in filter_.any_of]
+        conditions.append(or_(*[and_(*alternative) for alternative in alternatives if alternative]))
     return conditions
 
 
