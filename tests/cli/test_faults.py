@@ -495,16 +495,19 @@ def test_what_this_user_may_not_write_or_read_is_told(open_path: Path) -> None:
     (open_path / "readable").chmod(0o777)
     (open_path / "readable" / "watchword.db").chmod(0o644)
     closed(open_path / "key", KEY)
+    own = open_path / "own"
+    own.mkdir()
+    own.chmod(0o777)
     for options, code, words in (
         (["--data-dir", str(open_path / "closed")], 2, ("cannot be written by this user", "uid 65534")),
         (["--data-dir", str(open_path / "closed" / "data")], 2, ("may not write to", "uid 65534")),
         (["--data-dir", str(open_path / "readable")], 2, ("watchword.db", "cannot be read and written", "uid 65534")),
         (
-            ["--data-dir", "/tmp/x", "--root-key-file", str(open_path / "key")],
+            ["--data-dir", str(own), "--root-key-file", str(open_path / "key")],
             2,
             ("--root-key-file", "Permission denied"),
         ),
-        (["--data-dir", "/tmp/x", "--port", "81"], 2, ("cannot listen on 127.0.0.1:81",)),
+        (["--data-dir", str(own), "--port", "81"], 2, ("cannot listen on 127.0.0.1:81",)),
     ):
         for command in (("serve",), ("config", "check")):
             ended = as_nobody(*command, "--port", "0", *options)
