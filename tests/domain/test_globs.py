@@ -1,3 +1,4 @@
+import gc
 import time
 from pathlib import Path
 
@@ -267,7 +268,7 @@ def test_numbers_step_as_sets_do(pattern: str, text: str) -> None:
     machine = globs._machine(pattern)
     assume(isinstance(machine, globs._BitMachine))
 
-    assert globs._Machine(pattern).matches(text) == machine.matches(text)  # type: ignore[union-attr]
+    assert globs._Machine(globs._parsed(pattern)).matches(text) == machine.matches(text)  # type: ignore[union-attr]
 
 
 _pairs = st.sampled_from(
@@ -317,3 +318,15 @@ def test_a_match_takes_at_most_some_steps_for_each_character_and_place_in_the_pa
 
 def test_long_patterns_with_a_negation_are_refused() -> None:
     assert "at most" in str(globs.glob_fault("!(" + "a?" * 80 + ")"))
+
+
+def test_compiled_patterns_leave_the_garbage_collector_little_to_look_at() -> None:
+    for _ in range(3):
+        gc.collect()
+    before = len(gc.get_objects())
+    for number in range(200):
+        assert glob_fault(f"/few{number}/**/*objects{'x' * 60}") is None
+    for _ in range(3):
+        gc.collect()
+
+    assert (len(gc.get_objects()) - before) / 200 < 40  # it stops the process while it looks at each of them

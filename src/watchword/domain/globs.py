@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from watchword.domain.patterns import NOT_DOT, SOME, Chars, Parser, PatternError, unclosed
+from watchword.domain.patterns import NOT_DOT, SOME, Automaton, Chars, Parser, PatternError, unclosed
 
 MAX_PATTERN: Final = 512
 MAX_TEXT: Final = 2_048
@@ -62,20 +62,35 @@ class _State:
         self.accepts = accepts
 
 
+class _Parsed(NamedTuple):
+    """The automaton of a pattern, and whether it stands for all other texts."""
+
+    graph: Automaton
+    first: int
+    end: int
+    negated: bool
+
+
+def _parsed(pattern: str) -> _Parsed:
+    body, negated = pattern, False
+    # `!( ` is a group; any other leading `!` turns the whole pattern round.
+    while body.startswith("!") and not body.startswith("!("):
+        body, negated = body[1:], not negated
+    return _Parsed(*Parser(body.removeprefix("./")).parse(), negated)
+
+
 class _Machine:
     """A compiled pattern."""
 
-    def __init__(self, pattern: str) -> None:
-        body = pattern
-        self.negated = False
-        # `!( ` is a group; any other leading `!` turns the whole pattern round.
-        while body.startswith("!") and not body.startswith("!("):
-            body, self.negated = body[1:], not self.negated
-        body = body.removeprefix("./")
-        self.graph, start, self.end = Parser(body).parse()
-        self.first = start
+    __slots__ = ("end", "first", "graph", "known", "negated", "start")
+
+    def __init__(self, parsed: _Parsed) -> None:
+        self.graph, self.first, self.end, self.negated = parsed
         self.known: dict[Any, _State] = {}
-        self.start = self.state(frozenset({(start, frozenset())}))
+        self.start = self.begin()
+
+    def begin(self) -> _State:
+        return self.state(frozenset({(self.first, frozenset())}))
 
     def matches(self, text: str) -> bool:
         state = self.start
@@ -166,20 +181,23 @@ class _BitMachine(_Machine):
     much.
     """
 
-    def __init__(self, machine: _Machine) -> None:
-        self.negated, self.graph, self.first, self.end = machine.negated, machine.graph, machine.first, machine.end
-        self._kinds: dict[Chars, list[tuple[int, int]]] = {}  # (from, to) of the steps that take these characters
-        for node, steps in enumerate(self.graph.steps):
+    __slots__ = ("_moves", "_others", "_reached", "_single")
+
+    def __init__(self, parsed: _Parsed) -> None:
+        kinds: dict[Chars, list[tuple[int, int]]] = {}  # (from, to) of the steps that take these characters
+        for node, steps in enumerate(parsed.graph.steps):
             for chars, to in steps:
-                self._kinds.setdefault(chars, []).append((node, to))
-        self._single = {chars.ranges[0][0]: moves for chars, moves in self._kinds.items() if is_single(chars)}
-        self._others = [(chars, moves) for chars, moves in self._kinds.items() if not is_single(chars)]
-        self._moves: dict[str, tuple[int, int, list[tuple[int, int]]]] = {}
+                kinds.setdefault(chars, []).append((node, to))
+        self._single = {chars.ranges[0][0]: tuple(moves) for chars, moves in kinds.items() if is_single(chars)}
+        self._others = tuple((chars, tuple(moves)) for chars, moves in kinds.items() if not is_single(chars))
+        self._moves: dict[str, tuple[int, int, tuple[tuple[int, int], ...]]] = {}
         self._reached: dict[
             int, tuple[int, dict[int, int]]
         ] = {}  # by the guards that hold: who jumps, and where to in the end
-        self.known = {}
-        self.start = self.state(1 << machine.first)
+        super().__init__(parsed)
+
+    def begin(self) -> _State:
+        return self.state(1 << self.first)
 
     def state(self, configs: Any) -> _State:
         known = self.known.get(configs)
@@ -205,7 +223,7 @@ class _BitMachine(_Machine):
         state.next[char] = reached
         return reached
 
-    def _moves_on(self, char: str) -> tuple[int, int, list[tuple[int, int]]]:
+    def _moves_on(self, char: str) -> tuple[int, int, tuple[tuple[int, int], ...]]:
         on = stay = 0
         others: dict[int, int] = {}
         for of_kind in (self._single.get(char, ()), *[of_kind for chars, of_kind in self._others if chars.has(char)]):
@@ -218,7 +236,7 @@ class _BitMachine(_Machine):
                     others[1 << node] = others.get(1 << node, 0) | 1 << to
         if len(self._moves) >= MAX_STATES:
             self._moves.clear()
-        moves = self._moves[char] = on, stay, list(others.items())
+        moves = self._moves[char] = on, stay, tuple(others.items())
         return moves
 
     def _closed(self, nodes: int, facts: int) -> int:
@@ -261,12 +279,14 @@ def _machine(pattern: str) -> _Machine | str | None:
         return None
     try:
         Effort.steps += 40 + 2 * len(pattern)
-        machine = _Machine(pattern)
+        parsed = _parsed(pattern)
     except PatternError as fault:
         return str(fault)
-    if not any(machine.graph.denials):
-        return _BitMachine(machine)
-    return machine if len(pattern) <= MAX_DENIAL else f"a pattern with `!( )` has at most {MAX_DENIAL} characters"
+    if not any(parsed.graph.denials):
+        return _BitMachine(parsed)
+    if len(pattern) > MAX_DENIAL:
+        return f"a pattern with `!( )` has at most {MAX_DENIAL} characters"
+    return _Machine(parsed)
 
 
 def linear_machine(pattern: str) -> _Machine | None:

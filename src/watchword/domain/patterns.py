@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import msgspec
+
 MAX_LOOPS: Final = 32  # wildcards of any length in one pattern
 MAX_DEPTH: Final = 16
 
@@ -26,7 +28,7 @@ _NAMED: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 FREE, NOT_DOT, SOME = 0, 1, 2
 
 
-class Chars(NamedTuple):
+class Chars(msgspec.Struct, frozen=True, gc=False):
     """A set of characters: ranges, or all but them."""
 
     ranges: tuple[tuple[str, str], ...]
@@ -44,14 +46,39 @@ class PatternError(ValueError):
     """The pattern is not one."""
 
 
+@lru_cache(maxsize=1_024)
+def _one(char: str) -> Chars:
+    return Chars(((char, char),))
+
+
+class Automaton(NamedTuple):
+    """A nondeterministic automaton, by state.
+
+    All in tuples of what the garbage collector need not look into, which it then leaves alone: thousands of automata
+    are kept, with a hundred states each.
+    """
+
+    steps: tuple[tuple[tuple[Chars, int], ...], ...]
+    jumps: tuple[tuple[tuple[int, int], ...], ...]
+    denials: tuple[tuple[tuple[int, int, bool, int], ...], ...]  # inner start, inner accept, whole, target
+
+
 class Graph:
-    """The nondeterministic automaton."""
+    """An automaton that is being built."""
 
     def __init__(self) -> None:
         self.loops = 0
         self.steps: list[list[tuple[Chars, int]]] = []
         self.jumps: list[list[tuple[int, int]]] = []
-        self.denials: list[list[tuple[int, int, bool, int]]] = []  # inner start, inner accept, whole, target
+        self.denials: list[list[tuple[int, int, bool, int]]] = []
+
+    def done(self) -> Automaton:
+        """The automaton."""
+        return Automaton(
+            tuple(tuple(steps) for steps in self.steps),
+            tuple(tuple(jumps) for jumps in self.jumps),
+            tuple(tuple(denials) for denials in self.denials),
+        )
 
     def node(self) -> int:
         """A new state."""
@@ -78,7 +105,7 @@ class Graph:
     def literal(self, at: int, text: str) -> int:
         """Take the text itself."""
         for char in text:
-            at = self.step(at, Chars(((char, char),)))
+            at = self.step(at, _one(char))
         return at
 
 
@@ -94,14 +121,14 @@ class Parser:
         self.loops = 0
         self.segment = Chars(((_SEPARATOR, _SEPARATOR),), negated=True)
 
-    def parse(self) -> tuple[Graph, int, int]:
+    def parse(self) -> tuple[Automaton, int, int]:
         """The automaton with its first and its accepting state."""
         start = self.graph.node()
         end = self._sequence(start, "")
         if self.before in ("star", "class"):
             self.graph.jump(self.graph.literal(end, "/"), tail := self.graph.node())
             end = self.graph.jump(end, tail)
-        return self.graph, start, end
+        return self.graph.done(), start, end
 
     def _sequence(self, at: int, closers: str) -> int:
         while self.at < len(self.text) and self.text[self.at] not in closers:
@@ -163,7 +190,7 @@ class Parser:
             self.graph.jump(slash, end)
             inner = self.graph.node()
             self._globstar(self.graph.jump(slash, guard=NOT_DOT), inner)
-            self.graph.step(inner, Chars((("/", "/"),)), end)
+            self.graph.step(inner, _one("/"), end)
             self.at = len(self.text) - len(rest) + 3
             self.before = "slash"
             return end
@@ -175,7 +202,7 @@ class Parser:
         """Any characters, but no segment that begins with a dot."""
         loop = self.graph.jump(at)
         self.graph.step(loop, Chars((("/", "/"),), negated=True), loop)
-        self.graph.jump(self.graph.step(loop, Chars((("/", "/"),))), loop, NOT_DOT)
+        self.graph.jump(self.graph.step(loop, _one("/")), loop, NOT_DOT)
         self.graph.jump(loop, end)
 
     def _stars(self, at: int, closers: str) -> int:
@@ -212,7 +239,7 @@ class Parser:
             # `**/a` also takes `a` and `/a`.
             self.graph.jump(at, end)
             self._globstar(self.graph.jump(at, guard=guard), inner := self.graph.node())
-            self.graph.step(inner, Chars((("/", "/"),)), end)
+            self.graph.step(inner, _one("/"), end)
             self._read("slash")
             return end
         self._globstar(self.graph.jump(at, guard=guard), end)

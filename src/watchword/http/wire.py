@@ -20,7 +20,7 @@ from watchword.services.turns import Turns
 
 Answer = TypeVar("Answer", bound="Out")
 T = TypeVar("T")
-_PIECE = 100  # of a list, that are written in one piece
+_PIECE = 50  # of a list, that are written in one piece
 
 
 class Out(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -122,14 +122,20 @@ class IdentityOut(Out, frozen=True, kw_only=True):
 async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
     """The answer to a list.
 
-    A long list is JSON already, which encodes as itself: it is written in pieces, between which others go first.
+    A long list is JSON already, which encodes as itself: it is written in pieces, between which others go first. A
+    piece ends early where its items are large.
     """
-    if len(items) <= _PIECE:
-        return [shown(item) for item in items]
-    turns, parts = Turns(), list[bytes]()
-    for start in range(0, len(items), _PIECE):
-        parts.append(encode([shown(item) for item in items[start : start + _PIECE]])[1:-1])
-        await turns.give()
+    turns, parts, piece = Turns(), list[bytes](), list[Any]()
+    for item in items:
+        piece.append(shown(item))
+        if len(piece) == _PIECE or turns.is_over:
+            parts.append(encode(piece)[1:-1])
+            piece = []
+            await turns.give()
+    if not parts:
+        return piece
+    if piece:
+        parts.append(encode(piece)[1:-1])
     return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
 

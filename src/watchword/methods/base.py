@@ -7,7 +7,7 @@ together. It can read and can change nothing: lockout, trusted IPs, use counts, 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -342,6 +342,9 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
     at: str  # the wire name of the managed setting that says when somebody last asked for it
 
 
+MOST_LOGIN: Final = 256 * 1024  # bytes: anybody may send them, before anything is known about the sender
+
+
 class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     """A method as the core sees it. Everything else (routes, OpenAPI, forms, flags, audit names) follows from these."""
 
@@ -361,7 +364,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     claims_under: str = ""  # "oidc": the only key of `Verified.claims`, no other method's; empty: there are none
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed
-    max_login: int = 64 * 1024  # bytes of a login body; a method that needs more says so, up to 256 KiB
+    max_login: int = 64 * 1024  # bytes of a login body; a method that needs more says so, up to MOST_LOGIN
     lockout_key: Callable[[L], str] = lambda _login: ""  # within (identity, method): LDAP counts per user name
     has_period: bool = True
     form: Callable[[L, Given], Any] | None = None  # what is refused of a login, with status 400, whomever it is for

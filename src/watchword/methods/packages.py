@@ -13,7 +13,18 @@ import msgspec
 from watchword.domain.bounds import IpRange
 from watchword.domain.errors import BadRequest, Denied, Refusal
 from watchword.domain.plain_json import shown_text
-from watchword.methods.base import AuthMethod, Given, Judge, Outbound, OutboundError, Risk, Schema, Settings, refusal
+from watchword.methods.base import (
+    MOST_LOGIN,
+    AuthMethod,
+    Given,
+    Judge,
+    Outbound,
+    OutboundError,
+    Risk,
+    Schema,
+    Settings,
+    refusal,
+)
 
 GROUP: Final = "watchword.methods"
 FAILED: Final = "method_failed"
@@ -66,6 +77,8 @@ def _fault(method: Any, others: Iterable[Method]) -> str | None:
         value = getattr(method, name)
         if value and any(value == getattr(other, name) for other in others):
             return f"there is one with the {name} {value!r} already"
+    if type(method.max_login) is not int or not 0 < method.max_login <= MOST_LOGIN:
+        return f"its max_login {str(method.max_login)[:_MOST]!r} is no number of bytes from 1 to {MOST_LOGIN}"
     return _fault_of_parts(method)
 
 

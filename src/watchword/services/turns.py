@@ -8,6 +8,8 @@ done in each turn of the loop.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,6 +19,9 @@ P = ParamSpec("P")
 
 SLICE = 0.004  # seconds
 _CHARACTERS = 64  # characters of a rule that take as long to read as the rest of the rule
+# Pure Python: a second thread would only take turns with the first. The loop's own threads must stay free: the store
+# needs them to commit.
+_BESIDE = ThreadPoolExecutor(1, "beside")
 MANY = 50  # rules, or other items of about 0.1 ms each: from here on a thread is worth starting
 
 
@@ -43,7 +48,9 @@ def _length(value: Any) -> int:
 
 async def beside(count: int, work: Callable[P, T], /, *args: P.args, **more: P.kwargs) -> T:
     """Run a pure function, in a thread beside the event loop where it has `MANY` items or more to work on."""
-    return work(*args, **more) if count < MANY else await asyncio.to_thread(work, *args, **more)
+    if count < MANY:
+        return work(*args, **more)
+    return await asyncio.get_running_loop().run_in_executor(_BESIDE, partial(work, *args, **more))
 
 
 class _Queue:
@@ -93,8 +100,13 @@ class Turns:
 
         Cheap enough to be asked for every item of a list.
         """
-        if monotonic() - self._since >= SLICE:
+        if self.is_over:
             await self.pause()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this work has had the loop for a slice."""
+        return monotonic() - self._since >= SLICE
 
     async def pause(self) -> None:
         """Let others go first."""

@@ -337,6 +337,13 @@ class Tx(Protocol):
         """
         ...
 
+    async def count_long(self, statement: Statement, /, **params: Any) -> None:
+        """As `count`, for a statement that may touch very many rows.
+
+        Only those who need the database wait for it.
+        """
+        ...
+
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         """Carry out `count` once for each of `rows`; how many rows it touches does not matter."""
         ...

@@ -194,6 +194,9 @@ class PostgresTx:
             raise _translate(error) from error
         return rows
 
+    async def count_long(self, statement: Statement, /, **params: Any) -> None:
+        await self.count(statement, **params)
+
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if not self.writes:
             raise AssertionError("a view cannot write")

@@ -211,6 +211,13 @@ class SqliteTx:
         cursor = self._execute(statement, params, counts=True)
         return _rest(cursor) if cursor.description else ()
 
+    async def count_long(self, statement: Statement, /, **params: Any) -> None:
+        if not self.writes:
+            raise AssertionError("a view cannot write")
+        self.counted = True
+        self.rows += _LARGE
+        await _beside(self._connection, lambda: self._execute(statement, params, counts=True))
+
     async def count_many(self, statement: Statement, rows: Sequence[Params], /) -> None:
         if not self.writes:
             raise AssertionError("a view cannot write")

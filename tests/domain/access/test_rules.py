@@ -1,8 +1,17 @@
 import pytest
 
-from watchword.domain.access.rules import MAX_DENIALS, MAX_PATTERNS, new_rules, pack, parse_rules, to_objects
+from watchword.domain.access.rules import (
+    MAX_DENIALS,
+    MAX_PATTERNS,
+    new_rules,
+    pack,
+    parse_rules,
+    stored_rules,
+    to_objects,
+)
 from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, Rule, built_in
 from watchword.domain.errors import Invalid
+from watchword.domain.globs import Effort
 
 
 def parse(*rules, scope="project"):
@@ -208,3 +217,18 @@ def test_patterns_with_a_negated_group_are_few():
     with pytest.raises(Invalid) as refused:
         new_rules("project", rules(MAX_DENIALS + 1))
     assert [("permissions",), MAX_DENIALS] == [refused.value.issues[0].path, refused.value.issues[0].maximum]
+
+
+def test_patterns_that_are_stored_are_not_examined_again() -> None:
+    raw = [
+        {"subject": "secrets", "action": "edit", "conditions": {"secretName": {"$glob": f"STORED_{number}*"}}}
+        for number in range(300)
+    ]
+    before = Effort.steps
+    read = stored_rules("project", raw)
+
+    assert before == Effort.steps
+    assert parse_rules("project", raw) == read
+    assert before < Effort.steps
+    with pytest.raises(Invalid):
+        stored_rules("project", [{"subject": "secrets", "action": ["fly"]}])

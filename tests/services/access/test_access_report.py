@@ -1,9 +1,12 @@
 """Who has access: through roles, groups and privileges, by environment and path, and never who is disabled."""
 
+import pytest
+
 from tests.api import EMAIL, Api
 from tests.services.access.test_privileges import give
 from tests.services.access.test_roles import READ_DEV, member, project, role
 from tests.services.people.test_groups import group
+from watchword.services.access import access_report
 
 
 async def asked(api: Api, project_id: str, **query: str) -> dict[str, tuple[list[str], list[str]]]:
@@ -75,3 +78,20 @@ async def test_people_are_among_them_and_pages_are_cut(any_api: Api) -> None:
     assert [("user", EMAIL, 5)] == [
         (found["actor"]["type"], found["actor"]["name"], len(found["actions"])) for found in one["access"]
     ]
+
+
+async def test_a_page_whose_rules_cost_too_much_is_refused_and_a_smaller_one_answered(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_report, "MOST_RULES", 1)
+    project_id = await project(api)
+    for _ in range(2):
+        identity, _ = await member(api, project_id, "no-access")
+        await give(api, project_id, identity, READ_DEV, READ_DEV, slug="extra")
+
+    refused = await api.get(f"/api/v1/projects/{project_id}/access", query={"limit": 50})
+    assert 422 == refused.status_code
+    assert "more than 1 rules" in refused.text
+    for offset in range(2):
+        one = await api.get(f"/api/v1/projects/{project_id}/access", query={"limit": 1, "offset": offset})
+        assert 200 == one.status_code

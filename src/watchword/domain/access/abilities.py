@@ -11,7 +11,7 @@ import msgspec
 
 from watchword.domain.access.conditions import Test, compile_operand, is_open, rendered
 from watchword.domain.access.rule_index import Left, RuleIndex
-from watchword.domain.access.rules import pack, parse_rules, to_object, to_objects
+from watchword.domain.access.rules import pack, parse_rules, stored_rules, to_object, to_objects
 from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, ScopeKind, Subject, built_in
 from watchword.domain.errors import PermissionDenied
 
@@ -31,6 +31,7 @@ __all__ = [
     "expand",
     "pack",
     "parse_rules",
+    "stored_rules",
     "to_object",
     "to_objects",
     "why",

@@ -5,6 +5,7 @@ from typing import Any
 from watchword.domain.access.abilities import pack
 from watchword.http.access.roles_wire import PackedRoleOut, PackedRoleReply, RoleInList, RoleOut, RoleReply, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
+from watchword.http.wire import in_pieces
 from watchword.services.access import roles
 from watchword.services.context import Ctx
 from watchword.services.scope_refs import OWN_ORGANIZATION, ScopeRef
@@ -60,9 +61,8 @@ async def create_packed(ctx: Ctx, organization_id: str, body: roles.CreateRole) 
 @routes.get(_OLD, USER, IDENTITY)
 async def list_packed(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """List all roles with packed rules, built-in ones first."""
-    return {
-        "data": {"roles": [PackedRoleOut.of(role) for role in await roles.every(ctx, ScopeRef(org_id=organization_id))]}
-    }
+    found = await roles.every(ctx, ScopeRef(org_id=organization_id))
+    return {"data": {"roles": await in_pieces(found, PackedRoleOut.of)}}
 
 
 @routes.get(_OLD + "/{role_id}", USER, IDENTITY)

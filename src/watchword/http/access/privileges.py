@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import Out
+from watchword.http.wire import Out, in_pieces
 from watchword.services.access import privileges
 from watchword.services.access.privileges import PERMANENT, HeldPrivilege, Slug, Window
 from watchword.services.context import Ctx
@@ -215,7 +215,7 @@ async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> Privi
 async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
     """List the privileges of an identity in a project."""
     held = await privileges.every(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit")
-    return PrivilegesReply(privileges=[PrivilegeOut.of(privilege) for privilege in held])
+    return PrivilegesReply(privileges=await in_pieces(held, PrivilegeOut.of))
 
 
 # --- the newer generation

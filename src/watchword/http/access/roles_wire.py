@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchword.domain.access.abilities import pack, parse_rules
+from watchword.domain.access.abilities import pack, stored_rules
 from watchword.domain.access.records import Role
 from watchword.http.wire import Out
 from watchword.services.timestamps import iso
@@ -58,7 +58,7 @@ class PackedRoleOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, role: Role) -> "PackedRoleOut":
-        return cls(permissions=pack(parse_rules("organization", role.permissions)), **_fields(role))
+        return cls(permissions=pack(stored_rules("organization", role.permissions)), **_fields(role))
 
 
 def _fields(role: Role) -> dict[str, Any]:

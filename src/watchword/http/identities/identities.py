@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out
+from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out, in_pieces
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
 
@@ -51,9 +51,7 @@ async def create_identity(ctx: Ctx, body: identities.CreateIdentity) -> Identity
 async def list_identities(ctx: Ctx, query: OfOrganization) -> IdentitiesReply:
     """List all identities of an organization, by name."""
     page = await identities.find(ctx, query.org_id, identities.IdentityQuery(limit=None))
-    return IdentitiesReply(
-        identities=[IdentityMembershipOut.of(identity) for identity in page.items], total_count=page.total
-    )
+    return IdentitiesReply(identities=await in_pieces(page.items, IdentityMembershipOut.of), total_count=page.total)
 
 
 @routes.get("/api/v1/identities/details", IDENTITY, hot=True)
@@ -126,9 +124,7 @@ async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
         descending=body.order_direction == "desc",
     )
     page = await identities.find(ctx, ctx.actor.org_id or "", query)
-    return IdentitiesReply(
-        identities=[IdentityMembershipOut.of(identity) for identity in page.items], total_count=page.total
-    )
+    return IdentitiesReply(identities=await in_pieces(page.items, IdentityMembershipOut.of), total_count=page.total)
 
 
 class IdentitiesPage(msgspec.Struct, frozen=True, rename="camel"):

@@ -261,9 +261,8 @@ async def list_identity_members(ctx: Ctx, project_id: str, query: MembersPage) -
 async def list_members(ctx: Ctx, project_id: str, query: NewerPage) -> MembersReply:
     """List the identities of a project by name and role, a page at a time."""
     page, project = await project_members.find(ctx, project_id, query_of(query))
-    return MembersReply(
-        identity_memberships=[_member(member, project) for member in page.items], total_count=page.total
-    )
+    members = await in_pieces(page.items, lambda member: _member(member, project))
+    return MembersReply(identity_memberships=members, total_count=page.total)
 
 
 @routes.get("/api/v1/projects/{project_id}/memberships/available-identities", USER, IDENTITY)
@@ -277,7 +276,9 @@ async def projects_of_identity(ctx: Ctx, identity_id: str) -> AllReply:
     """List the projects an identity is a member of."""
     details, rows = await identities.projects_of(ctx, identity_id)
     return AllReply(
-        identity_memberships=[MemberOut.of(details, row.membership, row.roles, row.project) for row in rows]
+        identity_memberships=await in_pieces(
+            rows, lambda row: MemberOut.of(details, row.membership, row.roles, row.project)
+        )
     )
 
 

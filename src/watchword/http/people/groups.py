@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchword.domain.access.records import Membership
 from watchword.domain.actor import HolderKind
 from watchword.domain.people.records import User
+from watchword.domain.projects.records import Project
 from watchword.http.identities.memberships import RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out
+from watchword.http.wire import CustomRoleOut, HeldRoleOut, Out, in_pieces
 from watchword.services.context import Ctx
 from watchword.services.people import groups, project_groups
 from watchword.services.people.groups import GroupDetails
@@ -144,7 +146,8 @@ async def create_group(ctx: Ctx, body: groups.CreateGroup) -> GroupOut:
 @routes.get(_ORG, USER, IDENTITY)
 async def list_groups(ctx: Ctx) -> Sequence[GroupOut]:
     """List the groups of the caller's organization, by name."""
-    return [GroupOut.of(group) for group in await groups.every(ctx)]
+    listed: Sequence[GroupOut] = await in_pieces(await groups.every(ctx), GroupOut.of)
+    return listed
 
 
 @routes.get(_ORG + "/{group_id}", USER, IDENTITY)
@@ -268,18 +271,19 @@ async def list_group_members(ctx: Ctx, group_id: str, query: OfBoth) -> dict[str
 @routes.get(_ORG + "/{group_id}/projects", USER, IDENTITY)
 async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
     """List the projects a group is a member of."""
-    projects = [
-        {
-            "id": project.id,
-            "name": project.name,
-            "slug": project.slug,
-            "description": project.description,
-            "type": project.kind,
-            "joinedGroupAt": iso(membership.created_at),
-        }
-        for membership, project in await groups.projects(ctx, group_id)
-    ]
-    return {"projects": projects, "totalCount": len(projects)}
+    projects = await groups.projects(ctx, group_id)
+    return {"projects": await in_pieces(projects, lambda one: _project(*one)), "totalCount": len(projects)}
+
+
+def _project(membership: Membership, project: Project) -> dict[str, Any]:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "slug": project.slug,
+        "description": project.description,
+        "type": project.kind,
+        "joinedGroupAt": iso(membership.created_at),
+    }
 
 
 # --- groups in projects
@@ -291,7 +295,7 @@ async def list_group_projects(ctx: Ctx, group_id: str) -> dict[str, Any]:
 async def list_project_groups(ctx: Ctx, project_id: str) -> GroupMembershipsReply:
     """List the groups of a project."""
     return GroupMembershipsReply(
-        group_memberships=[GroupMembershipOut.of(group) for group in await project_groups.every(ctx, project_id)]
+        group_memberships=await in_pieces(await project_groups.every(ctx, project_id), GroupMembershipOut.of)
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from watchword.domain.people.records import Invitation, User
 from watchword.http.people.sign_in import signed_in
 from watchword.http.routing import IDENTITY, USER, Reply, Routes
-from watchword.http.wire import HeldRoleOut, OrganizationOut, Out
+from watchword.http.wire import HeldRoleOut, OrganizationOut, Out, in_pieces
 from watchword.services.context import Ctx
 from watchword.services.people import organization_people
 from watchword.services.timestamps import iso
@@ -133,13 +133,18 @@ class InvitationReply(Out, frozen=True, kw_only=True):
 @routes.get("/api/v2/organizations/{organization_id}/memberships", USER, IDENTITY)
 async def list_people(ctx: Ctx, organization_id: str) -> OrganizationPeopleReply:
     """List the people of an organization, those who are invited at the end."""
-    people = [OrganizationPersonOut.of(person) for person in await organization_people.members(ctx, organization_id)]
+    people = await organization_people.members(ctx, organization_id)
     invited = [
-        OrganizationPersonOut.invited(person)
-        for person in await organization_people.invitations(ctx, organization_id)
-        if person.expires_at > ctx.now
+        person for person in await organization_people.invitations(ctx, organization_id) if person.expires_at > ctx.now
     ]
-    return OrganizationPeopleReply(users=[*people, *invited])
+    entries: list[organization_people.OrganizationPerson | Invitation] = [*people, *invited]
+    return OrganizationPeopleReply(users=await in_pieces(entries, _listed))
+
+
+def _listed(entry: organization_people.OrganizationPerson | Invitation) -> OrganizationPersonOut:
+    if isinstance(entry, Invitation):
+        return OrganizationPersonOut.invited(entry)
+    return OrganizationPersonOut.of(entry)
 
 
 @routes.get("/api/v2/organizations/{organization_id}/memberships/{membership_id}", USER, IDENTITY)

@@ -9,7 +9,7 @@ from watchword.domain.access.records import Membership
 from watchword.domain.people.records import User
 from watchword.http.identities.memberships import ProjectName, RoleRowOut, RolesReply
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import HeldRoleOut, Out
+from watchword.http.wire import HeldRoleOut, Out, in_pieces
 from watchword.services.context import Ctx
 from watchword.services.people import project_people
 from watchword.services.people.project_people import InviteToProject, PeopleByAddress, ProjectPerson
@@ -134,7 +134,7 @@ async def remove_people(ctx: Ctx, project_id: str, body: PeopleByAddress) -> Pro
 async def list_people(ctx: Ctx, project_id: str) -> ProjectPeopleReply:
     """List the people of a project."""
     return ProjectPeopleReply(
-        memberships=[ProjectPersonOut.shown(person) for person in await project_people.every(ctx, project_id)]
+        memberships=await in_pieces(await project_people.every(ctx, project_id), ProjectPersonOut.shown)
     )
 
 

@@ -11,7 +11,8 @@ import msgspec
 
 from watchword.domain.access.abilities import Grant, compile_rules
 from watchword.domain.access.conditions import is_open
-from watchword.services.access.scopes import Known, active_grants, enter_project, rule_count
+from watchword.domain.errors import Invalid
+from watchword.services.access.scopes import active_grants, enter_project, grant_of, is_held
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
 from watchword.services.turns import Turns, beside
@@ -20,6 +21,7 @@ from watchword.store.access.access_report import Holdings, Somebody
 from watchword.store.access.grants import HeldRole
 
 ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
+MOST_RULES = 200_000  # that one report compiles: some seconds of work beside the event loop
 _SUBJECT = "secrets"
 
 
@@ -58,45 +60,81 @@ async def has_access(
         )
         turns = Turns()
         holdings = await access_report.holdings(tx, scope.project.id, members, turns)
-    entries, known = list[AccessEntry](), Answers()
+    entries, known = list[AccessEntry](), Answers(selection.facts)
     for member in members:
-        rules = rule_count(
-            [role for role, _ in holdings.roles[member.kind, member.id]], holdings.privileges[member.kind, member.id]
-        )
-        entries.append(await beside(rules, _entry, member, holdings, selection.facts, ctx.now, known))
+        if known.compiled > MOST_RULES:
+            raise Invalid.of(
+                "limit",
+                f"The members of this page hold more than {MOST_RULES} rules that must be asked one by one: ask for "
+                f"{len(entries)} members at once, or fewer",
+                code="too_big",
+            )
+        key = (member.kind, member.id)
+        rules = sum(len(role.custom.permissions) for role, _ in holdings.roles[key] if role.custom is not None)
+        rules += sum(len(privilege.permissions) for privilege in holdings.privileges[key])
+        entries.append(await beside(rules, _entry, member, holdings, ctx.now, known))
         await turns.give()
     return Page(entries, total)
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """The rules on secrets of one role or privilege.
+
+    `key` names those that are the same for every holder: expressions are filled from the holder's own values.
+    """
+
+    grant: Grant
+    key: str | None
+    denies: bool
+
+
+def _part(grant: Grant, key: str | None) -> _Part:
+    rules = tuple(rule for rule in grant.rules if rule.subject == _SUBJECT)
+    is_own = any(is_open(rule.conditions) for rule in rules if rule.conditions)
+    return _Part(Grant(grant.source, rules), None if is_own else key, any(rule.inverted for rule in rules))
+
+
 class Answers:
-    """Answers kept for roles that several members hold: their rules, and the actions that these allow."""
+    """The actions that roles and privileges allow on the secrets asked about, each role asked once for all its holders.
 
-    def __init__(self) -> None:
-        self.rules: Known = {}
-        self._allowed: dict[tuple[str, str], frozenset[str]] = {}
+    Hundreds of members hold the same few roles, and a large role takes long to be compiled. Grants alone add up, so
+    what several roles without denials allow is what each of them allows. Where one denies, the order of all rules
+    matters, and each set of roles that occurs is asked as one.
+    """
 
-    def allowed(
-        self, grant: Grant, role: HeldRole | None, facts: Mapping[str, Any], context: Mapping[str, Any]
-    ) -> frozenset[str]:
-        """Return the actions that a grant allows by itself.
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+        self._parts: dict[str, _Part] = {}
+        self._allowed: dict[tuple[str | None, ...], frozenset[str]] = {}
+        self.compiled = 0  # rules
 
-        They are the same for every holder where its rules have no expressions.
-        """
-        key = None if role is None or role.custom is None or _has_expressions(grant) else ("role", role.custom.id)
-        known = None if key is None else self._allowed.get(key)
-        if known is None:
-            ability = compile_rules([grant], context)
-            known = frozenset(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
-            if key is not None:
-                self._allowed[key] = known
-        return known
+    def part(self, role: HeldRole) -> _Part:
+        """Return the rules of a held role."""
+        key = f"role/{role.custom.id}" if role.custom else f"built-in/{role.held.role if role.held else ''}"
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = _part(grant_of("project", role), key)
+        return part
+
+    def together(self, parts: Sequence[_Part], context: Mapping[str, Any]) -> frozenset[str]:
+        """Return the actions that these allow together to a holder with this context."""
+        if any(part.denies for part in parts):
+            return self._asked(parts, context)
+        return frozenset().union(*[self._asked([part], context) for part in parts])
+
+    def _asked(self, parts: Sequence[_Part], context: Mapping[str, Any]) -> frozenset[str]:
+        key = tuple(part.key for part in parts)
+        allowed = None if None in key else self._allowed.get(key)
+        if allowed is None:
+            self.compiled += sum(len(part.grant.rules) for part in parts)
+            ability = compile_rules([part.grant for part in parts], context)
+            allowed = frozenset(action for action in ACTIONS if ability.could(action, _SUBJECT, self._facts))
+            if None not in key:
+                self._allowed[key] = allowed
+        return allowed
 
 
-def _has_expressions(grant: Grant) -> bool:
-    return any(is_open(rule.conditions) for rule in grant.rules if rule.conditions)
-
-
-def _entry(member: Somebody, holdings: Holdings, facts: Mapping[str, Any], now: int, known: Answers) -> AccessEntry:
+def _entry(member: Somebody, holdings: Holdings, now: int, known: Answers) -> AccessEntry:
     key = (member.kind, member.id)
     roles, privileges = holdings.roles[key], holdings.privileges[key]
     metadata = {item.key: item.value for item in holdings.metadata.get(key, ())}
@@ -104,19 +142,17 @@ def _entry(member: Somebody, holdings: Holdings, facts: Mapping[str, Any], now: 
     own = [role for role, _ in roles if role.membership.actor_kind == member.kind]
     if not member.is_usable or (own and not own[0].membership.is_active):
         return AccessEntry(member=member, actions=(), sources=())
-    grants, _ = active_grants("project", [role for role, _ in roles], privileges, now, known.rules)
-    ability = compile_rules([_about(grant) for grant in grants], context)
-    actions = tuple(action for action in ACTIONS if ability.could(action, _SUBJECT, facts))
-    sources: list[str] = []
-    for role, group in roles:
-        by_itself, _ = active_grants("project", [role], (), now, known.rules)
-        if any(known.allowed(grant, role, facts, context) & set(actions) for grant in by_itself):
-            sources += [f"{grant.source} through group {group}" if group else grant.source for grant in by_itself]
-    by_itself, _ = active_grants("project", (), privileges, now)
-    sources += [grant.source for grant in by_itself if known.allowed(grant, None, facts, context) & set(actions)]
-    return AccessEntry(member=member, actions=actions, sources=tuple(dict.fromkeys(sources)))
-
-
-def _about(grant: Grant) -> Grant:
-    """Return the part of a grant that is about secrets."""
-    return Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject == _SUBJECT))
+    parts = [(known.part(role), group) for role, group in roles if is_held(role, now)]
+    given, _ = active_grants("project", (), privileges, now)
+    parts += [(_part(grant, None), None) for grant in given]
+    allowed = known.together([part for part, _ in parts], context)
+    sources = [
+        f"{part.grant.source} through group {group}" if group else part.grant.source
+        for part, group in parts
+        if known.together([part], context) & allowed
+    ]
+    return AccessEntry(
+        member=member,
+        actions=tuple(action for action in ACTIONS if action in allowed),
+        sources=tuple(dict.fromkeys(sources)),
+    )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.access.abilities import Rule, parse_rules, to_objects
+from watchword.domain.access.abilities import Rule, stored_rules, to_objects
 from watchword.domain.access.records import Membership, Privilege
 from watchword.domain.access.rules import new_rules
 from watchword.domain.bounds import is_slug
@@ -19,7 +19,7 @@ from watchword.services.access.scopes import enter_project, project, require_act
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.projects.members import IDENTITY
 from watchword.services.scope_refs import ScopeRef, enter
-from watchword.services.turns import beside, weight
+from watchword.services.turns import Turns, beside, weight
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 
@@ -160,7 +160,7 @@ async def _change(
 ) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
     # A longer period grants the old rules anew, so they are compared too when no new ones are sent.
-    rules = parse_rules("project", privilege.permissions) if rules is None else rules
+    rules = stored_rules("project", privilege.permissions) if rules is None else rules
     await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
     try:
         await grants.change_privilege(tx, privilege, updated_at=ctx.now, **changes)
@@ -210,9 +210,9 @@ async def every(ctx: Ctx, where: ScopeRef, identity_id: str, *, action: str = "r
     """List all privileges of an identity in a project, the ended ones too."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         membership = await _membership(tx, scope, identity_id)
-        privileges = await grants.privileges_of(tx, "identity", identity_id, _project_id(scope))
+        privileges = await grants.privileges_of(tx, "identity", identity_id, _project_id(scope), Turns())
     return [HeldPrivilege(privilege, membership.id) for privilege in privileges if privilege.folder_id is None]
 
 
@@ -241,8 +241,8 @@ async def _membership(tx: Tx, scope: CallerScope, identity_id: str) -> Membershi
 
 
 async def _by_slug(tx: Tx, scope: CallerScope, identity_id: str, slug: str) -> Privilege:
-    for privilege in await grants.privileges_of(tx, "identity", identity_id, _project_id(scope)):
-        if privilege.slug == slug and privilege.folder_id is None:
+    for privilege in await grants.privileges_named(tx, "identity", identity_id, _project_id(scope), slug):
+        if privilege.folder_id is None:
             return privilege
     raise NotFound(f"The identity has no privilege with the slug {slug[:64]!r}")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from watchword.domain.access.abilities import Rule, ScopeKind, built_in, parse_rules
+from watchword.domain.access.abilities import Rule, ScopeKind, built_in, stored_rules
 from watchword.domain.access.records import MembershipRole
 from watchword.domain.bounds import duration_ms
 from watchword.domain.decode import Trimmed, checked
@@ -139,4 +139,4 @@ async def find_role(
     custom = await (grants.project_role(tx, project_id, slug) if project_id else grants.org_role(tx, org_id, slug))
     if custom is None:
         raise NotFound(f"There is no role {slug!r} here")
-    return "custom", custom.id, await beside(weight(custom.permissions), parse_rules, scope, custom.permissions)
+    return "custom", custom.id, await beside(weight(custom.permissions), stored_rules, scope, custom.permissions)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, parse_rules, to_objects
+from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, stored_rules, to_objects
 from watchword.domain.access.records import Membership, Role
 from watchword.domain.access.rules import new_rules
 from watchword.domain.bounds import is_slug
@@ -17,7 +17,7 @@ from watchword.services.access.boundaries import require_within
 from watchword.services.access.scopes import ProjectScope, enter_org, enter_project, organization, require_actor
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.scope_refs import ScopeRef, enter, kind_of
-from watchword.services.turns import beside, weight
+from watchword.services.turns import Turns, beside, weight
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, StillNeeded, Tx
 from watchword.store.people import people
@@ -102,7 +102,7 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, body: UpdateRole) -> R
         if rules is not None or changes.get("slug", role.slug) != role.slug:
             # The old rules are compared too: fewer rules take power from the holders, and rules on assigning roles name
             # roles by slug.
-            old = parse_rules(kind_of(scope), role.permissions)
+            old = stored_rules(kind_of(scope), role.permissions)
             await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
             _require_assignable(scope, role.slug, changes.get("slug"))
         try:
@@ -165,9 +165,12 @@ async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
     fixed = [await _stored_form(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
-    async with ctx.view() as tx:
+    turns = Turns()
+    async with ctx.survey() as tx:
         custom = await (
-            grants.project_roles(tx, scope.project_id) if scope.project_id else grants.org_roles(tx, scope.org_id)
+            grants.project_roles(tx, scope.project_id, turns)
+            if scope.project_id
+            else grants.org_roles(tx, scope.org_id, turns)
         )
     return [*fixed, *custom]
 

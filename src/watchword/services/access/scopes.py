@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access import boundary
-from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, parse_rules
+from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, stored_rules
 from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor, ActorKind, AnyActorKind
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
@@ -40,29 +40,26 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-Known = dict[str, tuple[Rule, ...]]  # the rules of custom roles that were parsed already, by id
-
-
-def role_rules(scope: ScopeKind, held_role: HeldRole, known: Known | None = None) -> tuple[str, tuple[Rule, ...]]:
-    """Return the name and the rules of a role on a membership. A deleted custom role grants nothing."""
+def grant_of(scope: ScopeKind, held_role: HeldRole) -> Grant:
+    """Return the rules of a role on a membership. A deleted custom role grants nothing."""
     if held_role.held is None:
-        return "", ()
+        return Grant("", ())
     if held_role.custom is not None:
-        if known is None:
-            return held_role.custom.slug, parse_rules(scope, held_role.custom.permissions)
-        if held_role.custom.id not in known:
-            known[held_role.custom.id] = parse_rules(scope, held_role.custom.permissions)
-        return held_role.custom.slug, known[held_role.custom.id]
+        return Grant(f"role {held_role.custom.slug}", stored_rules(scope, held_role.custom.permissions))
     built_in_role = built_in(scope, held_role.held.role)
-    return held_role.held.role, built_in_role.rules if built_in_role else ()
+    return Grant(f"role {held_role.held.role}", built_in_role.rules if built_in_role else ())
+
+
+def is_held(held_role: HeldRole, now: int) -> bool:
+    """Whether a role counts at `now`: the membership is active, and a temporary role has begun and not ended."""
+    held = held_role.held
+    if held is None or not held_role.membership.is_active:
+        return False
+    return boundary.is_active(held.is_temporary, held.starts_at, held.ends_at, now)
 
 
 def active_grants(
-    scope: ScopeKind,
-    held_roles: Sequence[HeldRole],
-    privileges: Sequence[Privilege],
-    now: int,
-    known: Known | None = None,
+    scope: ScopeKind, held_roles: Sequence[HeldRole], privileges: Sequence[Privilege], now: int
 ) -> tuple[tuple[Grant, ...], int]:
     """Return the grants that are active at `now`, roles before privileges, and the time until which that is so."""
     active: list[Grant] = []
@@ -71,13 +68,12 @@ def active_grants(
         if held_role.held is None or not held_role.membership.is_active:
             continue
         until = _next_change(held_role.held.is_temporary, held_role.held.starts_at, held_role.held.ends_at, now, until)
-        if boundary.is_active(held_role.held.is_temporary, held_role.held.starts_at, held_role.held.ends_at, now):
-            name, rules = role_rules(scope, held_role, known)
-            active.append(Grant(f"role {name}", rules))
+        if is_held(held_role, now):
+            active.append(grant_of(scope, held_role))
     for privilege in privileges:
         until = _next_change(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now, until)
         if boundary.is_active(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now):
-            active.append(Grant(f"privilege {privilege.slug}", parse_rules(scope, privilege.permissions)))
+            active.append(Grant(f"privilege {privilege.slug}", stored_rules(scope, privilege.permissions)))
     return tuple(active), until
 
 
@@ -105,7 +101,7 @@ async def holding(
         held_roles, scope = await grants.held_in_org(tx, kind, id, org_id, turns), "organization"
     else:
         held_roles, scope = await grants.held_in_project(tx, kind, id, project_id, turns), "project"
-        privileges = await grants.privileges_of(tx, kind, id, project_id)
+        privileges = await grants.privileges_of(tx, kind, id, project_id, turns)
     context = await template_context(tx, kind, id, auth)
     active, until, ability = await beside(
         rule_count(held_roles, privileges), _compiled, scope, held_roles, privileges, now, context

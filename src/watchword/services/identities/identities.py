@@ -297,9 +297,10 @@ async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
 async def projects_of(ctx: Ctx, identity_id: str) -> tuple[IdentityDetails, list[ProjectMembership]]:
     """Return an identity and its projects in the caller's organization."""
     identity = await get(ctx, identity_id)
-    async with ctx.view() as tx:
-        rows = await members.with_projects(tx, "identity", identity_id, identity.identity.org_id)
-        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+    turns = Turns()
+    async with ctx.survey() as tx:
+        rows = await members.with_projects(tx, "identity", identity_id, identity.identity.org_id, turns)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows], turns)
         return identity, [ProjectMembership(membership, roles[membership.id], project) for membership, project in rows]
 
 

@@ -85,8 +85,8 @@ async def find(ctx: Ctx, query: IdentityQuery) -> Page[IdentityDetails]:
     """Find one page of the organization's identities, and how many match."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
-    async with ctx.view() as tx:
-        turns = Turns()
+    turns = Turns()
+    async with ctx.survey() as tx:
         rows, total = await lists.in_org(tx, scope.org_id, query, turns)
         return Page(await assembled(tx, rows, turns), total)
 

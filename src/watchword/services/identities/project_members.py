@@ -140,8 +140,8 @@ async def find(
     """Find one page of a project's identities, and how many match. `own`: only those that belong to the project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
-    async with ctx.view() as tx:
-        turns = Turns()
+    turns = Turns()
+    async with ctx.survey() as tx:
         rows, total = await _readable(tx, scope, query, turns, own=own)
         return Page(await assembled(tx, rows, turns), total), scope.project
 
@@ -166,5 +166,5 @@ async def available(ctx: Ctx, project_id: str, query: IdentityQuery) -> Page[Ide
     """Find the identities of the organization that could join a project."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "identity")
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         return Page(*await members.outside_project(tx, scope.org_id, scope.project.id, query))

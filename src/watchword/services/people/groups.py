@@ -119,8 +119,8 @@ async def every(ctx: Ctx) -> list[GroupDetails]:
     """List the groups of the caller's organization, by name."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
-    async with ctx.view() as tx:
-        return await with_roles(tx, await groups.of_org(tx, scope.org_id))
+    async with ctx.survey() as tx:
+        return await with_roles(tx, await groups.of_org(tx, scope.org_id, Turns()))
 
 
 async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[GroupDetails]:
@@ -141,16 +141,16 @@ async def projects(ctx: Ctx, group_id: str) -> list[tuple[Membership, Project]]:
     """List the projects that a group is a member of."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         group = await _group(tx, scope, group_id)
-        return await members.with_projects(tx, "group", group.id, scope.org_id)
+        return await members.with_projects(tx, "group", group.id, scope.org_id, Turns())
 
 
 async def candidates(ctx: Ctx, group_id: str, kinds: tuple[HolderKind, ...], wanted: GroupPage) -> Page[GroupCandidate]:
     """Find people and identities of the organization, whether in the group or not."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "groups")
-    async with ctx.view() as tx:
+    async with ctx.survey() as tx:
         group = await _group(tx, scope, group_id)
         return Page(*await groups.listed(tx, scope.org_id, group.id, kinds, wanted))
 

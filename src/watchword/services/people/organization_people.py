@@ -24,6 +24,7 @@ from watchword.services.access.role_refs import RoleEntry, RoleName, find_role, 
 from watchword.services.access.scopes import enter_org, holding, organization
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.people import passwords, sign_in
+from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.identities import identities
@@ -287,9 +288,10 @@ async def members(ctx: Ctx, org_id: str) -> list[OrganizationPerson]:
     """List the people of an organization, by address."""
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "member")
-    async with ctx.view() as tx:
-        rows = await accounts.people_of(tx, scope.org_id)
-        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+    turns = Turns()
+    async with ctx.survey() as tx:
+        rows = await accounts.people_of(tx, scope.org_id, turns)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows], turns)
     return [
         OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]) for membership, user in rows
     ]

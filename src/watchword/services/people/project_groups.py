@@ -19,6 +19,7 @@ from watchword.services.projects.members import (
     leave,
     of_project,
 )
+from watchword.services.turns import Turns
 from watchword.store.engine import Tx
 from watchword.store.people import groups
 
@@ -70,8 +71,8 @@ async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
     """List the groups of a project, by name."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")
-    async with ctx.view() as tx:
-        return await with_roles(tx, await groups.in_project(tx, scope.project.id))
+    async with ctx.survey() as tx:
+        return await with_roles(tx, await groups.in_project(tx, scope.project.id, Turns()))
 
 
 async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:

@@ -16,6 +16,7 @@ from watchword.services.access.role_refs import RoleEntry, RoleName
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects.members import PERSON, ChangeMember, audit_roles, change_roles, join, leave
+from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx
 from watchword.store.people import people
@@ -143,9 +144,10 @@ async def every(ctx: Ctx, project_id: str) -> list[ProjectPerson]:
     """List the people of a project, by address."""
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "member")
-    async with ctx.view() as tx:
-        rows = await members.people_in_project(tx, scope.project.id)
-        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+    turns = Turns()
+    async with ctx.survey() as tx:
+        rows = await members.people_in_project(tx, scope.project.id, turns)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows], turns)
     return [ProjectPerson(membership, user, roles[membership.id], scope.project) for membership, user in rows]
 
 

@@ -263,14 +263,22 @@ async def role(tx: Tx, id: str) -> Role | None:
     return ROLES.first(await tx.one(_ROLE, of=id))
 
 
-async def org_roles(tx: Tx, org_id: str) -> list[Role]:
+async def org_roles(tx: Tx, org_id: str, pauses: Pauses) -> list[Role]:
     """The custom roles of an organization, oldest first."""
-    return ROLES.every(await tx.all(_ORG_ROLES, org=org_id))
+    return await _each(await tx.all(_ORG_ROLES, org=org_id), pauses)
 
 
-async def project_roles(tx: Tx, project_id: str) -> list[Role]:
+async def project_roles(tx: Tx, project_id: str, pauses: Pauses) -> list[Role]:
     """The custom roles of a project, oldest first."""
-    return ROLES.every(await tx.all(_PROJECT_ROLES, project=project_id))
+    return await _each(await tx.all(_PROJECT_ROLES, project=project_id), pauses)
+
+
+async def _each(rows: Sequence[Row], pauses: Pauses) -> list[Role]:
+    roles: list[Role] = []
+    for row in rows:
+        roles.append(ROLES.read(row))
+        await pauses.give()  # its rules may be long
+    return roles
 
 
 async def org_role(tx: Tx, org_id: str, slug: str) -> Role | None:
@@ -316,12 +324,34 @@ _PRIVILEGES = prepare(
     )
     .order_by(_p.c.created_at, _p.c.id)
 )
+_PRIVILEGES_NAMED = prepare(
+    select(*PRIVILEGES.columns)
+    .where(
+        _p.c.project_id == bindparam("project"),
+        _p.c.actor_kind == bindparam("kind"),
+        _p.c.actor_id == bindparam("actor"),
+        _p.c.slug == bindparam("slug"),
+    )
+    .order_by(_p.c.created_at, _p.c.id)
+)
 _PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
 
 
-async def privileges_of(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> list[Privilege]:
+async def privileges_of(
+    tx: Tx, kind: AnyActorKind, id: str, project_id: str, pauses: Pauses | None = None
+) -> list[Privilege]:
     """The additional privileges of an actor in a project, oldest first."""
-    return PRIVILEGES.every(await tx.all(_PRIVILEGES, kind=kind, actor=id, project=project_id))
+    privileges: list[Privilege] = []
+    for row in await tx.all(_PRIVILEGES, kind=kind, actor=id, project=project_id):
+        privileges.append(PRIVILEGES.read(row))
+        if pauses is not None:
+            await pauses.give()  # its rules may be long
+    return privileges
+
+
+async def privileges_named(tx: Tx, kind: AnyActorKind, id: str, project_id: str, slug: str) -> list[Privilege]:
+    """Those additional privileges of an actor in a project that have this slug."""
+    return PRIVILEGES.every(await tx.all(_PRIVILEGES_NAMED, kind=kind, actor=id, project=project_id, slug=slug))
 
 
 async def privilege(tx: Tx, id: str) -> Privilege | None:

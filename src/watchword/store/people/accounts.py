@@ -26,7 +26,7 @@ from watchword.store import schema, versions
 from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.audit import events
 from watchword.store.engine import Tx, Upsert, any_of, prepare, prepare_upsert
-from watchword.store.mapping import Mapper
+from watchword.store.mapping import Mapper, Pauses, in_pieces
 from watchword.store.people.people import USERS
 
 INVITATIONS = Mapper(Invitation, schema.invitations)
@@ -64,9 +64,9 @@ def _put_invitation(insert: Upsert) -> Any:
 _PUT_INVITATION = prepare_upsert(_put_invitation)
 
 
-async def invitations(tx: Tx, org_id: str) -> list[Invitation]:
+async def invitations(tx: Tx, org_id: str, pauses: Pauses | None = None) -> list[Invitation]:
     """The invitations of an organization, oldest first, expired ones included."""
-    return INVITATIONS.every(await tx.all(_INVITATIONS, org=org_id))
+    return await in_pieces(await tx.all(_INVITATIONS, org=org_id), INVITATIONS.read, pauses)
 
 
 async def invitation(tx: Tx, org_id: str, id: str) -> Invitation | None:
@@ -293,10 +293,11 @@ async def other_admins(tx: Tx, org_id: str, but: str) -> int:
     return int(row[0]) if row else 0
 
 
-async def people_of(tx: Tx, org_id: str) -> list[tuple[Membership, User]]:
+async def people_of(tx: Tx, org_id: str, pauses: Pauses | None = None) -> list[tuple[Membership, User]]:
     """The people of an organization by address."""
     width = len(MEMBERSHIPS.columns)
-    return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in await tx.all(_PEOPLE_OF, org=org_id)]
+    rows = await tx.all(_PEOPLE_OF, org=org_id)
+    return await in_pieces(rows, lambda row: (MEMBERSHIPS.read(row), USERS.read(row, width)), pauses)
 
 
 async def users(tx: Tx, ids: Sequence[str]) -> dict[str, User]:

@@ -10,8 +10,9 @@ from watchword.domain.actor import AnyActorKind, HolderKind
 from watchword.domain.people.records import Group, GroupMember
 from watchword.store import schema, versions
 from watchword.store.access.grants import GROUP_MEMBERS, GROUPS, MEMBERSHIPS
-from watchword.store.engine import Tx, prepare
+from watchword.store.engine import Row, Tx, prepare
 from watchword.store.identities.lists import like
+from watchword.store.mapping import Pauses, in_pieces
 from watchword.store.projects.members import projects_of
 
 _g, _gm, _i, _m, _u = schema.groups, schema.group_members, schema.identities, schema.memberships, schema.users
@@ -60,17 +61,18 @@ async def by_name(tx: Tx, org_id: str, name: str) -> Group | None:
     return GROUPS.first(await tx.one(_BY_NAME, org=org_id, name=name))
 
 
-async def of_org(tx: Tx, org_id: str) -> list[tuple[Group, Membership]]:
+async def of_org(tx: Tx, org_id: str, pauses: Pauses | None = None) -> list[tuple[Group, Membership]]:
     """The groups of an organization with their memberships of it, by name."""
-    return [(GROUPS.read(row), MEMBERSHIPS.read(row, len(GROUPS.columns))) for row in await tx.all(_OF_ORG, org=org_id)]
+    return await in_pieces(await tx.all(_OF_ORG, org=org_id), _with_membership, pauses)
 
 
-async def in_project(tx: Tx, project_id: str) -> list[tuple[Group, Membership]]:
+async def in_project(tx: Tx, project_id: str, pauses: Pauses | None = None) -> list[tuple[Group, Membership]]:
     """The groups of a project with their memberships of it, by name."""
-    return [
-        (GROUPS.read(row), MEMBERSHIPS.read(row, len(GROUPS.columns)))
-        for row in await tx.all(_IN_PROJECT, project=project_id)
-    ]
+    return await in_pieces(await tx.all(_IN_PROJECT, project=project_id), _with_membership, pauses)
+
+
+def _with_membership(row: Row) -> tuple[Group, Membership]:
+    return GROUPS.read(row), MEMBERSHIPS.read(row, len(GROUPS.columns))
 
 
 async def add(tx: Tx, record: Group) -> None:

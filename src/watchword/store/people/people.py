@@ -74,12 +74,12 @@ async def remove_organization(tx: Tx, id: str) -> None:
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes
     # first. Every cached view of these rows depends on the organization's version key too, and that one is raised.
     identities, membership_roles = schema.identities, schema.membership_roles
-    await tx.count(
+    await tx.count_long(
         delete(schema.method_configs).where(
             schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id == id))
         )
     )
-    await tx.count(
+    await tx.count_long(
         delete(membership_roles).where(membership_roles.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id)))
     )
     # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside
@@ -106,7 +106,7 @@ async def remove_organization(tx: Tx, id: str) -> None:
         ),
         delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(identity_ids)),
     ):
-        await tx.count(part)
+        await tx.count_long(part)
     await tx.run_long(delete(_o).where(_o.c.id == id))
     tx.changed(versions.org(id))
 

@@ -15,6 +15,7 @@ from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.identities.identities import IDENTITIES
 from watchword.store.identities.lists import like
+from watchword.store.mapping import Pauses, in_pieces
 from watchword.store.people.people import USERS
 from watchword.store.projects.projects import PROJECTS
 
@@ -71,19 +72,20 @@ async def projects_of(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[
     return [row[0] for row in await tx.all(_PROJECTS_OF, kind=kind, actor=id, org=org_id)]
 
 
-async def with_projects(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[tuple[Membership, Project]]:
+async def with_projects(
+    tx: Tx, kind: AnyActorKind, id: str, org_id: str, pauses: Pauses | None = None
+) -> list[tuple[Membership, Project]]:
     """An actor's own project memberships in an organization, by project name."""
     width = len(MEMBERSHIPS.columns)
-    return [
-        (MEMBERSHIPS.read(row), PROJECTS.read(row, width))
-        for row in await tx.all(_WITH_PROJECTS, kind=kind, actor=id, org=org_id)
-    ]
+    rows = await tx.all(_WITH_PROJECTS, kind=kind, actor=id, org=org_id)
+    return await in_pieces(rows, lambda row: (MEMBERSHIPS.read(row), PROJECTS.read(row, width)), pauses)
 
 
-async def people_in_project(tx: Tx, project_id: str) -> list[tuple[Membership, User]]:
+async def people_in_project(tx: Tx, project_id: str, pauses: Pauses | None = None) -> list[tuple[Membership, User]]:
     """The people who are members of a project themselves, by address."""
     width = len(MEMBERSHIPS.columns)
-    return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in await tx.all(_PEOPLE, project=project_id)]
+    rows = await tx.all(_PEOPLE, project=project_id)
+    return await in_pieces(rows, lambda row: (MEMBERSHIPS.read(row), USERS.read(row, width)), pauses)
 
 
 async def people_by_address(tx: Tx, org_id: str, emails: Sequence[str]) -> list[User]:

@@ -79,7 +79,7 @@ async def remove(tx: Tx, id: str) -> None:
     # PostgreSQL asks also inside a cascade whether a membership still has a role of the project, so these go first.
     # Every cached view of them depends on the project's version key too, and that one is raised.
     membership_roles, memberships = schema.membership_roles, schema.memberships
-    await tx.count(
+    await tx.count_long(
         delete(membership_roles).where(
             membership_roles.c.membership_id.in_(select(memberships.c.id).where(memberships.c.project_id == id))
         )
