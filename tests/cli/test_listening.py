@@ -149,6 +149,32 @@ def takes_or_holds_hangups(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_connections_that_the_kernel_accepted_before_the_end_are_answered(
+    tmp_path: Path, postgres_dsn: str, workers: int
+) -> None:
+    with serving(
+        tmp_path, "--workers", str(workers), WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
+    ) as server:
+        pid = server.process.pid
+        serving_pids = children_of(pid) if workers > 1 else [pid]
+        early = dialled(server)
+        for one in serving_pids:  # so that nobody accepts what comes now
+            os.kill(one, signal.SIGSTOP)
+        asked = [dialled(server, STATUS) for _ in range(40)]
+        server.process.send_signal(signal.SIGTERM)
+        if workers > 1:
+            time.sleep(0.3)  # the parent closes its own socket
+        for one in serving_pids:
+            os.kill(one, signal.SIGCONT)
+        early.sendall(STATUS)  # by one who connected before
+        answers = [heard(one) for one in (early, *asked)]
+        code = server.process.wait(30)
+
+    assert ([b"200"] * 41, 0) == ([answer[9:12] for answer in answers], code)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
 def test_several_workers_end_and_read_anew_as_one_does(tmp_path: Path, postgres_dsn: str) -> None:
     with serving(
         tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY

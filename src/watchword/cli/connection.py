@@ -450,10 +450,11 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Close what is idle when the server ends.
 
-        What is under way is answered, if it comes whole within a second.
+        What is under way is answered, if it comes whole within a second. So is the first request of a connection that
+        had none yet: whoever has just connected cannot know that the server ends, and may be sending it.
         """
         self._is_ending = self._is_odd = True
-        if self._is_coming:
+        if self._is_coming or self.cycle is None:
             if self.cycle is not None and not self.cycle.response_complete:
                 self.cycle.keep_alive = False
             self.loop.call_later(_LAST, self._give_up)
@@ -461,8 +462,12 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def _give_up(self) -> None:
-        if self._is_coming and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._is_coming:
             self._refuse(_TOO_LATE)
+        elif self.cycle is None:
+            self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body.

@@ -28,6 +28,7 @@ from watchword.services.runtime import Runtime
 from watchword.settings import Settings, SettingsError
 
 BACKLOG = 2048
+_LAST = 1.0  # seconds for the TLS handshakes of what is admitted at the end
 _FILES = 256  # that a process opens besides its connections: databases, logs, calls to providers
 _log = logging.getLogger("watchword.serve")
 
@@ -165,15 +166,55 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._listeners = listeners
+        self._admitted: set[asyncio.Task[None]] = set()
 
     def end(self) -> None:
         """Take no new connections from now on, and drain."""
         if self.started:  # uvicorn would look at this a tenth of a second later
+            self._admit_waiting()
             for server in self.servers:
                 server.close()
             for listener in self._listeners:
                 listener.close()
         self.handle_exit(signal.SIGTERM, None)
+
+    def _admit_waiting(self) -> None:
+        """Take the connections that the kernel has accepted for us: closing the socket would reset them.
+
+        Of several processes on one socket the last one to close it does that, and each does this before it closes it.
+        What is lost is a connection whose handshake ends between the last look and the closing, some microseconds: the
+        kernel knows no way to refuse new connections and keep those that wait.
+        """
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):  # BlockingIOError: none waits
+                listener.setblocking(False)
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)
+                    admitted = asyncio.get_running_loop().create_task(self._admit(connection))
+                    self._admitted.add(admitted)
+                    admitted.add_done_callback(self._admitted.discard)
+
+    async def _admit(self, connection: socket.socket) -> None:
+        config = self.config
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg, operator]
+                config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+            )
+            return made
+
+        try:
+            await loop.connect_accepted_socket(protocol, connection, ssl=config.ssl)
+        except OSError:  # it went away, or its TLS handshake failed
+            connection.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, once what was admitted at the end is connected."""
+        if self._admitted:
+            await asyncio.wait(self._admitted, timeout=_LAST)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
