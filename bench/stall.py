@@ -26,9 +26,14 @@ from sqlalchemy import bindparam, update
 from bench import seed
 from bench.load import Request, json_request
 from bench.servers import Caller, Watchword, opened_house, sqlite_environment
+from watchword.domain.access.records import Membership, MembershipRole
+from watchword.domain.actor import HolderKind
+from watchword.domain.people.records import Group, User
 from watchword.services.runtime import Runtime
 from watchword.store import schema, versions
+from watchword.store.access.grants import GROUPS, HELD, MEMBERSHIPS
 from watchword.store.engine import prepare
+from watchword.store.people.people import USERS
 
 INTERVAL = 0.010  # seconds between two questions
 LIMIT = 0.050  # seconds of CPU time that one request may hold the loop
@@ -36,6 +41,7 @@ _LARGE = 3_000  # secrets in the large folder
 _REFERRING = 400
 _PEOPLE = 120  # identities with many large roles
 _HELD_ROLES = 3
+_MEMBERS = 10_000  # people, and as many groups
 
 Say = Callable[[str], None]
 
@@ -283,6 +289,38 @@ class Tenant:
             ("the identities of a project", get(member, limit=20_000)),
             ("identities of a project, large roles", get(member, limit=100, search="bench-10")),
             ("the roles of a project", get(f"{self.project}/roles")),
+            ("the people of an organization", get(f"/api/v2/organizations/{self._world.org_id}/memberships")),
+            ("the people of a project", get(f"{self.project}/memberships")),
+            ("the groups of an organization", get("/api/v1/groups")),
+            ("the groups of a project", get(f"{self.project}/memberships/groups")),
+            (
+                "a large role updated",
+                self.request(
+                    "PATCH",
+                    f"{self.project}/roles/{self._role('large-0')}",
+                    {"permissions": _patterns(300, "/new{}/" + "w" * 480, field="secretPath")},
+                ),
+            ),
+            (
+                "20 large roles given",
+                self.request(
+                    "PATCH",
+                    f"{member}/{seed.identity_id(8)}",
+                    {"roles": [{"role": f"more-{part}"} for part in range(20)]},
+                ),
+            ),
+            (
+                "a batch of 500",
+                self.request(
+                    "POST",
+                    "/api/v4/secrets/batch",
+                    {
+                        **self.place,
+                        "secretPath": "/new",
+                        "secrets": [{"secretKey": f"BATCH_{i}", "secretValue": "v" * 400} for i in range(500)],
+                    },
+                ),
+            ),
             ("audit: at an offset", get(audit, offset=90_000, limit=1000)),
             ("audit: metadata that matches nothing", get(audit, eventMetadata="a=b,c=d,e=f,g=h")),
             (
@@ -331,6 +369,9 @@ class Tenant:
             ("a project deleted", self.request("DELETE", self.project)),
         ]
 
+    def _role(self, slug: str) -> str:
+        return str(self.ok("GET", f"{self.project}/roles/slug/{slug}")["role"]["id"])
+
     def _folder(self, name: str) -> str:
         found = self.ok("GET", "/api/v1/folders", query={**self.place, "path": "/"})
         return str(next(one["id"] for one in found["folders"] if one["name"] == name))
@@ -371,7 +412,41 @@ async def filled(environment: Mapping[str, str], size: seed.Size) -> seed.World:
                 await tx.run(_ADMIN, membership=membership)
             await tx.run(_OF_PROJECT, after=seed.event_id(size.tokens // 2), project=world.project_id)
             tx.changed(versions.identity(seed.identity_id(0)))
+        await _add_members(parts, world)
     return world
+
+
+async def _add_members(parts: Runtime, world: seed.World) -> None:
+    """People and groups, each a member of the organization and of the project."""
+    now = parts.clock()
+    stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
+    for start in range(0, _MEMBERS, 1_000):
+        batch = range(start, start + 1_000)
+        persons = [User(id=f"person-{n}", email=f"p{n}@example.com", password_hash="-", **stamps) for n in batch]
+        teams = [
+            Group(id=f"group-{n}", org_id=world.org_id, name=f"group {n}", slug=f"group-{n}", **stamps) for n in batch
+        ]
+        holders: list[tuple[HolderKind, str]] = [("user", one.id) for one in persons]
+        holders += [("group", one.id) for one in teams]
+        memberships = [
+            Membership(
+                id=f"{id}-{place}", org_id=world.org_id, project_id=place, actor_kind=kind, actor_id=id, **stamps
+            )
+            for kind, id in holders
+            for place in (None, world.project_id)
+        ]
+        held = [
+            MembershipRole(
+                id=f"{one.id}-held", membership_id=one.id, role="viewer" if one.project_id else "no-access", **stamps
+            )
+            for one in memberships
+        ]
+        async with parts.store.write() as tx:
+            await tx.many(USERS.INSERT, [USERS.values(one) for one in persons])
+            await tx.many(GROUPS.INSERT, [GROUPS.values(one) for one in teams])
+            await tx.many(MEMBERSHIPS.INSERT, [MEMBERSHIPS.values(one) for one in memberships])
+            await tx.many(HELD.INSERT, [HELD.values(one) for one in held])
+            tx.changed(versions.user("seed"), versions.actor("group", "seed"), versions.org(world.org_id))
 
 
 def measured(server: Watchword, world: seed.World, only: str, say: Say) -> list[Stall]:

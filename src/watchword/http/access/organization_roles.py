@@ -61,7 +61,7 @@ async def create_packed(ctx: Ctx, organization_id: str, body: roles.CreateRole) 
 @routes.get(_OLD, USER, IDENTITY)
 async def list_packed(ctx: Ctx, organization_id: str) -> dict[str, Any]:
     """List all roles with packed rules, built-in ones first."""
-    found = await roles.every(ctx, ScopeRef(org_id=organization_id))
+    found = await roles.every(ctx, ScopeRef(org_id=organization_id), with_rules=True)
     return {"data": {"roles": await in_pieces(found, PackedRoleOut.of)}}
 
 

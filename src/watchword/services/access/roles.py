@@ -160,8 +160,11 @@ async def remove(ctx: Ctx, where: ScopeRef, role_id: str) -> Role:
     return role
 
 
-async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
-    """List all roles of an organization or project, the built-in ones first."""
+async def every(ctx: Ctx, where: ScopeRef, *, with_rules: bool = False) -> list[Role]:
+    """List all roles of an organization or project, the built-in ones first.
+
+    Custom roles come without their rules; those of an organization with them if they are asked for.
+    """
     scope = await enter(ctx, where)
     ctx.require(scope, "read", "role")
     fixed = [await _stored_form(ctx, scope, role) for role in BUILT_IN[kind_of(scope)]]
@@ -170,7 +173,7 @@ async def every(ctx: Ctx, where: ScopeRef) -> list[Role]:
         custom = await (
             grants.project_roles(tx, scope.project_id, turns)
             if scope.project_id
-            else grants.org_roles(tx, scope.org_id, turns)
+            else grants.org_roles(tx, scope.org_id, turns, with_rules=with_rules)
         )
     return [*fixed, *custom]
 

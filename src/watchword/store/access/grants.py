@@ -239,13 +239,19 @@ async def remove_actor(tx: Tx, kind: AnyActorKind, id: str) -> None:
 
 
 _ROLE = prepare(select(*ROLES.columns).where(_r.c.id == bindparam("of")))
+_WITHOUT_RULES = [literal("[]") if i == _RULES else column for i, column in enumerate(ROLES.columns)]
+_ORG_ROLES_LISTED = prepare(
+    select(*_WITHOUT_RULES)
+    .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
+    .order_by(_r.c.created_at, _r.c.id)
+)
+_PROJECT_ROLES_LISTED = prepare(
+    select(*_WITHOUT_RULES).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
+)
 _ORG_ROLES = prepare(
     select(*ROLES.columns)
     .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
     .order_by(_r.c.created_at, _r.c.id)
-)
-_PROJECT_ROLES = prepare(
-    select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
 )
 _ORG_ROLE = prepare(
     select(*ROLES.columns).where(
@@ -263,14 +269,14 @@ async def role(tx: Tx, id: str) -> Role | None:
     return ROLES.first(await tx.one(_ROLE, of=id))
 
 
-async def org_roles(tx: Tx, org_id: str, pauses: Pauses) -> list[Role]:
-    """The custom roles of an organization, oldest first."""
-    return await _each(await tx.all(_ORG_ROLES, org=org_id), pauses)
+async def org_roles(tx: Tx, org_id: str, pauses: Pauses, *, with_rules: bool = False) -> list[Role]:
+    """The custom roles of an organization, oldest first; without their rules, which may be long, unless asked for."""
+    return await _each(await tx.all(_ORG_ROLES if with_rules else _ORG_ROLES_LISTED, org=org_id), pauses)
 
 
 async def project_roles(tx: Tx, project_id: str, pauses: Pauses) -> list[Role]:
-    """The custom roles of a project, oldest first."""
-    return await _each(await tx.all(_PROJECT_ROLES, project=project_id), pauses)
+    """The custom roles of a project, oldest first, without their rules, which may be long."""
+    return await _each(await tx.all(_PROJECT_ROLES_LISTED, project=project_id), pauses)
 
 
 async def _each(rows: Sequence[Row], pauses: Pauses) -> list[Role]:
