@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from watchword.domain.authentication.aws_names import StsHosts
 from watchword.domain.secret import Secret
 
 
@@ -47,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_private_hosts: tuple[str, ...] = ()
     http_hosts: tuple[str, ...] = ()
     outbound_timeout: int = 10
+    clock_leeway: int = 30
+    aws_sts_hosts: tuple[str, ...] = ()
+    aws_server_id: str = ""
     tls_client_cert_header: str = "x-identity-tls-cert-auth-client-cert"
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
@@ -88,6 +92,8 @@ class Option(msgspec.Struct, frozen=True):
             _flag: "true|false",
             _list: "LIST",
             _hosts: "LIST",
+            _sts_hosts: "LIST",
+            _server_id: "TEXT",
             _proxies: "LIST",
         }
         return known.get(self.read) or str(getattr(self.read, "accepts", "TEXT"))
@@ -144,6 +150,21 @@ def _list(text: str) -> tuple[str, ...]:
 
 def _hosts(text: str) -> tuple[str, ...]:
     return tuple(part.lower() for part in _list(text))
+
+
+def _sts_hosts(text: str) -> tuple[str, ...]:
+    hosts = _hosts(text)
+    try:
+        StsHosts.of(hosts)
+    except ValueError as error:
+        raise ValueError(f"a comma list of host=region:partition: {error}") from None
+    return hosts
+
+
+def _server_id(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and text == text.strip() and len(text) <= 255):
+        raise ValueError("at most 255 printable ASCII characters, such as the host name of this server")
+    return text
 
 
 def _database(text: str) -> Secret:
@@ -262,7 +283,29 @@ OPTIONS: tuple[Option, ...] = (
         "allowed as well.",
     ),
     Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
-    Option("tls_client_cert_header", str.lower, "Header in which a trusted proxy passes the client certificate."),
+    Option(
+        "clock_leeway",
+        _within(0, 300),
+        "Seconds that the clock of whoever issues a token may run ahead: for `nbf` and `iat`, never for `exp`.",
+    ),
+    Option(
+        "aws_sts_hosts",
+        _sts_hosts,
+        "STS hosts of AWS beside the known ones, each as host=region:partition: new regions, ISO partitions, VPC "
+        "endpoints.",
+    ),
+    Option(
+        "aws_server_id",
+        _server_id,
+        "What signed AWS requests must name in the header X-Watchword-AWS-IAM-Server-ID, so that one made for another "
+        "service is refused; empty: they need not.",
+    ),
+    Option(
+        "tls_client_cert_header",
+        str.lower,
+        "Header in which a trusted proxy passes the client certificate: PEM (URL-encoded too), base64 of DER, or as in "
+        "RFC 9440 (client-cert, with its chain in client-cert-chain).",
+    ),
     Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),
     Option("tls_key_file", Path, "Private key (PEM) of the certificate."),
     Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
 from watchword.adapters.outbound import GuardedOutbound
-from watchword.methods.base import Checks, Given
+from watchword.methods.base import Checks, Given, Operator
 
 UTC = dt.UTC
 
@@ -30,13 +30,14 @@ def milliseconds():
     return int(time.time() * 1000)
 
 
-def given(outbound=None, *, now=None, certificate=None):
+def given(outbound=None, *, now=None, certificate=None, operator=None):
     return Given(
         now=now or milliseconds(),
         identity_id="an-identity",
         outbound=outbound,
         checks=Checks(),
         certificate=certificate,
+        operator=operator or Operator(),
     )
 
 

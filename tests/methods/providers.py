@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +90,7 @@ def _aws(credentials: Credentials) -> Body:
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             "Host": STS,
             "Content-Length": str(len(BODY)),
+            "amz-sdk-invocation-id": str(uuid.uuid4()),  # as the SDKs of AWS do: no two requests are signed alike
         }
         request = AWSRequest("POST", f"https://{STS}/", headers=headers, data=BODY)
         SigV4Auth(credentials, "sts", "eu-west-1").add_auth(request)

@@ -20,10 +20,20 @@ from hypothesis import strategies as st
 from moto.server import DomainDispatcherApplication, create_backend_app  # type: ignore[attr-defined]
 
 from tests.methods.clouds import Sts, Trust, given, milliseconds, serving, way_out
-from watchword.domain.authentication.aws_names import HOSTS, PARTITION_OF
+from watchword.domain.authentication.aws_names import (
+    DEFAULT_ENDPOINT,
+    HOSTS,
+    PARTITION_OF,
+    Principal,
+    StsHosts,
+    allows,
+    names_any_account,
+    sts_url,
+)
 from watchword.domain.authentication.aws_sts import caller_of
 from watchword.domain.errors import Denied, Invalid
 from watchword.methods.aws import BODY, METHOD, Config, Login, check, verify
+from watchword.methods.base import Operator
 
 ACCOUNT, OTHER = "123456789012", "999999999999"
 REGION, HOST = "eu-west-1", "sts.eu-west-1.amazonaws.com"
@@ -194,7 +204,6 @@ async def test_the_request_that_botocore_itself_would_send_is_accepted(sts):
     with pytest.raises(KeyboardInterrupt):
         client.get_caller_identity()
     body = caught.pop("body")
-    caught = {name: value for name, value in caught.items() if name.lower() != "expect"}
 
     assert body in (BODY, BODY.decode())
     assert (await proved(sts, login(caught))).claims["aws"]["accountId"] == ACCOUNT
@@ -228,6 +237,130 @@ async def test_a_signed_accept_header_is_sent_as_it_was_signed(sts):
 
     assert await proved(sts, login(headers))
     assert sts.seen[0][2]["accept"] == "application/xml"
+
+
+async def test_a_length_may_be_a_number_as_published_samples_write_it(sts):
+    headers = go_sdk(sts.keys["user"])
+
+    assert await proved(sts, login(headers | {"Content-Length": len(BODY)}))
+    assert await proved(sts, login({name: [value] for name, value in (headers | {"Content-Length": 43}).items()}))
+    assert await refused(sts, login(headers | {"Content-Length": 44})) == "content_length"
+    for value in (True, 43.0, {"a": 43}, [43, 43]):
+        assert await refused(sts, login(headers | {"Content-Length": value})) == "request_headers"
+
+
+TRACED = {
+    "X-Amzn-Trace-Id": "Root=1-67891233-abcdef012345678912345678",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "X-B3-TraceId": "1",
+    "X-Datadog-Trace-Id": "1",
+    "X-Request-Id": "1",
+    "Expect": "100-continue",
+}
+
+
+async def test_tracing_headers_are_left_out_unless_they_were_signed(sts):
+    assert await proved(sts, login(go_sdk(sts.keys["user"]) | TRACED))
+    headers = signed(sts.keys["user"], headers=FORM | {"X-B3-TraceId": "1"})
+    assert "x-b3-traceid" in headers["Authorization"]
+    assert await proved(sts, login(headers))
+
+    assert not sts.seen[0][2].keys() & {name.lower() for name in TRACED}
+    assert sts.seen[1][2]["x-b3-traceid"] == "1"
+
+
+async def test_a_proof_is_spent_by_its_signature_for_as_long_as_it_could_be_used(sts):
+    headers = go_sdk(sts.keys["user"])
+    first, again = (await proved(sts, login(headers))).spent, (await proved(sts, login(headers | TRACED))).spent
+    other = (await proved(sts, login(node_sdk(sts.keys["user"])))).spent
+
+    assert first == again
+    assert first.key == f"aws:{headers['Authorization'].rpartition('=')[2]}"
+    assert first.key != other.key
+    assert first.expires_at > milliseconds() + 14 * 60_000
+
+
+OPERATOR = Operator(aws_server_id="watchword.example")
+
+
+async def test_a_request_names_the_server_that_it_is_for_where_the_operator_asks(sts):
+    for_us = signed(sts.keys["user"], headers=FORM | {"X-Watchword-AWS-IAM-Server-ID": "watchword.example"})
+    for_others = signed(sts.keys["user"], headers=FORM | {"X-Watchword-AWS-IAM-Server-ID": "vault.example"})
+    unsigned = go_sdk(sts.keys["user"]) | {"X-Watchword-AWS-IAM-Server-ID": "watchword.example"}
+
+    assert await proved(sts, login(for_us), operator=OPERATOR)
+    assert await proved(sts, login(for_us))
+    for one in (for_others, unsigned, go_sdk(sts.keys["user"])):
+        assert await refused(sts, login(one), operator=OPERATOR) == "server_id"
+
+
+async def test_a_host_of_the_operators_setting_is_asked_and_no_other(sts):
+    vpce = "vpce-0a1b2c3d-x.sts.eu-west-1.vpce.amazonaws.com"
+    hosts = StsHosts.of([f"{vpce}=eu-west-1:aws", "sts-new.amazonaws.com=xx-new-1:aws"])
+    operator = Operator(sts_hosts=hosts)
+    private = check(Config(sts_endpoint=f"https://{vpce}"), operator)
+    request = login(go_sdk(sts.keys["user"], "sts-new.amazonaws.com", "xx-new-1"))
+
+    assert sts_url(private.sts_endpoint, "eu-west-1", vpce, hosts) == f"https://{vpce}/"
+    assert sts_url(private.sts_endpoint, "eu-west-1", "sts.eu-west-1.amazonaws.com", hosts) is None
+    assert sts_url(private.sts_endpoint, "us-east-1", vpce, hosts) is None
+    assert sts_url(DEFAULT_ENDPOINT, "xx-new-1", None, hosts) == "https://sts-new.amazonaws.com/"
+    assert sts_url(DEFAULT_ENDPOINT, "eu-west-1", None, hosts) == "https://sts.eu-west-1.amazonaws.com/"
+    assert await proved(sts, request, operator=operator)
+    assert await refused(sts, request) == "region"
+    with pytest.raises(Invalid):
+        check(Config(sts_endpoint=f"https://{vpce}"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "sts.x.y",
+        "sts.x.y=eu-west-1",
+        "sts.x.y=eu-west-1:gcp",
+        "https://sts.x.y=eu-west-1:aws",
+        "sts.x.y/=eu-west-1:aws",
+        "127.0.0.1=eu-west-1:aws",
+        "sts.x.y=eu-west-1:aws-cn",
+        "sts.eu-west-1.amazonaws.com=eu-west-2:aws",
+        "x=y:aws",
+    ],
+)
+def test_a_host_of_another_form_or_one_that_says_what_is_not_so_is_refused(written):
+    with pytest.raises(ValueError, match=r"is known|is not host=region:partition"):
+        StsHosts.of([written])
+
+
+def test_the_sovereign_cloud_is_known_and_isolated_ones_by_setting():
+    assert sts_url(DEFAULT_ENDPOINT, "eusc-de-east-1", None) == "https://sts.eusc-de-east-1.amazonaws.eu/"
+    iso = StsHosts.of(["sts.us-iso-east-1.c2s.ic.gov=us-iso-east-1:aws-iso"])
+    assert sts_url(DEFAULT_ENDPOINT, "us-iso-east-1", None, iso) == "https://sts.us-iso-east-1.c2s.ic.gov/"
+    assert names_any_account(f"arn:aws-iso-b:iam::{ACCOUNT}:role/x") is False
+    assert Principal.of(f"arn:aws-eusc:sts::{ACCOUNT}:assumed-role/x/y").partition == "aws-eusc"
+
+
+SSO = "role/aws-reserved/sso.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/eu-west-1/AWSReservedSSO_Admin_*", True),
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/*/AWSReservedSSO_Admin_*", True),
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/AWSReservedSSO_Admin_*", True),
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/*", True),
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/eu-west-1/AWSReservedSSO_Admin_0123456789abcdef", True),
+        (f"arn:aws:iam::{ACCOUNT}:{SSO}/eu-west-1/AWSReservedSSO_Read_*", False),
+        (f"arn:aws:iam::{OTHER}:{SSO}/eu-west-1/AWSReservedSSO_Admin_*", False),
+        (f"arn:aws:iam::{ACCOUNT}:role/other/*/AWSReservedSSO_Admin_*", False),
+    ],
+)
+def test_a_role_of_identity_center_fits_with_its_path(pattern, fits):
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/ada@example.com"
+
+    assert allows(pattern, Principal.of(arn)) is fits
+    fake = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Admin_mine/ada@example.com"
+    assert not allows(pattern, Principal.of(fake))
 
 
 USER, ROLE = f"arn:aws:iam::{ACCOUNT}:user/", f"arn:aws:iam::{ACCOUNT}:role/"

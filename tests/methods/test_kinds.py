@@ -65,6 +65,7 @@ COMPARE = {
     "principal_arn",
     "proof_replayed",
     "service_principal_not_allowed",
+    "server_id",
     "spiffe_id_not_allowed",
     "subject_alt_name",
     "subject_mismatch",

@@ -100,6 +100,36 @@ async def test_a_url_encoded_certificate_as_proxies_send_it_is_read():
     assert await proved(quote(pem(client()), safe=""))
 
 
+def in_base64(certificate):
+    return base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda *chain: ",".join(map(in_base64, chain)),
+        lambda *chain: ", ".join(f":{in_base64(one)}:" for one in chain),
+        lambda *chain: " ".join(in_base64(one) + "," for one in chain)[:-1],
+        lambda *chain: quote(",".join(map(in_base64, chain)), safe=""),
+    ],
+)
+async def test_base64_of_der_and_byte_sequences_are_read(write):
+    branch, key = intermediate()
+    using = config(verify_client_certificate_chain=True)
+
+    assert await proved(write(client()))
+    assert await proved(write(client(issuer=branch, signer=key), branch), using=using)
+
+
+@pytest.mark.parametrize(
+    "text", [":", "::", ",", "AAAA", ":AAAA:", f"{in_base64(WHOLE)},", f"{in_base64(WHOLE)}:", ":x" * 9]
+)
+async def test_base64_that_is_no_certificate_is_a_bad_request(text):
+    with pytest.raises(Denied) as denied:
+        await proved(text)
+    assert denied.value.status == 400
+
+
 @pytest.mark.parametrize("extensions", [(), (CLIENT,), (usage(digital_signature=True),)])
 async def test_a_plain_certificate_without_any_usage_or_names_is_accepted(extensions):
     assert await proved(client(extensions=extensions))

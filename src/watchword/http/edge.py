@@ -201,6 +201,8 @@ class Edge:
             return "".join(chain)
         # Anybody can send a header; only a proxy that we trust can have checked the certificate it names.
         header = headers.get(self._certificate_header) if trusted else None
+        if header and self._certificate_header == b"client-cert" and (rest := headers.get(b"client-cert-chain")):
+            header += b"," + rest  # RFC 9440, section 2.3: the chain stands in a header of its own
         return urllib.parse.unquote(header.decode("latin-1")) if header else None
 
     async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:

@@ -13,21 +13,33 @@ import msgspec
 
 from watchword.domain.authentication.aws_names import (
     DEFAULT_ENDPOINT,
-    PARTITION_OF,
     Principal,
     allows,
     is_sts,
     names_any_account,
     sts_url,
 )
-from watchword.domain.authentication.aws_sts import caller_of, decoded, headers_of, milliseconds
+from watchword.domain.authentication.aws_sts import (
+    DROPPED,
+    MADE,
+    SENT,
+    SERVER_ID,
+    TRACING,
+    caller_of,
+    decoded,
+    headers_of,
+    milliseconds,
+)
 from watchword.methods.base import (
     AuthMethod,
     Checks,
     Given,
+    Operator,
     OutboundError,
     Schema,
+    Spent,
     Text,
+    TextList,
     Verified,
     comma_list,
     issue,
@@ -37,26 +49,9 @@ from watchword.methods.base import (
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 SKEW = 15 * 60_000  # milliseconds; what AWS itself tolerates
-SENT = {
-    "authorization",
-    "content-type",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-    "accept",
-    "user-agent",
-    "x-amz-user-agent",
-    "amz-sdk-invocation-id",
-    "amz-sdk-request",
-}
-MADE = {
-    "host",
-    "content-length",
-}  # by the HTTP client, from the URL and the body; checked where the workload lists them
-DROPPED = {"connection", "accept-encoding"}
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=\w{4,128}/(\d{8})/([a-z0-9-]{1,20})/sts/aws4_request,"
-    r" ?SignedHeaders=([a-z0-9;-]+), ?Signature=[0-9a-f]{64}",
+    r" ?SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})",
     re.ASCII,
 )
 _FORM = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)
@@ -67,8 +62,8 @@ class Config(Schema, frozen=True, kw_only=True):
 
     type: Literal["iam"] = "iam"
     sts_endpoint: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] = DEFAULT_ENDPOINT
-    allowed_principal_arns: Text = ""
-    allowed_account_ids: Text = ""
+    allowed_principal_arns: TextList = ""
+    allowed_account_ids: TextList = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -80,15 +75,20 @@ class Login(Schema, frozen=True, kw_only=True):
     iam_request_headers: Text
 
 
-def check(config: Config) -> Config:
+def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
     """The configuration as it is stored; every part of every list has its form."""
     endpoint, arns, accounts = config.sts_endpoint.strip(), config.allowed_principal_arns, config.allowed_account_ids
-    if not is_sts(endpoint):
-        raise issue("stsEndpoint", "must be https://sts.amazonaws.com or the STS endpoint of a known region")
+    if not is_sts(endpoint, operator.sts_hosts):
+        raise issue(
+            "stsEndpoint",
+            "must be https://sts.amazonaws.com, the STS endpoint of a known region, or a host of the server's setting "
+            "WATCHWORD_AWS_STS_HOSTS",
+        )
     if accounts.strip() and any(not re.fullmatch(r"\d{12}", part.strip(), re.ASCII) for part in accounts.split(",")):
         raise issue("allowedAccountIds", "must be a comma-separated list of account ids of 12 digits")
-    for part in arns.split(",") if arns.strip() else ():
-        is_open = names_any_account(part.strip())
+    has_gap = any(not part.strip() for part in arns.split(","))
+    for part in (*comma_list(arns), *([""] if has_gap else [])) if arns.strip() else ():
+        is_open = names_any_account(part)
         if is_open is None:
             raise issue(
                 "allowedPrincipalArns",
@@ -108,7 +108,7 @@ def check(config: Config) -> Config:
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Send the signed request to STS, and compare the answer with the configuration."""
-    checks = given.checks
+    checks, hosts = given.checks, given.operator.sts_hosts
     method, unread = login.iam_http_request_method, "The headers of the signed request cannot be read"
     checks.form(
         method == "POST", "request_method", "The signed request must be a POST", expected="POST", presented=method
@@ -125,7 +125,11 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         signed_headers is not None, "request_headers", unread, expected="base64 of a JSON object, each header once"
     )
     headers = signed_headers or {}
-    strange = sorted(headers.keys() - SENT - MADE - DROPPED)
+    proof = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+    date, region, names, signature = proof.groups() if proof else ("", "", "", "")
+    signed = set(names.split(";"))
+    traced = {name for name in headers.keys() | signed if TRACING.fullmatch(name)}
+    strange = sorted(headers.keys() - SENT - MADE - DROPPED - traced - {SERVER_ID})
     checks.form(
         not strange,
         "header_not_allowed",
@@ -137,18 +141,18 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     is_form = bool(_FORM.fullmatch(headers.setdefault("content-type", "application/x-www-form-urlencoded")))
     checks.form(is_form, "content_type", "The signed request must be form-encoded")
 
-    proof = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
-    date, region, names = proof.groups() if proof else ("", "", "")
-    signed = set(names.split(";"))
-    is_signed = {"host", "x-amz-date"} <= signed <= SENT | MADE
+    is_signed = {"host", "x-amz-date"} <= signed <= SENT | MADE | traced | {SERVER_ID}
     checks.form(
         is_signed, "authorization", "The request is not signed with Signature Version 4 for STS", presented=names
     )
     checks.form(
-        region in PARTITION_OF, "region", "The request is signed for a region that is not known", presented=region
+        region in hosts.partition_of,
+        "region",
+        "The request is signed for a region that is not known: the setting WATCHWORD_AWS_STS_HOSTS adds one",
+        presented=region,
     )
     endpoint, host = config.sts_endpoint, headers.get("host")
-    url = sts_url(endpoint, region, host)
+    url = sts_url(endpoint, region, host, hosts)
     checks.form(
         url is not None,
         "host",
@@ -156,6 +160,10 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         expected=endpoint,
         presented=host or region,
     )
+    # A request made for another service could be sent here otherwise.
+    server, named = given.operator.aws_server_id, headers.get(SERVER_ID) if SERVER_ID in signed else None
+    text = f"The signed request is not made for this server: sign it with the header {SERVER_ID}"
+    checks.compare(not server or named == server, "server_id", text, expected=server or None, presented=named)
     amz_date = headers.get("x-amz-date", "")
     when = milliseconds(amz_date)
     is_fresh = when is not None and abs(given.now - when) <= SKEW and amz_date.startswith(date)
@@ -167,7 +175,8 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         presented=amz_date,
     )
 
-    sent = {name: value for name, value in headers.items() if name in SENT and (name != "accept" or name in signed)}
+    wanted = (SENT - {"accept"}) | (signed & ({"accept", SERVER_ID} | traced))
+    sent = {name: value for name, value in headers.items() if name in wanted}
     try:
         answer = await given.outbound.fetch("POST", url or "", headers={"accept": "application/json"} | sent, body=BODY)
     except OutboundError as error:
@@ -179,13 +188,15 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
             "form", "sts_answer", "STS did not answer as expected", expected="a GetCallerIdentity answer in JSON or XML"
         )
     principal = _principal(caller.arn, given.checks)
-    known, named = (PARTITION_OF[region], caller.account), (principal.partition, principal.account)
-    checks.form(known == named, "sts_answer", "STS did not answer as expected", expected=known, presented=named)
+    known, told = (hosts.partition_of[region], caller.account), (principal.partition, principal.account)
+    checks.form(known == told, "sts_answer", "STS did not answer as expected", expected=known, presented=told)
 
     admit(config, caller.arn, given.checks)
     facts = {"accountId": caller.account, "arn": caller.arn, "userId": caller.user_id, "partition": principal.partition}
     kind = {"service": principal.service, "resourceType": principal.kind, "resourceName": principal.name}
-    return Verified(claims={"aws": facts | kind})
+    # The same request is the same signature: whoever sees it on its way cannot use it again, here or on another server.
+    spent = Spent(key=f"aws:{signature}", expires_at=(when or 0) + SKEW)
+    return Verified(claims={"aws": facts | kind}, spent=spent)
 
 
 def admit(config: Config, arn: str, checks: Checks) -> None:
@@ -215,6 +226,7 @@ METHOD = AuthMethod(
     login=Login,
     verify=verify,
     check=check,
+    check_here=check,
     claims_under="aws",
     admit=admit,
     risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),

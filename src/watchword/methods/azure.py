@@ -93,6 +93,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         keys,
         checks=checks,
         now=given.now,
+        leeway=given.operator.leeway,
         algorithms=frozenset({"RS256"}),
         issuer=issuer if issuer in issuers else issuers[0],
         audiences=(config.resource, config.resource.removesuffix("/")),

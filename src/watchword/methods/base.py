@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
+from watchword.domain.authentication.aws_names import KNOWN, StsHosts
 from watchword.domain.bounds import IpRange
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
@@ -31,6 +32,7 @@ __all__ = [
     "Kind",
     "LdapEntry",
     "LdapQuery",
+    "Operator",
     "Outbound",
     "OutboundAnswer",
     "OutboundError",
@@ -45,6 +47,7 @@ __all__ = [
     "TextList",
     "TrustedIp",
     "Verified",
+    "as_stored",
     "comma_list",
     "issue",
     "no_risks",
@@ -256,6 +259,14 @@ def refusal(reason: str, message: str, expected: Any, presented: Any, status: in
     return Denied(shown_text(reason), shown_text(message), status=status if status in STATUSES else 401, facts=facts)
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the server that methods go by."""
+
+    leeway: int = 30  # seconds that a token may come from the future
+    sts_hosts: StsHosts = KNOWN
+    aws_server_id: str = ""  # what a signed AWS request must be made for; empty: it need not say
+
+
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """All that a method may look at besides its configuration and the login body."""
 
@@ -265,6 +276,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     checks: Checks
     address: str | None = None  # the caller's IP address
     credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`
+    operator: Operator = Operator()
     certificate: str | None = None  # PEM chain from the TLS layer, or from a header of a trusted proxy only
     # Says by what failed logins are counted from here on; raises `Denied` while that is locked out.
     count_by: Callable[[str], Awaitable[None]] | None = None
@@ -356,6 +368,8 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None
     # normalises; raises Invalid. Runs on attach and on the merged result of an update
     check: Callable[[C], C] = _unchanged
+    # the same, where the server's settings count; then it runs instead
+    check_here: Callable[[C, Operator], C] | None = None
     locate: Callable[[L], tuple[str, str]] = _by_identity  # ("identity", id) or ("locator", text)
     # the wire name of the managed setting that holds the locator, which is made when the method is attached
     locator: str = ""
@@ -400,6 +414,11 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     def has_named_tokens(self) -> bool:
         """Whether operators make access tokens and name them; there is no login then."""
         return self.login is None
+
+
+def as_stored(method: AuthMethod[Any, Any], config: Any, operator: Operator) -> Any:
+    """A configuration as it is stored on a server with these settings. Raises Invalid."""
+    return method.check(config) if method.check_here is None else method.check_here(config, operator)
 
 
 def risks_of(method: AuthMethod[Any, Any], settings: Settings) -> tuple[Risk, ...]:

@@ -75,6 +75,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         [_key(registered) for registered in config.public_keys],
         checks=checks,
         now=given.now,
+        leeway=given.operator.leeway,
         issuer=identity,
         audiences=comma_list(config.bound_audiences),
         max_life=config.max_assertion_seconds + SKEW,

@@ -92,7 +92,7 @@ async def _signed_by_google(token: str, given: Given) -> Mapping[str, Any]:
         checks=checks,
         now=given.now,
         algorithms=_RS256,
-        leeway=_SKEW,
+        leeway=max(_SKEW, given.operator.leeway),
         issuer=ISSUER,
         audiences=(given.identity_id,),
         max_life=_DAY + _SKEW,
@@ -149,6 +149,7 @@ async def _signed_by_account(token: str, given: Given) -> str:
         _keys_named(certificates, presented.kid),
         checks=checks,
         now=given.now,
+        leeway=given.operator.leeway,
         algorithms=_RS256,
         audiences=(given.identity_id,),
     )

@@ -94,7 +94,9 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Check that one of the keys signed the token, and that it says what the configuration demands."""
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
-    claims = verify_jws(token, await _keys(config, presented.kid, given), checks=checks, now=given.now)
+    claims = verify_jws(
+        token, await _keys(config, presented.kid, given), checks=checks, now=given.now, leeway=given.operator.leeway
+    )
     if config.bound_issuer:
         issuer = claims.get("iss")
         checks.compare(

@@ -203,6 +203,7 @@ async def _read(config: Config, token: str, given: Given) -> Any:
         keys,
         checks=checks,
         now=given.now,
+        leeway=given.operator.leeway,
         issuer=config.jwks_issuer,
         audiences=(config.allowed_audience.strip(),),
     )

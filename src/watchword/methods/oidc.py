@@ -81,7 +81,15 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     token, checks = login.jwt.strip(), given.checks
     presented = decode_unverified(token, checks)
     keys = await _keys(config, presented.kid, given)
-    claims = verify_jws(token, keys, checks=checks, now=given.now, issuer=config.bound_issuer, algorithms=SIGNATURES)
+    claims = verify_jws(
+        token,
+        keys,
+        checks=checks,
+        now=given.now,
+        leeway=given.operator.leeway,
+        issuer=config.bound_issuer,
+        algorithms=SIGNATURES,
+    )
     require_subject(claims, config.bound_subject, checks)
     require_audiences(claims, config.bound_audiences, checks)
     require_claims(claims, config.bound_claims, checks)

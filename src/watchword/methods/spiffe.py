@@ -127,6 +127,7 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
         keys,
         checks=checks,
         now=given.now,
+        leeway=given.operator.leeway,
         algorithms=ALGORITHMS,
         uses=USES,
         audiences=comma_list(config.allowed_audiences),

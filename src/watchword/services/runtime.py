@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from watchword.methods.base import AuthMethod, Outbound
+from watchword.domain.authentication.aws_names import StsHosts
+from watchword.methods.base import AuthMethod, Operator, Outbound
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import AddressLimits
@@ -49,6 +50,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     methods: Mapping[str, AuthMethod[Any, Any]]
     # The slugs of the methods whose tokens operators make and name; the built-in one is the first.
     named_tokens: tuple[str, ...] = ()
+    operator: Operator = Operator()  # the settings that methods go by
     mailer: Mailer
     limits: AddressLimits
     refusals: Refusals
@@ -56,10 +58,16 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     guesses: Guesses
 
     def __post_init__(self) -> None:
-        """Collect the methods that have named tokens once, because each check of a token asks."""
+        """Collect once what each check of a token and each login asks: methods with named tokens, and settings."""
         msgspec.structs.force_setattr(
             self, "named_tokens", tuple(slug for slug, method in self.methods.items() if method.has_named_tokens)
         )
+        operator = Operator(
+            leeway=self.settings.clock_leeway,
+            sts_hosts=StsHosts.of(self.settings.aws_sts_hosts),
+            aws_server_id=self.settings.aws_server_id,
+        )
+        msgspec.structs.force_setattr(self, "operator", operator)
 
     def new_id(self) -> str:
         """Return a new UUID of version 7 (RFC 9562): it starts with the time, so new rows go to the end of an index."""

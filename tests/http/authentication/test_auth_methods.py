@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select
@@ -337,3 +338,33 @@ async def test_a_pattern_that_is_none_is_named_with_its_field(provider_api: Api,
     ):
         reply = await provider_api.post(path, oidc.config | more)
         assert (422, field) == (reply.status_code, reply.json()["message"][0]["path"])
+
+
+async def test_a_signed_aws_request_logs_in_once(provider_api: Api, providers: Providers) -> None:
+    case = providers.cases["aws-auth"]
+    identity_id = await attached(provider_api, case)
+    body = case.good(identity_id)
+
+    first, second = await log_in(provider_api, case, body), await log_in(provider_api, case, body)
+
+    assert (200, 401) == (first.status_code, second.status_code)
+    assert "proof_replayed" == (await story(provider_api, second))["reason"]
+
+
+async def test_a_certificate_comes_in_the_headers_of_rfc_9440(
+    tmp_path: Path, migrated_file: Path, providers: Providers
+) -> None:
+    case = providers.cases["tls-cert-auth"]
+    chain = unquote(case.headers["x-identity-tls-cert-auth-client-cert"])
+    header = f":{''.join(chain.split('-----')[2].split())}:"
+    settings = sqlite_settings(
+        placed(migrated_file, tmp_path), trusted_proxies=("127.0.0.1/32",), tls_client_cert_header="client-cert"
+    )
+    async with running(settings, outbound=providers.outbound) as api:
+        identity_id = await attached(api, case)
+        body = case.good(identity_id)
+        good = await log_in(api, case, body, {"client-cert": header})
+        with_chain = await log_in(api, case, body, {"client-cert": header, "client-cert-chain": f"{header}, {header}"})
+        missing = await log_in(api, case, body, {"client-cert-chain": header})
+
+    assert (200, 200, 400) == (good.status_code, with_chain.status_code, missing.status_code)

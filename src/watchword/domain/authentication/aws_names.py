@@ -1,6 +1,7 @@
 """AWS names: regions and partitions, the hosts of STS, and the ARNs of principals."""
 
 import re
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Literal
@@ -10,10 +11,26 @@ import msgspec
 
 from watchword.domain.urls import is_web_url
 
-__all__ = ["DEFAULT_ENDPOINT", "HOSTS", "PARTITION_OF", "Principal", "allows", "is_sts", "names_any_account", "sts_url"]
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "HOSTS",
+    "KNOWN",
+    "PARTITION_OF",
+    "Principal",
+    "StsHosts",
+    "allows",
+    "is_sts",
+    "names_any_account",
+    "sts_url",
+]
 
 DEFAULT_ENDPOINT = "https://sts.amazonaws.com/"
-_DOMAINS = {"aws": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aws-us-gov": "amazonaws.com"}
+_DOMAINS = {
+    "aws": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+    "aws-us-gov": "amazonaws.com",
+    "aws-eusc": "amazonaws.eu",
+}
 _REGIONS = {
     "aws": "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 "
     "ap-southeast-1"
@@ -32,11 +49,52 @@ HOSTS = {f"sts.{region}.{_DOMAINS[partition]}": region for region, partition in 
 HOSTS |= {f"sts-fips.{region}.amazonaws.com": region for region in PARTITION_OF if region.startswith("us-")}
 HOSTS["sts.amazonaws.com"] = "us-east-1"
 
+_PARTITION = r"aws(?:-[a-z]{1,16}){0,3}"
 _PATTERN = re.compile(
-    r"arn:(?:aws|aws-cn|aws-us-gov):(?:iam|sts)::(\d{12}|\*):(?:\*|(?:user|role|assumed-role)/[\w+=.@*/-]+)", re.ASCII
+    rf"arn:{_PARTITION}:(?:iam|sts)::(\d{{12}}|\*):(?:\*|(?:user|role|assumed-role)/[\w+=,.@*/-]+)", re.ASCII
 )
-_PRINCIPAL = re.compile(
-    r"arn:(aws|aws-cn|aws-us-gov):(iam|sts)::(\d{12}):(user|role|assumed-role)/([\w+=,.@/-]+)", re.ASCII
+_PRINCIPAL = re.compile(rf"arn:({_PARTITION}):(iam|sts)::(\d{{12}}):(user|role|assumed-role)/([\w+=,.@/-]+)", re.ASCII)
+# Roles that IAM Identity Center makes. Only AWS can make one with this path, and it ends each name in random digits.
+_SSO_PATH = "aws-reserved/sso.amazonaws.com/"
+_SSO_NAME = re.compile(r"AWSReservedSSO_[\w+=,.@-]+_[0-9a-f]{16}", re.ASCII)
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z]{2,63}", re.ASCII)
+_REGION = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,12}){1,3}", re.ASCII)
+
+
+class StsHosts(msgspec.Struct, frozen=True):
+    """The hosts that may be asked who signed a request: the region each signs for, and the partition of each region."""
+
+    region_of: Mapping[str, str]
+    partition_of: Mapping[str, str]
+
+    @classmethod
+    def of(cls, written: Iterable[str]) -> "StsHosts":
+        """The known hosts, and those of an operator's setting: `host=region:partition`. Raises ValueError."""
+        regions, partitions = dict(KNOWN.region_of), dict(KNOWN.partition_of)
+        for entry in written:
+            host, _, place = entry.lower().partition("=")
+            region, _, partition = place.partition(":")
+            if not (_HOST.fullmatch(host) and _REGION.fullmatch(region) and re.fullmatch(_PARTITION, partition)):
+                raise ValueError(
+                    f"{entry[:100]} is not host=region:partition, such as "
+                    "sts.us-iso-east-1.c2s.ic.gov=us-iso-east-1:aws-iso"
+                )
+            if partitions.setdefault(region, partition) != partition or regions.setdefault(host, region) != region:
+                raise ValueError(f"{entry[:100]} says something else of a region or host that is known")
+        return cls(regions, partitions)
+
+    def default_of(self, region: str) -> str | None:
+        """The host of a region for requests that do not name one."""
+        domain = _DOMAINS.get(self.partition_of[region])
+        usual = f"sts.{region}.{domain}"
+        if self.region_of.get(usual) == region:
+            return usual
+        return next((host for host, signed_for in self.region_of.items() if signed_for == region), None)
+
+
+# The European Sovereign Cloud is an AWS of its own. The isolated ones are known where a setting says so.
+KNOWN = StsHosts(
+    HOSTS | {"sts.eusc-de-east-1.amazonaws.eu": "eusc-de-east-1"}, PARTITION_OF | {"eusc-de-east-1": "aws-eusc"}
 )
 
 
@@ -83,14 +141,26 @@ def allows(pattern: str, principal: Principal) -> bool:
 
     STS does not tell the path of an assumed role, and a role's name is unique in its account, so the path of a role
     that is written out in full is left aside; one with `*` in it is not, for `role/team/*` must not become `role/*`.
+    The path of roles of IAM Identity Center is left aside as well: their names tell them from others.
     """
     if "*" not in pattern and ":role/" in pattern:
         account, _, path = pattern.partition(":role/")
         pattern = f"{account}:role/{path.rpartition('/')[2]}"
-    return any(fnmatchcase(arn, pattern) for arn in principal.known_as)
+    return any(fnmatchcase(arn, pattern) for arn in principal.known_as) or _is_sso_role(pattern, principal)
 
 
-def is_sts(url: str) -> bool:
+def _is_sso_role(pattern: str, principal: Principal) -> bool:
+    account, _, path = pattern.partition(":role/")
+    return (
+        path.startswith(_SSO_PATH)
+        and principal.kind == "assumed-role"
+        and _SSO_NAME.fullmatch(principal.name) is not None
+        and fnmatchcase(f"arn:{principal.partition}:iam::{principal.account}", account)
+        and fnmatchcase(principal.name, path.rpartition("/")[2])
+    )
+
+
+def is_sts(url: str, hosts: StsHosts = KNOWN) -> bool:
     """Whether an administrator may configure `url` as the STS endpoint.
 
     It is a known host, or a stand-in at a private address.
@@ -100,20 +170,20 @@ def is_sts(url: str) -> bool:
     parts = urlsplit(url)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         return False
-    return (parts.scheme == "https" and parts.netloc in HOSTS) or _is_private(parts.hostname)
+    return (parts.scheme == "https" and parts.netloc in hosts.region_of) or _is_private(parts.hostname)
 
 
-def sts_url(endpoint: str, region: str, host: str | None) -> str | None:
+def sts_url(endpoint: str, region: str, host: str | None, hosts: StsHosts = KNOWN) -> str | None:
     """The URL for a request signed for `region` and `host`; None where it does not belong to the endpoint.
 
     `host` is None where the request does not name one.
     """
-    chosen = urlsplit(endpoint).netloc
+    chosen: str | None = urlsplit(endpoint).netloc
     if _is_private(urlsplit(endpoint).hostname):
-        return endpoint if host in (None, chosen) or HOSTS.get(host or "") == region else None
+        return endpoint if host in (None, chosen) or hosts.region_of.get(host or "") == region else None
     if endpoint.rstrip("/") == DEFAULT_ENDPOINT.rstrip("/"):
-        chosen = host or f"sts.{region}.{_DOMAINS[PARTITION_OF[region]]}"
-    return f"https://{chosen}/" if HOSTS.get(chosen) == region and host in (None, chosen) else None
+        chosen = host or hosts.default_of(region)
+    return f"https://{chosen}/" if hosts.region_of.get(chosen or "") == region and host in (None, chosen) else None
 
 
 def _is_private(host: str | None) -> bool:

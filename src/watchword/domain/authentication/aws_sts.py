@@ -11,8 +11,43 @@ import msgspec
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-__all__ = ["StsCaller", "caller_of", "decoded", "headers_of", "milliseconds"]
+__all__ = [
+    "DROPPED",
+    "MADE",
+    "SENT",
+    "SERVER_ID",
+    "TRACING",
+    "StsCaller",
+    "caller_of",
+    "decoded",
+    "headers_of",
+    "milliseconds",
+]
 
+SENT = {
+    "authorization",
+    "content-type",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+    "accept",
+    "user-agent",
+    "x-amz-user-agent",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+}
+MADE = {
+    "host",
+    "content-length",
+}  # by the HTTP client, from the URL and the body; checked where the workload lists them
+DROPPED = {"connection", "accept-encoding", "expect"}
+SERVER_ID = "x-watchword-aws-iam-server-id"
+# Added by tracing libraries on the way to the signer. They mean nothing to STS, and travel only where they were signed.
+TRACING = re.compile(
+    r"x-amzn-trace-id|traceparent|tracestate|baggage|b3|sentry-trace|newrelic|uber-trace-id|x-cloud-trace-context"
+    r"|x-request-id|x-correlation-id|grpc-trace-bin|elastic-apm-traceparent"
+    r"|(?:x-b3|x-datadog|x-instana|x-ot|ot-tracer|uberctx)-[a-z0-9-]+"
+)
 _XMLNS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
@@ -45,6 +80,7 @@ def headers_of(text: str) -> dict[str, str] | None:
     for pair in pairs if isinstance(pairs, tuple) else [None]:
         name, value = pair or ("", "\n")
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        value = str(value) if type(value) is int else value  # a length, as published samples write it
         plain = isinstance(value, str) and value.isascii() and value.isprintable()
         if not plain or not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in headers:
             return None

@@ -1,5 +1,6 @@
 """Client certificates: read a presented chain, build it to a configured authority, read its names."""
 
+from base64 import b64decode
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -30,12 +31,29 @@ def authorities_of(text: str) -> list[x509.Certificate]:
 
 
 def chain_of(text: str) -> list[x509.Certificate]:
-    """The presented certificates, the client's first; a proxy sends them URL-encoded."""
+    """The presented certificates, the client's first, as proxies send them.
+
+    That is PEM, URL-encoded or not; base64 of DER, joined by commas; or byte sequences of RFC 9440, in colons.
+    """
+    whole = unquote(text) if "%" in text else text
     try:
-        chain = x509.load_pem_x509_certificates((unquote(text) if "%" in text else text).encode())
+        chain = x509.load_pem_x509_certificates(whole.encode()) if "-----" in whole else _in_base64(whole)
     except (ValueError, x509.InvalidVersion):
         return []
     return chain if len(chain) <= MOST_CERTIFICATES else []
+
+
+def _in_base64(text: str) -> list[x509.Certificate]:
+    """The certificates of a list of DER in base64; blanks inside of one, where a proxy folded lines, mean nothing."""
+    parts = text.split(",")
+    if len(parts) > MOST_CERTIFICATES:
+        return []
+    chain = []
+    for part in parts:
+        plain = "".join(part.split())
+        is_sequence = len(plain) > 1 and plain.startswith(":") and plain.endswith(":")  # RFC 8941, section 3.3.5
+        chain.append(x509.load_der_x509_certificate(b64decode(plain[1:-1] if is_sequence else plain, validate=True)))
+    return chain
 
 
 def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime) -> str | None:

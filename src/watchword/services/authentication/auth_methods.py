@@ -53,7 +53,7 @@ async def attach(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, 
         sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
         template = await _template(tx, method, identity, wire.get("templateId"))
         _require_not_overridden(method, template, wire, ())
-        read = method_bodies.read(method, wire | _from_template(method, template, sealer))
+        read = method_bodies.read(method, wire | _from_template(method, template, sealer), ctx.runtime.operator)
         record = await _add(ctx, tx, method, identity, read, sealer, template)
         attached = shown(method, record, template)
         _audit(ctx, "add", identity, attached)
@@ -108,7 +108,9 @@ async def update(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, 
         stored = method_bodies.common_wire(method, record) | sealed_config.unsealed(method, record, sealer)
         if not is_same and record.template_id is not None:
             stored |= await _restrictions_of_template(tx, method, record.template_id)
-        read = method_bodies.read(method, {**stored, **sent, **_from_template(method, template, sealer)})
+        read = method_bodies.read(
+            method, {**stored, **sent, **_from_template(method, template, sealer)}, ctx.runtime.operator
+        )
         config = _stored(method, read, sealer, record.id, template)
         _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}

@@ -137,7 +137,7 @@ def _unsaved(
         raise BadRequest("A configuration is tried without a template: send its settings")
     try:
         sent = method_bodies.known(method, identity.id, wire)
-        read = method_bodies.read(method, sent)
+        read = method_bodies.read(method, sent, ctx.runtime.operator)
     except Invalid as refusal:
         raise Invalid(
             [msgspec.structs.replace(issue, path=("configuration", *issue.path)) for issue in refusal.issues]

@@ -291,6 +291,7 @@ async def prove(
         outbound=outbound,
         checks=checks,
         address=ctx.address,
+        operator=ctx.runtime.operator,
         credential=credential,
         certificate=ctx.certificate,
         count_by=count_by,

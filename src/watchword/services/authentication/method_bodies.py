@@ -10,7 +10,7 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked, decode, require_known
 from watchword.domain.errors import BadRequest, Invalid
-from watchword.methods.base import EVERYWHERE, AuthMethod, Schema, TrustedIp
+from watchword.methods.base import EVERYWHERE, AuthMethod, Operator, Schema, TrustedIp, as_stored
 from watchword.services.authentication.sealed_config import secret_fields
 
 Method = AuthMethod[Any, Any]
@@ -179,13 +179,13 @@ class Read(msgspec.Struct, frozen=True):
     columns: dict[str, Any]
 
 
-def read(method: Method, wire: Mapping[str, Any]) -> Read:
+def read(method: Method, wire: Mapping[str, Any], operator: Operator) -> Read:
     """Validate a whole configuration (of an attach, or an update merged with what is stored).
 
     Raises Invalid, BadRequest.
     """
     whole: Any = decode(body(method), wire)
-    config = method.check(decode(method.config, wire))
+    config = as_stored(method, decode(method.config, wire), operator)
     ttl, max_ttl = whole.access_token_ttl, whole.access_token_max_ttl
     if max_ttl > 0 and ttl > max_ttl:
         raise BadRequest("Access token TTL cannot be greater than max TTL")
