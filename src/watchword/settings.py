@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     tls_client_ca_file: Path | None = None
+    tls_revocation_from_certificate: bool = False
     audit_reads: str = "batched"
     audit_retention_days: int = 90
     audit_retention_floor_days: int = 1
@@ -309,6 +310,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("tls_cert_file", Path, "Certificate chain (PEM) to serve HTTPS with."),
     Option("tls_key_file", Path, "Private key (PEM) of the certificate."),
     Option("tls_client_ca_file", Path, "CAs (PEM) of client certificates that the TLS layer asks for."),
+    Option(
+        "tls_revocation_from_certificate",
+        _flag,
+        "Whether lists of revoked certificates and OCSP responders are asked at the URLs that a presented certificate "
+        "names, where a configuration names none.",
+    ),
     Option(
         "audit_reads",
         _one_of("batched", "strict"),

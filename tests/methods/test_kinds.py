@@ -36,6 +36,7 @@ REACH = {
     "oci_unavailable",
     "provider_unreachable",
     "resource_unset",
+    "revocation_unavailable",
     "sts_unavailable",
     "tenant_unusable",
 }
@@ -46,6 +47,7 @@ COMPARE = {
     "arn",
     "audience_mismatch",
     "certificate_expired",
+    "certificate_revoked",
     "certificate_not_yet_valid",
     "claim_mismatch",
     "claim_missing",

@@ -1,9 +1,11 @@
 """Create the outbound client when it is first used: it is slow to import, and many servers never need one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer
+
+T = TypeVar("T")
 
 
 class Closable(Outbound, Protocol):
@@ -41,6 +43,12 @@ class LazyOutbound:
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """The JSON object at `url`."""
         return await self._client.document(url, ca=ca)
+
+    async def loaded(
+        self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""
+    ) -> T:
+        """What `read` makes of the answer of `url`."""
+        return await self._client.loaded(url, read, tag=tag, is_current=is_current, body=body)
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """The entry that the credentials opened."""

@@ -13,7 +13,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpcore
@@ -37,6 +37,7 @@ WAITING = 64  # requests that may wait for one host, beyond those under way
 POOLS = 64  # CA bundles whose connections are kept
 HOSTS = 1_024
 MAX_KEYS = 500
+LISTS = 16  # lists of revoked certificates that are kept, some megabytes each
 _ADDRESSES = 4  # of one host that are tried
 _IDLE = 15.0
 
@@ -44,6 +45,8 @@ _URL = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te", "upgrade"}
 )
+
+T = TypeVar("T")
 
 
 class Directory(Protocol):
@@ -162,6 +165,12 @@ class GuardedOutbound:
         self._documents: TtlCache[Mapping[str, Any]] = TtlCache(
             clock, fresh_for=DOCUMENT_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
+        self._lists: TtlCache[Any] = TtlCache(
+            clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=LISTS
+        )
+        self._answers: TtlCache[Any] = TtlCache(
+            clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
+        )
         self._keys: TtlCache[Sequence[Mapping[str, Any]]] = TtlCache(
             clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
@@ -220,6 +229,25 @@ class GuardedOutbound:
         """The JSON object at `url`, at most a minute old."""
         return await self._documents.get((url, _label(ca)), lambda: self._json(url, ca))
 
+    async def loaded(
+        self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""
+    ) -> T:
+        """What `read` makes of the answer of `url`, at most five minutes old."""
+        key = (url, tag, body)
+        cache: TtlCache[Any] = self._answers if body else self._lists
+
+        async def load() -> T:
+            headers = {"accept": "*/*"} | ({"content-type": "application/ocsp-request"} if body else {})
+            answer = await self.fetch("POST" if body else "GET", url, headers=headers, body=body)
+            if answer.status != 200:
+                raise OutboundError(f"{self._target(url).shown}: answered {answer.status}")
+            return await asyncio.to_thread(read, answer.body)
+
+        value: T = await cache.get(key, load)
+        if not is_current(value):
+            value = await cache.again(key, load) or value
+        return value
+
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """Ask the directory client that was handed in."""
         if self._directory is None:
@@ -230,6 +258,8 @@ class GuardedOutbound:
         """End what is under way and close every connection."""
         await self._documents.close()
         await self._keys.close()
+        await self._lists.close()
+        await self._answers.close()
         for pool in self._pools.values():
             await pool.connections.aclose()
         self._pools.clear()

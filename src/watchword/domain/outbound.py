@@ -1,12 +1,13 @@
 """The interface for outbound calls: which there are, and what they return. `adapters/` implements it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from watchword.domain.secret import Secret
 
+T = TypeVar("T")
 Admits: TypeAlias = Callable[[str], Awaitable[None]]
 """A function of the DN that a user name leads to; it raises to end the login before its password is tried."""
 
@@ -73,6 +74,16 @@ class Outbound(Protocol):
 
     async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
         """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
+        ...
+
+    async def loaded(
+        self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""
+    ) -> T:
+        """What `read` makes of the answer of `url`, from a cache with a stampede guard.
+
+        `read` runs beside the event loop, and may raise `OutboundError`. `tag` names what it depends on besides the
+        answer. With a `body` the question is a POST. What is no longer current is fetched anew, once a minute.
+        """
         ...
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:

@@ -264,6 +264,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 
     leeway: int = 30  # seconds that a token may come from the future
     sts_hosts: StsHosts = KNOWN
+    trusts_certificate_urls: bool = False  # whether revocation is asked where the presented certificate says
     aws_server_id: str = ""  # what a signed AWS request must be made for; empty: it need not say
 
 

@@ -1,21 +1,25 @@
 """TLS-certificate Auth: the client certificate of the connection was issued by the configured CA, for this use and now.
 
 Possession of the key was proved to whoever ended the TLS connection: our own listener, or a proxy that the edge trusts.
-Revocation lists are not asked: give certificates a short life.
+Whether it was revoked is asked where the configuration says so; otherwise give certificates a short life.
 """
 
 import re
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.domain.bounds import claim_matches
+from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import (
     AuthMethod,
     Given,
+    Operator,
+    OutboundError,
     PatternList,
     Schema,
     Text,
@@ -31,6 +35,9 @@ if TYPE_CHECKING:  # the library of certificates is slow to import, and few serv
     from cryptography.x509 import Certificate
 
 
+Url = Annotated[str, msgspec.Meta(max_length=MAX_URL)]
+
+
 class Config(Schema, frozen=True, kw_only=True):
     """The CA, and the names of which the certificate must bear one; no list: any name."""
 
@@ -38,6 +45,26 @@ class Config(Schema, frozen=True, kw_only=True):
     allowed_common_names: PatternList | None = None
     allowed_subject_alt_names: tuple[Text, ...] | None = None
     verify_client_certificate_chain: bool = False
+    revocation_check: Annotated[
+        Literal["none", "crl", "ocsp", "ocsp-or-crl"],
+        msgspec.Meta(
+            description="Whether and how it is asked if the certificate, and each authority below the "
+            "configured one, was revoked: by lists (CRL), by OCSP, or by lists where OCSP does not answer."
+        ),
+    ] = "none"
+    crl_urls: Annotated[
+        tuple[Url, ...],
+        msgspec.Meta(
+            max_length=10,
+            description="Where the lists are. Empty: where the certificate says, if the "
+            "server's setting WATCHWORD_TLS_REVOCATION_FROM_CERTIFICATE allows that.",
+        ),
+    ] = ()
+    ocsp_url: Annotated[Url, msgspec.Meta(description="Where the OCSP responder is; empty as for crlUrls.")] = ""
+    revocation_unavailable: Annotated[
+        Literal["refuse", "allow"],
+        msgspec.Meta(description="What becomes of a login when nobody can say whether the certificate was revoked."),
+    ] = "refuse"
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -46,7 +73,7 @@ class Login(Schema, frozen=True, kw_only=True):
     identity_id: Text
 
 
-def check(config: Config) -> Config:
+def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
     """The configuration as it is stored: CAs in PEM, names with a known prefix."""
     from watchword.domain.authentication.certificates import authorities_of, is_authority  # noqa: PLC0415
 
@@ -58,6 +85,12 @@ def check(config: Config) -> Config:
         raise issue(
             "caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client"
         )
+    for field, urls in (("crlUrls", config.crl_urls), ("ocspUrl", (config.ocsp_url,) if config.ocsp_url else ())):
+        if not all(is_web_url(url) for url in urls):
+            raise issue(field, "must be an absolute URL, https:// or http://")
+        needed = {"crlUrls": ("crl",), "ocspUrl": ("ocsp",)}[field]
+        if config.revocation_check in needed and not urls and not operator.trusts_certificate_urls:
+            raise issue(field, "is required: this server does not ask where a certificate says")
     common = config.allowed_common_names
     require_patterns("allowedCommonNames", split_patterns(common or ""))
     alternative = config.allowed_subject_alt_names
@@ -88,7 +121,12 @@ def form(_login: Login, given: Given) -> "list[Certificate]":
 
 async def verify(config: Config, _login: Login, given: Given) -> Verified:
     """Build the chain to the configured CA, then compare the names."""
-    from watchword.domain.authentication.certificates import alternative_names, common_names, fault  # noqa: PLC0415
+    from watchword.domain.authentication.certificates import (  # noqa: PLC0415
+        alternative_names,
+        chain_to,
+        common_names,
+        fault,
+    )
 
     checks = given.checks
     leaf, *others = form(_login, given)
@@ -97,13 +135,16 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     time, text = now.isoformat(), "The client certificate is not valid at this time"
     checks.compare(now >= start, "certificate_not_yet_valid", text, expected=start.isoformat(), presented=time)
     checks.compare(now <= end, "certificate_expired", text, expected=end.isoformat(), presented=time)
-    problem = fault(leaf, others if config.verify_client_certificate_chain else [], config.ca_certificate, now)
+    others = others if config.verify_client_certificate_chain else []
+    problem = fault(leaf, others, config.ca_certificate, now)
     checks.prove(
         problem is None,
         "certificate_chain",
         "The client certificate was not issued for this by the configured authority",
         presented=problem,
     )
+    if config.revocation_check != "none":
+        await _require_unrevoked(config, chain_to(leaf, others, config.ca_certificate, now), now, given)
 
     names = common_names(leaf)
     common = split_patterns(config.allowed_common_names or "")
@@ -130,6 +171,27 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
     )
 
 
+async def _require_unrevoked(config: Config, chain: "list[Certificate]", now: datetime, given: Given) -> None:
+    """Check that no certificate of the chain was revoked, below the authority that the configuration trusts."""
+    from watchword.methods.revocation import Places, is_revoked  # noqa: PLC0415
+
+    places = Places(
+        by_ocsp=config.revocation_check != "crl",
+        by_list=config.revocation_check != "ocsp",
+        responder=config.ocsp_url,
+        lists=config.crl_urls,
+    )
+    for certificate, issuer in pairwise(chain):
+        serial, text = f"{certificate.serial_number:x}", "It cannot be told whether the client certificate was revoked"
+        try:
+            revoked = await is_revoked(places, certificate, issuer, now, given)
+        except OutboundError as error:
+            is_allowed = config.revocation_unavailable == "allow"
+            given.checks.reach(is_allowed, "revocation_unavailable", text, presented=str(error))
+            continue
+        given.checks.compare(not revoked, "certificate_revoked", "The certificate was revoked", presented=serial)
+
+
 def _normal_name(text: str) -> str:
     from watchword.domain.authentication.certificates import KINDS  # noqa: PLC0415
 
@@ -150,6 +212,7 @@ METHOD = AuthMethod(
     login=Login,
     verify=verify,
     check=check,
+    check_here=check,
     form=form,
     claims_under="tlsCert",
     risks=open_unless(

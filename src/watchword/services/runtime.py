@@ -66,6 +66,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
             leeway=self.settings.clock_leeway,
             sts_hosts=StsHosts.of(self.settings.aws_sts_hosts),
             aws_server_id=self.settings.aws_server_id,
+            trusts_certificate_urls=self.settings.tls_revocation_from_certificate,
         )
         msgspec.structs.force_setattr(self, "operator", operator)
 

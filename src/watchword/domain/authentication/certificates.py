@@ -57,7 +57,18 @@ def _in_base64(text: str) -> list[x509.Certificate]:
 
 
 def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime) -> str | None:
-    """The reason why the certificate does not lead to one of the authorities; None when it does.
+    """The reason why the certificate does not lead to one of the authorities; None when it does."""
+    try:
+        chain_to(leaf, others, authorities, now)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def chain_to(
+    leaf: x509.Certificate, others: list[x509.Certificate], authorities: str, now: datetime
+) -> list[x509.Certificate]:
+    """The certificates from this one to one of the authorities. Raises ValueError where it leads to none.
 
     The library checks signatures, algorithms, validity, path length and name constraints; what certificates of private
     CAs must say about their use is written out here, because its rules for the public web would refuse most of them.
@@ -83,10 +94,9 @@ def fault(leaf: x509.Certificate, others: list[x509.Certificate], authorities: s
         .build_client_verifier()
     )
     try:
-        verifier.verify(leaf, others)
-    except (VerificationError, ValueError) as error:
-        return str(error)
-    return None
+        return list(verifier.verify(leaf, others).chain)
+    except VerificationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _require(passed: bool, otherwise: str) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
+
+T = TypeVar("T")
 
 
 class RecordedOutbound:
@@ -49,6 +51,16 @@ class RecordedOutbound:
         """Return the JSON object at `url`."""
         answer: Mapping[str, Any] = await self._recorded(
             ("document", url, ca), lambda: self._outbound.document(url, ca=ca)
+        )
+        return answer
+
+    async def loaded(
+        self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""
+    ) -> T:
+        """Return what `read` makes of the answer of `url`."""
+        answer: T = await self._recorded(
+            ("loaded", url, tag, body),
+            lambda: self._outbound.loaded(url, read, tag=tag, is_current=is_current, body=body),
         )
         return answer
 
