@@ -310,7 +310,14 @@ async def test_terraform_makes_roles_of_objects_and_reads_them_without_drift(api
             "subject": "secrets",
             "action": ["readValue", "describeSecret"],
             "conditions": {"environment": {"$eq": "dev"}, "secretPath": {"$glob": "/app/**"}},
-        }
+            "inverted": False,
+        },
+        {
+            "subject": "secrets",
+            "action": ["readValue"],
+            "conditions": {"environment": {"$eq": "prod"}},
+            "inverted": True,
+        },
     ]
 
     role = (
@@ -330,7 +337,7 @@ async def test_terraform_makes_roles_of_objects_and_reads_them_without_drift(api
     )["role"]
 
     assert rules == role["permissions"] == read["permissions"]
-    assert [{"subject": "audit-logs", "action": ["read"]}] == org["permissions"]
+    assert [{"subject": "audit-logs", "action": ["read"], "inverted": False}] == org["permissions"]
 
 
 async def test_a_misspelt_end_of_a_role_is_refused_and_what_was_answered_is_taken_back(api: Api) -> None:

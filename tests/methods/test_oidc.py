@@ -1,12 +1,13 @@
+import base64
 import json
 import pathlib
 
 import pytest
 
-from tests.methods.doubles.web import Reply, json_reply
+from tests.methods.doubles.web import CA, Reply, json_reply
 from tests.minting import NOW, claims, jwk, mint
 from watchword.domain.errors import Denied
-from watchword.methods.oidc import DISCOVERY, METHOD
+from watchword.methods.oidc import DISCOVERY, METHOD, discovery_url
 
 ISSUER = "https://issuer.test"
 CASES = json.loads((pathlib.Path(__file__).parent / "vectors/oidc/claims.json").read_text())["cases"]
@@ -175,8 +176,25 @@ async def test_keys_that_lead_inside_are_not_asked_for(issuer):
 async def test_without_a_ca_of_its_own_an_issuer_needs_one_of_the_system(issuer):
     issuer.outbound._roots = ""
     assert await issuer.refusal(METHOD, config(), token()) == "keys_unavailable"
-    assert await issuer.refusal(METHOD, config(caCert="PEM-TEXT"), token()) == "keys_unavailable"
-    assert await issuer.login(METHOD, config(caCert=issuer.ca), token())
+    for ca in (issuer.ca, base64.b64encode(issuer.ca.encode()).decode(), f"\n{issuer.ca}\n"):
+        assert await issuer.login(METHOD, config(caCert=ca), token())
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/tenant/v2.0", "/tenant/v2.0/", "/tenant/v2.0/.well-known/openid-configuration"]
+)
+async def test_a_query_stays_behind_the_path_of_the_discovery_document(path):
+    base = path.rstrip("/").removesuffix("/.well-known/openid-configuration")
+    assert discovery_url(f"https://issuer.test{path}?appid=a/b#top") == (
+        f"https://issuer.test{base}/.well-known/openid-configuration?appid=a/b"
+    )
+
+
+async def test_a_set_with_a_null_and_a_byte_order_mark_is_read(issuer):
+    text = json.dumps({"keys": [None, jwk("rsa", "k1", use=None, key_ops=None)]}).encode()
+    issuer.site.routes["/keys"] = Reply(b"\xef\xbb\xbf" + text, headers={"Content-Type": "application/json"})
+
+    assert await issuer.login(METHOD, config(), token())
 
 
 async def test_a_rotated_key_is_found(issuer):
@@ -197,7 +215,7 @@ def test_the_recorded_normalisations(remote):
             boundAudiences="a,b , c",
             boundSubject="sub-1",
             boundClaims={"repo": "x/y,x/z"},
-            caCert="PEM-TEXT",
+            caCert=f"{CA}\n",
         ),
     )
 
@@ -205,7 +223,7 @@ def test_the_recorded_normalisations(remote):
         "a, b, c",
         "sub-1",
         {"repo": "x/y, x/z"},
-        "PEM-TEXT",
+        f"{CA}\n",
     )
     assert read.claim_metadata_mapping is None
 

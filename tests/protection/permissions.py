@@ -442,6 +442,7 @@ for _base in (
             body=_SAME,
         )
         project(f"DELETE {_base}/{{membership_id}}", "delete member", path={"membership_id": "project_membership_id"})
+project("GET /api/v1/projects/{project_id}/user/{user_id}/membership", "read member")
 for _base in (
     "/api/v1/projects/{project_id}/memberships/groups",
     "/api/v1/projects/{project_id}/groups",

@@ -8,6 +8,7 @@ docs/decisions/0101-outbound-client.md says why each of these steps is there.
 """
 
 import asyncio
+import codecs
 import hashlib
 import re
 import ssl
@@ -213,7 +214,8 @@ class GuardedOutbound:
 
         async def load() -> Sequence[Mapping[str, Any]]:
             keys = (await self._json(url, ca)).get("keys")
-            if not isinstance(keys, list) or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
+            keys = [key for key in keys if key is not None] if isinstance(keys, list) else None
+            if keys is None or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
                 raise OutboundError(f"{self._target(url).shown}: not a JSON Web Key Set")
             return tuple(keys)
 
@@ -341,7 +343,7 @@ class GuardedOutbound:
             body += chunk
             if len(body) > self._size_cap:
                 raise OutboundError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
-        return bytes(body)
+        return bytes(body.removeprefix(codecs.BOM_UTF8))  # RFC 8259 section 8.1: a reader may ignore it
 
     async def _json(self, url: str, ca: str) -> Mapping[str, Any]:
         answer = await self.fetch("GET", url, ca=ca)

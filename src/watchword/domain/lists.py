@@ -32,9 +32,9 @@ def normal_list(text: str) -> str:
     return ", ".join(piece.strip() for piece in _pieces(text, globs=False))
 
 
-def normal_patterns(text: str) -> str:
+def normal_patterns(text: str, *, joined_by: str = ", ") -> str:
     """A list of patterns as it is stored and answered; a comma inside braces stays as it is."""
-    return ", ".join(piece.strip() for piece in _pieces(text, globs=True))
+    return joined_by.join(piece.strip() for piece in _pieces(text, globs=True))
 
 
 def join_list(parts: Sequence[str]) -> str:

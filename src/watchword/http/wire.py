@@ -139,6 +139,11 @@ async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
     return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
 
+def rules_out(rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rules as they are answered: `inverted` always, for clients that compare it with what they sent."""
+    return [{**rule, "inverted": bool(rule.get("inverted"))} for rule in rules]
+
+
 class CustomRoleOut(Out, frozen=True, kw_only=True):
     """The custom role behind a membership."""
 
@@ -151,7 +156,11 @@ class CustomRoleOut(Out, frozen=True, kw_only=True):
     @classmethod
     def of(cls, role: Role) -> "CustomRoleOut":
         return cls(
-            id=role.id, name=role.name, slug=role.slug, permissions=role.permissions, description=role.description
+            id=role.id,
+            name=role.name,
+            slug=role.slug,
+            permissions=rules_out(role.permissions),
+            description=role.description,
         )
 
 

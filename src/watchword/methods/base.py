@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
 import msgspec
 
 from watchword.domain.authentication.aws_names import KNOWN, StsHosts
+from watchword.domain.authentication.pem import certificates
 from watchword.domain.bounds import IpRange
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
@@ -55,6 +56,7 @@ __all__ = [
     "normal_patterns",
     "open_unless",
     "refusal",
+    "require_certificates",
     "require_pattern_lists",
     "require_patterns",
     "risks_of",
@@ -458,3 +460,12 @@ def require_pattern_lists(**lists: str | None) -> None:
 def issue(field: str, message: str) -> Invalid:
     """The refusal of one configuration field."""
     return Invalid([Issue(code="custom", path=(field,), message=message)])
+
+
+def require_certificates(field: str, text: str | None) -> None:
+    """Raise Invalid, naming the field, where a text is not blank and no certificate can be read from it."""
+    if text and text.strip():
+        try:
+            certificates(text)
+        except ValueError as error:
+            raise issue(field, f"{error}; leave it empty to trust the system's authorities") from error

@@ -25,6 +25,7 @@ from watchword.methods.base import (
     issue,
     normal_patterns,
     open_unless,
+    require_certificates,
     require_patterns,
     split_patterns,
 )
@@ -81,10 +82,10 @@ def check(config: Config) -> Config:
     for path, patterns in bound.items():
         require_patterns(("boundClaims", path), patterns)
     require_patterns("boundClaims", [pattern for patterns in bound.values() for pattern in patterns])
+    require_certificates("jwksCaCert", config.jwks_ca_cert)
     return msgspec.structs.replace(
         config,
         jwks_url=url,
-        jwks_ca_cert=config.jwks_ca_cert.strip(),
         bound_audiences=normal_patterns(config.bound_audiences),
         bound_claims={path: normal_patterns(patterns) for path, patterns in config.bound_claims.items()},
     )

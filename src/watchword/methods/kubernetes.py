@@ -28,6 +28,7 @@ from watchword.methods.base import (
     Verified,
     issue,
     open_unless,
+    require_certificates,
     require_pattern_lists,
 )
 
@@ -72,6 +73,9 @@ def check(config: Config) -> Config:
     if not config.verify_tls_certificate:
         raise issue("verifyTlsCertificate", "must be true: give the CA of the API server's certificate in caCert")
     require_pattern_lists(allowedNamespaces=config.allowed_namespaces, allowedNames=config.allowed_names)
+    if host and not is_web_url(host if "://" in host else f"https://{host}"):
+        raise issue("kubernetesHost", "must be the URL of the API server, such as https://10.0.0.1:6443")
+    require_certificates("caCert", config.ca_cert)
     if not is_verified_here and not host:
         raise issue("kubernetesHost", "The address of the Kubernetes API server is required")
     if is_verified_here:
@@ -83,7 +87,7 @@ def check(config: Config) -> Config:
             _ = public_keys(config.jwks) if config.jwks.strip() else ()
         except UnusableKeyError as error:
             raise issue("jwks", str(error)) from error
-    return msgspec.structs.replace(config, kubernetes_host=host or None, ca_cert=config.ca_cert.strip())
+    return msgspec.structs.replace(config, kubernetes_host=host or None)
 
 
 async def verify(config: Config, login: Login, given: Given) -> Verified:

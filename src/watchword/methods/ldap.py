@@ -26,6 +26,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    require_certificates,
 )
 
 PLACEHOLDER = "{{username}}"
@@ -83,14 +84,7 @@ def check(config: Config) -> Config:
     template = config.search_filter.strip()
     if PLACEHOLDER not in template or not _is_filter(template):
         raise issue("searchFilter", f"must be an LDAP filter (RFC 4515) that compares an attribute with {PLACEHOLDER}")
-    if config.ldap_ca_certificate and config.ldap_ca_certificate.strip():
-        # slow to import, and only an administrator's writes need it
-        from watchword.domain.authentication.certificates import authorities_of  # noqa: PLC0415
-
-        try:
-            authorities_of(config.ldap_ca_certificate)
-        except ValueError as error:
-            raise issue("ldapCaCertificate", "must be one or more certificates in PEM") from error
+    require_certificates("ldapCaCertificate", config.ldap_ca_certificate)
     fields = config.allowed_fields and tuple(
         AllowedField(key=f.key.strip(), value=normal_list(f.value)) for f in config.allowed_fields
     )

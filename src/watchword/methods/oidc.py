@@ -5,6 +5,7 @@ GitHub, GitLab, CircleCI and Kubernetes are such issuers.
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,6 +28,7 @@ from watchword.methods.base import (
     issue,
     normal_patterns,
     open_unless,
+    require_certificates,
     require_patterns,
     split_patterns,
 )
@@ -68,11 +70,11 @@ def check(config: Config) -> Config:
     for path, patterns in bound.items():
         require_patterns(("boundClaims", path), patterns)
     require_patterns("boundClaims", [pattern for patterns in bound.values() for pattern in patterns])
+    require_certificates("caCert", config.ca_cert)
     return msgspec.structs.replace(
         config,
         bound_audiences=normal_patterns(config.bound_audiences),
         bound_claims={path: normal_patterns(patterns) for path, patterns in config.bound_claims.items()},
-        ca_cert=config.ca_cert.strip(),
     )
 
 
@@ -99,10 +101,17 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
 
 
+def discovery_url(text: str) -> str:
+    """The URL of the discovery document of an issuer, or of itself. A query stays behind it (Azure's `?appid=`)."""
+    parts = urlsplit(text)
+    path = parts.path.rstrip("/").removesuffix(DISCOVERY) + DISCOVERY
+    return parts._replace(path=path, fragment="").geturl()
+
+
 async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mapping[str, Any]]:
-    checks, base = given.checks, config.oidc_discovery_url.rstrip("/")
+    checks = given.checks
     try:
-        document = await given.outbound.document(base.removesuffix(DISCOVERY) + DISCOVERY, ca=config.ca_cert)
+        document = await given.outbound.document(discovery_url(config.oidc_discovery_url), ca=config.ca_cert)
         # Exactly, slash and all: whoever serves this document must call itself what the configuration calls it.
         checks.form(
             document.get("issuer") == config.bound_issuer,

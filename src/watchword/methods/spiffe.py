@@ -29,12 +29,13 @@ from watchword.methods.base import (
     issue,
     normal_list,
     normal_patterns,
+    require_certificates,
     require_pattern_lists,
     split_patterns,
 )
 
-# JWT-SVID 2.2 lists these; EdDSA is not among them.
-ALGORITHMS = SIGNATURES - {"EdDSA"}
+# JWT-SVID 2.2 lists these; EdDSA is not among them, by whatever name.
+ALGORITHMS = SIGNATURES - {"EdDSA", "Ed25519", "Ed448"}
 # Keys of X.509-SVIDs stand in the same bundle and must not sign tokens; SPIRE's discovery provider says `sig` or
 # nothing.
 USES = ("jwt-svid", "sig", None)
@@ -96,7 +97,8 @@ def check(config: Config) -> Config:
         raise issue("allowedAudiences", "At least one audience is required")
     if isinstance(bundle, HttpsWebBundle):
         if not is_web_url(bundle.endpoint_url, ("https",)):
-            raise issue("trustBundleDistribution", "The bundle endpoint must be an https URL")
+            raise issue("trustBundleDistribution", "endpointUrl must be the https URL of the bundle")
+        require_certificates("trustBundleDistribution", bundle.ca_cert)
     else:
         try:
             _ = public_keys(bundle.bundle)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from watchword.domain.authentication.pem import certificates
 from watchword.domain.bounds import claim_matches
 from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import (
@@ -75,12 +76,12 @@ class Login(Schema, frozen=True, kw_only=True):
 
 def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
     """The configuration as it is stored: CAs in PEM, names with a known prefix."""
-    from watchword.domain.authentication.certificates import authorities_of, is_authority  # noqa: PLC0415
+    from watchword.domain.authentication.certificates import is_authority  # noqa: PLC0415
 
     try:
-        authorities = authorities_of(config.ca_certificate)
+        authorities = certificates(config.ca_certificate)
     except ValueError as error:
-        raise issue("caCertificate", "must be one or more certificates in PEM") from error
+        raise issue("caCertificate", str(error)) from error
     if not all(is_authority(authority) for authority in authorities):
         raise issue(
             "caCertificate", "must be the certificate of an authority (basic constraints CA:TRUE), not of a client"
@@ -103,8 +104,7 @@ def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B
     require_patterns("allowedSubjectAltNames", alternative or ())
     return msgspec.structs.replace(
         config,
-        ca_certificate=config.ca_certificate.strip(),
-        allowed_common_names=None if common is None else normal_patterns(common),
+        allowed_common_names=None if common is None else normal_patterns(common, joined_by=","),
         allowed_subject_alt_names=alternative,
     )
 

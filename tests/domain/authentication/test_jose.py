@@ -42,6 +42,34 @@ def test_a_sound_token_of_each_kind_of_key_is_accepted(key):
     assert check(mint(key=key, kid="k"), [jwk(key, "k")])["sub"] == "sub-1"
 
 
+@pytest.mark.parametrize("declared", [None, "EdDSA", "Ed25519"])
+@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
+def test_an_ed25519_signature_is_accepted_by_either_of_its_names(alg, declared):
+    key = jwk("ed25519", "e") | {"alg": declared}
+    token = mint(key="ed25519", kid="e", alg=alg, sign_as="EdDSA")
+
+    assert check(token, [key])["sub"] == "sub-1"
+    assert reason(token[:-6] + "AAAAAA", [key]) == "signature_invalid"
+
+
+def test_the_names_of_other_curves_and_kinds_are_not_names_of_ed25519():
+    for alg in ("Ed448", "ES256"):
+        assert reason(mint(key="ed25519", kid="e", alg=alg, sign_as="EdDSA"), [jwk("ed25519", "e")]) == "key_unfit"
+    assert reason(mint(kid="k1", alg="Ed25519", sign_as="RS256")) == "key_unfit"
+
+
+def test_a_key_is_read_once():
+    pem, one = public_pem("p384"), jwk("p384", "k")
+    assert key_from_pem(pem) is key_from_pem(pem)
+    assert key_from_jwk(one) is key_from_jwk(dict(one))
+    assert key_from_jwk(one | {"kid": "other"}).kid == "other"
+
+
+def test_base64_of_pem_is_a_key():
+    text = base64.encodebytes(public_pem("rsa").encode()).decode()
+    assert key_from_pem(text).thumbprint == key_from_pem(public_pem("rsa")).thumbprint
+
+
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS256", "PS384", "PS512"])
 def test_the_other_rsa_signatures_are_accepted(alg):
     assert check(mint(kid="k1", alg=alg))["sub"] == "sub-1"

@@ -50,7 +50,7 @@ async def test_old_organization_routes_answer_packed_rules_and_new_ones_objects(
     new = (await any_api.ok("GET", f"/api/v1/organization/roles/{made['id']}"))["role"]
 
     assert [["read,edit", "identity"]] == made["permissions"]
-    assert [{"subject": "identity", "action": ["read", "edit"]}] == new["permissions"]
+    assert [{"subject": "identity", "action": ["read", "edit"], "inverted": False}] == new["permissions"]
 
 
 async def test_the_built_in_roles_are_read_by_their_fixed_ids_and_slugs(api: Api) -> None:

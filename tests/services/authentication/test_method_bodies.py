@@ -1,5 +1,6 @@
 """The bodies of auth methods: no setting that a caller sends is lost without a word."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -27,7 +28,11 @@ TERRAFORM: dict[str, dict[str, Any]] = {
         "allowedPrincipalArns": "arn:aws:iam::123456789012:user/a",
         "allowedAccountIds": "123456789012",
     },
-    "azure-auth": {"tenantId": "t-1", "resource": "https://management.azure.com/", "allowedServicePrincipalIds": "a"},
+    "azure-auth": {
+        "tenantId": "8f6c1d2e-3a44-4b0f-9c55-0d5b7f1e2a66",
+        "resource": "https://management.azure.com/",
+        "allowedServicePrincipalIds": "0d5b7f1e-3a44-4b0f-9c55-8f6c1d2e2a66",
+    },
     "gcp-auth": {"type": "gce", "allowedServiceAccounts": "", "allowedProjects": "p", "allowedZones": "z"},
     "kubernetes-auth": {
         "kubernetesHost": "https://cluster.test:6443",
@@ -183,3 +188,84 @@ async def test_a_configuration_that_is_only_tried_is_judged_as_one_that_is_store
     )
 
     assert (422, ["configuration", "boundAudience"]) == (reply.status_code, reply.json()["message"][0]["path"])
+
+
+PEM = pem(CA)
+BASE64 = base64.b64encode(PEM.encode()).decode()
+SPIFFE: dict[str, Any] = {
+    "trustDomain": "prod.test",
+    "allowedSpiffeIds": "spiffe://prod.test/a",
+    "allowedAudiences": "watchword",
+    "trustBundleDistribution": {"profile": "https_web_bundle", "endpointUrl": "https://bundle.test"},
+}
+LDAP = {"url": "ldaps://directory.test", "bindDN": "cn=search", "bindPass": "secret", "searchBase": "dc=test"}
+JWKS = {"configurationType": "jwks", "jwksUrl": "https://issuer.test/keys", "boundClaims": {}}
+# Where each method keeps the certificates of an authority.
+AUTHORITIES = [
+    ("kubernetes-auth", TERRAFORM["kubernetes-auth"], "caCert"),
+    ("oidc-auth", TERRAFORM["oidc-auth"], "caCert"),
+    ("jwt-auth", JWKS, "jwksCaCert"),
+    ("ldap-auth", LDAP, "ldapCaCertificate"),
+    ("tls-cert-auth", {}, "caCertificate"),
+]
+
+
+@pytest.mark.parametrize(("method", "body", "field"), AUTHORITIES)
+async def test_an_authority_is_taken_in_pem_or_base64_answered_as_it_was_sent_and_refused_by_name(
+    api: Api, method: str, body: dict[str, Any], field: str
+) -> None:
+    identity = await api.identity()
+    path = path_of(method, identity["id"])
+    refused = [await api.post(path, body | {field: text}) for text in ("no PEM", BASE64[:-8], PEM[:80])]
+
+    made = (await api.ok("POST", path, body | {field: f"{PEM}\n\n"}))[WRAPPERS[method]]
+    again = {"ldap-auth": {"bindPass": "again"}, "kubernetes-auth": {"tokenReviewerJwt": "again"}}.get(method, {})
+    changed = (await api.ok("PATCH", path, {field: BASE64} | again))[WRAPPERS[method]]
+
+    assert [(422, [field])] * 3 == [(reply.status_code, reply.json()["message"][0]["path"]) for reply in refused]
+    assert (f"{PEM}\n\n", BASE64) == (made[field], changed[field])
+
+
+async def test_the_authority_of_a_trust_bundle_is_read_when_it_is_stored(api: Api) -> None:
+    identity = await api.identity()
+    path = path_of("spiffe-auth", identity["id"])
+    where = SPIFFE["trustBundleDistribution"]
+
+    refused = await api.post(path, SPIFFE | {"trustBundleDistribution": where | {"caCert": "no PEM"}})
+    made = await api.ok("POST", path, SPIFFE | {"trustBundleDistribution": where | {"caCert": BASE64}})
+
+    assert (422, ["trustBundleDistribution"]) == (refused.status_code, refused.json()["message"][0]["path"])
+    assert BASE64 == made["identitySpiffeAuth"]["trustBundleDistribution"]["caCert"]
+
+
+@pytest.mark.parametrize(
+    "host", ["ftp://x", "https://", "file:///etc", "https://user@cluster", "cluster:99999", "https://a b", "://x"]
+)
+async def test_a_host_that_cannot_be_asked_is_refused_by_name(api: Api, host: str) -> None:
+    identity = await api.identity()
+
+    reply = await api.post(
+        path_of("kubernetes-auth", identity["id"]), TERRAFORM["kubernetes-auth"] | {"kubernetesHost": host}
+    )
+
+    assert (422, ["kubernetesHost"]) == (reply.status_code, reply.json()["message"][0]["path"])
+
+
+@pytest.mark.parametrize("host", ["cluster", "10.0.0.1:6443", "https://[fd00::1]:6443/k8s/clusters/c-1"])
+async def test_a_host_is_taken_with_and_without_its_scheme(api: Api, host: str) -> None:
+    identity = await api.identity()
+
+    made = await api.ok(
+        "POST", path_of("kubernetes-auth", identity["id"]), TERRAFORM["kubernetes-auth"] | {"kubernetesHost": host}
+    )
+
+    assert host == made["identityKubernetesAuth"]["kubernetesHost"]
+
+
+async def test_common_names_come_back_as_terraform_joins_them(api: Api) -> None:
+    identity = await api.identity()
+    path = path_of("tls-cert-auth", identity["id"])
+
+    made = await api.ok("POST", path, {"caCertificate": PEM, "allowedCommonNames": "a.test, b.test"})
+
+    assert "a.test,b.test" == made["identityTlsCertAuth"]["allowedCommonNames"]

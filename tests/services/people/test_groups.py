@@ -62,7 +62,7 @@ async def test_members_hold_what_the_group_holds_and_lose_it_when_either_leaves(
 
 async def test_people_and_identities_of_a_group_are_listed(any_api: Api) -> None:
     group_id = await group(any_api)
-    inside, outbound = await any_api.identity(name="ant"), await any_api.identity(name="bee")
+    inside, outbound = await any_api.identity(name="bee"), await any_api.identity(name="ant")
     await any_api.ok("POST", f"/api/v1/groups/{group_id}/machine-identities/{inside['id']}")
     person = await any_api.ok("POST", f"/api/v1/groups/{group_id}/users/{EMAIL}")
     base = f"/api/v1/groups/{group_id}"
@@ -77,6 +77,8 @@ async def test_people_and_identities_of_a_group_are_listed(any_api: Api) -> None
     assert EMAIL == person["email"]
     flags = {one["id"]: one["isPartOfGroup"] for one in everybody}
     assert (True, False) == (flags[inside["id"]], flags[outbound["id"]])
+    assert [inside["id"], outbound["id"]] == [one["id"] for one in everybody if one["name"] in ("ant", "bee")]
+    assert inside["id"] == everybody[0]["id"]
     assert [inside["id"]] == [one["id"] for one in assigned]
     assert [EMAIL] == [one["username"] for one in people]
     assert (["user", "machineIdentity"], 2) == ([one["type"] for one in members["members"]], members["totalCount"])

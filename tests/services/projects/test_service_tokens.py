@@ -95,7 +95,7 @@ async def test_a_service_token_is_proved_by_all_of_it(api: Api) -> None:
 
     found = [
         (await api.get("/api/v2/service-token", token=one)).status_code
-        for one in (f"st.{token_id}.{'0' * 32}", f"st.{UNKNOWN}.{'0' * 32}", "st.x", f"{token}.more", "st...")
+        for one in (f"st.{token_id}.{'0' * 32}", f"st.{UNKNOWN}.{'0' * 32}", "st.x", f"{token}.more.still", "st...")
     ]
 
     assert [401] * 5 == found
@@ -177,3 +177,18 @@ async def test_what_is_not_there_is_not_found(api: Api) -> None:
     ]
 
     assert [404, 404, 422, 422] == [reply.status_code for reply in replies]
+
+
+async def test_the_fourth_part_that_the_command_prints_is_taken_and_not_read(any_api: Api) -> None:
+    project_id = (await project(any_api))["id"]
+    token = (await make(any_api, project_id))["serviceToken"]
+    head, _, secret = token.rpartition(".")
+
+    with_key = await any_api.ok("GET", "/api/v2/service-token", token=f"{token}.0123456789abcdef")
+    refused = [
+        (await any_api.get("/api/v2/service-token", token=other)).status_code
+        for other in (f"{head}.{secret[:-1]}.{secret[-1]}", f"{head}..{secret}", f"{token}.a.b", head)
+    ]
+
+    assert project_id == with_key["workspace"]
+    assert [401] * 4 == refused

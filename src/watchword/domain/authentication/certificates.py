@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
-__all__ = ["KINDS", "alternative_names", "authorities_of", "chain_of", "common_names", "fault", "is_authority"]
+from watchword.domain.authentication.pem import certificates
+
+__all__ = ["KINDS", "alternative_names", "chain_of", "common_names", "fault", "is_authority"]
 
 MOST_CERTIFICATES = 8
 SHORTEST_RSA = 2048
@@ -20,14 +23,6 @@ KINDS: dict[str, Any] = {
     "EMAIL": x509.RFC822Name,
     "IP": x509.IPAddress,
 }
-
-
-def authorities_of(text: str) -> list[x509.Certificate]:
-    """The certificates of a configuration, in PEM. Raises ValueError when there is none, or one cannot be read."""
-    try:
-        return x509.load_pem_x509_certificates(text.encode())
-    except x509.InvalidVersion as error:
-        raise ValueError(str(error)) from error
 
 
 def chain_of(text: str) -> list[x509.Certificate]:
@@ -85,10 +80,9 @@ def chain_to(
         .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _authority_usage)
         .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _client_purpose)
     )
-    store = Store(x509.load_pem_x509_certificates(authorities.encode()))
     verifier = (
         PolicyBuilder()
-        .store(store)
+        .store(_store(authorities))
         .time(now)
         .extension_policies(ca_policy=authority, ee_policy=client)
         .build_client_verifier()
@@ -97,6 +91,12 @@ def chain_to(
         return list(verifier.verify(leaf, others).chain)
     except VerificationError as error:
         raise ValueError(str(error)) from error
+
+
+@lru_cache(128)
+def _store(authorities: str) -> Store:
+    """The authorities of a configuration, read once."""
+    return Store(certificates(authorities))
 
 
 def _require(passed: bool, otherwise: str) -> None:

@@ -262,7 +262,11 @@ def _kid(key: Mapping[str, Any] | Key) -> Any:
 def _require_signature(token: str, presented: _Opened, keys: Sequence[Key], checks: Verdict) -> None:
     from jwt import InvalidTokenError, PyJWS  # noqa: PLC0415 - slow to import, and only foreign tokens need it
 
-    verifier = PyJWS(algorithms=[presented.alg], options={"verify_signature": True, "enforce_minimum_key_length": True})
+    # PyJWT knows the algorithms of RFC 9864 by the older name that they share; which curve it is, the key has settled.
+    name = "EdDSA" if presented.alg in ("Ed25519", "Ed448") else presented.alg
+    verifier = PyJWS(algorithms=[name], options={"verify_signature": True, "enforce_minimum_key_length": True})
+    if name != presented.alg and presented.alg not in verifier.get_algorithms():
+        verifier.register_algorithm(presented.alg, verifier.get_algorithm_by_name(name))
     for key in keys:
         try:
             verifier.decode_complete(

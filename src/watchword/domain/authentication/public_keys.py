@@ -6,12 +6,15 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from watchword.domain.authentication.pem import pem_text
 
 __all__ = [
     "SIGNATURES",
@@ -26,8 +29,13 @@ __all__ = [
 ]
 
 # What a foreign issuer may sign with. No `none`, no HMAC (a public key is not a shared secret), no secp256k1.
-SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"}) | {
+    "EdDSA",  # RFC 8037: of either curve; RFC 9864 gives each a name of its own
+    "Ed25519",
+    "Ed448",
+}
 
+_EDWARDS = frozenset({"EdDSA", "Ed25519", "Ed448"})
 _CURVES: Mapping[str, tuple[type[ec.EllipticCurve], str]] = {
     "P-256": (ec.SECP256R1, "ES256"),
     "P-384": (ec.SECP384R1, "ES384"),
@@ -106,7 +114,9 @@ def fits(key: Key, algorithm: str, uses: Sequence[str | None]) -> str:
     """The reason why `key` must not verify a signature made with `algorithm`; empty when it may."""
     if algorithm not in key.algorithms:
         return f"a key for {'/'.join(sorted(key.algorithms))} cannot verify {algorithm}"
-    if key.alg is not None and key.alg != algorithm:
+    # `EdDSA` and the name of its curve are the same signature of the same key (RFC 9864 section 2.2).
+    same = key.algorithms if algorithm in _EDWARDS else frozenset({algorithm})
+    if key.alg is not None and key.alg not in same:
         return f"the key is for {key.alg}"
     if key.use not in uses:
         return f"the key's use is {key.use}"
@@ -115,9 +125,10 @@ def fits(key: Key, algorithm: str, uses: Sequence[str | None]) -> str:
     return ""
 
 
+@lru_cache(256)
 def key_from_pem(text: str) -> Key:
-    """The key of a PEM public key or certificate; raises UnusableKeyError."""
-    data = text.strip().encode()
+    """The key of a public key or certificate in PEM, or base64 of that; read once. Raises UnusableKeyError."""
+    data = pem_text(text).encode()
     try:
         if b"-----BEGIN CERTIFICATE-----" in data:
             return _key(_in_certificate(data, is_pem=True))
@@ -129,7 +140,16 @@ def key_from_pem(text: str) -> Key:
 
 
 def key_from_jwk(jwk: Mapping[str, Any]) -> Key:
-    """The key of a JSON Web Key; raises UnusableKeyError."""
+    """The key of a JSON Web Key, read once; raises UnusableKeyError."""
+    try:
+        return _read(msgspec.json.encode(jwk))
+    except (msgspec.MsgspecError, TypeError, OverflowError, RecursionError) as error:
+        raise UnusableKeyError("not a JSON object") from error
+
+
+@lru_cache(1024)
+def _read(text: bytes) -> Key:
+    jwk: Mapping[str, Any] = msgspec.json.decode(text)
     read = _READERS.get(_text(jwk, "kty") or "")
     if read is None:
         raise UnusableKeyError("the key type is not RSA, EC or OKP")
@@ -151,14 +171,19 @@ def key_from_jwk(jwk: Mapping[str, Any]) -> Key:
     )
 
 
+@lru_cache(256)
 def public_keys(text: str) -> tuple[Mapping[str, Any], ...]:
-    """The keys of a pasted JWKS; raises UnusableKeyError when it is none, or when it gives away a private key."""
+    """The keys of a pasted JWKS, read once; raises UnusableKeyError when it is none, or gives away a private key.
+
+    A `null` in the set is passed over, as in a set that is fetched.
+    """
     try:
-        parsed = strict_json(text)
+        parsed = strict_json(text.removeprefix("\ufeff"))
     except ValueError as error:
         raise UnusableKeyError("not a JSON Web Key Set") from error
     keys = parsed.get("keys") if isinstance(parsed, dict) else None
-    if not isinstance(keys, list) or not keys or not all(isinstance(k, dict) for k in keys):
+    keys = [key for key in keys if key is not None] if isinstance(keys, list) else None
+    if not keys or not all(isinstance(k, dict) for k in keys):
         raise UnusableKeyError("not a JSON Web Key Set with at least one key")
     if any("d" in k or "k" in k for k in keys):
         raise UnusableKeyError("the set holds a private key: paste the public keys only")
@@ -237,8 +262,10 @@ def _key(material: Any) -> Key:
             if isinstance(material.curve, curve):
                 return Key(material=material, algorithms=frozenset({algorithm}))
         raise UnusableKeyError("the curve is not P-256, P-384 or P-521")
-    if isinstance(material, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        return Key(material=material, algorithms=frozenset({"EdDSA"}))
+    if isinstance(material, ed25519.Ed25519PublicKey):
+        return Key(material=material, algorithms=frozenset({"EdDSA", "Ed25519"}))
+    if isinstance(material, ed448.Ed448PublicKey):
+        return Key(material=material, algorithms=frozenset({"EdDSA", "Ed448"}))
     raise UnusableKeyError("the key is not RSA, EC or EdDSA")
 
 

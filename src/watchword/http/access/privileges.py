@@ -8,7 +8,7 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
-from watchword.http.wire import Out, in_pieces
+from watchword.http.wire import Out, in_pieces, rules_out
 from watchword.services.access import privileges
 from watchword.services.access.privileges import PERMANENT, HeldPrivilege, Slug, Window
 from watchword.services.context import Ctx
@@ -51,7 +51,7 @@ class PrivilegeOut(Out, frozen=True, kw_only=True, omit_defaults=True):
             temporary_range=privilege.temporary_range,
             temporary_access_start_time=iso_or_none(privilege.starts_at),
             temporary_access_end_time=iso_or_none(privilege.ends_at),
-            permissions=privilege.permissions if with_rules else msgspec.UNSET,
+            permissions=rules_out(privilege.permissions) if with_rules else msgspec.UNSET,
             created_at=iso(privilege.created_at),
             updated_at=iso(privilege.updated_at),
         )

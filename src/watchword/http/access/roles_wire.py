@@ -5,7 +5,7 @@ from typing import Any
 
 from watchword.domain.access.abilities import pack, stored_rules
 from watchword.domain.access.records import Role
-from watchword.http.wire import Out
+from watchword.http.wire import Out, rules_out
 from watchword.services.timestamps import iso
 
 
@@ -41,7 +41,7 @@ class RoleOut(Out, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, role: Role) -> "RoleOut":
-        return cls(permissions=role.permissions, **_fields(role))
+        return cls(permissions=rules_out(role.permissions), **_fields(role))
 
 
 class PackedRoleOut(Out, frozen=True, kw_only=True):

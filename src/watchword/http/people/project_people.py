@@ -156,6 +156,14 @@ async def get_person(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPe
     )
 
 
+@routes.get("/api/v1/projects/{project_id}/user/{user_id}/membership", USER, IDENTITY)
+async def get_membership_of_person(ctx: Ctx, project_id: str, user_id: str) -> ProjectPersonReply:
+    """Read a person's membership of a project by the id of the person."""
+    return ProjectPersonReply(
+        membership=ProjectPersonOut.shown(await project_people.by_person(ctx, project_id, user_id))
+    )
+
+
 @routes.older("PATCH", _V1 + "/{membership_id}", USER, IDENTITY)
 @routes.patch(_NEW + "/{membership_id}", USER, IDENTITY)
 async def change_person_roles(ctx: Ctx, project_id: str, membership_id: str, body: ChangeMember) -> RolesReply:

@@ -97,7 +97,7 @@ async def login(ctx: Ctx, body: sign_in.SignIn) -> Reply:
 
 
 async def _no_srp(ctx: Ctx) -> Reply:
-    """The old sign-in by SRP: answers that it is not supported."""
+    """The old sign-in by SRP is not supported: refused as a wrong password is, after which the command tries it."""
     del ctx
     sign_in.refuse_srp()
     raise AssertionError

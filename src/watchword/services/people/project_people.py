@@ -171,6 +171,17 @@ async def by_name(ctx: Ctx, project_id: str, username: str) -> ProjectPerson:
         return await _member(tx, scope, membership)
 
 
+async def by_person(ctx: Ctx, project_id: str, user_id: str) -> ProjectPerson:
+    """Return one person by the id of the person."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "member")
+    async with ctx.view() as tx:
+        membership = await grants.project_membership(tx, "user", user_id, scope.project.id)
+        if membership is None:
+            raise NotFound("There is no such person in this project")
+        return await _member(tx, scope, membership)
+
+
 async def _member(tx: Tx, scope: ProjectScope, membership: Membership) -> ProjectPerson:
     user = await people.user(tx, membership.actor_id)
     if user is None:

@@ -19,7 +19,7 @@ from watchword.domain.audit.records import Denial
 from watchword.domain.authentication.tokens import PERSON, PersonClaims
 from watchword.domain.bounds import address_prefix
 from watchword.domain.decode import Trimmed
-from watchword.domain.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
+from watchword.domain.errors import Forbidden, TooManyRequests, Unauthorized
 from watchword.domain.people.emails import normalised
 from watchword.domain.people.records import Session, User
 from watchword.domain.secret import Secret
@@ -331,5 +331,8 @@ async def logout(ctx: Ctx) -> None:
 
 
 def refuse_srp() -> None:
-    """Raise BadRequest: the old two-step protocol is not supported."""
-    raise BadRequest("The SRP login is not supported: POST /api/v3/auth/login with email and password")
+    """Raise Unauthorized in the words for a wrong password: the old two-step protocol is not supported.
+
+    The command falls back to it after a wrong password, and shows what it is answered here.
+    """
+    raise Unauthorized(REFUSED)

@@ -166,14 +166,14 @@ def _candidates(kind: HolderKind, org_id: str, group_id: str, page: GroupPage) -
 async def listed(
     tx: Tx, org_id: str, group_id: str, kinds: tuple[HolderKind, ...], page: GroupPage
 ) -> tuple[list[GroupCandidate], int]:
-    """One page of people and identities by name, and how many match."""
+    """One page of people and identities, and how many match: those in the group first, each part by name."""
     parts = [_candidates(kind, org_id, group_id, page) for kind in kinds]
     rows = (parts[0] if len(parts) == 1 else parts[0].union_all(*parts[1:])).subquery()
     count = await tx.one(select(func.count()).select_from(rows))
     order = [rows.c.name, rows.c.id]
     chosen = (
         select(rows)
-        .order_by(*[column.desc() for column in order] if page.descending else order)
+        .order_by(rows.c.joined_at.is_(None), *[column.desc() for column in order] if page.descending else order)
         .offset(page.offset)
         .limit(page.limit)
     )
