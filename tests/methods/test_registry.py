@@ -151,12 +151,18 @@ async def test_a_configuration_that_admits_anybody_is_answered_with_a_warning_un
 
     made = await any_api.ok("POST", path, {})
     read = await any_api.ok("GET", path)
-    report = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky")
+    report = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky", query={"severity": "high"})
     changed = await any_api.ok("PATCH", path, {"allowedAccountIds": "123456789012"})
-    after = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky")
+    after = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky", query={"severity": "high"})
 
     message = "Neither of allowedPrincipalArns and allowedAccountIds restricts who logs in: every user and role of every AWS account may"
-    warning = {"code": "admits_anybody", "field": "allowedPrincipalArns", "message": message}
+    warning = {
+        "code": "admits_anybody",
+        "severity": "high",
+        "field": "allowedPrincipalArns",
+        "message": message,
+        "mend": "Say in allowedPrincipalArns or allowedAccountIds who may",
+    }
     assert ([warning], [warning], []) == (made["warnings"], read["warnings"], changed["warnings"])
     assert [(bot["id"], ["aws-auth"], [{"authMethod": "aws-auth", **warning}])] == [
         (one["id"], one["authMethods"], one["warnings"]) for one in report["identities"]
@@ -175,7 +181,7 @@ async def test_the_report_of_risky_settings_goes_through_all_identities_page_by_
         if number in (0, 4, 5, 8):
             await any_api.ok("POST", f"/api/v1/auth/aws-auth/identities/{one['id']}", {})
             wanted.append(one["id"])
-    found, query = list[str](), {"limit": 1}
+    found, query = list[str](), {"limit": 1, "severity": "high"}
     while True:
         page = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky", query=query)
         found += [one["id"] for one in page["identities"]]

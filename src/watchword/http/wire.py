@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from watchword.domain.access.records import MembershipRole, Role
+from watchword.domain.authentication.endings import SecretState, end_of_secret, state_of
 from watchword.domain.authentication.records import AccessToken, ClientSecret
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.identities.records import Identity, Metadata
@@ -280,12 +281,17 @@ class ClientSecretOut(Out, frozen=True, kw_only=True):
     client_secret_num_uses_limit: int
     client_secret_ttl: int = msgspec.field(name="clientSecretTTL")
     client_secret_last_used_at: str | None
+    state: SecretState
+    expires_at: str | None
     identity_ua_id: str = msgspec.field(name="identityUAId")
     is_client_secret_revoked: bool
 
     @classmethod
-    def of(cls, secret: ClientSecret) -> "ClientSecretOut":
+    def of(cls, secret: ClientSecret, now: int) -> "ClientSecretOut":
+        """The client secret in its state at `now` (ms)."""
         return cls(
+            state=state_of(secret, now),
+            expires_at=iso_or_none(end_of_secret(secret)),
             id=secret.id,
             created_at=iso(secret.created_at),
             updated_at=iso(secret.updated_at),

@@ -290,7 +290,9 @@ class Risk(msgspec.Struct, frozen=True):
 
     code: str  # "admits_anybody"
     field: str  # the wire name of the first setting that would restrict
-    message: str
+    message: str  # what it means
+    severity: Literal["high", "medium", "low"] = "high"  # high: a stranger can use it by himself
+    mend: str = ""  # how to end it
 
 
 Settings = Mapping[str, Any]  # a configuration by wire names; secrets may be missing or sealed
@@ -317,7 +319,8 @@ def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
         subject = (
             f"{fields[0]} does not restrict" if len(fields) == 1 else f"Neither of {' and '.join(fields)} restricts"
         )
-        return (Risk("admits_anybody", fields[0], f"{subject} who logs in: {whom} may"),)
+        mend = f"Say in {' or '.join(fields)} who may"
+        return (Risk("admits_anybody", fields[0], f"{subject} who logs in: {whom} may", mend=mend),)
 
     return judge
 
@@ -378,6 +381,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     locator: str = ""
     # the presented client secret; then its routes are there, and it is looked up by keyed hash
     secret_of: Callable[[L], str] | None = None
+    audience: str = ""  # the wire name of the setting that says for whom proofs are made, where it may be empty
     claims_under: str = ""  # "oidc": the only key of `Verified.claims`, no other method's; empty: there are none
     has_lockout: bool = False  # four lockout fields and the clear-lockouts route
     locks: bool = False  # failed logins are counted and lock out: where the proof is one that can be guessed

@@ -134,6 +134,7 @@ METHOD = AuthMethod(
     login=Login,
     verify=verify,
     check=check,
+    audience="boundAudiences",
     claims_under="jwt",
     risks=open_unless(
         "boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"

@@ -229,6 +229,7 @@ METHOD = AuthMethod(
     login=Login,
     verify=verify,
     check=check,
+    audience="allowedAudience",
     claims_under="kubernetes",
     by_hand="its token reviewer JWT",
     template=("kubernetesHost", "caCert", "tokenReviewerJwt"),

@@ -134,6 +134,7 @@ METHOD = AuthMethod(
     login=Login,
     verify=verify,
     check=check,
+    audience="boundAudiences",
     claims_under="oidc",
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
     template_may=("boundAudiences",),

@@ -197,7 +197,8 @@ def risks(settings: Settings) -> Sequence[Risk]:
         if not pattern.removeprefix(domain).strip("*/")
     ]
     message = f"{whole[0]} does not restrict who logs in: every workload of the trust domain may" if whole else ""
-    return (Risk("admits_anybody", "allowedSpiffeIds", message),) if whole else ()
+    mend = "Name the workloads in allowedSpiffeIds"
+    return (Risk("admits_anybody", "allowedSpiffeIds", message, mend=mend),) if whole else ()
 
 
 METHOD = AuthMethod(

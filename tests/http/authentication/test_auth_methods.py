@@ -241,6 +241,10 @@ async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobod
     shown = (await provider_api.ok("GET", f"/api/v1/identities/{identity_id}"))["identity"]["identity"][
         "activeLockoutAuthMethods"
     ]
+    listed = (await provider_api.ok("GET", f"/api/v1/identities?orgId={provider_api.org_id}"))["identities"]
+    in_list = {one["identityId"]: one["identity"]["activeLockoutAuthMethods"] for one in listed}
+    assert {(), ("ldap-auth",)} == {tuple(methods) for methods in in_list.values()}
+    assert ["ldap-auth"] == in_list[identity_id]
     cleared = await provider_api.ok("POST", f"{of(case, identity_id)}/clear-lockouts")
     again = await log_in(provider_api, case, good)
 

@@ -132,7 +132,7 @@ async def test_revoking_ends_the_secret_and_its_tokens_and_no_others(any_api: Ap
         {"ttl": 10**12},
         {"numUsesLimit": -1},
         {"numUsesLimit": 0.5},
-        {"numUsesLimit": 2**31},
+        {"numUsesLimit": 2**53},
         {"description": "x" * 256},
         {"description": 7},
     ],
@@ -187,3 +187,39 @@ async def test_a_misspelt_limit_of_a_client_secret_is_refused_with_the_name_that
 
     assert (422, ["numUseLimit"], 200) == (reply.status_code, reply.json()["message"][0]["path"], taken.status_code)
     assert "numUsesLimit" in reply.json()["message"][0]["message"]
+
+
+async def test_a_client_secret_shows_its_state_and_its_end(any_api: Api) -> None:
+    identity, client_id = await attached(any_api)
+    bodies = {"active": {}, "used-up": {"numUsesLimit": 1}, "expired": {"ttl": 60}, "revoked": {}}
+    made = {state: await any_api.ok("POST", path(identity), body) for state, body in bodies.items()}
+    login = {"clientId": client_id, "clientSecret": made["used-up"]["clientSecret"]}
+    await any_api.ok("POST", LOGIN, login, token=None)
+    gone = await any_api.ok("POST", f"{path(identity)}/{made['revoked']['clientSecretData']['id']}/revoke")
+    any_api.clock.forward(61)
+
+    listed = (await any_api.ok("GET", path(identity)))["clientSecretData"]
+
+    assert {"active"} == {one["clientSecretData"]["state"] for one in made.values()}
+    assert "revoked" == gone["clientSecretData"]["state"]
+    assert {made[state]["clientSecretData"]["id"]: state for state in ("active", "used-up", "expired")} == {
+        one["id"]: one["state"] for one in listed
+    }
+    assert [False, True] == sorted({one["expiresAt"] is not None for one in listed})
+
+
+async def test_a_use_limit_may_be_as_large_as_a_number_of_json_is_exact(any_api: Api) -> None:
+    identity, client_id = await attached(any_api)
+    most = 2**53 - 1
+    method = path(identity).removesuffix("/client-secrets")
+
+    changed = (await any_api.ok("PATCH", method, {"accessTokenNumUsesLimit": most}))["identityUniversalAuth"]
+    made = await any_api.ok("POST", path(identity), {"numUsesLimit": 2**31})
+    token = (
+        await any_api.ok("POST", LOGIN, {"clientId": client_id, "clientSecret": made["clientSecret"]}, token=None)
+    )["accessToken"]
+    used = await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)
+    beyond = await any_api.post(path(identity), {"numUsesLimit": 2**53})
+
+    assert (most, 2**31) == (changed["accessTokenNumUsesLimit"], made["clientSecretData"]["clientSecretNumUsesLimit"])
+    assert (403, 422) == (used.status_code, beyond.status_code)

@@ -318,3 +318,45 @@ async def test_each_of_very_many_revoked_tokens_is_dead_and_no_other(any_api: Ap
 
     assert [(401, 200)] * (many - 1) == seen
     assert [401] * (many - 1) + [200] == [await status(any_api, token) for token in tokens]
+
+
+async def test_a_token_is_revoked_from_a_network_that_it_does_not_work_from(any_api: Api) -> None:
+    identity, token = await any_api.bot("member")
+    path = f"/api/v1/auth/universal-auth/identities/{identity['id']}"
+    await any_api.ok("PATCH", path, {"accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}]})
+    outside = await any_api.get(f"/api/v1/identities/{identity['id']}", token=token)
+
+    revoked = await any_api.post(REVOKE, {"accessToken": token}, token=None)
+    await any_api.ok("PATCH", path, {"accessTokenTrustedIps": [{"ipAddress": "127.0.0.1"}]})
+
+    assert (403, 200) == (outside.status_code, revoked.status_code)
+    assert 401 == await status(any_api, token)
+
+
+async def test_a_persons_token_is_answered_401_by_renewal_and_revocation(api: Api) -> None:
+    replies = [await api.post(path, {"accessToken": api.token}, token=None) for path in (RENEW, REVOKE)]
+
+    assert [401, 401] == [reply.status_code for reply in replies]
+
+
+async def test_the_list_shows_tokens_as_dead_that_ended_with_their_method_or_with_all_others(any_api: Api) -> None:
+    identity = await any_api.identity("member")
+    base = "/api/v1/auth/token-auth"
+    method = f"{base}/identities/{identity['id']}"
+    await any_api.ok("POST", method, {})
+    old = await any_api.ok("POST", f"{method}/tokens", {"name": "old"})
+    await any_api.ok("DELETE", method)
+    await any_api.ok("POST", method, {})
+    new = await any_api.ok("POST", f"{method}/tokens", {"name": "new"})
+
+    async def listed() -> dict[str, bool]:
+        tokens = (await any_api.ok("GET", f"{method}/tokens"))["tokens"]
+        return {token["name"]: token["isAccessTokenRevoked"] for token in tokens}
+
+    after_attaching = await listed()
+    one = (await any_api.ok("GET", f"{base}/tokens/{old['tokenData']['id']}"))["token"]
+    statuses = [await status(any_api, made["accessToken"]) for made in (old, new)]
+    await any_api.ok("POST", f"/api/v1/identities/{identity['id']}/disable", {"revokeTokens": True})
+
+    assert ({"old": True, "new": False}, True, [401, 200]) == (after_attaching, one["isAccessTokenRevoked"], statuses)
+    assert {"old": True, "new": True} == await listed()

@@ -1,6 +1,13 @@
 """Disabled, enabled, expired: what that does to live tokens, and the reports."""
 
+import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.api import Api
 
@@ -88,11 +95,11 @@ async def test_reports_name_the_unused_the_never_used_and_the_expiring(any_api: 
     soon = await any_api.identity(name="soon")
     await any_api.ok("PATCH", f"/api/v1/identities/{soon['id']}", {"expiresAt": "2099-01-01T00:00:00Z"})
     await any_api.runtime.journal.close()
-    fresh = [await report(any_api, kind, days=30) for kind in ("unused", "never-used", "expiring")]
+    fresh = [await report(any_api, kind, days=20) for kind in ("unused", "never-used", "expiring")]
     any_api.clock.forward(6 * DAY)
 
     assert [([], None)] * 3 == fresh
-    assert (["soon"], None) == await report(any_api, "expiring", days=36_500)
+    assert (["Instance Admin Identity", "soon"], None) == await report(any_api, "expiring", days=36_500)
     assert (["used"], None) == await report(any_api, "unused", days=5)
     assert (["Instance Admin Identity", "soon"], None) == await report(any_api, "never-used", days=5)
 
@@ -133,3 +140,95 @@ async def test_an_identity_that_only_uses_named_tokens_is_not_reported_as_never_
     await api.runtime.journal.close()
 
     assert ([], None) == await report(api, "never-used", days=0)
+
+
+def authority(days: int) -> str:
+    """A certificate of an authority that ends in so many days."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CA")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1))
+    builder = builder.not_valid_after(now + timedelta(days=days))
+    made = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+async def test_the_expiring_are_also_client_secrets_tokens_and_certificates(any_api: Api) -> None:
+    soon, later = authority(10), authority(400)
+    made = {name: (await any_api.identity(name=name))["id"] for name in ("secret", "token", "pem", "base64", "none")}
+    await any_api.ok("PATCH", f"/api/v1/identities/{made['pem']}", {"expiresAt": "2099-01-01T00:00:00Z"})
+    await any_api.universal(made["secret"], {"ttl": 5 * DAY, "description": "ci"})
+    await any_api.universal(made["none"])
+    tokens = f"/api/v1/auth/token-auth/identities/{made['token']}"
+    await any_api.ok("POST", tokens, {"accessTokenTTL": 3 * DAY, "accessTokenMaxTTL": 3 * DAY})
+    await any_api.ok("POST", f"{tokens}/tokens", {"name": "deploy"})
+    tls = {name: f"/api/v1/auth/tls-cert-auth/identities/{made[name]}" for name in ("pem", "none")}
+    await any_api.ok("POST", tls["pem"], {"caCertificate": later + soon})
+    await any_api.ok("POST", tls["none"], {"caCertificate": later})
+    issuer = {"oidcDiscoveryUrl": "https://issuer.test", "boundIssuer": "https://issuer.test"}
+    held = issuer | {"caCert": base64.b64encode(soon.encode()).decode()}
+    template = {"name": "t", "authMethod": "oidc-auth", "templateFields": held}
+    id = (await any_api.ok("POST", "/api/v1/identity-templates", template))["id"]
+    oidc = f"/api/v1/auth/oidc-auth/identities/{made['base64']}"
+    await any_api.ok("POST", oidc, {"templateId": id, "boundClaims": {}, "boundSubject": "a"})
+
+    found = await any_api.ok("GET", "/api/v1/organization/identity-reports/expiring", query={"days": 20})
+    nearer = await report(any_api, "expiring", days=4)
+
+    told = {
+        one["name"]: [(e["kind"], e["authMethod"], e["name"], e["field"]) for e in one["endings"]]
+        for one in found["identities"]
+    }
+    assert {
+        "secret": [("client-secret", None, "ci", None)],
+        "token": [("token", "token-auth", "deploy", None)],
+        "pem": [("certificate", "tls-cert-auth", None, "caCertificate")],
+        "base64": [("certificate", "oidc-auth", None, "caCert")],
+    } == told
+    assert (["token"], None) == nearer
+    any_api.clock.forward(6 * DAY)
+    assert (["base64", "pem"], None) == await report(any_api, "expiring", days=20)
+
+
+async def test_risky_settings_are_told_with_what_they_mean_and_how_to_mend_them(any_api: Api) -> None:
+    open_, closed = (await any_api.identity(name="open"))["id"], (await any_api.identity(name="closed"))["id"]
+    issuer = {"oidcDiscoveryUrl": "https://issuer.test", "boundIssuer": "https://issuer.test", "boundClaims": {}}
+    tight = {
+        "boundSubject": "repo:o/r",
+        "boundAudiences": "watchword",
+        "accessTokenTTL": 3600,
+        "accessTokenMaxTTL": 3600,
+        "accessTokenTrustedIps": [{"ipAddress": "10.0.0.0/8"}],
+    }
+    made = await any_api.ok("POST", f"/api/v1/auth/oidc-auth/identities/{open_}", issuer)
+    await any_api.ok("POST", f"/api/v1/auth/oidc-auth/identities/{closed}", issuer | tight)
+
+    found = await any_api.ok("GET", "/api/v1/organization/identity-reports/risky")
+    by_code = await report(any_api, "risky", code="any_audience")
+
+    warnings = {one["name"]: one["warnings"] for one in found["identities"]}
+    assert "closed" not in warnings
+    assert {
+        "admits_anybody": "boundSubject",
+        "any_audience": "boundAudiences",
+        "any_network": "accessTokenTrustedIps",
+        "long_life": "accessTokenMaxTTL",
+    } == {risk["code"]: risk["field"] for risk in warnings["open"]}
+    assert all(risk["message"] and risk["mend"] for risk in warnings["open"])
+    assert (["open"], None) == by_code
+    high = [
+        {k: v for k, v in risk.items() if k != "authMethod"} for risk in warnings["open"] if risk["severity"] == "high"
+    ]
+    assert high == made["warnings"]
+
+
+async def test_a_setting_that_a_template_holds_is_judged_as_the_identitys(any_api: Api) -> None:
+    issuer = {"oidcDiscoveryUrl": "https://issuer.test", "boundIssuer": "https://issuer.test"}
+    template = {"name": "t", "authMethod": "oidc-auth", "templateFields": issuer | {"boundAudiences": "watchword"}}
+    id = (await any_api.ok("POST", "/api/v1/identity-templates", template))["id"]
+    bot = await any_api.identity(name="bot")
+    path = f"/api/v1/auth/oidc-auth/identities/{bot['id']}"
+    await any_api.ok("POST", path, {"templateId": id, "boundClaims": {}, "boundSubject": "a"})
+
+    assert ([], None) == await report(any_api, "risky", code="any_audience")

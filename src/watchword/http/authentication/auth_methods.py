@@ -11,7 +11,7 @@ import msgspec
 from watchword.domain.decode import Trimmed
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
-from watchword.methods.base import AuthMethod, Check, risks_of
+from watchword.methods.base import AuthMethod, Check
 from watchword.services.authentication import (
     auth_methods,
     client_secrets,
@@ -19,6 +19,7 @@ from watchword.services.authentication import (
     login,
     method_bodies,
     named_tokens,
+    risks,
     tokens,
 )
 from watchword.services.authentication.bearer import VerifiedTokens
@@ -84,7 +85,7 @@ def _with_warnings(method: Method, attached: auth_methods.Attached) -> dict[str,
 
     Clients that know of no warnings pass them over.
     """
-    return {method.wrapper: config_out(attached), "warnings": risks_of(method, attached.settings)}
+    return {method.wrapper: config_out(attached), "warnings": risks.high(method, attached.record, attached.settings)}
 
 
 def _login(method: Method) -> Any:
@@ -176,7 +177,7 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
         """Make a client secret; it is shown this once."""
         created = await client_secrets.create(ctx, method, identity_id, body)
         return NewTokenReply(
-            client_secret=created.secret.reveal(), client_secret_data=ClientSecretOut.of(created.record)
+            client_secret=created.secret.reveal(), client_secret_data=ClientSecretOut.of(created.record, ctx.now)
         )
 
     @routes.get(path, USER, IDENTITY)
@@ -184,7 +185,7 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
         """List the client secrets that are not revoked."""
         return ClientSecretsReply(
             client_secret_data=[
-                ClientSecretOut.of(secret) for secret in await client_secrets.every(ctx, method, identity_id)
+                ClientSecretOut.of(secret, ctx.now) for secret in await client_secrets.every(ctx, method, identity_id)
             ]
         )
 
@@ -192,7 +193,9 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
     async def get_client_secret(ctx: Ctx, identity_id: str, client_secret_id: str) -> ClientSecretReply:
         """Read a client secret's data."""
         return ClientSecretReply(
-            client_secret_data=ClientSecretOut.of(await client_secrets.get(ctx, method, identity_id, client_secret_id))
+            client_secret_data=ClientSecretOut.of(
+                await client_secrets.get(ctx, method, identity_id, client_secret_id), ctx.now
+            )
         )
 
     @routes.post(path + "/{client_secret_id}/revoke", USER, IDENTITY)
@@ -200,7 +203,7 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
         """Revoke a client secret and the tokens issued for it."""
         return ClientSecretReply(
             client_secret_data=ClientSecretOut.of(
-                await client_secrets.revoke(ctx, method, identity_id, client_secret_id)
+                await client_secrets.revoke(ctx, method, identity_id, client_secret_id), ctx.now
             )
         )
 

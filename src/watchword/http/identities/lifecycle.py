@@ -16,8 +16,21 @@ routes = Routes("lifecycle", is_compressed=True)
 class RiskOut(Out, frozen=True, kw_only=True):
     auth_method: str
     code: str
+    severity: str
     field: str
     message: str
+    mend: str
+
+
+class EndingOut(Out, frozen=True, kw_only=True):
+    """What ends: `kind` is identity, client-secret, token, certificate or key."""
+
+    kind: str
+    auth_method: str | None
+    id: str | None
+    name: str | None
+    field: str | None
+    expires_at: str
 
 
 class ReportedOut(Out, frozen=True, kw_only=True):
@@ -33,9 +46,11 @@ class ReportedOut(Out, frozen=True, kw_only=True):
     last_login_time: str | None
     last_login_address: str | None
     warnings: Sequence[RiskOut]
+    endings: Sequence[EndingOut]
 
     @classmethod
-    def of(cls, identity: Identity, methods: Sequence[str], risks: Sequence[lifecycle.MethodRisk]) -> "ReportedOut":
+    def of(cls, identity: Identity, page: lifecycle.ReportPage) -> "ReportedOut":
+        methods, risks = page.methods.get(identity.id, ()), page.risks.get(identity.id, ())
         return cls(
             id=identity.id,
             name=identity.name,
@@ -49,8 +64,26 @@ class ReportedOut(Out, frozen=True, kw_only=True):
             last_login_time=iso_or_none(identity.last_login_at),
             last_login_address=identity.last_login_address,
             warnings=[
-                RiskOut(auth_method=risk.method, code=risk.risk.code, field=risk.risk.field, message=risk.risk.message)
+                RiskOut(
+                    auth_method=risk.method,
+                    code=risk.risk.code,
+                    severity=risk.risk.severity,
+                    field=risk.risk.field,
+                    message=risk.risk.message,
+                    mend=risk.risk.mend,
+                )
                 for risk in risks
+            ],
+            endings=[
+                EndingOut(
+                    kind=ending.kind,
+                    auth_method=ending.method,
+                    id=ending.id,
+                    name=ending.name,
+                    field=ending.field,
+                    expires_at=iso(ending.ends_at),
+                )
+                for ending in page.endings.get(identity.id, ())
             ],
         )
 
@@ -76,14 +109,13 @@ async def enable_identity(ctx: Ctx, identity_id: str) -> IdentityReply:
 async def report_identities(ctx: Ctx, report: str, query: lifecycle.ReportQuery) -> ReportReply:
     """List unused, never used, expiring or risky identities.
 
-    `unused` and `never-used` count back some days, `expiring` looks some days ahead, and `risky` are those that admit
-    anybody.
+    `unused` and `never-used` count back some days. `expiring` looks some days ahead, for identities, client secrets,
+    named tokens, and certificates and keys in configurations: `endings` names them. `risky` are those whose settings
+    let in, or let live, more than their author may mean: `warnings` says what each means and how to mend it; `code` and
+    `severity` narrow them.
     """
     page = await lifecycle.report(ctx, report, query)
     return ReportReply(
-        identities=[
-            ReportedOut.of(identity, page.methods.get(identity.id, ()), page.risks.get(identity.id, ()))
-            for identity in page.identities
-        ],
+        identities=[ReportedOut.of(identity, page) for identity in page.identities],
         next_cursor=page.next_cursor,
     )

@@ -12,7 +12,7 @@ from watchword.methods.base import AuthMethod
 from watchword.services.access.boundaries import require_over
 from watchword.services.authentication import tokens
 from watchword.services.authentication.auth_methods import require_any
-from watchword.services.authentication.method_bodies import MAX_TTL
+from watchword.services.authentication.method_bodies import MAX_TTL, MAX_USES
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
@@ -30,7 +30,7 @@ class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="came
 
     identity_id: str | None = None
     description: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
-    num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+    num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=MAX_USES)] = 0
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 0
 
 

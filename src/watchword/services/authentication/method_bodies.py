@@ -15,6 +15,7 @@ from watchword.services.authentication.sealed_config import secret_fields
 
 Method = AuthMethod[Any, Any]
 DEFAULT_TTL = 2_592_000  # seconds: 30 days
+MAX_USES = 9_007_199_254_740_991  # the largest number that every reader of JSON keeps exactly (RFC 8259 section 6)
 MAX_TTL = 315_360_000  # seconds: 10 years
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
 
@@ -25,7 +26,7 @@ class TokenFields(Schema, frozen=True, kw_only=True):
     access_token_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
     access_token_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
     access_token_max_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenMaxTTL")
-    access_token_num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] = 0
+    access_token_num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=MAX_USES)] = 0
 
 
 class PeriodField(Schema, frozen=True, kw_only=True):

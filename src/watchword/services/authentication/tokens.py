@@ -9,10 +9,10 @@ import msgspec
 from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig, Revocation
 from watchword.domain.authentication.tokens import IDENTITY, IdentityClaims, ends_at, last_end
 from watchword.domain.bounds import compile_ranges
-from watchword.domain.errors import BadRequest, Unauthorized
+from watchword.domain.errors import Unauthorized
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
-from watchword.services.authentication.bearer import VerifiedTokens, require_signed, require_standing
+from watchword.services.authentication.bearer import VerifiedTokens, require_live, require_signed, require_standing
 from watchword.services.context import Ctx
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
@@ -126,7 +126,7 @@ def row_of(
 def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
     claims = seen.claims(token)
     if not isinstance(claims, IdentityClaims):
-        raise BadRequest("Only the access token of a machine identity can be renewed or revoked here")
+        raise Unauthorized("Only the access token of a machine identity can be renewed or revoked here")
     return claims
 
 
@@ -170,10 +170,13 @@ async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
 
 
 async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
-    """Revoke a token and every renewal of it. Raises Unauthorized when it is not live."""
+    """Revoke a token and every renewal of it. Raises Unauthorized when it is not live.
+
+    It works from any network: whoever finds a stolen token may end it.
+    """
     ctx.public("possession of the token is what revoking it asks for")
     claims = _identity_claims(token, seen)
-    await require_standing(ctx, claims, doing="revoke")
+    await require_live(ctx, claims, doing="revoke")
     await require_signed(ctx, token, seen)
     async with ctx.unit() as tx:
         await end_token(ctx, tx, row_of(claims, claims.creation_ms))

@@ -313,18 +313,14 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
         membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
         methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
-        locked = [
-            lockout.key.split("/")[1]
-            for lockout in await credentials.lockouts(tx, identity.id)
-            if ctx.now < lockout.locked_until
-        ]
+        locked = await credentials.locked_methods_of(tx, [identity.id], ctx.now)
         return IdentityDetails(
             identity=identity,
             methods=methods,
             metadata=await identities.metadata_of(tx, "identity", identity.id),
             membership=membership,
             roles=roles,
-            locked_methods=sorted(set(locked)),
+            locked_methods=locked.get(identity.id, ()),
         )
 
 
@@ -346,17 +342,22 @@ async def find(ctx: Ctx, org_id: str, query: IdentityQuery) -> Page[IdentityDeta
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "identity")
     async with ctx.survey() as tx:
-        return await _page(tx, org_id, query)
+        return await _page(tx, org_id, query, ctx.now)
 
 
-async def _page(tx: Tx, org_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
+async def _page(tx: Tx, org_id: str, query: IdentityQuery, now: int) -> Page[IdentityDetails]:
     turns = Turns()
     rows, total = await lists.in_org(tx, org_id, query, turns)
-    return Page(await assembled(tx, rows, turns, with_rules=True), total)
+    return Page(await assembled(tx, rows, now, turns, with_rules=True), total)
 
 
 async def assembled(
-    tx: Tx, rows: Sequence[tuple[Identity, Membership]], turns: Turns | None = None, *, with_rules: bool = False
+    tx: Tx,
+    rows: Sequence[tuple[Identity, Membership]],
+    now: int,
+    turns: Turns | None = None,
+    *,
+    with_rules: bool = False,
 ) -> list[IdentityDetails]:
     """Load the details of identities and their memberships, with as many queries for many as for one."""
     turns = turns or Turns()
@@ -367,6 +368,7 @@ async def assembled(
         roles = await grants.roles_on(tx, [membership.id for _, membership in batch], turns, with_rules=with_rules)
         methods = await credentials.methods_of(tx, ids)
         metadata = await identities.metadata_of_many(tx, "identity", ids)
+        locked = await credentials.locked_methods_of(tx, ids, now)
         results += [
             IdentityDetails(
                 identity=identity,
@@ -374,6 +376,7 @@ async def assembled(
                 roles=roles[membership.id],
                 methods=methods.get(identity.id, ()),
                 metadata=metadata.get(identity.id, ()),
+                locked_methods=locked.get(identity.id, ()),
             )
             for identity, membership in batch
         ]

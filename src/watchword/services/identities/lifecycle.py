@@ -1,4 +1,8 @@
-"""Lifecycle of identities: disable, enable, and find unused, expiring and risky ones."""
+"""Lifecycle of identities: disable, enable, and find unused, expiring and risky ones.
+
+`expiring` is about whatever ends by itself: identities, their client secrets and named tokens, and the certificates and
+keys in their configurations.
+"""
 
 import asyncio
 import base64
@@ -8,16 +12,19 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from watchword.domain.authentication.endings import Ending, end_of_secret, endings_of
+from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.errors import BadRequest, Invalid
 from watchword.domain.identities.records import Identity
-from watchword.methods.base import Risk, risks_of
+from watchword.methods.base import Risk
 from watchword.services.access.boundaries import require_over
 from watchword.services.access.scopes import own_org
+from watchword.services.authentication.risks import judged
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import IdentityDetails, facts, locate, shown
 from watchword.services.people import administrators
 from watchword.store import versions
-from watchword.store.authentication import credentials
+from watchword.store.authentication import credentials, templates
 from watchword.store.engine import Tx
 from watchword.store.identities import identities, reports
 
@@ -39,6 +46,8 @@ class ReportQuery(msgspec.Struct, frozen=True, kw_only=True):
     days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
     cursor: str = ""
+    code: Annotated[str, msgspec.Meta(max_length=64)] = ""  # of the risky: only risks of this code
+    severity: Literal["", "high", "medium", "low"] = ""  # of the risky: only these
 
 
 class MethodRisk(msgspec.Struct, frozen=True):
@@ -49,11 +58,12 @@ class MethodRisk(msgspec.Struct, frozen=True):
 
 
 class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The identities, their methods and risks by id, and where the next page begins."""
+    """The identities; their methods, risks and what of them ends, by id; and where the next page begins."""
 
     identities: Sequence[Identity]
     methods: dict[str, list[str]]
     risks: dict[str, list[MethodRisk]] = {}
+    endings: dict[str, list[Ending]] = {}
     next_cursor: str | None
 
 
@@ -109,18 +119,16 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     if kind not in _REPORTS:
         raise Invalid.of("report", f"One of {', '.join(_REPORTS)}", code="invalid_enum_value")
     if kind == "risky":
-        return await _risky(ctx, scope.org_id, body)
+        return await _walk(ctx, scope.org_id, body, _Risky(ctx, body))
+    if kind == "expiring":
+        return await _walk(ctx, scope.org_id, body, _Expiring(ctx, body))
     after = _read_cursor(body.cursor) if body.cursor else None
     span, most = body.days * DAY, body.limit + 1
     async with ctx.view() as tx:
         if kind == "unused":
             rows = await reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
-        elif kind == "never-used":
-            rows = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         else:
-            rows = await reports.expiring(
-                tx, scope.org_id, since=ctx.now, before=ctx.now + span, after=after, limit=most
-            )
+            rows = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         page = rows[: body.limit]
         methods = await credentials.methods_of(tx, [identity.id for identity in page])
     return ReportPage(
@@ -128,42 +136,135 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     )
 
 
-async def _risky(ctx: Ctx, org_id: str, body: ReportQuery) -> ReportPage:
-    """Find identities with a method whose settings admit more than their author may intend, by name.
+class _Risky:
+    """Finds the risks of identities: settings of their methods, with those of templates."""
 
-    A page may be short without being the last.
-    """
+    def __init__(self, ctx: Ctx, body: ReportQuery) -> None:
+        self._ctx = ctx
+        self._body = body
+        self.risks: dict[str, list[MethodRisk]] = {}
+        self.endings: dict[str, list[Ending]] = {}
+
+    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> list[Identity]:
+        """Return the next identities by name."""
+        return await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+
+    async def prepare(self, tx: Tx, batch: Sequence[Identity], settings: dict[str, "_Settings"]) -> None:
+        """Nothing more is needed than the configurations."""
+
+    def finds(self, identity: Identity, configs: "_Settings") -> bool:
+        """Note the risks of an identity; whether there are any."""
+        body = self._body
+        found = [
+            MethodRisk(config.method, risk)
+            for config, settings in configs
+            for risk in judged(self._ctx.runtime.methods[config.method], config, settings)
+            if body.code in ("", risk.code) and body.severity in ("", risk.severity)
+        ]
+        if found:
+            self.risks[identity.id] = found
+        return bool(found)
+
+
+class _Expiring:
+    """Finds what of identities ends within a time."""
+
+    def __init__(self, ctx: Ctx, body: ReportQuery) -> None:
+        self._since, self._before = ctx.now, ctx.now + body.days * DAY
+        self._methods = tuple(
+            method.slug
+            for method in ctx.runtime.methods.values()
+            if not (method.has_client_secrets or method.has_named_tokens)
+        )
+        self.risks: dict[str, list[MethodRisk]] = {}
+        self.endings: dict[str, list[Ending]] = {}
+        self._credentials: dict[str, list[Ending]] = {}
+
+    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> list[Identity]:
+        """Return the next identities, by name, of which something may end in time."""
+        return await reports.ending(
+            tx, org_id, since=self._since, before=self._before, methods=self._methods, after=after, limit=_LOOKED_AT
+        )
+
+    async def prepare(self, tx: Tx, batch: Sequence[Identity], settings: dict[str, "_Settings"]) -> None:
+        """Load the client secrets and named tokens of a batch that end in time."""
+        del settings
+        ids, within = [identity.id for identity in batch], (self._since, self._before)
+        self._credentials = {}
+        for secret in await credentials.ending_secrets(tx, ids, *within):
+            ending = Ending(
+                kind="client-secret", ends_at=end_of_secret(secret) or 0, id=secret.id, name=secret.description or None
+            )
+            self._credentials.setdefault(secret.identity_id, []).append(ending)
+        for token in await credentials.ending_tokens(tx, ids, *within):
+            ending = Ending(kind="token", ends_at=token.expires_at, method=token.method, id=token.id, name=token.name)
+            self._credentials.setdefault(token.identity_id, []).append(ending)
+
+    def finds(self, identity: Identity, configs: "_Settings") -> bool:
+        """Note what of an identity ends in time, the next first; whether there is any."""
+        found = list(self._credentials.get(identity.id, ()))
+        if identity.expires_at is not None:
+            found.append(Ending(kind="identity", ends_at=identity.expires_at, id=identity.id, name=identity.name))
+        for config, settings in configs:
+            found += endings_of(config.method, settings)
+        found = sorted(
+            (ending for ending in found if self._since <= ending.ends_at < self._before), key=lambda one: one.ends_at
+        )
+        if found:
+            self.endings[identity.id] = found
+        return bool(found)
+
+
+_Settings = Sequence[tuple[MethodConfig, dict[str, Any]]]
+
+
+async def _walk(ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Expiring") -> ReportPage:
+    """Return the identities, by name, of which `finder` finds something. A page may be short without being the last."""
     after = _read_cursor(body.cursor, reports.NameCursor) if body.cursor else None
-    risky: list[Identity] = []
-    risks: dict[str, list[MethodRisk]] = {}
+    found: list[Identity] = []
     methods: dict[str, list[str]] = {}
+
+    def page(cursor: str | None) -> ReportPage:
+        return ReportPage(
+            identities=found, methods=methods, risks=finder.risks, endings=finder.endings, next_cursor=cursor
+        )
+
     for _ in range(_CHUNKS):
         async with ctx.view() as tx:
-            batch = await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
-            configs = await credentials.configs_of(tx, [identity.id for identity in batch])
+            batch = await finder.batch(tx, org_id, after)
+            settings = await _settings_of(ctx, tx, [identity.id for identity in batch])
+            await finder.prepare(tx, batch, settings)
         for identity in batch:
             after = (identity.name, identity.id)
-            identity_risks = [
-                MethodRisk(config.method, risk)
-                for config in configs.get(identity.id, ())
-                if config.method in ctx.runtime.methods
-                for risk in risks_of(ctx.runtime.methods[config.method], config.config)
-            ]
-            if identity_risks:
-                risky.append(identity)
-                risks[identity.id] = identity_risks
-                methods[identity.id] = [config.method for config in configs[identity.id]]
-                if len(risky) == body.limit:
-                    return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=_written(after))
+            configs = settings.get(identity.id, ())
+            if finder.finds(identity, configs):
+                found.append(identity)
+                methods[identity.id] = [config.method for config, _ in configs]
+                if len(found) == body.limit:
+                    return page(_written(after))
         if len(batch) < _LOOKED_AT:
-            return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=None)
+            return page(None)
         await asyncio.sleep(0)
-    return ReportPage(identities=risky, methods=methods, risks=risks, next_cursor=_written(after))
+    return page(_written(after))
+
+
+async def _settings_of(ctx: Ctx, tx: Tx, identity_ids: Sequence[str]) -> dict[str, _Settings]:
+    """Return the configurations of identities, each with its settings and those of its template, secrets sealed."""
+    configs = await credentials.configs_of(tx, identity_ids)
+    used = {config.template_id for every in configs.values() for config in every if config.template_id}
+    held = {id: template.fields for id in used if (template := await templates.by_id(tx, id)) is not None}
+    return {
+        identity_id: [
+            (config, {**config.config, **held.get(config.template_id or "", {})})
+            for config in every
+            if config.method in ctx.runtime.methods
+        ]
+        for identity_id, every in configs.items()
+    }
 
 
 def _cursor(kind: Report, last: Identity) -> str:
-    position = {"unused": last.last_login_at, "never-used": 0}.get(kind, last.expires_at)
-    return _written((position or 0, last.id))
+    return _written((last.last_login_at or 0 if kind == "unused" else 0, last.id))
 
 
 def _written(cursor: Any) -> str:

@@ -78,7 +78,7 @@ async def get(ctx: Ctx, identity_id: str) -> IdentityDetails:
     ctx.require(scope, "read", "identity")
     async with ctx.view() as tx:
         identity, membership = await _member(tx, scope, identity_id)
-        return (await assembled(tx, [(identity, membership)]))[0]
+        return (await assembled(tx, [(identity, membership)], ctx.now))[0]
 
 
 async def find(ctx: Ctx, query: IdentityQuery) -> Page[IdentityDetails]:
@@ -88,7 +88,7 @@ async def find(ctx: Ctx, query: IdentityQuery) -> Page[IdentityDetails]:
     turns = Turns()
     async with ctx.survey() as tx:
         rows, total = await lists.in_org(tx, scope.org_id, query, turns)
-        return Page(await assembled(tx, rows, turns), total)
+        return Page(await assembled(tx, rows, ctx.now, turns), total)
 
 
 async def available(ctx: Ctx, query: IdentityQuery) -> Page[Identity]:

@@ -108,7 +108,7 @@ async def get(ctx: Ctx, project_id: str, identity_id: str) -> ProjectIdentity:
     ctx.require(scope, "read", "identity", identityId=identity_id)
     async with ctx.view() as tx:
         membership = await of_project(tx, scope, IDENTITY, identity_id)
-        return ProjectIdentity(await shown(tx, membership), scope.project)
+        return ProjectIdentity(await shown(tx, membership, ctx.now), scope.project)
 
 
 async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
@@ -126,12 +126,12 @@ async def by_membership(ctx: Ctx, membership_id: str) -> ProjectIdentity:
     return await get(ctx, membership.project_id, membership.actor_id)
 
 
-async def shown(tx: Tx, membership: Membership) -> IdentityDetails:
-    """Return the details of an identity's membership."""
+async def shown(tx: Tx, membership: Membership, now: int) -> IdentityDetails:
+    """Return the details of an identity's membership at `now` (ms)."""
     identity = await identities.by_id(tx, membership.actor_id)
     if identity is None:
         raise NotFound("The identity was deleted meanwhile")
-    return (await assembled(tx, [(identity, membership)]))[0]
+    return (await assembled(tx, [(identity, membership)], now))[0]
 
 
 async def find(
@@ -143,7 +143,7 @@ async def find(
     turns = Turns()
     async with ctx.survey() as tx:
         rows, total = await _readable(tx, scope, query, turns, own=own)
-        return Page(await assembled(tx, rows, turns), total), scope.project
+        return Page(await assembled(tx, rows, ctx.now, turns), total), scope.project
 
 
 async def _readable(

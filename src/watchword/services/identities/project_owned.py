@@ -58,7 +58,7 @@ async def create(ctx: Ctx, project_id: str, body: CreateProjectIdentity) -> Iden
             roles=audit_roles(entries),
         )
     async with ctx.view() as tx:
-        return await project_members.shown(tx, membership)
+        return await project_members.shown(tx, membership, ctx.now)
 
 
 async def update(ctx: Ctx, project_id: str, identity_id: str, body: UpdateProjectIdentity) -> IdentityDetails:

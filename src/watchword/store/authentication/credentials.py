@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, case, delete, func, not_, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, bindparam, case, delete, func, not_, or_, select, update
 
 from watchword.domain.authentication.live_tokens import issued_key
 from watchword.domain.authentication.records import (
@@ -101,6 +101,7 @@ async def remove_config(tx: Tx, record: MethodConfig) -> None:
         _NEXT_GENERATION, of=record.identity_id
     )  # first, so that the method cannot be attached again in the old one
     await tx.run(_REMOVE_CONFIG, of=record.id)
+    await tx.run(_END_ROWS_OF, of=record.identity_id, by=record.method)
     tx.changed(versions.identity(record.identity_id))
 
 
@@ -108,6 +109,15 @@ _i = schema.identities
 _GENERATION = prepare(select(_i.c.token_generation).where(_i.c.id == bindparam("of")).with_for_update(key_share=True))
 _NEXT_GENERATION = prepare(
     update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1)
+)
+# The generation ends the tokens; this is for lists, which show them by their rows.
+_END_ROWS_OF = prepare(
+    update(_t)
+    .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"), _t.c.is_revoked == 0)
+    .values(is_revoked=1)
+)
+_END_ALL_ROWS_OF = prepare(
+    update(_t).where(_t.c.identity_id == bindparam("of"), _t.c.is_revoked == 0).values(is_revoked=1)
 )
 _END_TOKENS = prepare(
     update(_i)
@@ -123,6 +133,7 @@ async def end_tokens(tx: Tx, identity_id: str) -> None:
     commit.
     """
     await tx.run(_END_TOKENS, of=identity_id)
+    await tx.run(_END_ALL_ROWS_OF, of=identity_id)
     tx.changed(versions.identity(identity_id))
 
 
@@ -280,6 +291,29 @@ class SecretUsed(msgspec.Struct, frozen=True):
             used = {row[0] for row in await tx.count(_USE_SECRETS_OFTEN, of=ids, times=times, at=at)}
             answers.update({i: id in used for id in ids for i in together[id]})
         return [answers[i] for i in range(len(entries))]
+
+
+def secret_ends(since: int, before: int) -> list[ColumnElement[bool]]:
+    """That a client secret is not revoked, and ends between two moments (ms)."""
+    end = _s.c.created_at + _s.c.ttl * 1000
+    return [_s.c.ttl > 0, _s.c.is_revoked == 0, end >= since, end < before]
+
+
+def token_ends(since: int, before: int) -> list[ColumnElement[bool]]:
+    """That a token has a name, is not revoked, and ends between two moments (ms)."""
+    return [_t.c.name.is_not(None), _t.c.is_revoked == 0, _t.c.expires_at >= since, _t.c.expires_at < before]
+
+
+async def ending_secrets(tx: Tx, identity_ids: Sequence[str], since: int, before: int) -> list[ClientSecret]:
+    """The client secrets of several identities that end between two moments (ms)."""
+    of = _s.c.identity_id.in_(list(identity_ids))
+    return SECRETS.every(await tx.all(select(*SECRETS.columns).where(of, *secret_ends(since, before))))
+
+
+async def ending_tokens(tx: Tx, identity_ids: Sequence[str], since: int, before: int) -> list[AccessToken]:
+    """The named tokens of several identities that end between two moments (ms)."""
+    of = _t.c.identity_id.in_(list(identity_ids))
+    return TOKENS.every(await tx.all(select(*TOKENS.columns).where(of, *token_ends(since, before))))
 
 
 _TOKEN = prepare(select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
@@ -518,6 +552,9 @@ async def note_age(tx: Tx, seconds: int) -> None:
 
 _LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
 _LOCKOUTS = prepare(select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
+_LOCKED_OF = prepare(
+    select(_l.c.identity_id, _l.c.key).where(any_of(_l.c.identity_id, "of"), _l.c.locked_until > bindparam("now"))
+)
 _CLEAR_LOCKOUT = prepare(delete(_l).where(_l.c.key == bindparam("of")))
 _CLEAR_LOCKOUTS = prepare(
     delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False))
@@ -535,6 +572,14 @@ async def lockout(tx: Tx, key: str) -> Lockout | None:
 async def lockouts(tx: Tx, identity_id: str) -> list[Lockout]:
     """All failed-login counters of an identity."""
     return LOCKOUTS.every(await tx.all(_LOCKOUTS, of=identity_id))
+
+
+async def locked_methods_of(tx: Tx, identity_ids: Sequence[str], now: int) -> dict[str, list[str]]:
+    """The slugs of the methods of several identities that are locked out at `now` (ms), for somebody at least."""
+    locked: dict[str, set[str]] = {}
+    for identity_id, key in await tx.all(_LOCKED_OF, of=list(identity_ids), now=now):
+        locked.setdefault(identity_id, set()).add(key.split("/")[1])
+    return {identity_id: sorted(methods) for identity_id, methods in locked.items()}
 
 
 async def put_lockout(tx: Tx, state: Lockout) -> None:

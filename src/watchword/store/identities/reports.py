@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 
 from watchword.domain.identities.records import Identity
 from watchword.store import schema
+from watchword.store.authentication.credentials import secret_ends, token_ends
 from watchword.store.engine import Tx
 from watchword.store.identities.identities import IDENTITIES
 
 _i, _p = schema.identities, schema.projects
+_c, _s, _t = schema.method_configs, schema.client_secrets, schema.access_tokens
 Cursor = tuple[int, str]
 NameCursor = tuple[str, str]
 
@@ -39,17 +41,35 @@ async def never_used(tx: Tx, org_id: str, *, before: int, after: Cursor | None, 
     return await _page(tx, org_id, conditions, _i.c.last_login_at, limit)
 
 
-async def expiring(tx: Tx, org_id: str, *, since: int, before: int, after: Cursor | None, limit: int) -> list[Identity]:
-    """Identities that expire between two moments, the next one first."""
-    conditions = [_i.c.expires_at >= since, _i.c.expires_at < before]
-    if after is not None:
-        conditions.append(tuple_(_i.c.expires_at, _i.c.id) > tuple_(*after))
-    return await _page(tx, org_id, conditions, _i.c.expires_at, limit)
+async def ending(
+    tx: Tx,
+    org_id: str,
+    *,
+    since: int,
+    before: int,
+    methods: Sequence[str],
+    after: NameCursor | None,
+    limit: int,
+) -> list[Identity]:
+    """Identities in the order of their names of which something may end between two moments (ms).
+
+    That is the identity itself, a client secret, a named token, or what a configuration of one of `methods` holds.
+    """
+    of = _i.c.id
+    may = or_(
+        and_(_i.c.expires_at >= since, _i.c.expires_at < before),
+        select(_s.c.id).where(_s.c.identity_id == of, *secret_ends(since, before)).exists(),
+        select(_t.c.id).where(_t.c.identity_id == of, *token_ends(since, before)).exists(),
+        select(_c.c.id).where(_c.c.identity_id == of, _c.c.method.in_(list(methods))).exists(),
+    )
+    return await by_name(tx, org_id, after=after, limit=limit, where=(may,))
 
 
-async def by_name(tx: Tx, org_id: str, *, after: NameCursor | None, limit: int) -> list[Identity]:
+async def by_name(
+    tx: Tx, org_id: str, *, after: NameCursor | None, limit: int, where: Sequence[ColumnElement[bool]] = ()
+) -> list[Identity]:
     """Identities in the order of their names."""
-    conditions = [] if after is None else [tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
+    conditions = [*where] if after is None else [*where, tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
     ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
     return IDENTITIES.every(
         await tx.all(
