@@ -82,8 +82,6 @@ A=again
         ("json", "[{}]"),
         ("json", "[" * 5000),
         ("yaml", "- a"),
-        ("yaml", "a: [b]"),
-        ("yaml", "a: {b: c}"),
         ("yaml", "a: 'b"),
         ("yaml", "[" * 3000),
         ("yaml", "!!python/object:os.system x"),
@@ -120,6 +118,82 @@ def test_json_lists_of_exports_are_understood() -> None:
     text = '[{"key": "A", "value": "1"}, {"secretKey": "B", "secretValue": "2", "secretComment": "c", "version": 3}]'
 
     assert (Item("A", "1"), Item("B", "2", "c")) == load("json", text)
+
+
+NESTED = """{"A": {"x": [1, 2.50, true, null, "1", "a, b: c"], "y": {}}, "B": "plain", "C": ["\\u00fc", []]}"""
+
+
+def test_json_and_yaml_agree_on_structures() -> None:
+    pretty = "A:\n  x: [1, 2.50, true, null, '1', 'a, b: c']\n  y: {}\nB: plain\nC:\n- ü\n- []\n"
+    expected = ['{"x": [1, 2.50, true, null, "1", "a, b: c"], "y": {}}', "plain", '["ü", []]']
+
+    assert expected == [item.value for item in load("json", NESTED)]
+    assert expected[1:] == [item.value for item in load("json", NESTED.replace("], ", "]  ,\n\t"))][1:]
+    assert expected == [item.value for item in load("yaml", NESTED)]
+    assert expected == [item.value for item in load("yaml", pretty)]
+
+
+def test_yaml_that_grows_by_its_aliases_or_has_no_end_is_refused() -> None:
+    lines = ["a0: &a0 [xxxxxxxxxx]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+
+    for text in ("\n".join(lines), "a: &a [*a]", "a: {? [b] : c}"):
+        with pytest.raises(BadFile):
+            load("yaml", text)
+
+
+def test_a_dotenv_value_may_stand_in_backticks() -> None:
+    text = 'A=`it\'s "so" # no \\n comment`  # a comment\nB=`two\nlines`\nC=a`b\n'
+
+    expected = ['it\'s "so" # no \\n comment', "two\nlines", "a`b"]
+    assert expected == [item.value for item in load("dotenv", text)]
+    for wrong in ("A=`x", "A=`x` y"):
+        with pytest.raises(BadFile):
+            load("dotenv", wrong)
+
+
+ANSWER = """{"secrets": [
+    {"id": "1", "secretKey": "A", "secretValue": "own", "secretComment": "c", "type": "shared", "tags": []},
+    {"id": "2", "secretKey": "A", "secretValue": "mine", "type": "personal"}], "imports": [
+    {"secretPath": "/x", "secrets": [{"secretKey": "A", "secretValue": "no"}, {"secretKey": "B", "secretValue": "1"}]},
+    {"secretPath": "/y", "secrets": [{"secretKey": "B", "secretValue": "2"}]}]}"""
+KV2 = """{"request_id": "r", "lease_id": "", "renewable": false, "lease_duration": 0, "data": {"data":
+    {"A": "1", "B": {"c": 2}}, "metadata": {"created_time": "2026-01-01T00:00:00Z", "version": 3}}, "wrap_info": null}"""
+KV1 = '{"request_id": "r", "lease_id": "", "renewable": false, "lease_duration": 2764800, "data": {"A": "1", "B": "2"}}'
+DOPPLER = """{"secrets": {"A": {"raw": "${X}", "computed": "1", "note": "n"}, "B": {"raw": "2", "computed": "2"},
+    "DOPPLER_CONFIG": {"raw": "dev", "computed": "dev"}}, "success": true}"""
+AWS = '{"ARN": "arn:aws:secretsmanager:x", "Name": "app/db", "VersionId": "v", "SecretString": "{\\"A\\": \\"1\\"}"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ANSWER, [("A", "own", "c"), ("B", "2", "")]),
+        ('{"secret": {"secretKey": "A", "secretValue": "1", "secretComment": ""}}', [("A", "1", "")]),
+        (KV2, [("A", "1", ""), ("B", '{"c": 2}', "")]),
+        (KV2[KV2.index('{"data"') : KV2.index(', "wrap_info"')], [("A", "1", ""), ("B", '{"c": 2}', "")]),
+        (KV1, [("A", "1", ""), ("B", "2", "")]),
+        (DOPPLER, [("A", "1", "n"), ("B", "2", "")]),
+        ('{"A": {"raw": "1", "computed": "2"}}', [("A", "2", "")]),
+        (AWS, [("A", "1", "")]),
+        ('{"ARN": "a", "Name": "app/db", "SecretString": "hunter2"}', [("db", "hunter2", "")]),
+        # What only looks a little like one of these is names and values:
+        ('{"data": {"A": "1"}}', [("data", '{"A": "1"}', "")]),
+        ('{"secrets": "x", "B": "1"}', [("secrets", "x", ""), ("B", "1", "")]),
+        ('{"secrets": [1], "B": "1"}', [("secrets", "[1]", ""), ("B", "1", "")]),
+        ('{"Name": "n", "SecretString": "s"}', [("Name", "n", ""), ("SecretString", "s", "")]),
+        ('{"A": {"raw": "1"}}', [("A", '{"raw": "1"}', "")]),
+    ],
+)
+def test_answers_of_other_stores_are_recognised(text: str, expected: list[tuple[str, str, str]]) -> None:
+    assert set(expected) == {(item.key, item.value, item.comment) for item in load("json", text)}
+
+
+def test_values_that_were_hidden_or_are_binary_are_not_taken_for_values() -> None:
+    hidden = '{"secrets": [{"secretKey": "A", "secretValue": "<hidden>", "secretValueHidden": true}]}'
+
+    for text in (hidden, '{"ARN": "a", "Name": "n", "SecretBinary": "AA=="}'):
+        with pytest.raises(BadFile):
+            load("json", text)
 
 
 def test_yaml_texts_stay_texts() -> None:

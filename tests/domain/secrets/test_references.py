@@ -34,7 +34,18 @@ def expanded(value: str, **others: str) -> str:
     [
         ("${HOST}", [Reference("", "", "HOST")]),
         ("${ HOST }", [Reference("", "", "HOST")]),
-        ("$${HOST} and $HOST", [Reference("", "", "HOST")]),
+        ("$${HOST} and $HOST", []),
+        ("$$${HOST}", []),
+        ("$${HOST} ${PORT}", [Reference("", "", "PORT")]),
+        (r"${tls\.crt}", [Reference("", "", "tls.crt")]),
+        (r"${prod.db.tls\.crt\.old}", [Reference("prod", "/db", "tls.crt.old")]),
+        (r"${pr\.od.X}", []),
+        (r"${a\b}", []),
+        ("${HOST:-h:1/x}", [Reference("", "", "HOST")]),
+        ("${prod.db.HOST:-}", [Reference("prod", "/db", "HOST")]),
+        ("${HOST:-${PORT}}", [Reference("", "", "PORT")]),
+        ("${:-x}", []),
+        ("${HOST:x}", []),
         ("${prod.HOST}", [Reference("prod", "/", "HOST")]),
         ("${prod.db.main.HOST}", [Reference("prod", "/db/main", "HOST")]),
         ("${ÜBER}", [Reference("", "", "ÜBER")]),
@@ -44,7 +55,6 @@ def expanded(value: str, **others: str) -> str:
         ("${ }", []),
         ("${a b}", []),
         ("${a/b}", []),
-        ("${a:-b}", []),
         ("${.HOST}", []),
         ("${prod..HOST}", []),
         ("${HOST", []),
@@ -53,6 +63,39 @@ def expanded(value: str, **others: str) -> str:
 )
 def test_what_is_a_reference(value: str, expected: list[Reference]) -> None:
     assert expected == list(references(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("$${HOST}", "${HOST}"),
+        ("$$${HOST}", "$${HOST}"),
+        ("a $${prod.db.HOST:-x} ${HOST} $${NOPE} z", "a ${prod.db.HOST:-x} h ${NOPE} z"),
+        ("$${a b} $${} $$ $$x", "$${a b} $${} $$ $$x"),
+        (r"${tls\.crt}", "pem"),
+        (r"${dev.tls\.crt} ${dev.tls.crt}", "pem ${dev.tls.crt}"),
+        ("${HOST:-other}", "h"),
+        ("${NOPE:-other}", "other"),
+        ("${NOPE:-}|${NOPE: -}", "|${NOPE: -}"),
+        ("${EMPTY:-other}|${EMPTY}", "other|"),
+        ("${prod.NOPE:-a/b: c}", "a/b: c"),
+        ("${DEEP}", "other"),
+        ("${START:-x}", "${START:-x}"),
+    ],
+)
+def test_escapes_names_with_dots_and_defaults(value: str, expected: str) -> None:
+    others = {"HOST": "h", "tls.crt": "pem", "EMPTY": "", "DEEP": "${NOPE:-other}"}
+
+    assert expected == expanded(value, **others)
+
+
+def test_a_rename_keeps_defaults_and_escapes_and_writes_dots_so_that_they_are_read_again() -> None:
+    value = r"${A} ${prod.db.A:-d e} $${A} ${ A } ${a\.b}"
+
+    assert r"${x\.y} ${prod.db.x\.y:-d e} $${A} ${x\.y} ${a\.b}" == renamed(
+        value, lambda one: "x.y" if one.key == "A" else None
+    )
+    assert "${NEW:-d}" == renamed(r"${a\.b:-d}", lambda one: "NEW" if one.key == "a.b" else None)
 
 
 def test_a_value_is_filled_in_at_every_place() -> None:
@@ -188,7 +231,7 @@ def test_renaming_keeps_the_rest_of_a_reference() -> None:
     )
 
 
-@pytest.mark.parametrize(("key", "can"), [("A_b-9", True), ("ü", True), ("a.b", False), ("a b", False), ("", False)])
+@pytest.mark.parametrize(("key", "can"), [("A_b-9", True), ("ü", True), ("a.b", True), ("a b", False), ("", False)])
 def test_which_names_can_be_referenced(key: str, can: bool) -> None:
     assert can == can_be_referenced(key)
 

@@ -142,6 +142,29 @@ async def test_deleted_for_good_is_for_good_and_closes_the_gap(any_api: Api) -> 
     assert (404, 2) == (restored.status_code, prod["position"])
 
 
+async def test_positions_count_what_is_there_and_a_restored_environment_comes_back_to_its_own(any_api: Api) -> None:
+    made = await project(any_api)
+    path = f"/api/v1/projects/{made['id']}/environments"
+    dev, staging = (one["id"] for one in made["environments"][:2])
+
+    async def positions() -> dict[str, int]:
+        shown = await any_api.ok("GET", f"/api/v1/projects/{made['id']}")
+        slugs = [one["slug"] for one in shown["project"]["environments"]]
+        return {slug: (await any_api.ok("GET", f"{path}/slug/{slug}"))["position"] for slug in slugs}
+
+    await any_api.ok("DELETE", f"{path}/{staging}")
+    left = await positions()
+    new = await add(any_api, made["id"], "new")
+    moved = await any_api.ok("PATCH", f"{path}/{dev}", {"position": 2})
+    await any_api.ok("POST", f"{path}/{staging}/restore")
+
+    assert ({"dev": 1, "prod": 2}, 3, 2) == (left, new["position"], moved["environment"]["position"])
+    assert {"prod": 1, "staging": 2, "dev": 3, "new": 4} == await positions()
+    await any_api.ok("DELETE", f"{path}/{staging}")
+    await any_api.ok("DELETE", f"{path}/{staging}", query={"hardDelete": "true"})
+    assert {"prod": 1, "dev": 2, "new": 3} == await positions()
+
+
 async def test_the_purge_removes_what_was_deleted_before_and_nothing_else(any_api: Api) -> None:
     made = await project(any_api)
     path = f"/api/v1/projects/{made['id']}/environments"

@@ -12,7 +12,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -59,6 +59,8 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "
 _ASSIGNMENT: Final = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<key>[^\s=#'\"]+)[ \t]*=[ \t]*")
 _DOUBLE: Final = re.compile(r'"(?P<inside>(?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE: Final = re.compile(r"'(?P<inside>[^']*)'")
+# As the dotenv of Node reads it: several lines, and nothing is escaped. A shell would run it, so none is written.
+_BACKTICKS: Final = re.compile(r"`(?P<inside>[^`]*)`")
 _REST: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|$)")
 
 
@@ -121,7 +123,7 @@ def _read_dotenv(text: str) -> Iterable[Item]:
 
 
 def _dotenv_value(text: str, position: int) -> tuple[str, int]:
-    for pattern in (_DOUBLE, _SINGLE):
+    for pattern in (_DOUBLE, _SINGLE, _BACKTICKS):
         match = pattern.match(text, position)
         if match is not None:
             rest = _REST.match(text, match.end())
@@ -131,7 +133,7 @@ def _dotenv_value(text: str, position: int) -> tuple[str, int]:
             if pattern is _DOUBLE:
                 value = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[0]), value, flags=re.DOTALL)
             return value, rest.end()
-    if text[position : position + 1] in ("'", '"'):
+    if text[position : position + 1] in ("'", '"', "`"):
         raise BadFile(f"The quote in line {_line(text, position)} is never closed")
     end = text.find("\n", position)
     end = len(text) if end < 0 else end
@@ -163,33 +165,141 @@ def _write_json(items: Sequence[Item]) -> str:
 def _read_json(text: str) -> Iterable[Item]:
     try:
         if text.lstrip().startswith("["):
-            entries = msgspec.json.decode(text, type=list[_Entry])
-            items = [
-                Item(
-                    entry.key or entry.secret_key,
-                    entry.value or entry.secret_value,
-                    entry.comment or entry.secret_comment,
-                )
-                for entry in entries
-            ]
-        else:
-            items = [
-                Item(key, _json_text(raw))
-                for key, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()
-            ]
+            return _listed(msgspec.json.decode(text, type=list[_Entry]))
+        return _read_object(text)
+    except BadFile:
+        raise
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         position = re.search(r"\(byte \d+\)", str(error))
         raise BadFile(
             f"The text is no JSON object of names and values {position[0] if position else ''}".strip()
         ) from None
+
+
+def _listed(entries: Iterable[_Entry]) -> list[Item]:
+    items = [
+        Item(entry.key or entry.secret_key, entry.value or entry.secret_value, entry.comment or entry.secret_comment)
+        for entry in entries
+    ]
     if not all(item.key for item in items):
         raise BadFile("Every item of the list needs a key")
     return items
 
 
+_Members = dict[str, msgspec.Raw]
+
+
+def _read_object(text: str | msgspec.Raw) -> list[Item]:
+    """The items of a JSON object: names with their values, or an answer of an API that is known by its fields."""
+    members = msgspec.json.decode(text, type=_Members)
+    for read in (_from_answer, _from_vault, _from_doppler, _from_aws):
+        items = read(members)
+        if items is not None:
+            return items
+    return [Item(key, _json_text(raw)) for key, raw in members.items()]
+
+
+def _object(raw: msgspec.Raw | None) -> _Members | None:
+    """The members of a value that is an object; None for any other."""
+    if raw is None or not bytes(raw).lstrip().startswith(b"{"):
+        return None
+    return msgspec.json.decode(raw, type=_Members)
+
+
+def _from_answer(members: _Members) -> list[Item] | None:
+    """`{secrets: […], imports: […]}` or `{secret: {…}}` of this API: own secrets win, then the last import."""
+    if members.keys() == {"secret"} and "secretKey" in (_object(members["secret"]) or ()):
+        return _own([msgspec.json.decode(members["secret"], type=_Answered)])
+    if "secrets" not in members or members.keys() - {"secrets", "imports", "secretImports", "totalCount"}:
+        return None
+    if not bytes(members["secrets"]).lstrip().startswith(b"["):
+        return None
+    own = msgspec.json.decode(members["secrets"], type=list[_Answered])
+    groups = msgspec.json.decode(members["imports"], type=list[_Group] | None) if "imports" in members else None
+    return _own([*(entry for group in groups or () for entry in group.secrets), *own])
+
+
+class _Answered(_Entry, frozen=True):
+    type: str = "shared"
+    is_hidden: bool = msgspec.field(default=False, name="secretValueHidden")
+
+
+class _Group(msgspec.Struct, frozen=True):
+    secrets: list[_Answered] = []
+
+
+def _own(entries: Sequence[_Answered]) -> list[Item]:
+    shared = [entry for entry in entries if entry.type == "shared"]
+    hidden = [entry.secret_key for entry in shared if entry.is_hidden]
+    if hidden:
+        raise BadFile(f"The file does not have the values of {_names(hidden)}: they were hidden where it was made")
+    return _listed(shared)
+
+
+_VAULT: Final = frozenset({"request_id", "lease_id", "renewable", "lease_duration"})
+
+
+def _from_vault(members: _Members) -> list[Item] | None:
+    """The answer of Vault or OpenBao to reading a secret of a KV store, version 1 or 2: the secret is in `data`."""
+    data = _object(members.get("data"))
+    if data is None:
+        return None
+    for level in (members, data):
+        inner = _object(level.get("data"))
+        metadata = _object(level.get("metadata")) or {}
+        if inner is not None and level.keys() <= {"data", "metadata"} and "created_time" in metadata:
+            return [Item(key, _json_text(raw)) for key, raw in inner.items()]
+    if members.keys() >= _VAULT:
+        return [Item(key, _json_text(raw)) for key, raw in data.items()]
+    return None
+
+
+def _from_doppler(members: _Members) -> list[Item] | None:
+    """Doppler's secrets with their details: each has `computed` and `raw`, at the top or in `secrets`."""
+    secrets = _object(members.get("secrets")) if "secrets" in members else members
+    parts = {key: _object(raw) for key, raw in (secrets or {}).items()}
+    if not parts or not all(part is not None and {"computed", "raw"} <= part.keys() for part in parts.values()):
+        return None
+    items = []
+    for key, part in parts.items():
+        if part is None or key in _OF_DOPPLER:
+            continue
+        note = _json_text(part["note"]) if "note" in part else ""
+        items.append(Item(key, _json_text(part["computed"]), note))
+    return items
+
+
+# What Doppler adds to each answer of its own.
+_OF_DOPPLER: Final = frozenset({"DOPPLER_CONFIG", "DOPPLER_ENVIRONMENT", "DOPPLER_PROJECT"})
+
+
+def _from_aws(members: _Members) -> list[Item] | None:
+    """The answer of AWS Secrets Manager to GetSecretValue: `SecretString` is an object of names, or one value."""
+    if not {"ARN", "Name"} <= members.keys():
+        return None
+    if "SecretString" not in members:
+        if "SecretBinary" in members:
+            raise BadFile("The secret of AWS Secrets Manager is binary: only texts can be taken")
+        return None
+    text = _json_text(members["SecretString"])
+    try:
+        return [Item(key, _json_text(raw)) for key, raw in msgspec.json.decode(text, type=_Members).items()]
+    except (msgspec.DecodeError, UnicodeError):
+        return [Item(_json_text(members["Name"]).rpartition("/")[2], text)]
+
+
+_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]')
+_SPACED: Final = {",": ", ", ":": ": "}
+
+
 def _json_text(raw: msgspec.Raw) -> str:
-    """A string as it is, null as nothing; a number, flag or structure as it is written in the file."""
+    """A string as it is, null as nothing; a number or flag as it is written; a structure on one line."""
     value = msgspec.json.decode(raw)
+    if isinstance(value, (dict, list)):
+        return "".join(
+            _quoted_json(msgspec.json.decode(token)) if token.startswith('"') else _SPACED.get(token, token)
+            for token in _TOKENS.findall(bytes(raw).decode())
+        )
     return value if isinstance(value, str) else "" if value is None else bytes(raw).decode()
 
 
@@ -212,17 +322,60 @@ def _read_yaml(text: str) -> Iterable[Item]:
 
     try:
         # The base loader makes no numbers or dates of what was meant as text, and no objects of anything.
-        loaded = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - see above
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise BadFile(f"The text is no YAML{f' (line {mark.line + 1})' if mark else ''}") from None
     except RecursionError:
         raise BadFile("The YAML is nested too deep") from None
-    if loaded in (None, ""):
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
         return []
-    if not isinstance(loaded, Mapping) or not all(isinstance(part, str) for pair in loaded.items() for part in pair):
-        raise BadFile("The YAML must be a map of names to texts")
-    return [Item(key, value) for key, value in loaded.items()]
+    if not isinstance(root, yaml.MappingNode) or not all(isinstance(key, yaml.ScalarNode) for key, _ in root.value):
+        raise BadFile("The YAML must be a map of names to values")
+    try:
+        return [Item(key.value, _yaml_text(value)) for key, value in root.value]
+    except RecursionError:
+        raise BadFile("The YAML is nested too deep") from None
+
+
+def _yaml_text(node: Any) -> str:
+    """A text as it is; a map or list as JSON, as a JSON file has it."""
+    if isinstance(node.value, str):
+        return node.value
+    parts: list[str] = []
+    _as_json(node, parts, [MAX_TEXT])
+    return "".join(parts)
+
+
+_JSON_PLAIN: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+def _as_json(node: Any, parts: list[str], room: list[int]) -> None:
+    """Add the JSON of a node to `parts`. Aliases may repeat a node very often: beyond `room` it is refused."""
+    if isinstance(node.value, str):
+        is_plain = node.style is None and _JSON_PLAIN.fullmatch(node.value)
+        added = node.value if is_plain else _quoted_json(node.value)
+        room[0] -= len(added)
+        if room[0] < 0:
+            raise BadFile(f"With its aliases the YAML has more than {MAX_TEXT} characters")
+        parts.append(added)
+        return
+    is_map = node.id == "mapping"
+    parts.append("{" if is_map else "[")
+    for number, entry in enumerate(node.value):
+        room[0] -= 2
+        if number:
+            parts.append(", ")
+        if is_map:
+            if not isinstance(entry[0].value, str):
+                raise BadFile("A map in the YAML has a key that is no text")
+            parts += (_quoted_json(entry[0].value), ": ")
+        _as_json(entry[1] if is_map else entry, parts, room)
+    parts.append("}" if is_map else "]")
+
+
+def _quoted_json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 # --- CSV

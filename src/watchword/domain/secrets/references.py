@@ -1,8 +1,11 @@
-"""Secret references: `${NAME}` and `${environment.folder.NAME}` in values, parsed, expanded and renamed.
+r"""Secret references: `${NAME}` and `${environment.folder.NAME}` in values, parsed, expanded and renamed.
 
     ${HOST}               the secret HOST of the same folder
     ${prod.HOST}          HOST in the root of the environment prod
     ${prod.db.main.HOST}  HOST in the folder /db/main of prod
+    ${prod.tls\.crt}      the secret tls.crt in the root of prod: a dot of a name has a backslash before it
+    ${HOST:-localhost}    HOST, or localhost where HOST is not there or is empty
+    $${HOST}              no reference: filled in, it is the text ${HOST}
 
 Each reference means what it means in the folder of the secret whose value holds it, also when that value was itself
 brought in by a reference. What cannot be resolved stays as it is written: an unknown name, a reference back to a secret
@@ -25,8 +28,11 @@ MAX_TOGETHER: Final = 16 * 1024 * 1024  # characters of all values that are expa
 MAX_FOLLOWED: Final = 200_000  # references that are filled in for one answer
 _PIECE: Final = 500  # references, or so many hundred characters, that are filled in between two pauses
 
-_REFERENCE: Final = re.compile(r"\$\{\s*([\w.\-]+)\s*\}")
-_NAME: Final = re.compile(r"[\w\-]+")
+_REFERENCE: Final = re.compile(
+    r"(?P<escape>\$)?\$\{\s*(?P<inner>(?:[\w.\-]|\\\.)+)\s*(?P<otherwise>:-(?P<default>[^{}]*))?\}"
+)
+_DOT: Final = re.compile(r"(?<!\\)\.")  # between two parts; one with a backslash belongs to a name
+_NAME: Final = re.compile(r"[\w.\-]+")
 
 
 class Address(msgspec.Struct, frozen=True, order=True):
@@ -57,12 +63,15 @@ class Reference(msgspec.Struct, frozen=True):
 class Piece(msgspec.Struct, frozen=True, gc=False):
     """A reference in a value, with the text before it.
 
-    It holds how the reference is written and what it means there; None for what only looks like a reference.
+    It holds how the reference is written, its text where nothing is filled in, and what it means there; None for what
+    only looks like a reference. `default` takes the place of a value that is not there, or is empty.
     """
 
     before: str
     written: str
     target: Address | None
+    plain: str
+    default: str | None = None
 
     def __repr__(self) -> str:
         return f"Piece({self.target})"
@@ -107,35 +116,40 @@ def _pieces_of(value: str, at: Address) -> list[Piece]:
     for match in _REFERENCE.finditer(value):
         if len(pieces) == MAX_IN_VALUE:
             raise BadRequest(f"The value of {at} has more than {MAX_IN_VALUE} references: it cannot be filled in")
-        inner = match[1]
+        inner = match["inner"]
         if inner not in targets:
             reference = parse(inner)
             targets[inner] = None if reference is None else reference.seen_from(at.environment, at.path)
-        pieces.append(Piece(value[position : match.start()], match[0], targets[inner]))
+        target, written = targets[inner], match[0]
+        before = value[position : match.start()]
+        if match["escape"] and target is not None:
+            pieces.append(Piece(before, written, None, written[1:]))
+        else:
+            pieces.append(Piece(before, written, target, written, match["default"]))
         position = match.end()
     return pieces
 
 
 def parse(inner: str) -> Reference | None:
     """The reference between the braces; None where a part is missing, which is then no reference."""
-    parts = inner.split(".")
-    if not all(parts):
+    *place, name = _DOT.split(inner)
+    if not name or not all(place) or any("\\" in part for part in place):
         return None
-    if len(parts) == 1:
-        return Reference("", "", parts[0])
-    return Reference(parts[0], "/" + "/".join(parts[1:-1]), parts[-1])
+    key = name.replace("\\.", ".")
+    return Reference(place[0], "/" + "/".join(place[1:]), key) if place else Reference("", "", key)
 
 
 def references(value: str) -> tuple[Reference, ...]:
     """The references in a value, each once, in their order."""
     if "${" not in value:
         return ()
-    parsed = (parse(inner) for inner in dict.fromkeys(_REFERENCE.findall(value)))
+    inner = dict.fromkeys(match["inner"] for match in _REFERENCE.finditer(value) if not match["escape"])
+    parsed = map(parse, inner)
     return tuple(dict.fromkeys(reference for reference in parsed if reference is not None))
 
 
 def can_be_referenced(key: str) -> bool:
-    """Whether a reference can name this key: a dot or a sign outside of the syntax makes it impossible."""
+    """Whether a reference can name this key: a sign outside of the syntax makes it impossible."""
     return _NAME.fullmatch(key) is not None
 
 
@@ -146,12 +160,13 @@ def renamed(value: str, new_key: Callable[[Reference], str | None]) -> str:
     """
 
     def one(match: re.Match[str]) -> str:
-        reference = parse(match[1])
+        reference = None if match["escape"] else parse(match["inner"])
         key = None if reference is None else new_key(reference)
         if key is None:
             return match[0]
-        head, dot, _ = match[1].rpartition(".")
-        return "${" + head + dot + key + "}"
+        *place, _ = _DOT.split(match["inner"])
+        name = key.replace(".", "\\.")
+        return "${" + ".".join([*place, name]) + (match["otherwise"] or "") + "}"
 
     return _REFERENCE.sub(one, value)
 
@@ -210,14 +225,16 @@ class Expander:
                 self._bounded(source, piece)
                 self._todo = _PIECE
                 yield
-            text = piece.written
+            text = piece.plain if piece.default is None or piece.target is None else piece.default
             target = None if piece.target is None else self._sources.get(piece.target)
             if target is not None:
                 known: tuple[str, int | None] | None = self._done.get(target.address)
                 if known is None or len(stack) + (known[1] or 0) > MAX_DEPTH:
                     is_cut = len(stack) > MAX_DEPTH or target.address in stack
-                    known = (text, None) if is_cut else (yield from self._expand(target, (*stack, target.address)))
-                text, depth = known
+                    known = (
+                        (piece.written, None) if is_cut else (yield from self._expand(target, (*stack, target.address)))
+                    )
+                text, depth = known[0] or piece.default or "", known[1]
                 height = None if height is None or depth is None else max(height, depth + 1)
             size += len(text) - len(piece.written)
             if size > MAX_EXPANDED and over is None:

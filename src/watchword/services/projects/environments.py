@@ -1,6 +1,6 @@
 """Environments of a project: create, order, change, delete and restore.
 
-Positions count from 1. A deleted environment keeps its row, its secrets and its position until it is restored or
+Positions count from 1. A deleted environment keeps its row and its secrets until it is restored or
 purged:
 
     live    --remove-->           deleted
@@ -55,10 +55,8 @@ async def create(ctx: Ctx, project_id: str, body: CreateEnvironment) -> Environm
     try:
         async with ctx.unit() as tx:
             await folders.lock(tx, project_id)
-            last = await folders.last_position(tx, project_id)
+            last = len(await folders.environments(tx, project_id))
             position = min(body.position or last + 1, last + 1)
-            if position <= last:
-                await folders.shift(tx, project_id, 1, first=position)
             environment = Environment(
                 id=ctx.new_id(),
                 project_id=project_id,
@@ -69,6 +67,7 @@ async def create(ctx: Ctx, project_id: str, body: CreateEnvironment) -> Environm
                 updated_at=ctx.now,
             )
             await folders.add_environments(tx, [environment])
+            await _put(tx, environment, position)
             await folders.add_folders(tx, [locations.new_root(ctx, environment)])
             _audit(ctx, "create-environment", scope, environment)
     except AlreadyThere:
@@ -91,7 +90,7 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, body: UpdateEnv
         async with ctx.unit() as tx:
             await folders.lock(tx, project_id)
             environment = await _own(tx, project_id, environment_id)
-            position = await _move(tx, environment, body.position) if body.position else environment.position
+            position = await _put(tx, environment, body.position) if body.position else environment.position
             changed = {name: value for name, value in changes.items() if value is not None}
             await folders.change_environment(tx, environment, position=position, updated_at=ctx.now, **changed)
             if changed.get("slug", environment.slug) != environment.slug:
@@ -110,14 +109,19 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, body: UpdateEnv
     return msgspec.structs.replace(environment, position=position, updated_at=ctx.now, **changed)
 
 
-async def _move(tx: Tx, environment: Environment, position: int) -> int:
-    """Make room at `position` (at most the last one); the environments in between move by one."""
-    position = min(position, await folders.last_position(tx, environment.project_id))
-    if position < environment.position:
-        await folders.shift(tx, environment.project_id, 1, first=position, last=environment.position - 1)
-    elif position > environment.position:
-        await folders.shift(tx, environment.project_id, -1, first=environment.position + 1, last=position)
-    return position
+async def _put(tx: Tx, environment: Environment, position: int) -> int:
+    """Put an environment at `position`, at most the last one, and return it; the others have theirs around it."""
+    others = [other for other in await folders.environments(tx, environment.project_id) if other.id != environment.id]
+    others.insert(position - 1, environment)
+    await _number(tx, others)
+    return min(position, len(others))
+
+
+async def _number(tx: Tx, environments: Sequence[Environment]) -> None:
+    """Number environments 1, 2, … in this order: a deleted one leaves no gap."""
+    wrong = {environment.id: n for n, environment in enumerate(environments, 1) if environment.position != n}
+    if wrong:
+        await folders.put_in_order(tx, environments[0].project_id, wrong)
 
 
 async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bool = False) -> Environment:
@@ -136,6 +140,7 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
             await erase(tx, environment)
         else:
             await folders.change_environment(tx, environment, deleted_at=ctx.now, updated_at=ctx.now)
+            await _number(tx, await folders.environments(tx, project_id))
         _audit(ctx, "delete-environment", scope, environment, hardDelete=for_good)
     return environment
 
@@ -195,7 +200,7 @@ async def _require_all(
 async def erase(tx: Tx, environment: Environment) -> None:
     """Delete an environment with everything in it, in the open unit; those after it move down."""
     await folders.remove_environment(tx, environment)
-    await folders.shift(tx, environment.project_id, -1, first=environment.position + 1)
+    await _number(tx, await folders.environments(tx, environment.project_id))
 
 
 async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment:
@@ -210,11 +215,12 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
             if environment.deleted_at is None:
                 raise BadRequest("The environment is not deleted")
             await folders.change_environment(tx, environment, deleted_at=None, updated_at=ctx.now)
+            position = await _put(tx, environment, environment.position)
             await _require_all(ctx, tx, scope, relocation.RESTORED, environment, seen)
             _audit(ctx, "restore-environment", scope, environment)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
-    return msgspec.structs.replace(environment, deleted_at=None, updated_at=ctx.now)
+    return msgspec.structs.replace(environment, position=position, deleted_at=None, updated_at=ctx.now)
 
 
 async def get(ctx: Ctx, project_id: str, environment_id: str) -> Environment:

@@ -182,5 +182,5 @@ async def filled(expander: Expander, source: ResolvedSecret, turns: Turns, *, on
             next(work)
         except StopIteration as end:
             value: str = end.value
-            return one_line(value) if on_one_line else value
+            return one_line(value) if on_one_line and source.targets else value
         await turns.give()

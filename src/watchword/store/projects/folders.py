@@ -1,6 +1,6 @@
 """Environments and folders: the tree of a project."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, select, update
@@ -35,19 +35,13 @@ _OF_MANY = prepare(
     .order_by(_e.c.position, _e.c.id)
 )
 _ENVIRONMENT = prepare(select(*ENVIRONMENTS.columns).where(_e.c.id == bindparam("of")))
-_LAST = prepare(select(func.max(_e.c.position)).where(_e.c.project_id == bindparam("of")))
-_SHIFT = prepare(
-    update(_e)
-    .where(_e.c.project_id == bindparam("of"), _e.c.position >= bindparam("first"), _e.c.position <= bindparam("last"))
-    .values(position=_e.c.position + bindparam("by", type_=BigInteger))
-)
+_PUT = prepare(update(_e).where(_e.c.id == bindparam("of")).values(position=bindparam("position")))
 _DELETED_BEFORE = prepare(
     select(*ENVIRONMENTS.columns)
     .where(_e.c.deleted_at < bindparam("at"))
     .order_by(_e.c.deleted_at)
     .limit(bindparam("most", type_=BigInteger))
 )
-_END = 1 << 60
 
 
 async def environments(tx: Tx, project_id: str) -> list[Environment]:
@@ -68,15 +62,9 @@ async def environment(tx: Tx, id: str) -> Environment | None:
     return ENVIRONMENTS.first(await tx.one(_ENVIRONMENT, of=id))
 
 
-async def last_position(tx: Tx, project_id: str) -> int:
-    """The greatest position taken in a project. A deleted environment keeps its own, so that it can come back to it."""
-    row = await tx.one(_LAST, of=project_id)
-    return int(row[0] or 0) if row else 0
-
-
-async def shift(tx: Tx, project_id: str, by: int, *, first: int, last: int = _END) -> None:
-    """Move the environments whose positions lie between `first` and `last`, both included, `by` places."""
-    await tx.run(_SHIFT, of=project_id, by=by, first=first, last=last)
+async def put_in_order(tx: Tx, project_id: str, positions: Mapping[str, int]) -> None:
+    """Give environments of a project, by id, these positions."""
+    await tx.many(_PUT, [{"of": id, "position": position} for id, position in positions.items()])
     tx.changed(versions.tree(project_id))
 
 
