@@ -107,12 +107,14 @@ class Routes:
         path: str,
         *modes: ActorKind,
         handler: Handler,
+        body: Any = None,
+        query: Any = None,
         body_for: Any = None,
         hot: bool = False,
         most: int = 0,
         is_older: bool = False,
     ) -> None:
-        """Add a route for a handler that is made at run time."""
+        """Add a route. `body` and `query` are structs to read instead of those in the handler's signature."""
         hints = get_type_hints(handler, include_extras=True)
         names = _path_names(handler)
         inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
@@ -124,8 +126,8 @@ class Routes:
                 path=path,
                 modes=modes,
                 handler=handler,
-                body=hints.get("body"),
-                query=hints.get("query"),
+                body=body or hints.get("body"),
+                query=query or hints.get("query"),
                 names=names,
                 reply=hints.get("return"),
                 area=self.area,
@@ -156,8 +158,8 @@ class Routes:
         """
 
         def keep(handler: H) -> H:
-            older = _spelled(handler, {"body": body, "query": query, "return": reply}, found or {})
-            self.add(method, path, *modes, handler=older, hot=hot, is_older=True)
+            older = _spelled(handler, reply, found or {})
+            self.add(method, path, *modes, handler=older, body=body, query=query, hot=hot, is_older=True)
             return handler
 
         return keep
@@ -194,13 +196,11 @@ def _path_names(handler: Handler) -> tuple[str, ...]:
     return tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
 
 
-def _spelled(handler: Handler, spellings: Mapping[str, Any], found: Mapping[str, tuple[str, Lookup]]) -> Handler:
-    """The handler as an older path knows it: with other structs, and other names in the path."""
-    others = {name: other for name, other in spellings.items() if other is not None}
-    if not others and not found:
+def _spelled(handler: Handler, reply: Any, found: Mapping[str, tuple[str, Lookup]]) -> Handler:
+    """The handler as an older path knows it: with another reply, and other names in the path."""
+    if reply is None and not found:
         return handler
-    hints = get_type_hints(handler, include_extras=True) | others
-    reply = others.get("return")
+    hints = get_type_hints(handler, include_extras=True)
 
     @functools.wraps(handler)
     async def older(ctx: Any, **given: Any) -> Any:
@@ -211,6 +211,7 @@ def _spelled(handler: Handler, spellings: Mapping[str, Any], found: Mapping[str,
 
     for parameter, (name, _) in found.items():
         hints[name] = hints.pop(parameter)
+    hints["return"] = reply or hints["return"]
     older.__annotations__ = hints
     older.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in hints if name != "return"]

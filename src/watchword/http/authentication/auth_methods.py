@@ -75,7 +75,12 @@ def _add(routes: Routes, method: Method) -> None:
         routes.add("POST", f"{path}/refresh-{method.refresh.what}", USER, IDENTITY, handler=refresh)
     if method.login is not None:
         routes.add(
-            "POST", f"{path}/test-login", USER, IDENTITY, handler=_trial(method), body_for=dry_run_login.body(method)
+            "POST",
+            f"{path}/test-login",
+            USER,
+            IDENTITY,
+            handler=_test_login(method),
+            body_for=dry_run_login.body(method),
         )
         routes.add("POST", f"/api/v1/auth/{method.slug}/login", handler=_login(method), hot=True, most=method.max_login)
 
@@ -108,7 +113,7 @@ class TriedReply(Out, frozen=True, kw_only=True):
     identity_auth: Mapping[str, Any]
 
 
-def _trial(method: Method) -> Any:
+def _test_login(method: Method) -> Any:
     async def try_login(ctx: Ctx, identity_id: str, body: Raw) -> TriedReply:
         tried = await dry_run_login.attempt(ctx, method, identity_id, body)
         return TriedReply(

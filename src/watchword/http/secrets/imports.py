@@ -10,7 +10,8 @@ from watchword.http.routing import ALL, USER, Routes
 from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
-from watchword.services.secrets import imports, reading, targets
+from watchword.services.projects.locations import place_meant, project_meant
+from watchword.services.secrets import imports, reading
 from watchword.services.secrets.imports import Import, ImportSource
 from watchword.services.secrets.writing import Target
 from watchword.services.timestamps import iso
@@ -31,10 +32,10 @@ class ImportFolderRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
     async def target(self, ctx: Ctx) -> Target:
         """The folder that imports."""
-        project_id = await targets.project_id(
+        project_id = await project_meant(
             ctx, self.project_id or self.workspace_id, self.project_slug or self.workspace_slug
         )
-        environment, path = targets.folder(ctx, self.environment, self.path or self.secret_path)
+        environment, path = place_meant(ctx, self.environment, self.path or self.secret_path)
         return Target(project_id=project_id, environment=environment, path=path)
 
 

@@ -12,8 +12,8 @@ from watchword.http.routing import ALL, IDENTITY, USER, Routes
 from watchword.http.secrets import wire
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
+from watchword.services.projects.locations import project_meant
 from watchword.services.secrets import moving, reading, search, tagging, writing
-from watchword.services.secrets.targets import project_id
 from watchword.services.secrets.writing import NamedSecret, Target
 
 routes = Routes("secrets")
@@ -173,7 +173,7 @@ class MoveReply(Out, frozen=True, kw_only=True):
 @routes.post(_V4 + "/move", *ALL)
 async def move_secrets(ctx: Ctx, body: wire.MoveBody) -> MoveReply:
     """Move secrets to another folder or environment."""
-    of = await project_id(ctx, body.project_id or body.workspace_id, body.project_slug)
+    of = await project_meant(ctx, body.project_id or body.workspace_id, body.project_slug)
     await moving.move(
         ctx,
         Target(project_id=of, environment=body.source_environment, path=body.source_secret_path),

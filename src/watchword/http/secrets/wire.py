@@ -14,8 +14,7 @@ from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name,
 from watchword.http.bodies import encode
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
-from watchword.services.projects.locations import normal_path
-from watchword.services.secrets import targets
+from watchword.services.projects.locations import normal_path, place_meant, project_meant
 from watchword.services.secrets.reading import ImportedGroup, Personal
 from watchword.services.secrets.views import DecryptedFolder, SecretView
 from watchword.services.secrets.writing import UNSET, NewSecret, SecretChange, Target, Unset
@@ -257,10 +256,10 @@ class Located(Protocol):
 
 async def target_of(ctx: Ctx, located: Located) -> Target:
     """The folder that is meant. Raises BadRequest, NotFound, Invalid."""
-    project_id = await targets.project_id(
+    project_id = await project_meant(
         ctx, located.project_id or located.workspace_id, located.project_slug or located.workspace_slug
     )
-    environment, path = targets.folder(ctx, located.environment, located.secret_path)
+    environment, path = place_meant(ctx, located.environment, located.secret_path)
     return Target(project_id=project_id, environment=environment, path=normal_path(path))
 
 

@@ -236,6 +236,19 @@ async def _load_project(tx: Tx, project_id: str) -> tuple[Project | None, tuple[
     return await projects.by_id(tx, project_id), (versions.project(project_id),)
 
 
+async def project_of_slug(ctx: Ctx, org_id: str, slug: str) -> str | None:
+    """Return the id of an organization's project with this slug, through the cache; None for an unknown slug."""
+    if "\x00" in slug:
+        return None
+
+    async def load(tx: Tx) -> tuple[str | None, tuple[str, ...]]:
+        record = await projects.by_slug(tx, org_id, slug)
+        return (record.id, (versions.project(record.id),)) if record else (None, ())
+
+    project_id: str | None = await ctx.fresh.get(("project of slug", org_id, slug), load)
+    return project_id
+
+
 class ProjectScope(CallerScope, frozen=True, kw_only=True):
     """The caller's scope in a project, with the project."""
 

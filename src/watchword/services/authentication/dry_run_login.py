@@ -81,7 +81,7 @@ def body(method: Method) -> type[Schema]:
         (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name))
         for field in msgspec.structs.fields(method.login)
     ]
-    title = method.login.__module__.rpartition(".")[2].title().replace("_", "") + "Trial"
+    title = method.login.__module__.rpartition(".")[2].title().replace("_", "") + "TestLogin"
     struct: type[Schema] = msgspec.defstruct(
         title, fields, bases=(Circumstances,), frozen=True, kw_only=True, rename="camel"
     )  # type: ignore[assignment]

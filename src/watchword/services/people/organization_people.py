@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.access import boundary
-from watchword.domain.access.abilities import Rule
 from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.actor import HolderKind
 from watchword.domain.decode import Trimmed, checked
@@ -88,11 +87,6 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     signed_in: sign_in.SignedIn | None
 
 
-def require_within(scope: CallerScope, targets: Sequence[Sequence[Rule]]) -> None:
-    """Raise BoundaryExceeded when one of the rule sets goes beyond the caller's own."""
-    boundary.require_within(scope.ability, targets)
-
-
 async def invite(ctx: Ctx, body: InviteToOrganization) -> list[Invited]:
     """Invite people by address. The links work without mail; where a mail server is configured they are mailed too."""
     scope = await enter_org(ctx, body.organization_id)
@@ -104,7 +98,7 @@ async def invite(ctx: Ctx, body: InviteToOrganization) -> list[Invited]:
             raise NotFound("The organization was deleted meanwhile")
         role = body.organization_role_slug or org.default_role
         _, _, rules = await find_role(tx, "organization", role, org_id=org.id, project_id=None)
-        require_within(scope, [rules])
+        boundary.require_within(scope.ability, [rules])
         invited = [await _invitation(ctx, tx, scope, org, email, role) for email in emails]
         ctx.audit("invite-organization-members", org_id=org.id, emails=emails, role=role)
     return [await _mailed(ctx, org, item) for item in invited] if ctx.runtime.mailer.is_configured else invited
@@ -178,7 +172,7 @@ async def _require_over_invitation(tx: Tx, scope: CallerScope, invitation: Invit
         _, _, rules = await find_role(tx, "organization", invitation.role, org_id=scope.org_id, project_id=None)
     except NotFound:
         return
-    require_within(scope, [rules])
+    boundary.require_within(scope.ability, [rules])
 
 
 async def accept(ctx: Ctx, body: Accept) -> Joined:
@@ -341,7 +335,7 @@ async def change(ctx: Ctx, org_id: str, membership_id: str, body: ChangeMembersh
                 org_id=scope.org_id,
                 project_id=None,
             )
-            require_within(scope, resolved.rules)
+            boundary.require_within(scope.ability, resolved.rules)
             if body.role != "admin":
                 await _require_other_admin(tx, scope, person)
             await grants.replace_roles(tx, person.membership, resolved.rows, ctx.now)
@@ -387,7 +381,7 @@ async def _require_over(ctx: Ctx, tx: Tx, scope: CallerScope, person: Organizati
     if person.user.is_instance_admin and not ctx.actor.is_instance_admin:
         raise Forbidden("Only an instance administrator may change the membership of another one")
     holds = await holding(tx, "user", person.user.id, org_id=scope.org_id, project_id=None, now=ctx.now, auth=None)
-    require_within(scope, [grant.rules for grant in holds.grants])
+    boundary.require_within(scope.ability, [grant.rules for grant in holds.grants])
     await require_over_in_projects(ctx, tx, scope, "user", person.user.id)
 
 

@@ -1,4 +1,6 @@
-"""The locations of secrets: an environment and a folder of a project, found through the cache.
+"""The locations of secrets: which project, environment and folder a request means, found through the cache.
+
+Requests name a project by id or slug under several names; a service token's own scope fills in what is left out.
 
 Paths are stored and compared in one form: absolute, without a slash at the end. What another reader could take for
 another path (`..`, `//`, percent-escapes, a backslash) is refused instead of resolved, so a permission asked about a
@@ -11,8 +13,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from watchword.domain.errors import Invalid, NotFound
+from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.projects.records import Environment, Folder
+from watchword.services.access.scopes import project_of_slug, require_known
 from watchword.services.context import Ctx
 from watchword.store import versions
 from watchword.store.engine import Tx
@@ -33,6 +36,8 @@ __all__ = [
     "new_root",
     "normal_path",
     "parent_path",
+    "place_meant",
+    "project_meant",
 ]
 
 Field: TypeAlias = str | tuple[str | int, ...]  # where a request has the path, as in `Invalid.of`
@@ -47,6 +52,46 @@ class SecretLocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     environment: Environment
     folder: Folder
+
+
+async def project_meant(ctx: Ctx, id: str, slug: str) -> str:
+    """Return the id of the project with this id, or this slug in the caller's organization, or of a service token.
+
+    Raises BadRequest, NotFound.
+    """
+    if id:
+        await require_known(ctx, id)
+        return id
+    if slug and ctx.actor.org_id:
+        known = await project_of_slug(ctx, ctx.actor.org_id, slug)
+        if known is None:
+            raise NotFound(f"There is no project with slug {slug[:64]!r} that you can see")
+        return known
+    if ctx.actor.project_id:
+        return ctx.actor.project_id
+    raise BadRequest("Name the project by id or slug")
+
+
+def place_meant(ctx: Ctx, environment: str | None, path: str | None) -> tuple[str, str]:
+    """Return the environment and path, from a service token's only scope where the request names none.
+
+    What the request names takes precedence: else a token with one scope could read nothing but that scope's own folder.
+    Raises BadRequest.
+    """
+    scopes = ctx.actor.scopes
+    if len(scopes) == 1 and not _is_glob(scopes[0]["secretPath"]):
+        if not environment and path is None:
+            path = scopes[0]["secretPath"]
+        environment = environment or scopes[0]["environment"]
+    if not environment:
+        raise BadRequest("Name the environment by its slug")
+    if "\x00" in environment:
+        raise NotFound("There is no such environment")
+    return environment, path or "/"
+
+
+def _is_glob(path: str) -> bool:
+    return any(sign in path for sign in "*?[]{}!()")
 
 
 def normal_path(text: str, field: Field = "secretPath") -> str:

@@ -27,7 +27,6 @@ from watchword.services.identities import identities
 from watchword.services.keys.keyring import org_scope, project_scope
 from watchword.services.projects import locations
 from watchword.services.turns import Turns
-from watchword.store import versions
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.projects import folders, projects
@@ -176,13 +175,7 @@ async def id_of(ctx: Ctx, slug: str) -> str:
         if own is None or own.slug != slug:
             raise unknown
         return own.id
-    org_id = actor.org_id or ""
-
-    async def load(tx: Tx) -> tuple[str | None, tuple[str, ...]]:
-        project = await projects.by_slug(tx, org_id, slug)
-        return (project.id, (versions.project(project.id),)) if project else (None, ())
-
-    project_id: str | None = await ctx.fresh.get(("project slug", org_id, slug), load)
+    project_id = await scopes.project_of_slug(ctx, actor.org_id or "", slug)
     if project_id is None:
         raise unknown
     return project_id
