@@ -1,6 +1,7 @@
 """What the tree looks like: names that need no alias, and tests that mirror the source."""
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,6 @@ TESTED_ELSEWHERE = {
     "services/access/scopes.py": "services/access/test_isolation.py",
     "services/authentication/bearer.py": "services/authentication/test_tokens.py",
     "services/authentication/dry_run_login.py": "services/authentication/test_auth_methods.py",
-    "services/authentication/method_bodies.py": "http/authentication/test_auth_methods.py",
     "services/identities/project_members.py": "services/projects/test_members.py",
     "services/people/account.py": "services/people/test_passwords.py",
     "services/people/organizations.py": "services/people/test_organization_people.py",
@@ -105,3 +105,17 @@ def test_what_is_tested_elsewhere_is_there_and_has_no_tests_of_its_own() -> None
     assert [] == [module for module in TESTED_ELSEWHERE if not (SOURCE / module).is_file()]
     assert [] == [module for module in TESTED_ELSEWHERE if own_test(module).is_file()]
     assert [] == [test for test in TESTED_ELSEWHERE.values() if not (TESTS / test).is_file()]
+
+
+def test_the_modules_that_a_package_lists_are_in_it() -> None:
+    """A package's docstring says what each module does: ``- `reading`: one secret, or all that a folder shows``."""
+    listed = [
+        (package.parent.relative_to(SOURCE).as_posix(), name)
+        for package in SOURCE.rglob("__init__.py")
+        for line in (ast.get_docstring(ast.parse(package.read_text())) or "").splitlines()
+        if line.startswith("- ")
+        for name in re.findall(r"`(\w+)`:", line)
+    ]
+
+    assert len(listed) > 10
+    assert [] == [(folder, name) for folder, name in listed if not (SOURCE / folder / f"{name}.py").is_file()]

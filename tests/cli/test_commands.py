@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from tests.cli.serving import watchword
 from watchword.cli.main import COMMANDS, main
-from watchword.cli.output import printable
+from watchword.cli.terminal import printable
 from watchword.settings import OPTIONS
 
 BOOT = ("bootstrap", "--email", "admin@example.com", "--password", "correct horse battery", "--organization", "Acme")

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from watchword.app import existing, start_logs
 from watchword.cli.options import with_settings
-from watchword.cli.output import err, is_json, note, output_option, say
+from watchword.cli.output import is_json, note, output_option, say
+from watchword.cli.terminal import terminal
 from watchword.domain.errors import BadRequest
 from watchword.services.keys import rotation
 from watchword.services.keys.keyring import HMAC, SIGNING
@@ -51,7 +52,7 @@ def _run(settings: Settings, work: Any) -> Any:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=err(), disable=is_json() or not err().is_terminal)
+    return Progress(*columns, console=terminal(stderr=True), disable=is_json() or not terminal(stderr=True).is_terminal)
 
 
 @keys.command()

@@ -12,7 +12,8 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from watchword.cli.output import FAILED, err, fail, is_json, output_option, say
+from watchword.cli.output import FAILED, fail, is_json, output_option, say
+from watchword.cli.terminal import terminal
 from watchword.services.projects.move_in import ApiRefused, Plan, Report, carry_out, survey
 
 
@@ -138,7 +139,7 @@ async def _move(
         if dry_run:
             say(_planned(plan), lambda console: _print_plan(console, plan))
             return
-        with Progress(console=err(), disable=is_json()) as bar:
+        with Progress(console=terminal(stderr=True), disable=is_json()) as bar:
             task = bar.add_task("Moving in", total=plan.steps)
 
             def progress(step: str, about: str) -> None:

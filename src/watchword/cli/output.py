@@ -1,6 +1,5 @@
 """The output of a command: text for people on a terminal, or one JSON object for scripts; and its exit code."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -9,6 +8,7 @@ import msgspec
 import rich_click as click
 from click.exceptions import Exit
 
+from watchword.cli.terminal import printable, terminal
 from watchword.domain.errors import Refusal
 from watchword.settings import SettingsError
 
@@ -46,40 +46,18 @@ def is_json() -> bool:
     return ctx is not None and ctx.meta.get(_META) == "json"
 
 
-# What a terminal obeys instead of showing: control characters, and those that turn the direction of a text. Line breaks
-# and tabs stay.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    r"""The text with every character that a terminal obeys written out (`\x1b`).
-
-    Names and messages may come from strangers.
-    """
-    return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
-
-
-def err() -> "Console":
-    """The console for faults and progress."""
-    from watchword.cli.terminal import Terminal  # noqa: PLC0415 - slow to import
-
-    return Terminal(stderr=True, highlight=False, soft_wrap=True)
-
-
 def say(data: Mapping[str, Any], text: Callable[["Console"], None]) -> None:
     """Answer with `data` as JSON, or with what `text` prints."""
     if is_json():
         click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
     else:
-        from watchword.cli.terminal import Terminal  # noqa: PLC0415 - slow to import
-
-        text(Terminal(highlight=False, soft_wrap=True))
+        text(terminal())
 
 
 def note(text: str) -> None:
     """Print a line of progress, which is not the answer, on standard error; scripts do not get it."""
     if not is_json():
-        err().print(text)
+        terminal(stderr=True).print(text)
 
 
 def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
@@ -88,7 +66,7 @@ def fail(title: str, faults: Sequence[str], code: int) -> NoReturn:
         click.echo(msgspec.json.encode({"error": title, "faults": list(faults), "exitCode": code}).decode(), err=True)
     else:
         lines = "\n".join(f"• {fault}" for fault in faults) if len(faults) > 1 else "".join(faults)
-        console = err()
+        console = terminal(stderr=True)
         if console.is_terminal:
             from rich.panel import Panel  # noqa: PLC0415 - slow to import
 

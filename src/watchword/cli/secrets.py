@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
-from watchword.cli.output import FAILED, fail, is_json, output_option, printable, say
+from watchword.cli.output import FAILED, fail, is_json, output_option, say
+from watchword.cli.terminal import printable
 
 if TYPE_CHECKING:  # slow to import, and `--help` is to be quick
     import httpx

@@ -1,6 +1,5 @@
 """Secrets: read, write, move, import and reference them.
 
-- `targets`: which project, environment and folder a request means
 - `sealed`: sealing and opening, each text bound to its folder, secret, version and field
 - `folder_cache`: the contents of folders, through the cache
 - `rights`: what the caller may see and do, asked secret by secret
