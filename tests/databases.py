@@ -64,7 +64,7 @@ async def emptied(dsn: str, then: str = "") -> str:
 
 
 async def refilling(dsn: str) -> str:
-    """Statements that make all rows that there are now anew, for `emptied`."""
+    """Statements that make all rows that there are now again, for `emptied`."""
     statements = []
     connection = await asyncpg.connect(dsn)
     try:

@@ -1,4 +1,4 @@
-"""Where a server listens, and how it ends and reads its settings anew: seen from outside, over real sockets."""
+"""Where a server listens, and how it ends and reads its settings again: seen from outside, over real sockets."""
 
 import os
 import shutil
@@ -114,7 +114,7 @@ def test_a_hangup_before_it_can_be_taken_ends_no_process_and_is_not_lost(
 
     with serving(tmp_path, "--workers", workers, began=begin, **(several if workers == "2" else {})) as server:
         try:
-            while server.log.count("were read anew") < 5:
+            while server.log.count("were read again") < 5:
                 assert server.process.poll() is None
         finally:
             hanging_up.set()
@@ -180,7 +180,7 @@ def test_several_workers_end_and_read_anew_as_one_does(tmp_path: Path, postgres_
         tmp_path, "--workers", "2", WATCHWORD_DATABASE_URL=postgres_dsn, WATCHWORD_ROOT_KEY=ROOT_KEY
     ) as server:
         server.process.send_signal(signal.SIGHUP)
-        while server.log.count("were read anew") < 1:
+        while server.log.count("were read again") < 1:
             assert server.process.poll() is None
         half = dialled(server, post("/api/v1/identities", "x", 10), b"ab")
         time.sleep(0.3)  # until a worker took the connection: it is the worker's end that is looked at
@@ -276,10 +276,10 @@ def test_a_certificate_is_read_anew_and_a_bad_one_is_not_taken(tmp_path: Path) -
 
         first = shown()
         shutil.copy(later[0], cert)
-        reload("could not be read anew")
+        reload("could not be read again")
         kept = shown()
         shutil.copy(later[1], key)
-        reload("were read anew")
+        reload("were read again")
         second = shown()
 
     assert kept == first != second

@@ -108,7 +108,7 @@ ANSWERS: dict[str, tuple[Callable[[Given], Any], str]] = {
     "facts about another configuration": (proved(audit={"identityToyAuthId": "x"}), "method_answer"),
     "spent is a text": (proved(spent="x"), "method_answer"),
     "spent without a key": (proved(spent=Spent("", 1)), "method_answer"),
-    "spent for ever": (proved(spent=Spent("x", 2**70)), "method_answer"),
+    "spent forever": (proved(spent=Spent("x", 2**70)), "method_answer"),
     "spent until a text": (proved(spent=Spent("x", "tomorrow")), "method_answer"),  # type: ignore[arg-type]
     "key error": (raising(KeyError("x")), "method_failed"),
     "recursion": (raising(RecursionError()), "method_failed"),

@@ -324,7 +324,7 @@ async def test_a_request_reads_a_family_once_however_long_it_takes(postgres_stor
 
 
 async def test_a_request_does_not_lose_a_change_it_has_seen_when_another_process_writes(sqlite_store: Any) -> None:
-    """What was loaded before the change must not pass for new because the versions in memory begin anew."""
+    """What was loaded before the change must not pass for new because the versions in memory begin again."""
     cache, load = Cache(sqlite_store, 10), Held()
     await ConsistentReads(sqlite_store, cache).get("k", load)
     load.value = 1

@@ -36,7 +36,7 @@ def foreign_change(store: SqliteStore) -> None:
 async def test_our_own_commits_forget_nothing_of_other_families(sqlite_store: SqliteStore) -> None:
     before = await sqlite_store.versions(("org/1",))
 
-    for _ in range(5_000):  # the WAL begins anew on the way
+    for _ in range(5_000):  # the WAL begins again on the way
         await own_change(sqlite_store, "identity/1")
 
     assert (before, (5_000,)) == (await sqlite_store.versions(("org/1",)), await sqlite_store.versions(FAMILY))

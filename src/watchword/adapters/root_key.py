@@ -43,7 +43,7 @@ def make_root_key(settings: Settings) -> bytes:
                 file.write(key.hex() + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            # With its content at once, and never over another one: who finds the file may read it.
+            # With its content at once, and never over another one: a process that finds the file can read it.
             os.link(draft, path)
         finally:
             draft.unlink()

@@ -42,7 +42,7 @@ class TtlCache(Generic[T]):
         return await self._fetch(key, load)
 
     async def again(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T | None:
-        """The value fetched anew, because the kept one lacks something; None if that was done a moment ago.
+        """The value fetched again, because the kept one lacks something; None if that was done a moment ago.
 
         Anybody can present a token with a key id made up: each must not cost the issuer a request.
         """

@@ -59,7 +59,7 @@ def _progress() -> Progress:
 @with_settings("data_dir", "root_key_file")
 @output_option
 def status(settings: Settings) -> None:
-    """Show every key: the version that seals, one that waits to be used, and whether the root key of now seals it."""
+    """Show every key: the version that seals, one that waits to be used, and whether the current root key seals it."""
 
     async def work(parts: Runtime) -> tuple[Sequence[rotation.ScopeState], dict[str, int]]:
         return await rotation.state(parts), await rotation.hashed_before(parts)
@@ -71,13 +71,13 @@ def status(settings: Settings) -> None:
             "active": scope.active,
             "staged": scope.staged,
             "versions": scope.versions,
-            "underRootOfNow": scope.is_under_root_of_now,
+            "underRootOfNow": scope.is_under_current_root,
         }
         for scope in scopes
     ]
     answer = {
         "keys": data,
-        "awaitingNewRoot": sum(not scope.is_under_root_of_now for scope in scopes),
+        "awaitingNewRoot": sum(not scope.is_under_current_root for scope in scopes),
         "hashedWithEarlierKey": left,
     }
 
@@ -96,7 +96,7 @@ def _table(console: Console, scopes: Sequence[rotation.ScopeState]) -> None:
     for title in ("seals with", "waiting", "versions", "root key"):
         table.add_column(title, overflow="fold")
     for scope in scopes:
-        root = "the one of now" if scope.is_under_root_of_now else "an earlier one"
+        root = "the current one" if scope.is_under_current_root else "an earlier one"
         table.add_row(scope.scope, str(scope.active), str(scope.staged or "-"), str(scope.versions), root)
     console.print(table)
 
@@ -105,7 +105,7 @@ def _table(console: Console, scopes: Sequence[rotation.ScopeState]) -> None:
 @with_settings("data_dir", "root_key_file")
 @output_option
 def rotate_root(settings: Settings) -> None:
-    """Seal all keys with the root key of now, instead of the one before.
+    """Seal all keys with the current root key, instead of the one before.
 
     First give every server the new key as WATCHWORD_ROOT_KEY and the old one as WATCHWORD_PREVIOUS_ROOT_KEY, and this
     command, too. When it is done, the old one is needed no more.
@@ -122,9 +122,9 @@ def rotate_root(settings: Settings) -> None:
 
     done = _run(settings, work)
     message = (
-        f"{done} keys were sealed with the root key of now."
+        f"{done} keys were sealed with the current root key."
         if done
-        else "Every key is sealed with the root key of now already."
+        else "Every key is sealed with the current root key already."
     )
     say({"resealed": done}, lambda console: console.print(message))
 
@@ -164,7 +164,7 @@ def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float)
 @click.option(
     "--revoke-old",
     is_flag=True,
-    help="End what is still hashed with an earlier key, instead of hashing it anew when it is used.",
+    help="End what is still hashed with an earlier key, instead of hashing it again when it is used.",
 )
 @yes_option
 @wait_option
@@ -174,7 +174,7 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
     """Hash client secrets, service tokens, links and recovery codes with a new key.
 
     What is out stays good and is hashed with the new key when it is used; `keys status` says how many are not yet. With
-    --revoke-old no new key is made where those of now are not all in use: what is hashed with an earlier one ends.
+    --revoke-old no new key is made where the current ones are not all in use: what is hashed with an earlier one ends.
     """
 
     async def work(parts: Runtime) -> dict[str, int]:
@@ -209,9 +209,9 @@ def _what_ends(signed: rotation.Signed) -> str:
     return (
         "Every access token that is out ends at once, on every server, however it was got: workloads log in again by "
         "themselves, but "
-        f"{signed.named_tokens} named tokens (Token Auth) must be made anew and handed out, the token of the "
+        f"{signed.named_tokens} named tokens (Token Auth) must be made again and handed out, the token of the "
         "instance administrator's identity "
-        f"among them if it is one, and {signed.limited_tokens} tokens with a use limit be got anew. "
+        f"among them if it is one, and {signed.limited_tokens} tokens with a use limit be obtained again. "
         f"{signed.sessions} sessions of people end, too."
     )
 
@@ -236,7 +236,7 @@ def _confirm(action: str, *, yes: bool) -> None:
 def rotate(settings: Settings, organization: str | None, project: str | None, resume: bool, wait: float) -> None:
     """Give organizations and projects new keys, and seal with them what the old ones sealed.
 
-    Without options all of them. Servers may run: values sealed with the old key open until they have been sealed anew.
+    Without options all of them. Servers may run: values sealed with the old key open until they have been sealed again.
     """
     if organization and project:
         raise click.UsageError("give --organization or --project, not both")
@@ -261,7 +261,7 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
         return {"keys": len(staged), "values": await _reseal(parts, scopes)}
 
     done = _run(settings, work)
-    say(done, lambda console: console.print(f"{done['keys']} new keys; {done['values']} values were sealed anew."))
+    say(done, lambda console: console.print(f"{done['keys']} new keys; {done['values']} values were sealed again."))
 
 
 async def _reseal(parts: Runtime, scopes: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 SIGTERM or SIGINT: no new connections from that moment on, requests under way are answered (for `shutdown_grace` seconds
 at most), the journal is written out, and only then does the process end. uvicorn would raise the signal again before
-our own parts are closed, so signals are ours. SIGHUP: certificates and the log level are read anew; one that comes
+our own parts are closed, so signals are ours. SIGHUP: certificates and the log level are read again; one that comes
 before that is possible waits, for left alone it would end the process.
 """
 
@@ -280,7 +280,7 @@ def _stays_for_good() -> Iterator[None]:
 
 
 def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSLContext | None) -> None:
-    """Read the settings anew, and take over what a running server can.
+    """Read the settings again, and take over what a running server can.
 
     That is the log level, and the certificate that it shows.
 
@@ -295,10 +295,12 @@ def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSL
             if settings.tls_client_ca_file and now.tls_client_ca_file:
                 context.load_verify_locations(now.tls_client_ca_file)
     except (SettingsError, OSError) as error:
-        _log.error("the settings could not be read anew, and stay as they are", extra={"reason": str(error)})
+        _log.error("the settings could not be read again, and stay as they are", extra={"reason": str(error)})
         return
     start_logs(now)
-    _log.warning("log level and certificates were read anew; other settings need a restart", extra={"pid": os.getpid()})
+    _log.warning(
+        "log level and certificates were read again; other settings need a restart", extra={"pid": os.getpid()}
+    )
 
 
 async def listen(
@@ -311,7 +313,7 @@ async def listen(
 ) -> None:
     """Serve until asked to stop, then drain.
 
-    `again` reads the settings anew, at SIGHUP. `orphaned`: a file that becomes readable when the parent is gone.
+    `again` reads the settings again, at SIGHUP. `orphaned`: a file that becomes readable when the parent is gone.
     """
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_parts:

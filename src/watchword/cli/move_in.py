@@ -108,7 +108,7 @@ def move_in(
     resume: Path | None,
     dry_run: bool,
 ) -> None:
-    """Bring projects, environments, folders, secrets and identities here. Credentials are issued anew, not copied.
+    """Bring projects, environments, folders, secrets and identities here. Credentials are issued again, not copied.
 
     Every step can be run twice, so the command may be repeated after whatever went wrong.
     """

@@ -3,7 +3,7 @@
     parent: binds the socket ──> starts N children, each with its own event loop, pools and caches
             a child dies     ──> another takes its place, after a second if it died young
             SIGTERM, SIGINT  ──> the socket is closed and every child drains; one that outlives the grace time is killed
-            SIGHUP           ──> every child reads certificates and the log level anew
+            SIGHUP           ──> every child reads certificates and the log level again
             parent dies      ──> every child notices and drains
 
 uvicorn's own supervisor loads the application inside its server, and ours has parts to open before and close after.
@@ -143,7 +143,7 @@ class Supervisor:
                         self._ready()
                         self._ready = None
             except (EOFError, OSError):
-                pass  # it died, which its sentinel tells as well
+                pass  # it ended, which its sentinel shows as well
 
     def _replace_the_dead(self) -> int | None:
         for place, worker in enumerate(self._workers):
@@ -161,7 +161,7 @@ class Supervisor:
         return None
 
     def _end(self) -> None:
-        for listener in self._listeners:  # else callers would be let in, and heard by nobody
+        for listener in self._listeners:  # otherwise connections would be accepted that no process reads
             listener.close()
         for worker in self._workers:
             if worker.process.is_alive():

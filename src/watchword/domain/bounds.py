@@ -113,7 +113,7 @@ def _shown(text: str) -> str:
 
 
 class AddressSet:
-    """Trusted ranges, ready to be asked; answers for the addresses seen of late are remembered."""
+    """Trusted ranges, ready to be asked; answers for recently seen addresses are remembered."""
 
     __slots__ = ("_answers", "_networks", "is_open")
 
@@ -125,7 +125,7 @@ class AddressSet:
         self.is_open = any(mask == 0 for _, mask in self._networks)
 
     def admits(self, address: str | None) -> bool:
-        """Whether the address lies in a range; what is not an address does not."""
+        """Whether the address is in a range; what is not an address does not."""
         if address is None:
             return False
         answer = self._answers.get(address)
@@ -188,7 +188,7 @@ def _network(ip_range: IpRange) -> _Network:
 
 
 def within(address: str | None, ranges: Sequence[IpRange]) -> bool:
-    """Whether the address lies in one of the ranges; `compile_ranges` is for asking often."""
+    """Whether the address is in one of the ranges; `compile_ranges` is for asking often."""
     return compile_ranges(ranges).admits(address)
 
 

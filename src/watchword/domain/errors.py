@@ -126,7 +126,7 @@ class Conflict(Refusal):
 
     status = 409
     name = "Conflict"
-    default = "Another change was first: read again what there is, and decide anew"
+    default = "Another change was first: read again what there is, and decide again"
 
 
 class TooLarge(Refusal):

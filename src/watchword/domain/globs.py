@@ -1,4 +1,4 @@
-"""Glob patterns: whether a text matches one, whether one pattern lies inside another, whether two exclude each other.
+"""Glob patterns: whether a text matches one, whether one implies another, whether two exclude each other.
 
 The language is that of the conditions of rules, and of what auth methods compare with claims and names: `*` and `?`
 stay inside a segment and skip a leading dot, `**` as a whole segment crosses segments, `[ab]`, `{a,b}`, `(a|b)`, the
@@ -104,7 +104,7 @@ class _Machine:
         known = self.known.get(configs)
         if known is None:
             if len(self.known) >= MAX_STATES:
-                # Forget, rather than grow: a text may be chosen to visit new states for ever.
+                # Forget, rather than grow: a text may be chosen to visit new states forever.
                 self.known.clear()
                 self.start.next.clear()
             accepts = any(node == self.end and not self.refused(denied) for node, denied in self.closure(configs, ""))

@@ -68,7 +68,7 @@ class Outbound(Protocol):
         """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
 
         An unknown `kid` refetches at most once a minute for each URL. Keys older than `max_age` seconds are fetched
-        anew.
+        again.
         """
         ...
 

@@ -54,7 +54,7 @@ _log = logging.getLogger("watchword.http")
 
 
 class Edge:
-    """The outermost ASGI application: hands requests to routes, and is handed every refusal."""
+    """The outermost ASGI application: dispatches requests to routes, and renders every refusal."""
 
     def __init__(
         self, runtime: Runtime, verified_tokens: VerifiedTokens, inner: App, routes: Sequence[Route] = ()
@@ -178,7 +178,7 @@ class Edge:
     def _is_proxy(self, peer: str | None) -> bool:
         """Whether what the peer says about its callers is believed.
 
-        Who speaks through the socket in the file system has no address.
+        A peer on a Unix socket has no address.
         """
         if peer is None:
             return self._trusts_socket
@@ -208,7 +208,7 @@ class Edge:
     async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
         if not route.modes and "/v3/auth/" in route.path:
-            return  # a browser or the CLI signs in while it still sends a dead token
+            return  # a browser or the CLI signs in while it still sends a token that has ended
         bearer = heads.bearer_of(headers)
         if bearer:
             ctx.actor = await authenticate_bearer(ctx, bearer, self.verified_tokens)
@@ -234,7 +234,7 @@ class Edge:
         bearer = heads.bearer_of(headers)
         if not bearer:
             raise Unauthorized(_NOBODY)
-        if bearer.startswith("st."):  # which nobody signed: it must be looked up
+        if bearer.startswith("st."):  # the token carries no signature: it must be looked up
             await authenticate_bearer(self.context(scope, headers), bearer, self.verified_tokens)
         else:
             require_unexpired(self.verified_tokens.claims(bearer), self.runtime.clock())
@@ -290,7 +290,7 @@ class Edge:
                 except Unfinished as long:
                     await ctx.finish(long)
                 except (Collision, ConstraintRefused) as error:
-                    # Another request was first. Carried out anew, this one sees what that one did and answers for
+                    # Another request was first. Carried out again, this one sees what that one did and answers for
                     # itself.
                     if not ctx.begins_again():
                         raise error.refusal if isinstance(error, ConstraintRefused) else error from None
@@ -350,7 +350,7 @@ class Edge:
 
 
 class BadUrl(BadRequest):
-    """The path has an escape that means nothing."""
+    """The path has an invalid percent-escape."""
 
 
 _NOBODY = "Token missing: send the access token as `Authorization: Bearer <token>`"
@@ -458,7 +458,7 @@ class _Hints:
             await ctx.fresh.prefetch(version_keys)
 
     def learn(self, alike: int, ctx: Ctx) -> None:
-        """Remember what this request needed; what is known for long is learned anew when it grows old."""
+        """Remember what this request needed; what is known for long is learned again when it grows old."""
         if alike not in self._needed.young:
             self._needed.keep(alike, ctx.fresh.version_keys)
 

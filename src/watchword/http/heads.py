@@ -15,7 +15,7 @@ _FORM = re.compile(rb"\s*(?:W/)?\"([^\"\x00-\x20\x7f]*)\"\s*(?:,|$)|\s*(?:,|$)")
 def by_name(pairs: Pairs, alone: Collection[bytes] = ()) -> Mapping[bytes, bytes]:
     """The value of each name. Several lines of one name are one list, in their order (RFC 9110 section 5.3).
 
-    So two credentials are none that could be read. A name of `alone` that stands twice is left out.
+    So of two credentials neither is read. A name of `alone` that stands twice is left out.
     """
     headers = dict(pairs)
     if len(headers) == len(pairs):

@@ -138,7 +138,7 @@ class Measured:
         self._writing.set(int(journal.is_writing and writes.is_writing))
         self._entries.set(len(self._runtime.cache))
         self._is_due = False
-        if waiting:  # look again, or an idle process would tell of them for ever
+        if waiting:  # look again, or an idle process would tell of them forever
             self._is_due = True
             asyncio.get_running_loop().call_later(_REFRESH, self._refresh)
 

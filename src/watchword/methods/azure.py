@@ -73,7 +73,7 @@ def check(config: Config) -> Config:
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Check that the token is from the tenant, for the resource, and of an allowed service principal."""
     token, checks, tenant = login.jwt.strip(), given.checks, config.tenant_id.lower()
-    # The reference stores an empty tenant or resource; nothing can be proved against either.
+    # Infisical stores an empty tenant or resource; nothing can be proved against either.
     checks.reach(
         bool(_TENANT.fullmatch(tenant)), "tenant_unusable", "The configuration names no tenant", presented=tenant[:64]
     )

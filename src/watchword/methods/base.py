@@ -302,7 +302,7 @@ Judge = Callable[[Settings], Sequence[Risk]]
 def no_risks(_settings: Settings) -> Sequence[Risk]:
     """The judge of a method whose configuration cannot admit a stranger.
 
-    Only who holds a credential made for the identity logs in.
+    Only a caller with a credential that was made for the identity logs in.
     """
     return ()
 
@@ -352,7 +352,7 @@ def _unchanged(config: Any) -> Any:
 
 
 class Refresh(msgspec.Struct, frozen=True, kw_only=True):
-    """What a method keeps of another server's data, and how it is fetched anew."""
+    """What a method keeps of another server's data, and how it is fetched again."""
 
     what: str  # "bundle": of the route `refresh-bundle` and of the audit event
     title: str  # "trust bundle": in the documentation

@@ -36,7 +36,7 @@ _RS256 = frozenset({"RS256"})
 
 
 class Config(Schema, frozen=True, kw_only=True):
-    """Which service accounts, projects and zones may log in; an empty list allows any, as the reference does."""
+    """Which service accounts, projects and zones may log in; an empty list allows any, as Infisical does."""
 
     type: Literal["iam", "gce"]
     allowed_service_accounts: PatternList = ""

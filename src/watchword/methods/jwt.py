@@ -37,7 +37,7 @@ Pem = Annotated[str, msgspec.Meta(max_length=16_384)]
 class Config(Schema, frozen=True, kw_only=True):
     """Where the keys are, and what the tokens must say.
 
-    With no issuer, subject, audience and claim bound, every token of a key's holder logs in, as at the reference: the
+    With no issuer, subject, audience and claim bound, every token of a key's holder logs in, as with Infisical: the
     key is then the whole policy.
     """
 

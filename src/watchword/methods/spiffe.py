@@ -181,7 +181,7 @@ def _max_age(config: Config, bundle: HttpsWebBundle, now: int) -> int:
 
 
 async def refresh(config: Config, outbound: Outbound) -> None:
-    """Fetch the bundle anew. Raises OutboundError, BadRequest."""
+    """Fetch the bundle again. Raises OutboundError, BadRequest."""
     bundle = config.trust_bundle_distribution
     if isinstance(bundle, Static):
         raise BadRequest("A bundle that is pasted is not fetched: update the configuration")

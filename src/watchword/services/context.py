@@ -187,7 +187,7 @@ class Ctx:
         return True
 
     def begin_now(self) -> None:
-        """Read the clock and the state anew from here on.
+        """Read the clock and the state again from here on.
 
         Called after a wait for something remote, when what the request knew of both is old.
         """

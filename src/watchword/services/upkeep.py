@@ -182,7 +182,7 @@ class Upkeep:
                 _log.warning("the keys could not be looked at: the database does not answer")
             except WrongRootKey:
                 _log.error(
-                    "the root key was rotated and this server does not have the new one: give it both and start it anew"
+                    "the root key was rotated and this server does not have the new one: give it both and restart it"
                 )
 
     async def _sweep(self, delay: float) -> None:

@@ -32,7 +32,7 @@ class Batches(Generic[Q, A]):
     def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, at_once: int = 1) -> None:
         self._answer = answer
         self._at_once = at_once
-        self._questions: list[Q] = []  # that wait, and for each of them who does
+        self._questions: list[Q] = []  # the questions that wait, and the future of each
         self._futures: list[asyncio.Future[A]] = []
         self._tasks: set[asyncio.Task[None] | None] = set()
 
@@ -51,7 +51,7 @@ class Batches(Generic[Q, A]):
         try:
             return await future
         except asyncio.CancelledError:
-            if future in self._futures:  # nobody need look for it any more
+            if future in self._futures:  # this task is done, so the next question starts another
                 at = self._futures.index(future)
                 del self._futures[at], self._questions[at]
             raise
@@ -62,13 +62,13 @@ class Batches(Generic[Q, A]):
                 questions, futures, self._questions, self._futures = self._questions, self._futures, [], []
                 try:
                     answers = await self._answer(questions)
-                except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
+                except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait forever
                     await self._fail(questions, futures, error)
                     continue
                 for future, answer in zip(futures, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)
-        finally:  # at once, for who asks now must know that nobody serves any more
+        finally:  # at once: the next question must see that no task serves any more
             self._tasks.discard(asyncio.current_task())
 
     async def _fail(self, questions: Sequence[Q], futures: Sequence[asyncio.Future[A]], error: Exception) -> None:

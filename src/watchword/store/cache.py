@@ -228,7 +228,7 @@ class ConsistentReads:
     async def get(self, key: Hashable, load: Load, *about: Any) -> Any:
         """Return the value of `key` as it was at some moment after this request arrived.
 
-        It is cached, or loaded by `load(tx, *about)`. A module-level loader that takes `about` is not made anew for
+        It is cached, or loaded by `load(tx, *about)`. A module-level loader that takes `about` is not made again for
         each request, as a nested function is.
         """
         entry = self._cache.peek(key)
@@ -257,6 +257,6 @@ class ConsistentReads:
         return values
 
     def invalidate(self) -> None:
-        """Read versions anew from here on, because this request itself changed something."""
+        """Read versions again from here on, because this request itself changed something."""
         self._before = self.version_keys
         self._begin()

@@ -240,12 +240,12 @@ def prepare_upsert(made_of: Callable[[Upsert], ClauseElement], *, at_once: bool 
 
 def _insert_of(dialect: Dialect) -> Upsert:
     if dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as of_sqlite  # noqa: PLC0415
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
 
-        return of_sqlite
-    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
-    return insert
+    return postgresql.insert
 
 
 def rows_given(types: Mapping[str, Any], name: str = "") -> Any:

@@ -158,7 +158,7 @@ class GroupFsync:
             )
             about = "the disk of the database is full: " if is_full else ""
             _log.critical(f"{about}an fsync failed, so nothing more is written until a restart", exc_info=error)
-            # Those who wait for the next one too: what they wrote lies behind what was lost.
+            # Those who wait for the next one too: what they wrote comes after what was lost.
             waiting, self._next = (running, self._next), None
             for future in waiting:
                 if future is not None and not future.done():

@@ -306,7 +306,7 @@ class _Checkpoints:
 
     SQLite would do it within some commit: measured, everybody then waited for half a second. Here nobody waits for the
     long copy, and units wait only for the short one after it, which takes what was written meanwhile: then the WAL can
-    begin anew.
+    begin again.
     """
 
     def __init__(self, connection: sqlite3.Connection, lock: asyncio.Lock) -> None:

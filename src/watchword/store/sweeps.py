@@ -1,6 +1,6 @@
 """Delete rows that can no longer change any answer, in batches.
 
-A sweep raises no version key: what it removes is already dead by its own dates, so a cached view of it decides the
+A sweep raises no version key: what it removes has ended by its own dates already, so a cached view of it decides the
 same.
 """
 

@@ -266,7 +266,7 @@ LIFE = [
     (0, 0, 0, YEAR, 100, YEAR - 100),
     (2 * YEAR, 3 * YEAR, 0, YEAR, 0, YEAR),  # the maximum age caps everything
     (0, 0, 60, YEAR, 0, 60),  # periodic: each renewal gives a whole period
-    (3600, 7200, 60, YEAR, 100_000, 60),  # for ever, whatever TTL and max TTL were
+    (3600, 7200, 60, YEAR, 100_000, 60),  # forever, whatever TTL and max TTL were
     (0, 0, 2 * YEAR, YEAR, 5 * YEAR, YEAR),
 ]
 

@@ -139,10 +139,10 @@ async def test_the_root_key_rotates_and_the_old_one_then_opens_nothing(any_setti
         _, where = await secret_of(api)
     both = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT), previous_root_key=Secret(ROOT_KEY))
     async with opened(build_runtime(both)) as parts:
-        waiting = [one.scope for one in await rotation.state(parts) if not one.is_under_root_of_now]
+        waiting = [one.scope for one in await rotation.state(parts) if not one.is_under_current_root]
         progress = [step async for step in rotation.reseal_root(parts)]
         again = [step async for step in rotation.reseal_root(parts)]
-        left = [one.scope for one in await rotation.state(parts) if not one.is_under_root_of_now]
+        left = [one.scope for one in await rotation.state(parts) if not one.is_under_current_root]
     only_new = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT))
 
     assert org_scope(api.org_id) in waiting

@@ -37,9 +37,12 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def asks(
-    queue: Queue, whence: str | None, count: int, name: str = "", tried: Standing = UNKNOWN
+    queue: Queue, counted_as: str | None, count: int, name: str = "", tried: Standing = UNKNOWN
 ) -> list[asyncio.Task[bool]]:
-    return [asyncio.create_task(queue.matches(WORD, name or whence, whence=whence, tried=tried)) for _ in range(count)]
+    return [
+        asyncio.create_task(queue.matches(WORD, name or counted_as, counted_as=counted_as, tried=tried))
+        for _ in range(count)
+    ]
 
 
 async def settle() -> None:

@@ -229,7 +229,7 @@ def elsewhere(api: Api, address: str) -> httpx.AsyncClient:
 
 
 async def test_strangers_with_wrong_passwords_lock_nobody_out_but_themselves(any_api: Api) -> None:
-    """For ever: they go on guessing whenever they may."""
+    """Forever: they go on guessing whenever they may."""
     async with elsewhere(any_api, "192.0.2.66") as stranger, elsewhere(any_api, "192.0.2.7") as admin:
         for _ in range(4):
             statuses = [(await stranger.post(LOGIN, json=WRONG)).status_code for _ in range(11)]
@@ -474,9 +474,9 @@ async def test_a_login_with_a_password_that_is_changed_meanwhile_opens_no_sessio
     queue = any_api.runtime.passwords
     matches = queue.matches
 
-    async def changed_meanwhile(*given: Any, **whence: Any) -> bool:
+    async def changed_meanwhile(*given: Any, **counted_as: Any) -> bool:
         monkeypatch.setattr(queue, "matches", matches)
-        right = await matches(*given, **whence)
+        right = await matches(*given, **counted_as)
         await any_api.ok(
             "POST",
             "/api/v2/password/user/password-reset",

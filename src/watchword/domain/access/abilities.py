@@ -44,7 +44,7 @@ FALLBACK: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     for subject in ("secret-folders", "secret-imports")
 }
 FALLBACK_SUBJECT: Final = "secrets"
-INDEXED: Final = 12  # rules on one question from which on an index is worth its making
+INDEXED: Final = 12  # rules on one question from which an index pays off
 SLOW: Final = 8  # tests that an index does not make quicker, from which on asking is long work
 _FALLBACK_FACTS: Final = ("environment", "secretPath")
 
@@ -127,7 +127,7 @@ class Narrowed:
 
     @property
     def is_slow(self) -> bool:
-        """Whether many of the rules must be asked one by one, each time anew: too long for one piece."""
+        """Whether many of the rules must be asked one by one, each time: too long for one piece."""
         return self._index is not None and self._index.slow > SLOW
 
     def allows(self, facts: Mapping[str, Any]) -> bool:

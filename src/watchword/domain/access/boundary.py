@@ -20,7 +20,7 @@ from watchword.domain.errors import BoundaryExceeded
 from watchword.domain.globs import Effort
 
 _MAX_NAMED = 5
-_A_PAIR = 10  # steps: two conditions held against each other, beside what their patterns take
+_A_PAIR = 10  # steps: two conditions compared, besides the steps of their patterns
 AT_ONCE = 5_000  # steps in one piece: about a hundredth of a second
 MOST_STEPS = 1_000_000  # of one comparison
 _MANY = 400  # rules, from which on it is first looked whether the outcome is known
@@ -175,7 +175,7 @@ def _outcome(comparison: Comparison) -> Sequence[Missing]:
 
 
 def require_within(parent: Ability | Sequence[Rule], targets: Sequence[Ability | Sequence[Rule]]) -> None:
-    """Raise BoundaryExceeded unless every target lies inside the parent, naming what does not.
+    """Raise BoundaryExceeded unless no target allows more than the parent; the refusal names what it allows more.
 
     A target is a role or a privilege; each is compared by itself.
 

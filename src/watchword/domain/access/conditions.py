@@ -144,7 +144,7 @@ class Ready(NamedTuple):
 
 
 def ready(field: str, operand: Any) -> Ready:
-    """The operand, taken apart."""
+    """Parse an operand that will be compared many times."""
     operators = operators_of(field, operand)
     left_open = frozenset(
         op for op, value in operators.items() if is_open(tuple(value) if isinstance(value, frozenset) else value)

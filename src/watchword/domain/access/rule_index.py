@@ -1,7 +1,7 @@
 """Many rules asked at once: which of them a value passes, field by field, as numbers with a bit for each rule.
 
 Going through hundreds of rules for each of thousands of secrets is what makes a list slow. So the tests of a field are
-turned round: a value is looked up among all values that rules name, and held against all their patterns together. What
+inverted: a value is looked up among all values that rules name, and compared with all their patterns together. What
 a value passes is kept, for the same folders and names come again with every question and every request.
 """
 

@@ -11,7 +11,7 @@ from watchword.domain.globs import typed_glob_fault
 MAX_RULES: Final = 1_000
 MAX_OPERANDS: Final = 500
 MAX_OPERAND: Final = 512
-MAX_PATTERNS: Final = 300  # `$glob` conditions of one role or privilege: each is held against each secret of a list
+MAX_PATTERNS: Final = 300  # `$glob` conditions of one role or privilege: each is compared with each secret of a list
 MAX_DENIALS: Final = 20  # those of them with `!( )`, which cost up to a hundred times as much
 MAX_CONDITIONS: Final = 256 * 1024  # characters of all conditions of one role or privilege
 

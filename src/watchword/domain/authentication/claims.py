@@ -91,7 +91,7 @@ def claims_to_keep(claims: Mapping[str, Any], mapping: Mapping[str, str] | None)
 
 
 def _text(value: Any) -> str:
-    """The text of a claim: a scalar as in JSON, a list joined by commas, as the reference does."""
+    """The text of a claim: a scalar as in JSON, a list joined by commas, as Infisical does."""
     if isinstance(value, list):
         return ",".join(_text(item) for item in value)[:MAX_KEPT]
     return (claim_text(value) or "")[:MAX_KEPT]

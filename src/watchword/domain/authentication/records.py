@@ -7,7 +7,7 @@ from watchword.domain.record import Record
 class MethodConfig(Record, frozen=True, kw_only=True):
     """The configuration of one auth method on one identity. Sealed fields of `config` are envelopes.
 
-    Tokens of a generation before `tokens_since` were issued by the method as it was attached earlier, and are dead.
+    Tokens of a generation before `tokens_since` were issued by the method as it was attached earlier, and are invalid.
     `longest_life` is the most seconds that a token it ever issued lives without being renewed; None: only the maximum
     age bounds it.
     """
@@ -36,7 +36,7 @@ class MethodConfig(Record, frozen=True, kw_only=True):
 class ClientSecret(Record, frozen=True, kw_only=True):
     """A credential of Universal Auth.
 
-    `hash` is a keyed hash; `ttl` is in seconds, 0 for ever; `uses_limit` 0 is unlimited.
+    `hash` is a keyed hash; `ttl` is in seconds, 0 forever; `uses_limit` 0 is unlimited.
     """
 
     id: str
@@ -88,7 +88,7 @@ class AccessToken(Record, frozen=True, kw_only=True):
 class Revocation(Record, frozen=True, kw_only=True):
     """The end of the token or the client secret that `key` names, or of what was issued for a client secret until now.
 
-    The row may go after `expires_at` (ms), when nothing of it is alive.
+    The row may be deleted after `expires_at` (ms), when no token that it names can be valid.
 
     `before` is 0 but in two cases. Where `key` says `issued/`, it is the least generation of tokens that are still
     good. In rows of an earlier version it is a time (ms), and all tokens that `key` matches and that were issued until

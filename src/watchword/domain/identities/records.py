@@ -5,7 +5,7 @@ from watchword.domain.record import Record
 
 
 class Identity(Record, frozen=True, kw_only=True):
-    """A workload's account. With `project_id` it belongs to one project and lives and dies with it."""
+    """A workload's account. With `project_id` it belongs to one project and is deleted with it."""
 
     id: str
     org_id: str
@@ -20,7 +20,7 @@ class Identity(Record, frozen=True, kw_only=True):
     last_login_at: int | None = None
     last_login_address: str | None = None
     token_generation: int = 1  # what tokens are issued under; counted on by the database
-    tokens_since: int = 0  # tokens of an earlier generation are dead
+    tokens_since: int = 0  # tokens of an earlier generation are invalid
     created_at: int
     updated_at: int
 

@@ -206,7 +206,7 @@ class Expander:
                 return text
 
     def in_pieces(self, source: ResolvedSecret) -> Generator[None, None, str]:
-        """The same for who lets others go first whenever this yields."""
+        """The same as a generator: it yields where the caller may let other requests run."""
         known = self._done.get(source.address)
         return known[0] if known is not None else (yield from self._expand(source, (source.address,)))[0]
 

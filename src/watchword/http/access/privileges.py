@@ -85,7 +85,7 @@ class OldRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Permanent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A new privilege for good; the rules in one of two forms."""
+    """A new permanent privilege; the rules in one of two forms."""
 
     identity_id: Trimmed
     project_slug: Trimmed
@@ -154,7 +154,7 @@ def _new(body: Permanent, window: Window) -> privileges.CreatePrivilege:
 
 @routes.post(_V1 + "/permanent", USER, IDENTITY)
 async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
-    """Give an identity a privilege for good."""
+    """Give an identity a permanent privilege."""
     project = ScopeRef(project_slug=body.project_slug)
     return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, project, _new(body, PERMANENT))))
 

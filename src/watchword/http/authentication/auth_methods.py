@@ -71,7 +71,7 @@ def _add(routes: Routes, method: Method) -> None:
     if method.has_lockout:
         routes.add("POST", f"{path}/clear-lockouts", USER, IDENTITY, handler=clear)
     if method.refresh is not None:
-        refresh.__doc__ = f"Fetch the {method.refresh.title} of the {method.title} of an identity anew."
+        refresh.__doc__ = f"Fetch the {method.refresh.title} of the {method.title} of an identity again."
         routes.add("POST", f"{path}/refresh-{method.refresh.what}", USER, IDENTITY, handler=refresh)
     if method.login is not None:
         routes.add(
@@ -103,7 +103,7 @@ def _login(method: Method) -> Any:
 
 
 class TriedReply(Out, frozen=True, kw_only=True):
-    """What came of trying a login, check by check."""
+    """The outcome of a dry-run login, check by check."""
 
     passed: bool
     is_proved: bool

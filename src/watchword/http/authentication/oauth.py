@@ -95,7 +95,7 @@ def routes(verified_tokens: VerifiedTokens) -> Routes:
     async def revoke(ctx: Ctx, request: Incoming) -> Reply:
         form = _form(request)
         client = _client(request, form)
-        # Who holds a token may end it; who names itself as well must be the one it was issued to.
+        # Whoever holds a token may end it; a client that names itself as well must be the one it was issued to.
         owner = (await oauth.authenticated(ctx, client)).id if client is not None else None
         if not await oauth.revoke(ctx, _token(form), verified_tokens, owner):
             raise OAuthError("unauthorized_client", "The token was issued to another client")

@@ -95,7 +95,7 @@ class ReportReply(Out, frozen=True, kw_only=True):
 
 @routes.post("/api/v1/identities/{identity_id}/disable", USER, IDENTITY)
 async def disable_identity(ctx: Ctx, identity_id: str, body: lifecycle.Disable) -> IdentityReply:
-    """Stop an identity and its live tokens at once; with revokeTokens, end the tokens for good."""
+    """Stop an identity and its live tokens at once; with revokeTokens, end the tokens permanently."""
     return IdentityReply(identity=IdentityOut.of(await lifecycle.disable(ctx, identity_id, body)))
 
 

@@ -75,7 +75,7 @@ class SessionOut(Out, frozen=True, kw_only=True):
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether the session that asks lives on."""
+    """Whether the session of this request stays valid."""
 
     keep_current: bool = False
 

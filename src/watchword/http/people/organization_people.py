@@ -202,7 +202,7 @@ async def invite_people(ctx: Ctx, body: organization_people.InviteToOrganization
 async def accept_invitation(ctx: Ctx, body: organization_people.Accept) -> Reply:
     """Accept an invitation with the token of its link.
 
-    The answer has a session, unless the caller is signed in as who was invited.
+    The answer has a session, unless the caller is signed in as the person who was invited.
     """
     joined = await organization_people.accept(ctx, body)
     answer: dict[str, Any] = {

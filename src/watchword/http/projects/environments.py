@@ -63,7 +63,7 @@ class EnvironmentInWorkspace(EnvironmentInProject, frozen=True, kw_only=True):
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether the environment goes for good instead of being kept to be restored."""
+    """Whether the environment is deleted permanently instead of being kept to be restored."""
 
     hard_delete: bool = False
 

@@ -159,7 +159,7 @@ async def _change(
     ctx: Ctx, tx: Tx, scope: CallerScope, privilege: Privilege, rules: tuple[Rule, ...] | None, changes: dict[str, Any]
 ) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
-    # A longer period grants the old rules anew, so they are compared too when no new ones are sent.
+    # A longer period grants the old rules again, so they are compared too when no new ones are sent.
     rules = stored_rules("project", privilege.permissions) if rules is None else rules
     await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
     try:

@@ -24,7 +24,7 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     """One role that a request asks for.
 
     The temporary fields are read only when `isTemporary` is true: clients send meaningless values otherwise. Any other
-    key is refused: with a misspelt one the role would be held for ever. `id` and the names of the custom role are taken
+    key is refused: with a misspelt one the role would be held forever. `id` and the names of the custom role are taken
     from who sends back what was answered, and say nothing.
     """
 

@@ -93,7 +93,7 @@ async def _add(
 
 
 async def update(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, Any]) -> Attached:
-    """Change some settings: what is sent is laid over what is stored, and the whole is validated again."""
+    """Change some settings: what is sent replaces what is stored, and the result is validated as a whole."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "edit-auth"), identity)
     sent = _sent(method, method_bodies.known(method, identity.id, body))
@@ -275,7 +275,7 @@ async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
 
 
 async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
-    """Fetch anew what a method caches from a remote server; from here on no server process uses anything older."""
+    """Fetch again what a method caches from a remote server; from here on no server process uses anything older."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "edit-auth"), identity)
     async with ctx.view() as tx:

@@ -23,7 +23,7 @@ Method = AuthMethod[Any, Any]
 
 
 class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A new client secret. `ttl` is seconds, 0 for ever; `num_uses_limit` 0 is unlimited.
+    """A new client secret. `ttl` is seconds, 0 forever; `num_uses_limit` 0 is unlimited.
 
     Any other key is refused: a misspelt limit would be none. `identity_id` is taken for clients that repeat the path.
     """

@@ -75,7 +75,7 @@ class DryRunChecks(Checks):
 
 @cache
 def body(method: Method) -> type[Schema]:
-    """Return the body as OpenAPI shows it: the login's fields, none of them required, and the circumstances."""
+    """Return the body as OpenAPI shows it: the login's fields, none of them required, and the dry run's own."""
     assert method.login is not None
     fields = [
         (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name))
@@ -131,7 +131,7 @@ def _unsaved(
 ) -> MethodConfig:
     """Make a configuration that is not stored.
 
-    It is tried whole: laid over the stored one, its URL would be sent the stored secrets.
+    It is tried without the stored one: merged with it, its URL would get the stored secrets.
     """
     if wire.get("templateId"):
         raise BadRequest("A configuration is tried without a template: send its settings")

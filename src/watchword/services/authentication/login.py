@@ -132,7 +132,7 @@ async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _A
     """Verify the proof, with time and state read after the last remote answer.
 
     While a login waits for a remote answer, a revocation, a change or the end of the proof's validity may have come. So
-    time and state are read anew and everything is checked again, with the recorded answers. Where a changed
+    time and state are read again and everything is checked again, with the recorded answers. Where a changed
     configuration needs another call, that is made. Raises Denied.
     """
     checks = attempt.checks

@@ -30,7 +30,7 @@ class TokenFields(Schema, frozen=True, kw_only=True):
 
 
 class PeriodField(Schema, frozen=True, kw_only=True):
-    """Periodic tokens: each renewal extends by this, for ever."""
+    """Periodic tokens: each renewal extends by this, forever."""
 
     access_token_period: Seconds = 0
 

@@ -45,7 +45,7 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     active: int
     staged: int | None
     versions: int
-    is_under_root_of_now: bool
+    is_under_current_root: bool
 
 
 def ctx_of(runtime: Runtime) -> Ctx:
@@ -73,7 +73,7 @@ def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> Sco
         active=active,
         staged=newest if newest > active else None,
         versions=len(rows),
-        is_under_root_of_now=all(parent != "root" or above == root for _, parent, above, _ in rows),
+        is_under_current_root=all(parent != "root" or above == root for _, parent, above, _ in rows),
     )
 
 

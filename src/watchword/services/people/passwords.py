@@ -104,44 +104,46 @@ class Queue:
 
     async def hashed(self, password: Secret) -> str:
         """Return the argon2id hash to store, for a caller that has proved something already."""
-        return await self._in_turn(_hash, password.reveal(), whence=None)
+        return await self._in_turn(_hash, password.reveal(), counted_as=None)
 
     async def matches(
-        self, password: Secret, stored: str | None, *, whence: str | None, tried: Standing = UNKNOWN
+        self, password: Secret, stored: str | None, *, counted_as: str | None, tried: Standing = UNKNOWN
     ) -> bool:
         """Whether the password is the stored one; None takes as long and is never right.
 
-        `whence` is the address that an unknown device is counted by, None for a known device; `tried` is the standing
-        of that address. Raises TooManyRequests.
+        `counted_as` is the address that an unknown device is counted by, None for a known device; `tried` is the
+        standing of that address. Raises TooManyRequests.
         """
-        return await self._in_turn(_matches, password.reveal(), stored, whence=whence, tried=tried)
+        return await self._in_turn(_matches, password.reveal(), stored, counted_as=counted_as, tried=tried)
 
-    async def _in_turn(self, work: Callable[..., T], *args: object, whence: str | None, tried: Standing = UNKNOWN) -> T:
-        self._require_room(whence, tried)
+    async def _in_turn(
+        self, work: Callable[..., T], *args: object, counted_as: str | None, tried: Standing = UNKNOWN
+    ) -> T:
+        self._require_room(counted_as, tried)
         loop = asyncio.get_running_loop()
-        if whence is not None:
-            self._inside[whence] = self._inside.get(whence, 0) + 1
+        if counted_as is not None:
+            self._inside[counted_as] = self._inside.get(counted_as, 0) + 1
         try:
-            await self._turn(loop, whence, tried)
+            await self._turn(loop, counted_as, tried)
             began = loop.time()
             job = loop.run_in_executor(_threads, work, *args)
             job.add_done_callback(lambda _: self._done(loop.time() - began))  # also when the request was cancelled
             return await job
         finally:
-            if whence is not None:
-                self._inside[whence] -= 1
-                if not self._inside[whence]:
-                    del self._inside[whence]
+            if counted_as is not None:
+                self._inside[counted_as] -= 1
+                if not self._inside[counted_as]:
+                    del self._inside[counted_as]
 
-    def _require_room(self, whence: str | None, tried: Standing) -> None:
+    def _require_room(self, counted_as: str | None, tried: Standing) -> None:
         strangers = sum(map(len, self._strangers.values()))
-        if whence is None:
+        if counted_as is None:
             is_full = len(self._known) >= KNOWN_WAITING
-        elif self._inside.get(whence, 0) >= EACH and tried != UNKNOWN:
+        elif self._inside.get(counted_as, 0) >= EACH and tried != UNKNOWN:
             is_full = True
         else:
             is_long = strangers >= ALWAYS and self._wait > PATIENCE
-            is_full = (strangers >= WAITING or is_long) and not self._made_room(whence, tried)
+            is_full = (strangers >= WAITING or is_long) and not self._made_room(counted_as, tried)
         if is_full:
             raise self._refusal()
 
@@ -149,12 +151,12 @@ class Queue:
         wait = max(1, math.ceil(self._wait))
         return TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
 
-    def _made_room(self, whence: str, tried: Standing) -> bool:
+    def _made_room(self, counted_as: str, tried: Standing) -> bool:
         """Refuse one of the address with the worst standing: worse than `tried`, or equal and beyond its share."""
         if not self._tried:
             return False
         worst = max(self._tried, key=lambda address: (self._tried[address], self._inside.get(address, 0)))
-        takes_too_much = self._inside.get(worst, 0) > EACH > self._inside.get(whence, 0)
+        takes_too_much = self._inside.get(worst, 0) > EACH > self._inside.get(counted_as, 0)
         if not (self._tried[worst] > tried or (self._tried[worst] == tried and takes_too_much)):
             return False
         turn = self._strangers[worst].pop()
@@ -163,24 +165,24 @@ class Queue:
             turn.set_exception(self._refusal())
         return True
 
-    def _drop_if_empty(self, whence: str) -> None:
-        if not self._strangers[whence]:
-            del self._strangers[whence], self._tried[whence]
+    def _drop_if_empty(self, counted_as: str) -> None:
+        if not self._strangers[counted_as]:
+            del self._strangers[counted_as], self._tried[counted_as]
 
     @property
     def _wait(self) -> float:
         """The seconds until all that are in the queue now have had their turn."""
         return (sum(map(len, self._strangers.values())) + len(self._known) + self._running) * self._took / THREADS
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop, whence: str | None, tried: Standing) -> None:
+    async def _turn(self, loop: asyncio.AbstractEventLoop, counted_as: str | None, tried: Standing) -> None:
         if self._running < THREADS:
             self._running += 1
             return
         turn: asyncio.Future[None] = loop.create_future()
-        line = self._known if whence is None else self._strangers.setdefault(whence, deque())
+        line = self._known if counted_as is None else self._strangers.setdefault(counted_as, deque())
         line.append(turn)
-        if whence is not None:
-            self._tried[whence] = tried
+        if counted_as is not None:
+            self._tried[counted_as] = tried
         try:
             await turn
         except asyncio.CancelledError:
@@ -189,8 +191,8 @@ class Queue:
                     self._done(None)  # the turn came, but the request was cancelled
             elif turn in line:
                 line.remove(turn)
-                if whence is not None:
-                    self._drop_if_empty(whence)
+                if counted_as is not None:
+                    self._drop_if_empty(counted_as)
             raise
 
     def _done(self, took: float | None) -> None:

@@ -99,8 +99,8 @@ def password_failures(ctx: Ctx, email: str) -> str:
     So no stranger can lock a person out: strangers have other addresses, and where they share one, the device is known.
     """
     device = known_device(ctx, email)
-    whence = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
-    return password_failures_of(ctx, email) + ctx.runtime.keys.digest(f"person/{normalised(email)}/{whence}").hex()
+    counted_as = f"device/{device}" if device else f"address/{address_prefix(ctx.address)}"
+    return password_failures_of(ctx, email) + ctx.runtime.keys.digest(f"person/{normalised(email)}/{counted_as}").hex()
 
 
 def password_failures_of(ctx: Ctx, email: str) -> str:
@@ -148,10 +148,12 @@ async def prove_password(ctx: Ctx, email: str, person: User | None, password: Se
 async def _matches(ctx: Ctx, password: Secret, stored: str | None, is_stranger: bool) -> bool:
     """Whether the password is the stored one. Raises TooManyRequests, which counts against a stranger's address."""
     if not is_stranger:
-        return await ctx.runtime.passwords.matches(password, stored, whence=None)
+        return await ctx.runtime.passwords.matches(password, stored, counted_as=None)
     tried = ctx.runtime.guesses.of_address(ctx.address, ctx.now)
     try:
-        return await ctx.runtime.passwords.matches(password, stored, whence=address_prefix(ctx.address), tried=tried)
+        return await ctx.runtime.passwords.matches(
+            password, stored, counted_as=address_prefix(ctx.address), tried=tried
+        )
     except TooManyRequests:
         ctx.runtime.guesses.count_address(ctx.address, ctx.now, sent_away=1)
         raise

@@ -4,7 +4,7 @@
     carry_out(…)    ──> Report    step by step, each reported to `progress`; `done` lets a broken run resume
 
 Every step can be run twice: what exists already is used or left alone. Credentials are not copied, because they cannot
-be read: client secrets and tokens are issued anew, and write-only settings of auth methods have to be entered again.
+be read: client secrets and tokens are issued again, and write-only settings of auth methods have to be entered again.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Move secrets to another folder or environment: they keep their ids and their history.
 
-A value is bound to its folder, so it is sealed anew. Where the destination has the name already and may be overwritten,
-the destination's secret gets the value as its next version, and the moved secret is deleted.
+A value is bound to its folder, so it is sealed again. Where the destination has the name already and may be
+overwritten, the destination's secret gets the value as its next version, and the moved secret is deleted.
 """
 
 from collections.abc import Mapping, Sequence

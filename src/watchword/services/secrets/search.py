@@ -8,8 +8,7 @@ from watchword.domain.projects.records import Tag
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
-from watchword.services.projects.locations import environment, normal_path
-from watchword.services.projects.locations import find as locate
+from watchword.services.projects import locations
 from watchword.services.secrets import folder_cache, import_resolution, rights, sealed
 from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.views import SecretView, decrypt_one
@@ -34,9 +33,9 @@ class SecretSearch(msgspec.Struct, frozen=True, kw_only=True):
 async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
     """Return the matching secrets that the caller may know of, by path and name."""
     scope = await enter_project(ctx, wanted.project_id)
-    path = normal_path(wanted.path)
-    env = await environment(ctx, scope.project.id, wanted.environment)
-    if await locate(ctx, scope.project.id, env.slug, path) is None:
+    path = locations.normal_path(wanted.path)
+    env = await locations.environment(ctx, scope.project.id, wanted.environment)
+    if await locations.find(ctx, scope.project.id, env.slug, path) is None:
         raise missing_folder(env.slug, path)
     labels = await folder_cache.tags(ctx, scope.project.id)
     tag_ids = tuple(tag.id for tag in labels.values() if tag.slug in wanted.tag_slugs)
@@ -53,12 +52,12 @@ async def find(ctx: Ctx, wanted: SecretSearch) -> Page[SecretView]:
     async with ctx.view() as tx:
         page = visible[wanted.offset : wanted.offset + wanted.limit]
         rows = {row.id: row for row in await secrets.by_ids(tx, [match.id for match in page])}
-    locations = await import_resolution.locations(ctx, scope.project.id, {(env.slug, match.path) for match in page})
+    places = await import_resolution.locations(ctx, scope.project.id, {(env.slug, match.path) for match in page})
     key = await sealed.sealer(ctx, scope.project.id)
     views = [
         decrypt_one(key, folder_cache.with_tags(rows[match.id], labels), location, show=False)
         for match in page
-        if match.id in rows and (location := locations[env.slug, match.path]) is not None
+        if match.id in rows and (location := places[env.slug, match.path]) is not None
     ]
     await ctx.audit_read(
         "search-secrets",

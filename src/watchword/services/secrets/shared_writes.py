@@ -44,7 +44,7 @@ def translate_store_errors() -> Iterator[None]:
     try:
         yield
     except AlreadyThere:
-        # Decided anew, a creation finds the name taken, and an upsert changes what is there.
+        # Decided again, a creation finds the name taken, and an upsert changes what is there.
         raise Collision from None
     except StillNeeded:
         raise NotFound("The folder was deleted meanwhile") from None

@@ -80,7 +80,7 @@ async def methods_of(tx: Tx, identity_ids: Sequence[str]) -> dict[str, list[str]
 async def add_config(tx: Tx, record: MethodConfig) -> MethodConfig:
     """Store a new configuration; as it is stored. Raises AlreadyThere when the identity has the method.
 
-    What the method issued when it was attached before stays dead: a new generation of tokens began when it was removed.
+    What the method issued before it was removed stays invalid: a new generation of tokens began when it was removed.
     """
     row = await tx.one(_GENERATION, of=record.identity_id)  # waits for a removal that is under way
     since = int(row[0]) if row is not None else 0
@@ -129,8 +129,8 @@ _END_TOKENS = prepare(
 async def end_tokens(tx: Tx, identity_id: str) -> None:
     """End all tokens of an identity that were issued until this unit commits, whatever a clock says.
 
-    One that is being issued at this moment carries the generation that its login read, and dies if that was before the
-    commit.
+    One that is being issued at this moment carries the generation that its login read, and is invalid if that is an
+    earlier one.
     """
     await tx.run(_END_TOKENS, of=identity_id)
     await tx.run(_END_ALL_ROWS_OF, of=identity_id)
@@ -590,7 +590,7 @@ async def put_lockout(tx: Tx, state: Lockout) -> None:
 
 
 async def hold(tx: Tx, identity_id: str) -> bool:
-    """Wait for the right to change what hangs on this identity, and keep it; False if the identity is gone.
+    """Lock the identity until the unit ends, so that its credentials can be changed; False if it is gone.
 
     The right ends with the unit.
     """

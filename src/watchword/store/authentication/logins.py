@@ -85,9 +85,9 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def settle(cls, store: Store, entries: Sequence["LoginDone"]) -> Sequence[str | None] | None:
-        """Settle all logins by one statement, where each statement costs a way over the network.
+        """Settle all logins by one statement, where each statement costs a round trip.
 
-        That is five ways less than `apply`, which does what is rarer.
+        That is five round trips fewer than `apply`, which does what is rarer.
         """
         if store.is_inline or any(
             entry.proof or entry.token or (entry.secret and entry.secret.limited) for entry in entries

@@ -72,7 +72,7 @@ async def add(tx: Tx, record: MethodTemplate) -> None:
 
 
 async def change(tx: Tx, record: MethodTemplate, **fields: Any) -> None:
-    """Set some columns of a template. Every cached login of the organization is read anew."""
+    """Set some columns of a template. Every cached login of the organization is read again."""
     await tx.run(update(_t).where(_t.c.id == record.id).values(**TEMPLATES.encoded(fields)))
     tx.changed(versions.org(record.org_id))
 

@@ -164,19 +164,19 @@ def _envelopes(mapper: Mapper[Any], row: StoredSecret | SecretVersion) -> dict[s
 
 
 async def put_secrets(tx: Tx, rows: Sequence[StoredSecret]) -> None:
-    """Store the envelopes of secrets anew."""
+    """Store the envelopes of secrets again."""
     for row in rows:
         await tx.run(update(_s).where(_s.c.id == row.id).values(**_envelopes(SECRETS, row)))
         tx.changed(versions.folder(row.folder_id))
 
 
 async def put_history(tx: Tx, rows: Sequence[SecretVersion]) -> None:
-    """Store the envelopes of secret versions anew."""
+    """Store the envelopes of secret versions again."""
     for row in rows:
         await tx.run(update(_v).where(_v.c.id == row.id).values(**_envelopes(HISTORY, row)))
 
 
 async def put_second_factor(tx: Tx, user_id: str, sealed: bytes) -> None:
-    """Store a second factor's envelope anew."""
+    """Store a second factor's envelope again."""
     await tx.run(update(_u).where(_u.c.id == user_id).values(mfa_secret=sealed))
     tx.changed(versions.user(user_id))

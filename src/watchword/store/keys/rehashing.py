@@ -30,7 +30,7 @@ _TABLES: Mapping[Rehashable, tuple[Prepared, Callable[[str], str]]] = {
 
 
 class Rehashed(msgspec.Struct, frozen=True):
-    """A journal entry: a credential was used that is hashed with an earlier key; store its hash of now.
+    """A journal entry: a credential was used that is hashed with an earlier key; store its hash under the current key.
 
     `owner_id` is the identity of a client secret, the project of a service token.
     """

@@ -83,7 +83,7 @@ async def invitation_by_token(tx: Tx, digests: Iterable[bytes]) -> Invitation | 
 
 
 async def put_invitation(tx: Tx, record: Invitation) -> None:
-    """Store an invitation in place of an earlier one for the same address: the earlier link is dead."""
+    """Store an invitation in place of an earlier one for the same address: the earlier link is invalid."""
     await tx.run(_PUT_INVITATION, **INVITATIONS.values(record))
 
 
@@ -205,7 +205,7 @@ _STRANGERS_FAILED = prepare_upsert(
 
 
 async def waits_until(tx: Tx, key: str, strangers: str, now: int) -> int:
-    """The moment (ms) until which passwords under `key` are refused; `strangers` is empty for who is none."""
+    """The moment (ms) until which passwords under `key` are refused; `strangers` is empty for a known device."""
     failures = {
         failure.key: failure for failure in FAILURES.every(await tx.all(_SEVERAL_FAILURES, of=[key, strangers]))
     }

@@ -71,7 +71,7 @@ _PLACED = (
     "folder_id",
     "key",
     "user_id",
-)  # the indexes are made of these: one that is said to change is written anew, even to the same
+)  # the indexes are made of these: one that is said to change is written again, even to the same
 
 
 def _update(*leaving: str) -> Prepared:
