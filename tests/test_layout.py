@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "domain/access/rule_index.py": "domain/access/test_abilities.py",  # an ability is made of indexes
     "domain/access/subjects.py": "domain/access/test_rules.py",  # a table
     "domain/authentication/public_keys.py": "domain/authentication/test_jose.py",
+    "domain/authentication/live_tokens.py": "services/authentication/test_live_tokens.py",
     "domain/errors.py": "test_api_contract.py",  # every refusal as it is answered
     "domain/patterns.py": "domain/test_bounds.py",
     "http/access/privileges.py": "services/access/test_privileges.py",
@@ -54,7 +55,6 @@ TESTED_ELSEWHERE = {
     "http/secrets/imports.py": "services/secrets/test_reading.py",
     "http/secrets/secrets.py": "services/secrets/test_writing.py",
     "http/secrets/wire.py": "services/secrets/test_reading.py",
-    "http/wire.py": "conformance/test_pairs.py",
     "methods/base.py": "methods/test_registry.py",
     "services/access/scopes.py": "services/access/test_isolation.py",
     "services/authentication/bearer.py": "services/authentication/test_tokens.py",
@@ -79,6 +79,7 @@ TESTED_ELSEWHERE = {
     "store/people/groups.py": "store/test_queries.py",
     "store/people/people.py": "store/test_queries.py",
     "store/projects/folders.py": "store/test_queries.py",
+    "store/projects/members.py": "store/test_queries.py",
     "store/schema.py": "store/test_migrations.py",
     "store/sweeps.py": "services/test_upkeep.py",
 }
