@@ -120,3 +120,21 @@ def test_the_modules_that_a_package_lists_are_in_it() -> None:
 
     assert len(listed) > 10
     assert [] == [(folder, name) for folder, name in listed if not (SOURCE / folder / f"{name}.py").is_file()]
+
+
+# Plain present-day English, where a machine can see it: old words are hard for readers of another mother tongue.
+PLAIN = {"anew": "again", "of now": "current", "for ever": "forever", "whence": "from where", "thereof": "of it"}
+
+
+def test_old_words_are_not_used() -> None:
+    """An instant may still be said to be within some `minutes of now`."""
+    pattern = re.compile(r"(?<!minutes )\b(?:" + "|".join(PLAIN) + r")\b")
+    own = Path(__file__)
+
+    assert [] == [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (*SOURCE.rglob("*.py"), *TESTS.rglob("*.py"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+        if "versions" not in path.parts and path != own
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line)
+    ]

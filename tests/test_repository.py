@@ -221,15 +221,3 @@ def test_no_auth_method_is_named_in_the_core() -> None:
 
     assert len(core) > 50
     assert [] == found
-
-
-# What `CONTRIBUTING.md` means by plain present-day English, where a machine can see it.
-PLAIN = {"anew": "again", "of now": "current", "for ever": "forever", "whence": "from where", "thereof": "of it"}
-
-
-def test_old_words_are_not_used() -> None:
-    """They are hard for readers whose mother tongue is another. An instant may still be `10 minutes of now`."""
-    texts = [*tracked("src/watchword/**.py"), *tracked("tests/**.py"), *tracked("README.md", "CONTRIBUTING.md")]
-    pattern = re.compile(rb"(?<!minutes )\b(?:" + "|".join(PLAIN).encode() + rb")\b")
-
-    assert [] == lines_with(pattern, [path for path in texts if "versions" not in path.parts])

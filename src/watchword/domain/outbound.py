@@ -82,7 +82,7 @@ class Outbound(Protocol):
         """What `read` makes of the answer of `url`, from a cache with a stampede guard.
 
         `read` runs beside the event loop, and may raise `OutboundError`. `tag` names what it depends on besides the
-        answer. With a `body` the question is a POST. What is no longer current is fetched anew, once a minute.
+        answer. With a `body` the question is a POST. What is no longer current is fetched again, once a minute.
         """
         ...
 
