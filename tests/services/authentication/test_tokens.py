@@ -333,10 +333,10 @@ async def test_a_token_is_revoked_from_a_network_that_it_does_not_work_from(any_
     assert 401 == await status(any_api, token)
 
 
-async def test_a_persons_token_is_answered_401_by_renewal_and_revocation(api: Api) -> None:
+async def test_a_persons_token_is_answered_400_by_renewal_and_401_by_revocation(api: Api) -> None:
     replies = [await api.post(path, {"accessToken": api.token}, token=None) for path in (RENEW, REVOKE)]
 
-    assert [401, 401] == [reply.status_code for reply in replies]
+    assert [400, 401] == [reply.status_code for reply in replies]
 
 
 async def test_the_list_shows_tokens_as_dead_that_ended_with_their_method_or_with_all_others(any_api: Api) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig, Revocation
 from watchword.domain.authentication.tokens import IDENTITY, IdentityClaims, ends_at, last_end
 from watchword.domain.bounds import compile_ranges
-from watchword.domain.errors import Unauthorized
+from watchword.domain.errors import BadRequest, Refusal, Unauthorized
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.services.authentication.bearer import VerifiedTokens, require_live, require_signed, require_standing
@@ -123,10 +123,10 @@ def row_of(
     )
 
 
-def _identity_claims(token: str, seen: VerifiedTokens) -> IdentityClaims:
+def _identity_claims(token: str, seen: VerifiedTokens, refusal: type[Refusal]) -> IdentityClaims:
     claims = seen.claims(token)
     if not isinstance(claims, IdentityClaims):
-        raise Unauthorized("Only the access token of a machine identity can be renewed or revoked here")
+        raise refusal("Only the access token of a machine identity can be renewed or revoked here")
     return claims
 
 
@@ -137,7 +137,7 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
     generation stays.
     """
     ctx.public("possession of a valid token is what renewal asks for")
-    claims = _identity_claims(token, seen)
+    claims = _identity_claims(token, seen, BadRequest)
     await require_standing(ctx, claims, doing="renew")
     await require_signed(ctx, token, seen)
     end = ends_at(
@@ -175,7 +175,7 @@ async def revoke(ctx: Ctx, token: str, seen: VerifiedTokens) -> None:
     It works from any network: whoever finds a stolen token may end it.
     """
     ctx.public("possession of the token is what revoking it asks for")
-    claims = _identity_claims(token, seen)
+    claims = _identity_claims(token, seen, Unauthorized)
     await require_live(ctx, claims, doing="revoke")
     await require_signed(ctx, token, seen)
     async with ctx.unit() as tx:
