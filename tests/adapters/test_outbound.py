@@ -433,6 +433,18 @@ async def kids(out, site, kid, **options):
     return [key.get("kid") for key in await out.jwks(f"{site.url}/keys", kid, ca=CA, **options)]
 
 
+@pytest.mark.parametrize("kind", ["application/jwk-set+json", "application/json", "application/jwk-set+json; x=1"])
+async def test_keys_are_asked_for_by_every_name_that_a_key_set_has(outbound, site, kind):
+    site.routes["/keys"] = Reply(keys("a").body, 200, {"content-type": kind})
+    assert await kids(outbound(), site, "a") == ["a"]
+
+
+async def test_a_document_is_asked_for_as_json(outbound, site):
+    site.routes["/d"] = json_reply({"issuer": "x"})
+    assert await outbound().document(f"{site.url}/d", ca=CA) == {"issuer": "x"}
+    assert site.requests[-1].headers["accept"] == "application/json"
+
+
 async def test_keys_are_found_by_their_name_else_those_without_one(outbound, site):
     site.routes["/keys"] = keys("a", "b", None)
     out = outbound()

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.methods.doubles.web import certificate, json_reply
+from tests.methods.doubles.web import certificate, keys_reply
 from tests.minting import claims, jwk, mint, public_pem
 from watchword.domain.errors import Denied
 from watchword.methods.jwt import METHOD
@@ -18,7 +18,7 @@ def published(**more):
 
 @pytest.fixture
 def issuer(remote):
-    remote.site.routes["/keys"] = json_reply({"keys": [jwk(key, key) for key in ALL]})
+    remote.site.routes["/keys"] = keys_reply(*(jwk(key, key) for key in ALL))
     return remote
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.methods.doubles.web import Reply, json_reply
+from tests.methods.doubles.web import Reply, json_reply, keys_reply
 from tests.minting import NOW, claims, jwk, mint
 from watchword.methods.base import Secret
 from watchword.methods.kubernetes import METHOD, REVIEWS
@@ -332,7 +332,7 @@ async def test_here_keys_are_discovered_at_the_issuer(remote, here):
     remote.site.routes["/.well-known/openid-configuration"] = json_reply(
         {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/openid/v1/jwks"}
     )
-    remote.site.routes["/openid/v1/jwks"] = json_reply({"keys": [jwk("rsa", "c1")]})
+    remote.site.routes["/openid/v1/jwks"] = keys_reply(jwk("rsa", "c1"))
     assert (await remote.login(METHOD, here(jwks=""), account_token())).audit["name"] == "api"
 
     remote.now += 61_000

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from tests.methods.doubles.web import CA, Reply, json_reply
+from tests.methods.doubles.web import CA, Reply, json_reply, keys_reply
 from tests.minting import NOW, claims, jwk, mint
 from watchword.domain.errors import Denied
 from watchword.methods.oidc import DISCOVERY, METHOD, discovery_url
@@ -28,8 +28,8 @@ def issuer(remote):
 
     remote.publish = publish
     remote.publish()
-    remote.site.routes["/keys"] = json_reply(
-        {"keys": [jwk("rsa", "k1"), jwk("p256", "k2"), jwk("ed25519", "k3"), jwk("p384", "k4")]}
+    remote.site.routes["/keys"] = keys_reply(
+        jwk("rsa", "k1"), jwk("p256", "k2"), jwk("ed25519", "k3"), jwk("p384", "k4")
     )
     return remote
 
@@ -199,7 +199,7 @@ async def test_a_set_with_a_null_and_a_byte_order_mark_is_read(issuer):
 
 async def test_a_rotated_key_is_found(issuer):
     await issuer.login(METHOD, config(), token())
-    issuer.site.routes["/keys"] = json_reply({"keys": [jwk("rsa_other", "new")]})
+    issuer.site.routes["/keys"] = keys_reply(jwk("rsa_other", "new"))
 
     assert await issuer.login(METHOD, config(), token(key="rsa_other", kid="new"))
 

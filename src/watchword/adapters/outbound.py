@@ -28,6 +28,9 @@ from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, OutboundAnsw
 __all__ = ["AddressRefused", "Directory", "GuardedOutbound", "Unreachable"]
 
 USER_AGENT = "watchword"
+JSON = "application/json"
+# RFC 7517 section 8.5. A Kubernetes API server knows its keys by this name only, and answers any other with 406.
+KEY_SETS = f"application/jwk-set+json, {JSON}"
 DOCUMENT_FRESH = 60_000
 KEYS_FRESH = 300_000
 KEYS_AGAIN = 60_000  # an unknown key id may cause one fetch of this URL a minute
@@ -213,7 +216,7 @@ class GuardedOutbound:
         """
 
         async def load() -> Sequence[Mapping[str, Any]]:
-            keys = (await self._json(url, ca)).get("keys")
+            keys = (await self._json(url, ca, accept=KEY_SETS)).get("keys")
             keys = [key for key in keys if key is not None] if isinstance(keys, list) else None
             if keys is None or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
                 raise OutboundError(f"{self._target(url).shown}: not a JSON Web Key Set")
@@ -296,7 +299,7 @@ class GuardedOutbound:
         sent = {
             "host": target.authority,
             "user-agent": USER_AGENT,
-            "accept": "application/json",
+            "accept": JSON,
             "accept-encoding": "identity",
         } | sent
         if body or method not in ("GET", "HEAD"):
@@ -345,8 +348,8 @@ class GuardedOutbound:
                 raise OutboundError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
         return bytes(body.removeprefix(codecs.BOM_UTF8))  # RFC 8259 section 8.1: a reader may ignore it
 
-    async def _json(self, url: str, ca: str) -> Mapping[str, Any]:
-        answer = await self.fetch("GET", url, ca=ca)
+    async def _json(self, url: str, ca: str, *, accept: str = JSON) -> Mapping[str, Any]:
+        answer = await self.fetch("GET", url, headers={"accept": accept}, ca=ca)
         shown = self._target(url).shown
         if answer.status != 200:
             raise OutboundError(f"{shown}: answered {answer.status}")

@@ -39,6 +39,18 @@ def json_reply(value, status=200):
     return Reply(json.dumps(value).encode(), status, {"content-type": "application/json"})
 
 
+def keys_reply(*keys):
+    """A key set as RFC 7517 names it: a Kubernetes API server has no other name for one."""
+    return Reply(json.dumps({"keys": keys}).encode(), 200, {"content-type": "application/jwk-set+json"})
+
+
+def accepts(accepted, reply):
+    """Whether a client that sent `accepted` can be given the reply (RFC 9110 section 12.5.1)."""
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip()
+    ranges = [part.partition(";")[0].strip() for part in accepted.split(",")]
+    return not kind or not accepted or kind in ranges or "*/*" in ranges or f"{kind.partition('/')[0]}/*" in ranges
+
+
 def certificate(subject, key, *, issuer=None, issuer_key=None, names=(), days=30, ca=False):
     """PEM of a certificate for `key`, signed by `issuer_key`, good for `names`."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
@@ -76,7 +88,7 @@ def server_context(names, *, days=30):
 class Site:
     """Answers each path from `routes`: a Reply, or a callable (async or not) of the Request.
 
-    Keeps what it was asked.
+    Keeps what it was asked. A reply whose content type the client does not accept becomes 406, as real servers do.
     """
 
     def __init__(self, *, names=("127.0.0.1", "localhost"), tls=True, days=30):
@@ -131,6 +143,8 @@ class Site:
             reply = reply(request)
         if asyncio.iscoroutine(reply):
             reply = await reply
+        if not accepts(headers.get("accept", ""), reply):
+            reply = Reply(b"406: Not Acceptable", 406)
         lines = [
             f"HTTP/1.1 {reply.status} X",
             f"content-length: {len(reply.body)}",
