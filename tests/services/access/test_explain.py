@@ -148,3 +148,126 @@ async def test_a_refusal_names_the_permission_and_not_what_it_was_about(api: Api
         assert "You are not allowed to" in reply.json()["message"]
         assert reply.json()["details"]
         assert all(word not in reply.text for word in ("top-secret-tag", "HIDDEN_NAME", "prod"))
+
+
+# --- what would help
+
+
+async def remedy(api: Api, project: str, question: dict[str, Any]) -> dict[str, Any]:
+    answer = await api.ok("POST", f"/api/v1/projects/{project}/explain", question)
+    assert answer["allowed"] is False
+    found: dict[str, Any] = answer["remedy"]
+    return found
+
+
+async def test_roles_that_would_allow_it_are_named_the_narrowest_first(any_api: Api) -> None:
+    api = any_api
+    project, identity, _ = await in_project(api, "no-access")
+    where = f"/api/v1/projects/{project}/roles"
+    reads = {"subject": "secrets", "action": ["describeSecret", "readValue"]}
+    await custom(api, where, "reader", [reads])
+    await custom(api, where, "dev-reader", [reads | {"conditions": {"environment": "dev"}}])
+    await custom(api, where, "prod-reader", [reads | {"conditions": {"environment": "prod"}}])
+
+    found = await remedy(
+        api, project, about(identity, "readValue", "secrets", environment="prod", secretPath="/app", secretName="X")
+    )
+
+    slugs = [role["slug"] for role in found["roles"]]
+    assert slugs[:2] == ["prod-reader", "reader"]
+    assert slugs[-1] == "admin"
+    assert not {"dev-reader", "narrow", "no-access"} & set(slugs)
+    assert (2, 0, True) == tuple(found["roles"][0][key] for key in ("actionCount", "unconditionalCount", "isCustom"))
+    assert "prod-reader" in found["text"]
+
+
+async def test_the_role_that_is_proposed_allows_it_once_it_is_given(any_api: Api) -> None:
+    api = any_api
+    project, identity, _ = await in_project(api, "no-access")
+    question = about(identity, "readValue", "secrets", environment="dev", secretPath="/app/x", secretName="X")
+
+    found = await remedy(api, project, question)
+    role = {"role": found["roles"][0]["slug"]}
+    await api.ok("PATCH", f"/api/v1/projects/{project}/identity-memberships/{identity}", {"roles": [role]})
+
+    answer = await api.ok("POST", f"/api/v1/projects/{project}/explain", question)
+    assert (True, None) == (answer["allowed"], answer["remedy"])
+
+
+async def test_the_smallest_rule_allows_this_and_nothing_beside_it(any_api: Api) -> None:
+    api = any_api
+    project, identity, _ = await in_project(api, "narrow")
+    facts: dict[str, Any] = {"environment": "dev", "secretPath": "/app/hidden", "secretTags": ["pci", "eu"]}
+    question = about(identity, "readValue", "secrets", **facts)
+
+    found = await remedy(api, project, question)
+
+    assert found["rule"] == {
+        "subject": "secrets",
+        "action": ["readValue"],
+        "conditions": {
+            "environment": {"$eq": "dev"},
+            "secretPath": {"$eq": "/app/hidden"},
+            "secretTags": {"$all": ["pci", "eu"]},
+        },
+    }
+    body = {"projectId": project, "identityId": identity, "slug": "one", "permissions": [found["rule"]]}
+    await api.ok("POST", "/api/v2/identity-project-additional-privilege", body | {"type": {"isTemporary": False}})
+    assert (await api.ok("POST", f"/api/v1/projects/{project}/explain", question))["allowed"]
+    for other in ({"secretPath": "/app/hidden/x"}, {"environment": "prod"}, {"secretTags": ["pci"]}):
+        wider = about(identity, "readValue", "secrets", **(facts | {"secretPath": "/app/hidden"} | other))
+        if other != {"secretPath": "/app/hidden/x"}:  # the role allows that one
+            assert not (await api.ok("POST", f"/api/v1/projects/{project}/explain", wider))["allowed"], other
+
+
+async def test_a_rule_that_denies_is_outweighed_by_what_is_proposed(api: Api) -> None:
+    project, identity, _ = await in_project(api, "narrow")
+    question = about(identity, "readValue", "secrets", environment="dev", secretPath="/app/hidden")
+
+    found = await remedy(api, project, question)
+
+    assert [role["slug"] for role in found["roles"]][-1] == "admin"
+    assert found["rule"] is not None
+
+
+async def test_a_proposal_for_folders_leaves_the_rules_on_secrets_in_force(api: Api) -> None:
+    project, identity, _ = await in_project(api, "narrow")
+
+    found = await remedy(
+        api, project, about(identity, "create", "secret-folders", environment="dev", secretPath="/app")
+    )
+
+    assert found["rule"]["subject"] == "secrets"
+
+
+async def test_what_blocks_an_actor_is_said_first(api: Api) -> None:
+    project, identity, _ = await in_project(api, "no-access")
+    await api.ok("POST", f"/api/v1/identities/{identity}/disable", {})
+
+    found = await remedy(api, project, about(identity, "read", "member"))
+
+    assert found["text"].startswith("The identity is disabled")
+
+
+async def test_what_a_rule_cannot_say_is_left_out_of_the_smallest_one(api: Api) -> None:
+    project, identity, _ = await in_project(api, "no-access")
+    facts: dict[str, Any] = {
+        "environment": "{{x}}",
+        "secretPath": "no slash",
+        "secretName": "x" * 600,
+        "secretTags": [],
+    }
+
+    found = await remedy(api, project, about(identity, "readValue", "secrets", **facts))
+
+    assert found["rule"] == {"subject": "secrets", "action": ["readValue"]}
+
+
+async def test_a_role_of_the_organization_is_proposed_there(api: Api) -> None:
+    identity = await api.identity("no-access")
+    await custom(api, "/api/v1/organization/roles", "auditor", [{"subject": "audit-logs", "action": ["read"]}])
+
+    answer = await api.ok("POST", ASK, about(identity["id"], "read", "audit-logs"))
+
+    assert ["auditor", "member", "admin"] == [role["slug"] for role in answer["remedy"]["roles"]]
+    assert {"subject": "audit-logs", "action": ["read"]} == answer["remedy"]["rule"]

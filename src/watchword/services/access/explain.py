@@ -5,13 +5,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, ScopeKind, compile_rules, why
-from watchword.domain.access.subjects import ENTRIES, SET, Subject
+from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, ScopeKind, compile_rules, parse_rules, why
+from watchword.domain.access.records import Role
+from watchword.domain.access.remedies import MOST_ROLES, Breadth, Wish, breadth, smallest_rule, would_allow
+from watchword.domain.access.subjects import BUILT_IN, ENTRIES, SET, Rule, Subject
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid, Issue, NotFound
 from watchword.services.access.role_refs import find_role
-from watchword.services.access.scopes import Holding, enter_project, holding, own_org
+from watchword.services.access.scopes import Holding, enter_project, holding, own_org, template_context
 from watchword.services.context import CallerScope, Ctx
+from watchword.services.turns import Turns, beside, weight
 from watchword.store.access import grants
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
@@ -35,12 +38,30 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     facts: dict[str, Fact] | None = None
 
 
+class RoleProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A role that would allow the act, and how much it allows in all."""
+
+    slug: str
+    name: str
+    is_custom: bool
+    breadth: Breadth
+
+
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
+    """What would allow an act: roles that are there, the narrowest first, and the smallest rule that would do."""
+
+    roles: Sequence[RoleProposal]
+    rule: Rule | None
+    text: str
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The decision and the rule that made it, what the actor holds, and what blocks it before any rule is read."""
 
     decision: Decision
     sources: Sequence[str]
     blocked_by: str | None = None
+    remedy: Remedy | None = None
 
     @property
     def allowed(self) -> bool:
@@ -139,13 +160,62 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
         if question.role is not None:
             _, _, rules = await find_role(tx, kind, question.role, org_id=scope.org_id, project_id=scope.project_id)
             granted: Sequence[Grant] = [Grant(f"role {question.role}", rules)]
-            ability, blocked = compile_rules(granted, None), None
+            ability, blocked, context = compile_rules(granted, None), None, None
         else:
             holds, blocked = await _held(ctx, tx, scope, question.actor_type or "identity", question.actor_id or "")
             granted, ability = holds.grants, holds.ability
+            context = await template_context(tx, question.actor_type or "identity", question.actor_id or "", None)
+        if scope.project_id is not None:
+            custom = await grants.project_roles(tx, scope.project_id)
+        else:
+            custom = await grants.org_roles(tx, scope.org_id)
     facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
     decision = why(ability, question.action, question.subject, facts)
-    return Explanation(decision=decision, sources=[grant.source for grant in granted], blocked_by=blocked)
+    remedy = None
+    if not decision.allowed:
+        wish = Wish(
+            scope=kind,
+            action=question.action,
+            subject=question.subject,
+            facts=facts,
+            grants=granted,
+            context=context,
+        )
+        remedy = await _remedy(wish, custom, blocked)
+    return Explanation(
+        decision=decision, sources=[grant.source for grant in granted], blocked_by=blocked, remedy=remedy
+    )
+
+
+async def _remedy(wish: Wish, custom: Sequence[Role], blocked: str | None) -> Remedy:
+    turns = Turns()
+    found: list[RoleProposal] = []
+    candidates = [(role.slug, role.name, False, role.rules) for role in BUILT_IN[wish.scope]]
+    for role in custom:
+        await turns.give()
+        rules = await beside(weight(role.permissions), parse_rules, wish.scope, role.permissions)
+        candidates.append((role.slug, role.name, True, rules))
+    for slug, name, is_custom, rules in candidates:
+        await turns.give()
+        if would_allow(wish, rules, is_role=True):
+            found.append(RoleProposal(slug=slug, name=name, is_custom=is_custom, breadth=breadth(rules)))
+    found.sort(key=lambda proposal: (proposal.breadth, proposal.slug))
+    rule = smallest_rule(wish)
+    return Remedy(roles=found[:MOST_ROLES], rule=rule, text=_advice(wish, found, rule, blocked))
+
+
+def _advice(wish: Wish, found: Sequence[RoleProposal], rule: Rule | None, blocked: str | None) -> str:
+    """Say in one sentence or two what to do."""
+    first = f"{blocked}: that has to end first. " if blocked else ""
+    if found:
+        narrowest = found[0]
+        first += f"The narrowest role that allows it is {narrowest.slug!r}, with {narrowest.breadth.actions} actions. "
+    else:
+        first += "No role that is there allows it beside what is held. "
+    if rule is None:
+        return first + "No single rule allows it: look at the rule that decided."
+    where = "as an additional privilege, or in a role" if wish.scope == "project" else "in a role"
+    return first + f"The smallest grant is the rule shown, {where}."
 
 
 async def _held(ctx: Ctx, tx: Tx, scope: CallerScope, kind: ActorType, id: str) -> tuple[Holding, str | None]:
