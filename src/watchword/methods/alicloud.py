@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from watchword.domain.authentication.proposals import added
 from watchword.methods.base import (
     AuthMethod,
     Checks,
@@ -180,4 +181,5 @@ METHOD = AuthMethod(
     claims_under="alicloud",
     admit=admit,
     risks=open_unless("allowedArns", whom="every user and role of every Alibaba Cloud account"),
+    proposals=(("arn", added("allowedArns")),),
 )

@@ -30,6 +30,7 @@ from watchword.domain.authentication.aws_sts import (
     headers_of,
     milliseconds,
 )
+from watchword.domain.authentication.proposals import added
 from watchword.methods.base import (
     AuthMethod,
     Checks,
@@ -230,4 +231,5 @@ METHOD = AuthMethod(
     claims_under="aws",
     admit=admit,
     risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),
+    proposals=(("account_id", added("allowedAccountIds")), ("principal_arn", added("allowedPrincipalArns"))),
 )

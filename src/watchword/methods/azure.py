@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
+from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
     AuthMethod,
     Given,
@@ -132,4 +133,10 @@ METHOD = AuthMethod(
     verify=verify,
     check=check,
     risks=open_unless("allowedServicePrincipalIds", whom="every application and managed identity of the tenant"),
+    proposals=(
+        ("tenant_mismatch", replaced("tenantId")),
+        ("audience_mismatch", replaced("resource")),
+        ("issuer_mismatch", advice("The token is of another tenant or cloud: compare its iss with tenantId")),
+        ("service_principal_not_allowed", added("allowedServicePrincipalIds")),
+    ),
 )

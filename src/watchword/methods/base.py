@@ -13,6 +13,7 @@ import msgspec
 
 from watchword.domain.authentication.aws_names import KNOWN, StsHosts
 from watchword.domain.authentication.pem import certificates
+from watchword.domain.authentication.proposals import Proposal, Proposer
 from watchword.domain.bounds import IpRange
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
@@ -136,6 +137,7 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     passed: bool
     expected: Any = None
     presented: Any = None
+    proposal: Proposal | None = None  # what would admit what a comparison refused
 
 
 Kind = Literal["prove", "compare", "reach", "form"]
@@ -170,6 +172,11 @@ class Checks:
             Check(shown_text(name), passed, shown(expected), shown(presented))
             for _, name, passed, expected, presented in self._done
         ]
+
+    @property
+    def raw(self) -> Sequence[tuple[Kind, str, bool, Any, Any]]:
+        """The checks so far as they were made: kind, name, whether passed, what was expected and presented."""
+        return tuple(self._done)
 
     @property
     def is_proved(self) -> bool:
@@ -408,6 +415,9 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     template: tuple[str, ...] = ()  # wire names of settings that a template always holds for its identities
     # Wire names of settings that a template holds only where it was given them; else they are the identity's own.
     template_may: tuple[str, ...] = ()
+    # What would admit what a comparison refused, by the reason of the check; what is not here is in `SHARED` of
+    # `domain/authentication/proposals.py`, or has no proposal.
+    proposals: tuple[tuple[str, Proposer], ...] = ()
     # Judges stored settings (`open_unless`, `no_risks`). Every method of ours says something here; None is for packages
     # that do not.
     risks: Judge | None = None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.jose import audiences_of, verify_jws
+from watchword.domain.authentication.proposals import advice, replaced
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import (
     AuthMethod,
@@ -119,4 +120,9 @@ METHOD = AuthMethod(
     check=check,
     oauth_assertion=lambda identity, assertion: {"identityId": identity, "jwt": assertion},
     risks=no_risks,
+    proposals=(
+        ("audience_mismatch", replaced("boundAudiences")),
+        ("issuer_mismatch", advice("The token must name the identity's id as its issuer")),
+        ("subject_mismatch", advice("The token must name the identity's id as its subject")),
+    ),
 )

@@ -9,6 +9,7 @@ import msgspec
 
 from watchword.domain.authentication.claims import require_match
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
+from watchword.domain.authentication.proposals import added_pattern, advice
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
     AuthMethod,
@@ -192,4 +193,11 @@ METHOD = AuthMethod(
     verify=verify,
     check=check,
     risks=risks,
+    proposals=(
+        ("service_account_not_allowed", added_pattern("allowedServiceAccounts")),
+        ("project_not_allowed", added_pattern("allowedProjects")),
+        ("zone_not_allowed", added_pattern("allowedZones")),
+        ("audience_mismatch", advice("The token must be made for this identity: its audience is the identity's id")),
+        ("issuer_mismatch", advice("The token must be signed by Google, or by the service account that it names")),
+    ),
 )

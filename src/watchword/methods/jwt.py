@@ -12,6 +12,13 @@ from watchword.domain.authentication.claims import (
     require_subject,
 )
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
+from watchword.domain.authentication.proposals import (
+    added_claim,
+    added_pattern,
+    replaced,
+    replaced_pattern,
+    without_claim,
+)
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
@@ -138,5 +145,12 @@ METHOD = AuthMethod(
     claims_under="jwt",
     risks=open_unless(
         "boundSubject", "boundClaims", globs=True, whom="everybody for whom a holder of the key signs a token"
+    ),
+    proposals=(
+        ("issuer_mismatch", replaced("boundIssuer")),
+        ("subject_mismatch", replaced_pattern("boundSubject")),
+        ("audience_mismatch", added_pattern("boundAudiences")),
+        ("claim_mismatch", added_claim("boundClaims")),
+        ("claim_missing", without_claim("boundClaims")),
     ),
 )

@@ -13,6 +13,7 @@ import msgspec
 
 from watchword.domain.authentication.claims import require_match
 from watchword.domain.authentication.jose import decode_unverified, numeric_date, verify_jws
+from watchword.domain.authentication.proposals import added_pattern, replaced
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
 from watchword.domain.errors import Denied
 from watchword.domain.urls import MAX_URL, is_web_url
@@ -236,4 +237,10 @@ METHOD = AuthMethod(
     template_may=("allowedAudience", "tokenReviewMode", "verifyTlsCertificate", "jwksIssuer", "jwks"),
     sends_secrets_to=("kubernetesHost", "caCert"),
     risks=open_unless("allowedNamespaces", "allowedNames", globs=True, whom="every service account of the cluster"),
+    proposals=(
+        ("namespace_not_allowed", added_pattern("allowedNamespaces")),
+        ("name_not_allowed", added_pattern("allowedNames")),
+        ("audience_mismatch", replaced("allowedAudience")),
+        ("issuer_mismatch", replaced("jwksIssuer")),
+    ),
 )

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from watchword.domain.authentication.ldap_names import comparable, directory_name, distinguished_name
+from watchword.domain.authentication.proposals import whole_text, with_part
 from watchword.domain.outbound import Admits
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
@@ -204,6 +205,20 @@ def risks(settings: Settings) -> Sequence[Risk]:
     return open_unless("allowedFields", whom="everybody whom the directory knows")(settings)
 
 
+def _admitted_attribute(settings: Settings, expected: Any, presented: Any) -> Mapping[str, Any] | str:
+    """Propose the entry's first value beside those that are allowed of its attribute."""
+    key, value = next(iter(expected), ""), whole_text(presented)
+    if value is None:
+        return f"The user's entry needs the attribute {key} with a value that is allowed"
+    fields = settings.get("allowedFields") or ()
+    return {
+        "allowedFields": [
+            {**field, "value": with_part(field["value"], value)} if field["key"] == key else dict(field)
+            for field in fields
+        ]
+    }
+
+
 METHOD = AuthMethod(
     slug="ldap-auth",
     wrapper="identityLdapAuth",
@@ -220,4 +235,5 @@ METHOD = AuthMethod(
     template=("url", "bindDN", "bindPass", "searchBase", "ldapCaCertificate"),
     sends_secrets_to=("url", "ldapCaCertificate"),
     risks=risks,
+    proposals=(("allowed_field", _admitted_attribute),),
 )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
     AuthMethod,
     Given,
@@ -202,4 +203,9 @@ METHOD = AuthMethod(
     form=form,
     claims_under="oci",
     risks=open_unless("allowedUsernames", whom="every user of the tenancy"),
+    proposals=(
+        ("tenancy", replaced("tenancyOcid")),
+        ("username", added("allowedUsernames")),
+        ("user_state", advice("The user is not active at Oracle: activate it there")),
+    ),
 )

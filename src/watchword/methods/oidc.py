@@ -16,6 +16,13 @@ from watchword.domain.authentication.claims import (
     require_subject,
 )
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
+from watchword.domain.authentication.proposals import (
+    added_claim,
+    added_pattern,
+    replaced,
+    replaced_pattern,
+    without_claim,
+)
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
@@ -139,4 +146,11 @@ METHOD = AuthMethod(
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
     template_may=("boundAudiences",),
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),
+    proposals=(
+        ("issuer_mismatch", replaced("boundIssuer")),
+        ("subject_mismatch", replaced_pattern("boundSubject")),
+        ("audience_mismatch", added_pattern("boundAudiences")),
+        ("claim_mismatch", added_claim("boundClaims")),
+        ("claim_missing", without_claim("boundClaims")),
+    ),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.jose import SIGNATURES, decode_unverified, verify_jws
+from watchword.domain.authentication.proposals import added, added_pattern, replaced
 from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys
 from watchword.domain.bounds import claim_matches
 from watchword.domain.errors import BadRequest
@@ -212,4 +213,9 @@ METHOD = AuthMethod(
     managed=(REFRESHED,),
     refresh=Refresh(what="bundle", title="trust bundle", fetch=refresh, at=REFRESHED),
     risks=risks,
+    proposals=(
+        ("trust_domain_mismatch", replaced("trustDomain")),
+        ("spiffe_id_not_allowed", added_pattern("allowedSpiffeIds")),
+        ("audience_mismatch", added("allowedAudiences")),
+    ),
 )

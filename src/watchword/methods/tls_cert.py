@@ -14,6 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.domain.authentication.pem import certificates
+from watchword.domain.authentication.proposals import added_pattern, added_pattern_item
 from watchword.domain.bounds import claim_matches
 from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import (
@@ -217,5 +218,9 @@ METHOD = AuthMethod(
     claims_under="tlsCert",
     risks=open_unless(
         "allowedCommonNames", "allowedSubjectAltNames", globs=True, whom="everybody with a certificate of the authority"
+    ),
+    proposals=(
+        ("common_name", added_pattern("allowedCommonNames")),
+        ("subject_alt_name", added_pattern_item("allowedSubjectAltNames")),
     ),
 )

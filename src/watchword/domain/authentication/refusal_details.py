@@ -18,7 +18,7 @@ def clipped(text: str, most: int) -> str:
 def fitted(denial: Denial) -> Denial:
     """The record of a refusal, cut to at most `MOST` bytes.
 
-    Long texts and lists are cut first, then what was presented goes, last the checks that passed.
+    Proposals go first, then long texts and lists are cut, what was presented goes, last the checks that passed.
     """
     fitted_refusal = msgspec.structs.replace(
         denial,
@@ -27,6 +27,11 @@ def fitted(denial: Denial) -> Denial:
         address=denial.address and clipped(denial.address, 64),
         user_agent=denial.user_agent and clipped(denial.user_agent, 400),
     )
+    if size(fitted_refusal) > MOST:  # half a proposal is none
+        fitted_refusal = msgspec.structs.replace(
+            fitted_refusal,
+            checks=tuple({k: v for k, v in check.items() if k != "proposal"} for check in fitted_refusal.checks),
+        )
     for texts, items in ((512, 32), (128, 16), (48, 8), (24, 4)):
         if size(fitted_refusal) <= MOST:
             return fitted_refusal

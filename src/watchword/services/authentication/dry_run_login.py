@@ -20,6 +20,7 @@ from watchword.services.access.boundaries import require_over
 from watchword.services.authentication import auth_methods, login, method_bodies
 from watchword.services.authentication.login import LocatedLogin
 from watchword.services.authentication.method_bodies import Method
+from watchword.services.authentication.proposals import proposed_checks
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store.access import grants
@@ -179,7 +180,7 @@ async def _run(
         is_proved=checks.is_proved,
         reason=denial_first.reason if denial_first else None,
         message=denial_first.message if denial_first else None,
-        checks=tuple(checks.done),
+        checks=tuple(proposed_checks(method, located.config, located.template, checks)),
         claims=verified.claims if denial_first is None else {},
     )
 

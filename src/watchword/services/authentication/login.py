@@ -27,6 +27,7 @@ from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given,
 from watchword.services.authentication import sealed_config
 from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.authentication.method_answers import require_believable
+from watchword.services.authentication.proposals import proposal_for, proposed_checks, short_proposal
 from watchword.services.authentication.recorded_outbound import RecordedOutbound
 from watchword.services.authentication.refusals import RefusalWrite
 from watchword.services.authentication.tokens import Issued, new_token, row_of
@@ -482,12 +483,19 @@ def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.Pr
     return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
 
 
-def check_trace(checks: Checks, reason: str) -> tuple[dict[str, object], ...]:
+def check_trace(
+    method: AuthMethod[Any, Any], located: LocatedLogin | None, checks: Checks, reason: str
+) -> tuple[Check, ...]:
     """Return the checks in order, the deciding one last: what the journal settles is known only after all others."""
-    done = checks.done
+    config, template = (located.config, located.template) if located is not None else (None, None)
+    done = proposed_checks(method, config, template, checks)
     if not done or done[-1].passed:
-        done = [*(check for check in done if check.name != reason), Check(reason, passed=False)]
-    return tuple(msgspec.to_builtins(check) for check in done)
+        proposal = proposal_for(method, config, template, reason)
+        done = [
+            *(check for check in done if check.name != reason),
+            Check(reason, passed=False, proposal=proposal),
+        ]
+    return tuple(done)
 
 
 async def _record(
@@ -502,13 +510,16 @@ async def _record(
     counts = config is not None and method.locks and config.lockout_enabled and checks.failed == "prove"
     wait = 0.0 if checks.failed == "reach" else ctx.runtime.limits.refused_logins.take(ctx.address)
     event = None
+    trace = check_trace(method, located, checks, denial.reason)
     if located is not None:
-        facts = {
+        facts: dict[str, Any] = {
             "identityId": located.identity.id,
             "reasonCode": denial.reason,
             "message": clipped(denial.message, 400),
             "requestId": ctx.request_id,
         }
+        if trace[-1].proposal is not None:
+            facts["proposal"] = short_proposal(trace[-1].proposal)
         actor = Actor(kind="identity", id=located.identity.id, name=located.identity.name, org_id=located.org.id)
         event = ctx.event(f"login-identity-{method.slug}-failed", facts, actor=actor)
     record = Denial(
@@ -520,7 +531,7 @@ async def _record(
         reason=denial.reason,
         message=denial.message,
         facts=dict(denial.facts),
-        checks=check_trace(checks, denial.reason),
+        checks=tuple(msgspec.to_builtins(check) for check in trace),
         address=ctx.address,
         user_agent=ctx.user_agent,
     )
