@@ -245,6 +245,26 @@ def test_secrets_are_carried_out_and_in(tmp_path: Path) -> None:
     assert (1, True) == (refused.returncode, "The server refused" in refused.stderr)
 
 
+def test_a_wrapped_credential_is_opened_once_by_command(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        booted = httpx.post(f"{server.url}/api/v1/admin/bootstrap", json=BOOT, timeout=60).json()
+        token = booted["identity"]["credentials"]["token"]
+        path = f"{server.url}/api/v1/auth/token-auth/identities/{booted['identity']['id']}/tokens"
+        made = httpx.post(path, json={"wrapTTL": 60}, headers={"authorization": f"Bearer {token}"}, timeout=60).json()
+        place = {"WATCHWORD_URL": server.url, "WATCHWORD_WRAPPING_TOKEN": made["wrapping"]["token"]}
+
+        known = watchword("unwrap", "--lookup", "--output", "json", **place)
+        opened = watchword("unwrap", **place)
+        again = watchword("unwrap", **place)
+        none = watchword("unwrap", WATCHWORD_URL=server.url)
+
+    assert (0, "sealed") == (known.returncode, json.loads(known.stdout)["state"]), known.stderr
+    assert (0, 3) == (opened.returncode, len(opened.stdout.strip().split(".")))
+    assert (1, "") == (again.returncode, again.stdout)
+    assert "opened before" in again.stderr
+    assert 2 == none.returncode
+
+
 def test_an_instance_without_an_administrator_prints_its_setup_code_until_it_has_one(tmp_path: Path) -> None:
     with serving(tmp_path, WATCHWORD_SETUP_CODE="") as server:
         code = str(server.said["setupCode"])

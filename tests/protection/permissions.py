@@ -101,6 +101,7 @@ public(
 public("POST /api/v1/password/email/password-reset", body={"email": "nobody@example.com"})
 public("POST /api/v1/password/reset", body={"token": "x", "password": "correct horse battery"})
 public("POST /api/v1/invite-org/accept", body={"token": "x"})
+public("POST /api/v1/auth/wrapping/unwrap", "POST /api/v1/auth/wrapping/lookup", body={"token": "x"})
 public("POST /api/v1/auth/token/renew", "POST /api/v1/auth/token/revoke", body={"accessToken": "x"})
 
 # --- a person's own account

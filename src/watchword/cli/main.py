@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "Look at the keys and rotate them."),
     "admin": ("admin", "Get back in when no administrator can sign in."),
     "secrets": ("secrets", "Carry secrets in and out."),
+    "unwrap": ("unwrap", "Open a wrapping token and print the credential in it, once."),
     "move-in": ("move_in", "Bring everything from a running Infisical."),
     "demo": ("demo", "Show an identity, its login and three refusals on a fresh server."),
     "completion": ("completion", "Print the script that completes commands in a shell."),

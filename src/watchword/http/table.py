@@ -6,7 +6,7 @@ from typing import Any
 from watchword.http import system
 from watchword.http.access import access_report, explain, organization_roles, privileges, project_roles
 from watchword.http.audit import events
-from watchword.http.authentication import auth_methods, live_tokens, oauth, templates
+from watchword.http.authentication import auth_methods, live_tokens, oauth, templates, wrapping
 from watchword.http.identities import identities, lifecycle, memberships, project_owned
 from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in
@@ -25,6 +25,7 @@ AREAS: tuple[Routes, ...] = (
     identities.routes,
     lifecycle.routes,
     live_tokens.routes,
+    wrapping.routes,
     explain.routes,
     templates.routes,
     projects.routes,

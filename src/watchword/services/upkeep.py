@@ -89,6 +89,8 @@ def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int
         ("links", sweeps.links, now - _MINUTE),
         ("invitations", sweeps.invitations, now - 30 * _DAY),
         ("deleted environments", environments.purge, now - 30 * _DAY),
+        ("content of expired wraps", sweeps.empty_wraps, now),
+        ("wraps", sweeps.wraps, dead_credentials),
         ("tokens", sweeps.tokens, dead_credentials),
         ("tokens of logins", sweeps.login_tokens(runtime.named_tokens), now - _MINUTE),
         ("client secrets", sweeps.client_secrets, dead_credentials),

@@ -389,6 +389,31 @@ revocations = Table(
     Index("ix_revocations_identity", "identity_id", "before"),
 )
 
+# A credential that is handed over once, sealed under a token that is stored nowhere.
+wraps = Table(
+    "wraps",
+    metadata,
+    _id(),
+    _text("org_id"),
+    _text("project_id", null=True),
+    _of("identities", "identity_id"),
+    _text("kind"),
+    _text("credential_id"),
+    _bytes("sealed", null=True),
+    _bytes("verifier"),
+    _text("created_by", null=True),
+    _text("creation_path"),
+    _whole("created_at"),
+    _whole("expires_at"),
+    _whole("opened_at", null=True),
+    _text("opened_address", null=True),
+    _flag("is_revoked"),
+    _whole("refused"),
+    Index("ix_wraps_credential", "credential_id"),
+    Index("ix_wraps_identity", "identity_id"),
+    Index("ix_wraps_expiry", "expires_at"),
+)
+
 lockouts = Table(
     "lockouts",
     metadata,

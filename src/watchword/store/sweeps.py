@@ -7,7 +7,7 @@ same.
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, not_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, not_, or_, select, update
 
 from watchword.domain.authentication.live_tokens import LOGIN_EVENT, as_row, of_login
 from watchword.store import schema
@@ -50,6 +50,12 @@ _SECRETS = _oldest(
         and_(_s.c.ttl > 0, _s.c.created_at + _s.c.ttl * 1000 < bindparam("before")),
         and_(_s.c.uses_limit > 0, _s.c.uses >= _s.c.uses_limit, _s.c.last_used_at < bindparam("before")),
     ),
+)
+_w = schema.wraps
+_WRAPS = _expired(_w.c.id, _w.c.expires_at)
+_UNOPENED = select(_w.c.id).where(_w.c.expires_at < bindparam("before"), _w.c.sealed.is_not(None))
+_EMPTY_WRAPS = prepare(
+    update(_w).where(_w.c.id.in_(_UNOPENED.limit(bindparam("most")))).values(sealed=None).returning(_w.c.id)
 )
 _LOGIN_TOKENS = prepare(
     delete(_t)
@@ -185,6 +191,7 @@ def _sweep(statement: Prepared) -> Sweep:
 revocations, spent_proofs, lockouts = _sweep(_REVOCATIONS), _sweep(_PROOFS), _sweep(_LOCKOUTS)
 sessions, invitations, links = _sweep(_SESSIONS), _sweep(_INVITATIONS), _sweep(_LINKS)
 tokens, client_secrets, denials = _sweep(_TOKENS), _sweep(_SECRETS), _sweep(_DENIALS)
+empty_wraps, wraps = _sweep(_EMPTY_WRAPS), _sweep(_WRAPS)
 denials_of_nobody = _sweep(_DENIALS_OF_NOBODY)
 
 

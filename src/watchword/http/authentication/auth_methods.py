@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.decode import Trimmed
+from watchword.http.authentication.wrapping import WrappingOut
 from watchword.http.routing import IDENTITY, USER, Raw, Routes
 from watchword.http.wire import ClientSecretOut, Out, TokenOut, TokenRowOut, config_out
 from watchword.methods.base import AuthMethod, Check
@@ -130,8 +131,11 @@ def _test_login(method: Method) -> Any:
 
 
 class NewTokenReply(Out, frozen=True, kw_only=True):
-    client_secret: str
+    """A new client secret; with `wrapTTL` only the token that unwraps it."""
+
+    client_secret: str | msgspec.UnsetType = msgspec.UNSET
     client_secret_data: ClientSecretOut
+    wrapping: WrappingOut | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClientSecretReply(Out, frozen=True, kw_only=True):
@@ -142,8 +146,15 @@ class ClientSecretsReply(Out, frozen=True, kw_only=True):
     client_secret_data: list[ClientSecretOut]
 
 
-class TokenMadeReply(TokenOut, frozen=True, kw_only=True):
+class TokenMadeReply(Out, frozen=True, kw_only=True):
+    """A new token; with `wrapTTL` only the token that unwraps it."""
+
+    access_token: str | msgspec.UnsetType = msgspec.UNSET
+    expires_in: int
+    access_token_max_ttl: int = msgspec.field(name="accessTokenMaxTTL")
+    token_type: str = "Bearer"  # noqa: S105 - the scheme, RFC 6750
     token_data: TokenRowOut
+    wrapping: WrappingOut | msgspec.UnsetType = msgspec.UNSET
 
 
 class TokensReply(Out, frozen=True, kw_only=True):
@@ -179,10 +190,12 @@ def _add_client_secrets(routes: Routes, method: Method) -> None:
     async def create_client_secret(
         ctx: Ctx, identity_id: str, body: client_secrets.CreateClientSecret
     ) -> NewTokenReply:
-        """Make a client secret; it is shown this once."""
+        """Make a client secret; it is shown this once, or by a wrapping token to whoever unwraps it."""
         created = await client_secrets.create(ctx, method, identity_id, body)
         return NewTokenReply(
-            client_secret=created.secret.reveal(), client_secret_data=ClientSecretOut.of(created.record, ctx.now)
+            client_secret=msgspec.UNSET if created.wrapped else created.secret.reveal(),
+            client_secret_data=ClientSecretOut.of(created.record, ctx.now),
+            wrapping=WrappingOut.of(created.wrapped) if created.wrapped else msgspec.UNSET,
         )
 
     @routes.get(path, USER, IDENTITY)
@@ -218,13 +231,14 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
 
     @routes.post(path + "/identities/{identity_id}/tokens", USER, IDENTITY)
     async def create_token(ctx: Ctx, identity_id: str, body: named_tokens.CreateNamedToken) -> TokenMadeReply:
-        """Make an access token for an identity; it is shown this once."""
-        issued, row = await named_tokens.create(ctx, method, identity_id, body)
+        """Make an access token for an identity; it is shown this once, or to whoever unwraps it."""
+        created = await named_tokens.create(ctx, method, identity_id, body)
         return TokenMadeReply(
-            access_token=issued.token,
-            expires_in=issued.expires_in,
-            access_token_max_ttl=issued.max_ttl,
-            token_data=TokenRowOut.of(row),
+            access_token=msgspec.UNSET if created.wrapped else created.issued.token,
+            expires_in=created.issued.expires_in,
+            access_token_max_ttl=created.issued.max_ttl,
+            token_data=TokenRowOut.of(created.row),
+            wrapping=WrappingOut.of(created.wrapped) if created.wrapped else msgspec.UNSET,
         )
 
     @routes.get(path + "/identities/{identity_id}/tokens", USER, IDENTITY)

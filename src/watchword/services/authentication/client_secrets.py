@@ -5,18 +5,20 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.records import ClientSecret, MethodConfig
+from watchword.domain.authentication.wrapping import WrappedContent
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.domain.secret import Secret
 from watchword.methods.base import AuthMethod
 from watchword.services.access.boundaries import require_over
-from watchword.services.authentication import tokens
+from watchword.services.authentication import tokens, wrapping
 from watchword.services.authentication.auth_methods import require_any
 from watchword.services.authentication.method_bodies import MAX_TTL, MAX_USES
+from watchword.services.authentication.wrapping import Wrapped, WrapTtl
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
-from watchword.store.authentication import credentials
+from watchword.store.authentication import credentials, wraps
 from watchword.store.engine import Tx
 
 Method = AuthMethod[Any, Any]
@@ -32,17 +34,21 @@ class CreateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="came
     description: Annotated[str, msgspec.Meta(max_length=255, extra={"trim": True})] = ""
     num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=MAX_USES)] = 0
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 0
+    wrap_ttl: WrapTtl | None = msgspec.field(default=None, name="wrapTTL")
 
 
 class NewClientSecret(msgspec.Struct, frozen=True):
-    """The secret itself, shown once, and its record."""
+    """The secret itself or the token that unwraps it, shown once, and its record."""
 
     secret: Secret
     record: ClientSecret
+    wrapped: Wrapped | None = None
 
 
 async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientSecret) -> NewClientSecret:
     """Create a client secret for an identity that is not more privileged than the caller."""
+    wrap_ttl = wrapping.ttl_of(body.wrap_ttl)
+    wrapped = None
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("create", "create-token"), identity)
     secret = ctx.runtime.entropy(32).hex()
@@ -65,7 +71,13 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientS
         await credentials.add_client_secret(tx, record)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
-    return NewClientSecret(Secret(secret), record)
+        if wrap_ttl is not None:
+            path = f"/api/v1/auth/{method.slug}/identities/{identity.id}/client-secrets"
+            content = WrappedContent(credential=secret, client_id=config.locator)
+            wrapped = await wrapping.wrap(
+                ctx, tx, identity, "client-secret", record.id, content, ttl=wrap_ttl, path=path
+            )
+    return NewClientSecret(Secret(secret), record, wrapped)
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:
@@ -101,6 +113,7 @@ async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> 
             tx, method, identity, secret_id
         )  # read again: it cannot be used any more, so its last use is final
         await tokens.end_tokens_of_secret(ctx, tx, record, config)
+        await wraps.revoke(tx, record.id)
         _audit(ctx, f"revoke-identity-{method.slug}-client-secret", identity, record.id)
         return await _secret(tx, method, identity, secret_id)
 

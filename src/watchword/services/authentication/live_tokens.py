@@ -27,7 +27,7 @@ from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, live_tokens
+from watchword.store.authentication import credentials, live_tokens, wraps
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 
@@ -198,12 +198,13 @@ async def revoke(ctx: Ctx, identity_id: str, token_id: str) -> LiveToken:
     await notice_ended_keys(ctx)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
-        token = await _live(ctx, tx, identity, token_id)
+        token = await find_live(ctx, tx, identity, token_id)
         revocation = Revocation(
             key=f"token/{token.id}", identity_id=identity.id, expires_at=await _last(ctx, tx, token.expires_at)
         )
         await credentials.revoke(tx, revocation)
         await credentials.change_token(tx, token.id, is_revoked=True, updated_at=ctx.now)
+        await wraps.revoke(tx, token.id)
         ctx.audit(
             "revoke-identity-live-token",
             org_id=identity.org_id,
@@ -215,7 +216,7 @@ async def revoke(ctx: Ctx, identity_id: str, token_id: str) -> LiveToken:
     return token
 
 
-async def _live(ctx: Ctx, tx: Tx, identity: Identity, token_id: str) -> LiveToken:
+async def find_live(ctx: Ctx, tx: Tx, identity: Identity, token_id: str) -> LiveToken:
     """Return a live token of the identity. Raises NotFound."""
     view = await _view(ctx, tx, identity)
     row = await credentials.token(tx, token_id)

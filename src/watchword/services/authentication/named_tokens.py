@@ -5,18 +5,20 @@ from typing import Annotated, Any
 import msgspec
 
 from watchword.domain.authentication.records import AccessToken
+from watchword.domain.authentication.wrapping import WrappedContent
 from watchword.domain.decode import Name, Trimmed
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.methods.base import AuthMethod
 from watchword.services.access.boundaries import require_over
-from watchword.services.authentication import tokens
+from watchword.services.authentication import tokens, wrapping
 from watchword.services.authentication.auth_methods import require_any
 from watchword.services.authentication.tokens import Issued
+from watchword.services.authentication.wrapping import Wrapped, WrapTtl
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
-from watchword.store.authentication import credentials
+from watchword.store.authentication import credentials, wraps
 from watchword.store.identities import identities
 from watchword.store.people import people
 
@@ -28,6 +30,15 @@ class CreateNamedToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     name: Name | None = None
     organization_slug: Trimmed | None = None
+    wrap_ttl: WrapTtl | None = msgspec.field(default=None, name="wrapTTL")
+
+
+class NewNamedToken(msgspec.Struct, frozen=True):
+    """The token itself or the token that unwraps it, shown once, and its row."""
+
+    issued: Issued
+    row: AccessToken
+    wrapped: Wrapped | None = None
 
 
 class TokenPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +54,10 @@ class RenameToken(msgspec.Struct, frozen=True, kw_only=True):
     name: Name | None = None
 
 
-async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedToken) -> tuple[Issued, AccessToken]:
+async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedToken) -> NewNamedToken:
     """Issue a token to an identity that is not more privileged than the caller."""
+    wrap_ttl = wrapping.ttl_of(body.wrap_ttl)
+    wrapped = None
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
     async with ctx.unit() as tx:
@@ -59,7 +72,11 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
         await credentials.add_token(tx, row)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-token-identity-{method.slug}", identity, row)
-    return issued, row
+        if wrap_ttl is not None:
+            path = f"/api/v1/auth/{method.slug}/identities/{identity.id}/tokens"
+            content = WrappedContent(credential=issued.token)
+            wrapped = await wrapping.wrap(ctx, tx, identity, "access-token", row.id, content, ttl=wrap_ttl, path=path)
+    return NewNamedToken(issued, row, wrapped)
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[AccessToken]:
@@ -110,6 +127,7 @@ async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
         if current is None or current.is_revoked:
             raise NotFound("There is no such live token")
         await tokens.end_token(ctx, tx, current)
+        await wraps.revoke(tx, current.id)
         _audit(ctx, f"revoke-token-identity-{method.slug}", identity, row)
 
 
