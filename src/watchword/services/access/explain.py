@@ -166,9 +166,9 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
             granted, ability = holds.grants, holds.ability
             context = await template_context(tx, question.actor_type or "identity", question.actor_id or "", None)
         if scope.project_id is not None:
-            custom = await grants.project_roles(tx, scope.project_id)
+            custom = await grants.project_roles(tx, scope.project_id, Turns())
         else:
-            custom = await grants.org_roles(tx, scope.org_id)
+            custom = await grants.org_roles(tx, scope.org_id, Turns())
     facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
     decision = why(ability, question.action, question.subject, facts)
     remedy = None

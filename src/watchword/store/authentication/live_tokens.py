@@ -73,9 +73,9 @@ async def login_of(tx: Tx, identity_id: str, token_id: str) -> AuditEvent | None
     """The login that issued a token; None where the audit log does not have it."""
     try:
         made_at = moment_of(token_id)
-    except ValueError:
+        after, until = id_at(made_at), id_at(made_at + _BESIDE)
+    except (ValueError, OverflowError):  # no id, or one of a moment that no id can name
         return None
-    after, until = id_at(made_at), id_at(made_at + _BESIDE)
     while True:
         rows = await tx.all(_LOGINS_AFTER, of=identity_id, after=after, until=until, most=_PIECE)
         for event in EVENTS.every(rows):
