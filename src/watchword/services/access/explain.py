@@ -165,12 +165,9 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
             holds, blocked = await _held(ctx, tx, scope, question.actor_type or "identity", question.actor_id or "")
             granted, ability = holds.grants, holds.ability
             context = await template_context(tx, question.actor_type or "identity", question.actor_id or "", None)
-        if scope.project_id is not None:
-            custom = await grants.project_roles(tx, scope.project_id, Turns())
-        else:
-            custom = await grants.org_roles(tx, scope.org_id, Turns())
-    facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
-    decision = why(ability, question.action, question.subject, facts)
+        facts: dict[str, Any] | None = dict(question.facts) if question.facts is not None else None
+        decision = why(ability, question.action, question.subject, facts)
+        custom = [] if decision.allowed else await _custom_roles(tx, scope)
     remedy = None
     if not decision.allowed:
         wish = Wish(
@@ -185,6 +182,12 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
     return Explanation(
         decision=decision, sources=[grant.source for grant in granted], blocked_by=blocked, remedy=remedy
     )
+
+
+async def _custom_roles(tx: Tx, scope: CallerScope) -> list[Role]:
+    if scope.project_id is not None:
+        return await grants.project_roles(tx, scope.project_id, Turns(), with_rules=True)
+    return await grants.org_roles(tx, scope.org_id, Turns(), with_rules=True)
 
 
 async def _remedy(wish: Wish, custom: Sequence[Role], blocked: str | None) -> Remedy:

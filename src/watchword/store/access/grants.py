@@ -248,6 +248,9 @@ _ORG_ROLES_LISTED = prepare(
 _PROJECT_ROLES_LISTED = prepare(
     select(*_WITHOUT_RULES).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
 )
+_PROJECT_ROLES = prepare(
+    select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
+)
 _ORG_ROLES = prepare(
     select(*ROLES.columns)
     .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
@@ -274,9 +277,10 @@ async def org_roles(tx: Tx, org_id: str, pauses: Pauses, *, with_rules: bool = F
     return await _each(await tx.all(_ORG_ROLES if with_rules else _ORG_ROLES_LISTED, org=org_id), pauses)
 
 
-async def project_roles(tx: Tx, project_id: str, pauses: Pauses) -> list[Role]:
-    """The custom roles of a project, oldest first, without their rules, which may be long."""
-    return await _each(await tx.all(_PROJECT_ROLES_LISTED, project=project_id), pauses)
+async def project_roles(tx: Tx, project_id: str, pauses: Pauses, *, with_rules: bool = False) -> list[Role]:
+    """The custom roles of a project, oldest first; without their rules, which may be long, unless asked for."""
+    statement = _PROJECT_ROLES if with_rules else _PROJECT_ROLES_LISTED
+    return await _each(await tx.all(statement, project=project_id), pauses)
 
 
 async def _each(rows: Sequence[Row], pauses: Pauses) -> list[Role]:
