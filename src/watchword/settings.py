@@ -384,6 +384,7 @@ NOT_SETTINGS = frozenset(
         "WATCHWORD_ADMIN_PASSWORD",
         "WATCHWORD_URL",
         "WATCHWORD_TOKEN",
+        "WATCHWORD_WRAPPING_TOKEN",
         "WATCHWORD_FROM_TOKEN",
     }
 )

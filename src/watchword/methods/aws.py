@@ -30,7 +30,7 @@ from watchword.domain.authentication.aws_sts import (
     headers_of,
     milliseconds,
 )
-from watchword.domain.authentication.proposals import added
+from watchword.domain.authentication.proposals import added, advice
 from watchword.methods.base import (
     AuthMethod,
     Checks,
@@ -231,5 +231,9 @@ METHOD = AuthMethod(
     claims_under="aws",
     admit=admit,
     risks=open_unless("allowedPrincipalArns", "allowedAccountIds", whom="every user and role of every AWS account"),
-    proposals=(("account_id", added("allowedAccountIds")), ("principal_arn", added("allowedPrincipalArns"))),
+    proposals=(
+        ("account_id", added("allowedAccountIds")),
+        ("principal_arn", added("allowedPrincipalArns")),
+        ("server_id", advice("The request must be signed together with the header that names this server")),
+    ),
 )
