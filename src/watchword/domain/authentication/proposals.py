@@ -152,6 +152,7 @@ def literal(value: str | None) -> str | None:
 SHARED: Final[Mapping[str, Proposer]] = {
     "certificate_expired": advice("The certificate has expired: the workload needs a new one"),
     "certificate_not_yet_valid": advice("The certificate is not valid yet: compare the clocks of both machines"),
+    "certificate_revoked": advice("The certificate was revoked by its authority: the workload needs a new one"),
     "client_id_unknown": advice("There is no such client id: read it from the identity's method"),
     "client_secret_expired": advice("The client secret has expired: make a new one"),
     "client_secret_revoked": advice("The client secret was revoked: make a new one"),
