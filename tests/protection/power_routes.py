@@ -71,6 +71,9 @@ IN_PROJECT = [{"subject": "workspace", "action": ["delete"]}]
 
 climb("POST /api/v1/identities", {"name": "x", "organizationId": "{org_id}", "role": "admin"})
 climb("PATCH /api/v1/identities/{identity_id}", {"role": "admin"}, identity_id="me")
+climb("POST /api/v1/organization/identities", {"name": "x", "role": "admin"})
+climb("PATCH /api/v1/organization/identities/{identity_id}", {"role": "admin"}, identity_id="me")
+climb("DELETE /api/v1/organization/identities/{identity_id}")
 climb("PATCH /api/v1/identities/{identity_id}", {"metadata": [{"key": "team", "value": "x"}]})
 climb("DELETE /api/v1/identities/{identity_id}")
 climb("POST /api/v1/identities/{identity_id}/disable", {})
@@ -315,7 +318,12 @@ harmless(
     "POST /api/v4/secrets/backfill-secret-references",
     "POST /api/v1/projects/{project_id}/secrets/import",
 )
-harmless("it only reads", "POST /api/v1/identities/search")
+harmless(
+    "it only reads",
+    "POST /api/v1/identities/search",
+    "POST /api/v2/identities/search",
+    "POST /api/v2/identities/search/count",
+)
 harmless("it says whether a session is alive", "POST /api/v1/auth/checkAuth")
 harmless("who has a session or a token gets the same again", "POST /api/v1/auth/token", "POST /api/v1/auth/token/renew")
 harmless(
@@ -342,6 +350,8 @@ _MEMBERSHIP = "/api/v2/organizations/{organization_id}/memberships"
 over_instance(f"PATCH {_IDENTITY}", {"name": "x"})
 over_instance(f"PATCH {_IDENTITY}", {"expiresAt": "2020-01-01T00:00:00Z"})
 over_instance(f"DELETE {_IDENTITY}")
+over_instance("PATCH /api/v1/organization/identities/{identity_id}", {"name": "x"})
+over_instance("DELETE /api/v1/organization/identities/{identity_id}")
 over_instance(f"POST {_IDENTITY}/disable", {})
 over_instance(f"POST {_IDENTITY}/enable")
 over_instance(f"PATCH {_OF_ORG}", {"roles": [{"role": "no-access"}]})

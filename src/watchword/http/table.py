@@ -7,7 +7,7 @@ from watchword.http import system
 from watchword.http.access import access_report, explain, organization_roles, privileges, project_roles
 from watchword.http.audit import events
 from watchword.http.authentication import auth_methods, live_tokens, oauth, templates, wrapping
-from watchword.http.identities import identities, lifecycle, memberships, project_owned
+from watchword.http.identities import identities, lifecycle, memberships, organization_owned, project_owned
 from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in
 from watchword.http.projects import environments, folders, projects, service_tokens, tags
@@ -38,6 +38,7 @@ AREAS: tuple[Routes, ...] = (
     memberships.routes,
     privileges.routes,
     project_people.routes,
+    organization_owned.routes,
     project_owned.routes,
     groups.routes,
     access_report.routes,

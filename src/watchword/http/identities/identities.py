@@ -9,6 +9,7 @@ from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import IdentityMembershipOut, IdentityOut, Out, in_pieces
+from watchword.services.access.scopes import own_org
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
 
@@ -34,6 +35,10 @@ class IdentitiesReply(Out, frozen=True, kw_only=True):
 
 class MembershipsReply(Out, frozen=True, kw_only=True):
     identity_memberships: Sequence[IdentityMembershipOut]
+    total_count: int
+
+
+class TotalReply(Out, frozen=True, kw_only=True):
     total_count: int
 
 
@@ -64,6 +69,8 @@ SearchText = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
 
 
 class TextFilter(msgspec.Struct, frozen=True):
+    """What a text must be: contain `$contains` (names only), be `$eq`, or be one of `$in`."""
+
     contains: SearchText | None = msgspec.field(default=None, name="$contains")
     eq: SearchText | None = msgspec.field(default=None, name="$eq")
     one_of: Annotated[Sequence[SearchText], msgspec.Meta(max_length=MOST_NAMES)] | None = msgspec.field(
@@ -72,9 +79,13 @@ class TextFilter(msgspec.Struct, frozen=True):
 
 
 class SearchFields(msgspec.Struct, frozen=True):
+    """Filters that an identity must all pass; of the alternatives `$or`, one is enough."""
+
     name: TextFilter | None = None
     role: TextFilter | None = None
-    any_of: Sequence["SearchFields"] | None = msgspec.field(default=None, name="$or")
+    any_of: Annotated[Sequence["SearchFields"], msgspec.Meta(max_length=MOST_ALTERNATIVES)] | None = msgspec.field(
+        default=None, name="$or"
+    )
 
 
 class IdentitySearch(msgspec.Struct, frozen=True, rename="camel"):
@@ -112,7 +123,8 @@ def _query(fields: SearchFields, **page: Any) -> identities.IdentityQuery:
     )
 
 
-@routes.post("/api/v1/identities/search", USER, IDENTITY)
+@routes.older("POST", "/api/v1/identities/search", USER, IDENTITY)
+@routes.post("/api/v2/identities/search", USER, IDENTITY)
 async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
     """Search the identities of the caller's organization."""
     _require_few(body.search)
@@ -123,8 +135,22 @@ async def search_identities(ctx: Ctx, body: IdentitySearch) -> IdentitiesReply:
         order_by=body.order_by,
         descending=body.order_direction == "desc",
     )
-    page = await identities.find(ctx, ctx.actor.org_id or "", query)
+    page = await identities.find(ctx, (await own_org(ctx)).org_id, query)
     return IdentitiesReply(identities=await in_pieces(page.items, IdentityMembershipOut.of), total_count=page.total)
+
+
+class IdentityCount(msgspec.Struct, frozen=True, rename="camel"):
+    """The filters of a search whose matches are only counted."""
+
+    search: SearchFields = SearchFields()
+
+
+@routes.post("/api/v2/identities/search/count", USER, IDENTITY)
+async def count_identities(ctx: Ctx, body: IdentityCount) -> TotalReply:
+    """Count the identities of the caller's organization that a search finds."""
+    _require_few(body.search)
+    total = await identities.count(ctx, (await own_org(ctx)).org_id, _query(body.search))
+    return TotalReply(total_count=total)
 
 
 class IdentitiesPage(msgspec.Struct, frozen=True, rename="camel"):

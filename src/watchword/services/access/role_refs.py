@@ -1,6 +1,6 @@
 """Resolve the roles that a request names into the rows of a membership and the roles' rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -37,6 +37,10 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     temporary_mode: str | None = None
     temporary_range: Trimmed | None = None
     temporary_access_start_time: str | None = None
+
+
+MOST_ROLES = 100  # of one membership
+RoleEntries = Annotated[list[RoleEntry], msgspec.Meta(max_length=MOST_ROLES)]
 
 
 class TemporaryPeriod(msgspec.Struct, frozen=True):
@@ -140,3 +144,8 @@ async def find_role(
     if custom is None:
         raise NotFound(f"There is no role {slug!r} here")
     return "custom", custom.id, await beside(weight(custom.permissions), stored_rules, scope, custom.permissions)
+
+
+def audit_roles(entries: Sequence[RoleEntry]) -> list[Mapping[str, object]]:
+    """Return roles as audit events show them."""
+    return [{"role": entry.role, "isTemporary": entry.is_temporary} for entry in entries]

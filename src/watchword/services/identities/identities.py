@@ -12,7 +12,7 @@ from watchword.domain.errors import BadRequest, Forbidden, NotFound
 from watchword.domain.identities.records import Identity, Metadata
 from watchword.domain.projects.records import Project
 from watchword.services.access.boundaries import require_over, require_within
-from watchword.services.access.role_refs import RoleEntry, resolve
+from watchword.services.access.role_refs import RoleEntry, audit_roles, resolve
 from watchword.services.access.scopes import enter_org, enter_project, organization, own_org
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.paging import Page
@@ -27,6 +27,9 @@ from watchword.store.identities import identities, lists
 from watchword.store.projects import members
 
 _PIECE = 500  # identities whose roles, methods and metadata are read at once
+
+
+RoleSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class MetadataItem(msgspec.Struct, frozen=True):
@@ -50,7 +53,7 @@ class CreateIdentity(NewIdentity, frozen=True, kw_only=True):
     """A new machine identity of an organization."""
 
     organization_id: Trimmed
-    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "no-access"
+    role: RoleSlug = "no-access"
 
 
 class IdentityChanges(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,7 +67,7 @@ class IdentityChanges(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 class UpdateIdentity(IdentityChanges, frozen=True, kw_only=True):
     """What to change; `metadata` replaces the whole set, and null takes `expiresAt` and `owner` away."""
 
-    role: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    role: RoleSlug | None = None
     expires_at: str | None | msgspec.UnsetType = msgspec.UNSET
     owner: Name | None | msgspec.UnsetType = msgspec.UNSET
 
@@ -137,11 +140,17 @@ def new_identity(ctx: Ctx, body: NewIdentity, org_id: str, project_id: str | Non
 async def create(ctx: Ctx, body: CreateIdentity) -> IdentityDetails:
     """Create an identity with an organization role that stays within the caller's own rights."""
     scope = await enter_org(ctx, body.organization_id)
+    return await create_in(ctx, scope, body, [RoleEntry(role=body.role)])
+
+
+async def create_in(ctx: Ctx, scope: CallerScope, body: NewIdentity, roles: Sequence[RoleEntry]) -> IdentityDetails:
+    """Create an identity in the scope's organization. Raises BadRequest, NotFound, PermissionDenied."""
     ctx.require(scope, "create", "identity")
     identity = new_identity(ctx, body, scope.org_id)
     async with ctx.unit() as tx:
-        await add(ctx, tx, scope, identity, [RoleEntry(role=body.role)], body.metadata or ())
-        ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, role=body.role)
+        await add(ctx, tx, scope, identity, roles, body.metadata or ())
+        told: dict[str, Any] = {"role": roles[0].role} if len(roles) == 1 else {"roles": audit_roles(roles)}
+        ctx.audit("create-identity", org_id=scope.org_id, identityId=identity.id, name=identity.name, **told)
     return await shown(ctx, identity.id)
 
 
@@ -337,17 +346,28 @@ class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
 
 
-async def find(ctx: Ctx, org_id: str, query: IdentityQuery) -> Page[IdentityDetails]:
-    """Find one page of an organization's identities that match, and how many match."""
+async def find(ctx: Ctx, org_id: str, query: IdentityQuery, *, own: bool = False) -> Page[IdentityDetails]:
+    """Find one page of an organization's identities that match, and how many match.
+
+    `own`: only those that belong to the organization itself, not those of its projects or of its root organization.
+    """
     scope = await enter_org(ctx, org_id)
     ctx.require(scope, "read", "identity")
     async with ctx.survey() as tx:
-        return await _page(tx, org_id, query, ctx.now)
+        return await _page(tx, org_id, query, ctx.now, own=own)
 
 
-async def _page(tx: Tx, org_id: str, query: IdentityQuery, now: int) -> Page[IdentityDetails]:
+async def count(ctx: Ctx, org_id: str, query: IdentityQuery) -> int:
+    """Count an organization's identities that match."""
+    scope = await enter_org(ctx, org_id)
+    ctx.require(scope, "read", "identity")
+    async with ctx.survey() as tx:
+        return await lists.count_in_org(tx, org_id, query)
+
+
+async def _page(tx: Tx, org_id: str, query: IdentityQuery, now: int, *, own: bool = False) -> Page[IdentityDetails]:
     turns = Turns()
-    rows, total = await lists.in_org(tx, org_id, query, turns)
+    rows, total = await lists.in_org(tx, org_id, query, turns, own=own)
     return Page(await assembled(tx, rows, now, turns, with_rules=True), total)
 
 

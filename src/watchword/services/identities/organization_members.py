@@ -7,12 +7,13 @@ from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.services.access.boundaries import require_over_holder
+from watchword.services.access.role_refs import audit_roles
 from watchword.services.access.scopes import organization, own_org
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled, require_unprotected
 from watchword.services.paging import Page
 from watchword.services.people import administrators
-from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, audit_roles, change_roles, join
+from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, change_roles, join
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.authentication import credentials

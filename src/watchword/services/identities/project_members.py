@@ -8,6 +8,7 @@ from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.domain.projects.records import Project
+from watchword.services.access.role_refs import audit_roles
 from watchword.services.access.scopes import ProjectScope, enter_project, require_actor
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import IdentityDetails, IdentityQuery, assembled
@@ -16,7 +17,6 @@ from watchword.services.projects.members import (
     IDENTITY,
     AddMember,
     ChangeMember,
-    audit_roles,
     change_roles,
     join,
     leave,

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from watchword.domain.errors import NotFound
-from watchword.services.access.role_refs import RoleEntry
+from watchword.services.access.role_refs import RoleEntries, RoleEntry, audit_roles
 from watchword.services.access.scopes import enter_project
 from watchword.services.context import Ctx
 from watchword.services.identities import identities, project_members
@@ -21,7 +21,7 @@ from watchword.services.identities.identities import (
 )
 from watchword.services.paging import Page
 from watchword.services.people.organizations import add_member
-from watchword.services.projects.members import IDENTITY, Entries, audit_roles, join
+from watchword.services.projects.members import IDENTITY, join
 
 IdentityName = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 
@@ -30,7 +30,7 @@ class CreateProjectIdentity(NewIdentity, frozen=True, kw_only=True):
     """A new identity of a project."""
 
     name: IdentityName
-    roles: Annotated[Entries, msgspec.Meta(min_length=1)] | None = None
+    roles: Annotated[RoleEntries, msgspec.Meta(min_length=1)] | None = None
 
 
 class UpdateProjectIdentity(IdentityChanges, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any
 from watchword.domain.access.records import MembershipRole
 from watchword.domain.errors import NotFound
 from watchword.domain.people.records import Group
+from watchword.services.access.role_refs import audit_roles
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.people.groups import GroupDetails, with_roles
@@ -13,7 +14,6 @@ from watchword.services.projects.members import (
     GROUP,
     AddMember,
     ChangeMember,
-    audit_roles,
     change_roles,
     join,
     leave,

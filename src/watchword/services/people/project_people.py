@@ -12,10 +12,10 @@ from watchword.domain.access.records import Membership, MembershipRole, Role
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import Project
-from watchword.services.access.role_refs import RoleEntry, RoleName
+from watchword.services.access.role_refs import RoleEntry, RoleName, audit_roles
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
-from watchword.services.projects.members import PERSON, ChangeMember, audit_roles, change_roles, join, leave
+from watchword.services.projects.members import PERSON, ChangeMember, change_roles, join, leave
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx

@@ -4,7 +4,7 @@ What is the same for all three is here; each kind's own module adds how members 
 role beyond its own rights, and none changes or removes a member that holds more than itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,22 +13,19 @@ from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.actor import HolderKind
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.services.access.boundaries import require_may_admit, require_over_holder, require_roles
-from watchword.services.access.role_refs import Resolved, RoleEntry, RoleName, resolve
+from watchword.services.access.role_refs import Resolved, RoleEntries, RoleEntry, RoleName, resolve
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.scope_refs import kind_of
 from watchword.store.access import grants
 from watchword.store.engine import AlreadyThere, Tx
 
-MOST_ROLES = 100
-Entries = Annotated[list[RoleEntry], msgspec.Meta(max_length=MOST_ROLES)]
-
 
 class AddMember(msgspec.Struct, frozen=True, kw_only=True):
     """The roles of a new member: one (old clients), or several."""
 
     role: RoleName = "no-access"
-    roles: Entries | None = None
+    roles: RoleEntries | None = None
 
     @property
     def entries(self) -> Sequence[RoleEntry]:
@@ -39,7 +36,7 @@ class AddMember(msgspec.Struct, frozen=True, kw_only=True):
 class ChangeMember(msgspec.Struct, frozen=True, kw_only=True):
     """All roles of a member from now on."""
 
-    roles: Annotated[list[RoleEntry], msgspec.Meta(min_length=1, max_length=MOST_ROLES)]
+    roles: Annotated[RoleEntries, msgspec.Meta(min_length=1)]
 
 
 class MemberKind(msgspec.Struct, frozen=True):
@@ -126,8 +123,3 @@ async def of_project(tx: Tx, scope: ProjectScope, kind: MemberKind, actor_id: st
     if membership is None:
         raise NotFound("There is no such member in this project")
     return membership
-
-
-def audit_roles(entries: Sequence[RoleEntry]) -> list[Mapping[str, object]]:
-    """Return roles as audit events show them."""
-    return [{"role": entry.role, "isTemporary": entry.is_temporary} for entry in entries]

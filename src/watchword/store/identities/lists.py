@@ -59,17 +59,28 @@ def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
             )
         )
         conditions.append(holders.exists())
-    if filter_.any_of:
-        alternatives = [_conditions(alternative) for alternative in filter_.any_of]
-        conditions.append(or_(*[and_(*alternative) for alternative in alternatives if alternative]))
+    alternatives = [alternative for alternative in map(_conditions, filter_.any_of) if alternative]
+    if alternatives:
+        conditions.append(or_(*[and_(*alternative) for alternative in alternatives]))
     return conditions
 
 
 async def in_org(
-    tx: Tx, org_id: str, filter_: Filter, pauses: Pauses | None = None
+    tx: Tx, org_id: str, filter_: Filter, pauses: Pauses | None = None, *, own: bool = False
 ) -> tuple[list[tuple[Identity, Membership]], int]:
-    """One page of the identities that are members of an organization, and how many match."""
-    return await _page(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), filter_, pauses)
+    """One page of the identities that are members of an organization, and how many match.
+
+    `own`: only those that belong to it, and to none of its projects.
+    """
+    place = and_(_m.c.org_id == org_id, _m.c.project_id.is_(None))
+    if own:
+        place = and_(place, _i.c.org_id == org_id, _i.c.project_id.is_(None))
+    return await _page(tx, place, filter_, pauses)
+
+
+async def count_in_org(tx: Tx, org_id: str, filter_: Filter) -> int:
+    """How many identities that are members of an organization match."""
+    return await _count(tx, and_(_m.c.org_id == org_id, _m.c.project_id.is_(None)), filter_)
 
 
 async def in_project(
@@ -83,12 +94,19 @@ async def in_project(
     return await _page(tx, and_(place, _i.c.project_id == project_id) if own else place, filter_, pauses)
 
 
+async def _count(tx: Tx, place: ColumnElement[bool], filter_: Filter) -> int:
+    source = _m.join(_i, _i.c.id == _m.c.actor_id)
+    conditions = and_(place, _m.c.actor_kind == "identity", *_conditions(filter_))
+    count = await tx.one(select(func.count()).select_from(source).where(conditions))
+    return int(count[0]) if count else 0
+
+
 async def _page(
     tx: Tx, place: ColumnElement[bool], filter_: Filter, pauses: Pauses | None
 ) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
     conditions = and_(place, _m.c.actor_kind == "identity", *_conditions(filter_))
-    count = await tx.one(select(func.count()).select_from(source).where(conditions))
+    total = await _count(tx, place, filter_)
     order: list[Any] = [_i.c.name, _i.c.id]
     if filter_.order_by == "role":
         first = select(func.coalesce(_r.c.slug, _h.c.role)).select_from(
@@ -102,4 +120,4 @@ async def _page(
     width = len(IDENTITIES.columns)
     rows = await tx.all(page)
     members = await in_pieces(rows, lambda row: (IDENTITIES.read(row), MEMBERSHIPS.read(row, width)), pauses)
-    return members, int(count[0]) if count else 0
+    return members, total
