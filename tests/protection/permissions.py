@@ -429,6 +429,22 @@ project(f"GET {_NEW}/{{privilege_id}}", "read identity")
 project(f"PATCH {_NEW}/{{privilege_id}}", "edit identity", body={"slug": "renamed"})
 project(f"DELETE {_NEW}/{{privilege_id}}", "edit identity")
 
+_FOLDER_ACCESS = "/api/v1/projects/{project_id}/identities/{identity_id}/folder-access"
+_MANAGES = "manage-access secret-folders"
+project(f"GET {_FOLDER_ACCESS}", _MANAGES)
+project(f"GET {_FOLDER_ACCESS}/{{folder_id}}", _MANAGES)
+project(
+    f"POST {_FOLDER_ACCESS}/{{folder_id}}",
+    _MANAGES,
+    "describeSecret secrets",
+    "read secret-imports",
+    "read secret-syncs",
+    "read secret-rotation",
+    body={"permission": "list"},
+)
+project(f"PATCH {_FOLDER_ACCESS}/{{folder_id}}", _MANAGES, body={"permission": "list"})
+project(f"DELETE {_FOLDER_ACCESS}/{{folder_id}}", _MANAGES)
+
 # --- people and groups in projects, identities of projects
 
 _SAME = {"roles": [{"role": "no-access"}]}

@@ -187,6 +187,12 @@ climb(f"POST {_NEW}", {"identityId": "{me}", "projectId": "{project_id}", "permi
 climb(f"PATCH {_NEW}/{{privilege_id}}", {"permissions": []})
 climb(f"DELETE {_NEW}/{{privilege_id}}")
 
+_FOLDER_ACCESS = "/api/v1/projects/{project_id}/identities/{identity_id}/folder-access/{folder_id}"
+climb(f"POST {_FOLDER_ACCESS}", {"permission": "full-access"}, identity_id="me")
+climb(f"POST {_FOLDER_ACCESS}", {"permission": "list"})
+climb(f"PATCH {_FOLDER_ACCESS}", {"permission": "full-access"})
+climb(f"DELETE {_FOLDER_ACCESS}")
+
 # --- groups
 
 climb("POST /api/v1/groups", {"name": "x", "role": "admin"})
@@ -368,4 +374,5 @@ over_instance("DELETE /api/v1/groups/{group_id}/users/{owner_email}")
 over_instance("DELETE /api/v1/groups/{group_id}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/groups/{weak_group}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/projects/{project_id}/memberships/identities/{identity_id}", {"role": "viewer"})
+over_instance(f"POST {_FOLDER_ACCESS}", {"permission": "list"})
 over_instance("DELETE /api/v2/organizations/{organization_id}")

@@ -40,6 +40,8 @@ class Mountain:
             "project_id": project["id"],
             "project_slug": project["slug"],
         }
+        place = {"projectId": project["id"], "environment": "dev", "name": "kept"}
+        ids["folder_id"] = (await api.ok("POST", "/api/v2/folders", place))["folder"]["id"]
         builtin = (await api.ok("GET", "/api/v1/organization/roles"))["roles"][0]["id"]
         ids["org_role"] = await self._role("/api/v1/organization/roles", builtin)
         ids["project_role"] = await self._role(f"/api/v1/projects/{project['id']}/roles", builtin)

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from watchword.http import system
-from watchword.http.access import access_report, explain, organization_roles, privileges, project_roles
+from watchword.http.access import (
+    access_report,
+    explain,
+    folder_access,
+    organization_roles,
+    privileges,
+    project_roles,
+)
 from watchword.http.audit import events
 from watchword.http.authentication import auth_methods, live_tokens, oauth, templates, wrapping
 from watchword.http.identities import identities, lifecycle, memberships, organization_owned, project_owned
@@ -37,6 +44,7 @@ AREAS: tuple[Routes, ...] = (
     project_roles.routes,
     memberships.routes,
     privileges.routes,
+    folder_access.routes,
     project_people.routes,
     organization_owned.routes,
     project_owned.routes,

@@ -4,7 +4,7 @@ Rules stand in order: roles first, then additional privileges. Of those that fit
 means no. The table of subjects and the built-in roles live in `subjects.py`, reading and answering rules in `rules.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -50,10 +50,14 @@ _FALLBACK_FACTS: Final = ("environment", "secretPath")
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Rules and where they come from: "role developer", "privilege deploy-window"."""
+    """Rules and where they come from: "role developer", "privilege deploy-window".
+
+    `is_local`: they are about one folder, and where they do not fit the question is as if they were not there.
+    """
 
     source: str
     rules: tuple[Rule, ...]
+    is_local: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -149,12 +153,15 @@ class Narrowed:
 class Ability:
     """What a caller may do; made by `compile_rules`."""
 
-    __slots__ = ("_by_question", "_indices", "_subjects", "_table", "rules", "sources")
+    __slots__ = ("_by_question", "_indices", "_left_open", "_subjects", "_table", "rules", "sources")
 
     def __init__(self, grants: Sequence[Grant]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rule for grant in grants for rule in grant.rules)
         self.sources: tuple[str, ...] = tuple(grant.source for grant in grants for _ in grant.rules)
         self._subjects = frozenset(rule.subject for rule in self.rules)
+        # What only local rules name: elsewhere the rules on secrets go on deciding about it.
+        named = {rule.subject for grant in grants if not grant.is_local for rule in grant.rules}
+        self._left_open = frozenset(FALLBACK) & self._subjects - named
         self._by_question: dict[tuple[str, str], list[_Compiled]] = {}
         for index, rule in enumerate(self.rules):
             compiled = _Compiled(rule, index)
@@ -163,7 +170,7 @@ class Ability:
         self._table: dict[tuple[str, str], _Entry] = {
             question: _entry(rules) for question, rules in self._by_question.items()
         }
-        self._indices = _indices(self._table)
+        self._indices = _indices(self._table, self._left_open)
 
     def prepare(self) -> None:
         """Make now what the first questions would need: with hundreds of patterns that takes long."""
@@ -182,7 +189,7 @@ class Ability:
         for rule in entry:
             if rule.fits(facts):
                 return rule.grants
-        return False
+        return subject in self._left_open and self._falls_back(action, subject, facts)
 
     def always(self, action: str, subject: str) -> bool:
         """Whether the action is allowed on every such subject."""
@@ -202,6 +209,18 @@ class Ability:
                 if all(field in facts for field, _ in rule.tests):
                     return False
         return False
+
+    def maybe(self, action: str, subject: str, facts: Mapping[str, Any]) -> bool:
+        """Whether the action may be allowed on some such subject in this place, by rules on secrets too."""
+        return self.could(action, subject, facts) or (
+            self.falls_back(action, subject, facts) and self._falls_back(action, subject, facts)
+        )
+
+    def surely(self, action: str, subject: str, facts: Mapping[str, Any]) -> bool:
+        """Whether the action is allowed on every such subject in this place, by rules on secrets too."""
+        return self.narrowed(action, subject, facts).answer is True or (
+            self.falls_back(action, subject, facts) and self._falls_back(action, subject, facts)
+        )
 
     def looks_at(self, action: str, subject: str) -> frozenset[str]:
         """The fields that the answer may depend on; none when it is the same for every such subject."""
@@ -241,11 +260,16 @@ class Ability:
         return subject, (action,)
 
     def _falls_back(self, action: str, subject: str, facts: Mapping[str, Any] | None) -> bool:
-        asked_subject, actions = self.questions(action, subject)
+        if subject in self._subjects and subject not in self._left_open:
+            return False
         place = fallback_facts(facts)
-        return asked_subject != subject and any(
-            self.allows(asked_action, asked_subject, place) for asked_action in actions
-        )
+        return any(self.allows(other, FALLBACK_SUBJECT, place) for other in FALLBACK[subject].get(action, ()))
+
+    def falls_back(self, action: str, subject: str, facts: Mapping[str, Any] | None) -> bool:
+        """Whether the rules on secrets decide this question about folders or imports."""
+        if subject not in FALLBACK or subject not in self._subjects:
+            return subject in FALLBACK
+        return subject in self._left_open and not any(rule.fits(facts) for rule in self.candidates(action, subject))
 
     def candidates(self, action: str, subject: str) -> Sequence[_Compiled]:
         """The rules on the action and subject, the deciding end first."""
@@ -268,12 +292,15 @@ def _entry(rules: Sequence[_Compiled]) -> _Entry:
     return tuple(deciding)
 
 
-def _indices(table: Mapping[tuple[str, str], _Entry]) -> dict[tuple[str, str], RuleIndex]:
-    """The indices of entries with many rules; the same one for questions that the same rules answer."""
+def _indices(table: Mapping[tuple[str, str], _Entry], left_open: Collection[str]) -> dict[tuple[str, str], RuleIndex]:
+    """The indices of entries with many rules; the same one for questions that the same rules answer.
+
+    An index does not tell a denial from no rule that fits, so there is none about subjects that are left open.
+    """
     by_rules: dict[tuple[int, ...], RuleIndex] = {}
     indices: dict[tuple[str, str], RuleIndex] = {}
     for question, rules in table.items():
-        if not isinstance(rules, bool) and len(rules) >= INDEXED:
+        if not isinstance(rules, bool) and len(rules) >= INDEXED and question[1] not in left_open:
             key = tuple(map(id, rules))
             indices[question] = by_rules[key] = by_rules.get(key) or RuleIndex(rules)
     return indices
@@ -298,12 +325,15 @@ def compile_rules(rules: Sequence[Rule] | Sequence[Grant], context: Mapping[str,
     conditions.
     """
     grants = [item if isinstance(item, Grant) else Grant("", (item,)) for item in rules]
-    return Ability([Grant(g.source, tuple(rendered(rule, context) for rule in g.rules)) for g in grants])
+    return Ability([Grant(g.source, tuple(rendered(rule, context) for rule in g.rules), g.is_local) for g in grants])
 
 
 def why(ability: Ability, action: str, subject: str, facts: Mapping[str, Any] | None = None) -> Decision:
     """The same answer as `allows`, with its reason."""
-    asked_subject, actions = ability.questions(action, subject)
+    asked_subject: str = subject
+    actions: tuple[str, ...] = (action,)
+    if ability.falls_back(action, subject, facts):
+        asked_subject, actions = FALLBACK_SUBJECT, FALLBACK[subject].get(action, ())
     asked_facts = facts if asked_subject == subject else fallback_facts(facts)
     decisions = [_decide(ability, asked_action, asked_subject, asked_facts) for asked_action in actions]
     if not decisions:

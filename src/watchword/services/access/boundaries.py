@@ -5,13 +5,15 @@ between comparing the rules (the default) and asking only for the named action.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from watchword.domain.access import boundary
-from watchword.domain.access.abilities import Rule
+from watchword.domain.access import boundary, folder_access
+from watchword.domain.access.abilities import Rule, compile_rules
+from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.actor import HolderKind
 from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.identities.records import Identity
-from watchword.services.access.scopes import holding
+from watchword.services.access.scopes import ProjectScope, holding, template_context
 from watchword.services.context import CallerScope, Ctx
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
@@ -133,6 +135,45 @@ async def require_privilege(
         _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
     else:
         boundary.require_within(scope.ability, [rules])
+
+
+async def require_over_in_folder(
+    ctx: Ctx, tx: Tx, scope: ProjectScope, identity_id: str, place: FolderAccess, tier: str | None
+) -> None:
+    """Raise BoundaryExceeded where the identity has, would have or would get back more in a folder than the caller has.
+
+    `place` is the grant that is made, changed or removed, and `tier` what it will allow. Only what lies in the folder
+    is compared, for who manages one folder need hold nothing elsewhere; all is where the tier takes from the identity
+    what its roles give it there. Where the organization asks for the action alone, that is `manage-access`, which the
+    calling code asked for.
+    """
+    await _require_no_instance_admin(ctx, tx, "identity", identity_id)
+    if await _asks_for_action(tx, scope):
+        return
+    project_id = scope.project.id
+    holds = await holding(
+        tx, "identity", identity_id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None
+    )
+    context = await template_context(tx, "identity", identity_id, None)
+    without = compile_rules([grant for grant in holds.grants if grant.source != place.source], context)
+    facts = {"environment": place.environment, "secretPath": place.path}
+    granted = folder_access.allowed(tier) if tier is not None else {}
+    gaps, takes_away = list[dict[str, Any]](), False
+    for subject, actions in folder_access.DECIDED.items():
+        for action in actions:
+            is_given, by_roles = action in granted.get(subject, ()), without.maybe(action, subject, facts)
+            takes_away = takes_away or (tier is not None and by_roles and not is_given)
+            asked = is_given or by_roles or holds.ability.maybe(action, subject, facts)
+            if asked and not scope.ability.surely(action, subject, facts):
+                gaps.append({"action": action, "subject": subject, "conditions": facts})
+    if gaps:
+        names = ", ".join(f"{gap['action']} on {gap['subject']}" for gap in gaps[:5])
+        raise BoundaryExceeded(
+            f"This needs permissions in the folder that you do not have yourself: {names}",
+            details={"missingPermissions": gaps},
+        )
+    if takes_away:
+        boundary.require_within(scope.ability, [grant.rules for grant in holds.grants])
 
 
 async def _asks_for_action(tx: Tx, scope: CallerScope) -> bool:

@@ -102,7 +102,7 @@ async def create(ctx: Ctx, where: ScopeRef, body: CreatePrivilege) -> HeldPrivil
             permissions=tuple(to_objects(rules)),
             created_at=ctx.now,
             updated_at=ctx.now,
-            **_columns(window),
+            **columns_of(window),
         )
         try:
             await grants.add_privilege(tx, privilege)
@@ -112,7 +112,8 @@ async def create(ctx: Ctx, where: ScopeRef, body: CreatePrivilege) -> HeldPrivil
     return HeldPrivilege(privilege, membership.id)
 
 
-def _columns(window: TemporaryPeriod) -> dict[str, Any]:
+def columns_of(window: TemporaryPeriod) -> dict[str, Any]:
+    """Return the fields of a privilege that say when it holds."""
     return {
         "is_temporary": window.is_temporary,
         "temporary_mode": window.mode,
@@ -145,7 +146,7 @@ async def _changes(body: UpdatePrivilege) -> tuple[tuple[Rule, ...] | None, dict
         if body.permissions is None
         else await beside(weight(body.permissions), new_rules, "project", body.permissions)
     )
-    changes: dict[str, Any] = {} if body.window is None else _columns(body.window.checked())
+    changes: dict[str, Any] = {} if body.window is None else columns_of(body.window.checked())
     if body.slug is not None:
         changes["slug"] = _slug(body.slug)
     if rules is not None:

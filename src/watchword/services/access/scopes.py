@@ -12,6 +12,7 @@ import msgspec
 
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, stored_rules
+from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor, ActorKind, AnyActorKind
 from watchword.domain.errors import Forbidden, NotFound, Unauthorized
@@ -31,13 +32,17 @@ _FOR_EVER = 1 << 62
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """What an actor holds in an organization or project, compiled. `until` (ms): the next change of a grant."""
+    """What an actor holds in an organization or project, compiled. `until` (ms): the next change of a grant.
+
+    `is_placed`: it depends on where folders are, too.
+    """
 
     is_member: bool
     is_active: bool
     grants: tuple[Grant, ...]
     ability: Ability
     until: int
+    is_placed: bool = False
 
 
 def grant_of(scope: ScopeKind, held_role: HeldRole) -> Grant:
@@ -61,7 +66,10 @@ def is_held(held_role: HeldRole, now: int) -> bool:
 def active_grants(
     scope: ScopeKind, held_roles: Sequence[HeldRole], privileges: Sequence[Privilege], now: int
 ) -> tuple[tuple[Grant, ...], int]:
-    """Return the grants that are active at `now`, roles before privileges, and the time until which that is so."""
+    """Return the grants that are active at `now`, and the time until which that is so.
+
+    Roles stand before privileges, and these before folder access.
+    """
     active: list[Grant] = []
     until = _FOR_EVER
     for held_role in held_roles:
@@ -70,11 +78,16 @@ def active_grants(
         until = _next_change(held_role.held.is_temporary, held_role.held.starts_at, held_role.held.ends_at, now, until)
         if is_held(held_role, now):
             active.append(grant_of(scope, held_role))
+    local: list[Grant] = []
     for privilege in privileges:
         until = _next_change(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now, until)
         if boundary.is_active(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now):
-            active.append(Grant(f"privilege {privilege.slug}", stored_rules(scope, privilege.permissions)))
-    return tuple(active), until
+            rules = stored_rules(scope, privilege.permissions)
+            if isinstance(privilege, FolderAccess):
+                local.append(Grant(privilege.source, rules, is_local=True))
+            else:
+                active.append(Grant(f"privilege {privilege.slug}", rules))
+    return (*active, *local), until  # in its folder, folder access stands in place of all else
 
 
 def _next_change(temporary: bool, starts: int | None, ends: int | None, now: int, until: int) -> int:
@@ -112,7 +125,10 @@ async def holding(
         # An actor who left the organization, or is suspended there, is shut out of its projects too.
         base = await grants.org_membership(tx, kind, id, org_id)
         is_member, is_active = is_member and base is not None, is_active and base is not None and base.is_active
-    return Holding(is_member=is_member, is_active=is_active, grants=active, ability=ability, until=until)
+    is_placed = any(privilege.folder_id is not None for privilege in privileges)
+    return Holding(
+        is_member=is_member, is_active=is_active, grants=active, ability=ability, until=until, is_placed=is_placed
+    )
 
 
 def rule_count(held_roles: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:
@@ -171,6 +187,8 @@ async def _load_holding(
     kind, id = ctx.actor.kind, ctx.actor.id
     version_key = versions.project(project_id) if project_id else versions.org(org_id)
     loaded = await holding(tx, kind, id, org_id=org_id, project_id=project_id, now=ctx.now, auth=auth)
+    if project_id is not None and loaded.is_placed:
+        return loaded, (versions.actor(kind, id), version_key, versions.tree(project_id))
     return loaded, (versions.actor(kind, id), version_key)
 
 

@@ -12,7 +12,7 @@ from watchword.domain.access.records import Membership, Privilege, Role
 from watchword.domain.actor import HolderKind
 from watchword.domain.identities.records import Metadata
 from watchword.store import schema
-from watchword.store.access.grants import HELD, MEMBERSHIPS, PRIVILEGES, ROLES, HeldRole
+from watchword.store.access.grants import HELD, MEMBERSHIPS, PLACED, ROLES, HeldRole, read_placed
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.identities.identities import metadata_of_many
 from watchword.store.identities.lists import like
@@ -109,9 +109,9 @@ _HELD = prepare(
 )
 _ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), any_of(_r.c.id, "of")))
 _PRIVILEGES = prepare(
-    select(*PRIVILEGES.columns)
-    .where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors"))
-    .order_by(_p.c.created_at, _p.c.id)
+    PLACED.where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors")).order_by(
+        _p.c.created_at, _p.c.id
+    )
 )
 
 
@@ -150,7 +150,7 @@ async def holdings(tx: Tx, project_id: str, actors: Sequence[Somebody], pauses: 
             roles[holder].append((HeldRole(membership, role, custom), row[-1] if through else None))
     privileges: dict[tuple[str, str], list[Privilege]] = {holder: [] for holder in roles}
     for row in await tx.all(_PRIVILEGES, project=project_id, actors=ids):
-        actor = PRIVILEGES.read(row)
+        actor = read_placed(row)
         await pauses.give()
         privileges.get((actor.actor_kind, actor.actor_id), []).append(actor)
     metadata: dict[tuple[str, str], Sequence[Metadata]] = {}

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, literal, select, update
 
+from watchword.domain.access import folder_access
+from watchword.domain.access.abilities import to_objects
+from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.access.records import Membership, MembershipRole, Privilege, Role
 from watchword.domain.actor import AnyActorKind
 from watchword.domain.people.records import Group, GroupMember
@@ -20,13 +23,15 @@ PRIVILEGES = Mapper(Privilege, schema.privileges)
 GROUPS = Mapper(Group, schema.groups)
 GROUP_MEMBERS = Mapper(GroupMember, schema.group_members)
 
-_m, _h, _r, _p, _g, _gm = (
+_m, _h, _r, _p, _g, _gm, _f, _e = (
     schema.memberships,
     schema.membership_roles,
     schema.roles,
     schema.privileges,
     schema.groups,
     schema.group_members,
+    schema.folders,
+    schema.environments,
 )
 
 
@@ -325,14 +330,26 @@ async def remove_role(tx: Tx, record: Role) -> None:
     tx.changed(versions.project(record.project_id) if record.project_id else versions.org(record.org_id))
 
 
+# Folder access goes with its folder, so its rules are made from the place that the folder has now.
+PLACED = select(*PRIVILEGES.columns, _e.c.slug, _f.c.path).select_from(
+    _p.outerjoin(_f, _f.c.id == _p.c.folder_id).outerjoin(
+        _e, and_(_e.c.id == _f.c.environment_id, _e.c.deleted_at.is_(None))
+    )
+)
 _PRIVILEGES = prepare(
-    select(*PRIVILEGES.columns)
-    .where(
+    PLACED.where(
         _p.c.project_id == bindparam("project"),
         _p.c.actor_kind == bindparam("kind"),
         _p.c.actor_id == bindparam("actor"),
+    ).order_by(_p.c.created_at, _p.c.id)
+)
+_FOLDER_ACCESS = prepare(
+    PLACED.where(
+        _p.c.project_id == bindparam("project"),
+        _p.c.actor_kind == bindparam("kind"),
+        _p.c.actor_id == bindparam("actor"),
+        _p.c.folder_id == bindparam("folder"),
     )
-    .order_by(_p.c.created_at, _p.c.id)
 )
 _PRIVILEGES_NAMED = prepare(
     select(*PRIVILEGES.columns)
@@ -347,16 +364,70 @@ _PRIVILEGES_NAMED = prepare(
 _PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
 
 
+def read_placed(row: Row) -> Privilege:
+    """The privilege of a row of `PLACED`; folder access with the rules that follow from its tier and place."""
+    privilege = PRIVILEGES.read(row)
+    if privilege.folder_id is None:
+        return privilege
+    environment, path = row[len(PRIVILEGES.columns) :]
+    tier = str(privilege.permissions[0]["tier"])
+    is_there = environment is not None and path is not None
+    rules = tuple(to_objects(folder_access.rules(tier, environment, path))) if is_there else ()
+    fields = {**msgspec.structs.asdict(privilege), "permissions": rules}
+    return FolderAccess(
+        **fields, tier=tier, environment=environment if is_there else None, path=path if is_there else None
+    )
+
+
 async def privileges_of(
     tx: Tx, kind: AnyActorKind, id: str, project_id: str, pauses: Pauses | None = None
 ) -> list[Privilege]:
-    """The additional privileges of an actor in a project, oldest first."""
+    """The additional privileges of an actor in a project and its folder access there, oldest first."""
     privileges: list[Privilege] = []
     for row in await tx.all(_PRIVILEGES, kind=kind, actor=id, project=project_id):
-        privileges.append(PRIVILEGES.read(row))
+        privileges.append(read_placed(row))
         if pauses is not None:
             await pauses.give()  # its rules may be long
     return privileges
+
+
+async def folder_access_of(tx: Tx, kind: AnyActorKind, id: str, project_id: str, folder_id: str) -> FolderAccess | None:
+    """What an actor was granted on one folder."""
+    row = await tx.one(_FOLDER_ACCESS, kind=kind, actor=id, project=project_id, folder=folder_id)
+    privilege = None if row is None else read_placed(row)
+    return privilege if isinstance(privilege, FolderAccess) else None
+
+
+def record_of_folder_access(
+    id: str, project_id: str, identity_id: str, folder_id: str, tier: str, at: int, period: dict[str, Any]
+) -> Privilege:
+    """The row of a new grant of folder access. Its slug is none that a privilege can have, and unique to the folder."""
+    return Privilege(
+        id=id,
+        project_id=project_id,
+        actor_kind="identity",
+        actor_id=identity_id,
+        slug=f"folder/{folder_id}",
+        permissions=tier_stored(tier),
+        folder_id=folder_id,
+        created_at=at,
+        updated_at=at,
+        **period,
+    )
+
+
+def tier_stored(tier: str) -> tuple[dict[str, object], ...]:
+    """A tier as its grant stores it: the rules follow from it and from the folder's place."""
+    return ({"tier": tier},)
+
+
+async def remove_folder_access(tx: Tx, project_id: str, condition: ColumnElement[bool]) -> None:
+    """Delete the grants on the folders that meet the condition, which go with their folders."""
+    there = and_(_p.c.project_id == project_id, _p.c.folder_id.in_(select(_f.c.id).where(condition)))
+    holders = await tx.all(select(_p.c.actor_kind, _p.c.actor_id).where(there))
+    if holders:
+        await tx.run(delete(_p).where(there))
+        tx.changed(*{versions.actor(kind, id) for kind, id in holders})
 
 
 async def privileges_named(tx: Tx, kind: AnyActorKind, id: str, project_id: str, slug: str) -> list[Privilege]:

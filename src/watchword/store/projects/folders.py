@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, func, or_, 
 
 from watchword.domain.projects.records import Environment, Folder
 from watchword.store import schema, versions
+from watchword.store.access import grants
 from watchword.store.engine import Tx, Write, any_of, prepare
 from watchword.store.mapping import Mapper
 
@@ -82,6 +83,7 @@ async def change_environment(tx: Tx, record: Environment, **fields: Any) -> None
 
 async def remove_environment(tx: Tx, record: Environment) -> None:
     """Delete an environment for good, with its folders, secrets, and the imports from and into it."""
+    await grants.remove_folder_access(tx, record.project_id, _f.c.environment_id == record.id)
     await tx.run_long(delete(_e).where(_e.c.id == record.id))
     tx.changed(versions.tree(record.project_id))
 
@@ -262,6 +264,7 @@ async def move_below(tx: Tx, record: Folder, path: str) -> None:
 async def remove_folder(tx: Tx, record: Folder) -> None:
     """Delete a folder with all below it: folders, secrets and imports."""
     folder_ids = [record.id, *(folder.id for folder in await descendants(tx, record))]
+    await grants.remove_folder_access(tx, record.project_id, _f.c.id.in_(folder_ids))
     await tx.run_long(delete(_f).where(_f.c.id == record.id))
     tx.changed(versions.tree(record.project_id), *map(versions.folder, folder_ids))
 
