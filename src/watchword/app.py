@@ -28,7 +28,7 @@ from watchword.methods.base import AuthMethod
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import AddressLimits
+from watchword.services.limits import AddressLimits, Places
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
 from watchword.services.runtime import Runtime
@@ -36,6 +36,7 @@ from watchword.services.upkeep import Upkeep, note_refusals, remember
 from watchword.settings import Settings, SettingsError, decode_root_key
 from watchword.store import migrate
 from watchword.store.cache import Cache
+from watchword.store.changes import Changes
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
 from watchword.store.migrate import DatabaseState
@@ -149,6 +150,8 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         refusals=Refusals(),
         passwords=Queue(),
         guesses=Guesses(),
+        changes=Changes(store),
+        waiting=Places(settings.max_waiting, settings.max_waiting_each),
     )
 
 
@@ -220,6 +223,7 @@ async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
         upkeep.start()
         yield parts
     finally:
+        await parts.changes.close()
         await upkeep.close()
         note_refusals(parts, at_once=True)
         await parts.writes.close()

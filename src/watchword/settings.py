@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     head_timeout: int = 10
     body_timeout: int = 30
     max_connections: int = 10_000
+    max_waiting: int = 5_000
+    max_waiting_each: int = 1_000
     data_dir: Path = Path("./data")
     database_url: Secret | None = None
     root_key: Secret | None = None
@@ -237,6 +239,12 @@ OPTIONS: tuple[Option, ...] = (
         "Seconds within which the body of a request must arrive, and one more for each 64 KiB of it.",
     ),
     Option("max_connections", _within(16, 1_000_000), "Connections that one process takes at a time."),
+    Option(
+        "max_waiting",
+        _within(0, 1_000_000),
+        "Requests that may wait for changes (waitVersion, event streams) in one process at a time; 429 beyond.",
+    ),
+    Option("max_waiting_each", _within(0, 1_000_000), "How many of these may be of one identity, person or token."),
     Option("data_dir", Path, "Folder of the embedded database and its root key."),
     Option("database_url", _database, "PostgreSQL to use instead of the embedded database: postgresql://…"),
     Option("root_key", _root_key, "The key that seals all keys: 32 bytes in hex or base64."),

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -92,6 +93,26 @@ def test_the_end_refuses_new_connections_at_once_and_is_not_held_by_halves(tmp_p
 
     assert ([b"408"] * 3, b"", 0) == ([answer[9:12] for answer in answers], heard(silent), code)
     assert (refused < 1, took < 8) == (True, True)
+
+
+def test_the_end_answers_who_waits_for_a_change(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        body = {"email": "a@example.com", "password": "correct horse battery", "organization": "Acme"}
+        token = client.post("/api/v1/admin/bootstrap", json=body).json()["identity"]["credentials"]["token"]
+        client.headers["authorization"] = f"Bearer {token}"
+        project = client.post("/api/v2/workspace", json={"projectName": "vault"}).json()["project"]
+        asked = {"workspaceId": project["id"], "environment": "dev"}
+        seen = client.get("/api/v3/secrets/raw", params=asked).headers["etag"]
+        with ThreadPoolExecutor(1) as pool:
+            poll = pool.submit(client.get, "/api/v3/secrets/raw", params={**asked, "waitVersion": seen})
+            time.sleep(0.3)
+            assert not poll.done()
+            began = time.monotonic()
+            code = server.stop()
+            took = time.monotonic() - began
+            reply = poll.result()
+
+    assert (304, seen, 0, True) == (reply.status_code, reply.headers["etag"], code, took < 8)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")

@@ -162,14 +162,22 @@ def url_of(settings: Settings, listeners: Sequence[socket.socket]) -> str:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        listeners: Sequence[socket.socket],
+        ending: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ending = ending
         self._listeners = listeners
         self._admitted: set[asyncio.Task[None]] = set()
 
     def end(self) -> None:
-        """Take no new connections from now on, and drain."""
+        """Take no new connections from now on, and drain; who waits for changes is answered now."""
+        self._ending()
         if self.started:  # uvicorn would look at this a tenth of a second later
             self._admit_waiting()
             for server in self.servers:
@@ -323,7 +331,9 @@ async def listen(
             if asyncio.iscoroutine(announcement):
                 announcement = await announcement
             config = _config(settings, parts)
-            server = _Server(config, announcement if callable(announcement) else lambda: None, listeners)
+            server = _Server(
+                config, announcement if callable(announcement) else lambda: None, listeners, parts.changes.end
+            )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.end)
         loop.add_signal_handler(signal.SIGHUP, lambda: reloaded(settings, again or (lambda: settings), config.ssl))

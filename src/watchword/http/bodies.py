@@ -357,3 +357,9 @@ def _flags(kind: Any) -> frozenset[str]:
             field.encode_name for field in fields if field.type is bool or bool in get_args(field.type)
         )
     return flags
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the client has closed the connection; what it still sends of its body is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,7 +1,7 @@
 """The outermost ASGI application: limits, authentication, decoding, and the one place where refusals are rendered."""
 
 import asyncio
-import hashlib
+import functools
 import ipaddress
 import logging
 import re
@@ -9,9 +9,8 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from watchword.domain import forwarded
 from watchword.domain.access.boundary import Unfinished
@@ -28,10 +27,10 @@ from watchword.domain.errors import (
     Unauthorized,
 )
 from watchword.domain.generations import Generations
-from watchword.http import bodies, heads
+from watchword.http import bodies, heads, long_poll
 from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
-from watchword.services.context import Ctx
+from watchword.services.context import Ctx, Rereading
 from watchword.services.runtime import Runtime
 from watchword.settings import UNIX
 from watchword.store.engine import Collision, ConstraintRefused
@@ -68,7 +67,7 @@ class Edge:
         self._proxies = tuple(ipaddress.ip_network(text) for text in runtime.settings.trusted_proxies if text != UNIX)
         self._trusts_socket = UNIX in runtime.settings.trusted_proxies
         self._is_behind = bool(self._proxies) or self._trusts_socket
-        self._trusts = lru_cache(1024)(self._is_proxy)
+        self._trusts = functools.lru_cache(1024)(self._is_proxy)
         self._forwarded = runtime.settings.forwarded_header
         self._forwarded_name = self._forwarded.encode()
         self._certificate_header = runtime.settings.tls_client_cert_header.encode()
@@ -146,12 +145,12 @@ class Edge:
             headers.append((b"allow", b"GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS"))
         await answer.write(204, b"", headers)
 
-    def context(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Ctx:
+    def context(self, scope: AsgiScope, headers: Mapping[bytes, bytes], kind: type[Ctx] = Ctx) -> Ctx:
         """The Ctx of a request, nobody signed in yet. What it knows of the time and of changes begins here."""
         address, trusted = self._client(scope, headers)
         agent, cookies = headers.get(b"user-agent"), headers.get(b"cookie")
         is_tls = self._is_at_https or scope.get("scheme") == "https"
-        return Ctx(
+        return kind(
             self.runtime,
             request_id=scope["state"]["request_id"],
             address=address,
@@ -205,8 +204,11 @@ class Edge:
             header += b"," + rest  # RFC 9440, section 2.3: the chain stands in a header of its own
         return urllib.parse.unquote(header.decode("latin-1")) if header else None
 
-    async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes]) -> None:
-        """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token."""
+    async def sign_in(self, ctx: Ctx, route: Route, headers: Mapping[bytes, bytes], *, is_counted: bool = True) -> None:
+        """Prove the caller, check that this kind of caller may use the route, and count a use of a limited token.
+
+        Not `is_counted`: the caller is judged once more, and its use was counted the first time.
+        """
         if not route.modes and "/v3/auth/" in route.path:
             return  # a browser or the CLI signs in while it still sends a token that has ended
         bearer = heads.bearer_of(headers)
@@ -223,7 +225,9 @@ class Edge:
         if ctx.actor.kind not in route.modes:
             raise Forbidden("You are not allowed to access this resource with this kind of credential")
         claims = ctx.actor.claims
-        if claims is not None and claims.num_uses_limit:  # asked here too: nearly always there is nothing to count
+        if (
+            is_counted and claims is not None and claims.num_uses_limit
+        ):  # asked here too: nearly always there is nothing to count
             await count_use(ctx)
 
     async def _admit(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:
@@ -251,6 +255,8 @@ class Edge:
         state["route"] = route.path
         headers: Mapping[bytes, bytes] = state["headers"]
         path_params = _path_params(route, params) if route.names else {}
+        if route.waits and b"waitVersion=" in scope["query_string"]:
+            return await self._wait(route, scope, receive, path_params)
         data, body = b"", None
         if route.body is not None:
             message = await receive()
@@ -308,6 +314,34 @@ class Edge:
         # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
         return await asyncio.to_thread(_with_etag, route, headers, status, data, extra)
 
+    async def _wait(
+        self, route: Route, scope: AsgiScope, receive: bodies.Receive, path_params: dict[str, Any]
+    ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        """Carry out a route that answers when its answer has changed: see `long_poll`."""
+        scope["state"]["route"] = f"{route.path} (waitVersion)"  # its times are not those of the route
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+
+        async def signed_in(*, is_first: bool) -> Rereading:
+            ctx = cast("Rereading", self.context(scope, headers, Rereading))
+            await self.sign_in(ctx, route, headers, is_counted=is_first)
+            return ctx
+
+        def query() -> Any:
+            return bodies.query_as(route.query, scope["query_string"])
+
+        data = await long_poll.answer(
+            self.runtime,
+            signed_in,
+            query,
+            functools.partial(route.handler, **path_params),
+            functools.partial(bodies.gone, receive),
+        )
+        if isinstance(data, long_poll.Unchanged):
+            return 304, b"", [(b"etag", data.tag), _NO_STORE]
+        if len(data) < _ELSEWHERE:
+            return _with_etag(route, headers, 200, data, [_JSON, _NO_STORE])
+        return await asyncio.to_thread(_with_etag, route, headers, 200, data, [_JSON, _NO_STORE])
+
     async def _read(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, message: bodies.Message
     ) -> bodies.Body:
@@ -356,11 +390,6 @@ class BadUrl(BadRequest):
 _NOBODY = "Token missing: send the access token as `Authorization: Bearer <token>`"
 
 
-def etag(body: bytes) -> bytes:
-    """A tag that depends on the content only."""
-    return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
-
-
 def _path_params(route: Route, params: Mapping[str, str]) -> dict[str, Any]:
     """What the path holds, by name. Raises Invalid for a zero character."""
     named: dict[str, Any] = {}
@@ -387,7 +416,7 @@ def _with_etag(
     if is_large:
         extra.append((b"vary", b"Accept-Encoding"))
     if route.method == "GET" and status == 200:
-        tag = etag(body)
+        tag = heads.etag(body)
         if is_zipped:
             tag = tag[:-1] + b'-gzip"'  # other bytes, another tag (RFC 9110 section 8.8.3.3)
         condition = headers.get(b"if-none-match")

@@ -1,5 +1,6 @@
 """Request headers: parse them, join repeated ones, and refuse requests with ambiguous ones."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
@@ -92,3 +93,13 @@ def takes_gzip(headers: Mapping[bytes, bytes]) -> bool:
         is_zero = name.strip() == b"q" and weight.strip().rstrip(b"0") in (b"", b".", b"0.", b"0")
         weights[coding.strip()] = not (is_zero and weight.strip() != b"")
     return weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", False)))
+
+
+def etag(body: bytes) -> bytes:
+    """A tag that depends on the content only."""
+    return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+
+
+def opaque(text: str) -> str:
+    """What a tag says, however it is written: with quotes or without, weak, or of a compressed answer."""
+    return text.strip().removeprefix("W/").strip('"').removesuffix("-gzip")

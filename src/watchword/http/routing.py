@@ -74,6 +74,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_compressed: bool = False
     hot: bool = False  # found by the edge itself, without the router: for the few paths that carry nearly all requests
     is_older: bool = False  # the handler has a newer path too
+    waits: bool = False  # with `waitVersion` in the query it answers when its answer has changed
 
     @property
     def summary(self) -> str:
@@ -136,6 +137,7 @@ class Routes:
                 most=most,
                 is_compressed=self.is_compressed and method == "GET",
                 is_older=is_older,
+                waits="wait_version" in getattr(hints.get("query"), "__struct_fields__", ()),
             )
         )
 

@@ -19,7 +19,7 @@ from watchword.domain.outbound import Outbound
 from watchword.services.runtime import Runtime
 from watchword.services.turns import Turns
 from watchword.store.audit import events
-from watchword.store.cache import ConsistentReads
+from watchword.store.cache import ConsistentReads, TrackedReads
 from watchword.store.engine import Tx
 from watchword.store.journal import JournalEntry
 
@@ -282,3 +282,36 @@ class Ctx:
     def new_id(self) -> str:
         """Return a new id."""
         return self.runtime.new_id()
+
+
+class Rereading(Ctx):
+    """The context of one of several readings for the same answer: only the one that is answered is recorded.
+
+    `seen` is what the reading depends on.
+    """
+
+    __slots__ = ("_reads",)
+
+    fresh: TrackedReads
+
+    def __init__(self, runtime: Runtime, **about: Any) -> None:
+        super().__init__(runtime, **about)
+        self.fresh = TrackedReads(runtime.store, runtime.cache)
+        self._reads: list[tuple[str, str | None, str | None, dict[str, Any]]] = []
+
+    @property
+    def seen(self) -> Mapping[str, int]:
+        """The version of each version key that was read."""
+        return self.fresh.seen
+
+    async def audit_read(
+        self, name: str, /, *, org_id: str | None = None, project_id: str | None = None, **metadata: Any
+    ) -> None:
+        """Keep an audit event of a read until `record`."""
+        self._reads.append((name, org_id, project_id, metadata))
+
+    async def record(self) -> None:
+        """Store the audit events of this reading, as `Ctx.audit_read` does."""
+        reads, self._reads = self._reads, []
+        for name, org_id, project_id, metadata in reads:
+            await super().audit_read(name, org_id=org_id, project_id=project_id, **metadata)

@@ -9,13 +9,17 @@ changes nothing.
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from watchword.domain.actor import Actor
 from watchword.domain.bounds import AddressSet, address_prefix
 from watchword.domain.errors import TooManyRequests
 from watchword.settings import Settings
 
 CAPACITY = 20_000  # addresses remembered
+_WAIT_AGAIN = 5  # seconds
 SETUP_CODES = 10  # wrong setup codes that an address may send in a minute; no setting changes that
 
 
@@ -75,6 +79,39 @@ class Buckets:
         self._buckets = {prefix: kept for prefix, kept in self._buckets.items() if self._left(prefix, now) < self._size}
         for prefix in list(self._buckets)[: max(0, len(self._buckets) - CAPACITY // 2)]:
             del self._buckets[prefix]
+
+
+class Places:
+    """The requests that wait for a change: at most `most` in this process, and `most_each` of one caller."""
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most = most
+        self._most_each = most_each
+        self._taken: Counter[tuple[str, str]] = Counter()
+
+    def __len__(self) -> int:
+        return self._taken.total()
+
+    @contextmanager
+    def place(self, actor: Actor) -> Iterator[None]:
+        """Hold a place while the caller waits. Raises TooManyRequests where none is left."""
+        caller = (actor.kind, actor.id)
+        if self._taken[caller] >= self._most_each:
+            raise TooManyRequests(
+                f"At most {self._most_each} requests of one caller wait for changes on one server at a time",
+                retry_after=_WAIT_AGAIN,
+            )
+        if len(self) >= self._most:
+            raise TooManyRequests(
+                f"At most {self._most} requests wait for changes on one server at a time", retry_after=_WAIT_AGAIN
+            )
+        self._taken[caller] += 1
+        try:
+            yield
+        finally:
+            self._taken[caller] -= 1
+            if not self._taken[caller]:
+                del self._taken[caller]
 
 
 class AddressLimits:

@@ -9,11 +9,12 @@ from watchword.domain.authentication.aws_names import StsHosts
 from watchword.methods.base import AuthMethod, Operator, Outbound
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import AddressLimits
+from watchword.services.limits import AddressLimits, Places
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
 from watchword.settings import Settings
 from watchword.store.cache import Cache
+from watchword.store.changes import Changes
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
 
@@ -56,6 +57,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     refusals: Refusals
     passwords: Queue
     guesses: Guesses
+    changes: Changes
+    waiting: Places  # of the requests that wait for changes
 
     def __post_init__(self) -> None:
         """Collect once what each check of a token and each login asks: methods with named tokens, and settings."""

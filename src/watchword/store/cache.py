@@ -256,7 +256,47 @@ class ConsistentReads:
                 values[key] = entry.value
         return values
 
+    async def depends(self, version_keys: Iterable[str]) -> None:
+        """Say that what is read next, and not through the cache, belongs to these version keys.
+
+        Only reads that are waited upon (`TrackedReads`) take note of it.
+        """
+
     def invalidate(self) -> None:
         """Read versions again from here on, because this request itself changed something."""
         self._before = self.version_keys
         self._begin()
+
+
+class TrackedReads(ConsistentReads):
+    """Cached reads that keep which version of each version key they saw, so that a change of them can be waited for.
+
+    `seen` has the earliest version where a request saw several: a wait for another one then ends at once.
+    """
+
+    __slots__ = ("seen",)
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        super().__init__(store, cache)
+        self.seen: dict[str, int] = {}
+
+    def _holds(self, entry: CacheEntry) -> bool:
+        is_current = super()._holds(entry)
+        if is_current:
+            self._note(entry.stamp)
+        return is_current
+
+    def _learn(self, stamp: Iterable[tuple[str, int]]) -> None:
+        stamp = tuple(stamp)
+        self._note(stamp)
+        super()._learn(stamp)
+
+    def _note(self, stamp: Iterable[tuple[str, int]]) -> None:
+        for version_key, version in stamp:
+            self.seen.setdefault(version_key, version)
+
+    async def depends(self, version_keys: Iterable[str]) -> None:
+        """Note the present versions of version keys: what is read next is at least as new."""
+        version_keys = tuple(version_keys)
+        await self.prefetch(version_keys)
+        self._note([(version_key, self.version(version_key)) for version_key in version_keys])

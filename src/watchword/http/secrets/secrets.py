@@ -55,7 +55,7 @@ async def list_secrets(ctx: Ctx, query: wire.ListOptions) -> wire.SecretListRepl
 
 @routes.older("GET", _V3 + "/raw/{secret_name}", *ALL, query=wire.OlderOneOptions, hot=True)
 @routes.get(_V4 + "/{secret_name}", *ALL, hot=True)
-async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire.SecretReply:
+async def get_secret(ctx: Ctx, secret_name: str, query: wire.WaitingOneOptions) -> wire.SecretReply:
     """Read one secret by name."""
     target = await wire.target_of(ctx, query)
     secret = await reading.get(
@@ -76,13 +76,13 @@ async def get_secret(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> wire
 
 
 @routes.get(_V4 + "/batch", *ALL)
-async def get_secret_called_batch(ctx: Ctx, query: wire.OneOptions) -> wire.SecretReply:
+async def get_secret_called_batch(ctx: Ctx, query: wire.WaitingOneOptions) -> wire.SecretReply:
     """Read the secret that has the name of another route."""
     return await get_secret(ctx, "batch", query)
 
 
 @routes.get(_V4 + "/move", *ALL)
-async def get_secret_called_move(ctx: Ctx, query: wire.OneOptions) -> wire.SecretReply:
+async def get_secret_called_move(ctx: Ctx, query: wire.WaitingOneOptions) -> wire.SecretReply:
     """Read the secret that has the name of another route."""
     return await get_secret(ctx, "move", query)
 

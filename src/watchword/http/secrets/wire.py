@@ -287,16 +287,37 @@ class ReadOptions(FolderRef, frozen=True, kw_only=True, rename="camel"):
         return any(named) if named else self._is_whole
 
 
+class WaitOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+    """How secrets are to be shown, and whether the answer waits until it has changed."""
+
+    wait_version: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=200,
+            description="The ETag of the answer that the client has. The request is answered once the answer is "
+            "another one, at once if it already is; with 304 if it still is the same after `waitSeconds`.",
+        ),
+    ] = ""
+    wait_seconds: Annotated[
+        int, msgspec.Meta(ge=1, le=60, description="Seconds to wait with `waitVersion`: 1 to 60, 30 by default.")
+    ] = 30
+
+
 class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
     type: SecretKind = "shared"
     version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
 
 
-class OlderOneOptions(OneOptions, frozen=True, kw_only=True, rename="camel"):
+class WaitingOneOptions(WaitOptions, frozen=True, kw_only=True, rename="camel"):
+    type: SecretKind = "shared"
+    version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
+
+
+class OlderOneOptions(WaitingOneOptions, frozen=True, kw_only=True, rename="camel"):
     _is_whole: ClassVar[bool] = False
 
 
-class ListOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+class ListOptions(WaitOptions, frozen=True, kw_only=True, rename="camel"):
     recursive: bool = False
     include_personal_overrides: bool = False
     tag_slugs: str = ""

@@ -230,6 +230,7 @@ async def get(ctx: Ctx, location: SecretLocation, key: str, user_id: str | None 
         return contents.find(key, user_id)
     if "\x00" in key:
         return None
+    await ctx.fresh.depends((versions.folder(folder_id), versions.tree(location.folder.project_id)))
     secret: CachedSecret | None = await ctx.fresh.get(
         ("secret in", folder_id, key, user_id), _load_one, location, key, user_id
     )
@@ -279,6 +280,7 @@ async def everything(ctx: Ctx, project_id: str, folder_ids: Collection[str]) -> 
         }
 
     if large:
+        await ctx.fresh.depends((*map(versions.folder, large), versions.tree(project_id)))
         listed = await ctx.fresh.many([("listed", folder_id) for folder_id in large], load)
         contents |= {folder_id: listed["listed", folder_id] for folder_id in large}
     return contents
@@ -296,6 +298,7 @@ async def picked(
         else:
             large.append(folder_id)
     if large:
+        await ctx.fresh.depends((*map(versions.folder, large), versions.tree(project_id)))
         keys = {key for folder_id in large for key in wanted[folder_id] if "\x00" not in key}
         async with ctx.view() as tx:
             rows = await secrets.named(tx, large, keys)
