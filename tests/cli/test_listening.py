@@ -124,7 +124,7 @@ def test_a_hangup_before_it_can_be_taken_ends_no_process_and_is_not_lost(
     hanging_up = threading.Event()
 
     def hang_up_all_the_time(pid: int) -> None:
-        until = time.monotonic() + 30  # without end, workers that it ends would be replaced without end
+        until = time.monotonic() + 60  # without end, workers that it ends would be replaced without end
         while not hanging_up.wait(0.02) and time.monotonic() < until:
             for one in [pid, *children_of(pid)]:
                 if takes_or_holds_hangups(one):
@@ -135,8 +135,11 @@ def test_a_hangup_before_it_can_be_taken_ends_no_process_and_is_not_lost(
 
     with serving(tmp_path, "--workers", workers, began=begin, **(several if workers == "2" else {})) as server:
         try:
+            until = time.monotonic() + 60
             while server.log.count("were read again") < 5:
                 assert server.process.poll() is None
+                assert time.monotonic() < until, server.log
+                time.sleep(0.05)
         finally:
             hanging_up.set()
         code = server.stop()
