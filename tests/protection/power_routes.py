@@ -101,6 +101,13 @@ climb(f"POST {_SECRETS}/{{client_secret_id}}/revoke")
 climb("POST /api/v1/auth/token-auth/identities/{identity_id}/tokens", {})
 climb("PATCH /api/v1/auth/token-auth/tokens/{token_id}", {"name": "x"})
 climb("POST /api/v1/auth/token-auth/tokens/{token_id}/revoke")
+climb("POST /api/v1/identities/{identity_id}/live-tokens/{token_id}/revoke")
+climb("POST /api/v1/identities/{identity_id}/live-tokens/revoke", {"all": True})
+harmless(
+    "who has a wrapping token takes out what was put into it, once",
+    "POST /api/v1/auth/wrapping/unwrap",
+    "POST /api/v1/auth/wrapping/lookup",
+)
 
 # --- settings of methods that several identities share
 
@@ -366,6 +373,8 @@ over_instance("DELETE /api/v1/auth/token-auth/identities/{identity_id}")
 over_instance("POST /api/v1/auth/token-auth/identities/{identity_id}/tokens", {})
 over_instance("POST /api/v1/auth/universal-auth/identities/{identity_id}", {})
 over_instance("POST /api/v1/auth/token-auth/tokens/{token_id}/revoke")
+over_instance("POST /api/v1/identities/{identity_id}/live-tokens/{token_id}/revoke")
+over_instance("POST /api/v1/identities/{identity_id}/live-tokens/revoke", {"all": True})
 over_instance(f"PATCH {_MEMBERSHIP}/{{owner_membership}}", {"isActive": False})
 over_instance(f"PATCH {_MEMBERSHIP}/{{owner_membership}}", {"role": "no-access"})
 over_instance(f"DELETE {_MEMBERSHIP}/{{owner_membership}}")
@@ -374,5 +383,4 @@ over_instance("DELETE /api/v1/groups/{group_id}/users/{owner_email}")
 over_instance("DELETE /api/v1/groups/{group_id}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/groups/{weak_group}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/projects/{project_id}/memberships/identities/{identity_id}", {"role": "viewer"})
-over_instance(f"POST {_FOLDER_ACCESS}", {"permission": "list"})
 over_instance("DELETE /api/v2/organizations/{organization_id}")
