@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Router
 
 from watchword.domain.errors import MethodNotAllowed, NotFound, Refusal
+from watchword.http.absent import feature_at
 from watchword.http.edge import App, AsgiScope, Edge, Send
 from watchword.http.routing import Route
 
@@ -113,7 +114,8 @@ def _refusal(routes: Iterable[Route], scope: AsgiScope, error: HTTPException) ->
     if error.status_code == MethodNotAllowed.status:
         served = sorted({route.method for route in routes if _is_at(route, path)})
         return MethodNotAllowed(f"{method} is not served at {path}. Accepted: {', '.join(served)}", served)
-    return NotFound(f"Route {method}:{path} not found")
+    absent = feature_at(path)
+    return NotFound(f"Route {method}:{path} not found" + (f". {absent.sentence}" if absent else ""))
 
 
 def _is_at(route: Route, path: str) -> bool:
