@@ -308,6 +308,12 @@ def typed_glob_fault(pattern: str) -> str | None:
     return glob_fault(pattern) or unclosed(pattern)
 
 
+@lru_cache(maxsize=4_096)
+def is_faulty(pattern: str) -> bool:
+    """Whether a pattern is one that nobody may store."""
+    return typed_glob_fault(pattern) is not None
+
+
 def is_plain(pattern: str) -> bool:
     """Whether a pattern is only a text, which costs nothing to compare."""
     return _SPECIAL.isdisjoint(pattern)

@@ -482,3 +482,41 @@ def test_an_answer_without_conditions_is_a_look_up():
 
     assert admin.always("edit", "secrets")
     assert not admin.looks_at("edit", "secrets")
+
+
+FAULTY = ["/a/[x", "/a/{b", "/**/" + "a" * 600, "/a/" + "*/" * 40]
+INDEXED_RULES = [allow("edit", secretPath={"$glob": f"/kept/{number}/**"}) for number in range(40)]
+
+
+@pytest.mark.parametrize("pattern", FAULTY)
+@pytest.mark.parametrize("others", [[], INDEXED_RULES], ids=["few", "indexed"])
+def test_a_stored_grant_with_a_faulty_pattern_allows_nothing_and_a_denial_denies_everything(pattern, others):
+    place = {"environment": "dev", "secretPath": pattern}
+    granting = compile_rules([*others, allow("edit", secretPath={"$glob": pattern})])
+    denying = compile_rules([*others, allow("edit"), deny("edit", environment="x", secretPath={"$glob": pattern})])
+
+    for ability in (granting, denying):
+        assert not ability.allows("edit", "secrets", place)
+        assert not ability.could("edit", "secrets", place)
+        assert not ability.narrowed("edit", "secrets", {"environment": "dev"}).allows({"secretPath": pattern})
+        assert not why(ability, "edit", "secrets", place).allowed
+        assert ability.faulty == ("",)
+    assert not denying.allows("edit", "secrets")
+    assert not compile_rules([allow("edit", secretPath={"$glob": pattern})]).allows("edit", "secrets")
+
+
+def test_the_answer_to_why_names_the_faulty_pattern_of_a_grant():
+    ability = compile_rules([Grant("role old", (allow("edit", secretPath={"$glob": "/a/[x"}),))])
+
+    decision = why(ability, "edit", "secrets", {"environment": "dev", "secretPath": "/a/[x"})
+
+    assert (False, "secretPath") == (decision.allowed, decision.field)
+    assert "faulty" in decision.text
+
+
+def test_a_pattern_that_its_expressions_make_too_long_is_faulty():
+    context = {"identity": {"id": "i", "username": "n", "metadata": {"team": "-" * 400}, "auth": {}}}
+    by_team = {"$glob": "/{{identity.metadata.team}}/**"}
+
+    assert not compile_rules([allow("edit"), deny("edit", secretPath=by_team)], context).allows("edit", "secrets", DEV)
+    assert compile_rules([allow("edit"), deny("edit", secretPath=by_team)], {}).faulty == ()

@@ -307,3 +307,13 @@ def test_long_lists_of_values_count_as_the_work_that_they_are():
 
     assert 50 == len(comparison.gaps)  # 25 for each of the two actions that the old one stands for
     assert pieces >= 2 * 50 * 200 // boundary.AT_ONCE
+
+
+def test_a_faulty_pattern_proves_nothing_for_who_hands_out_rules():
+    faulty = {"$glob": "/a/[x"}
+    denying = [allow("edit"), deny("edit", environment="prod", secretPath=faulty)]
+
+    assert missing([allow("edit", secretPath=faulty)], [allow("edit", secretPath=faulty)])
+    assert missing([allow("edit", secretPath=faulty)], [allow("edit", secretPath="/a/[x")])
+    assert missing(denying, [allow("edit", environment="dev", secretPath="/other")])
+    assert missing(compile_rules(denying), [allow("edit", environment="dev", secretPath="/other")])

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api import Api
 from tests.vault import Vault, rule
+from watchword.store.access import grants
 
 READ_DEV = {"subject": "secrets", "action": ["read"], "conditions": {"environment": "dev"}}
 
@@ -190,3 +193,39 @@ async def test_who_may_assign_roles_by_slug_gives_no_role_such_a_slug(api: Api) 
 
     assert 403 == (await api.patch(f"{path}/{made['role']['id']}", {"slug": "team-boss"}, token=token)).status_code
     assert 200 == (await api.patch(f"{path}/{made['role']['id']}", {"slug": "chief"}, token=token)).status_code
+
+
+async def test_a_stored_faulty_pattern_grants_nothing_denies_everything_and_is_logged(
+    any_api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    project_id = await project(any_api)
+    roles = {"subject": "role", "action": ["read"]}
+    granting = await role(any_api, project_id, READ_DEV, slug="granting")
+    denying = await role(any_api, project_id, READ_DEV, slug="denying")
+    pattern: dict[str, object] = {"secretPath": {"$glob": "/[private"}}
+    stored: dict[str, dict[str, object]] = {
+        granting["id"]: {"subject": "secrets", "action": ["read"], "conditions": pattern},
+        denying["id"]: {"subject": "secrets", "action": ["read"], "conditions": pattern, "inverted": True},
+    }
+    async with any_api.runtime.store.write() as tx:  # as an older version stored them
+        for id, rule_ in stored.items():
+            record = await grants.role(tx, id)
+            assert record is not None
+            await grants.change_role(tx, record, permissions=(roles, rule_))
+    _, granted = await member(any_api, project_id, "granting")
+    _, denied = await member(any_api, project_id, "viewer", "denying")
+    asked = {"projectId": project_id, "environment": "dev"}
+
+    with caplog.at_level("WARNING", logger="watchword.access"):
+        answers = [
+            (await any_api.get(f"/api/v1/projects/{project_id}/roles", token=token)).status_code
+            for token in (granted, denied)
+        ]
+        secrets = [
+            (await any_api.get("/api/v4/secrets", query=asked, token=token)).status_code for token in (granted, denied)
+        ]
+
+    assert [200, 200] == answers
+    assert [403, 403] == secrets
+    assert {"role granting", "role denying"} == {getattr(one, "source", None) for one in caplog.records}
+    assert "private" not in caplog.text

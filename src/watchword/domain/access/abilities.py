@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from watchword.domain.access.conditions import Test, compile_operand, is_open, rendered
+from watchword.domain.access.conditions import Test, compile_operand, has_faulty_pattern, is_open, rendered
 from watchword.domain.access.rule_index import Left, RuleIndex
 from watchword.domain.access.rules import pack, parse_rules, stored_rules, to_object, to_objects
 from watchword.domain.access.subjects import BUILT_IN, SUBJECTS, BuiltInRole, Rule, ScopeKind, Subject, built_in
@@ -74,19 +74,23 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class _Compiled:
-    """A rule ready to be asked."""
+    """A rule ready to be asked.
 
-    __slots__ = ("conditions", "grants", "index", "is_dead", "tests")
+    What a faulty pattern was meant to match is not known: a grant with one allows nothing, a denial denies everything
+    of its subject.
+    """
+
+    __slots__ = ("conditions", "grants", "index", "is_dead", "is_faulty", "tests")
 
     def __init__(self, rule: Rule, index: int) -> None:
+        conditions = rule.conditions or {}
         self.index = index
-        self.conditions: Mapping[str, Any] = rule.conditions or {}
         self.grants = not rule.inverted
-        self.tests: tuple[tuple[str, Test], ...] = tuple(
-            (f, compile_operand(f, o)) for f, o in (rule.conditions or {}).items()
-        )
+        self.is_faulty = has_faulty_pattern(conditions)
+        self.conditions: Mapping[str, Any] = {} if self.is_faulty and rule.inverted else conditions
+        self.tests: tuple[tuple[str, Test], ...] = tuple((f, compile_operand(f, o)) for f, o in self.conditions.items())
         # A grant to "{{identity.metadata.team}}" gives nothing to an identity without a team, whatever the operator.
-        self.is_dead = self.grants and is_open(rule.conditions or {})
+        self.is_dead = self.grants and (self.is_faulty or is_open(conditions))
 
     def fits(self, facts: Mapping[str, Any] | None) -> bool:
         if self.is_dead:
@@ -153,7 +157,17 @@ class Narrowed:
 class Ability:
     """What a caller may do; made by `compile_rules`."""
 
-    __slots__ = ("_by_question", "_indices", "_left_open", "_subjects", "_table", "rules", "sources")
+    __slots__ = (
+        "__weakref__",
+        "_by_question",
+        "_indices",
+        "_left_open",
+        "_subjects",
+        "_table",
+        "faulty",
+        "rules",
+        "sources",
+    )
 
     def __init__(self, grants: Sequence[Grant]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rule for grant in grants for rule in grant.rules)
@@ -163,10 +177,14 @@ class Ability:
         named = {rule.subject for grant in grants if not grant.is_local for rule in grant.rules}
         self._left_open = frozenset(FALLBACK) & self._subjects - named
         self._by_question: dict[tuple[str, str], list[_Compiled]] = {}
+        faulty: dict[str, None] = {}
         for index, rule in enumerate(self.rules):
             compiled = _Compiled(rule, index)
+            if compiled.is_faulty:
+                faulty[self.sources[index]] = None
             for action in expand(rule):
                 self._by_question.setdefault((action, rule.subject), []).append(compiled)
+        self.faulty = tuple(faulty)  # sources with a rule whose pattern is faulty
         self._table: dict[tuple[str, str], _Entry] = {
             question: _entry(rules) for question, rules in self._by_question.items()
         }
@@ -366,12 +384,15 @@ def _nearest(
     best = min(range(len(grants)), key=lambda i: len(unmet[i]))
     conditions = ability.rules[grants[best].index].conditions or {}
     # An expression that nothing fills stops a rule whatever else is met.
-    field = next((f for f, operand in conditions.items() if is_open(operand)), None) or unmet[best][0]
+    stopped = (f for f, operand in conditions.items() if is_open(operand) or has_faulty_pattern(operand))
+    field = next(stopped, None) or unmet[best][0]
     expected, presented = conditions[field], facts.get(field)
     text = (
         f"{_title(ability, grants[best].index)} allows {action} on {subject} only where {field} is {_shown(expected)}; "
     )
-    if is_open(expected):
+    if has_faulty_pattern(expected):
+        text += "its pattern is faulty, so the rule allows nothing: write it again."
+    elif is_open(expected):
         text += "nothing is known that fills this expression."
     else:
         text += "none was presented." if presented is None else f"presented was {_shown(presented)}."

@@ -252,4 +252,7 @@ def _takes_in(parent: Mapping[str, Ready], child: Mapping[str, Ready]) -> bool:
 
 
 def _apart(left: Mapping[str, Ready], right: Mapping[str, Ready]) -> bool:
-    return any(field in right and excludes(field, operand, right[field]) for field, operand in left.items())
+    # A denial with a faulty pattern denies everything, whatever its other fields say.
+    return not any(operand.is_faulty for operand in (*left.values(), *right.values())) and any(
+        field in right and excludes(field, operand, right[field]) for field, operand in left.items()
+    )

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from watchword.domain.access.rules import TEMPLATE
 from watchword.domain.access.subjects import LIST_FIELDS, PATH_FIELD, Rule
 from watchword.domain.bounds import claim_text, dig
-from watchword.domain.globs import Effort, escape_glob, glob_matches, glob_test, glob_within, globs_disjoint
+from watchword.domain.globs import Effort, escape_glob, glob_matches, glob_test, glob_within, globs_disjoint, is_faulty
 
 Conditions: TypeAlias = dict[str, str | dict[str, object]]
 Test: TypeAlias = Callable[[Any], bool]
@@ -62,6 +62,18 @@ def is_open(operand: Any) -> bool:
     if isinstance(operand, list | tuple):
         return any(is_open(value) for value in operand)
     return TEMPLATE.search(operand) is not None
+
+
+def has_faulty_pattern(operand: Any) -> bool:
+    """Whether an operand holds a pattern that nobody may store.
+
+    It was stored before the rules on patterns were what they are, or became too long when its expressions were filled
+    in. What it was meant to match is not known.
+    """
+    return isinstance(operand, Mapping) and any(
+        is_faulty(TEMPLATE.sub("x", value)) if key == "$glob" and isinstance(value, str) else has_faulty_pattern(value)
+        for key, value in operand.items()
+    )
 
 
 # --- tests
@@ -141,6 +153,7 @@ class Ready(NamedTuple):
     operators: dict[str, Any]
     open: frozenset[str]  # the operators in whose operand an expression is left
     size: int  # how many values it names
+    is_faulty: bool = False  # has a pattern that nobody may store: nothing is proven of what passes it
 
 
 def ready(field: str, operand: Any) -> Ready:
@@ -150,7 +163,7 @@ def ready(field: str, operand: Any) -> Ready:
         op for op, value in operators.items() if is_open(tuple(value) if isinstance(value, frozenset) else value)
     )
     size = sum(len(value) if isinstance(value, frozenset) else 1 for value in operators.values())
-    return Ready(operators, left_open, size)
+    return Ready(operators, left_open, size, has_faulty_pattern(operand))
 
 
 def implies(field: str, child: Ready, parent: Ready) -> bool:
@@ -158,7 +171,7 @@ def implies(field: str, child: Ready, parent: Ready) -> bool:
 
     Each operator of the parent must follow from one of the child.
     """
-    if parent.open:
+    if parent.open or parent.is_faulty or child.is_faulty:
         return False
     Effort.steps += (child.size + parent.size) // 16
     return all(

@@ -5,6 +5,7 @@ actor and of the organization or project. Temporary roles begin and end without 
 time until which it is valid.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from watchword.store.people import people
 from watchword.store.projects import projects
 
 _FOR_EVER = 1 << 62
+_log = logging.getLogger("watchword.access")
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,12 @@ async def holding(
     active, until, ability = await beside(
         rule_count(held_roles, privileges), _compiled, scope, held_roles, privileges, now, context
     )
+    for source in ability.faulty:
+        # When a holding is compiled, which is seldom. The pattern itself may say what the secrets are about.
+        _log.warning(
+            "a stored rule has a faulty pattern: it allows nothing, or denies everything of its subject",
+            extra={"source": source, "org": org_id, "project": project_id},
+        )
     own = [held_role for held_role in held_roles if held_role.membership.actor_kind == kind]
     is_member, is_active = bool(held_roles), not own or own[0].membership.is_active
     if project_id is not None and kind != "group":
