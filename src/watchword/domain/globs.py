@@ -12,6 +12,7 @@ whatever the pattern. The same automata answer the two set questions exactly, in
 """
 
 import re
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -28,13 +29,16 @@ _SPECIAL: Final = frozenset("*?[]{}()!+@|\\")
 _FIRST_SPECIAL: Final = re.compile("[" + re.escape("".join(sorted(_SPECIAL))) + "]")
 
 
-class Effort:
-    """The number of steps that patterns have cost since the process began, a microsecond or two each.
+class _Effort(threading.local):
+    """The number of steps that patterns have cost in this thread since it began, a microsecond or two each.
 
     By this, long work knows when to pause.
     """
 
     steps = 0
+
+
+Effort = _Effort()
 
 
 class _Denied(NamedTuple):

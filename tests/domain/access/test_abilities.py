@@ -3,7 +3,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchword.domain.access import abilities
-from watchword.domain.access.abilities import BUILT_IN, Grant, Rule, built_in, compile_rules, denial, expand, why
+from watchword.domain.access.abilities import (
+    BUILT_IN,
+    SUBJECTS,
+    Grant,
+    Rule,
+    built_in,
+    compile_rules,
+    denial,
+    expand,
+    why,
+)
 from watchword.domain.globs import glob_matches
 
 CRUD = {"read", "create", "edit", "delete"}
@@ -520,3 +530,19 @@ def test_a_pattern_that_its_expressions_make_too_long_is_faulty():
 
     assert not compile_rules([allow("edit"), deny("edit", secretPath=by_team)], context).allows("edit", "secrets", DEV)
     assert compile_rules([allow("edit"), deny("edit", secretPath=by_team)], {}).faulty == ()
+
+
+@pytest.mark.parametrize("scope", ["organization", "project"])
+def test_only_rights_without_gap_condition_or_denial_are_unlimited(scope):
+    admin = built_in(scope, "admin").rules
+    everything = [Rule(name, subject.actions) for name, subject in SUBJECTS[scope].items()]
+
+    assert compile_rules(everything).is_unlimited(scope)
+    assert not compile_rules(everything[1:]).is_unlimited(scope)
+    assert not compile_rules([*everything, Rule("role", ("read",), None, inverted=True), *everything]).is_unlimited(
+        scope
+    )
+    limited = [Rule(name, subject.actions, {"environment": "dev"}) for name, subject in SUBJECTS[scope].items()]
+    assert not compile_rules(limited).is_unlimited(scope)
+    assert compile_rules(admin).is_unlimited(scope)
+    assert not compile_rules(built_in(scope, "member").rules).is_unlimited(scope)

@@ -1,9 +1,14 @@
 """Additional privileges: what is given is compared, not only what is held; windows; both generations see the same."""
 
+from time import monotonic
 from typing import Any
 
 from tests.api import Api
 from tests.services.access.test_roles import READ_DEV, member, project, role
+from watchword.domain.access.records import Privilege
+from watchword.domain.globs import _machine
+from watchword.services.access.scopes import MOST_PRIVILEGES
+from watchword.store.access import grants
 
 V1, V2 = "/api/v1/additional-privilege/identity", "/api/v2/identity-project-additional-privilege"
 READ_ROLES = {"subject": "role", "action": ["read"]}
@@ -117,3 +122,86 @@ async def test_a_taken_slug_and_nothing_to_change_are_refused(any_api: Api) -> N
     empty = await any_api.patch(f"{V2}/{given['id']}", {})
 
     assert (400, 422) == (again.status_code, empty.status_code)
+
+
+async def fill(api: Api, project_id: str, identity_id: str, count: int, rules: int) -> None:
+    """Store privileges as an older version did, which had no bound."""
+    permissions: tuple[dict[str, object], ...] = tuple(
+        {
+            "subject": "secrets",
+            "action": ["readValue"],
+            "conditions": {"secretPath": {"$glob": f"/{number}/**/*x{'y' * 40}"}},
+        }
+        for number in range(rules)
+    )
+    async with api.runtime.store.write() as tx:
+        for number in range(count):
+            record = Privilege(
+                id=f"{number:08x}-0000-7000-9000-000000000000",
+                project_id=project_id,
+                actor_kind="identity",
+                actor_id=identity_id,
+                slug=f"p-{number}",
+                permissions=permissions,
+                created_at=1,
+                updated_at=1,
+            )
+            await grants.add_privilege(tx, record)
+
+
+async def test_the_privileges_of_one_identity_are_bounded_in_number_and_in_length(any_api: Api) -> None:
+    project_id = await project(any_api)
+    many, _ = await member(any_api, project_id, "no-access")
+    await fill(any_api, project_id, many, MOST_PRIVILEGES, 1)
+    patterns = [
+        {"subject": "secrets", "action": ["edit"], "conditions": {"secretName": {"$in": [f"{n}" * 200] * 100}}}
+        for n in range(10)
+    ]
+    long, _ = await member(any_api, project_id, "no-access")
+    first = (await give(any_api, project_id, long, READ_ROLES, slug="small")).json()["privilege"]["id"]
+
+    one_more = await give(any_api, project_id, many, READ_ROLES)
+    replies = [await give(any_api, project_id, long, *patterns) for _ in range(6)]
+    grown = await any_api.patch(f"{V2}/{first}", {"permissions": patterns})
+    await any_api.ok("DELETE", f"{V2}/00000001-0000-7000-9000-000000000000")
+
+    assert 400 == one_more.status_code
+    assert "100" in one_more.json()["message"]
+    assert [200, 200, 200, 200, 200, 400] == [reply.status_code for reply in replies]
+    assert 400 == grown.status_code
+    assert 200 == (await give(any_api, project_id, many, READ_ROLES)).status_code
+
+
+async def test_too_many_rules_are_not_compared_and_only_unlimited_rights_change_their_holder(any_api: Api) -> None:
+    project_id = await project(any_api)
+    await role(any_api, project_id, {"subject": "identity", "action": ["read", "edit"]}, READ_ROLES, slug="keeper")
+    _, keeper = await member(any_api, project_id, "keeper")
+    identity_id, _ = await member(any_api, project_id, "no-access")
+    await fill(any_api, project_id, identity_id, 100, 300)
+    path = f"{V2}/00000001-0000-7000-9000-000000000000"
+
+    began = monotonic()
+    refused = await any_api.patch(path, {"permissions": [READ_ROLES]}, token=keeper)
+    done = await any_api.patch(path, {"permissions": [READ_ROLES]})
+    took = monotonic() - began
+
+    assert (403, "PermissionBoundaryError") == (refused.status_code, refused.json()["error"])
+    assert "20000 rules" in refused.json()["message"]
+    assert 200 == done.status_code
+    assert took < 10  # compiled, these patterns take a minute
+
+
+async def test_what_a_holder_has_is_compared_without_being_compiled(any_api: Api) -> None:
+    project_id = await project(any_api)
+    await role(any_api, project_id, {"subject": "identity", "action": ["read", "edit"]}, READ_ROLES, slug="keeper")
+    _, keeper = await member(any_api, project_id, "keeper")
+    identity_id, _ = await member(any_api, project_id, "no-access")
+    await fill(any_api, project_id, identity_id, 2, 200)
+    path = f"{V2}/00000001-0000-7000-9000-000000000000"
+    await any_api.get(path, token=keeper)
+
+    before = _machine.cache_info().misses
+    refused = await any_api.patch(path, {"permissions": [READ_ROLES]}, token=keeper)
+
+    assert (403, "PermissionBoundaryError") == (refused.status_code, refused.json()["error"])
+    assert before == _machine.cache_info().misses

@@ -213,6 +213,12 @@ class Ability:
         """Whether the action is allowed on every such subject."""
         return self._table.get((action, subject)) is True
 
+    def is_unlimited(self, scope: ScopeKind) -> bool:
+        """Whether no rule denies, and each action on each subject of the scope is allowed without conditions."""
+        return not any(rule.inverted for rule in self.rules) and all(
+            self.always(action, name) for name, subject in SUBJECTS[scope].items() for action in subject.actions
+        )
+
     def could(self, action: str, subject: str, facts: Mapping[str, Any]) -> bool:
         """Whether the action may be allowed on some such subject of which only these facts are known."""
         entry = self._table.get((action, subject), False)

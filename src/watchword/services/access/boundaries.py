@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchword.domain.access import boundary, folder_access
-from watchword.domain.access.abilities import Rule, compile_rules
+from watchword.domain.access.abilities import Ability, Rule, compile_rules
+from watchword.domain.access.conditions import rendered
 from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.actor import HolderKind
 from watchword.domain.errors import BoundaryExceeded, Forbidden
 from watchword.domain.identities.records import Identity
-from watchword.services.access.scopes import ProjectScope, holding, template_context
+from watchword.services.access.scopes import Budget, ProjectScope, held_grants, holding, template_context
 from watchword.services.context import CallerScope, Ctx
+from watchword.services.turns import beside
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
 from watchword.store.projects import members
 
+_A_RULE = 8  # that many take as long to look through as one takes to read
 _OF_TOKENS = ("create-token", "get-token", "delete-token")
 
 
@@ -47,11 +50,29 @@ async def require_over_holder(
         return
     if scope.project_id is None:
         await _require_no_instance_admin(ctx, tx, kind, id)
-    holds = await holding(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, auth=None)
-    facts = {"identityId": id} if kind == "identity" and scope.project_id else None
-    await require_within(ctx, tx, scope, [grant.rules for grant in holds.grants], action, subject, facts)
-    if scope.project_id is None and not await _asks_for_action(tx, scope):
-        await require_over_in_projects(ctx, tx, scope, kind, id)
+    if await _asks_for_action(tx, scope):
+        _require_one(
+            ctx, scope, (action,), subject, {"identityId": id} if kind == "identity" and scope.project_id else {}
+        )
+        return
+    budget = Budget()
+    await require_over_here(ctx, tx, scope, kind, id, budget)
+    if scope.project_id is None:
+        await require_over_in_projects(ctx, tx, scope, kind, id, budget)
+
+
+async def require_over_here(ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str, budget: Budget) -> None:
+    """Raise BoundaryExceeded when the actor holds in this very organization or project more than the caller."""
+    if scope.ability.is_unlimited("project" if scope.project_id else "organization"):
+        return
+    held = await held_grants(tx, kind, id, org_id=scope.org_id, project_id=scope.project_id, now=ctx.now, budget=budget)
+    await _compare(scope.ability, [grant.rules for grant in held])
+
+
+async def _compare(parent: Ability | Sequence[Rule], targets: Sequence[Sequence[Rule]]) -> None:
+    """Compare rules; many of them beside the event loop, for they must be looked through before the first pair is."""
+    count = len(parent.rules if isinstance(parent, Ability) else parent) + sum(map(len, targets))
+    await beside(count // _A_RULE, boundary.require_within, parent, targets)
 
 
 async def _require_no_instance_admin(ctx: Ctx, tx: Tx, kind: HolderKind, id: str) -> None:
@@ -74,18 +95,21 @@ async def require_may_admit(ctx: Ctx, tx: Tx, identity_id: str) -> None:
         raise Forbidden("Only an instance administrator may make an identity that administers the instance a member")
 
 
-async def require_over_in_projects(ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str) -> None:
+async def require_over_in_projects(
+    ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str, budget: Budget
+) -> None:
     """Raise BoundaryExceeded when the actor holds, in a project of the organization, more than the caller there."""
     if ctx.may(scope, "access-all-projects", "organization-admin-console"):
         return
     actor = ctx.actor
     auth = actor.claims.identity_auth if actor.claims else None
+    context = await template_context(tx, actor.kind, actor.id, auth)
     for project_id in await members.projects_of(tx, kind, id, scope.org_id):
-        target = await holding(tx, kind, id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=None)
-        caller = await holding(
-            tx, actor.kind, actor.id, org_id=scope.org_id, project_id=project_id, now=ctx.now, auth=auth
-        )
-        boundary.require_within(caller.ability, [grant.rules for grant in target.grants])
+        place: dict[str, Any] = {"org_id": scope.org_id, "project_id": project_id, "now": ctx.now, "budget": budget}
+        target = await held_grants(tx, kind, id, **place)
+        caller = await held_grants(tx, actor.kind, actor.id, **place)
+        rules = [rendered(rule, context) for grant in caller for rule in grant.rules]
+        await _compare(rules, [grant.rules for grant in target])
 
 
 async def require_within(
@@ -101,7 +125,7 @@ async def require_within(
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, (action,), subject, facts or {})
     else:
-        boundary.require_within(scope.ability, targets)
+        await _compare(scope.ability, targets)
 
 
 async def require_roles(
@@ -119,7 +143,7 @@ async def require_roles(
     """
     granting = {slug: rules for slug, rules in roles.items() if rules}
     if not await _asks_for_action(tx, scope):
-        boundary.require_within(scope.ability, list(granting.values()))
+        await _compare(scope.ability, list(granting.values()))
         return
     for slug in granting:
         _require_one(
@@ -134,7 +158,7 @@ async def require_privilege(
     if await _asks_for_action(tx, scope):
         _require_one(ctx, scope, ("grant-privileges", "assign-additional-privileges"), "identity", facts)
     else:
-        boundary.require_within(scope.ability, [rules])
+        await _compare(scope.ability, [rules])
 
 
 async def require_over_in_folder(
@@ -173,7 +197,7 @@ async def require_over_in_folder(
             details={"missingPermissions": gaps},
         )
     if takes_away:
-        boundary.require_within(scope.ability, [grant.rules for grant in holds.grants])
+        await _compare(scope.ability, [grant.rules for grant in holds.grants])
 
 
 async def _asks_for_action(tx: Tx, scope: CallerScope) -> bool:

@@ -15,7 +15,13 @@ from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.services.access.boundaries import require_over_holder, require_privilege
 from watchword.services.access.role_refs import TemporaryPeriod, temporary
-from watchword.services.access.scopes import enter_project, project, require_actor
+from watchword.services.access.scopes import (
+    MOST_PRIVILEGE_TEXT,
+    MOST_PRIVILEGES,
+    enter_project,
+    project,
+    require_actor,
+)
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.projects.members import IDENTITY
 from watchword.services.scope_refs import ScopeRef, enter
@@ -104,12 +110,33 @@ async def create(ctx: Ctx, where: ScopeRef, body: CreatePrivilege) -> HeldPrivil
             updated_at=ctx.now,
             **columns_of(window),
         )
+        await _require_room(tx, privilege)
         try:
             await grants.add_privilege(tx, privilege)
         except AlreadyThere:
             raise BadRequest(f"The identity has a privilege with the slug {slug} already") from None
         _audit(ctx, "create", scope, privilege)
     return HeldPrivilege(privilege, membership.id)
+
+
+async def _require_room(tx: Tx, privilege: Privilege, old: Privilege | None = None) -> None:
+    """Raise BadRequest for more privileges of one identity, or longer ones, than may be read at each change of it."""
+    count, characters = await grants.size_of_privileges(tx, "identity", privilege.actor_id, privilege.project_id)
+    if old is None and count >= MOST_PRIVILEGES:
+        raise BadRequest(
+            f"The identity has {count} privileges in this project, and may have {MOST_PRIVILEGES}, ended ones "
+            "included: remove one first"
+        )
+    added = _characters(privilege) - (_characters(old) if old is not None else 0)
+    if added > 0 and characters + added > MOST_PRIVILEGE_TEXT:
+        raise BadRequest(
+            f"The rules of all privileges of one identity in a project have at most {MOST_PRIVILEGE_TEXT} characters "
+            f"together: these would make {characters + added}"
+        )
+
+
+def _characters(privilege: Privilege) -> int:
+    return len(msgspec.json.encode(privilege.permissions).decode())
 
 
 def columns_of(window: TemporaryPeriod) -> dict[str, Any]:
@@ -161,13 +188,16 @@ async def _change(
 ) -> Privilege:
     await require_over_holder(ctx, tx, scope, "identity", privilege.actor_id, "grant-privileges")
     # A longer period grants the old rules again, so they are compared too when no new ones are sent.
-    rules = stored_rules("project", privilege.permissions) if rules is None else rules
+    if rules is None:
+        rules = await beside(weight(privilege.permissions), stored_rules, "project", privilege.permissions)
     await require_privilege(ctx, tx, scope, rules, IDENTITY.facts(privilege.actor_id))
+    changed = msgspec.structs.replace(privilege, updated_at=ctx.now, **changes)
+    if "permissions" in changes:
+        await _require_room(tx, changed, privilege)
     try:
         await grants.change_privilege(tx, privilege, updated_at=ctx.now, **changes)
     except AlreadyThere:
         raise BadRequest(f"The identity has a privilege with the slug {changes['slug']} already") from None
-    changed = msgspec.structs.replace(privilege, updated_at=ctx.now, **changes)
     _audit(ctx, "update", scope, changed)
     return changed
 

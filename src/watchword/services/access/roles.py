@@ -102,7 +102,7 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, body: UpdateRole) -> R
         if rules is not None or changes.get("slug", role.slug) != role.slug:
             # The old rules are compared too: fewer rules take power from the holders, and rules on assigning roles name
             # roles by slug.
-            old = stored_rules(kind_of(scope), role.permissions)
+            old = await beside(weight(role.permissions), stored_rules, kind_of(scope), role.permissions)
             await require_within(ctx, tx, scope, [old] if rules is None else [old, rules], "edit", "role")
             _require_assignable(scope, role.slug, changes.get("slug"))
         try:

@@ -16,7 +16,7 @@ from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, b
 from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor, ActorKind, AnyActorKind
-from watchword.domain.errors import Forbidden, NotFound, Unauthorized
+from watchword.domain.errors import BoundaryExceeded, Forbidden, NotFound, Unauthorized
 from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
 from watchword.services.context import CallerScope, Ctx
@@ -30,6 +30,9 @@ from watchword.store.people import people
 from watchword.store.projects import projects
 
 _FOR_EVER = 1 << 62
+MOST_COMPARED = 20_000  # rules of custom roles and privileges that are compared with a caller's in one request
+MOST_PRIVILEGES = 100  # of one identity in one project
+MOST_PRIVILEGE_TEXT = 1 << 20  # characters of the rules of all these
 _log = logging.getLogger("watchword.access")
 
 
@@ -137,6 +140,49 @@ async def holding(
     return Holding(
         is_member=is_member, is_active=is_active, grants=active, ability=ability, until=until, is_placed=is_placed
     )
+
+
+class Budget:
+    """The number of rules that may still be compared in one request.
+
+    To read them takes time, and to compare them more, which others wait for who write.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_COMPARED
+
+    def take(self, rules: int) -> None:
+        """Count these. Raises BoundaryExceeded: what is not compared is not proven to be within the caller's rights."""
+        self._left -= rules
+        if self._left < 0:
+            raise BoundaryExceeded(
+                f"More than {MOST_COMPARED} rules of roles and privileges would have to be compared with yours: "
+                "only somebody with unlimited rights here may do this"
+            )
+
+
+async def held_grants(
+    tx: Tx, kind: AnyActorKind, id: str, *, org_id: str, project_id: str | None, now: int, budget: Budget
+) -> tuple[Grant, ...]:
+    """Return the rules that an actor holds now in an organization or project, as they are stored.
+
+    Nothing is compiled, which takes a hundred times as long as to read. Raises BoundaryExceeded for too many rules.
+    """
+    privileges: Sequence[Privilege] = ()
+    scope: ScopeKind = "project" if project_id else "organization"
+    turns = Turns()
+    if project_id is None:
+        held_roles = await grants.held_in_org(tx, kind, id, org_id, turns)
+    else:
+        _, characters = await grants.size_of_privileges(tx, kind, id, project_id)
+        if characters > 2 * MOST_PRIVILEGE_TEXT:  # stored before there was a bound: not even read
+            budget.take(MOST_COMPARED + 1)
+        held_roles = await grants.held_in_project(tx, kind, id, project_id, turns)
+        privileges = await grants.privileges_of(tx, kind, id, project_id, turns)
+    custom = [role.custom.permissions for role in held_roles if role.custom is not None]
+    budget.take(sum(map(len, [*custom, *[privilege.permissions for privilege in privileges]])))
+    active, _ = await beside(rule_count(held_roles, privileges), active_grants, scope, held_roles, privileges, now)
+    return active
 
 
 def rule_count(held_roles: Sequence[HeldRole], privileges: Sequence[Privilege]) -> int:

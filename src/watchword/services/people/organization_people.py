@@ -18,9 +18,9 @@ from watchword.domain.outbound import OutboundError
 from watchword.domain.people.emails import read_email
 from watchword.domain.people.records import Invitation, Organization, User
 from watchword.domain.secret import Secret
-from watchword.services.access.boundaries import require_over_in_projects
+from watchword.services.access.boundaries import require_over_here, require_over_in_projects
 from watchword.services.access.role_refs import RoleEntry, RoleName, find_role, resolve
-from watchword.services.access.scopes import enter_org, holding, organization
+from watchword.services.access.scopes import Budget, enter_org, holding, organization
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.people import passwords, sign_in
 from watchword.services.turns import Turns
@@ -380,9 +380,9 @@ async def _require_over(ctx: Ctx, tx: Tx, scope: CallerScope, person: Organizati
     """Raise BoundaryExceeded when the person holds, in the organization or its projects, more than the caller."""
     if person.user.is_instance_admin and not ctx.actor.is_instance_admin:
         raise Forbidden("Only an instance administrator may change the membership of another one")
-    holds = await holding(tx, "user", person.user.id, org_id=scope.org_id, project_id=None, now=ctx.now, auth=None)
-    boundary.require_within(scope.ability, [grant.rules for grant in holds.grants])
-    await require_over_in_projects(ctx, tx, scope, "user", person.user.id)
+    budget = Budget()
+    await require_over_here(ctx, tx, scope, "user", person.user.id, budget)
+    await require_over_in_projects(ctx, tx, scope, "user", person.user.id, budget)
 
 
 async def _require_other_admin(tx: Tx, scope: CallerScope, person: OrganizationPerson) -> None:
