@@ -49,7 +49,7 @@ SLOW: Final = 8  # tests that an index does not make quicker, from which on aski
 _FALLBACK_FACTS: Final = ("environment", "secretPath")
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, weakref=True):
     """Rules and where they come from: "role developer", "privilege deploy-window".
 
     `is_local`: they are about one folder, and where they do not fit the question is as if they were not there.

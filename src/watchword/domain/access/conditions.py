@@ -250,6 +250,6 @@ def _any_passes(test: Test, values: Collection[str]) -> bool:
 
 def rendered(rule: Rule, context: Mapping[str, Any] | None) -> Rule:
     """The rule with its expressions filled in."""
-    if rule.conditions is None or context is None:
+    if rule.conditions is None or context is None or not is_open(rule.conditions):
         return rule
     return Rule(rule.subject, rule.actions, fill(rule.conditions, context), rule.inverted)

@@ -5,14 +5,17 @@ actor and of the organization or project. Temporary roles begin and end without 
 time until which it is valid.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from watchword.domain.access import boundary
 from watchword.domain.access.abilities import Ability, Grant, Rule, ScopeKind, built_in, compile_rules, stored_rules
+from watchword.domain.access.conditions import is_open
 from watchword.domain.access.folder_access import FolderAccess
 from watchword.domain.access.records import Privilege
 from watchword.domain.actor import Actor, ActorKind, AnyActorKind
@@ -33,6 +36,10 @@ _FOR_EVER = 1 << 62
 MOST_COMPARED = 20_000  # rules of custom roles and privileges that are compared with a caller's in one request
 MOST_PRIVILEGES = 100  # of one identity in one project
 MOST_PRIVILEGE_TEXT = 1 << 20  # characters of the rules of all these
+_SHARED = 20  # rules from which on they are kept once for all their holders
+# By what they are made of, so that a changed role can never be taken for what it was. Nothing is kept for its own sake.
+_GRANTS: WeakValueDictionary[bytes, Grant] = WeakValueDictionary()
+_ABILITIES: WeakValueDictionary[bytes, Ability] = WeakValueDictionary()
 _log = logging.getLogger("watchword.access")
 
 
@@ -50,12 +57,27 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     is_placed: bool = False
 
 
+def _digest(*values: Any) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(values)).digest()
+
+
+def _read(scope: ScopeKind, source: str, permissions: Sequence[Any]) -> Grant:
+    """Return the rules of a custom role or privilege; while somebody has just these, the same ones again."""
+    if len(permissions) < _SHARED:
+        return Grant(source, stored_rules(scope, permissions))
+    key = _digest(scope, source, permissions)
+    grant = _GRANTS.get(key)
+    if grant is None:
+        grant = _GRANTS[key] = Grant(source, stored_rules(scope, permissions))
+    return grant
+
+
 def grant_of(scope: ScopeKind, held_role: HeldRole) -> Grant:
     """Return the rules of a role on a membership. A deleted custom role grants nothing."""
     if held_role.held is None:
         return Grant("", ())
     if held_role.custom is not None:
-        return Grant(f"role {held_role.custom.slug}", stored_rules(scope, held_role.custom.permissions))
+        return _read(scope, f"role {held_role.custom.slug}", held_role.custom.permissions)
     built_in_role = built_in(scope, held_role.held.role)
     return Grant(f"role {held_role.held.role}", built_in_role.rules if built_in_role else ())
 
@@ -87,11 +109,10 @@ def active_grants(
     for privilege in privileges:
         until = _next_change(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now, until)
         if boundary.is_active(privilege.is_temporary, privilege.starts_at, privilege.ends_at, now):
-            rules = stored_rules(scope, privilege.permissions)
             if isinstance(privilege, FolderAccess):
-                local.append(Grant(privilege.source, rules, is_local=True))
+                local.append(Grant(privilege.source, stored_rules(scope, privilege.permissions), is_local=True))
             else:
-                active.append(Grant(f"privilege {privilege.slug}", rules))
+                active.append(_read(scope, f"privilege {privilege.slug}", privilege.permissions))
     return (*active, *local), until  # in its folder, folder access stands in place of all else
 
 
@@ -199,9 +220,21 @@ def _compiled(
     context: Mapping[str, Any],
 ) -> tuple[tuple[Grant, ...], int, Ability]:
     active, until = active_grants(scope, held_roles, privileges, now)
-    ability = compile_rules(active, context)
-    ability.prepare()
-    return active, until, ability
+    return active, until, _ability(active, context)
+
+
+def _ability(active: Sequence[Grant], context: Mapping[str, Any]) -> Ability:
+    """Compile rules; the same ones once for all who hold just them, if no expression is filled in differently."""
+    rules = [rule for grant in active for rule in grant.rules]
+    is_own = len(rules) < _SHARED or any(is_open(rule.conditions) for rule in rules if rule.conditions)
+    key = b"" if is_own else _digest(active)
+    ability = None if is_own else _ABILITIES.get(key)
+    if ability is None:
+        ability = compile_rules(active, context)
+        ability.prepare()
+        if not is_own:
+            _ABILITIES[key] = ability
+    return ability
 
 
 async def template_context(tx: Tx, kind: AnyActorKind, id: str, auth: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -436,6 +436,8 @@ async def remove_folder_access(tx: Tx, project_id: str, condition: ColumnElement
     if holders:
         await tx.run(delete(_p).where(there))
         tx.changed(*{versions.actor(kind, id) for kind, id in holders})
+
+
 async def size_of_privileges(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> tuple[int, int]:
     """The number of an actor's additional privileges in a project, and the characters of all their rules as stored."""
     row = await tx.one(_PRIVILEGES_SIZE, kind=kind, actor=id, project=project_id)
