@@ -17,6 +17,7 @@ from watchword.adapters.logs import configure
 from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.root_key import find_root_key, make_root_key
 from watchword.adapters.tls import verifying
+from watchword.domain.authentication.kubernetes import token_files
 from watchword.domain.outbound import Outbound
 from watchword.http.bodies import Receive
 from watchword.http.edge import AsgiScope, Edge, Send
@@ -25,6 +26,7 @@ from watchword.http.router import build
 from watchword.http.table import table
 from watchword.methods import UnusableMethodError, registry
 from watchword.methods.base import AuthMethod
+from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
@@ -133,7 +135,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
     methods = _methods()
     prepare(settings)
     key = find_root_key(settings) or _new_root_key(settings)
-    store, entropy = open_store(settings), Entropy()
+    store, entropy, limits = open_store(settings), Entropy(), AddressLimits(settings)
     return Runtime(
         settings=settings,
         store=store,
@@ -146,7 +148,8 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         outbound=outbound or build_outbound(settings),
         methods=methods,
         mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
-        limits=AddressLimits(settings),
+        limits=limits,
+        asking=Asking(limits.refused_proofs),
         refusals=Refusals(),
         passwords=Queue(),
         guesses=Guesses(),
@@ -205,6 +208,7 @@ def build_outbound(settings: Settings) -> LazyOutbound:
             directory=functools.partial(opened_entry, allowed=guard.addresses, plain_hosts=settings.http_hosts),
             http_hosts=settings.http_hosts,
             total_timeout=settings.outbound_timeout,
+            token_files=token_files(settings.kubernetes_token_files),
         )
 
     return LazyOutbound(make)

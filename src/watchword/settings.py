@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.authentication.aws_names import StsHosts
+from watchword.domain.authentication.kubernetes import token_files
 from watchword.domain.secret import Secret
 
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_hosts: tuple[str, ...] = ()
     outbound_timeout: int = 10
     clock_leeway: int = 30
+    kubernetes_token_files: tuple[str, ...] = ()
     aws_sts_hosts: tuple[str, ...] = ()
     aws_server_id: str = ""
     tls_client_cert_header: str = "x-identity-tls-cert-auth-client-cert"
@@ -96,6 +98,7 @@ class Option(msgspec.Struct, frozen=True):
             _list: "LIST",
             _hosts: "LIST",
             _sts_hosts: "LIST",
+            _token_files: "LIST",
             _server_id: "TEXT",
             _proxies: "LIST",
         }
@@ -162,6 +165,15 @@ def _sts_hosts(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ValueError(f"a comma list of host=region:partition: {error}") from None
     return hosts
+
+
+def _token_files(text: str) -> tuple[str, ...]:
+    files = _list(text)
+    try:
+        token_files(files)
+    except ValueError as error:
+        raise ValueError(f"a comma list of host=/path/of/the/token: {error}") from None
+    return files
 
 
 def _server_id(text: str) -> str:
@@ -296,6 +308,13 @@ OPTIONS: tuple[Option, ...] = (
         "clock_leeway",
         _within(0, 300),
         "Seconds that the clock of whoever issues a token may run ahead: for `nbf` and `iat`, never for `exp`.",
+    ),
+    Option(
+        "kubernetes_token_files",
+        _token_files,
+        "Files with this server's own tokens for Kubernetes API servers, each as host=/path, such as "
+        "kubernetes.default.svc=/var/run/secrets/kubernetes.io/serviceaccount/token: configurations for that host may "
+        "have it review tokens. It is read anew for each login; ca.crt beside it is trusted.",
     ),
     Option(
         "aws_sts_hosts",

@@ -176,7 +176,10 @@ def _cases(site: Site, directory: int) -> dict[str, Case]:
                 "allowedAudience": "",
             },
             lambda identity: {"identityId": identity, "jwt": f"{SERVICE_TOKEN}\n"},
-            lambda identity: {"identityId": identity, "jwt": "x.y.z"},
+            lambda identity: {
+                "identityId": identity,
+                "jwt": mint({"sub": "system:serviceaccount:prod:api"}, "rsa_other"),
+            },
             auth={"kubernetes": {"namespace": "prod", "name": "api"}},
             reason="not_authenticated",
         ),

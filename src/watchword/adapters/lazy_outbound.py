@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer
+from watchword.domain.outbound import Admits, ClusterToken, LdapEntry, LdapQuery, Outbound, OutboundAnswer
+from watchword.domain.secret import Secret
 
 T = TypeVar("T")
 
@@ -35,14 +36,18 @@ class LazyOutbound:
         return await self._client.fetch(method, url, headers=headers, body=body, ca=ca)
 
     async def jwks(
-        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None, bearer: Secret | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`."""
-        return await self._client.jwks(url, kid, ca=ca, max_age=max_age)
+        return await self._client.jwks(url, kid, ca=ca, max_age=max_age, bearer=bearer)
 
-    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+    async def document(self, url: str, *, ca: str = "", bearer: Secret | None = None) -> Mapping[str, Any]:
         """The JSON object at `url`."""
-        return await self._client.document(url, ca=ca)
+        return await self._client.document(url, ca=ca, bearer=bearer)
+
+    async def cluster_token(self, url: str) -> ClusterToken:
+        """The server's own token for a Kubernetes API server."""
+        return await self._client.cluster_token(url)
 
     async def loaded(
         self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""

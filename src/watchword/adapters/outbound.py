@@ -14,6 +14,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,7 +24,9 @@ import msgspec
 from watchword.adapters.addresses import AddressRefused, Guard, Resolve, Unreachable
 from watchword.adapters.tls import verifying
 from watchword.adapters.ttl_cache import TtlCache
-from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, OutboundAnswer, OutboundError
+from watchword.domain.authentication.kubernetes import authority
+from watchword.domain.outbound import Admits, ClusterToken, LdapEntry, LdapQuery, OutboundAnswer, OutboundError
+from watchword.domain.secret import Secret
 
 __all__ = ["AddressRefused", "Directory", "GuardedOutbound", "Unreachable"]
 
@@ -46,6 +49,8 @@ _ADDRESSES = 4  # of one host that are tried
 _IDLE = 15.0
 
 _URL = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
+_MOST_FILE = 1 << 20  # bytes of a token file, and of the CA beside it
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te", "upgrade"}
 )
@@ -147,6 +152,7 @@ class GuardedOutbound:
         total_timeout: float = 10.0,
         size_cap: int = 1 << 20,
         places: int = 16,
+        token_files: Mapping[str, str] | None = None,
     ) -> None:
         """Set the limits; `clock` is in milliseconds.
 
@@ -154,6 +160,8 @@ class GuardedOutbound:
 
         `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`:
         requests at once to one host.
+
+        `token_files`: the file of the server's own token, by the authority of an API server.
         """
         self.guard = guard or Guard(allowed_private_hosts, resolve=resolve)
         self._clock = clock
@@ -164,6 +172,7 @@ class GuardedOutbound:
         self._total_timeout = total_timeout
         self._size_cap = size_cap
         self._places = places
+        self._token_files = dict(token_files or {})
         self._hosts: OrderedDict[tuple[str, str], _Host] = OrderedDict()
         self._pools: OrderedDict[str, _ConnectionPool] = OrderedDict()
         self._documents: TtlCache[Mapping[str, Any]] = TtlCache(
@@ -208,7 +217,7 @@ class GuardedOutbound:
         return answer
 
     async def jwks(
-        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None, bearer: Secret | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The keys at `url` that may carry `kid`: those of that name, else those without one.
 
@@ -216,13 +225,13 @@ class GuardedOutbound:
         """
 
         async def load() -> Sequence[Mapping[str, Any]]:
-            keys = (await self._json(url, ca, accept=KEY_SETS)).get("keys")
+            keys = (await self._json(url, ca, accept=KEY_SETS, bearer=bearer)).get("keys")
             keys = [key for key in keys if key is not None] if isinstance(keys, list) else None
             if keys is None or len(keys) > MAX_KEYS or not all(isinstance(k, dict) for k in keys):
                 raise OutboundError(f"{self._target(url).shown}: not a JSON Web Key Set")
             return tuple(keys)
 
-        key = (url, _label(ca))
+        key = (url, _label(ca), _label(bearer.reveal() if bearer else ""))
         keys = await self._keys.get(key, load, fresh_for=None if max_age is None else max_age * 1000)
         if kid is None:
             return keys
@@ -230,9 +239,17 @@ class GuardedOutbound:
             keys = await self._keys.again(key, load) or keys
         return [jwk for jwk in keys if jwk.get("kid") == kid] or [jwk for jwk in keys if jwk.get("kid") is None]
 
-    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+    async def document(self, url: str, *, ca: str = "", bearer: Secret | None = None) -> Mapping[str, Any]:
         """The JSON object at `url`, at most a minute old."""
-        return await self._documents.get((url, _label(ca)), lambda: self._json(url, ca))
+        key = (url, _label(ca), _label(bearer.reveal() if bearer else ""))
+        return await self._documents.get(key, lambda: self._json(url, ca, bearer=bearer))
+
+    async def cluster_token(self, url: str) -> ClusterToken:
+        """The token in the file that the settings name for the host of `url`, read anew, and the CA beside it."""
+        path = self._token_files.get(authority(url))
+        if path is None:
+            raise OutboundError("the operator of this server keeps no token for this host")
+        return await asyncio.to_thread(_cluster_token, Path(path))
 
     async def loaded(
         self, url: str, read: Callable[[bytes], T], *, tag: str, is_current: Callable[[T], bool], body: bytes = b""
@@ -348,8 +365,9 @@ class GuardedOutbound:
                 raise OutboundError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
         return bytes(body.removeprefix(codecs.BOM_UTF8))  # RFC 8259 section 8.1: a reader may ignore it
 
-    async def _json(self, url: str, ca: str, *, accept: str = JSON) -> Mapping[str, Any]:
-        answer = await self.fetch("GET", url, headers={"accept": accept}, ca=ca)
+    async def _json(self, url: str, ca: str, *, accept: str = JSON, bearer: Secret | None = None) -> Mapping[str, Any]:
+        headers = {"accept": accept} | ({"authorization": f"Bearer {bearer.reveal()}"} if bearer else {})
+        answer = await self.fetch("GET", url, headers=headers, ca=ca)
         shown = self._target(url).shown
         if answer.status != 200:
             raise OutboundError(f"{shown}: answered {answer.status}")
@@ -404,6 +422,28 @@ class GuardedOutbound:
 
 def _label(ca: str) -> str:
     return hashlib.sha256(ca.encode()).hexdigest() if ca else ""
+
+
+def _cluster_token(path: Path) -> ClusterToken:
+    """The token in a file, as Kubernetes mounts one, with `ca.crt` beside it. Raises OutboundError."""
+    try:
+        text, beside = _head_of(path), path.with_name("ca.crt")
+        ca = _head_of(beside) if beside.is_file() else ""
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutboundError(f"the file of the server's own token cannot be read: {reason}") from error
+    token = text.strip()
+    if not _TOKEN.fullmatch(token):
+        raise OutboundError("the file of the server's own token does not hold a token")
+    return ClusterToken(Secret(token), ca)
+
+
+def _head_of(path: Path) -> str:
+    with path.open("rb") as file:
+        raw = file.read(_MOST_FILE + 1)
+    if len(raw) > _MOST_FILE:
+        raise ValueError("it is too large")
+    return raw.decode()
 
 
 def _names(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -44,6 +44,13 @@ class LdapEntry(msgspec.Struct, frozen=True):
     attributes: Mapping[str, tuple[str, ...]]
 
 
+class ClusterToken(msgspec.Struct, frozen=True):
+    """The server's own token for a Kubernetes API server, as its file holds it now."""
+
+    token: Secret
+    ca: str  # the PEM bundle beside the token; empty where there is none: the system roots
+
+
 class Outbound(Protocol):
     """The guarded outbound client (`adapters/outbound.py`).
 
@@ -63,7 +70,7 @@ class Outbound(Protocol):
         ...
 
     async def jwks(
-        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None, bearer: Secret | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """The JSON Web Keys at `url` that may carry `kid` (all of them for None), from a cache with a stampede guard.
 
@@ -72,8 +79,15 @@ class Outbound(Protocol):
         """
         ...
 
-    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
-        """A JSON object at `url` (a discovery document, a certificate list), cached briefly."""
+    async def document(self, url: str, *, ca: str = "", bearer: Secret | None = None) -> Mapping[str, Any]:
+        """A JSON object at `url` (a discovery document, a certificate list), cached briefly.
+
+        `bearer` is sent as the token of the request; what one token was shown is not shown to another.
+        """
+        ...
+
+    async def cluster_token(self, url: str) -> ClusterToken:
+        """The server's own token for the API server at `url`, which the operator's settings keep in a file."""
         ...
 
     async def loaded(

@@ -7,7 +7,8 @@ together. It can read and can change nothing: lockout, trusted IPs, use counts, 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Generic, Literal, NoReturn, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Final, Generic, Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +27,7 @@ from watchword.domain.secret import Secret
 __all__ = [
     "EVERYWHERE",
     "LIST_HELP",
+    "Asking",
     "AuthMethod",
     "Check",
     "Checks",
@@ -273,8 +275,25 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 
     leeway: int = 30  # seconds that a token may come from the future
     sts_hosts: StsHosts = KNOWN
+    token_hosts: frozenset[str] = frozenset()  # of API servers that the server has a token of its own for
     trusts_certificate_urls: bool = False  # whether revocation is asked where the presented certificate says
     aws_server_id: str = ""  # what a signed AWS request must be made for; empty: it need not say
+
+
+class Asking(Protocol):
+    """Bounds on asking another server about proofs: what it refused a moment ago, and who presented it."""
+
+    def refused(self, key: bytes, now: int) -> Any:
+        """What the proof with this digest was refused with a moment ago (`now` in milliseconds); None else."""
+        ...
+
+    def note_refused(self, key: bytes, answer: Any, now: int, address: str | None) -> None:
+        """Keep the answer by which a proof was refused, without the proof, and charge the address."""
+        ...
+
+    def turn(self, address: str | None, now: int) -> AbstractAsyncContextManager[None]:
+        """A context in which the address may ask. Raises TooManyRequests where too much from it was refused."""
+        ...
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,6 +306,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None  # the caller's IP address
     credential: Credential | None = None  # found by the keyed hash of `AuthMethod.secret_of(login)`
     operator: Operator = Operator()
+    asking: Asking | None = None  # None: nothing bounds the questions
     certificate: str | None = None  # PEM chain from the TLS layer, or from a header of a trusted proxy only
     # Says by what failed logins are counted from here on; raises `Denied` while that is locked out.
     count_by: Callable[[str], Awaitable[None]] | None = None

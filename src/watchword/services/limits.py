@@ -20,6 +20,7 @@ from watchword.settings import Settings
 
 CAPACITY = 20_000  # addresses remembered
 _WAIT_AGAIN = 5  # seconds
+REFUSED_PROOFS = 60  # proofs of an address that another server refuses in a minute, before it is not asked any more
 SETUP_CODES = 10  # wrong setup codes that an address may send in a minute; no setting changes that
 
 
@@ -57,6 +58,10 @@ class Buckets:
             self._make_room(now)
         self._buckets[prefix] = (left - 1, now)
         return 0.0
+
+    def applies_to(self, address: str | None) -> bool:
+        """Whether there is a limit for the address at all."""
+        return bool(self._size) and not self._exempt.admits(address)
 
     def require(self, address: str | None) -> None:
         """Raise TooManyRequests while the address has no token left."""
@@ -120,5 +125,9 @@ class AddressLimits:
     def __init__(self, settings: Settings) -> None:
         exempt = AddressSet([ipaddress.ip_network(text) for text in settings.unlimited_networks])
         self.refused_logins = Buckets(settings.refused_logins_per_minute, "refused logins", exempt)
+        # Each of these cost the server that judges such proofs a request.
+        self.refused_proofs = Buckets(
+            REFUSED_PROOFS if settings.refused_logins_per_minute else 0, "refused logins", exempt
+        )
         self.failed_sign_ins = Buckets(settings.failed_sign_ins_per_minute, "failed sign-ins", exempt)
         self.setup_codes = Buckets(SETUP_CODES, "wrong setup codes", AddressSet([]))

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 import msgspec
 
 from watchword.domain.authentication.aws_names import StsHosts
+from watchword.domain.authentication.kubernetes import token_files
 from watchword.methods.base import AuthMethod, Operator, Outbound
+from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import AddressLimits, Places
@@ -54,6 +56,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     operator: Operator = Operator()  # the settings that methods go by
     mailer: Mailer
     limits: AddressLimits
+    asking: Asking
     refusals: Refusals
     passwords: Queue
     guesses: Guesses
@@ -67,6 +70,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
         )
         operator = Operator(
             leeway=self.settings.clock_leeway,
+            token_hosts=frozenset(token_files(self.settings.kubernetes_token_files)),
             sts_hosts=StsHosts.of(self.settings.aws_sts_hosts),
             aws_server_id=self.settings.aws_server_id,
             trusts_certificate_urls=self.settings.tls_revocation_from_certificate,

@@ -20,7 +20,7 @@ from watchword.domain.authentication.records import ClientSecret, Lockout, Metho
 from watchword.domain.authentication.refusal_details import clipped
 from watchword.domain.authentication.tokens import MAX_LENGTH
 from watchword.domain.bounds import AddressSet, compile_ranges
-from watchword.domain.errors import Denied
+from watchword.domain.errors import Denied, TooManyRequests
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outbound, OutboundError, Verified
@@ -104,6 +104,9 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
             verified,
             checks,
         )
+    except TooManyRequests as refusal:
+        await _note_limited(ctx, method, refusal)
+        raise
     except Denied as denial:
         raise public_error(checks, await _record(ctx, method, body, attempt.located, checks, denial)) from None
 
@@ -125,6 +128,9 @@ async def authenticate_client(ctx: Ctx, method: AuthMethod[Any, Any], body: Any)
         if proof is not None and not await ctx.submit(proof):
             raise Denied("proof_replayed", _TEXTS["proof_replayed"])
         return require_located(attempt.located)
+    except TooManyRequests as refusal:
+        await _note_limited(ctx, method, refusal)
+        raise
     except Denied as denial:
         raise public_error(checks, await _record(ctx, method, body, attempt.located, checks, denial)) from None
 
@@ -293,6 +299,7 @@ async def prove(
         checks=checks,
         address=ctx.address,
         operator=ctx.runtime.operator,
+        asking=ctx.runtime.asking,
         credential=credential,
         certificate=ctx.certificate,
         count_by=count_by,
@@ -570,6 +577,12 @@ async def _require_not_limited(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
     if not wait:
         return
     refusal = limit.refusal(wait)
+    await _note_limited(ctx, method, refusal)
+    raise refusal
+
+
+async def _note_limited(ctx: Ctx, method: AuthMethod[Any, Any], refusal: TooManyRequests) -> None:
+    """Record that an address must wait."""
     record = Denial(
         request_id=ctx.request_id or ctx.new_id(),
         at=ctx.now,
@@ -586,4 +599,3 @@ async def _require_not_limited(ctx: Ctx, method: AuthMethod[Any, Any]) -> None:
         ctx.runtime.journal.coalesce(("refused", write.request_id), write.again)
     else:
         await _submit_refusal(ctx, write, logins.LoginFailed(at=ctx.now, denial=write.denial))
-    raise refusal

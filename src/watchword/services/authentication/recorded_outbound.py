@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from watchword.domain.outbound import Admits, LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
+from watchword.domain.outbound import (
+    Admits,
+    ClusterToken,
+    LdapEntry,
+    LdapQuery,
+    Outbound,
+    OutboundAnswer,
+    OutboundError,
+)
+from watchword.domain.secret import Secret
 
 T = TypeVar("T")
 
@@ -39,19 +48,25 @@ class RecordedOutbound:
         return answer
 
     async def jwks(
-        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None
+        self, url: str, kid: str | None, *, ca: str = "", max_age: int | None = None, bearer: Secret | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """Return the keys at `url` that may have the id `kid`."""
         answer: Sequence[Mapping[str, Any]] = await self._recorded(
-            ("jwks", url, kid, ca), lambda: self._outbound.jwks(url, kid, ca=ca, max_age=max_age)
+            ("jwks", url, kid, ca, bearer),
+            lambda: self._outbound.jwks(url, kid, ca=ca, max_age=max_age, bearer=bearer),
         )
         return answer
 
-    async def document(self, url: str, *, ca: str = "") -> Mapping[str, Any]:
+    async def document(self, url: str, *, ca: str = "", bearer: Secret | None = None) -> Mapping[str, Any]:
         """Return the JSON object at `url`."""
         answer: Mapping[str, Any] = await self._recorded(
-            ("document", url, ca), lambda: self._outbound.document(url, ca=ca)
+            ("document", url, ca, bearer), lambda: self._outbound.document(url, ca=ca, bearer=bearer)
         )
+        return answer
+
+    async def cluster_token(self, url: str) -> ClusterToken:
+        """Return the server's own token for a Kubernetes API server."""
+        answer: ClusterToken = await self._recorded(("cluster_token", url), lambda: self._outbound.cluster_token(url))
         return answer
 
     async def loaded(
