@@ -114,6 +114,27 @@ async def test_many_good_tokens_of_one_address_are_all_let_in_at_once(cluster: C
     assert {status for status, _ in statuses} == {200}
 
 
+async def test_a_good_token_under_way_is_let_in_though_its_address_fails_meanwhile(cluster: Cluster) -> None:
+    is_here, may_go = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Reply:
+        if request.json["spec"]["token"] == GOOD:
+            is_here.set()
+            await may_go.wait()
+        return review(request)
+
+    cluster.site.routes[REVIEWS] = slow
+    good = asyncio.create_task(cluster.log_in(GOOD))
+    await is_here.wait()
+    number = 0
+    while (await cluster.log_in(garbage(number)))[0] != 429:
+        number += 1
+    may_go.set()
+
+    assert (await good)[0] == 200
+    assert number <= REFUSED_PROOFS + 10
+
+
 async def test_uid_pod_and_credential_are_in_the_audit_log(cluster: Cluster) -> None:
     await cluster.log_in(GOOD)
     query = {"eventType": "login-identity-kubernetes-auth"}

@@ -224,7 +224,7 @@ async def _proved(
         address=circumstances.address,
         certificate=circumstances.certificate,
     )
-    verified = await login.prove(dry_ctx, method, proof, located, checks, dry_ctx.outbound)
+    verified = await login.prove(dry_ctx, method, proof, located, checks, dry_ctx.outbound, ctx.runtime.asking)
     if verified.credential is not None:
         await login.require_use_left(dry_ctx, located, verified.credential.id, checks)
     spent = login.spent_by(method, verified)

@@ -23,7 +23,17 @@ from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import Denied, TooManyRequests
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
-from watchword.methods.base import AuthMethod, Check, Checks, Credential, Given, Outbound, OutboundError, Verified
+from watchword.methods.base import (
+    Asking,
+    AuthMethod,
+    Check,
+    Checks,
+    Credential,
+    Given,
+    Outbound,
+    OutboundError,
+    Verified,
+)
 from watchword.services.authentication import sealed_config
 from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.authentication.method_answers import require_believable
@@ -146,7 +156,8 @@ async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _A
     attempt.located = await find(ctx, method, body)
     for left in reversed(range(_ROUNDS)):
         try:
-            verified = await prove(ctx, method, body, attempt.located, checks, attempt.outbound)
+            asking = ctx.runtime.asking if left == _ROUNDS - 1 else None
+            verified = await prove(ctx, method, body, attempt.located, checks, attempt.outbound, asking)
         except Denied:
             if attempt.outbound.waited:  # the refusal is recorded with the current time and state
                 ctx.begin_now()
@@ -269,11 +280,18 @@ def login_networks(method: AuthMethod[Any, Any], config: MethodConfig) -> Addres
 
 
 async def prove(
-    ctx: Ctx, method: AuthMethod[Any, Any], body: Any, located: LocatedLogin | None, checks: Checks, outbound: Outbound
+    ctx: Ctx,
+    method: AuthMethod[Any, Any],
+    body: Any,
+    located: LocatedLogin | None,
+    checks: Checks,
+    outbound: Outbound,
+    asking: Asking | None = None,
 ) -> Verified:
     """Let the method verify the proof, between the checks that are the same for every method. Raises Denied.
 
-    Nothing is checked again after a remote answer; `login` does that.
+    Nothing is checked again after a remote answer; `login` does that, with the recorded answers: then nobody is asked,
+    `asking` is None, and nothing is waited for.
     """
     if method.verify is None:
         raise Denied("no_login", "This auth method has no login")
@@ -299,7 +317,7 @@ async def prove(
         checks=checks,
         address=ctx.address,
         operator=ctx.runtime.operator,
-        asking=ctx.runtime.asking,
+        asking=asking,
         credential=credential,
         certificate=ctx.certificate,
         count_by=count_by,
