@@ -13,7 +13,7 @@ from tests.api import Api, running, sqlite_settings
 from tests.databases import placed
 from watchword import app
 from watchword.domain.authentication import claims, jose
-from watchword.methods import METHODS
+from watchword.methods import METHODS, kubernetes_review
 from watchword.methods.base import AuthMethod, Checks, Given, Schema, Verified
 from watchword.services.authentication import dry_run_login, login
 
@@ -119,13 +119,20 @@ def modules_of(method: AuthMethod[Any, Any]) -> list[Any]:
     """The file of a method, and those of the domain that check for it."""
     own = inspect.getmodule(method.config)
     used = {getattr(value, "__module__", "") for value in vars(own).values()}
-    return [own, *(module for module in (jose, claims) if module.__name__ in used)]
+    return [own, *(module for module in (jose, claims, kubernetes_review) if module.__name__ in used)]
 
 
 WITH_LOGIN = [method for method in METHODS if method.login is not None]
 EVERYWHERE = {
     found
-    for module in (jose, claims, login, dry_run_login, *(inspect.getmodule(one.config) for one in METHODS))
+    for module in (
+        jose,
+        claims,
+        kubernetes_review,
+        login,
+        dry_run_login,
+        *(inspect.getmodule(one.config) for one in METHODS),
+    )
     for found in checks_in(module)
 }
 

@@ -4,138 +4,88 @@ For clusters that cannot be reached, `tokenReviewMode: jwks` verifies the token 
 publishes. Such a check cannot see that a pod or a service account is gone: a token then lives until its `exp`.
 """
 
-import hashlib
-import json
 import re
-from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import quote, urlsplit
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from watchword.domain.authentication.claims import require_match
 from watchword.domain.authentication.jose import (
-    SIGNATURES,
     Unverified,
-    audiences_of,
     decode_unverified,
-    numeric_date,
-    verified_payload,
     verify_jws,
 )
 from watchword.domain.authentication.kubernetes import (
     Account,
-    LabelSelector,
     account_of_claims,
-    account_of_review,
-    authority,
-    ruling,
 )
 from watchword.domain.authentication.proposals import added, added_pattern, advice, replaced
-from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys, strict_json
+from watchword.domain.authentication.public_keys import UnusableKeyError, public_keys
 from watchword.domain.bounds import claim_matches
-from watchword.domain.errors import Denied
 from watchword.domain.lists import split_list, split_patterns
-from watchword.domain.urls import MAX_URL, is_web_url
+from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     AuthMethod,
-    Checks,
     Given,
     Operator,
-    OutboundAnswer,
     OutboundError,
     PatternList,
     Schema,
     Secret,
     Text,
-    TextList,
     Verified,
     issue,
     open_unless,
     require_certificates,
     require_pattern_lists,
 )
+from watchword.methods.kubernetes_review import (
+    REVIEWS,
+    Reviewer,
+    labels_of,
+    require_plausible,
+    require_unexpired,
+    reviewed,
+)
+from watchword.methods.kubernetes_settings import (
+    TOKEN,
+    Audiences,
+    Host,
+    Issuer,
+    Keys,
+    NamespaceSelector,
+    ReviewerSource,
+    check_reviewer,
+)
 
-REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+__all__ = ["METHOD", "REVIEWS", "Config", "Login", "check", "verify"]
+
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/openid/v1/jwks"
+RESTRICTIONS = ("allowedNamespaces", "allowedNames", "allowedNamespaceSelector")
 _ACCOUNT = re.compile(
     r"system:serviceaccount:([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?):([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)", re.ASCII
 )
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)  # goes into a header
-Whose: TypeAlias = Literal["reviewer", "server", "workload"]
-_NAMED: dict[Whose, str] = {
-    "reviewer": "the reviewer's token (tokenReviewerJwt)",
-    "server": "the reviewer's token (the one that the operator of this server keeps in a file)",
-    "workload": "the workload's own token, which asks for its own review",
-}
 
 
 class Config(Schema, frozen=True, kw_only=True):
     """How the cluster is asked, and which service accounts may log in."""
 
-    kubernetes_host: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                max_length=255,
-                description="The API server, such as https://10.0.0.1:6443. Required, but for mode jwks with an issuer "
-                "that publishes its keys to everybody, or with the keys in jwks.",
-            ),
-        ]
-        | None
-    ) = None
+    kubernetes_host: Host | None = None
     allowed_namespaces: PatternList
     allowed_names: PatternList
-    allowed_audience: Annotated[
-        TextList,
-        msgspec.Meta(
-            description="The audiences of which the token must name one; several are joined by commas, or an array. "
-            "Empty: the API server's own, so that any token of the cluster will do."
-        ),
-    ]
+    allowed_audience: Audiences
     ca_cert: Text = ""
-    # none: the client's own token asks for its own review
-    token_reviewer_jwt: Annotated[
-        Secret | None,
-        msgspec.Meta(
-            description="The token that asks the API server. Null: the workload's own token asks for its own review."
-        ),
-    ] = None
-    token_reviewer_source: Annotated[
-        Literal["config", "server"],
-        msgspec.Meta(
-            description="Where the reviewer's token is: `config`, in tokenReviewerJwt; `server`, in the file that the "
-            "operator of the server names for this host (WATCHWORD_KUBERNETES_TOKEN_FILES), read anew for each login."
-        ),
-    ] = "config"  # noqa: S105
+    token_reviewer_jwt: Secret | None = None  # none: the client's own token asks for its own review
+    token_reviewer_source: ReviewerSource = "config"  # noqa: S105
     token_review_mode: Literal["api", "jwks"] = "api"  # noqa: S105
-    jwks_issuer: Annotated[
-        str,
-        msgspec.Meta(
-            max_length=MAX_URL,
-            description="The `iss` of the cluster's tokens. Required in mode jwks; in mode api a token of another "
-            "issuer is refused before the API server is asked.",
-        ),
-    ] = ""
+    jwks_issuer: Issuer = ""
     gateway_id: None = None  # there are no gateways: clients send and read null
     gateway_pool_id: None = None
     verify_tls_certificate: bool = True  # only true: what an unproved server says of a token would let anybody in
-    jwks: Annotated[
-        Text,
-        msgspec.Meta(
-            description="The cluster's keys (a JSON Web Key Set). Empty: in mode jwks they are fetched, from the API "
-            "server with the reviewer's token where host and token are there, else by discovery at jwksIssuer. In mode "
-            "api a token that none of them signed is refused before the API server is asked."
-        ),
-    ] = ""
-    allowed_namespace_selector: Annotated[
-        LabelSelector | None,
-        msgspec.Meta(
-            description="A label selector of namespaces: `{matchLabels: {env: prod}, matchExpressions: [{key, "
-            "operator, values}]}`. An account may log in when its namespace is selected or in allowedNamespaces. The "
-            "reviewer must be allowed to get namespaces."
-        ),
-    ] = None
+    jwks: Keys = ""
+    allowed_namespace_selector: NamespaceSelector = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -145,29 +95,10 @@ class Login(Schema, frozen=True, kw_only=True):
     jwt: Text
 
 
-class _Reviewer(msgspec.Struct, frozen=True):
-    """The token that asks the API server, whose it is, and the CA that the server's certificate is verified with."""
-
-    token: Secret
-    whose: Whose
-    ca: str
-
-
-class _Review(msgspec.Struct, frozen=True):
-    """What the API server answered, without any token."""
-
-    status: int
-    message: str = ""
-    words: str = ""  # of `status.error`
-    is_authenticated: bool = False
-    audiences: Any = None
-    user: Any = None
-
-
 def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
     """The configuration as it is stored: trimmed, and complete for its mode."""
     host, is_verified_here = (config.kubernetes_host or "").strip(), _verified_here(config)
-    _check_reviewer(config, host, operator)
+    check_reviewer(config.token_reviewer_jwt, config.token_reviewer_source, host, config.ca_cert, operator)
     if not config.verify_tls_certificate:
         raise issue("verifyTlsCertificate", "must be true: give the CA of the API server's certificate in caCert")
     require_pattern_lists(allowedNamespaces=config.allowed_namespaces, allowedNames=config.allowed_names)
@@ -195,33 +126,10 @@ def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B
     return msgspec.structs.replace(config, kubernetes_host=host or None)
 
 
-def _check_reviewer(config: Config, host: str, operator: Operator) -> None:
-    token = config.token_reviewer_jwt
-    if token is not None and not token:
-        raise issue(
-            "tokenReviewerJwt", "The reviewer token must not be empty: leave it out to have each token review itself"
-        )
-    if token is not None and not _TOKEN.fullmatch(token.reveal()):
-        text = (
-            "The reviewer token must be one token: printable ASCII without blanks and line feeds, not at its end either"
-        )
-        raise issue("tokenReviewerJwt", text)
-    if config.token_reviewer_source != "server":  # noqa: S105
-        return
-    if token is not None:
-        raise issue("tokenReviewerJwt", "Leave it out where tokenReviewerSource is server: only one of them can ask")
-    if authority(host) not in operator.token_hosts:
-        text = "The operator of this server keeps no token for kubernetesHost (WATCHWORD_KUBERNETES_TOKEN_FILES)"
-        raise issue("tokenReviewerSource", text)
-    if config.ca_cert.strip():
-        text = "Leave it out where tokenReviewerSource is server: the operator's token goes to whom the operator trusts"
-        raise issue("caCert", text)
-
-
 async def verify(config: Config, login: Login, given: Given) -> Verified:
     """Check that the namespace and name that the cluster answered are allowed."""
     token, checks = login.jwt.strip(), given.checks
-    checks.form(bool(_TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
+    checks.form(bool(TOKEN.fullmatch(token)), "token_malformed", "The token is not a service account token")
     presented = decode_unverified(token, checks)
     found = await (_read if _verified_here(config) else _reviewed)(config, token, presented, given)
     username = found.username
@@ -251,7 +159,7 @@ def _has_reviewer(config: Config) -> bool:
     return config.token_reviewer_jwt is not None or config.token_reviewer_source == "server"  # noqa: S105
 
 
-async def _reviewer(config: Config, token: str, given: Given) -> _Reviewer:
+async def _reviewer(config: Config, token: str, given: Given) -> Reviewer:
     """Whose token asks the API server."""
     if config.token_reviewer_source == "server":  # noqa: S105
         try:
@@ -259,185 +167,19 @@ async def _reviewer(config: Config, token: str, given: Given) -> _Reviewer:
         except OutboundError as error:
             text = "The server's own token for the Kubernetes API server is not available"
             given.checks.fail("reach", "reviewer_unavailable", text, presented=str(error))
-        return _Reviewer(own.token, "server", own.ca)
+        return Reviewer(own.token, "server", own.ca)
     if config.token_reviewer_jwt is not None:
-        return _Reviewer(Secret(config.token_reviewer_jwt.reveal().strip()), "reviewer", config.ca_cert)
-    return _Reviewer(Secret(token), "workload", config.ca_cert)
+        return Reviewer(Secret(config.token_reviewer_jwt.reveal().strip()), "reviewer", config.ca_cert)
+    return Reviewer(Secret(token), "workload", config.ca_cert)
 
 
 async def _reviewed(config: Config, token: str, presented: Unverified, given: Given) -> Account:
     """The account in the API server's answer. Nothing of it is read from the token: that may say anything."""
-    _require_plausible(config, token, presented, given)
+    require_plausible(token, presented, _audiences(config), config.jwks_issuer, config.jwks, given)
     reviewer = await _reviewer(config, token, given)
-    review = await _review(config, token, reviewer, given)
-    _judge(config, reviewer, review, given)
-    _require_unexpired(presented, given)  # the answer may have been long on its way
-    return account_of_review(review.user)
-
-
-def _require_plausible(config: Config, token: str, presented: Unverified, given: Given) -> None:
-    """Check what can be seen without the cluster, so that it is not asked about what it would refuse anyway."""
-    checks, audiences = given.checks, _audiences(config)
-    checks.form(
-        presented.alg in SIGNATURES,
-        "algorithm_refused",
-        "The token's signature algorithm is not accepted",
-        expected=sorted(SIGNATURES),
-        presented=presented.alg[:64],
-    )
-    _require_unexpired(presented, given)
-    if config.jwks_issuer:
-        issuer = presented.claims.get("iss")
-        checks.compare(
-            issuer == config.jwks_issuer,
-            "issuer_mismatch",
-            "The token is from another issuer",
-            expected=config.jwks_issuer,
-            presented=str(issuer)[:300],
-        )
-    if audiences and "aud" in presented.claims:  # the tokens of Secrets name none, and are good for the API server's
-        _require_audience(audiences_of(presented.claims, checks), audiences, checks)
-    if config.jwks.strip():
-        try:
-            keys = public_keys(config.jwks)
-        except UnusableKeyError as error:
-            checks.fail("reach", "keys_unavailable", "The cluster's keys are not available", presented=str(error))
-        verified_payload(token, keys, checks=checks)
-
-
-def _require_audience(named: Any, audiences: tuple[str, ...], checks: Checks) -> None:
-    named = named if isinstance(named, list | tuple) else []
-    checks.compare(
-        any(audience in named for audience in audiences),
-        "audience_mismatch",
-        "The token is meant for another audience",
-        expected=list(audiences),
-        presented=[str(audience)[:300] for audience in named[:10]],
-    )
-
-
-async def _review(config: Config, token: str, reviewer: _Reviewer, given: Given) -> _Review:
-    """The review of the token, from the API server, or from memory where it was refused a moment ago."""
-    audiences = list(_audiences(config))
-    url, asking = _address(config) + REVIEWS, given.asking
-    if asking is None:
-        return await _asked(url, token, audiences, reviewer, given)
-    parts = [url, reviewer.ca, reviewer.token.reveal(), audiences, token]
-    key = hashlib.sha256(json.dumps(parts).encode()).digest()
-    async with asking.turn(given.address, given.now):
-        kept: _Review | None = asking.refused(key, given.now)
-        if kept is not None:
-            return kept
-        review = await _asked(url, token, audiences, reviewer, given)
-        if _is_refused(reviewer, review):
-            asking.note_refused(key, review, given.now, given.address)
-        return review
-
-
-def _is_refused(reviewer: _Reviewer, review: _Review) -> bool:
-    """Whether it is the token that the API server refused, and not the reviewer, nor an outage."""
-    if review.status not in (200, 201):
-        return reviewer.whose == "workload" and review.status == 401
-    return ruling(review.words) != "outage" if review.words else not review.is_authenticated
-
-
-async def _asked(url: str, token: str, audiences: list[str], reviewer: _Reviewer, given: Given) -> _Review:
-    spec = {"token": token} | ({"audiences": audiences} if audiences else {})
-    body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}).encode()
-    headers = {"content-type": "application/json", "authorization": f"Bearer {reviewer.token.reveal()}"}
-    try:
-        answer = await given.outbound.fetch("POST", url, headers=headers, body=body, ca=reviewer.ca)
-    except OutboundError as error:
-        given.checks.fail(
-            "reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error)
-        )
-    parsed = _object_in(answer)
-    status = parsed.get("status")
-    status = status if isinstance(status, dict) else {}
-
-    def shown(text: Any) -> str:
-        return str(text or "").replace(token, "***").replace(reviewer.token.reveal(), "***")[:300]
-
-    return _Review(
-        answer.status,
-        shown(parsed.get("message")),
-        shown(status.get("error")),
-        status.get("authenticated") is True,
-        status.get("audiences"),
-        status.get("user"),
-    )
-
-
-def _judge(config: Config, reviewer: _Reviewer, review: _Review, given: Given) -> None:
-    """Check what the API server says of the token. Its words tell a bad token from an outage."""
-    checks, words = given.checks, review.words
-    if review.status not in (200, 201):
-        _refuse_review(reviewer, review, given)
-    elif words:
-        match ruling(words):
-            case "audience":
-                text = "The token is meant for another audience"
-                expected = list(_audiences(config)) or None
-                checks.fail("compare", "audience_mismatch", text, expected=expected, presented={"words": words})
-            case "expired":
-                checks.fail("compare", "token_expired", "The token has expired", presented=words)
-            case "gone":
-                text = "The token's service account, or what the token is bound to, is not there any more"
-                checks.fail("compare", "account_gone", text, presented=words)
-            case "invalidated":
-                text = "The token was invalidated: its service account, pod or secret is being deleted or is gone"
-                checks.fail("compare", "token_invalidated", text, presented=words)
-            case "outage":
-                text = "The Kubernetes API server could not review the token"
-                checks.fail("reach", "review_error", text, presented=words)
-            case "refused":
-                pass
-    checks.prove(
-        review.is_authenticated and not words,
-        "not_authenticated",
-        "The Kubernetes API server does not accept the token",
-        presented=words or None,
-    )
-    if audiences := _audiences(config):
-        # An API server that does not know audiences answers none, and then it has not looked at ours.
-        _require_audience(review.audiences, audiences, checks)
-
-
-def _refuse_review(reviewer: _Reviewer, review: _Review, given: Given) -> None:
-    """Say whose token the API server did not let ask, and whether it has expired."""
-    checks, whose = given.checks, _NAMED[reviewer.whose]
-    end = _expiry(reviewer.token.reveal())
-    has_expired = None if end is None else given.now >= end * 1000
-    text = "The Kubernetes API server refused to review the token"
-    if review.status == 401:
-        text = f"The Kubernetes API server refused {whose}" + (": it has expired" if has_expired else "")
-    elif review.status == 403:
-        text = (
-            f"The Kubernetes API server does not let {whose} review tokens (bind system:auth-delegator to its account)"
-        )
-    presented = {"status": review.status, "message": review.message, "token": reviewer.whose, "hasExpired": has_expired}
-    checks.fail("form", "review_refused", text, expected=201, presented=presented)
-
-
-def _expiry(token: str) -> float | None:
-    """When a token says that it ends, in seconds; None where it does not say."""
-    try:
-        return numeric_date(decode_unverified(token, Checks()).claims.get("exp"))
-    except Denied:
-        return None
-
-
-def _require_unexpired(presented: Unverified, given: Given) -> None:
-    """Check that the token has not ended, as far as it says when it ends."""
-    exp = numeric_date(presented.claims.get("exp"))
-    if exp is not None:
-        given.checks.compare(
-            given.now < exp * 1000,
-            "token_expired",
-            "The token has expired",
-            expected={"now": given.now // 1000},
-            presented=exp,
-        )
+    account = await reviewed(_address(config), _audiences(config), token, reviewer, given)
+    require_unexpired(presented, given)  # the answer may have been long on its way
+    return account
 
 
 async def _read(config: Config, token: str, presented: Unverified, given: Given) -> Account:
@@ -486,40 +228,15 @@ async def _require_namespace(config: Config, namespace: str, token: str, given: 
     if selector is None or claim_matches(namespace, split_patterns(listed)):
         return require_match(namespace, listed, "namespace", "The service account's namespace", given.checks)
     reviewer = await _reviewer(config, token, given)
-    headers = {"authorization": f"Bearer {reviewer.token.reveal()}"}
-    url = f"{_address(config)}/api/v1/namespaces/{quote(namespace, safe='')}"
-    try:
-        answer = await given.outbound.fetch("GET", url, headers=headers, ca=reviewer.ca)
-    except OutboundError as error:
-        given.checks.fail(
-            "reach", "cluster_unreachable", "The Kubernetes API server could not be asked", presented=str(error)
-        )
-    given.checks.reach(
-        answer.status in (200, 404),
-        "namespace_unreadable",
-        f"The Kubernetes API server does not show {_NAMED[reviewer.whose]} the namespace",
-        presented={"status": answer.status},
-    )
-    about = _object_in(answer).get("metadata") if answer.status == 200 else None
-    labels = about.get("labels") if isinstance(about, dict) else None
+    labels = await labels_of(_address(config), namespace, reviewer, given)
     given.checks.compare(
-        answer.status == 200
-        and isinstance(about, dict)
-        and selector.admits(labels if isinstance(labels, dict) else {}),
+        labels is not None and selector.admits(labels),
         "namespace_not_allowed",
         "The service account's namespace is not allowed",
         expected={"allowedNamespaces": listed, "allowedNamespaceSelector": msgspec.to_builtins(selector)},
         presented=namespace,
     )
     return None
-
-
-def _object_in(answer: OutboundAnswer) -> dict[str, Any]:
-    try:
-        parsed = strict_json(answer.body)
-    except ValueError:
-        parsed = None
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def _address(config: Config) -> str:
@@ -551,13 +268,7 @@ METHOD = AuthMethod(
         "jwks",
     ),
     sends_secrets_to=("kubernetesHost", "caCert"),
-    risks=open_unless(
-        "allowedNamespaces",
-        "allowedNames",
-        "allowedNamespaceSelector",
-        globs=True,
-        whom="every service account of the cluster",
-    ),
+    risks=open_unless(*RESTRICTIONS, globs=True, whom="every service account of the cluster"),
     proposals=(
         ("namespace_not_allowed", added_pattern("allowedNamespaces")),
         ("name_not_allowed", added_pattern("allowedNames")),

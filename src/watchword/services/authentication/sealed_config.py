@@ -28,7 +28,7 @@ def _secrets_of(config: Any) -> tuple[str, ...]:
 
 
 def _is_secret(annotation: Any) -> bool:
-    return annotation is Secret or Secret in getattr(annotation, "__args__", ())
+    return annotation is Secret or any(map(_is_secret, getattr(annotation, "__args__", ())))
 
 
 def stored(method: Method, config: Any, sealer: Sealer, config_id: str) -> dict[str, object]:
