@@ -75,7 +75,7 @@ def check_reviewer(token: Secret | None, source: str, host: str, ca_cert: str, o
     if token is not None:
         raise issue("tokenReviewerJwt", "Leave it out where tokenReviewerSource is server: only one of them can ask")
     if authority(host) not in operator.token_hosts:
-        text = "The operator of this server keeps no token for kubernetesHost (WATCHWORD_KUBERNETESTOKEN_FILES)"
+        text = "The operator of this server keeps no token for kubernetesHost (WATCHWORD_KUBERNETES_TOKEN_FILES)"
         raise issue("tokenReviewerSource", text)
     if ca_cert.strip():
         text = "Leave it out where tokenReviewerSource is server: the operator's token goes to whom the operator trusts"

@@ -151,7 +151,7 @@ async def test_the_servers_own_token_is_refused_where_the_operator_names_no_file
     body = {"tokenReviewerSource": "server", "tokenReviewerJwt": None, "caCert": ""}
     reply = await cluster.api.patch(path, body)
 
-    assert (reply.status_code, "WATCHWORD_KUBERNETES_TOKEN_FILES" in reply.text) == (422, True)
+    assert (reply.status_code, "WATCHWORD_KUBERNETES_TOKEN_FILES" in reply.text) == (422, True), reply.text
 
 
 async def test_a_selector_and_several_audiences_are_stored_and_answered(cluster: Cluster) -> None:
