@@ -86,7 +86,7 @@ async def test_another_organization_does_not_find_a_project(api: Api) -> None:
     by_id = await api.get(f"/api/v1/projects/{made['id']}", token=other)
     by_slug = await api.get("/api/v2/workspace/alpha-app", token=other)
 
-    assert (403, 404) == (by_id.status_code, by_slug.status_code)
+    assert (404, 404) == (by_id.status_code, by_slug.status_code)
 
 
 async def test_a_developer_changes_settings_but_not_what_guards_the_project(api: Api) -> None:

@@ -367,12 +367,12 @@ async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
     answer does not tell which ids exist. Raises Forbidden.
     """
     actor = require_actor(ctx, "user", "identity", "service")
+    if actor.kind == "service" and actor.project_id != project_id:
+        raise Forbidden("This service token is for another project")
     project_record = await project(ctx, project_id)
     if project_record is None or (actor.kind != "service" and project_record.org_id != actor.org_id):
         raise Forbidden("You are not a member of this project")
     if actor.kind == "service":
-        if actor.project_id != project_id:
-            raise Forbidden("This service token is for another project")
         return ProjectScope(
             org_id=project_record.org_id, project_id=project_id, ability=service_ability(actor), project=project_record
         )
@@ -404,10 +404,23 @@ def service_ability(actor: Actor) -> Ability:
 
 
 async def require_known(ctx: Ctx, project_id: str) -> None:
-    """Raise NotFound for a project id that does not exist.
+    """Raise NotFound for a project id that does not exist in the caller's organization.
 
-    Called by the few reads where clients take 404 for "deleted" (Terraform removes the resource from its state).
-    Everywhere else an unknown project answers as another organization's does.
+    Called where clients take 404 for "deleted" (Terraform removes the resource from its state). A project of another
+    organization answers as one that does not exist.
     """
-    if await project(ctx, project_id) is None:
+    if ctx.actor.kind != "service" and await is_out_of_reach(ctx, project_id):
         raise NotFound(f"There is no project with id {project_id[:64]!r}")
+
+
+def is_elsewhere(ctx: Ctx, org_id: str) -> bool:
+    """Whether something belongs to another organization than the caller's: it is answered as if it did not exist."""
+    return ctx.actor.org_id != org_id
+
+
+async def is_out_of_reach(ctx: Ctx, project_id: str) -> bool:
+    """Whether a project does not exist, or belongs to another organization than the caller's."""
+    record = await project(ctx, project_id)
+    if record is None:
+        return True
+    return ctx.actor.kind != "service" and is_elsewhere(ctx, record.org_id)

@@ -136,7 +136,10 @@ async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, I
         row = await credentials.token(tx, token_id)
     if row is None or row.method != method.slug:
         raise NotFound("There is no such token")
-    identity, scope = await locate(ctx, row.identity_id)
+    try:
+        identity, scope = await locate(ctx, row.identity_id)
+    except NotFound:  # it belongs to another organization
+        raise NotFound("There is no such token") from None
     return row, identity, scope
 
 

@@ -14,7 +14,7 @@ from watchword.domain.decode import Trimmed, decode
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.services.access.boundaries import require_over
-from watchword.services.access.scopes import enter_org, enter_project, own_org
+from watchword.services.access.scopes import enter_org, enter_project, is_elsewhere, own_org
 from watchword.services.authentication import auth_methods, method_bodies, sealed_config
 from watchword.services.authentication.auth_methods import TEMPLATE_SUBJECT
 from watchword.services.authentication.method_bodies import Method
@@ -178,7 +178,7 @@ async def unlink(ctx: Ctx, template_id: str, body: Unlink) -> Sequence[Identity]
 async def _find(ctx: Ctx, template_id: str, action: str | None) -> tuple[MethodTemplate, CallerScope, Method]:
     async with ctx.view() as tx:
         record = await templates.by_id(tx, template_id)
-    if record is None:
+    if record is None or is_elsewhere(ctx, record.org_id):
         raise NotFound("There is no such template")
     scope = await enter_org(ctx, record.org_id)
     if action is not None:

@@ -13,7 +13,7 @@ from watchword.domain.identities.records import Identity, Metadata
 from watchword.domain.projects.records import Project
 from watchword.services.access.boundaries import require_over, require_within
 from watchword.services.access.role_refs import RoleEntry, audit_roles, resolve
-from watchword.services.access.scopes import enter_org, enter_project, organization, own_org
+from watchword.services.access.scopes import enter_org, enter_project, is_elsewhere, organization, own_org
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.paging import Page
 from watchword.services.people import administrators
@@ -94,10 +94,10 @@ class ProjectMembership(msgspec.Struct, frozen=True):
 async def locate(ctx: Ctx, identity_id: str) -> tuple[Identity, CallerScope]:
     """Find an identity, and the caller's scope in the organization or project that it belongs to.
 
-    Raises NotFound, Forbidden.
+    Raises NotFound, also for an identity of another organization, and Forbidden.
     """
     identity = await record(ctx, identity_id)
-    if identity is None:
+    if identity is None or is_elsewhere(ctx, identity.org_id):
         raise NotFound(f"Failed to find identity with id {identity_id[:64]}")
     return identity, await _scope_of(ctx, identity)
 

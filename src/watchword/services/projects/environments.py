@@ -16,7 +16,7 @@ import msgspec
 from watchword.domain.decode import Name
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Environment
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.services.projects.projects import require_slug
@@ -247,7 +247,7 @@ async def get_by_id(ctx: Ctx, environment_id: str) -> Environment:
     """Return an environment by id alone."""
     async with ctx.view() as tx:
         environment = await folders.environment(tx, environment_id)
-    if environment is None:
+    if environment is None or await is_out_of_reach(ctx, environment.project_id):
         raise _unknown(environment_id)
     return await get(ctx, environment.project_id, environment_id)
 

@@ -11,7 +11,7 @@ import msgspec
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Folder
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.services.projects.locations import SecretLocation, child_path, folder_name, normal_path, parent_path
@@ -120,7 +120,7 @@ def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) ->
 async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> SecretLocation:
     """Return a folder by id, with its environment. With `ask`, only where the caller may read folders."""
     location = await locations.by_folder(ctx, folder_id)
-    if location is None:
+    if location is None or await is_out_of_reach(ctx, location.folder.project_id):
         raise _unknown(folder_id)
     scope = await enter_project(ctx, location.folder.project_id)
     if ask:

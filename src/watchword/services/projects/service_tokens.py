@@ -17,7 +17,7 @@ from watchword.domain.globs import typed_glob_fault
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import ServiceToken
 from watchword.domain.secret import Secret
-from watchword.services.access.scopes import enter_project
+from watchword.services.access.scopes import enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.store.people import people
@@ -137,7 +137,7 @@ async def remove(ctx: Ctx, token_id: str) -> ServiceToken:
     """Delete a service token that may do no more than the caller; it is invalid from the next request on."""
     async with ctx.view() as tx:
         record = await service_tokens.by_id(tx, token_id)
-    if record is None:
+    if record is None or await is_out_of_reach(ctx, record.project_id):
         raise NotFound(f"There is no service token with id {token_id[:64]!r}")
     scope = await enter_project(ctx, record.project_id)
     ctx.require(scope, "delete", "service-tokens")

@@ -10,7 +10,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.secrets.records import SecretImport
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import SecretLocation, by_folder, environment, find, normal_path
 from watchword.services.secrets import import_resolution, rights
@@ -159,7 +159,7 @@ async def get(ctx: Ctx, import_id: str) -> Import:
     async with ctx.view() as tx:
         link = await imports.by_id(tx, import_id)
     location = await by_folder(ctx, link.record.folder_id) if link else None
-    if link is None or location is None:
+    if link is None or location is None or await is_out_of_reach(ctx, link.record.project_id):
         raise not_found
     scope = await enter_project(ctx, link.record.project_id)
     ctx.require(scope, "read", SUBJECT, environment=location.environment.slug, secretPath=location.folder.path)
