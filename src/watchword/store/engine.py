@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, TableClause, visitors
 from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.elements import BindParameter
-from sqlalchemy.types import Boolean
+from sqlalchemy.types import Boolean, NullType
 
 from watchword.domain.errors import BadRequest, Conflict, NotFound, Refusal, Unavailable
 from watchword.store import constraints
@@ -106,9 +106,9 @@ class AnyOf(ColumnElement[bool]):
     inherit_cache = False
     type = Boolean()
 
-    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+    def __init__(self, column: ColumnElement[Any], values: Any) -> None:
         self.column = column
-        self.values: Any = bindparam(name)
+        self.values = values
 
     def self_group(self, against: Any = None) -> "AnyOf":
         """The condition itself, without parentheses or a comparison around it.
@@ -135,7 +135,12 @@ def _any_of_postgres(element: AnyOf, compiler: Any, **options: Any) -> str:
 
 def any_of(column: ColumnElement[Any], name: str) -> AnyOf:
     """The condition that `column` is in the list given as parameter `name`."""
-    return AnyOf(column, name)
+    return AnyOf(column, bindparam(name))
+
+
+def among(column: ColumnElement[Any], values: Sequence[str]) -> AnyOf:
+    """The condition that `column` is in this list, however long. For statements that are made for one question."""
+    return AnyOf(column, bindparam(None, list(values), NullType, unique=True))
 
 
 class AnyPair(ColumnElement[bool]):

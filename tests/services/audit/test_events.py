@@ -261,3 +261,59 @@ async def test_the_events_of_a_deleted_project_stay_in_the_organization_s_log(an
 
     kept = {one["event"]["type"] for one in await logs(any_api, limit=1000)}
     assert {"create-project", "update-project", "delete-project", "update-project-audit-retention"} <= kept
+
+
+async def _project(api: Api, name: str) -> str:
+    project_id: str = (await api.ok("POST", "/api/v2/workspace", {"projectName": name}))["project"]["id"]
+    return project_id
+
+
+async def test_a_member_reads_events_of_the_projects_whose_log_it_may_read(any_api: Api) -> None:
+    joined, other, without = [await _project(any_api, name) for name in ("joined", "other", "without")]
+    bot, member = await any_api.bot("member")
+    for project_id, role in ((joined, "viewer"), (without, "no-access")):
+        await any_api.ok("POST", f"/api/v1/projects/{project_id}/identity-memberships/{bot['id']}", {"role": role})
+
+    async def seen(token: str, **query: Any) -> set[str | None]:
+        found = await any_api.ok("GET", LOGS, query={"limit": 1000, **query}, token=token)
+        exported = await any_api.get(f"{LOGS}/export", query=query, token=token)
+        lines = {msgspec.json.decode(line)["projectId"] for line in exported.text.splitlines()}
+        listed = {one["projectId"] for one in found["auditLogs"]}
+        assert lines == listed
+        return listed
+
+    assert {None, joined} == await seen(member)
+    assert {None, joined, other, without} == await seen(any_api.token)
+    assert set() == await seen(member, eventType="create-project", startDate=iso(0), eventMetadata="name=other")
+    assert 403 == (await any_api.get(LOGS, query={"projectId": other}, token=member)).status_code
+
+    await any_api.ok("DELETE", f"/api/v1/projects/{joined}/identity-memberships/{bot['id']}")
+
+    assert {None} == await seen(member)
+
+
+async def test_a_page_of_a_member_is_filled_with_what_it_may_see(any_api: Api) -> None:
+    _, member = await any_api.bot("member")
+    mine = [await any_api.identity(name=name) for name in ("first", "second")]
+    for number in range(4):
+        await _project(any_api, f"other{number}")
+
+    found = await any_api.ok(
+        "GET", LOGS, query={"limit": 2, "eventType": "create-identity,create-project"}, token=member
+    )
+
+    assert [mine[1]["id"], mine[0]["id"]] == [one["event"]["metadata"]["identityId"] for one in found["auditLogs"]]
+
+
+async def test_refused_logins_of_a_projects_identity_are_shown_to_who_may_read_its_log(any_api: Api) -> None:
+    project_id = await _project(any_api, "owner")
+    _, member = await any_api.bot("member")
+    owned = (await any_api.ok("POST", f"/api/v1/projects/{project_id}/identities", {"name": "owned"}))["identity"]
+    login = await any_api.universal(owned["id"])
+    refused = await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
+    path = f"{DENIALS}/{refused.json()['reqId']}"
+
+    assert 200 == (await any_api.get(path)).status_code
+    assert 404 == (await any_api.get(path, token=member)).status_code
+    assert [] == (await any_api.ok("GET", DENIALS, token=member))["loginDenials"]
+    assert 1 == len((await any_api.ok("GET", DENIALS))["loginDenials"])

@@ -7,13 +7,14 @@ import msgspec
 
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.decode import Trimmed, checked
-from watchword.domain.errors import Invalid, NotFound
+from watchword.domain.errors import Forbidden, Invalid, NotFound
 from watchword.services.access.scopes import ProjectScope, enter_project, own_org
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.timestamps import read_time
 from watchword.services.turns import Turns
 from watchword.store.audit import queries
 from watchword.store.engine import Tx
+from watchword.store.projects import members
 
 ActorFilter = Literal["platform", "operator", "user", "service", "identity", "machine", "scimClient"]
 AgentKind = Literal["web", "cli", "k8-operator", "terraform", "other", "InfisicalPythonSDK", "InfisicalNodeSDK"]
@@ -76,6 +77,28 @@ async def _scope(ctx: Ctx, project_id: str | None) -> CallerScope:
     return scope
 
 
+async def _projects(ctx: Ctx, scope: CallerScope) -> list[str] | None:
+    """Return the ids of the projects whose events a view of the whole organization shows; None for all of them.
+
+    All are shown to who may take part in every project anyway (an administrator of the organization), also those of
+    deleted projects. Others see what they could read in each project's own view.
+    """
+    if scope.project_id is not None or ctx.may(scope, "access-all-projects", "organization-admin-console"):
+        return None
+    async with ctx.view() as tx:
+        joined = await members.projects_of(tx, ctx.actor.kind, ctx.actor.id, scope.org_id)
+    readable, turns = list[str](), Turns()
+    for project_id in joined:
+        try:
+            within = await enter_project(ctx, project_id)
+        except Forbidden:
+            continue  # suspended there
+        if ctx.may(within, "read", "audit-logs"):
+            readable.append(project_id)
+        await turns.give()
+    return readable
+
+
 def _shown_days(ctx: Ctx, scope: CallerScope) -> int:
     """Return for how many days this view shows an event.
 
@@ -103,12 +126,13 @@ def _pairs(text: str | None) -> list[tuple[str, str]]:
     return pairs
 
 
-def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventFilter:
+async def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventFilter:
     named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
     kind = wanted.actor_type
     return queries.EventFilter(
         org_id=scope.org_id,
         project_id=scope.project_id,
+        only_projects=await _projects(ctx, scope),
         actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
         actor_id=wanted.actor or None,
         events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
@@ -131,9 +155,12 @@ def _since(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> int | None:
 
 
 async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
-    """Find events of the caller's organization, or of one project, newest first."""
+    """Find events of the caller's organization, or of one project, newest first.
+
+    Of an organization: its own events, and those of the projects whose log the caller may read.
+    """
     scope = await _scope(ctx, wanted.project_id or None)
-    chosen = _filter(ctx, scope, wanted)
+    chosen = await _filter(ctx, scope, wanted)
     async with ctx.survey() as tx:
         return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
 
@@ -171,12 +198,14 @@ async def actors(ctx: Ctx, project_id: str) -> Sequence[str]:
 async def denials(ctx: Ctx, wanted: DenialsWanted) -> Sequence[Denial]:
     """Find refused logins of the organization's identities, newest first.
 
-    An instance administrator also sees those that match no identity.
+    An instance administrator also sees those that match no identity. Those of an identity that belongs to a project
+    are shown to who may read that project's audit log.
     """
     scope = await _scope(ctx, None)
     chosen = queries.DenialFilter(
         org_id=scope.org_id,
         unknown=ctx.actor.is_instance_admin,
+        only_projects=await _projects(ctx, scope),
         identity_id=wanted.identity_id or None,
         method=wanted.method or None,
         reason=wanted.reason or None,
@@ -195,9 +224,12 @@ async def denial(ctx: Ctx, request_id: str) -> Denial:
     It is the login's own record, or that of the refusal it was counted with.
     """
     scope = await _scope(ctx, None)
+    only_projects = await _projects(ctx, scope)
     async with ctx.view() as tx:
         kept_as = ctx.runtime.refusals.kept_as(request_id)
-        refusal = await queries.denial(tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin)
+        refusal = await queries.denial(
+            tx, kept_as, scope.org_id, unknown=ctx.actor.is_instance_admin, only_projects=only_projects
+        )
     if refusal is None:
         raise NotFound(
             f"No refused login is kept under the request id {request_id[:64]!r}. Refusals alike, from one address "

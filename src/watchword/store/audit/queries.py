@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, not_, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import Text
 
@@ -16,9 +16,9 @@ from watchword.domain.audit import user_agents
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.store import schema
 from watchword.store.audit.events import DENIALS, EVENTS
-from watchword.store.engine import Tx, any_of, prepare
+from watchword.store.engine import Tx, among, any_of, prepare
 
-_e, _d, _p = schema.audit_events, schema.denials, schema.projects
+_e, _d, _p, _i = schema.audit_events, schema.denials, schema.projects, schema.identities
 _SLACK = 3_600_000  # ms: an event's id is made a little after the moment it tells of
 
 
@@ -58,10 +58,14 @@ def _agent_kind() -> ColumnElement[str]:
 
 
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events; what is empty does not filter."""
+    """Which events; what is empty does not filter.
+
+    `only_projects`: of the events of projects only theirs, beside those of no project; None does not filter.
+    """
 
     org_id: str
     project_id: str | None = None
+    only_projects: Sequence[str] | None = None
     actor_kinds: Sequence[str] = ()
     actor_id: str | None = None
     events: Sequence[str] = ()
@@ -89,6 +93,8 @@ def _wanted(filter_: EventFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [_e.c.org_id == filter_.org_id]
     if filter_.project_id is not None:
         conditions.append(_e.c.project_id == filter_.project_id)
+    if filter_.only_projects is not None:
+        conditions.append(or_(_e.c.project_id.is_(None), among(_e.c.project_id, filter_.only_projects)))
     if filter_.actor_kinds:
         conditions.append(_e.c.actor_kind.in_(filter_.actor_kinds))
     if filter_.actor_id is not None:
@@ -147,10 +153,14 @@ async def project_names(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[str, str]
 
 
 class DenialFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which refused logins; what is None does not filter. `unknown` adds those that named no identity there is."""
+    """Which refused logins; what is None does not filter. `unknown` adds those that named no identity there is.
+
+    `only_projects`: of the identities that belong to projects only theirs; None does not filter.
+    """
 
     org_id: str
     unknown: bool = False
+    only_projects: Sequence[str] | None = None
     identity_id: str | None = None
     method: str | None = None
     reason: str | None = None
@@ -160,13 +170,19 @@ class DenialFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 20
 
 
-def _seen_by(org_id: str, *, unknown: bool) -> ColumnElement[bool]:
-    return or_(_d.c.org_id == org_id, _d.c.org_id.is_(None)) if unknown else _d.c.org_id == org_id
+def _seen_by(org_id: str, *, unknown: bool, only_projects: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    conditions = [or_(_d.c.org_id == org_id, _d.c.org_id.is_(None)) if unknown else _d.c.org_id == org_id]
+    if only_projects is not None:
+        hidden = select(_i.c.id).where(
+            _i.c.id == _d.c.identity_id, _i.c.project_id.is_not(None), not_(among(_i.c.project_id, only_projects))
+        )
+        conditions.append(not_(hidden.exists()))
+    return conditions
 
 
 async def denials(tx: Tx, filter_: DenialFilter) -> list[Denial]:
     """The refused logins, newest first."""
-    conditions = [_seen_by(filter_.org_id, unknown=filter_.unknown)]
+    conditions = _seen_by(filter_.org_id, unknown=filter_.unknown, only_projects=filter_.only_projects)
     for column, value in (
         (_d.c.identity_id, filter_.identity_id),
         (_d.c.method, filter_.method),
@@ -181,13 +197,14 @@ async def denials(tx: Tx, filter_: DenialFilter) -> list[Denial]:
     order = (_d.c.at.desc(), _d.c.request_id)
     return DENIALS.every(
         await tx.all(
-            select(*DENIALS.columns).where(*conditions).order_by(*order).limit(filter_.limit).offset(filter_.offset)
+            select(*DENIALS.columns).where(*conditions).order_by(*order).limit(filter_.limit).offset(filter_.offset),
         )
     )
 
 
-async def denial(tx: Tx, request_id: str, org_id: str, *, unknown: bool) -> Denial | None:
-    """One refused login of the organization."""
-    return DENIALS.first(
-        await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, _seen_by(org_id, unknown=unknown)))
-    )
+async def denial(
+    tx: Tx, request_id: str, org_id: str, *, unknown: bool, only_projects: Sequence[str] | None
+) -> Denial | None:
+    """One refused login of the organization, if `DenialFilter` with these would find it."""
+    seen = _seen_by(org_id, unknown=unknown, only_projects=only_projects)
+    return DENIALS.first(await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, *seen)))
