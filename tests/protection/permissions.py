@@ -662,4 +662,4 @@ for _base in ("/api/v1/secret-imports", "/api/v2/secret-imports"):
     project(f"GET {_base}/{{import_id}}", "read secret-imports")
     project(f"PATCH {_base}/{{import_id}}", "edit secret-imports", body={**_IN, "import": {"position": 1}})
     project(f"DELETE {_base}/{{import_id}}", "delete secret-imports", body=_IN)
-    project(f"POST {_base}/{{import_id}}/replication-resync", "read secret-imports", body=_IN)
+    project(f"POST {_base}/{{import_id}}/replication-resync", "edit secret-imports", body=_IN)

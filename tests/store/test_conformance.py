@@ -317,6 +317,7 @@ async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not
         "one_time_tokens",
         "spent_proofs",
         "secret_versions",
+        "secret_replications",
         "audit_events",
         "denials",
         "person_failures",

@@ -1,6 +1,7 @@
 """Background work: remove expired rows, and notice rotated keys.
 
     every KEYS_EVERY seconds   have keys been added or activated elsewhere? then read them again
+    every COPIES_EVERY seconds has a source of a replicated import changed? then copy it
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
 
 Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
@@ -22,11 +23,12 @@ from watchword.services.keys.keyring import WrongRootKey
 from watchword.services.keys.rotation import retire_signing_keys
 from watchword.services.projects import environments
 from watchword.services.runtime import Runtime
+from watchword.services.secrets.replication import replicate_due
 from watchword.store import sweeps
 from watchword.store.audit.events import Audited
 from watchword.store.authentication import credentials
 
-KEYS_EVERY, SWEEP_EVERY = 5.0, 600.0  # seconds
+KEYS_EVERY, COPIES_EVERY, SWEEP_EVERY = 5.0, 5.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
 UNMATCHED_REFUSAL_DAYS = 30  # for how long refusals that match no identity are kept
 _VERSION_BATCHES = 20  # batches of version rows that one sweep looks at
@@ -163,6 +165,7 @@ class Upkeep:
         """Start the tasks, a little later than other servers that started at the same moment."""
         self._tasks = [
             asyncio.create_task(self._watch_keys(), name="watch keys"),
+            asyncio.create_task(self._replicate(), name="replicate"),
             asyncio.create_task(self._sweep(random.uniform(20, 120)), name="sweep"),  # noqa: S311 - spreads load, guards nothing
         ]
 
@@ -186,6 +189,14 @@ class Upkeep:
                 _log.error(
                     "the root key was rotated and this server does not have the new one: give it both and restart it"
                 )
+
+    async def _replicate(self) -> None:
+        while True:
+            await asyncio.sleep(COPIES_EVERY * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing
+            try:
+                await replicate_due(self._runtime)
+            except Refusal:
+                _log.warning("sources of replicated imports could not be looked at: the database does not answer")
 
     async def _sweep(self, delay: float) -> None:
         while True:

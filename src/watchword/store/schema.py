@@ -647,6 +647,21 @@ secret_imports = Table(
     Index("ix_secret_imports_project", "project_id"),
 )
 
+secret_replications = Table(
+    "secret_replications",
+    metadata,
+    Column("import_id", Text, ForeignKey("secret_imports.id", ondelete="CASCADE"), primary_key=True),
+    _text("creator_kind"),
+    _text("creator_id"),
+    _json("watched"),
+    _text("fingerprint", null=True),
+    _whole("due_at", null=True),
+    _text("status", null=True),
+    _flag("is_success", null=True),
+    _whole("replicated_at", null=True),
+    *_created(),
+)
+
 service_tokens = Table(
     "service_tokens",
     metadata,

@@ -77,3 +77,24 @@ class SecretImport(Record, frozen=True, kw_only=True):
     version: int = 1
     created_at: int
     updated_at: int
+
+
+class SecretReplication(Record, frozen=True, kw_only=True):
+    """How the copies of a replicated import stand.
+
+    `watched` are the version keys that the copies depend on, `fingerprint` a hash of their versions at the last copy,
+    and `due_at` (ms) when the creator's rights change next without a write. `status` says why not everything could be
+    copied.
+    """
+
+    import_id: str
+    creator_kind: ActorKind
+    creator_id: str
+    watched: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    due_at: int | None = None
+    status: str | None = None
+    is_success: bool | None = None
+    replicated_at: int | None = None
+    created_at: int
+    updated_at: int

@@ -45,6 +45,12 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateImportBody(ImportFolderRef, frozen=True, kw_only=True, rename="camel"):
+    """What to import, and where.
+
+    `isReplication` (default false): show copies of the source's secrets, which follow it within seconds and are made
+    with the creator's rights, instead of the source's secrets themselves.
+    """
+
     import_: NewSource = msgspec.field(name="import")
     is_replication: bool = False
 
@@ -60,7 +66,11 @@ class UpdateBody(ImportFolderRef, frozen=True, kw_only=True, rename="camel"):
 
 
 class ImportOut(Out, frozen=True, kw_only=True):
-    """An import."""
+    """An import.
+
+    Of a replicated one: `isReplicationSuccess` says whether its last run copied everything, `replicationStatus` why
+    not, and `lastReplicated` when it was; all are null before the first run, and for other imports.
+    """
 
     id: str
     version: int
@@ -78,7 +88,8 @@ class ImportOut(Out, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, imported: Import) -> "ImportOut":
-        row, source = imported.link.record, imported.link.source
+        row, source, replication = imported.link.record, imported.link.source, imported.replication
+        last = None if replication is None else replication.replicated_at
         return cls(
             id=row.id,
             version=row.version,
@@ -88,6 +99,9 @@ class ImportOut(Out, frozen=True, kw_only=True):
             updated_at=iso(row.updated_at),
             folder_id=row.folder_id,
             is_replication=row.is_replication,
+            is_replication_success=None if replication is None else replication.is_success,
+            replication_status=None if replication is None else replication.status,
+            last_replicated=None if last is None else iso(last),
             import_env={"name": source.name, "slug": source.slug, "id": source.id},
         )
 
@@ -131,7 +145,7 @@ class GroupsReply(Out, frozen=True, kw_only=True):
 @routes.older("POST", _V1, *ALL)
 @routes.post(_V2, *ALL)
 async def create_import(ctx: Ctx, body: CreateImportBody) -> ImportReply:
-    """Let a folder show the secrets of another place as well."""
+    """Let a folder show the secrets of another place as well, or copies of them."""
     source = ImportSource(environment=body.import_.environment, path=body.import_.path)
     created = await imports.create(ctx, await body.target(ctx), source, is_replication=body.is_replication)
     return ImportReply(message="Successfully created secret import", secret_import=ImportOut.of(created))
@@ -186,7 +200,7 @@ async def list_imported_secrets(ctx: Ctx, query: ImportFolderRef) -> GroupsReply
 @routes.older("POST", _V1 + "/{import_id}/replication-resync", USER)
 @routes.post(_V2 + "/{import_id}/replication-resync", USER)
 async def resync_import(ctx: Ctx, import_id: str, body: ImportFolderRef) -> dict[str, Any]:
-    """Nothing is left to do: an import shows its source as it is at any moment."""
+    """Bring the copies of a replicated import up to date now."""
     del body
-    await imports.get(ctx, import_id)
-    return {"message": "Imports are always up to date"}
+    await imports.resync(ctx, import_id)
+    return {"message": "Replicated the import"}

@@ -10,6 +10,7 @@ import msgspec
 
 from watchword.domain.access.folder_access import FULL, FolderAccess, Tier
 from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.domain.secrets.replicas import is_replica
 from watchword.services.access.boundaries import require_over_in_folder
 from watchword.services.access.privileges import Window, columns_of
 from watchword.services.access.role_refs import PERMANENT, TemporaryPeriod
@@ -112,7 +113,7 @@ async def _enter(ctx: Ctx, where: FolderRef) -> tuple[ProjectScope, tuple[str, s
     """Return the caller's scope and the folder's place. Raises NotFound, PermissionDenied."""
     scope = await enter_project(ctx, where.project_id)
     location = await locations.by_folder(ctx, where.folder_id)
-    if location is None or location.folder.project_id != where.project_id:
+    if location is None or location.folder.project_id != where.project_id or is_replica(location.folder.name):
         raise _no_folder()
     environment, path = location.environment.slug, location.folder.path
     ctx.require(scope, ACTION, SUBJECT, environment=environment, secretPath=path)

@@ -16,6 +16,7 @@ import msgspec
 from watchword.domain.decode import Name
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Environment
+from watchword.domain.secrets.replicas import shown_path
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
@@ -24,6 +25,7 @@ from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.projects import folders
+from watchword.store.secrets import replications
 
 _PURGED_AT_ONCE = 20
 SLUG_TAKEN = "The project has an environment with this slug already"
@@ -152,7 +154,12 @@ def _shifts(
     old = None if asked is relocation.RESTORED else environment.slug
     new = slug if asked is relocation.MOVED else environment.slug if asked is relocation.RESTORED else None
     return [
-        Shift(folder_id=id, old=None if old is None else (old, path), new=None if new is None else (new, path))
+        Shift(
+            folder_id=id,
+            old=None if old is None else (old, shown_path(path)),
+            new=None if new is None else (new, shown_path(path)),
+            is_top=shown_path(path) != path,  # copies come and go with the import
+        )
         for id, path in folder_paths
     ]
 
@@ -198,7 +205,12 @@ async def _require_all(
 
 
 async def erase(tx: Tx, environment: Environment) -> None:
-    """Delete an environment with everything in it, in the open unit; those after it move down."""
+    """Delete an environment with everything in it, in the open unit; those after it move down.
+
+    The imports of what was in it go too, and with them what they copied from it.
+    """
+    for folder in await replications.replicas_of_source(tx, environment.id):
+        await folders.remove_folder(tx, folder)
     await folders.remove_environment(tx, environment)
     await _number(tx, await folders.environments(tx, environment.project_id))
 

@@ -11,6 +11,7 @@ import msgspec
 from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Folder
+from watchword.domain.secrets.replicas import is_replica, shown_path
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
@@ -108,6 +109,7 @@ async def every(ctx: Ctx, body: FolderQuery, *, ask: bool) -> list[Folder]:
         rows = await (
             folders.descendants(tx, location.folder) if body.recursive else folders.children(tx, location.folder.id)
         )
+    rows = [folder for folder in rows if not is_replica(folder.name)]
     if ask and body.recursive:
         rows = [folder for folder in rows if _may_see(ctx, scope, body.environment, folder)]
     return [folder for folder in rows if since is None or (folder.last_secret_modified_at or 0) >= since]
@@ -120,7 +122,7 @@ def _may_see(ctx: Ctx, scope: ProjectScope, environment: str, folder: Folder) ->
 async def get(ctx: Ctx, folder_id: str, *, ask: bool) -> SecretLocation:
     """Return a folder by id, with its environment. With `ask`, only where the caller may read folders."""
     location = await locations.by_folder(ctx, folder_id)
-    if location is None or await is_out_of_reach(ctx, location.folder.project_id):
+    if location is None or is_replica(location.folder.name) or await is_out_of_reach(ctx, location.folder.project_id):
         raise _unknown(folder_id)
     scope = await enter_project(ctx, location.folder.project_id)
     if ask:
@@ -180,9 +182,9 @@ def _shifts(
     return [
         Shift(
             folder_id=id,
-            old=(environment, path),
-            new=None if new_path is None else (environment, new_path + path.removeprefix(folder.path)),
-            is_top=id == folder.id,
+            old=(environment, shown_path(path)),
+            new=None if new_path is None else (environment, shown_path(new_path + path.removeprefix(folder.path))),
+            is_top=id == folder.id or shown_path(path) != path,  # copies come and go with the import
         )
         for id, path in folder_paths
     ]
@@ -270,7 +272,11 @@ async def _located(tx: Tx, body: FolderByName, *, by_name: bool) -> tuple[Folder
     Permission was asked for this location, so a folder elsewhere does not count. Raises NotFound.
     """
     location = await folders.at(tx, body.project_id, body.environment, body.path)
-    siblings = await folders.children(tx, location[1].id) if location else []
+    siblings = [
+        sibling
+        for sibling in (await folders.children(tx, location[1].id) if location else ())
+        if not is_replica(sibling.name)
+    ]
     folder = next((sibling for sibling in siblings if sibling.id == body.id_or_name), None)
     if folder is None and by_name:
         folder = next((sibling for sibling in siblings if sibling.name == body.id_or_name), None)

@@ -15,6 +15,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.projects.records import Environment, Folder
+from watchword.domain.secrets.replicas import is_replica, shown_path
 from watchword.services.access.scopes import project_of_slug, require_known
 from watchword.services.context import Ctx
 from watchword.store import versions
@@ -112,6 +113,8 @@ def _normal(text: str, field: Field) -> str:
         raise Invalid.of(
             field, "An absolute path such as /app/db, without '.', '..', empty parts, backslashes or escapes"
         )
+    if any(map(is_replica, path.split("/"))):
+        raise Invalid.of(field, "The folders with the copies of replicated imports are read through the imports only")
     return path
 
 
@@ -119,6 +122,8 @@ def folder_name(name: str, field: str = "name") -> str:
     """Return the name if it is valid for a folder. Raises Invalid."""
     if not _NAME.fullmatch(name):
         raise Invalid.of(field, "A folder's name has letters, digits, dashes and underscores only")
+    if is_replica(name):
+        raise Invalid.of(field, "Names like this one are reserved for the copies of replicated imports")
     return name
 
 
@@ -150,13 +155,19 @@ async def _load_location(
 
 
 async def by_folder(ctx: Ctx, folder_id: str) -> SecretLocation | None:
-    """Return the location of a folder by its id, through the cache; None for an unknown or deleted one."""
+    """Return the location of a folder by its id, through the cache; None for an unknown or deleted one.
+
+    The folder with the copies of a replicated import has the path of the folder that imports.
+    """
 
     async def load(tx: Tx) -> tuple[SecretLocation | None, tuple[str, ...]]:
         location = await folders.of_folder(tx, folder_id)
         if location is None:
             return None, ()
-        return SecretLocation(environment=location[0], folder=location[1]), (versions.tree(location[0].project_id),)
+        environment, folder = location
+        if is_replica(folder.name):
+            folder = msgspec.structs.replace(folder, path=shown_path(folder.path))
+        return SecretLocation(environment=environment, folder=folder), (versions.tree(environment.project_id),)
 
     location: SecretLocation | None = await ctx.fresh.get(("place of", folder_id), load)
     return location

@@ -325,7 +325,9 @@ class _Mover:
             if source in sources or link.get("isReserved"):
                 continue
             sources.add(source)
-            body = {**place, "path": path, "import": {"environment": source[0], "path": source[1]}}
+            body: Json = {**place, "path": path, "import": {"environment": source[0], "path": source[1]}}
+            if link.get("isReplication"):
+                body["isReplication"] = True
             try:
                 await self._target.call("POST", "/api/v1/secret-imports", body=body)
             except ApiRefused as error:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from watchword.domain.secrets.replicas import is_replica
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import SecretLocation
 from watchword.store import versions
@@ -30,13 +31,17 @@ async def links(ctx: Ctx, project_id: str) -> Links:
 async def locations(
     ctx: Ctx, project_id: str, wanted: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], SecretLocation | None]:
-    """Return the locations at several (environment slug, path), in one query for all that are not cached."""
+    """Return the locations at several (environment slug, path), in one query for all that are not cached.
+
+    A folder with the copies of a replicated import is not found: references may name it, and its rights are elsewhere.
+    """
 
     async def load(tx: Tx, keys: Sequence[Any]) -> dict[Any, tuple[SecretLocation | None, tuple[str, ...]]]:
         rows = await secrets.places(tx, project_id, {key[2] for key in keys}, {key[3] for key in keys})
         by_path = {
             (environment.slug, folder.path): SecretLocation(environment=environment, folder=folder)
             for environment, folder in rows
+            if not is_replica(folder.name)
         }
         return {key: (by_path.get((key[2], key[3])), (versions.tree(project_id),)) for key in keys}
 
@@ -46,7 +51,12 @@ async def locations(
 
 
 def source(link: Link) -> SecretLocation | None:
-    """Return the location that an import shows; None while it does not exist."""
+    """Return the location that an import shows; None while it does not exist.
+
+    Of a replicated import: where the copies are, at the path of the folder that imports.
+    """
+    if link.record.is_replication:
+        return None if link.replica is None else SecretLocation(environment=link.replica[0], folder=link.replica[1])
     return None if link.folder is None else SecretLocation(environment=link.source, folder=link.folder)
 
 
@@ -67,7 +77,7 @@ def _walk(all_links: Links, location: SecretLocation, depth: int, seen: set[str]
     path.append(location)
     for link in reversed(all_links.get(location.folder.id, ())):
         shown = source(link)
-        if shown is not None and not link.record.is_replication:
+        if shown is not None:
             _walk(all_links, shown, depth + 1, seen, path)
 
 

@@ -2,23 +2,32 @@
 
 Refused are an import of the folder into itself, a second one of the same source, and one that would close a circle. A
 source that does not exist yet is accepted: its secrets appear once it is created.
+
+A replicated import shows copies instead, which `replication.py` makes and keeps up to date.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from watchword.domain.errors import BadRequest, NotFound
-from watchword.domain.secrets.records import SecretImport
+from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.domain.secrets.records import SecretImport, SecretReplication
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
-from watchword.services.projects.locations import SecretLocation, by_folder, environment, find, normal_path
-from watchword.services.secrets import import_resolution, rights
+from watchword.services.projects.locations import (
+    MAX_PATH,
+    SecretLocation,
+    by_folder,
+    environment,
+    find,
+    normal_path,
+)
+from watchword.services.secrets import import_resolution, replication, rights
 from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.writing import Target
 from watchword.store.engine import StillNeeded, Tx
 from watchword.store.projects import folders
-from watchword.store.secrets import imports, secrets
+from watchword.store.secrets import imports, replications, secrets
 from watchword.store.secrets.imports import Link
 
 SUBJECT = "secret-imports"
@@ -32,10 +41,11 @@ class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Import(msgspec.Struct, frozen=True):
-    """An import, and the location of the folder that has it."""
+    """An import, and the location of the folder that has it; of a replicated one also how its copies stand."""
 
     link: Link
     location: SecretLocation
+    replication: SecretReplication | None = None
 
 
 def _facts(target: Target, path: str) -> dict[str, str]:
@@ -63,12 +73,15 @@ def _require_source(ctx: Ctx, scope: ProjectScope, slug: str, path: str) -> None
 
 
 async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replication: bool = False) -> Import:
-    """Add an import at the end of the folder's list."""
+    """Add an import at the end of the folder's list.
+
+    A replicated one needs the right to create secrets in the folder too, and is answered once the copies are made.
+    """
     scope, path = await _enter(ctx, target, "create")
     slug, source_path = source.environment or "", normal_path(source.path or "/", "import.path")
     _require_source(ctx, scope, slug, source_path)
     if is_replication:
-        raise BadRequest("Replication is not supported: an import shows the source's secrets as they are at any moment")
+        rights.require_some(ctx, scope, rights.CREATE, target.environment, path)
     location = await _location(ctx, target, path)
     shown = await environment(ctx, scope.project.id, slug)
     record = SecretImport(
@@ -78,9 +91,15 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
         source_environment_id=shown.id,
         source_path=source_path,
         position=1,
+        is_replication=is_replication,
         created_at=ctx.now,
         updated_at=ctx.now,
     )
+    replica = replication.new_replica(ctx, location.folder, record.id) if is_replication else None
+    if replica is not None and len(replica.path) > MAX_PATH:
+        raise Invalid.of(
+            "path", f"The folder with the copies would have a path longer than {MAX_PATH} characters", code="too_big"
+        )
     try:
         async with ctx.unit() as tx:
             await folders.lock(tx, scope.project.id)
@@ -89,6 +108,9 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
             await _require_sound(tx, links, location, record)
             record = msgspec.structs.replace(record, position=len(own) + 1)
             await imports.add(tx, record)
+            if replica is not None:
+                await folders.add_folders(tx, [replica])
+                await replications.add(tx, _new_replication(ctx, record.id))
             _audit(
                 ctx,
                 scope,
@@ -98,10 +120,28 @@ async def create(ctx: Ctx, target: Target, source: ImportSource, *, is_replicati
                 path,
                 importFromEnvironment=slug,
                 importFromSecretPath=source_path,
+                isReplication=is_replication,
             )
     except StillNeeded:
         raise NotFound("The folder or the source was deleted meanwhile") from None
+    if is_replication:
+        await _replicate(ctx, record.id)
     return await _read(ctx, record.id, location)
+
+
+def _new_replication(ctx: Ctx, import_id: str) -> SecretReplication:
+    return SecretReplication(
+        import_id=import_id,
+        creator_kind=ctx.actor.kind,
+        creator_id=ctx.actor.id,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
+
+
+async def _replicate(ctx: Ctx, import_id: str) -> None:
+    await replication.attempt(ctx.runtime, import_id)
+    ctx.fresh.invalidate()
 
 
 async def _links(tx: Tx, project_id: str) -> dict[str, list[Link]]:
@@ -128,9 +168,15 @@ async def _require_sound(tx: Tx, links: dict[str, list[Link]], location: SecretL
 async def _read(ctx: Ctx, id: str, location: SecretLocation) -> Import:
     async with ctx.view() as tx:
         link = await imports.by_id(tx, id)
-    if link is None:
-        raise NotFound("The import was deleted meanwhile")
-    return Import(link, location)
+        if link is None:
+            raise NotFound("The import was deleted meanwhile")
+        return (await _with_replications(tx, [link], location))[0]
+
+
+async def _with_replications(tx: Tx, links: Sequence[Link], location: SecretLocation) -> list[Import]:
+    ids = [link.record.id for link in links if link.record.is_replication]
+    records = await replications.of_imports(tx, ids) if ids else {}
+    return [Import(link, location, records.get(link.record.id)) for link in links]
 
 
 async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
@@ -148,11 +194,14 @@ async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
         folderId=location.folder.id,
         numberOfImports=len(own),
     )
-    return [Import(link, location) for link in own]
+    if not any(link.record.is_replication for link in own):
+        return [Import(link, location) for link in own]
+    async with ctx.view() as tx:
+        return await _with_replications(tx, own, location)
 
 
-async def get(ctx: Ctx, import_id: str) -> Import:
-    """Return one import by id."""
+async def _enter_import(ctx: Ctx, import_id: str, action: str) -> tuple[ProjectScope, Link, SecretLocation]:
+    """Find an import by id, and the caller's scope in its project, where the caller may do this to it."""
     not_found = NotFound(f"There is no import with id {import_id[:64]!r}")
     if "\x00" in import_id:
         raise not_found
@@ -162,7 +211,13 @@ async def get(ctx: Ctx, import_id: str) -> Import:
     if link is None or location is None or await is_out_of_reach(ctx, link.record.project_id):
         raise not_found
     scope = await enter_project(ctx, link.record.project_id)
-    ctx.require(scope, "read", SUBJECT, environment=location.environment.slug, secretPath=location.folder.path)
+    ctx.require(scope, action, SUBJECT, environment=location.environment.slug, secretPath=location.folder.path)
+    return scope, link, location
+
+
+async def get(ctx: Ctx, import_id: str) -> Import:
+    """Return one import by id."""
+    scope, link, location = await _enter_import(ctx, import_id, "read")
     await ctx.audit_read(
         "get-secret-import",
         org_id=scope.org_id,
@@ -170,11 +225,15 @@ async def get(ctx: Ctx, import_id: str) -> Import:
         secretImportId=import_id,
         folderId=location.folder.id,
     )
-    return Import(link, location)
+    async with ctx.view() as tx:
+        return (await _with_replications(tx, [link], location))[0]
 
 
 async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource, position: int | None) -> Import:
-    """Let an import show another location, or move it to another position of its folder's list."""
+    """Let an import show another location, or move it to another position of its folder's list.
+
+    Whoever points a replicated import elsewhere is its creator from then on: the copies are made with their rights.
+    """
     scope, path = await _enter(ctx, target, "edit")
     location = await _location(ctx, target, path)
     shown = await environment(ctx, scope.project.id, source.environment) if source.environment else None
@@ -194,6 +253,10 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource,
         ):
             _require_source(ctx, scope, (shown or link.source).slug, after.source_path)
             await _require_sound(tx, links, location, after)
+            if after.is_replication:
+                rights.require_some(ctx, scope, rights.CREATE, target.environment, path)
+                fields = {"creator_kind": ctx.actor.kind, "creator_id": ctx.actor.id, "fingerprint": None}
+                await replications.change(tx, import_id, **fields, updated_at=ctx.now)
         await imports.change(
             tx,
             after,
@@ -204,6 +267,8 @@ async def update(ctx: Ctx, target: Target, import_id: str, source: ImportSource,
         if position is not None:
             await _reorder(tx, links[location.folder.id], import_id, position)
         _audit(ctx, scope, "update-secret-import", after, target, path, position=position)
+    if after.is_replication:
+        await _replicate(ctx, import_id)
     return await _read(ctx, import_id, location)
 
 
@@ -221,18 +286,34 @@ async def _reorder(tx: Tx, own: Sequence[Link], import_id: str, position: int) -
 
 
 async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
-    """Delete an import; those after it move up."""
+    """Delete an import, and the copies of a replicated one; those after it move up."""
     scope, path = await _enter(ctx, target, "delete")
     location = await _location(ctx, target, path)
     async with ctx.unit() as tx:
         await folders.lock(tx, scope.project.id)
         links = await _links(tx, scope.project.id)
         link = _own(links, location, import_id)
+        replica = await replications.replica(tx, import_id) if link.record.is_replication else None
+        if replica is not None:
+            await folders.remove_folder(tx, replica)
         await imports.remove(tx, link.record)
         rest = [other.record.id for other in links[location.folder.id] if other.record.id != import_id]
         await imports.put_in_order(tx, scope.project.id, rest)
         _audit(ctx, scope, "delete-secret-import", link.record, target, path)
     return Import(link, location)
+
+
+async def resync(ctx: Ctx, import_id: str) -> None:
+    """Bring the copies of a replicated import up to date now. Raises BadRequest for an import that is none."""
+    scope, link, location = await _enter_import(ctx, import_id, "edit")
+    if not link.record.is_replication:
+        raise BadRequest("This import is not replicated: it shows the source's secrets as they are at any moment")
+    path = location.folder.path
+    target = Target(project_id=scope.project.id, environment=location.environment.slug, path=path)
+    async with ctx.unit():
+        _audit(ctx, scope, "resync-secret-import", link.record, target, path)
+    await replication.replicate(ctx.runtime, import_id)
+    ctx.fresh.invalidate()
 
 
 def _audit(

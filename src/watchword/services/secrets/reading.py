@@ -11,6 +11,7 @@ from watchword.domain.errors import Forbidden, NotFound
 from watchword.domain.projects.records import Folder
 from watchword.domain.secrets.records import SecretKind, SecretVersion, StoredSecret
 from watchword.domain.secrets.references import Address, Expander, ResolvedSecret
+from watchword.domain.secrets.replicas import is_replica
 from watchword.domain.secrets.texts import tidy_name
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
@@ -362,7 +363,8 @@ async def _decrypt_in_pieces(
 
 async def _below(ctx: Ctx, location: SecretLocation) -> list[SecretLocation]:
     async def load(tx: Tx) -> tuple[list[Folder], tuple[str, ...]]:
-        return await descendants(tx, location.folder), (versions.tree(location.folder.project_id),)
+        below = [folder for folder in await descendants(tx, location.folder) if not is_replica(folder.name)]
+        return below, (versions.tree(location.folder.project_id),)
 
     folders: list[Folder] = await ctx.fresh.get(("below", location.folder.id), load)
     return [SecretLocation(environment=location.environment, folder=folder) for folder in folders]
@@ -453,9 +455,7 @@ async def _groups(
         (shown, import_resolution.search_path(links, shown, without=location.folder.id))
         for location in locations
         for link in links.get(location.folder.id, ())
-        if (shown := import_resolution.source(link)) is not None
-        and not link.record.is_replication
-        and shown.folder.id != location.folder.id
+        if (shown := import_resolution.source(link)) is not None and shown.folder.id != location.folder.id
     ]
     contents = await folder_cache.everything(
         ctx, scope.project.id, {location.folder.id for _, search_path in search_paths for location in search_path}

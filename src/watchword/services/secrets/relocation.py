@@ -23,6 +23,7 @@ import msgspec
 from watchword.domain.access.abilities import Ability
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.projects.records import Tag
+from watchword.domain.secrets.replicas import shown_path
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import parent_path
@@ -396,7 +397,7 @@ async def require_tag(tx: Tx, scope: ProjectScope, tag: Tag, after: Tag | None, 
 async def _require_tag(
     open_view: OpenView, scope: ProjectScope, folder_rows: Sequence[tuple[str, str, str]], tag: Tag, after: Tag | None
 ) -> None:
-    turns, env_paths = Turns(), {id: (slug, path) for id, path, slug in folder_rows}
+    turns, env_paths = Turns(), {id: (slug, shown_path(path)) for id, path, slug in folder_rows}
     async for labelled_secrets, labels in _in_slices(open_view, scope.project.id, list(env_paths), turns):
         then = {id: tagged for id, tagged in labels.items() if id != tag.id} | (
             {} if after is None else {tag.id: after}

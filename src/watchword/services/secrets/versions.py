@@ -2,9 +2,10 @@
 
 import msgspec
 
-from watchword.domain.errors import PermissionDenied
+from watchword.domain.errors import BadRequest, PermissionDenied
 from watchword.domain.secrets.records import SecretVersion
 from watchword.domain.secrets.references import Address, ResolvedSecret
+from watchword.domain.secrets.replicas import is_replica
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.paging import Page
@@ -62,12 +63,17 @@ async def every(ctx: Ctx, secret_id: str, offset: int, limit: int) -> Page[Secre
 
 
 async def roll_back(ctx: Ctx, secret_id: str, n: int) -> SecretView:
-    """Restore a secret to what it was at version `n`, as its next version. Its name and location stay."""
+    """Restore a secret to what it was at version `n`, as its next version. Its name and location stay.
+
+    Raises BadRequest for a copy of a replicated import, which follows its source.
+    """
     scope, location, current = await locate(ctx, secret_id)
     _require_history(ctx, scope, "create", "perform-rollback")
     environment, path = location.environment.slug, location.folder.path
     for action in (rights.EDIT, rights.READ):
         rights.require(ctx, scope, action, environment, path, current.facts, is_named=False)
+    if is_replica(location.folder.name):
+        raise BadRequest("This secret is a copy that a replicated import made: change the secret that it was made of")
     was = await as_of(ctx, current, n)
     if not await was_readable(ctx, scope, location, was):
         raise rights.refusal_of_version(None, environment, path)

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, delete,
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.projects.records import Environment, Folder, Tag
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
+from watchword.domain.secrets.replicas import PREFIX
 from watchword.store import schema, versions
 from watchword.store.audit.events import EVENTS
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
@@ -438,7 +439,11 @@ _read_metadata = msgspec.json.Decoder(tuple[SecretMetadata, ...]).decode
 
 async def search(tx: Tx, query: SecretQuery, most: int) -> list[Match]:
     """The secrets that match, by path and name."""
-    conditions: list[ColumnElement[bool]] = [_f.c.environment_id == query.environment_id, _s.c.user_id.is_(None)]
+    conditions: list[ColumnElement[bool]] = [
+        _f.c.environment_id == query.environment_id,
+        _s.c.user_id.is_(None),
+        func.substr(_f.c.name, 1, len(PREFIX)) != PREFIX,  # copies are shown by what imports them
+    ]
     if query.path != "/":
         prefix = query.path + "/"
         conditions.append(or_(_f.c.path == query.path, func.substr(_f.c.path, 1, len(prefix)) == prefix))
