@@ -123,9 +123,11 @@ async def every(ctx: Ctx) -> list[GroupDetails]:
         return await with_roles(tx, await groups.of_org(tx, scope.org_id, Turns()))
 
 
-async def with_roles(tx: Tx, rows: Sequence[tuple[Group, Membership]]) -> list[GroupDetails]:
-    """Load the roles on the memberships of groups."""
-    roles = await grants.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=True)
+async def with_roles(
+    tx: Tx, rows: Sequence[tuple[Group, Membership]], *, with_rules: bool = True
+) -> list[GroupDetails]:
+    """Load the roles on the memberships of groups, with the rules of custom ones unless nobody looks at them."""
+    roles = await grants.roles_on(tx, [membership.id for _, membership in rows], Turns(), with_rules=with_rules)
     return [GroupDetails(group, membership, roles[membership.id]) for group, membership in rows]
 
 

@@ -72,7 +72,7 @@ async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
     scope = await enter_project(ctx, project_id)
     ctx.require(scope, "read", "groups")
     async with ctx.survey() as tx:
-        return await with_roles(tx, await groups.in_project(tx, scope.project.id, Turns()))
+        return await with_roles(tx, await groups.in_project(tx, scope.project.id, Turns()), with_rules=False)
 
 
 async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:
