@@ -574,6 +574,17 @@ public(
 
 # --- secrets
 
+_TOLD = "/api/v1/events/subscribe/project-events"
+project(
+    f"POST {_TOLD}",
+    "subscribe-on-updated secret-event-subscriptions",
+    body={"projectId": "{project_id}", "register": [{"event": "secret:update"}], "seconds": 0},
+)
+project(
+    f"GET {_TOLD}",
+    "subscribe-on-updated secret-event-subscriptions",
+    query={"projectId": "{project_id}", "events": "secret:update", "seconds": "0"},
+)
 _SEES, _READS = "describeSecret secrets", "readValue secrets"
 _IN = {
     "workspaceId": "{project_id}",

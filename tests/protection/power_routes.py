@@ -351,6 +351,8 @@ harmless(
 harmless("a person enters an organization as the member it is there", "POST /api/v3/auth/select-organization")
 harmless("a second proof of who is calling, on top of the first", "POST /api/v2/auth/mfa/verify")
 
+harmless("it only tells that secrets changed", "POST /api/v1/events/subscribe/project-events")
+
 # --- at who administers the instance
 
 

@@ -28,7 +28,8 @@ from watchword.domain.errors import (
 )
 from watchword.domain.generations import Generations
 from watchword.http import bodies, heads, long_poll
-from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route
+from watchword.http.routing import PENDING, Incoming, Raw, Reply, Route, Stream
+from watchword.http.streams import Pieces
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer, count_use
 from watchword.services.context import Ctx, Rereading
 from watchword.services.runtime import Runtime
@@ -88,6 +89,7 @@ class Edge:
         is_head = scope["method"] == "HEAD"
         answer = _Answer(send, head=is_head)
         if is_head:
+            scope["state"]["is_head"] = True
             scope = {**scope, "method": "GET"}  # a copy: the server looks at the original to know that no body follows
         try:
             self._prepare(scope)
@@ -95,7 +97,7 @@ class Edge:
             if hot is not None:
                 # Nearly all requests go this way: the router and its layers would cost as much as all the rest
                 # together.
-                await answer.write(*await self.serve(hot[0], scope, receive, hot[1]))
+                await answer.write(*await self.serve(hot[0], scope, receive, hot[1]))  # type: ignore[arg-type]  # no hot one streams
             elif scope["method"] == "OPTIONS":
                 await self._preflight(scope, answer)
             else:
@@ -245,15 +247,14 @@ class Edge:
 
     async def serve(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, params: Mapping[str, str]
-    ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    ) -> tuple[int, bytes | Pieces, list[tuple[bytes, bytes]]]:
         """Carry out one route: read the body, sign in, decode, call the handler, encode.
 
         A body may be minutes behind its head. So all that is judged is judged when it is here: the time, what was
         revoked meanwhile.
         """
-        state = scope["state"]
-        state["route"] = route.path
-        headers: Mapping[bytes, bytes] = state["headers"]
+        scope["state"]["route"] = route.path
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         path_params = _path_params(route, params) if route.names else {}
         if route.waits and b"waitVersion=" in scope["query_string"]:
             return await self._wait(route, scope, receive, path_params)
@@ -308,11 +309,27 @@ class Edge:
         status, extra = 200, [_JSON, _NO_STORE]
         if isinstance(reply, Reply):
             status, extra, reply = reply.status, _header_lines(reply), reply.body
+            if isinstance(reply, Stream):
+                return status, await self._opened(reply, route, scope), extra
         data = reply if isinstance(reply, bytes) else bodies.encode(reply)
         if len(data) < _ELSEWHERE:
             return _with_etag(route, headers, status, data, extra)
         # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
         return await asyncio.to_thread(_with_etag, route, headers, status, data, extra)
+
+    async def _opened(self, stream: Stream, route: Route, scope: AsgiScope) -> bytes | Pieces:
+        """The pieces of a stream whose first one is there."""
+        if "is_head" in scope["state"]:
+            return b""
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+
+        async def judged() -> Rereading:
+            ctx = cast("Rereading", self.context(scope, headers, Rereading))
+            await self.sign_in(ctx, route, headers, is_counted=False)
+            return ctx
+
+        pieces = stream.chunks(judged, headers.get(b"last-event-id", b"").decode("latin-1"))
+        return Pieces(await anext(pieces), pieces)
 
     async def _wait(
         self, route: Route, scope: AsgiScope, receive: bodies.Receive, path_params: dict[str, Any]

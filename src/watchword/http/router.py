@@ -15,9 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Router
 
 from watchword.domain.errors import MethodNotAllowed, NotFound, Refusal
+from watchword.http import streams
 from watchword.http.absent import feature_at
 from watchword.http.edge import App, AsgiScope, Edge, Send
 from watchword.http.routing import Route
+from watchword.http.streams import Pieces
 
 EdgeOf = Callable[[], Edge]
 MOUNTED = 3  # segments of a path that name its mount: /api/v1/identities
@@ -36,6 +38,10 @@ class Operations:
         """Serve the operation of the request's method. Refusals pass to the edge."""
         route = self._by_method[scope["method"]]
         status, body, headers = await self._edge().serve(route, scope, receive, scope["path_params"])
+        if isinstance(body, Pieces):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await streams.write(body, receive, send)
+            return
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": body, "more_body": False})

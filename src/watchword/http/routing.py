@@ -18,12 +18,13 @@ a struct, or a `Reply` when it needs a status or headers of its own.
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, NewType, TypeVar, get_type_hints
 
 import msgspec
 
 from watchword.domain.actor import ActorKind
+from watchword.services.context import Rereading
 
 USER: Final = "user"
 IDENTITY: Final = "identity"
@@ -45,6 +46,19 @@ class Incoming(msgspec.Struct, frozen=True):
     def header(self, name: str) -> str:
         """The value of a header; empty without one."""
         return self.headers.get(name.encode(), b"").decode("latin-1")
+
+
+Judge = Callable[[], Awaitable[Rereading]]  # signs the caller in anew
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A body that is written piece by piece, for as long as the client takes it.
+
+    `chunks` is called with the caller's `Judge` and the header Last-Event-ID. What it raises before the first piece is
+    the answer.
+    """
+
+    chunks: Callable[[Judge, str], AsyncIterator[bytes]]
 
 
 class Reply(msgspec.Struct, frozen=True):

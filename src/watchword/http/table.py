@@ -19,7 +19,7 @@ from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in
 from watchword.http.projects import environments, folders, projects, service_tokens, tags
 from watchword.http.routing import Route, Routes
-from watchword.http.secrets import files, history, imports, relations, secrets
+from watchword.http.secrets import files, history, imports, project_events, relations, secrets
 from watchword.methods.base import AuthMethod
 from watchword.services.authentication.bearer import VerifiedTokens
 
@@ -55,6 +55,7 @@ AREAS: tuple[Routes, ...] = (
     relations.routes,
     imports.routes,
     files.routes,
+    project_events.routes,
 )
 
 
