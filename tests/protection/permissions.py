@@ -445,6 +445,11 @@ project(
 project(f"PATCH {_FOLDER_ACCESS}/{{folder_id}}", _MANAGES, body={"permission": "list"})
 project(f"DELETE {_FOLDER_ACCESS}/{{folder_id}}", _MANAGES)
 
+own_org("POST /api/v1/sub-organizations", "create sub-organization", body={"name": "x"}, names_others=False)
+own_org("GET /api/v1/sub-organizations", names_others=False)
+org("PATCH /api/v1/sub-organizations/{sub_org_id}", "edit settings", body={"name": "x"})
+org("DELETE /api/v1/sub-organizations/{sub_org_id}", "delete settings", over_all=True)
+
 # --- people and groups in projects, identities of projects
 
 _SAME = {"roles": [{"role": "no-access"}]}

@@ -255,6 +255,7 @@ harmless("the link names a role that who sent it can give at that moment", "POST
 # --- the whole of it
 
 climb("DELETE /api/v2/organizations/{organization_id}")
+climb("DELETE /api/v1/sub-organizations/{sub_org_id}")
 climb("PATCH /api/v1/organization/{organization_id}", {"shouldUseNewPrivilegeSystem": True})
 climb("PATCH /api/v1/organization/{organization_id}", {"defaultMembershipRoleSlug": "admin"})
 climb("DELETE /api/v1/projects/{project_id}")
@@ -349,6 +350,8 @@ harmless(
     "POST /oauth2/token",
 )
 harmless("a person enters an organization as the member it is there", "POST /api/v3/auth/select-organization")
+harmless("a new organization holds nothing yet", "POST /api/v1/sub-organizations")
+harmless("it changes what a sub-organization is called", "PATCH /api/v1/sub-organizations/{sub_org_id}")
 harmless("a second proof of who is calling, on top of the first", "POST /api/v2/auth/mfa/verify")
 
 harmless("it only tells that secrets changed", "POST /api/v1/events/subscribe/project-events")
@@ -385,4 +388,5 @@ over_instance("DELETE /api/v1/groups/{group_id}/users/{owner_email}")
 over_instance("DELETE /api/v1/groups/{group_id}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/groups/{weak_group}/machine-identities/{identity_id}")
 over_instance("POST /api/v1/projects/{project_id}/memberships/identities/{identity_id}", {"role": "viewer"})
+over_instance("DELETE /api/v1/sub-organizations/{sub_org_id}")
 over_instance("DELETE /api/v2/organizations/{organization_id}")

@@ -141,6 +141,8 @@ class Scenario:
         ids["org_role_id"] = (await api.ok("POST", "/api/v1/organization/roles", made))["role"]["id"]
         ids["project_role_id"] = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", made))["role"]["id"]
         ids["role_slug"] = "held"
+        part = await api.ok("POST", "/api/v1/sub-organizations", {"name": "Kept part"})
+        ids["sub_org_id"] = part["organization"]["id"]
         await self._target_identity(project)
         await self._target_person()
         await self._groups(project["id"])

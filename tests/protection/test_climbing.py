@@ -40,6 +40,7 @@ class Mountain:
             "project_id": project["id"],
             "project_slug": project["slug"],
         }
+        ids["sub_org_id"] = (await api.ok("POST", "/api/v1/sub-organizations", {"name": "Part"}))["organization"]["id"]
         place = {"projectId": project["id"], "environment": "dev", "name": "kept"}
         ids["folder_id"] = (await api.ok("POST", "/api/v2/folders", place))["folder"]["id"]
         builtin = (await api.ok("GET", "/api/v1/organization/roles"))["roles"][0]["id"]

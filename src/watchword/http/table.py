@@ -16,7 +16,7 @@ from watchword.http.audit import events
 from watchword.http.authentication import auth_methods, live_tokens, oauth, templates, wrapping
 from watchword.http.identities import identities, lifecycle, memberships, organization_owned, project_owned
 from watchword.http.openapi import documentation
-from watchword.http.people import account, groups, organization_people, project_people, sign_in
+from watchword.http.people import account, groups, organization_people, project_people, sign_in, sub_organizations
 from watchword.http.projects import environments, folders, projects, service_tokens, tags
 from watchword.http.routing import Route, Routes
 from watchword.http.secrets import files, history, imports, project_events, relations, secrets
@@ -29,6 +29,7 @@ AREAS: tuple[Routes, ...] = (
     sign_in.routes,
     account.routes,
     organization_people.routes,
+    sub_organizations.routes,
     identities.routes,
     lifecycle.routes,
     live_tokens.routes,

@@ -114,7 +114,8 @@ organizations = Table(
     _text("privilege_mode"),
     _flag("requires_mfa"),
     *_created(),
-    Index("uq_organizations_slug", "slug", unique=True),
+    Index("uq_organizations_slug", "slug", unique=True, info={"where": "parent_org_id IS NULL"}),
+    Index("uq_organizations_parent_slug", "parent_org_id", "slug", unique=True),
     Index("ix_organizations_root", "root_org_id"),
     Index("ix_organizations_parent", "parent_org_id"),
 )

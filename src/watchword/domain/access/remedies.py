@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.access.abilities import (
+    FALLBACK,
     FALLBACK_SUBJECT,
     Ability,
     Grant,
@@ -54,12 +55,12 @@ def breadth(rules: Sequence[Rule]) -> Breadth:
 def would_allow(wish: Wish, added: Sequence[Rule], *, is_role: bool) -> bool:
     """Whether the act is allowed once these rules are added: as one more role, or as a privilege behind all others."""
     relevant = [
-        Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject in wish.subjects))
+        Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject in wish.subjects), grant.is_local)
         for grant in wish.grants
     ]
     new = Grant("added", tuple(rule for rule in added if rule.subject in wish.subjects))
-    # Roles come before privileges, whose rules have the last word.
-    at = sum(grant.source.startswith("role ") for grant in relevant) if is_role else len(relevant)
+    # Roles come before privileges, whose rules have the last word but in a folder with access of its own.
+    at = sum(grant.source.startswith("role ") if is_role else not grant.is_local for grant in relevant)
     ability = compile_rules([*relevant[:at], new, *relevant[at:]], wish.context)
     return ability.allows(wish.action, wish.subject, wish.facts)
 
@@ -87,6 +88,8 @@ def _asked(wish: Wish) -> tuple[str, str]:
     """
     ability: Ability = compile_rules(wish.grants, wish.context)
     subject, actions = ability.questions(wish.action, wish.subject)
+    if ability.falls_back(wish.action, wish.subject, wish.facts):
+        subject, actions = FALLBACK_SUBJECT, FALLBACK[wish.subject].get(wish.action, ())
     return (subject, actions[0]) if actions and ability.names(subject) else (wish.subject, wish.action)
 
 

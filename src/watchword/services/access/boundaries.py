@@ -54,11 +54,13 @@ async def require_over_holder(
         _require_one(
             ctx, scope, (action,), subject, {"identityId": id} if kind == "identity" and scope.project_id else {}
         )
-        return
-    budget = Budget()
-    await require_over_here(ctx, tx, scope, kind, id, budget)
+    else:
+        budget = Budget()
+        await require_over_here(ctx, tx, scope, kind, id, budget)
+        if scope.project_id is None:
+            await require_over_in_projects(ctx, tx, scope, kind, id, budget)
     if scope.project_id is None:
-        await require_over_in_projects(ctx, tx, scope, kind, id, budget)
+        await _require_over_in_sub_organizations(ctx, tx, scope, kind, id)
 
 
 async def require_over_here(ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str, budget: Budget) -> None:
@@ -110,6 +112,25 @@ async def require_over_in_projects(
         caller = await held_grants(tx, actor.kind, actor.id, **place)
         rules = [rendered(rule, context) for grant in caller for rule in grant.rules]
         await _compare(rules, [grant.rules for grant in target])
+
+
+async def _require_over_in_sub_organizations(ctx: Ctx, tx: Tx, scope: CallerScope, kind: HolderKind, id: str) -> None:
+    """Raise BoundaryExceeded when the actor holds, in a sub-organization, more than the caller there.
+
+    Whoever has a credential of an identity of the root organization enters the sub-organizations it is a member of.
+    """
+    if ctx.may(scope, "direct-access", "sub-organization"):
+        return
+    actor = ctx.actor
+    auth = actor.claims.identity_auth if actor.claims else None
+    for org in await people.sub_organizations_of(tx, scope.org_id, kind, id):
+        for project_id in (None, *await members.projects_of(tx, kind, id, org.id)):
+            target = await holding(tx, kind, id, org_id=org.id, project_id=project_id, now=ctx.now, auth=None)
+            caller = await holding(
+                tx, actor.kind, actor.id, org_id=org.id, project_id=project_id, now=ctx.now, auth=auth
+            )
+            mine = caller.ability if caller.is_member and caller.is_active else ()
+            boundary.require_within(mine, [grant.rules for grant in target.grants])
 
 
 async def require_within(

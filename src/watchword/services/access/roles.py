@@ -25,6 +25,9 @@ from watchword.store.people import people
 Slug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=255, extra={"trim": True})]
 Description = Annotated[str, msgspec.Meta(max_length=1000, extra={"trim": True})]
+ROOT_ONLY = frozenset(
+    {"sso", "ldap", "scim", "github-org-sync", "github-org-sync-manual", "billing", "sub-organization"}
+)  # subjects that no role of a sub-organization may name
 Rules = Annotated[list[Any], msgspec.Meta(max_length=1000)]  # objects or packed arrays, read by `new_rules`
 
 
@@ -62,6 +65,7 @@ async def create(ctx: Ctx, where: ScopeRef, body: CreateRole) -> Role:
     ctx.require(scope, "create", "role")
     slug = checked_slug(scope, body.slug)
     rules = await beside(weight(body.permissions), new_rules, kind_of(scope), body.permissions)
+    await _require_fitting(ctx, scope, rules)
     role = Role(
         id=ctx.new_id(),
         org_id=scope.org_id,
@@ -83,6 +87,15 @@ async def create(ctx: Ctx, where: ScopeRef, body: CreateRole) -> Role:
     return role
 
 
+async def _require_fitting(ctx: Ctx, scope: CallerScope, rules: Sequence[Rule]) -> None:
+    """Raise BadRequest for rules of a sub-organization about what only its root organization has."""
+    if scope.project_id is not None or (await organization(ctx, scope.org_id)).parent_org_id is None:
+        return
+    of_root = sorted({rule.subject for rule in rules} & ROOT_ONLY)
+    if of_root:
+        raise BadRequest(f"Roles of a sub-organization cannot be about {', '.join(of_root)}: only its root has these")
+
+
 async def update(ctx: Ctx, where: ScopeRef, role_id: str, body: UpdateRole) -> Role:
     """Change a custom role within the caller's own rights; its holders are affected at once."""
     scope = await enter(ctx, where)
@@ -96,6 +109,7 @@ async def update(ctx: Ctx, where: ScopeRef, role_id: str, body: UpdateRole) -> R
     if body.permissions is not None:
         rules = await beside(weight(body.permissions), new_rules, kind_of(scope), body.permissions)
     if rules is not None:
+        await _require_fitting(ctx, scope, rules)
         changes["permissions"] = tuple(to_objects(rules))
     async with ctx.unit() as tx:
         role = await _custom(tx, scope, role_id)

@@ -37,6 +37,7 @@ from watchword.methods.base import (
 from watchword.services.authentication import sealed_config
 from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.authentication.method_answers import require_believable
+from watchword.services.authentication.method_bodies import organization_slug
 from watchword.services.authentication.proposals import proposal_for, proposed_checks, short_proposal
 from watchword.services.authentication.recorded_outbound import RecordedOutbound
 from watchword.services.authentication.refusals import RefusalWrite
@@ -204,12 +205,15 @@ def require_located(located: LocatedLogin | None) -> LocatedLogin:
 
 
 async def _for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: Checks) -> LocatedLogin:
-    """Return the login for the organization that its body names: the identity's own, or another it is a member of."""
-    slug = body.organization_slug
-    if not slug or slug == located.org.slug:
+    """Return the login for the organization that its body names: the identity's own, or a sub-organization of it.
+
+    An identity that lives in a sub-organization has no other.
+    """
+    slug = organization_slug(body)
+    if slug is None or slug == located.org.slug or located.org.parent_org_id is not None:
         return located
     async with ctx.view() as tx:
-        org = await people.organization_by_slug(tx, slug) if is_key(slug) else None
+        org = await people.sub_organization(tx, located.org.id, slug) if is_key(slug) else None
         member = await grants.org_membership(tx, "identity", located.identity.id, org.id) if org else None
     if org is None:
         checks.fail(

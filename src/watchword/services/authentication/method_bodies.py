@@ -71,14 +71,32 @@ def template_body(method: Method) -> type[Schema]:
     return _joined(_title(method) + "Template", [method.config], without=others, optional=method.template_may)
 
 
+OrganizationSlug = Annotated[
+    Trimmed,
+    msgspec.Meta(
+        description="The slug of a sub-organization, for a token that is good there and nowhere else: the identity "
+        "must be a member of it. Left out, the token is for the identity's own organization. Read under its first name "
+        "subOrganizationName too, and not at all for an identity that lives in a sub-organization."
+    ),
+]
+
+
+def organization_slug(body: Any) -> str | None:
+    """Return the slug of the organization that a login or a new token is for, under its newer or its first name."""
+    slug: str | None = body.organization_slug or body.sub_organization_name
+    return slug or None
+
+
 @cache
 def login_body(method: Method) -> type[Schema]:
     """Return the body of login: the method's own fields, and the organization that the token is for."""
     assert method.login is not None
-    field = ("organization_slug", Trimmed | None, None)
     struct: type[Schema] = msgspec.defstruct(  # type: ignore[assignment]
         _title(method) + "Login",
-        [field],
+        [
+            ("organization_slug", OrganizationSlug | None, None),
+            ("sub_organization_name", OrganizationSlug | None, None),
+        ],
         bases=(method.login,),
         frozen=True,
         kw_only=True,

@@ -6,19 +6,24 @@ import msgspec
 
 from watchword.domain.authentication.records import AccessToken
 from watchword.domain.authentication.wrapping import WrappedContent
-from watchword.domain.decode import Name, Trimmed
-from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.decode import Name
+from watchword.domain.errors import BadRequest, NotFound, Unauthorized
 from watchword.domain.identities.records import Identity
+from watchword.domain.people.records import Organization
 from watchword.methods.base import AuthMethod
 from watchword.services.access.boundaries import require_over
 from watchword.services.authentication import tokens, wrapping
 from watchword.services.authentication.auth_methods import require_any
+from watchword.services.authentication.login import is_key
+from watchword.services.authentication.method_bodies import OrganizationSlug, organization_slug
 from watchword.services.authentication.tokens import Issued
 from watchword.services.authentication.wrapping import Wrapped, WrapTtl
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
+from watchword.store.access import grants
 from watchword.store.authentication import credentials, wraps
+from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
 
@@ -29,7 +34,8 @@ class CreateNamedToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     """A new token and its name."""
 
     name: Name | None = None
-    organization_slug: Trimmed | None = None
+    organization_slug: OrganizationSlug | None = None
+    sub_organization_name: OrganizationSlug | None = None
     wrap_ttl: WrapTtl | None = msgspec.field(default=None, name="wrapTTL")
 
 
@@ -67,7 +73,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
         org = await people.organization(tx, identity.org_id)
         if current is None or config is None or org is None:
             raise BadRequest(f"The identity does not have {method.title}")
-        issued = tokens.new_token(ctx, current, config, org)
+        issued = tokens.new_token(ctx, current, config, await _scoped(tx, identity, org, body))
         row = tokens.row_of(issued.claims, ctx.now, name=body.name, address=ctx.address, user_agent=ctx.user_agent)
         await credentials.add_token(tx, row)
         tx.changed(versions.identity(identity.id))
@@ -77,6 +83,23 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
             content = WrappedContent(credential=issued.token)
             wrapped = await wrapping.wrap(ctx, tx, identity, "access-token", row.id, content, ttl=wrap_ttl, path=path)
     return NewNamedToken(issued, row, wrapped)
+
+
+async def _scoped(tx: Tx, identity: Identity, org: Organization, body: CreateNamedToken) -> Organization:
+    """Return the organization that a new token is for: the identity's own, or a sub-organization of it that it is in.
+
+    Raises NotFound for an unknown one, Unauthorized where the identity is no member.
+    """
+    slug = organization_slug(body)
+    if slug is None or slug == org.slug or org.parent_org_id is not None:
+        return org
+    part = await people.sub_organization(tx, org.id, slug) if is_key(slug) else None
+    if part is None:
+        raise NotFound(f"There is no sub-organization {slug[:64]!r}")
+    member = await grants.org_membership(tx, "identity", identity.id, part.id)
+    if member is None or not member.is_active:
+        raise Unauthorized("The identity is not a member of this sub-organization")
+    return part
 
 
 async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[AccessToken]:

@@ -88,13 +88,21 @@ def new_slug(ctx: Ctx, name: str) -> str:
     return f"{slugify(name)[:50] or 'org'}-{ctx.runtime.entropy(2).hex()}"
 
 
-async def add(ctx: Ctx, tx: Tx, name: str) -> Organization:
-    """Store a new organization and its key in the open unit."""
+async def add(
+    ctx: Ctx, tx: Tx, name: str, *, slug: str | None = None, parent: Organization | None = None
+) -> Organization:
+    """Store a new organization and its key in the open unit. Raises AlreadyThere when the slug is taken.
+
+    A sub-organization begins with the settings of its parent.
+    """
     org = Organization(
         id=ctx.new_id(),
         name=name,
-        slug=new_slug(ctx, name),
-        privilege_mode="subset",
+        slug=slug or new_slug(ctx, name),
+        root_org_id=(parent.root_org_id or parent.id) if parent else None,
+        parent_org_id=parent.id if parent else None,
+        privilege_mode=parent.privilege_mode if parent else "subset",
+        requires_mfa=parent.requires_mfa if parent else False,
         created_at=ctx.now,
         updated_at=ctx.now,
     )
@@ -202,15 +210,24 @@ async def remove(ctx: Ctx, org_id: str) -> Organization:
         org = await people.organization(tx, org_id)
         if org is None:
             raise Forbidden("You are not a member of this organization")
-        if administrator := built_in("organization", "admin"):
-            boundary.require_within(scope.ability, [administrator.rules])
-        await administrators.hold(tx)
-        await administrators.require_none_in(ctx, tx, org_id)
-        await require_none_protected(tx, org_id=org_id)
-        await people.remove_organization(tx, org_id)
-        await administrators.require_one(ctx, tx)
+        await end(ctx, tx, scope, org)
         ctx.audit("delete-organization", org_id=org.id, organizationId=org.id, name=org.name)
     return org
+
+
+async def end(ctx: Ctx, tx: Tx, scope: CallerScope, org: Organization) -> None:
+    """Delete an organization with its sub-organizations in the open unit.
+
+    The caller holds, in `scope`, all that an administrator does. Raises BoundaryExceeded, Forbidden, BadRequest.
+    """
+    if administrator := built_in("organization", "admin"):
+        boundary.require_within(scope.ability, [administrator.rules])
+    await administrators.hold(tx)
+    for part in (org, *await people.sub_organizations(tx, org.id)):
+        await administrators.require_none_in(ctx, tx, part.id)
+        await require_none_protected(tx, org_id=part.id)
+    await people.remove_organization(tx, org.id)
+    await administrators.require_one(ctx, tx)
 
 
 async def bootstrap(ctx: Ctx, body: Bootstrap) -> Bootstrapped:

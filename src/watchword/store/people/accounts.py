@@ -306,16 +306,19 @@ async def users(tx: Tx, ids: Sequence[str]) -> dict[str, User]:
 
 
 async def remove_from_organization(tx: Tx, record: Membership) -> None:
-    """Delete a membership of an organization with all that its actor holds there: projects, privileges, groups."""
+    """Delete a membership of an organization with all that its actor holds there and in its sub-organizations:
+
+    projects, privileges, groups.
+    """
     member = (record.actor_kind, record.actor_id)
     g, p, x = schema.group_members, schema.projects, schema.privileges
-    groups = select(schema.groups.c.id).where(schema.groups.c.org_id == record.org_id)
-    inside = select(p.c.id).where(p.c.org_id == record.org_id)
+    o = schema.organizations
+    orgs = select(o.c.id).where(or_(o.c.id == record.org_id, o.c.parent_org_id == record.org_id))
+    groups = select(schema.groups.c.id).where(schema.groups.c.org_id.in_(orgs))
+    inside = select(p.c.id).where(p.c.org_id.in_(orgs))
     await tx.run(delete(g).where(g.c.actor_kind == member[0], g.c.actor_id == member[1], g.c.group_id.in_(groups)))
     await tx.run(delete(x).where(x.c.actor_kind == member[0], x.c.actor_id == member[1], x.c.project_id.in_(inside)))
-    await tx.run(
-        delete(_m).where(_m.c.org_id == record.org_id, _m.c.actor_kind == member[0], _m.c.actor_id == member[1])
-    )
+    await tx.run(delete(_m).where(_m.c.org_id.in_(orgs), _m.c.actor_kind == member[0], _m.c.actor_id == member[1]))
     tx.changed(versions.actor(*member))
 
 

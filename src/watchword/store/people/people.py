@@ -13,7 +13,7 @@ from watchword.store.mapping import Mapper
 ORGANIZATIONS = Mapper(Organization, schema.organizations)
 USERS = Mapper(User, schema.users)
 SESSIONS = Mapper(Session, schema.sessions)
-_o, _u, _s, _m = schema.organizations, schema.users, schema.sessions, schema.memberships
+_o, _u, _s, _m, _p = schema.organizations, schema.users, schema.sessions, schema.memberships, schema.projects
 
 _ORG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.id == bindparam("of")))
 _ORGS_OF = prepare(
@@ -22,7 +22,23 @@ _ORGS_OF = prepare(
     .where(_m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
     .order_by(_o.c.created_at, _o.c.id)
 )
-_ORG_BY_SLUG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.slug == bindparam("slug")))
+_SUB_BY_SLUG = prepare(
+    select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of"), _o.c.slug == bindparam("slug"))
+)
+_SUBS = prepare(
+    select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of")).order_by(_o.c.created_at, _o.c.id)
+)
+_SUBS_OF = prepare(
+    select(*ORGANIZATIONS.columns)
+    .join(_m, _m.c.org_id == _o.c.id)
+    .where(
+        _o.c.parent_org_id == bindparam("of"),
+        _m.c.project_id.is_(None),
+        _m.c.actor_kind == bindparam("kind"),
+        _m.c.actor_id == bindparam("actor"),
+    )
+    .order_by(_o.c.created_at, _o.c.id)
+)
 _USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
 _HELD_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")).with_for_update(key_share=True))
 _USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
@@ -47,9 +63,34 @@ async def organization(tx: Tx, id: str) -> Organization | None:
     return ORGANIZATIONS.first(await tx.one(_ORG, of=id))
 
 
-async def organization_by_slug(tx: Tx, slug: str) -> Organization | None:
-    """An organization by its slug."""
-    return ORGANIZATIONS.first(await tx.one(_ORG_BY_SLUG, slug=slug))
+async def sub_organization(tx: Tx, parent_id: str, slug: str) -> Organization | None:
+    """A sub-organization by its slug, which is unique in its parent."""
+    return ORGANIZATIONS.first(await tx.one(_SUB_BY_SLUG, of=parent_id, slug=slug))
+
+
+async def sub_organizations(tx: Tx, parent_id: str) -> list[Organization]:
+    """All sub-organizations of an organization, oldest first."""
+    return ORGANIZATIONS.every(await tx.all(_SUBS, of=parent_id))
+
+
+async def sub_organizations_of(tx: Tx, parent_id: str, kind: AnyActorKind, id: str) -> list[Organization]:
+    """The sub-organizations that an actor is itself a member of, oldest first."""
+    return ORGANIZATIONS.every(await tx.all(_SUBS_OF, of=parent_id, kind=kind, actor=id))
+
+
+async def page_of_sub_organizations(
+    tx: Tx, parent_id: str, *, member: tuple[AnyActorKind, str] | None, offset: int, limit: int
+) -> tuple[list[Organization], int]:
+    """A page of sub-organizations by name, and how many there are; of an actor, those it is an active member of."""
+    rows = select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == parent_id)
+    if member is not None:
+        mine = select(_m.c.org_id).where(
+            _m.c.actor_kind == member[0], _m.c.actor_id == member[1], _m.c.project_id.is_(None), _m.c.is_active == 1
+        )
+        rows = rows.where(_o.c.id.in_(mine))
+    count = await tx.one(select(func.count()).select_from(rows.subquery()))
+    page = await tx.all(rows.order_by(_o.c.name, _o.c.id).offset(offset).limit(limit))
+    return ORGANIZATIONS.every(page), int(count[0]) if count else 0
 
 
 async def organizations_of(tx: Tx, kind: AnyActorKind, id: str) -> list[Organization]:
@@ -70,21 +111,25 @@ async def change_organization(tx: Tx, id: str, **fields: Any) -> None:
 
 
 async def remove_organization(tx: Tx, id: str) -> None:
-    """Delete an organization with everything in it."""
+    """Delete an organization with everything in it, its sub-organizations too."""
+    inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
+    org_ids = [row[0] for row in await tx.all(inside)]
+    project_ids = [row[0] for row in await tx.all(select(_p.c.id).where(_p.c.org_id.in_(inside)))]
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes
     # first. Every cached view of these rows depends on the organization's version key too, and that one is raised.
     identities, membership_roles = schema.identities, schema.membership_roles
     await tx.count_long(
         delete(schema.method_configs).where(
-            schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id == id))
+            schema.method_configs.c.identity_id.in_(select(identities.c.id).where(identities.c.org_id.in_(inside)))
         )
     )
     await tx.count_long(
-        delete(membership_roles).where(membership_roles.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id == id)))
+        delete(membership_roles).where(
+            membership_roles.c.membership_id.in_(select(_m.c.id).where(_m.c.org_id.in_(inside)))
+        )
     )
     # What has no foreign key: the keys of it and of its projects, and what its identities hold elsewhere or have beside
     # their rows.
-    inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
     identity_ids = select(identities.c.id).where(identities.c.org_id.in_(inside))
     keys, projects, revocations = schema.data_keys, schema.projects, schema.revocations
     for part in (
@@ -107,8 +152,9 @@ async def remove_organization(tx: Tx, id: str) -> None:
         delete(_m).where(_m.c.actor_kind == "identity", _m.c.actor_id.in_(identity_ids)),
     ):
         await tx.count_long(part)
+    await tx.run_long(delete(_o).where(or_(_o.c.root_org_id == id, _o.c.parent_org_id == id)))
     await tx.run_long(delete(_o).where(_o.c.id == id))
-    tx.changed(versions.org(id))
+    tx.changed(*map(versions.org, org_ids), *map(versions.project, project_ids))
 
 
 async def user(tx: Tx, id: str) -> User | None:
