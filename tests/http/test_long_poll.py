@@ -269,7 +269,7 @@ async def test_one_answer_is_one_audit_event(request: pytest.FixtureRequest, tmp
 
         poll = asyncio.create_task(vault.call("GET", token=token, waitVersion=seen))
         await waiting(api)
-        await vault.put("HIDDEN", "1")  # read anew, and not answered
+        await vault.put("HIDDEN", "1")  # read again, and not answered
         await asyncio.sleep(0.5)
         assert (1, False) == (await events(), poll.done())
         await vault.change("KEY", secretValue="2")

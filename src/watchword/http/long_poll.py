@@ -2,8 +2,8 @@
 
     read ──another answer──> 200                       changes of a version key that the reading depends on
       │ the same one                                               │
-      └──> wait ───────────────────────────────────────────────────┴──> sign in and read anew, as a new request
-             ├──the time is over, or the server ends──> sign in and read anew: 200, or 304
+      └──> wait ───────────────────────────────────────────────────┴──> sign in and read again, as a new request
+             ├──the time is over, or the server ends──> sign in and read again: 200, or 304
              └──the client left──> nothing
 
 What is compared is the whole answer and not a number, so that a request never returns for a change that the caller
@@ -50,7 +50,7 @@ async def answer(
 ) -> bytes | Unchanged:
     """The answer once it is another one than the client has, or Unchanged when the time is over or the client left.
 
-    Raises whatever the reading raises, at once or when it is carried out anew; TooManyRequests where too many wait.
+    Raises whatever the reading raises, at once or when it is carried out again; TooManyRequests where too many wait.
     """
     loop = asyncio.get_running_loop()
     ctx = await signed_in(is_first=True)

@@ -84,7 +84,7 @@ class Changes:
     async def _numbers_of(self, seen: Mapping[str, int]) -> Mapping[str, int] | None:
         """The numbers that the rows of these version keys had when they had the versions `seen`; None: they moved.
 
-        On SQLite the versions in memory are another count than the rows, and all begin anew when another process
+        On SQLite the versions in memory are another count than the rows, and all begin again when another process
         wrote. Waking everybody for each such write would be much work for nothing.
         """
         if not self._store.is_inline:
@@ -171,7 +171,7 @@ class Changes:
 
 
 async def _wake(waiters: Iterable[_Waiter]) -> None:
-    """Wake in small groups: each reads its answer anew, and other requests have their turn in between."""
+    """Wake in small groups: each reads its answer again, and other requests have their turn in between."""
     for number, waiter in enumerate(waiters, 1):
         waiter.wake()
         if not number % _AT_A_TIME:
