@@ -214,7 +214,9 @@ async def get_by_slug(ctx: Ctx, privilege_slug: str, query: OfIdentity) -> Privi
 @routes.get(_V1, USER, IDENTITY)
 async def list_of_identity(ctx: Ctx, query: OfIdentity) -> PrivilegesReply:
     """List the privileges of an identity in a project."""
-    held = await privileges.every(ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit")
+    held = await privileges.every(
+        ctx, ScopeRef(project_slug=query.project_slug), query.identity_id, action="edit", with_rules=True
+    )
     return PrivilegesReply(privileges=await in_pieces(held, PrivilegeOut.of))
 
 

@@ -237,13 +237,16 @@ async def get_by_id(ctx: Ctx, privilege_id: str) -> HeldPrivilege:
     return await get(ctx, ScopeRef(project_id=_project_id(scope)), privilege.actor_id, privilege.slug)
 
 
-async def every(ctx: Ctx, where: ScopeRef, identity_id: str, *, action: str = "read") -> list[HeldPrivilege]:
-    """List all privileges of an identity in a project, the ended ones too."""
+async def every(
+    ctx: Ctx, where: ScopeRef, identity_id: str, *, action: str = "read", with_rules: bool = False
+) -> list[HeldPrivilege]:
+    """List all privileges of an identity in a project, the ended ones too; without their rules unless asked for."""
     scope = await enter(ctx, where)
     ctx.require(scope, action, "identity", identityId=identity_id)
     async with ctx.survey() as tx:
         membership = await _membership(tx, scope, identity_id)
-        privileges = await grants.privileges_of(tx, "identity", identity_id, _project_id(scope), Turns())
+        read = grants.privileges_of if with_rules else grants.privileges_listed
+        privileges = await read(tx, "identity", identity_id, _project_id(scope), Turns())
     return [HeldPrivilege(privilege, membership.id) for privilege in privileges if privilege.folder_id is None]
 
 

@@ -351,6 +351,16 @@ _FOLDER_ACCESS = prepare(
         _p.c.folder_id == bindparam("folder"),
     )
 )
+_PRIVILEGES_LISTED = prepare(
+    select(*[literal("[]") if column.name == "permissions" else column for column in PRIVILEGES.columns])
+    .where(
+        _p.c.project_id == bindparam("project"),
+        _p.c.actor_kind == bindparam("kind"),
+        _p.c.actor_id == bindparam("actor"),
+        _p.c.folder_id.is_(None),
+    )
+    .order_by(_p.c.created_at, _p.c.id)
+)
 _PRIVILEGES_SIZE = prepare(
     select(func.count(), func.coalesce(func.sum(func.length(_p.c.permissions)), 0)).where(
         _p.c.project_id == bindparam("project"),
@@ -436,6 +446,12 @@ async def remove_folder_access(tx: Tx, project_id: str, condition: ColumnElement
     if holders:
         await tx.run(delete(_p).where(there))
         tx.changed(*{versions.actor(kind, id) for kind, id in holders})
+
+
+async def privileges_listed(tx: Tx, kind: AnyActorKind, id: str, project_id: str, pauses: Pauses) -> list[Privilege]:
+    """The additional privileges of an actor in a project, oldest first, without their rules, which may be long."""
+    rows = await tx.all(_PRIVILEGES_LISTED, kind=kind, actor=id, project=project_id)
+    return await in_pieces(rows, PRIVILEGES.read, pauses)
 
 
 async def size_of_privileges(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> tuple[int, int]:
