@@ -56,7 +56,7 @@ TESTED_ELSEWHERE = {
     "http/secrets/secrets.py": "services/secrets/test_writing.py",
     "http/secrets/wire.py": "services/secrets/test_reading.py",
     "methods/base.py": "methods/test_registry.py",
-    "services/access/scopes.py": "services/access/test_isolation.py",
+    "methods/kubernetes_review.py": "methods/test_kubernetes.py",  # through the method
     "services/authentication/bearer.py": "services/authentication/test_tokens.py",
     "services/authentication/dry_run_login.py": "services/authentication/test_auth_methods.py",
     "services/identities/project_members.py": "services/projects/test_members.py",

@@ -314,7 +314,7 @@ OPTIONS: tuple[Option, ...] = (
         _token_files,
         "Files with this server's own tokens for Kubernetes API servers, each as host=/path, such as "
         "kubernetes.default.svc=/var/run/secrets/kubernetes.io/serviceaccount/token: configurations for that host may "
-        "have it review tokens. It is read anew for each login; ca.crt beside it is trusted.",
+        "have it review tokens. It is read again for each login; ca.crt beside it is trusted.",
     ),
     Option(
         "aws_sts_hosts",

@@ -245,7 +245,7 @@ class GuardedOutbound:
         return await self._documents.get(key, lambda: self._json(url, ca, bearer=bearer))
 
     async def cluster_token(self, url: str) -> ClusterToken:
-        """The token in the file that the settings name for the host of `url`, read anew, and the CA beside it."""
+        """The token in the file that the settings name for the host of `url`, read again, and the CA beside it."""
         path = self._token_files.get(authority(url))
         if path is None:
             raise OutboundError("the operator of this server keeps no token for this host")

@@ -30,7 +30,7 @@ ReviewerSource = Annotated[
     Literal["config", "server"],
     msgspec.Meta(
         description="Where the reviewer's token is: `config`, in tokenReviewerJwt; `server`, in the file that the "
-        "operator of the server names for this host (WATCHWORD_KUBERNETES_TOKEN_FILES), read anew for each login."
+        "operator of the server names for this host (WATCHWORD_KUBERNETES_TOKEN_FILES), read again for each login."
     ),
 ]
 Issuer = Annotated[

@@ -1,4 +1,4 @@
-"""What is held is compiled once for all who hold the same, and anew when it changes."""
+"""What is held is compiled once for all who hold the same, and again when it changes."""
 
 from typing import Any
 
