@@ -48,7 +48,7 @@ class Incoming(msgspec.Struct, frozen=True):
         return self.headers.get(name.encode(), b"").decode("latin-1")
 
 
-Judge = Callable[[], Awaitable[Rereading]]  # signs the caller in anew
+Judge = Callable[[], Awaitable[Rereading]]  # signs the caller in again
 
 
 class Stream(msgspec.Struct, frozen=True):

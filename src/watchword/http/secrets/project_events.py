@@ -4,7 +4,7 @@
     event: secret:update
     data: {"event": "secret:update", "projectId": …, "environment": "prod", "secretPath": "/", "secretKey": "URL"}
 
-    event: missed                     something may have changed meanwhile: read anew
+    event: missed                     something may have changed meanwhile: read again
     event: error                      the stream ends: the token was revoked, a right was taken
     : heartbeat                       every 15 s
 
