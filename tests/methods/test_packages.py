@@ -246,7 +246,7 @@ async def test_a_judge_that_fails_is_a_warning_and_hides_nobody_from_the_report(
     async with running(sqlite_settings(placed(migrated_file, tmp_path))) as api:
         identity = await api.identity("member")
         made = await api.ok("POST", f"/api/v1/auth/toy-auth/identities/{identity['id']}", {})
-        report = await api.ok("GET", "/api/v1/organization/identity-reports/risky")
+        report = await api.ok("GET", "/api/v1/organization/identity-reports/risky", query={"code": "not_judged"})
 
     assert ["not_judged"] == [risk["code"] for risk in made["warnings"]]
     assert [identity["id"]] == [one["id"] for one in report["identities"]]

@@ -712,7 +712,7 @@ audit_events = Table(
         info={"where": "project_id IS NOT NULL"},
     ),
     # The logins of an identity: a list of its live tokens is read from here, so that a login need store nothing else.
-    Index("ix_audit_events_logins", "actor_id", "id", sqlite_where=text(LOGINS), postgresql_where=text(LOGINS)),
+    Index("ix_audit_events_logins", "actor_id", "id", info={"where": LOGINS}),
 )
 
 denials = Table(
