@@ -113,7 +113,8 @@ async def change_organization(tx: Tx, id: str, **fields: Any) -> None:
 async def remove_organization(tx: Tx, id: str) -> None:
     """Delete an organization with everything in it, its sub-organizations too."""
     inside = select(_o.c.id).where(or_(_o.c.id == id, _o.c.root_org_id == id, _o.c.parent_org_id == id))
-    org_ids = [row[0] for row in await tx.all(inside)]
+    # Where another deletion was first, nothing is found, and the key of the organization itself is raised all the same.
+    org_ids = {id, *(row[0] for row in await tx.all(inside))}
     project_ids = [row[0] for row in await tx.all(select(_p.c.id).where(_p.c.org_id.in_(inside)))]
     # PostgreSQL asks also inside a cascade whether something still points at a role or a template, so what points goes
     # first. Every cached view of these rows depends on the organization's version key too, and that one is raised.
