@@ -207,8 +207,15 @@ def test_every_column_that_holds_bytes_is_sealed_or_hashed_and_known_here() -> N
         "secrets.comment",
         "secret_versions.value",
         "secret_versions.comment",
+        "wraps.sealed",  # under a key made from the wrapping token, which is stored nowhere
     }
-    hashed = {"client_secrets.hash", "invitations.token_hash", "one_time_tokens.token_hash", "service_tokens.hash"}
+    hashed = {
+        "client_secrets.hash",
+        "invitations.token_hash",
+        "one_time_tokens.token_hash",
+        "service_tokens.hash",
+        "wraps.verifier",
+    }
     found = {
         f"{table}.{column.name}"
         for table in schema.metadata.tables.values()
