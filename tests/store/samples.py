@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from sqlalchemy import ColumnElement, true
 
 import watchword.store
 from watchword.domain.record import Record
@@ -104,6 +105,8 @@ def _plain(annotation: Any, text: str, *, empty: bool) -> Any:
         return annotation(**{name: sample(hints[name], text, empty=empty) for name in annotation.__struct_fields__})
     if annotation is Pauses:
         return _Pauses()
+    if annotation == ColumnElement[bool]:
+        return true()
     if getattr(annotation, "_is_protocol", False):
         return _asked(annotation, text, empty=empty)
     raise TypeError(f"no sample for {annotation}")

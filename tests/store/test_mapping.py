@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, LargeBinary, SmallInteger, Text, select
+from sqlalchemy import BigInteger, LargeBinary, SmallInteger, Text, delete, select
 
 from tests.store import samples
 from watchword.domain.record import Record
@@ -71,6 +71,8 @@ async def test_a_record_is_read_as_it_was_stored(filled: Store, table: str, data
 
     with contextlib.suppress(Undo):
         async with filled.write() as tx:
+            if all(column.name in parents for column in key):
+                await tx.run(delete(mapper.table))  # one row for each parent, and the parent that is there has its own
             try:
                 await tx.run(mapper.INSERT, **mapper.values(record))
             except AlreadyThere:

@@ -57,8 +57,10 @@ class FolderAccess(Privilege, frozen=True, kw_only=True):
 
 
 def allowed(tier: str) -> dict[str, tuple[str, ...]]:
-    """The actions of a tier by subject."""
+    """The actions of a tier by subject; none for a tier that this release does not know."""
     actions: dict[str, tuple[str, ...]] = {}
+    if tier not in TIERS:
+        return actions
     for name in TIERS[: TIERS.index(tier) + 1]:
         for subject, added in _ADDED[name].items():
             actions[subject] = tuple(dict.fromkeys((*actions.get(subject, ()), *added)))

@@ -388,7 +388,7 @@ def read_placed(row: Row) -> Privilege:
     if privilege.folder_id is None:
         return privilege
     environment, path = row[len(PRIVILEGES.columns) :]
-    tier = str(privilege.permissions[0]["tier"])
+    tier = str(privilege.permissions[0].get("tier")) if privilege.permissions else ""
     is_there = environment is not None and path is not None
     rules = tuple(to_objects(folder_access.rules(tier, environment, path))) if is_there else ()
     fields = {**msgspec.structs.asdict(privilege), "permissions": rules}

@@ -200,6 +200,8 @@ async def referring_to(
 
     The caller finds out which secret of that name is meant.
     """
+    if not keys:
+        return []
     if len(keys) > _FEW:
         return await _referring_to_many(tx, project_id, keys, to_change=to_change, pauses=pauses)
     mentioned = or_(*(_s.c.references.like(f'%"{_escaped(key)}"%', escape="\\") for key in keys))
