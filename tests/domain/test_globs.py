@@ -115,10 +115,25 @@ def test_a_slip_in_a_pattern_is_named_when_it_is_stored(pattern, fault):
 @pytest.mark.parametrize(
     "pattern",
     [
-        "", "x" * 2_000, "dependabot[bot]", "{1111-22}:{33-44}", "a)b", "a]b", "\\[a", "\\(a", "[[]x", "[]]",
-        "[a(b]", "a{b}c", "@(a|b)", "(a|b)?", "!(a)", "R&D, Berlin", "[[:alpha:]]*",
+        "",
+        "x" * 2_000,
+        "dependabot[bot]",
+        "{1111-22}:{33-44}",
+        "a)b",
+        "a]b",
+        "\\[a",
+        "\\(a",
+        "[[]x",
+        "[]]",
+        "[a(b]",
+        "a{b}c",
+        "@(a|b)",
+        "(a|b)?",
+        "!(a)",
+        "R&D, Berlin",
+        "[[:alpha:]]*",
     ],
-)  # fmt: skip
+)
 def test_a_sound_pattern_may_be_stored(pattern):
     assert typed_glob_fault(pattern) is None
 

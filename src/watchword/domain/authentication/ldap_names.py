@@ -11,16 +11,25 @@ _TYPE: Final = re.compile(r"\s*(?:oid\.)?([a-z][a-z0-9-]*|[0-9]+(?:\.[0-9]+)+)\s
 _HEX_PAIR: Final = re.compile(r"[0-9a-fA-F]{2}")
 # The other names of the attribute types that RFC 4514, section 3, has short names for.
 _SHORT: Final = {
-    "2.5.4.3": "cn", "commonname": "cn",
-    "2.5.4.7": "l", "localityname": "l",
-    "2.5.4.8": "st", "stateorprovincename": "st",
-    "2.5.4.10": "o", "organizationname": "o",
-    "2.5.4.11": "ou", "organizationalunitname": "ou",
-    "2.5.4.6": "c", "countryname": "c",
-    "2.5.4.9": "street", "streetaddress": "street",
-    "0.9.2342.19200300.100.1.25": "dc", "domaincomponent": "dc",
-    "0.9.2342.19200300.100.1.1": "uid", "userid": "uid",
-}  # fmt: skip
+    "2.5.4.3": "cn",
+    "commonname": "cn",
+    "2.5.4.7": "l",
+    "localityname": "l",
+    "2.5.4.8": "st",
+    "stateorprovincename": "st",
+    "2.5.4.10": "o",
+    "organizationname": "o",
+    "2.5.4.11": "ou",
+    "organizationalunitname": "ou",
+    "2.5.4.6": "c",
+    "countryname": "c",
+    "2.5.4.9": "street",
+    "streetaddress": "street",
+    "0.9.2342.19200300.100.1.25": "dc",
+    "domaincomponent": "dc",
+    "0.9.2342.19200300.100.1.1": "uid",
+    "userid": "uid",
+}
 
 # What says nothing in a name although its category does not show it (RFC 4518, 2.2, and Unicode's
 # Default_Ignorable_Code_Point): the grapheme joiner, Hangul fillers, Khmer inherent vowels, variation selectors, the
