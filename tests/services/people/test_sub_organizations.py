@@ -259,7 +259,9 @@ async def test_events_are_in_the_organization_that_they_are_about(any_api: Api) 
     assert "login-identity-universal-auth" in in_sub - in_root
 
 
-async def test_a_person_of_the_root_enters_a_part_only_as_its_member(any_api: Api) -> None:
+async def test_a_person_of_the_root_enters_a_part_only_as_its_member_and_not_while_suspended_in_the_root(
+    any_api: Api,
+) -> None:
     sub_id, inside = await part(any_api)
     invite = {"inviteeEmails": ["ana@example.com"], "organizationRoleSlug": "admin"}
     link = await any_api.ok("POST", "/api/v1/invite-org/signup", {**invite, "organizationId": any_api.org_id})
@@ -285,3 +287,14 @@ async def test_a_person_of_the_root_enters_a_part_only_as_its_member(any_api: Ap
 
     assert 403 == refused.status_code
     assert 200 == (await any_api.get(f"/api/v1/organization/{sub_id}", token=entered)).status_code
+
+    members = await any_api.ok("GET", f"/api/v2/organizations/{any_api.org_id}/memberships")
+    ana = next(one["id"] for one in members["users"] if one["user"]["email"] == "ana@example.com")
+    base = f"/api/v2/organizations/{any_api.org_id}/memberships/{ana}"
+    found = []
+    for is_active in (False, True):
+        await any_api.ok("PATCH", base, {"isActive": is_active})
+        found.append((await any_api.get(f"/api/v1/organization/{sub_id}", token=entered)).status_code)
+        found.append((await any_api.get("/api/v1/projects", token=entered)).status_code)
+
+    assert [403, 403, 200, 200] == found

@@ -301,13 +301,20 @@ async def enter_org(ctx: Ctx, org_id: str) -> CallerScope:
     if not caller.is_member or not caller.is_active:
         raise Forbidden("You are not a member of this organization")
     if actor.kind == "user":
-        await _require_second_factor(ctx, org_id)
+        await _require_of_person(ctx, org_id)
     return CallerScope(org_id=org_id, ability=caller.ability)
 
 
-async def _require_second_factor(ctx: Ctx, org_id: str) -> None:
-    """Raise Forbidden for a person without a verified second factor where the organization demands one."""
-    if not ctx.actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
+async def _require_of_person(ctx: Ctx, org_id: str) -> None:
+    """Raise Forbidden for a person who is suspended in the root of the organization, or lacks a second factor that the
+    organization demands.
+    """
+    org = await organization(ctx, org_id)
+    if org.root_org_id is not None:
+        in_root = await _holding_of_caller(ctx, org.root_org_id, None)
+        if in_root.is_member and not in_root.is_active:
+            raise Forbidden("You are suspended in the root of this organization")
+    if not ctx.actor.is_mfa_verified and org.requires_mfa:
         raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
 
 
@@ -380,7 +387,7 @@ async def enter_project(ctx: Ctx, project_id: str) -> ProjectScope:
     if not caller.is_member or not caller.is_active:
         raise Forbidden("You are not a member of this project")
     if actor.kind == "user":
-        await _require_second_factor(ctx, project_record.org_id)
+        await _require_of_person(ctx, project_record.org_id)
     return ProjectScope(
         org_id=project_record.org_id, project_id=project_id, ability=caller.ability, project=project_record
     )
