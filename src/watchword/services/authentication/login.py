@@ -14,6 +14,7 @@ import msgspec
 
 from watchword.domain.actor import Actor
 from watchword.domain.audit.records import Denial
+from watchword.domain.authentication import endings
 from watchword.domain.authentication.live_tokens import ENDS_AT, GENERATION, SIGNED_WITH
 from watchword.domain.authentication.lockout import is_locked
 from watchword.domain.authentication.records import ClientSecret, Lockout, MethodConfig, MethodTemplate
@@ -423,7 +424,7 @@ async def _credential(
     # Limited uses are settled exactly by the journal; the cached number may be old, so it decides nothing here.
     return Credential(
         id=secret.id,
-        expires_at=secret.created_at + secret.ttl * 1000 if secret.ttl else None,
+        expires_at=endings.end_of_secret(secret),
         uses=0,
         uses_limit=secret.uses_limit,
         is_revoked=secret.is_revoked,

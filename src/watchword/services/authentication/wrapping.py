@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication import endings
 from watchword.domain.authentication.wrapping import (
     MOST_ALERTS,
     Wrap,
@@ -197,7 +198,7 @@ async def _is_good(ctx: Ctx, tx: Tx, record: Wrap) -> bool:
     for config in await credentials.configs(tx, record.identity_id):
         secret = await credentials.client_secret(tx, config.id, record.credential_id)
         if secret is not None:
-            return not secret.is_revoked and (not secret.ttl or secret.created_at + secret.ttl * 1000 > ctx.now)
+            return endings.state_of(secret, ctx.now) == "active"
     return False
 
 
