@@ -1,5 +1,6 @@
 """Folder access: it decides in its folder alone, goes with it, and nobody gives or takes more than they hold there."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.api import Api
 from tests.building import folder
 from tests.services.access.test_roles import member, project, role
+from watchword.services.access import folder_access
 
 PLACE = {"environment": "dev", "secretPath": "/app"}
 EVERYTHING = [
@@ -165,6 +167,35 @@ async def test_one_grant_for_a_folder_and_clear_words_for_what_is_wrong(any_api:
     ]
     assert "permission" in tier.text
     assert 404 == (await any_api.post(stranger, {"permission": "read"})).status_code
+
+
+async def test_an_identity_has_access_to_so_many_folders_of_a_project_also_when_two_are_granted_at_once(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_access, "MOST_FOLDER_ACCESS", 2)
+    here = await site(any_api)
+    identity_id, _ = await member(any_api, here.project_id, "no-access")
+    another_id, _ = await member(any_api, here.project_id, "no-access")
+    folders = [(await folder(any_api, here.project_id, name))["id"] for name in ("one", "two", "three")]
+    window = {"isTemporary": True, "temporaryMode": "relative", "temporaryRange": "1s"}
+    ended = {**window, "temporaryAccessStartTime": "2020-01-01T00:00:00Z"}
+    assert 200 == (await here.give(identity_id, "read", type=ended)).status_code
+
+    async def granted(*folder_ids: str, to: str = identity_id) -> list[tuple[int, str]]:
+        asked = [any_api.post(here.of(to, id), {"permission": "read"}) for id in folder_ids]
+        return sorted((reply.status_code, reply.json().get("message", "")) for reply in await asyncio.gather(*asked))
+
+    at_once = await granted(*folders)
+    changed = await any_api.patch(here.of(identity_id), {"permission": "edit"})
+    others = await granted(folders[0], to=another_id)
+    await any_api.ok("DELETE", here.of(identity_id))
+    with_room = await granted(*folders)
+
+    assert [200, 400, 400] == [status for status, _ in at_once]
+    assert "access of its own to 2 folders" in at_once[1][1]
+    assert 200 == changed.status_code
+    assert [200] == [status for status, _ in others]
+    assert [200, 400, 400] == [status for status, _ in with_room]
 
 
 async def test_who_manages_one_folder_gives_what_they_hold_there_and_no_more(any_api: Api) -> None:

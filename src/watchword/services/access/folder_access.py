@@ -14,7 +14,7 @@ from watchword.domain.secrets.replicas import is_replica
 from watchword.services.access.boundaries import require_over_in_folder
 from watchword.services.access.privileges import Window, columns_of
 from watchword.services.access.role_refs import PERMANENT, TemporaryPeriod
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import MOST_FOLDER_ACCESS, ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.services.turns import Turns
@@ -34,7 +34,10 @@ class FolderRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def grant(ctx: Ctx, where: FolderRef, tier: Tier, window: Window) -> FolderAccess:
-    """Give an identity of the project a tier of access to a folder. Raises BadRequest where it has one already."""
+    """Give an identity of the project a tier of access to a folder.
+
+    Raises BadRequest where it has one already, or access to as many folders as it may have.
+    """
     scope, place = await _enter(ctx, where)
     period = _period(tier, window.checked())
     async with ctx.unit() as tx:
@@ -47,6 +50,7 @@ async def grant(ctx: Ctx, where: FolderRef, tier: Tier, window: Window) -> Folde
         if await _held(tx, where) is not None:
             raise BadRequest("The identity has access to this folder already: change it instead")
         await require_over_in_folder(ctx, tx, scope, where.identity_id, access, tier)
+        await _require_room(tx, where)
         try:
             await grants.add_privilege(tx, row)
         except AlreadyThere:
@@ -134,6 +138,19 @@ async def _require_folder(tx: Tx, where: FolderRef) -> None:
     await folders.lock(tx, where.project_id)
     if await folders.of_folder(tx, where.folder_id) is None:
         raise _no_folder()
+
+
+async def _require_room(tx: Tx, where: FolderRef) -> None:
+    """Raise BadRequest for access to more folders than may be read at each change of what the identity holds.
+
+    Grants are made one after the other in a project: the lock of its folders is held.
+    """
+    count = await grants.count_folder_access(tx, "identity", where.identity_id, where.project_id)
+    if count >= MOST_FOLDER_ACCESS:
+        raise BadRequest(
+            f"The identity has access of its own to {count} folders of this project, and may have it to "
+            f"{MOST_FOLDER_ACCESS}, ended grants included: remove one first, or give it a role for these paths"
+        )
 
 
 async def _held(tx: Tx, where: FolderRef) -> FolderAccess | None:

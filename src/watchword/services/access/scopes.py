@@ -36,6 +36,7 @@ _FOR_EVER = 1 << 62
 MOST_COMPARED = 20_000  # rules of custom roles and privileges that are compared with a caller's in one request
 MOST_PRIVILEGES = 100  # of one identity in one project
 MOST_PRIVILEGE_TEXT = 1 << 20  # characters of the rules of all these
+MOST_FOLDER_ACCESS = 200  # folders to which one identity has access of its own in one project
 _SHARED = 20  # rules from which on they are kept once for all their holders
 # By what they are made of, so that a changed role can never be taken for what it was. Nothing is kept for its own sake.
 _GRANTS: WeakValueDictionary[bytes, Grant] = WeakValueDictionary()

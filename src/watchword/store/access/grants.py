@@ -369,6 +369,14 @@ _PRIVILEGES_SIZE = prepare(
         _p.c.folder_id.is_(None),
     )
 )
+_FOLDER_ACCESS_COUNT = prepare(
+    select(func.count()).where(
+        _p.c.project_id == bindparam("project"),
+        _p.c.actor_kind == bindparam("kind"),
+        _p.c.actor_id == bindparam("actor"),
+        _p.c.folder_id.is_not(None),
+    )
+)
 _PRIVILEGES_NAMED = prepare(
     select(*PRIVILEGES.columns)
     .where(
@@ -414,6 +422,12 @@ async def folder_access_of(tx: Tx, kind: AnyActorKind, id: str, project_id: str,
     row = await tx.one(_FOLDER_ACCESS, kind=kind, actor=id, project=project_id, folder=folder_id)
     privilege = None if row is None else read_placed(row)
     return privilege if isinstance(privilege, FolderAccess) else None
+
+
+async def count_folder_access(tx: Tx, kind: AnyActorKind, id: str, project_id: str) -> int:
+    """The number of folders of a project to which an actor was granted access, ended grants included."""
+    row = await tx.one(_FOLDER_ACCESS_COUNT, kind=kind, actor=id, project=project_id)
+    return int(row[0]) if row else 0
 
 
 def record_of_folder_access(
