@@ -124,6 +124,9 @@ async def test_a_made_up_cursor_or_report_is_refused(api: Api) -> None:
         "nonsense",
         "unused?days=-1",
         "unused?limit=0",
+        "unused?severity=high",
+        "expiring?code=any_network",
+        "risky?days=7",
     ):
         assert 422 == (await api.get(f"/api/v1/organization/identity-reports/{path}")).status_code
 

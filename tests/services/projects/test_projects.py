@@ -1,5 +1,7 @@
 """Projects: what a new one has, who sees it, what protects it, and what goes with it."""
 
+import pytest
+
 from tests.api import Api
 from tests.building import UNKNOWN, member, project
 
@@ -198,3 +200,18 @@ async def test_unknown_projects_are_refused_and_never_an_error(api: Api) -> None
     found = [(await api.get(path)).status_code for path in paths]
 
     assert {403, 404}.issuperset(found)
+
+
+@pytest.mark.parametrize("field", ["kmsKeyId", "organizationSlug"])
+async def test_a_project_is_not_made_with_an_option_that_would_be_ignored(api: Api, field: str) -> None:
+    refused = await api.post("/api/v2/workspace", {"projectName": "P", field: "elsewhere"})
+
+    assert (422, [field]) == (refused.status_code, refused.json()["message"][0]["path"])
+    for nothing in ("", None):
+        assert 200 == (await api.post("/api/v2/workspace", {"projectName": "P", field: nothing})).status_code
+
+
+async def test_a_project_may_name_the_organization_that_it_is_made_in(api: Api) -> None:
+    slug = (await api.ok("GET", "/api/v1/organization"))["organizations"][0]["slug"]
+
+    assert 200 == (await api.post("/api/v2/workspace", {"projectName": "P", "organizationSlug": slug})).status_code

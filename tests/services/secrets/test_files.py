@@ -103,3 +103,13 @@ async def test_an_export_that_a_shell_would_run_is_refused_and_says_which_names(
         "canary" in refused.text,
     )
     assert sorted([*names, "GOOD"]) == sorted(whole.json())
+
+
+async def test_an_export_without_values_is_refused_as_there_would_be_nothing_in_it(api: Api) -> None:
+    vault = await Vault.new(api)
+    url = f"/api/v1/projects/{vault.project_id}/secrets/export"
+
+    refused = await api.get(url, query={"environment": "dev", "viewSecretValue": "false"})
+
+    assert (422, ["viewSecretValue"]) == (refused.status_code, refused.json()["message"][0]["path"])
+    assert 200 == (await api.get(url, query={"environment": "dev", "viewSecretValue": "true"})).status_code

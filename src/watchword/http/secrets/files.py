@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from watchword.domain.errors import Invalid
 from watchword.domain.secrets.formats import MAX_TEXT, Format
 from watchword.http.routing import ALL, Reply, Routes
 from watchword.http.secrets import wire
@@ -26,6 +27,8 @@ class ExportOptions(wire.ReadOptions, frozen=True, kw_only=True, rename="camel")
 @routes.get("/api/v1/projects/{project_id}/secrets/export", *ALL)
 async def export_secrets(ctx: Ctx, project_id: str, query: ExportOptions) -> Reply:
     """Export the secrets of a folder, imports and references resolved, as a file."""
+    if not query.view_secret_value:
+        raise Invalid.of("viewSecretValue", "An export holds the values of secrets: leave it out, or list the secrets")
     target = await wire.target_of(ctx, msgspec.structs.replace(query, project_id=project_id))
     query_of_all = SecretListRequest(
         project_id=target.project_id,

@@ -40,7 +40,7 @@ class TreeReply(Out, frozen=True, kw_only=True):
     value: str
 
 
-async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.SecretRequest:
+async def _one(ctx: Ctx, name: str, query: wire.NamedRef) -> reading.SecretRequest:
     target = await wire.target_of(ctx, query)
     return reading.SecretRequest(
         project_id=target.project_id, environment=target.environment, path=target.path, name=name, kind=query.type
@@ -48,7 +48,7 @@ async def _one(ctx: Ctx, name: str, query: wire.OneOptions) -> reading.SecretReq
 
 
 @routes.get("/api/v4/secrets/{secret_name}/secret-references", *ALL)
-async def get_references(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> TiesReply:
+async def get_references(ctx: Ctx, secret_name: str, query: wire.NamedRef) -> TiesReply:
     """List what a secret refers to, and what refers to it."""
     ties = await relations.ties(ctx, await _one(ctx, secret_name, query))
     return TiesReply(
@@ -57,7 +57,7 @@ async def get_references(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> 
 
 
 @routes.get("/api/v4/secrets/{secret_name}/secret-reference-tree", *ALL)
-async def get_reference_tree(ctx: Ctx, secret_name: str, query: wire.OneOptions) -> TreeReply:
+async def get_reference_tree(ctx: Ctx, secret_name: str, query: wire.NamedRef) -> TreeReply:
     """Show everything that a secret's value is made of."""
     tree = await relations.tree(ctx, await _one(ctx, secret_name, query))
     return TreeReply(tree=_node(tree.root), value=tree.value)

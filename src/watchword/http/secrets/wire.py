@@ -303,9 +303,10 @@ class WaitOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
     ] = 30
 
 
-class OneOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
+class NamedRef(FolderRef, frozen=True, kw_only=True, rename="camel"):
+    """The folder of a secret that the path names, and whether the shared one or one's own is meant."""
+
     type: SecretKind = "shared"
-    version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
 
 
 class WaitingOneOptions(WaitOptions, frozen=True, kw_only=True, rename="camel"):

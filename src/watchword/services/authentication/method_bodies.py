@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
@@ -81,10 +81,23 @@ OrganizationSlug = Annotated[
 ]
 
 
-def organization_slug(body: Any) -> str | None:
+class ForOrganization(Protocol):
+    """A body that may name the organization that a token is for."""
+
+    @property
+    def organization_slug(self) -> str | None:
+        """Its slug."""
+        ...
+
+    @property
+    def sub_organization_name(self) -> str | None:
+        """Its slug, under the first name of the field."""
+        ...
+
+
+def organization_slug(body: ForOrganization) -> str | None:
     """Return the slug of the organization that a login or a new token is for, under its newer or its first name."""
-    slug: str | None = body.organization_slug or body.sub_organization_name
-    return slug or None
+    return body.organization_slug or body.sub_organization_name or None
 
 
 @cache

@@ -41,9 +41,9 @@ class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ReportQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A query for one page of a report: unused or never used for `days`, or expiring within `days`."""
+    """A query for one page of a report: unused or never used for `days` (30), or expiring within `days`."""
 
-    days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
+    days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
     cursor: str = ""
     code: Annotated[str, msgspec.Meta(max_length=64)] = ""  # of the risky: only risks of this code
@@ -118,12 +118,13 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     ctx.require(scope, "read", "identity")
     if kind not in _REPORTS:
         raise Invalid.of("report", f"One of {', '.join(_REPORTS)}", code="invalid_enum_value")
+    _require_meant(kind, body)
     if kind == "risky":
         return await _walk(ctx, scope.org_id, body, _Risky(ctx, body))
     if kind == "expiring":
         return await _walk(ctx, scope.org_id, body, _Expiring(ctx, body))
     after = _read_cursor(body.cursor) if body.cursor else None
-    span, most = body.days * DAY, body.limit + 1
+    span, most = _days(body) * DAY, body.limit + 1
     async with ctx.view() as tx:
         if kind == "unused":
             rows = await reports.unused(tx, scope.org_id, before=ctx.now - span, after=after, limit=most)
@@ -134,6 +135,21 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     return ReportPage(
         identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(rows) > len(page) else None
     )
+
+
+def _days(query: ReportQuery) -> int:
+    return 30 if query.days is None else query.days
+
+
+def _require_meant(kind: str, query: ReportQuery) -> None:
+    """Raise Invalid for a parameter that a report does not have: it would change nothing, without a word."""
+    if kind == "risky":
+        if query.days is not None:
+            raise Invalid.of("days", "The report of risky settings is about now: leave days out")
+        return
+    for name, value in (("code", query.code), ("severity", query.severity)):
+        if value:
+            raise Invalid.of(name, "Only the report of risky settings has it: leave it out")
 
 
 class _Risky:
@@ -154,7 +170,7 @@ class _Risky:
 
     def finds(self, identity: Identity, configs: "_Settings") -> bool:
         """Note the risks of an identity; whether there are any."""
-        body = self._body
+        body: ReportQuery = self._body
         found = [
             MethodRisk(config.method, risk)
             for config, settings in configs
@@ -170,7 +186,7 @@ class _Expiring:
     """Finds what of identities ends within a time."""
 
     def __init__(self, ctx: Ctx, body: ReportQuery) -> None:
-        self._since, self._before = ctx.now, ctx.now + body.days * DAY
+        self._since, self._before = ctx.now, ctx.now + _days(body) * DAY
         self._methods = tuple(
             method.slug
             for method in ctx.runtime.methods.values()

@@ -48,6 +48,8 @@ class CreateProject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     project_description: Description | None = None
     slug: NewSlug | None = None
     template: Trimmed = "default"
+    kms_key_id: Trimmed | None = None  # there is no key management: only null or an empty text
+    organization_slug: Trimmed | None = None  # of the caller's organization, where a project is always made
     type: ProjectKind = "secret-manager"
     should_create_default_envs: bool = True
     has_delete_protection: bool = False
@@ -98,6 +100,12 @@ async def create(ctx: Ctx, body: CreateProject) -> ProjectDetails:
         ctx.require(scope, "create", "workspace")
     if body.template != "default":
         raise BadRequest("There are no project templates here: leave template out")
+    if body.kms_key_id:
+        raise Invalid.of("kmsKeyId", "There is no key management here, and each project has a key: leave it out")
+    if body.organization_slug and body.organization_slug != (await scopes.organization(ctx, scope.org_id)).slug:
+        raise Invalid.of(
+            "organizationSlug", "A project is made in the organization of the caller's token: leave it out"
+        )
     slug = require_slug(body.slug) if body.slug else _new_slug(ctx, body.project_name)
     project = Project(
         id=ctx.new_id(),
