@@ -88,6 +88,20 @@ async def test_much_is_not_kept_waiting() -> None:
     assert (200_000, 250_000) == (at_once, sum(map(len, wire.sent)))
 
 
+async def test_what_is_very_large_is_handed_on_as_it_is_after_all_before_it() -> None:
+    wire = Wire()
+    gathered = CoalescingTransport(wire, asyncio.get_running_loop())
+    body = bytes(2 * 1024 * 1024)
+
+    gathered.write(b"head")
+    gathered.write(body)
+    gathered.write(b"next")
+    await asyncio.sleep(0)
+
+    assert [b"head", body, b"next"] == wire.sent
+    assert wire.sent[1] is body
+
+
 async def test_a_connection_that_cannot_be_written_to_holds_up_no_other() -> None:
     class Broken(Wire):
         is_gone = False

@@ -4,7 +4,9 @@ import asyncio
 import time
 
 import msgspec
+import pytest
 
+from watchword.http.bodies import Written, encode, encode_in_parts
 from watchword.http.wire import in_pieces
 
 
@@ -33,10 +35,14 @@ async def written(count: int, seconds: float) -> tuple[object, int]:
     return answer, turns
 
 
+def read(answer: object) -> object:
+    return msgspec.json.decode(encode(answer))
+
+
 async def test_others_go_first_while_large_items_are_written() -> None:
     answer, turns = await written(20, 0.005)
 
-    assert [{"n": n} for n in range(20)] == msgspec.json.decode(msgspec.json.encode(answer))
+    assert [{"n": n} for n in range(20)] == read(answer)
     assert turns >= 20
 
 
@@ -48,4 +54,29 @@ async def test_a_short_list_is_answered_as_it_is() -> None:
 async def test_many_small_items_are_one_list() -> None:
     answer, _ = await written(1_000, 0)
 
-    assert [{"n": n} for n in range(1_000)] == msgspec.json.decode(msgspec.json.encode({"a": answer}))["a"]
+    assert [{"n": n} for n in range(1_000)] == read(answer)
+
+
+async def test_what_is_written_is_not_copied_again_for_what_stands_around_it() -> None:
+    first, second = [await in_pieces([f"{name}\xff{n}" * 20 for n in range(1_000)], str) for name in "ab"]
+    answer = {"before": 1, "first": first, "inside": [{"second": second, "none": None}]}
+
+    parts = encode_in_parts(answer)
+
+    assert isinstance(parts, list)
+    assert b"".join(parts) == encode(answer)
+    assert all(any(part is one for one in parts) for part in (*first.parts, *second.parts))
+    assert sum(map(len, parts)) - sum(map(len, (*first.parts, *second.parts))) < 100
+    assert [f"b\xff{n}" * 20 for n in range(1_000)] == msgspec.json.decode(b"".join(parts))["inside"][0]["second"]
+
+
+async def test_a_small_answer_is_one_part() -> None:
+    assert b'{"a":[1,2]}' == encode_in_parts({"a": Written([b"[1", b",", b"2]"])})
+    assert b'{"a":1}' == encode_in_parts({"a": 1})
+
+
+async def test_of_an_answer_that_cannot_be_encoded_nothing_is_left_for_the_next() -> None:
+    with pytest.raises(TypeError):
+        encode_in_parts([Written([b"1"]), object()])
+
+    assert b"[2,3]" == encode_in_parts([2, Written([b"3"])])

@@ -6,6 +6,9 @@ Nothing here is timed: pieces and the work in each of them are counted.
 
 import asyncio
 import itertools
+import sys
+from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -13,9 +16,23 @@ import pytest
 from tests.api import Api
 from tests.vault import Vault, rule
 from watchword.domain.access import boundary
+from watchword.domain.access.records import Membership, MembershipRole
 from watchword.domain.globs import MAX_WORK, Effort
+from watchword.domain.people.records import User
 from watchword.services import turns
 from watchword.services.secrets import folder_cache
+from watchword.store import versions
+from watchword.store.access.grants import HELD, MEMBERSHIPS
+from watchword.store.people.people import USERS
+
+_places: list[str] = []  # the functions that paused
+
+
+async def paused_in(pieces: list[int], work: Awaitable[Any]) -> Counter[str]:
+    """How often each function let others go first during this work."""
+    del pieces[1:], _places[:]
+    await work
+    return Counter(_places)
 
 
 @pytest.fixture
@@ -26,6 +43,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     async def counted(self: turns.Turns) -> None:
         found.append(Effort.steps)
+        _places.append(sys._getframe(2).f_code.co_name)
         await pause(self)
 
     monkeypatch.setattr(turns, "SLICE", 0)
@@ -86,6 +104,42 @@ async def test_a_large_list_goes_on_in_pieces_and_is_answered_as_a_small_one(
         {(one["secretPath"], one["secretKey"], one["secretValue"]) for one in found},
     )
     assert len(pieces) > 2 * 700 // 100
+
+
+async def test_a_list_of_many_folders_lets_others_go_first_after_each(api: Api, pieces: list[int]) -> None:
+    vault = await Vault.new(api)
+    for number in range(20):
+        await vault.folder(f"/f{number}")
+        await filled(vault, 3, secretPath=f"/f{number}")
+    await vault.every(recursive=True)
+    places = await paused_in(pieces, vault.every(recursive=True))
+
+    assert places["_together"] >= 20
+
+
+async def test_the_people_of_a_project_and_of_an_organization_are_listed_in_pieces(api: Api, pieces: list[int]) -> None:
+    vault = await Vault.new(api)
+    now: dict[str, Any] = {"created_at": 1, "updated_at": 1}
+    persons = [User(id=f"person-{n}", email=f"p{n}@example.com", password_hash="-", **now) for n in range(300)]
+    memberships = [
+        Membership(
+            id=f"{one.id}-{place}", org_id=api.org_id, project_id=place, actor_kind="user", actor_id=one.id, **now
+        )
+        for one in persons
+        for place in (None, vault.project_id)
+    ]
+    held = [MembershipRole(id=f"{one.id}-held", membership_id=one.id, role="viewer", **now) for one in memberships]
+    async with api.runtime.store.write() as tx:
+        await tx.many(USERS.INSERT, [USERS.values(one) for one in persons])
+        await tx.many(MEMBERSHIPS.INSERT, [MEMBERSHIPS.values(one) for one in memberships])
+        await tx.many(HELD.INSERT, [HELD.values(one) for one in held])
+        tx.changed(versions.user("person-0"), versions.org(api.org_id))
+
+    in_project = await paused_in(pieces, api.ok("GET", f"/api/v1/projects/{vault.project_id}/memberships"))
+    in_org = await paused_in(pieces, api.ok("GET", f"/api/v2/organizations/{api.org_id}/memberships"))
+
+    assert min(in_project["every"], in_project["in_pieces"]) >= 300
+    assert min(in_org["members"], in_org["in_pieces"]) >= 300
 
 
 async def test_roles_that_take_long_to_compare_are_compared_outside_of_units(api: Api, pieces: list[int]) -> None:

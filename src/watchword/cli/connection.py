@@ -24,6 +24,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 _AT_ONCE = 64 * 1024  # bytes; what waits to be sent is never more than this and one piece
+_LARGE = 1024 * 1024  # bytes; what is larger is not copied: that would hold up the event loop, 50 ms for 75 MB
 _VERSIONS = ("1.1", "1.0")  # an old client that asks for it by name keeps its connection: uvicorn closes it
 _NO_BODY = (204, 304)
 # Headers that say something about the content only: nothing else is to be done for an answer that has no others.
@@ -144,7 +145,11 @@ class CoalescingTransport:
         self.on_resume: Callable[[], object] | None = None  # what goes on instead, while reading is held
 
     def write(self, data: bytes) -> None:
-        """Send `data` at the end of this turn, or now if much is waiting already."""
+        """Send `data` at the end of this turn, or now if much is waiting already or it is large."""
+        if len(data) > _LARGE:
+            self.flush()
+            self._transport.write(data)
+            return
         if not self._parts:
             self._turn.add(self, self._loop)
         self._parts.append(data)
@@ -278,7 +283,11 @@ class WholeExchange(RequestResponseCycle):
         if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(said) + 2 + self.is_old):
             return False
         self.response_started = self.response_complete = True
-        self.transport.write(b"".join((lines, body)))
+        if len(body) > _LARGE:
+            self.transport.write(lines)
+            self.transport.write(body)
+        else:
+            self.transport.write(b"".join((lines, body)))
         if "message_event" in self.__dict__:
             self.message_event.set()
         self.on_response()

@@ -7,7 +7,7 @@ JSON lets no other thread run, so what may be decoded at all is bounded such tha
 import asyncio
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, get_args
@@ -24,7 +24,7 @@ Admit = Callable[..., Awaitable[None]]
 
 _JSON = ("application/json", "application/scim+json")
 FORM = "application/x-www-form-urlencoded"
-encode = msgspec.json.Encoder(enc_hook=encode_masked).encode
+_ELSEWHERE = 64 * 1024  # bytes of an answer, from which on its parts are left to be joined beside the event loop
 _decode = msgspec.json.Decoder().decode
 
 PUBLIC = 64 * 1024  # bytes that a stranger may send, and that anybody may before the credential is looked at
@@ -35,7 +35,52 @@ _MOST_FORM = 256 * 1024  # bytes
 _MOST_FIELDS = 1_000  # of a form or a query
 MAX_QUERY = 16 * 1024  # bytes
 
+_GAP = b"\xff"  # stands for what is written already: no byte of JSON, which is UTF-8
+
 _decoding = ThreadPoolExecutor(1, "decode")  # one: several would hold up the event loop one after the other
+
+
+class Written:
+    """A JSON value, such as a long list, that is written already: its bytes are those of all `parts`, in order.
+
+    To copy them again for each value around them would hold up the event loop: a list of 100,000 secrets has 75 MB.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self.parts = parts
+
+
+def _written(value: Any) -> Any:
+    return msgspec.Raw(b"".join(value.parts)) if isinstance(value, Written) else encode_masked(value)
+
+
+def _gap_for_written(value: Any) -> Any:
+    if isinstance(value, Written):
+        _gaps.append(value)
+        return msgspec.Raw(_GAP)
+    return encode_masked(value)
+
+
+encode = msgspec.json.Encoder(enc_hook=_written).encode
+_gaps: list[Written] = []  # of the answer that is being encoded
+_encode_with_gaps = msgspec.json.Encoder(enc_hook=_gap_for_written).encode
+
+
+def encode_in_parts(value: Any) -> bytes | list[bytes]:
+    """The JSON of an answer; in parts where much of it is written already, which a thread had better join."""
+    try:
+        around = _encode_with_gaps(value)
+        if not _gaps:
+            return around
+        first, *others = around.split(_GAP)
+        parts = [first]
+        for gap, after in zip(_gaps, others, strict=True):
+            parts += (*gap.parts, after)
+    finally:
+        _gaps.clear()
+    return parts if sum(map(len, parts)) >= _ELSEWHERE else b"".join(parts)
 
 
 class Census:

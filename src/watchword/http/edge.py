@@ -311,11 +311,11 @@ class Edge:
             status, extra, reply = reply.status, _header_lines(reply), reply.body
             if isinstance(reply, Stream):
                 return status, await self._opened(reply, route, scope), extra
-        data = reply if isinstance(reply, bytes) else bodies.encode(reply)
-        if len(data) < _ELSEWHERE:
-            return _with_etag(route, headers, status, data, extra)
-        # Hashing and compressing let other threads run, so that the event loop goes on meanwhile.
-        return await asyncio.to_thread(_with_etag, route, headers, status, data, extra)
+        answer = reply if isinstance(reply, bytes) else bodies.encode_in_parts(reply)
+        if isinstance(answer, bytes) and len(answer) < _ELSEWHERE:
+            return _with_etag(route, headers, status, answer, extra)
+        # Joining, hashing and compressing let other threads run, so that the event loop goes on meanwhile.
+        return await asyncio.to_thread(_with_etag, route, headers, status, answer, extra)
 
     async def _opened(self, stream: Stream, route: Route, scope: AsgiScope) -> bytes | Pieces:
         """The pieces of a stream whose first one is there."""
@@ -425,9 +425,15 @@ def _header_lines(reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _with_etag(
-    route: Route, headers: Mapping[bytes, bytes], status: int, body: bytes, extra: list[tuple[bytes, bytes]]
+    route: Route,
+    headers: Mapping[bytes, bytes],
+    status: int,
+    body: bytes | list[bytes],
+    extra: list[tuple[bytes, bytes]],
 ) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """An answer with its tag, compressed where that may be; or 304 where the client has it already."""
+    if isinstance(body, list):
+        body = b"".join(body)
     is_large = route.is_compressed and len(body) >= _ZIPPED_FROM
     is_zipped = is_large and heads.takes_gzip(headers)
     if is_large:

@@ -93,8 +93,15 @@ async def _read(ctx: Rereading, handler: Callable[..., Awaitable[Any]], options:
             break
         except Unfinished as long:
             await ctx.finish(long)
-    data = bodies.encode(reply)
-    return data, heads.etag(data) if len(data) < _ELSEWHERE else await asyncio.to_thread(heads.etag, data)
+    data = bodies.encode_in_parts(reply)
+    if isinstance(data, bytes) and len(data) < _ELSEWHERE:
+        return data, heads.etag(data)
+    return await asyncio.to_thread(_tagged, data)
+
+
+def _tagged(data: bytes | list[bytes]) -> tuple[bytes, bytes]:
+    whole = b"".join(data) if isinstance(data, list) else data
+    return whole, heads.etag(whole)
 
 
 async def _answered(ctx: Rereading, data: bytes, tag: bytes, known: str) -> bytes | Unchanged:

@@ -12,7 +12,7 @@ from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.identities.records import Identity, Metadata
 from watchword.domain.people.records import Organization
 from watchword.domain.record import Record
-from watchword.http.bodies import encode
+from watchword.http.bodies import Written, encode
 from watchword.services.authentication.auth_methods import Attached
 from watchword.services.authentication.tokens import Issued
 from watchword.services.identities.identities import IdentityDetails
@@ -123,8 +123,8 @@ class IdentityOut(Out, frozen=True, kw_only=True):
 async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
     """The answer to a list.
 
-    A long list is JSON already, which encodes as itself: it is written in pieces, between which others go first. A
-    piece ends early where its items are large.
+    A long list is JSON already: it is written in pieces, between which others go first. A piece ends early where its
+    items are large.
     """
     turns, parts, piece = Turns(), list[bytes](), list[Any]()
     for item in items:
@@ -137,7 +137,14 @@ async def in_pieces(items: Sequence[T], shown: Callable[[T], Any]) -> Any:
         return piece
     if piece:
         parts.append(encode(piece)[1:-1])
-    return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+    return list_of(parts)
+
+
+def list_of(pieces: Sequence[bytes]) -> Written:
+    """A JSON list of the items in these pieces, each of which is one item or several with commas between them."""
+    parts = [b","] * (2 * len(pieces) + 1)
+    parts[1::2], parts[0], parts[-1] = pieces, b"[", b"]"
+    return Written(parts)
 
 
 def rules_out(rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

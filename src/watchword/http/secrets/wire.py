@@ -12,7 +12,7 @@ from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretKind, SecretMetadata
 from watchword.domain.secrets.texts import MAX_BATCH, MAX_COMMENT, checked_name, checked_value, tidy_name
 from watchword.http.bodies import encode
-from watchword.http.wire import Out
+from watchword.http.wire import Out, list_of
 from watchword.services.context import Ctx
 from watchword.services.projects.locations import normal_path, place_meant, project_meant
 from watchword.services.secrets.reading import ImportedGroup, Personal
@@ -123,8 +123,8 @@ class SecretOut(Out, frozen=True, kw_only=True):
         for start in range(0, len(views), _PIECE):
             parts.append(encode(cls.every(views[start : start + _PIECE], in_group=in_group))[1:-1])
             await turns.give()
-        whole: Sequence[Any] = msgspec.Raw(b"[" + b",".join(parts) + b"]")
-        return whole
+        whole: Any = list_of(parts)
+        return whole  # type: ignore[no-any-return]
 
     @classmethod
     def _on(cls, folder_secrets: DecryptedFolder) -> Sequence["SecretOut"]:

@@ -286,9 +286,11 @@ async def members(ctx: Ctx, org_id: str) -> list[OrganizationPerson]:
     async with ctx.survey() as tx:
         rows = await accounts.people_of(tx, scope.org_id, turns)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in rows], turns)
-    return [
-        OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]) for membership, user in rows
-    ]
+    listed: list[OrganizationPerson] = []
+    for membership, user in rows:
+        listed.append(OrganizationPerson(membership=membership, user=user, roles=roles[membership.id]))
+        await turns.give()
+    return listed
 
 
 async def member(ctx: Ctx, org_id: str, membership_id: str) -> OrganizationPerson:

@@ -148,7 +148,11 @@ async def every(ctx: Ctx, project_id: str) -> list[ProjectPerson]:
     async with ctx.survey() as tx:
         rows = await members.people_in_project(tx, scope.project.id, turns)
         roles = await grants.roles_on(tx, [membership.id for membership, _ in rows], turns)
-    return [ProjectPerson(membership, user, roles[membership.id], scope.project) for membership, user in rows]
+    listed: list[ProjectPerson] = []
+    for membership, user in rows:
+        listed.append(ProjectPerson(membership, user, roles[membership.id], scope.project))
+        await turns.give()
+    return listed
 
 
 async def get(ctx: Ctx, project_id: str, membership_id: str) -> ProjectPerson:

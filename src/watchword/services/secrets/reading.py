@@ -303,7 +303,7 @@ async def list_secrets(ctx: Ctx, wanted: SecretListRequest) -> SecretList:
         )
         for location, describes in admitted
     ]
-    views = seen[0] if len(seen) == 1 else [view for part in seen for view in part]
+    views = seen[0] if len(seen) == 1 else await _together(seen, turns)
     groups = (
         await _groups(ctx, scope, key, [location for location, _ in admitted], wanted) if wanted.with_imports else []
     )
@@ -318,6 +318,15 @@ async def list_secrets(ctx: Ctx, wanted: SecretListRequest) -> SecretList:
         numberOfSecrets=len(views),
     )
     return SecretList(views, groups)
+
+
+async def _together(parts: Iterable[Sequence[SecretView] | DecryptedFolder], turns: Turns) -> list[SecretView]:
+    """Return the secrets of all folders as one list; each folder makes its views, so others go first in between."""
+    views: list[SecretView] = []
+    for part in parts:
+        views.extend(part)
+        await turns.give()
+    return views
 
 
 async def _admitted(
