@@ -7,13 +7,14 @@ import msgspec
 
 from watchword.domain.access.records import MembershipRole, Role
 from watchword.domain.authentication.endings import SecretState, end_of_secret, state_of
-from watchword.domain.authentication.records import AccessToken, ClientSecret
+from watchword.domain.authentication.records import ClientSecret
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.identities.records import Identity, Metadata
 from watchword.domain.people.records import Organization
 from watchword.domain.record import Record
 from watchword.http.bodies import Written, encode
 from watchword.services.authentication.auth_methods import Attached
+from watchword.services.authentication.named_tokens import NamedToken
 from watchword.services.authentication.tokens import Issued
 from watchword.services.identities.identities import IdentityDetails
 from watchword.services.timestamps import iso, iso_or_none
@@ -344,10 +345,11 @@ class TokenRowOut(Out, frozen=True, kw_only=True):
     name: str | None
     auth_method: str
     access_token_period: int
-    sub_organization_id: str | None = None
+    sub_organization_id: str | None
 
     @classmethod
-    def of(cls, row: AccessToken) -> "TokenRowOut":
+    def of(cls, token: NamedToken) -> "TokenRowOut":
+        row = token.row
         return cls(
             id=row.id,
             access_token_ttl=row.ttl,
@@ -364,6 +366,7 @@ class TokenRowOut(Out, frozen=True, kw_only=True):
             name=row.name,
             auth_method=row.method,
             access_token_period=row.period,
+            sub_organization_id=token.sub_organization_id,
         )
 
 

@@ -372,3 +372,40 @@ async def test_a_certificate_comes_in_the_headers_of_rfc_9440(
         missing = await log_in(api, case, body, {"client-cert-chain": header})
 
     assert (200, 200, 400) == (good.status_code, with_chain.status_code, missing.status_code)
+
+
+async def test_a_login_names_the_organization_that_its_token_is_for_and_a_dry_run_tells_the_same(
+    provider_api: Api, case: Case
+) -> None:
+    identity_id = await attached(provider_api, case)
+    sub = (await provider_api.ok("POST", "/api/v1/sub-organizations", {"name": "Part"}))["organization"]["id"]
+    certificate = {"certificate": case.headers[next(iter(PROXY))]} if case.headers else {}
+
+    async def tried(slug: str) -> Any:
+        body = case.good(identity_id) | certificate | {"organizationSlug": slug}
+        return await provider_api.ok("POST", f"{of(case, identity_id)}/test-login", body)
+
+    stranger, unknown = await tried("part"), await tried("no-such")
+    refused = await log_in(provider_api, case, case.good(identity_id) | {"organizationSlug": "part"})
+    await provider_api.ok(
+        "POST",
+        f"/api/v1/organization/identity-memberships/{identity_id}",
+        {"roles": [{"role": "member"}]},
+        token=await provider_api.enter(sub),
+    )
+    member = await tried("part")
+    token = (await log_in(provider_api, case, case.good(identity_id) | {"organizationSlug": "part"})).json()
+
+    def failed(tried: Any) -> Any:
+        return next(check for check in tried["checks"] if check["name"] == tried["reason"])
+
+    details = await provider_api.ok("GET", "/api/v1/identities/details", token=token["accessToken"])
+    assert ("organization_not_allowed", "organization_unknown") == (stranger["reason"], unknown["reason"])
+    assert "add it there" in failed(stranger)["proposal"]["text"]
+    assert ("part", "no-such") == (failed(stranger)["presented"], failed(unknown)["presented"])
+    assert (401, "organization_not_allowed") == (
+        refused.status_code,
+        (await story(provider_api, refused))["reason"],
+    )
+    assert (True, None) == (member["passed"], member["reason"])
+    assert sub == details["identityDetails"]["organization"]["id"]

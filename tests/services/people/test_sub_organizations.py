@@ -153,8 +153,15 @@ async def test_a_named_token_can_be_for_a_part(any_api: Api) -> None:
 
     statuses = [(await made("part")).status_code, (await made("no-such")).status_code]
     await admit(any_api, inside, identity["id"])
-    token = (await made("part")).json()["accessToken"]
+    token, in_root = (await made("part")).json(), (await made("")).json()
+    rows = (await any_api.ok("GET", f"{base}/tokens"))["tokens"]
+    path = f"/api/v1/auth/token-auth/tokens/{token['tokenData']['id']}"
+    alone = (await any_api.ok("GET", path))["token"]
+    renamed = (await any_api.ok("PATCH", path, {"name": "of the part"}))["token"]
+    token = token["accessToken"]
 
+    assert {sub_id, None} == {row["subOrganizationId"] for row in rows}
+    assert [sub_id, sub_id, None] == [row["subOrganizationId"] for row in (alone, renamed, in_root["tokenData"])]
     details = await any_api.ok("GET", "/api/v1/identities/details", token=token)
     assert [401, 404] == statuses
     assert sub_id == details["identityDetails"]["organization"]["id"]

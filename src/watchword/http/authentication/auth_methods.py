@@ -237,7 +237,7 @@ def _add_named_tokens(routes: Routes, method: Method) -> None:
             access_token=msgspec.UNSET if created.wrapped else created.issued.token,
             expires_in=created.issued.expires_in,
             access_token_max_ttl=created.issued.max_ttl,
-            token_data=TokenRowOut.of(created.row),
+            token_data=TokenRowOut.of(created.token),
             wrapping=WrappingOut.of(created.wrapped) if created.wrapped else msgspec.UNSET,
         )
 

@@ -80,7 +80,7 @@ def body(method: Method) -> type[Schema]:
     assert method.login is not None
     fields = [
         (field.name, field.type | None, msgspec.field(default=None, name=field.encode_name))
-        for field in msgspec.structs.fields(method.login)
+        for field in msgspec.structs.fields(method_bodies.login_body(method))
     ]
     title = method.login.__module__.rpartition(".")[2].title().replace("_", "") + "TestLogin"
     struct: type[Schema] = msgspec.defstruct(
@@ -163,7 +163,7 @@ async def _run(
     verified = Verified()
     try:
         if circumstances.arn is not None:
-            verified = await _judged(ctx, method, located, circumstances.arn, checks)
+            verified = await _judged(ctx, method, located, sent, circumstances.arn, checks)
         else:
             verified = await _proved(ctx, method, located, sent, circumstances, checks)
     except Denied as denial:
@@ -185,12 +185,16 @@ async def _run(
     )
 
 
-async def _judged(ctx: Ctx, method: Method, located: LocatedLogin, arn: str, checks: DryRunChecks) -> Verified:
+async def _judged(
+    ctx: Ctx, method: Method, located: LocatedLogin, sent: Mapping[str, Any], arn: str, checks: DryRunChecks
+) -> Verified:
     if method.admit is None:
         raise BadRequest(f"{method.title} names nobody by an ARN: send a proof")
+    names = decode(method_bodies.OrganizationNames, sent)
     config = await login.read_config(ctx, method, located)
     method.admit(config, arn.strip(), checks)
     login.require_in_order(ctx, located, checks)
+    await login.for_organization(ctx, names, located, checks)
     return Verified()
 
 
@@ -202,10 +206,10 @@ async def _proved(
     circumstances: Circumstances,
     checks: DryRunChecks,
 ) -> Verified:
-    assert method.login is not None
-    names = {field.encode_name for field in msgspec.structs.fields(method.login)}
+    shape = method_bodies.login_body(method)
+    names = {field.encode_name for field in msgspec.structs.fields(shape)}
     wire = {name: value for name, value in sent.items() if name in names}
-    proof: Any = decode(method.login, wire | ({"identityId": located.identity.id} if "identityId" in names else {}))
+    proof: Any = decode(shape, wire | ({"identityId": located.identity.id} if "identityId" in names else {}))
     kind, value = method.locate(proof)
     if kind == "locator":
         is_same = value == located.config.locator
@@ -225,6 +229,7 @@ async def _proved(
         certificate=circumstances.certificate,
     )
     verified = await login.prove(dry_ctx, method, proof, located, checks, dry_ctx.outbound, ctx.runtime.asking)
+    await login.for_organization(dry_ctx, proof, located, checks)
     if verified.credential is not None:
         await login.require_use_left(dry_ctx, located, verified.credential.id, checks)
     spent = login.spent_by(method, verified)

@@ -112,7 +112,7 @@ async def login(ctx: Ctx, method: AuthMethod[Any, Any], body: Any) -> Issued:
             ctx,
             method,
             body,
-            await _for_organization(ctx, body, require_located(attempt.located), checks),
+            await for_organization(ctx, body, require_located(attempt.located), checks),
             verified,
             checks,
         )
@@ -205,7 +205,7 @@ def require_located(located: LocatedLogin | None) -> LocatedLogin:
     return located
 
 
-async def _for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: Checks) -> LocatedLogin:
+async def for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: Checks) -> LocatedLogin:
     """Return the login for the organization that its body names: the identity's own, or a sub-organization of it.
 
     An identity that lives in a sub-organization has no other.
@@ -222,6 +222,7 @@ async def _for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: 
             "organization_unknown",
             f"There is no organization {slug[:64]!r}",
             expected=located.org.slug,
+            presented=slug[:64],
             status=404,
         )
     is_member = member is not None and member.is_active
@@ -230,6 +231,7 @@ async def _for_organization(ctx: Ctx, body: Any, located: LocatedLogin, checks: 
         "organization_not_allowed",
         "The identity is not a member of this organization",
         expected=located.org.slug,
+        presented=slug,
     )
     return msgspec.structs.replace(located, org=org)
 

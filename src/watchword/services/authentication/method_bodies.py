@@ -100,6 +100,13 @@ def organization_slug(body: ForOrganization) -> str | None:
     return body.organization_slug or body.sub_organization_name or None
 
 
+class OrganizationNames(Schema, frozen=True, kw_only=True):
+    """The fields of a login that name the organization that the token is for, alike for every method."""
+
+    organization_slug: OrganizationSlug | None = None
+    sub_organization_name: OrganizationSlug | None = None
+
+
 @cache
 def login_body(method: Method) -> type[Schema]:
     """Return the body of login: the method's own fields, and the organization that the token is for."""

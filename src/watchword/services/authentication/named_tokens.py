@@ -1,5 +1,6 @@
 """Named tokens of a method without a login (Token Auth): create, list, rename, revoke."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.methods.base import AuthMethod
 from watchword.services.access.boundaries import require_over
+from watchword.services.access.scopes import organization
 from watchword.services.authentication import tokens, wrapping
 from watchword.services.authentication.auth_methods import require_any
 from watchword.services.authentication.login import is_key
@@ -39,11 +41,18 @@ class CreateNamedToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     wrap_ttl: WrapTtl | None = msgspec.field(default=None, name="wrapTTL")
 
 
+class NamedToken(msgspec.Struct, frozen=True):
+    """A named token, and the sub-organization that it is for; None where it is for a root."""
+
+    row: AccessToken
+    sub_organization_id: str | None
+
+
 class NewNamedToken(msgspec.Struct, frozen=True):
     """The token itself or the token that unwraps it, shown once, and its row."""
 
     issued: Issued
-    row: AccessToken
+    token: NamedToken
     wrapped: Wrapped | None = None
 
 
@@ -82,7 +91,17 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
             path = f"/api/v1/auth/{method.slug}/identities/{identity.id}/tokens"
             content = WrappedContent(credential=issued.token)
             wrapped = await wrapping.wrap(ctx, tx, identity, "access-token", row.id, content, ttl=wrap_ttl, path=path)
-    return NewNamedToken(issued, row, wrapped)
+    return NewNamedToken(issued, await _named(ctx, identity, row), wrapped)
+
+
+async def _named(ctx: Ctx, identity: Identity, row: AccessToken) -> NamedToken:
+    return (await _all_named(ctx, identity, [row]))[0]
+
+
+async def _all_named(ctx: Ctx, identity: Identity, rows: Sequence[AccessToken]) -> list[NamedToken]:
+    """Say of each token for which sub-organization it is: those of another organization than the identity's own are."""
+    root = None if (await organization(ctx, identity.org_id)).parent_org_id is not None else identity.org_id
+    return [NamedToken(row, None if row.org_id == root else row.org_id) for row in rows]
 
 
 async def _scoped(tx: Tx, identity: Identity, org: Organization, body: CreateNamedToken) -> Organization:
@@ -102,7 +121,7 @@ async def _scoped(tx: Tx, identity: Identity, org: Organization, body: CreateNam
     return part
 
 
-async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[AccessToken]:
+async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> list[NamedToken]:
     """List the tokens of an identity, newest-updated first, revoked ones included."""
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
@@ -116,17 +135,17 @@ async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> 
         project_id=identity.project_id,
         identityId=identity.id,
     )
-    return rows
+    return await _all_named(ctx, identity, rows)
 
 
-async def get(ctx: Ctx, method: Method, token_id: str) -> AccessToken:
+async def get(ctx: Ctx, method: Method, token_id: str) -> NamedToken:
     """Return one named token."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
-    return row
+    return await _named(ctx, identity, row)
 
 
-async def rename(ctx: Ctx, method: Method, token_id: str, body: RenameToken) -> AccessToken:
+async def rename(ctx: Ctx, method: Method, token_id: str, body: RenameToken) -> NamedToken:
     """Give a token another name."""
     row, identity, scope = await _find(ctx, method, token_id)
     require_any(ctx, scope, ("edit", "create-token"), identity)
@@ -137,7 +156,7 @@ async def rename(ctx: Ctx, method: Method, token_id: str, body: RenameToken) -> 
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"update-token-identity-{method.slug}", identity, row)
         changed = await credentials.token(tx, row.id)
-    return changed or row
+    return await _named(ctx, identity, changed or row)
 
 
 async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
