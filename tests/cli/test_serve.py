@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.cli.serving import serving, watchword
 from watchword.adapters.tls import verifying
+from watchword.cli import serve
 
 BOOT = {"email": "admin@example.com", "password": "correct horse battery", "organization": "Acme"}
 ROOT_KEY = "ab" * 32
@@ -40,6 +41,19 @@ def test_a_server_with_a_login_says_where_it_is_and_the_password_opens_it(tmp_pa
     assert (200, 0) == (reply.status_code, code)
     assert "password" not in said
     assert 0o600 == (tmp_path / "root.key").stat().st_mode & 0o777
+
+
+def test_it_says_where_the_first_password_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "data[x]" / "bootstrap.json"
+
+    serve._show("http://127.0.0.1:1", serve.First(password="pass-word", saved=file))
+    kept = capsys.readouterr().out
+    serve._show("http://127.0.0.1:1", serve.First(password="pass-word"))
+    lost = capsys.readouterr().out
+
+    assert all(words in kept for words in (str(file), "mode 0600", "Delete it", "pass-word"))
+    assert "this once" not in kept
+    assert "this once, and kept nowhere" in lost
 
 
 async def test_requests_under_way_are_answered_after_sigterm(tmp_path: Path) -> None:

@@ -69,6 +69,46 @@ async def test_a_request_that_waits_is_answered_when_the_secret_changes(any_api:
     assert 0 == len(any_api.runtime.waiting) == len(any_api.runtime.changes)
 
 
+async def by_id(vault: Vault, secret_id: str, version: str = RAW, **query: Any) -> httpx.Response:
+    return await vault.api.get(f"{version}/id/{secret_id}", query=query)
+
+
+@pytest.mark.parametrize("version", [RAW, V4])
+@pytest.mark.parametrize("change", ["value", "move", "tag", "delete"])
+async def test_a_read_by_id_waits_as_one_by_name_does(any_api: Api, version: str, change: str) -> None:
+    vault = await Vault.new(any_api)
+    secret = await vault.put("KEY", "1")
+    await vault.folder("/other")
+    tag = await vault.tag("blue")
+    seen = (await by_id(vault, secret["id"], version)).headers["etag"]
+    same, took = await finished(by_id(vault, secret["id"], version, waitVersion=seen, waitSeconds=1))
+
+    poll = asyncio.create_task(by_id(vault, secret["id"], version, waitVersion=seen))
+    await waiting(any_api)
+    if change == "value":
+        await vault.change("KEY", secretValue="2")
+    elif change == "tag":
+        await vault.change("KEY", tagIds=[tag])
+    elif change == "delete":
+        await vault.call("DELETE", "KEY")
+    else:
+        move = {
+            "projectId": vault.project_id,
+            "sourceEnvironment": "dev",
+            "destinationEnvironment": "dev",
+            "destinationSecretPath": "/other",
+            "secretIds": [secret["id"]],
+        }
+        await any_api.ok("POST", "/api/v4/secrets/move", move)
+    reply, _ = await finished(poll)
+
+    assert (304, b"", True) == (same.status_code, same.content, took > 0.9)
+    assert (404 if change == "delete" else 200) == reply.status_code
+    assert seen != reply.headers.get("etag")
+    if change == "move":
+        assert "/other" == reply.json()["secret"]["secretPath"]
+
+
 async def test_the_time_over_is_304_with_the_same_version(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     await vault.put("KEY", "1")

@@ -43,14 +43,14 @@ class InitialLogin(msgspec.Struct, frozen=True):
 @click.option(
     "--with-login",
     is_flag=True,
-    help="On an empty database: make an administrator with a new password, and print it once.",
+    help="On an empty database: make an administrator with a new password, and print it; nothing keeps it unless "
+    "--save-login is given.",
 )
 @click.option(
     "--save-login",
     is_flag=True,
     help="With --with-login: keep that password, and the token of an identity that administers the instance, in "
-    "bootstrap.json "
-    "in the data directory, readable by you alone.",
+    "bootstrap.json in the data directory, readable by you alone (mode 0600). Delete it when you have noted them.",
 )
 @with_settings()
 @output_option
@@ -106,12 +106,14 @@ class First(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     password: str | None = None
+    saved: Path | None = None  # the file that keeps the password and a token
     setup_code: Secret | None = None
 
 
 async def _first_steps(parts: Runtime, login: InitialLogin) -> First:
     if login.wanted:
-        return First(password=await _login(parts, login.file))
+        password = await _login(parts, login.file)
+        return First(password=password, saved=login.file if password else None)
     return First(setup_code=await setup.code_to_show(parts))
 
 
@@ -139,6 +141,8 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
         announced: dict[str, Any] = {"address": url, "pid": os.getpid()}
         if first.password:
             announced |= {"email": ADMIN, "password": first.password}
+            if first.saved:
+                announced |= {"savedIn": str(first.saved)}
         if first.setup_code:
             announced |= {"setupCode": first.setup_code.reveal()}
         click.echo(msgspec.json.encode(announced).decode())
@@ -147,8 +151,19 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
     sys.stdout.flush()
 
 
+def _kept(file: Path | None) -> str:
+    """Where the password is to be found after this."""
+    if file is None:
+        return "The password is shown this once, and kept nowhere."
+    return (
+        f"The password, and the token of an identity that administers the instance, are in {file}, which only you can "
+        "read (mode 0600). Delete it when you have noted them."
+    )
+
+
 def _show(url: str, first: First) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.markup import escape  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
@@ -157,7 +172,7 @@ def _show(url: str, first: First) -> None:
         lines += [
             f"Sign in     {ADMIN}",
             f"Password    [bold]{first.password}[/]",
-            "[dim]The password is shown this once.[/]",
+            f"[dim]{escape(_kept(first.saved))}[/]",
         ]
     if first.setup_code:
         lines += [

@@ -89,8 +89,8 @@ async def get_secret_called_move(ctx: Ctx, query: wire.WaitingOneOptions) -> wir
 
 @routes.older("GET", _V3 + "/raw/id/{secret_id}", *ALL)
 @routes.get(_V4 + "/id/{secret_id}", *ALL)
-async def get_secret_by_id(ctx: Ctx, secret_id: str) -> wire.SecretReply:
-    """Read one secret by id."""
+async def get_secret_by_id(ctx: Ctx, secret_id: str, query: wire.Waiting) -> wire.SecretReply:  # noqa: ARG001
+    """Read one secret by id. It can be waited for, as one that is read by name."""
     return wire.SecretReply.of(await reading.by_id(ctx, secret_id))
 
 

@@ -287,20 +287,31 @@ class ReadOptions(FolderRef, frozen=True, kw_only=True, rename="camel"):
         return any(named) if named else self._is_whole
 
 
+WaitVersion = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=200,
+        description="The ETag of the answer that the client has. The request is answered once the answer is "
+        "another one, at once if it already is; with 304 if it still is the same after `waitSeconds`.",
+    ),
+]
+WaitSeconds = Annotated[
+    int, msgspec.Meta(ge=1, le=60, description="Seconds to wait with `waitVersion`: 1 to 60, 30 by default.")
+]
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether the answer waits until it has changed."""
+
+    wait_version: WaitVersion = ""
+    wait_seconds: WaitSeconds = 30
+
+
 class WaitOptions(ReadOptions, frozen=True, kw_only=True, rename="camel"):
     """How secrets are to be shown, and whether the answer waits until it has changed."""
 
-    wait_version: Annotated[
-        str,
-        msgspec.Meta(
-            max_length=200,
-            description="The ETag of the answer that the client has. The request is answered once the answer is "
-            "another one, at once if it already is; with 304 if it still is the same after `waitSeconds`.",
-        ),
-    ] = ""
-    wait_seconds: Annotated[
-        int, msgspec.Meta(ge=1, le=60, description="Seconds to wait with `waitVersion`: 1 to 60, 30 by default.")
-    ] = 30
+    wait_version: WaitVersion = ""
+    wait_seconds: WaitSeconds = 30
 
 
 class NamedRef(FolderRef, frozen=True, kw_only=True, rename="camel"):

@@ -14,7 +14,7 @@ from watchword.domain.secrets.references import Address, Expander, ResolvedSecre
 from watchword.domain.secrets.replicas import is_replica
 from watchword.domain.secrets.texts import tidy_name
 from watchword.services.access.scopes import ProjectScope, enter_project
-from watchword.services.context import Ctx
+from watchword.services.context import Ctx, Rereading
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation, by_folder, descendants, find, normal_path
 from watchword.services.secrets import expansion, folder_cache, import_resolution, rights, sealed
@@ -224,18 +224,35 @@ async def locate(ctx: Ctx, secret_id: str) -> tuple[ProjectScope, SecretLocation
     not_found = NotFound(f"There is no secret with id {secret_id[:64]!r}")
     if "\x00" in secret_id:
         raise not_found
-    async with ctx.view() as tx:
-        rows = await secrets.by_ids(tx, [secret_id])
-    if not rows or rows[0].user_id not in (None, ctx.actor.id):
+    row = await _row(ctx, secret_id)
+    if row is None or row.user_id not in (None, ctx.actor.id):
         raise not_found
     try:
-        scope = await enter_project(ctx, rows[0].project_id)
+        scope = await enter_project(ctx, row.project_id)
     except (Forbidden, NotFound):
         raise not_found from None
-    location = await by_folder(ctx, rows[0].folder_id)
+    location = await by_folder(ctx, row.folder_id)
     if location is None:
         raise not_found
-    return scope, location, folder_cache.with_tags(rows[0], await folder_cache.tags(ctx, scope.project.id))
+    return scope, location, folder_cache.with_tags(row, await folder_cache.tags(ctx, scope.project.id))
+
+
+async def _row(ctx: Ctx, secret_id: str) -> StoredSecret | None:
+    """Return the row of a secret. Where a request waits for changes, it is read again once its folder is known.
+
+    What a wait depends on must be noted before the reading, or a change between the two would be missed.
+    """
+    async with ctx.view() as tx:
+        row = next(iter(await secrets.by_ids(tx, [secret_id])), None)
+    if not isinstance(ctx, Rereading):
+        return row
+    folder_id = None
+    while row is not None and row.folder_id != folder_id:
+        folder_id = row.folder_id
+        await ctx.fresh.depends((versions.folder(folder_id), versions.tree(row.project_id)))
+        async with ctx.view() as tx:
+            row = next(iter(await secrets.by_ids(tx, [secret_id])), None)
+    return row
 
 
 async def by_id(ctx: Ctx, secret_id: str, *, show: bool = True) -> SecretView:
