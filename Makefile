@@ -41,7 +41,7 @@ test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is hand
 
 .PHONY: soak
 soak: $(READY) ## the long races and models that `make test` runs a short form of, and properties with many more examples
-	$(PY) -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile soak $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal -m "soak or hypothesis or cluster" --hypothesis-profile soak $(ARGS)
 
 .PHONY: coverage
 coverage: $(READY) ## the same, and which lines and branches were never run; takes half as long again
