@@ -90,6 +90,16 @@ def test_a_limit_is_told_with_its_number() -> None:
     assert [(None, 255), (0, None)] == [(issue.minimum, issue.maximum) for issue in refusal.value.issues]
 
 
+def test_a_text_with_a_pattern_is_refused_in_words() -> None:
+    class Person(msgspec.Struct):
+        emails: list[Annotated[str, msgspec.Meta(pattern="^.+@.+$", description="An e-mail address.")]]
+
+    with pytest.raises(Invalid) as refusal:
+        decode(Person, {"emails": ["a@b", "x"]})
+
+    assert [(("emails", 1), "An e-mail address")] == [(issue.path, issue.message) for issue in refusal.value.issues]
+
+
 def test_names_lose_the_white_space_around_them_before_they_are_measured() -> None:
     body = decode(
         Body,

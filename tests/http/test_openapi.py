@@ -79,6 +79,41 @@ async def test_logins_take_forms_as_well(document: Any) -> None:
     assert {"application/json", "application/x-www-form-urlencoded"} == set(content)
 
 
+async def test_bootstrap_takes_json_and_says_how_it_refuses(document: Any) -> None:
+    operation = document["paths"]["/api/v1/admin/bootstrap"]["post"]
+
+    assert {"application/json", "application/x-www-form-urlencoded"} == set(operation["requestBody"]["content"])
+    assert {"200", "400", "401", "404", "422"} == set(operation["responses"])
+
+
+async def test_a_route_with_an_id_says_that_it_refuses_what_is_none(document: Any) -> None:
+    without = [
+        path
+        for path, methods in document["paths"].items()
+        for one in methods.values()
+        if any(parameter["in"] == "path" for parameter in one.get("parameters", ())) and "422" not in one["responses"]
+    ]
+
+    assert [] == without
+
+
+def test_every_pattern_is_also_said_in_words(document: Any) -> None:
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            if isinstance(value.get("pattern"), str):
+                yield value
+            for one in value.values():
+                yield from walk(one)
+        elif isinstance(value, list):
+            for one in value:
+                yield from walk(one)
+
+    found = list(walk(document))
+
+    assert found
+    assert [] == [one for one in found if not one.get("description")]
+
+
 async def test_a_change_requires_no_field(document: Any) -> None:
     path = document["paths"]["/api/v1/auth/universal-auth/identities/{identity_id}"]
 

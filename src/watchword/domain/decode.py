@@ -127,6 +127,7 @@ def _join(value: Any) -> Any:
 _PLACE = re.compile(r" - at `(?P<place>[^`]*)`$")
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]+)`(?:, got `(?P<received>[^`]+)`)?")
 _BOUND = re.compile(r" (?P<side>[<>])=? (?P<limit>-?\d+)$")
+_PATTERN = "matching regex"
 _WIRE_TYPES = {"str": "string", "int": "number", "float": "number", "bool": "boolean", "null": "null"}
 
 
@@ -150,7 +151,14 @@ def _issues(kind: Any, value: Any, path: tuple[str | int, ...], *, strict: bool)
     try:
         msgspec.convert(value, kind, strict=strict, dec_hook=decode_secret)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
-        yield _issue(str(error), path)
+        issue = _issue(str(error), path)
+        yield msgspec.structs.replace(issue, message=_pattern_of(kind)) if _PATTERN in issue.message else issue
+
+
+def _pattern_of(kind: Any) -> str:
+    """What a text with a pattern must be, in the words of its description."""
+    metas = [part for part in _parts(kind) if isinstance(part, msgspec.Meta) and part.pattern is not None]
+    return " ".join((meta.description or "").rstrip(".") for meta in metas)
 
 
 _fields = cache(msgspec.structs.fields)

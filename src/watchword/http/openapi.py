@@ -205,18 +205,23 @@ def _body(route: Route, shapes: _Shapes) -> dict[str, Any] | None:
     if route.body is Raw and route.method == "PATCH" and kind is not None:
         # What is left out stays as it is, so nothing is required.
         schema = {name: value for name, value in shapes.inside(kind).items() if name != "required"}
-    if route.body is Incoming:
+    if _speaks_oauth(route):
         return {"required": True, "content": {_FORM: {"schema": schema}}}
     content = {"application/json": {"schema": schema}}
-    if route.path.endswith("/login"):
+    if route.path.endswith("/login") or route.body is Incoming:
         content[_FORM] = {"schema": schema}
     return {"required": route.method not in ("DELETE", "GET"), "content": content}
+
+
+def _speaks_oauth(route: Route) -> bool:
+    """Whether the route takes forms and refuses as OAuth does."""
+    return route.body is Incoming and route.path.startswith("/oauth2/")
 
 
 def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
     shape = {} if route.reply in (None, Reply, type(None)) else shapes.of(route.reply)
     answers: dict[str, Any] = {"200": {"description": "Done.", "content": {"application/json": {"schema": shape}}}}
-    if route.body is Incoming:
+    if _speaks_oauth(route):
         refusal = {"description": "Refused (RFC 6749, 5.2).", "content": {"application/json": {"schema": _OAUTH_ERROR}}}
         return answers | dict.fromkeys(("400", "401"), refusal)
     for status, meaning in _REFUSALS.items():
@@ -226,7 +231,7 @@ def _responses(route: Route, shapes: _Shapes) -> dict[str, Any]:
             "description": meaning,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
-    if route.body is not None or route.query is not None:
+    if route.body is not None or route.query is not None or route.names:
         answers["422"] = {
             "description": "The input has faults.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ValidationFailure"}}},

@@ -56,23 +56,34 @@ class Login(Schema, frozen=True, kw_only=True):
     identity_id: Text
     action: Literal["GetCallerIdentity"] = msgspec.field(name="Action")
     format: Literal["JSON"] = msgspec.field(name="Format")
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10)] = msgspec.field(
-        name="Version"
-    )
-    access_key_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128)] = msgspec.field(
-        name="AccessKeyId"
-    )
+    version: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10, description="A date, such as 2015-04-01."
+        ),
+    ] = msgspec.field(name="Version")
+    access_key_id: Annotated[
+        str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128, description="Letters and digits.")
+    ] = msgspec.field(name="AccessKeyId")
     signature_method: Literal["HMAC-SHA1"] = msgspec.field(name="SignatureMethod")
     signature_version: Literal["1.0"] = msgspec.field(name="SignatureVersion")
-    signature_nonce: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128)] = msgspec.field(
-        name="SignatureNonce"
-    )
-    timestamp: Annotated[str, msgspec.Meta(pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z", max_length=27)] = msgspec.field(
-        name="Timestamp"
-    )
-    signature: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128)] = msgspec.field(
-        name="Signature"
-    )
+    signature_nonce: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128, description="Letters, digits, dots, dashes and underscores."
+        ),
+    ] = msgspec.field(name="SignatureNonce")
+    timestamp: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z",
+            max_length=27,
+            description="A time of UTC, such as 2026-01-31T10:00:00Z.",
+        ),
+    ] = msgspec.field(name="Timestamp")
+    signature: Annotated[
+        str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128, description="Base64.")
+    ] = msgspec.field(name="Signature")
 
 
 class Caller(msgspec.Struct, frozen=True, rename="pascal"):

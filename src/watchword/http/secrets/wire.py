@@ -22,7 +22,9 @@ from watchword.services.timestamps import iso
 from watchword.services.turns import Turns
 
 Comment = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT)]
-Note = Annotated[str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$")]
+Note = Annotated[
+    str, msgspec.Meta(max_length=1024, pattern=r"^[^\x00]*$", description="A text without a zero character (U+0000).")
+]
 Days = Annotated[int, msgspec.Meta(ge=0, le=365)]  # 0 is how some clients say: none
 Ids = Annotated[list[str], msgspec.Meta(max_length=100)]
 

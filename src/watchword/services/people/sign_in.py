@@ -32,7 +32,14 @@ from watchword.store.engine import Tx
 from watchword.store.people import accounts, people
 
 Email = Annotated[
-    str, msgspec.Meta(min_length=3, max_length=255, pattern=r"^\s*[^@\s]+@[^@\s]+\s*$", extra={"trim": True})
+    str,
+    msgspec.Meta(
+        min_length=3,
+        max_length=255,
+        pattern=r"^\s*[^@\s]+@[^@\s]+\s*$",
+        extra={"trim": True},
+        description="An e-mail address, such as ada@example.com.",
+    ),
 ]
 REFUSED = "Invalid email or password, or too many failed attempts: check them and try again in a few minutes"
 REFRESH_COOKIE = "jid"
