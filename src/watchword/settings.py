@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from watchword.domain.authentication.aws_names import StsHosts
+from watchword.domain.authentication.cloud_hosts import azure_clouds, oci_hosts
 from watchword.domain.authentication.kubernetes import token_files
 from watchword.domain.secret import Secret
 
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kubernetes_token_files: tuple[str, ...] = ()
     aws_sts_hosts: tuple[str, ...] = ()
     aws_server_id: str = ""
+    azure_clouds: tuple[str, ...] = ()
+    oci_hosts: tuple[str, ...] = ()
     tls_client_cert_header: str = "x-identity-tls-cert-auth-client-cert"
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
@@ -99,6 +102,8 @@ class Option(msgspec.Struct, frozen=True):
             _hosts: "LIST",
             _sts_hosts: "LIST",
             _token_files: "LIST",
+            _azure_clouds: "LIST",
+            _oci_hosts: "LIST",
             _server_id: "TEXT",
             _proxies: "LIST",
         }
@@ -164,6 +169,24 @@ def _sts_hosts(text: str) -> tuple[str, ...]:
         StsHosts.of(hosts)
     except ValueError as error:
         raise ValueError(f"a comma list of host=region:partition: {error}") from None
+    return hosts
+
+
+def _azure_clouds(text: str) -> tuple[str, ...]:
+    clouds = _hosts(text)
+    try:
+        azure_clouds(clouds)
+    except ValueError as error:
+        raise ValueError(f"a comma list of name=authority:issuer: {error}") from None
+    return clouds
+
+
+def _oci_hosts(text: str) -> tuple[str, ...]:
+    hosts = _hosts(text)
+    try:
+        oci_hosts(hosts)
+    except ValueError as error:
+        raise ValueError(f"a comma list of host names: {error}") from None
     return hosts
 
 
@@ -327,6 +350,18 @@ OPTIONS: tuple[Option, ...] = (
         _server_id,
         "What signed AWS requests must name in the header X-Watchword-AWS-IAM-Server-ID, so that one made for another "
         "service is refused; empty: they need not.",
+    ),
+    Option(
+        "azure_clouds",
+        _azure_clouds,
+        "Clouds of Azure beside public, us-government and china, each as name=authority:issuer, the host of its keys "
+        "and of tokens of version 2, and the issuer of tokens of version 1: configurations may then name it as cloud.",
+    ),
+    Option(
+        "oci_hosts",
+        _oci_hosts,
+        "Identity services of Oracle Cloud outside its public realm, such as "
+        "identity.us-langley-1.oraclegovcloud.com: a login may be signed for them.",
     ),
     Option(
         "tls_client_cert_header",

@@ -11,7 +11,7 @@ from tests.minting import NOW, Recorded
 from watchword.adapters.outbound import GuardedOutbound
 from watchword.domain.errors import Denied, Invalid
 from watchword.domain.secret import decode_secret
-from watchword.methods.base import Given
+from watchword.methods.base import Given, Operator, as_stored
 
 IDENTITY = "6f1a3c7e-0b52-4f6e-9a55-2f6f3a1d9b10"
 
@@ -24,6 +24,7 @@ class RemoteSite:
 
     def __init__(self, site):
         self.site = site
+        self.operator = Operator()
         self.now = NOW * 1000
         self.outbound = GuardedOutbound(
             clock=lambda: self.now,
@@ -38,10 +39,12 @@ class RemoteSite:
 
     def config(self, method, body):
         """The configuration as the core reads it; raises what the core would answer."""
-        return method.check(msgspec.convert(body, method.config, dec_hook=decode_secret))
+        return as_stored(method, msgspec.convert(body, method.config, dec_hook=decode_secret), self.operator)
 
     async def login(self, method, body, jwt, **more):
-        given = Given(now=self.now, identity_id=IDENTITY, outbound=self.outbound, checks=Recorded())
+        given = Given(
+            now=self.now, identity_id=IDENTITY, outbound=self.outbound, checks=Recorded(), operator=self.operator
+        )
         return await method.verify(
             self.config(method, body), method.login(identity_id=IDENTITY, jwt=jwt, **more), given
         )
@@ -74,6 +77,7 @@ async def remote():
             "*.partner.microsoftonline.cn",
             "www.googleapis.com",
             "issuer.test",
+            "login.lab.test",
             "cluster.test",
         )
     ) as site:

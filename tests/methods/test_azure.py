@@ -1,8 +1,12 @@
 import pytest
 
+from tests.methods.clouds import given
 from tests.methods.doubles.web import certificate, json_reply
 from tests.minting import NOW, jwk, mint
-from watchword.methods.azure import CLOUDS, METHOD
+from watchword.domain.authentication.cloud_hosts import AZURE_CLOUDS, azure_clouds
+from watchword.domain.errors import Denied
+from watchword.methods.azure import METHOD
+from watchword.methods.base import Operator
 
 TENANT = "8f6c1d2e-3a44-4b0f-9c55-0d5b7f1e2a66"
 OTHER = "11111111-2222-3333-4444-555555555555"
@@ -138,7 +142,7 @@ async def test_ids_have_no_case(azure):
 )
 async def test_a_sovereign_cloud_has_an_authority_of_its_own(azure, cloud, issuer):
     assert await azure.login(METHOD, config(cloud=cloud), token(iss=issuer))
-    assert azure.site.requests[-1].headers["host"].partition(":")[0] in CLOUDS[cloud][0]
+    assert azure.site.requests[-1].headers["host"].partition(":")[0] in AZURE_CLOUDS[cloud].authorities
     if "windows" not in issuer:
         assert await azure.refusal(METHOD, config(), token(iss=issuer)) == "issuer_mismatch"
 
@@ -165,3 +169,20 @@ def test_lists_are_normalised(remote):
     )
     assert remote.config(METHOD, {"tenantId": "", "resource": ""}).tenant_id == ""
     assert remote.faults(METHOD, {"tenantId": "x"}) != []
+
+
+@pytest.mark.parametrize("issuer", [f"https://login.lab.test/{TENANT}/v2.0", f"https://sts.lab.test/{TENANT}/"])
+async def test_a_cloud_that_the_operator_names_is_asked_at_its_own_host(azure, issuer):
+    azure.operator = Operator(azure_clouds=azure_clouds(["lab=login.lab.test:sts.lab.test"]))
+    in_lab = config(cloud="lab")
+
+    assert await azure.login(METHOD, in_lab, token(iss=issuer))
+    assert "login.lab.test" == azure.site.requests[-1].headers["host"].partition(":")[0]
+    assert await azure.refusal(METHOD, in_lab, token()) == "issuer_mismatch"
+    assert await azure.refusal(METHOD, config(), token(iss=issuer)) == "issuer_mismatch"
+    stored = azure.config(METHOD, in_lab)
+    azure.operator = Operator()
+    assert azure.faults(METHOD, in_lab) == ["cloud"]
+    with pytest.raises(Denied, match="does not know") as refused:
+        await METHOD.verify(stored, METHOD.login(identity_id="i", jwt=token(iss=issuer)), given(azure.outbound))
+    assert refused.value.reason == "cloud_unknown"

@@ -29,6 +29,7 @@ PROVE = {
     "username_or_password",
 }
 REACH = {
+    "cloud_unknown",
     "alicloud_unavailable",
     "cluster_unreachable",
     "directory_unavailable",

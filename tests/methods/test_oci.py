@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests.methods.clouds import Trust, given, milliseconds, serving, way_out
 from tests.minting import private
+from watchword.domain.authentication.cloud_hosts import oci_hosts
 from watchword.domain.errors import Denied, Invalid
+from watchword.methods.base import Operator
 from watchword.methods.oci import Config, Login, check, verify
 
 TENANCY, OTHER = "ocid1.tenancy.oc1..aaaa1", "ocid1.tenancy.oc1..bbbb2"
@@ -293,3 +295,16 @@ def test_no_headers_do_more_than_be_refused(headers, user):
                 verify(Config(tenancy_ocid=TENANCY), Login(identity_id="i", user_ocid=user, headers=each), given())
             )
         assert isinstance(error.value, Denied) or "fetch" in str(error.value)  # there is no way out: it came that far
+
+
+async def test_a_host_of_another_realm_is_asked_where_the_operator_names_it(oracle):
+    elsewhere = "identity.us-langley-1.oraclegovcloud.com"
+    request, config = login(signed(host=elsewhere)), Config(tenancy_ocid=TENANCY)
+    operator = Operator(oci_hosts=oci_hosts([elsewhere.upper()]))
+
+    assert await refused(oracle, request) == "host"
+    async with way_out(oracle.port, oracle.roots, ["*.oraclegovcloud.com"]) as outbound:
+        assert await refused(oracle, login(signed(host="identity.uk-gov-1.oraclegovcloud.com"))) == "host"
+        with pytest.raises(Denied) as denied:
+            await verify(config, request, given(outbound, operator=operator))
+    assert denied.value.reason != "host"  # it was asked, and has no certificate for that name

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -11,6 +11,7 @@ from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
     AuthMethod,
     Given,
+    Operator,
     OutboundError,
     Schema,
     Text,
@@ -23,18 +24,15 @@ from watchword.methods.base import (
 )
 
 KEYS = "https://{host}/{tenant}/discovery/keys"
-# The authority hosts of each cloud, the first for its keys, and the issuer of its tokens of the first version.
-CLOUDS = {
-    "public": (("login.microsoftonline.com",), "sts.windows.net"),
-    "us-government": (("login.microsoftonline.us",), "sts.windows.net"),
-    "china": (("login.partner.microsoftonline.cn", "login.chinacloudapi.cn"), "sts.chinacloudapi.cn"),
-}
 _TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _TENANT_HELP = (
     "The id of the tenant, a UUID, in any case. A domain name (contoso.onmicrosoft.com) and `common` are none: Entra "
     "ID shows the id on the tenant's overview page."
 )
-_CLOUD_HELP = "The cloud of the tenant, by which its authority and issuers are known."
+_CLOUD_HELP = (
+    "The cloud of the tenant, by which its authority and issuers are known: public, us-government, china, or one that "
+    "the operator names in WATCHWORD_AZURE_CLOUDS."
+)
 
 
 class Config(Schema, frozen=True, kw_only=True):
@@ -43,7 +41,7 @@ class Config(Schema, frozen=True, kw_only=True):
     tenant_id: Annotated[Text, msgspec.Meta(description=_TENANT_HELP)]
     resource: Text
     allowed_service_principal_ids: TextList = ""
-    cloud: Annotated[Literal["public", "us-government", "china"], msgspec.Meta(description=_CLOUD_HELP)] = "public"
+    cloud: Annotated[str, msgspec.Meta(max_length=40, description=_CLOUD_HELP)] = "public"
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -53,11 +51,13 @@ class Login(Schema, frozen=True, kw_only=True):
     jwt: Text
 
 
-def check(config: Config) -> Config:
+def check(config: Config, operator: Operator) -> Config:
     """The configuration as it is stored: trimmed, the list normalised.
 
     An empty tenant is stored, as at the reference, and nobody logs in.
     """
+    if config.cloud not in operator.azure_clouds:
+        raise issue("cloud", f"must be one of {', '.join(operator.azure_clouds)}")
     tenant = config.tenant_id.strip()
     if tenant and not _TENANT.fullmatch(tenant.lower()):
         raise issue(
@@ -80,7 +80,16 @@ async def verify(config: Config, login: Login, given: Given) -> Verified:
     )
     checks.reach(bool(config.resource), "resource_unset", "The configuration names no resource")
     presented = decode_unverified(token, checks)
-    hosts, first = CLOUDS[config.cloud]
+    cloud = given.operator.azure_clouds.get(config.cloud)
+    checks.reach(
+        cloud is not None,
+        "cloud_unknown",
+        "The configuration names a cloud that this server does not know",
+        expected=list(given.operator.azure_clouds),
+        presented=config.cloud,
+    )
+    assert cloud is not None
+    hosts, first = cloud.authorities, cloud.issuer
     try:
         keys = await given.outbound.jwks(KEYS.format(host=hosts[0], tenant=tenant), presented.kid)
     except OutboundError as error:
@@ -131,12 +140,13 @@ METHOD = AuthMethod(
     config=Config,
     login=Login,
     verify=verify,
-    check=check,
+    check_here=check,
     risks=open_unless("allowedServicePrincipalIds", whom="every application and managed identity of the tenant"),
     proposals=(
         ("tenant_mismatch", replaced("tenantId")),
         ("audience_mismatch", replaced("resource")),
         ("issuer_mismatch", advice("The token is of another tenant or cloud: compare its iss with tenantId")),
+        ("cloud_unknown", advice("The operator names clouds in WATCHWORD_AZURE_CLOUDS: or name another as cloud")),
         ("service_principal_not_allowed", added("allowedServicePrincipalIds")),
     ),
 )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Generic, Literal, NoReturn, Protocol, 
 import msgspec
 
 from watchword.domain.authentication.aws_names import KNOWN, StsHosts
+from watchword.domain.authentication.cloud_hosts import AZURE_CLOUDS, AzureCloud
 from watchword.domain.authentication.pem import certificates
 from watchword.domain.authentication.proposals import Proposal, Proposer
 from watchword.domain.bounds import IpRange
@@ -277,6 +278,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     sts_hosts: StsHosts = KNOWN
     token_hosts: frozenset[str] = frozenset()  # of API servers that the server has a token of its own for
     trusts_certificate_urls: bool = False  # whether revocation is asked where the presented certificate says
+    azure_clouds: Mapping[str, AzureCloud] = AZURE_CLOUDS
+    oci_hosts: frozenset[str] = frozenset()  # identity services of Oracle outside its public realm
     aws_server_id: str = ""  # what a signed AWS request must be made for; empty: it need not say
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from watchword.domain.authentication.cloud_hosts import is_oracle
 from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
     AuthMethod,
@@ -28,9 +29,6 @@ from watchword.methods.base import (
 )
 
 SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
-# Regions come and go, but every host of this form is Oracle's own: one label between two constants cannot lead
-# elsewhere.
-_HOST = re.compile(r"identity\.[a-z]{2}-[a-z]{3,20}-[1-9][0-9]?\.oraclecloud\.com")
 _TENANCY = re.compile(r"ocid1\.tenancy\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
 _USER = re.compile(r"ocid1\.user\.oc[0-9]{1,3}\.[a-z0-9-]*\.[A-Za-z0-9]{1,100}")
 _PARAMETER = re.compile(r'([A-Za-z]+)="([^"]*)"')
@@ -84,10 +82,10 @@ def form(login: Login, given: Given) -> Mapping[str, str]:
     )
     host = headers.get("host", "")
     checks.form(
-        bool(_HOST.fullmatch(host)),
+        is_oracle(host, given.operator.oci_hosts),
         "host",
         "The request must be signed for Oracle's identity service",
-        expected="identity.<region>.oraclecloud.com",
+        expected=", ".join(("identity.<region>.oraclecloud.com", *sorted(given.operator.oci_hosts))),
         presented=host,
         status=400,
     )

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from watchword.domain.authentication.aws_names import StsHosts
+from watchword.domain.authentication.cloud_hosts import azure_clouds, oci_hosts
 from watchword.domain.authentication.kubernetes import token_files
 from watchword.methods.base import AuthMethod, Operator, Outbound
 from watchword.services.authentication.asking import Asking
@@ -72,6 +73,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
             leeway=self.settings.clock_leeway,
             token_hosts=frozenset(token_files(self.settings.kubernetes_token_files)),
             sts_hosts=StsHosts.of(self.settings.aws_sts_hosts),
+            azure_clouds=azure_clouds(self.settings.azure_clouds),
+            oci_hosts=oci_hosts(self.settings.oci_hosts),
             aws_server_id=self.settings.aws_server_id,
             trusts_certificate_urls=self.settings.tls_revocation_from_certificate,
         )
