@@ -29,6 +29,7 @@ from watchword.methods.base import AuthMethod
 from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
+from watchword.services.deliveries import Deliverer
 from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import AddressLimits, Places
 from watchword.services.people.guesses import Guesses
@@ -146,6 +147,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         clock=now_ms,
         entropy=entropy,
         outbound=outbound or build_outbound(settings),
+        receivers=outbound or build_outbound(settings),
         methods=methods,
         mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
         limits=limits,
@@ -217,7 +219,7 @@ def build_outbound(settings: Settings) -> LazyOutbound:
 @asynccontextmanager
 async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
     """Connect, migrate, open the keys, start the journal and the upkeep; and the reverse."""
-    upkeep = Upkeep(parts)
+    upkeep, deliverer = Upkeep(parts), Deliverer(parts)
     await parts.store.open()
     try:
         await parts.keys.open(parts.store)
@@ -225,16 +227,19 @@ async def opened(parts: Runtime) -> AsyncIterator[Runtime]:
         parts.journal.start()
         parts.writes.start()
         upkeep.start()
+        deliverer.start()
         yield parts
     finally:
         await parts.changes.close()
         await upkeep.close()
+        await deliverer.close()
         note_refusals(parts, at_once=True)
         await parts.writes.close()
         await parts.journal.close()
         await parts.store.close()
-        if isinstance(parts.outbound, LazyOutbound):
-            await parts.outbound.close()
+        for client in (parts.outbound, parts.receivers):
+            if isinstance(client, LazyOutbound):
+                await client.close()
 
 
 class Server:

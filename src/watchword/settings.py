@@ -318,15 +318,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "allowed_private_hosts",
         _list,
-        "Private hosts or CIDR ranges that auth methods may call (a cluster, a directory).",
+        "Private hosts or CIDR ranges that auth methods and webhooks may call (a cluster, a directory, a receiver).",
     ),
     Option(
         "http_hosts",
         _hosts,
-        "Hosts that auth methods may call without TLS, over HTTP or LDAP: for development; private ones must be "
+        "Hosts that auth methods and webhooks may call without TLS, over HTTP or LDAP: for development; private ones must be "
         "allowed as well.",
     ),
-    Option("outbound_timeout", _within(1, 60), "Seconds that a call to an identity provider may take."),
+    Option(
+        "outbound_timeout",
+        _within(1, 60),
+        "Seconds that a call to an identity provider or to a receiver of messages may take.",
+    ),
     Option(
         "clock_leeway",
         _within(0, 300),

@@ -326,6 +326,18 @@ for _base, _color in (
     project(f"PATCH {_base}/{{tag_id}}", "edit tags", body={"slug": "new", **_color})
     project(f"DELETE {_base}/{{tag_id}}", "delete tags")
 
+# --- webhooks
+
+_HOOK = {"workspaceId": "{project_id}", "environment": "{environment_slug}", "webhookUrl": "https://127.0.0.1/in"}
+project("GET /api/v1/webhooks", "read webhooks", query={"workspaceId": "{project_id}"})
+project("POST /api/v1/webhooks", "create webhooks", body=_HOOK)
+project("GET /api/v1/webhooks/{webhook_id}", "read webhooks")
+project("PATCH /api/v1/webhooks/{webhook_id}", "edit webhooks", body={"secretPath": "/x"})
+project("DELETE /api/v1/webhooks/{webhook_id}", "delete webhooks")
+project("POST /api/v1/webhooks/{webhook_id}/test", "edit webhooks")
+project("GET /api/v1/webhooks/{webhook_id}/deliveries", "read webhooks")
+project("POST /api/v1/webhooks/{webhook_id}/deliveries/retry", "edit webhooks", body={})
+
 # --- folders
 
 for _base, _key in (("/api/v2/folders", "projectId"), ("/api/v1/folders", "workspaceId")):

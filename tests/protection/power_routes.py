@@ -293,6 +293,14 @@ for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}")
     )
 for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}"):
     harmless(CONTENT, f"POST {_base}/tags", f"PATCH {_base}/tags/{{tag_id}}", f"DELETE {_base}/tags/{{tag_id}}")
+harmless(
+    CONTENT,
+    "POST /api/v1/webhooks",
+    "PATCH /api/v1/webhooks/{webhook_id}",
+    "DELETE /api/v1/webhooks/{webhook_id}",
+    "POST /api/v1/webhooks/{webhook_id}/test",
+    "POST /api/v1/webhooks/{webhook_id}/deliveries/retry",
+)
 for _base in ("/api/v1/folders", "/api/v2/folders"):
     harmless(
         CONTENT,

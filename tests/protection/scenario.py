@@ -137,6 +137,8 @@ class Scenario:
             "tag"
         ]
         ids |= {"tag_id": tag["id"], "tag_slug": tag["slug"]}
+        hook = {"workspaceId": project["id"], "webhookUrl": "https://127.0.0.1/in", "webhookSecretKey": "kept"}
+        ids["webhook_id"] = (await api.ok("POST", "/api/v1/webhooks", hook))["webhook"]["id"]
         made = {"slug": "held", "name": "Held", "permissions": []}
         ids["org_role_id"] = (await api.ok("POST", "/api/v1/organization/roles", made))["role"]["id"]
         ids["project_role_id"] = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", made))["role"]["id"]

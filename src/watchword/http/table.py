@@ -17,7 +17,7 @@ from watchword.http.authentication import auth_methods, live_tokens, oauth, temp
 from watchword.http.identities import identities, lifecycle, memberships, organization_owned, project_owned
 from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in, sub_organizations
-from watchword.http.projects import environments, folders, projects, service_tokens, tags
+from watchword.http.projects import environments, folders, projects, service_tokens, tags, webhooks
 from watchword.http.routing import Route, Routes
 from watchword.http.secrets import files, history, imports, project_events, relations, secrets
 from watchword.methods.base import AuthMethod
@@ -41,6 +41,7 @@ AREAS: tuple[Routes, ...] = (
     folders.routes,
     tags.routes,
     service_tokens.routes,
+    webhooks.routes,
     organization_roles.routes,
     project_roles.routes,
     memberships.routes,

@@ -51,6 +51,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], int]  # milliseconds since the epoch, UTC
     entropy: Callable[[int], bytes]
     outbound: Outbound
+    receivers: Outbound  # the client for messages: a receiver that hangs must not count against an identity provider
     methods: Mapping[str, AuthMethod[Any, Any]]
     # The slugs of the methods whose tokens operators make and name; the built-in one is the first.
     named_tokens: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ from watchword.services.keys.rotation import retire_signing_keys
 from watchword.services.projects import environments
 from watchword.services.runtime import Runtime
 from watchword.services.secrets.replication import replicate_due
-from watchword.store import sweeps
+from watchword.store import deliveries, sweeps
 from watchword.store.audit.events import Audited
 from watchword.store.authentication import credentials
 
@@ -93,6 +93,7 @@ def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int
         ("deleted environments", environments.purge, now - 30 * _DAY),
         ("content of expired wraps", sweeps.empty_wraps, now),
         ("wraps", sweeps.wraps, dead_credentials),
+        ("messages", deliveries.sweep, now - 30 * _DAY),
         ("tokens", sweeps.tokens, dead_credentials),
         ("tokens of logins", sweeps.login_tokens(runtime.named_tokens), now - _MINUTE),
         ("client secrets", sweeps.client_secrets, dead_credentials),

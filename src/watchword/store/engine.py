@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeGuard
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Dialect, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Dialect, bindparam, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, TableClause, visitors
 from sqlalchemy.sql.dml import Insert, UpdateBase
@@ -175,6 +175,25 @@ def _any_pair_postgres(element: AnyPair, compiler: Any, **options: Any) -> str:
 def any_pair(first: ColumnElement[Any], second: ColumnElement[Any], firsts: str, seconds: str) -> AnyPair:
     """The condition that two columns are a pair of the two lists given as parameters. For lists of some dozens."""
     return AnyPair(first, second, firsts, seconds)
+
+
+class DatabaseNow(ColumnElement[int]):
+    """The present time of the database's own clock, in milliseconds since the epoch."""
+
+    inherit_cache = False
+    type = BigInteger()
+
+
+@compiles(DatabaseNow, "sqlite")
+def _now_sqlite(element: DatabaseNow, compiler: Any, **options: Any) -> str:
+    del element, compiler, options
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(DatabaseNow, "postgresql")
+def _now_postgres(element: DatabaseNow, compiler: Any, **options: Any) -> str:
+    del element, compiler, options
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 class Compiled:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
@@ -661,6 +662,59 @@ secret_replications = Table(
     _flag("is_success", null=True),
     _whole("replicated_at", null=True),
     *_created(),
+)
+
+# Receivers of messages: webhooks of projects, and channels for alerts of organizations.
+delivery_targets = Table(
+    "delivery_targets",
+    metadata,
+    _id(),
+    _of("organizations", "org_id"),
+    _of("projects", "project_id", null=True),
+    _text("purpose"),
+    _text("kind"),
+    _text("name"),
+    _bytes("sealed"),
+    _text("shown"),
+    _flag("is_signed"),
+    _of("environments", "environment_id", null=True),
+    _text("secret_path"),
+    _json("events"),
+    _json("options"),
+    _flag("is_disabled"),
+    _whole("failures"),
+    _whole("due_at", null=True),
+    _text("lease", null=True),
+    _whole("lease_ends_at", null=True),
+    _text("last_status", null=True),
+    _text("last_error", null=True),
+    _whole("last_run_at", null=True),
+    *_created(),
+    Index("ix_delivery_targets_org", "org_id", "purpose"),
+    Index("ix_delivery_targets_project", "project_id"),
+    Index("ix_delivery_targets_environment", "environment_id"),
+)
+
+# The outbox: a message is stored by the unit of the change that it is about. No foreign key: a change of a secret must
+# not fail because a target is deleted at the same moment. `seq` is the order, which no clock gives.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    _text("id"),
+    _text("target_id"),
+    _text("org_id"),
+    _text("event"),
+    _json("body"),
+    _text("state"),
+    _whole("attempts"),
+    _whole("status", null=True),
+    _text("error", null=True),
+    _whole("waiting_since", null=True),
+    _whole("attempted_at", null=True),
+    _whole("created_at"),
+    Index("ix_deliveries_waiting", "target_id", "seq", info={"where": "state = 'waiting'"}),
+    Index("ix_deliveries_dead", "target_id", "seq", info={"where": "state = 'dead'"}),
 )
 
 service_tokens = Table(

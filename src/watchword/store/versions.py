@@ -109,6 +109,7 @@ VERSION_KEYS_OF: dict[str, tuple[str, ...]] = {
     "secrets": ("folder",),
     "secret_imports": ("tree",),
     "service_tokens": ("project",),
+    "delivery_targets": ("project", "org"),
 }
 
 

@@ -18,11 +18,12 @@ from watchword.domain.keys.records import DataKey
 from watchword.services.authentication import templates, tokens
 from watchword.services.authentication.sealed_config import resealed_config
 from watchword.services.context import Ctx
+from watchword.services.deliveries import sealing_context
 from watchword.services.keys.keyring import HMAC, PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.people import mfa
 from watchword.services.runtime import Runtime
 from watchword.services.secrets.sealed import resealed
-from watchword.store import sweeps, versions
+from watchword.store import deliveries, sweeps, versions
 from watchword.store.authentication import credentials
 from watchword.store.engine import Tx
 from watchword.store.keys import data_keys
@@ -297,9 +298,9 @@ async def reseal(runtime: Runtime, scope: str) -> AsyncIterator[int]:
 def _works(scope: str) -> Sequence[Work]:
     kind, _, id = scope.partition("/")
     if kind == "org":
-        return (_below(scope), _configs(id), _templates(id))
+        return (_below(scope), _configs(id), _templates(id), _receivers("org", id))
     if kind == "project":
-        return (_secrets(id), _history(id))
+        return (_secrets(id), _history(id), _receivers("project", id))
     return (_second_factors,) if scope == PEOPLE else ()
 
 
@@ -331,6 +332,19 @@ def _configs(org_id: str) -> Work:
 def _templates(org_id: str) -> Work:
     async def work(tx: Tx, key: Sealer, after: str) -> Batch:
         return await templates.resealed(tx, org_id, key, after)
+
+    return work
+
+
+def _receivers(scope: str, id: str) -> Work:
+    async def work(tx: Tx, key: Sealer, after: str) -> Batch:
+        rows, written = await deliveries.sealed_after(tx, scope, id, after), 0
+        for row in rows:
+            sealed = key.reseal(sealing_context(row.id), row.sealed)
+            if sealed != row.sealed:
+                written += 1
+                await deliveries.reseal(tx, row.id, sealed)
+        return (rows[-1].id if rows else None), written
 
     return work
 

@@ -21,6 +21,7 @@ from watchword.services.access.scopes import ProjectScope, enter_project, is_out
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.services.projects.projects import require_slug
+from watchword.services.projects.webhooks import FoldersView, tell_of_folders
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.store.engine import AlreadyThere, Tx
@@ -97,6 +98,7 @@ async def update(ctx: Ctx, project_id: str, environment_id: str, body: UpdateEnv
             await folders.change_environment(tx, environment, position=position, updated_at=ctx.now, **changed)
             if changed.get("slug", environment.slug) != environment.slug:
                 await _require_all(ctx, tx, scope, relocation.MOVED, environment, seen, slug=changed["slug"])
+                await _tell(ctx, tx, scope, environment, environment.slug, changed["slug"])
             _audit(
                 ctx,
                 "update-environment",
@@ -138,6 +140,8 @@ async def remove(ctx: Ctx, project_id: str, environment_id: str, *, for_good: bo
         await folders.lock(tx, project_id)
         environment = await _own(tx, project_id, environment_id, deleted_too=for_good)
         await _require_all(ctx, tx, scope, relocation.REMOVED, environment, seen)
+        if environment.deleted_at is None:
+            await _tell(ctx, tx, scope, environment, environment.slug)
         if for_good:
             await erase(tx, environment)
         else:
@@ -204,6 +208,17 @@ async def _require_all(
     await relocation.require(tx, scope, asked, shifts, (environment.slug, "/"), seen)
 
 
+async def _tell(ctx: Ctx, tx: Tx, scope: ProjectScope, environment: Environment, *slugs: str) -> None:
+    """Store what webhooks are told of all secrets of an environment, under each of these slugs."""
+    await tell_of_folders(
+        ctx,
+        tx,
+        scope.project,
+        lambda: folders.whole_tree(tx, environment.id, holds=False),
+        [FoldersView(environment.id, slug) for slug in slugs],
+    )
+
+
 async def erase(tx: Tx, environment: Environment) -> None:
     """Delete an environment with everything in it, in the open unit; those after it move down.
 
@@ -229,6 +244,7 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
             await folders.change_environment(tx, environment, deleted_at=None, updated_at=ctx.now)
             position = await _put(tx, environment, environment.position)
             await _require_all(ctx, tx, scope, relocation.RESTORED, environment, seen)
+            await _tell(ctx, tx, scope, environment, environment.slug)
             _audit(ctx, "restore-environment", scope, environment)
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None

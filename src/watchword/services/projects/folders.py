@@ -16,6 +16,7 @@ from watchword.services.access.scopes import ProjectScope, enter_project, is_out
 from watchword.services.context import Ctx
 from watchword.services.projects import locations
 from watchword.services.projects.locations import SecretLocation, child_path, folder_name, normal_path, parent_path
+from watchword.services.projects.webhooks import FoldersView, tell_of_folders
 from watchword.services.secrets import relocation
 from watchword.services.secrets.relocation import Shift
 from watchword.services.timestamps import read_time
@@ -219,6 +220,7 @@ async def _rename(
         if await folders.longest_below(tx, folder) + len(new_path) - len(folder.path) > locations.MAX_PATH:
             raise BadRequest("With this name the path of a folder below would be too long")
         await folders.move_below(tx, folder, new_path)
+        await _tell(ctx, tx, scope, body.environment, changed, folder.path)
         if not relocation.is_free(ctx, scope, relocation.MOVED):
             moved = [
                 (id, folder.path + below.removeprefix(new_path))
@@ -248,9 +250,25 @@ async def remove(ctx: Ctx, body: FolderByName, *, with_content: bool) -> Folder:
         if with_content and not relocation.is_free(ctx, scope, relocation.REMOVED):
             shifts = _shifts(body.environment, folder, None, await folders.subtree(tx, folder, holds=True))
             await relocation.require(tx, scope, relocation.REMOVED, shifts, (body.environment, folder.path), seen)
+        if with_content:
+            await _tell(ctx, tx, scope, body.environment, folder)
         await folders.remove_folder(tx, folder)
         _audit(ctx, "delete-folder", scope, body.environment, folder, path)
     return folder
+
+
+async def _tell(
+    ctx: Ctx, tx: Tx, scope: ProjectScope, environment: str, folder: Folder, old_path: str | None = None
+) -> None:
+    """Store what webhooks are told of a folder with all that is below it, and of the path that it had before."""
+    paths = [folder.path] if old_path is None else [old_path, folder.path]
+    await tell_of_folders(
+        ctx,
+        tx,
+        scope.project,
+        lambda: folders.subtree(tx, folder, holds=False),
+        [FoldersView(folder.environment_id, environment, folder.path, path) for path in paths],
+    )
 
 
 async def _precheck_content(ctx: Ctx, scope: ProjectScope, body: FolderByName) -> relocation.CheckedMove | None:

@@ -19,6 +19,7 @@ from watchword.services.projects.locations import normal_path
 from watchword.services.secrets import expansion, relocation, rights, sealed
 from watchword.services.secrets.folder_cache import with_tags
 from watchword.services.secrets.writing import Target, WriteTarget, enter, prepare_write, unit
+from watchword.store import deliveries
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import secrets
@@ -56,6 +57,7 @@ async def move(ctx: Ctx, source: Target, destination: Target, ids: Sequence[str]
             if row.folder_id == start.location.folder.id:
                 await _carry(ctx, tx, goal, row, existing.get((row.key, row.user_id)))
         await folders.touch(tx, [start.location.folder.id, goal_id], ctx.now)
+        await deliveries.queue(tx, [*start.messages(ctx, rows), *goal.messages(ctx, rows)])
         _audit(ctx, scope, start, goal, rows)
     return Moved(len(rows))
 

@@ -12,12 +12,15 @@ from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import PermissionDenied
 from watchword.domain.secrets.records import StoredSecret
 from watchword.domain.secrets.references import Reference, can_be_referenced, references, renamed
+from watchword.domain.secrets.replicas import shown_path
 from watchword.services.access.scopes import ProjectScope
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation
+from watchword.services.projects.webhooks import read_watchers
 from watchword.services.secrets import folder_cache, rights, sealed
 from watchword.services.turns import Turns
+from watchword.store import deliveries
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import secrets
@@ -88,7 +91,25 @@ async def follow(
         for before, after, env_path in touched
     ]
     await secrets.write(tx, writes, pauses=turns)
+    if touched:
+        await _tell(ctx, tx, scope, [(row, env_path) for row, _, env_path in touched if row.user_id is None])
     return len(touched)
+
+
+async def _tell(ctx: Ctx, tx: Tx, scope: ProjectScope, touched: Sequence[tuple[StoredSecret, tuple[str, str]]]) -> None:
+    """Store what webhooks are told of secrets whose references were rewritten."""
+    told_by = await read_watchers(tx, scope.project.id)
+    if not told_by:
+        return
+    environment_ids = {
+        folder.id: folder.environment_id for folder in await secrets.folders(tx, {row.folder_id for row, _ in touched})
+    }
+    places = [
+        (environment_ids[row.folder_id], env_path[0], shown_path(env_path[1]))
+        for row, env_path in touched
+        if env_path[0]
+    ]
+    await deliveries.queue(tx, told_by.told(ctx, scope.project, places))
 
 
 async def _env_path(tx: Tx, row: StoredSecret) -> tuple[str, str]:

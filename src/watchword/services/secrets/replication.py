@@ -30,12 +30,13 @@ from watchword.services.access.scopes import holding, service_ability
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer, project_scope
 from watchword.services.projects.locations import SecretLocation, child_path
+from watchword.services.projects.webhooks import read_watchers
 from watchword.services.runtime import Runtime
 from watchword.services.secrets import import_resolution, rights, sealed
 from watchword.services.secrets.folder_cache import facts_of, with_tags
 from watchword.services.secrets.sealed import Plain
 from watchword.services.turns import Turns
-from watchword.store import versions
+from watchword.store import deliveries, versions
 from watchword.store.audit import events
 from watchword.store.engine import AlreadyThere, Collision, StillNeeded, Tx
 from watchword.store.identities import identities
@@ -421,6 +422,10 @@ async def _write(runtime: Runtime, tx: Tx, plan: _Plan) -> bool:
             "isSuccess": is_success,
         }
         ctx = Ctx(runtime, actor=PLATFORM, request_id="replication")
+        if plan.added or plan.changed or plan.removed:
+            told_by = await read_watchers(tx, project.id)
+            place = (replication.environment.id, replication.environment.slug, replication.folder.path)
+            await deliveries.queue(tx, told_by.told(ctx, project, [place]))
         event = ctx.event("replicate-secret-import", facts, org_id=project.org_id, project_id=project.id)
         await events.add(tx, [event])
     return True

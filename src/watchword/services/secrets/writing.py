@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from watchword.domain.audit.records import AuditEvent
+from watchword.domain.deliveries import Delivery
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretKind, SecretMetadata, StoredSecret
@@ -21,6 +22,7 @@ from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Sealer
 from watchword.services.projects.locations import SecretLocation, find, normal_path
+from watchword.services.projects.webhooks import Watchers, watchers
 from watchword.services.secrets import expansion, folder_cache, import_resolution, relocation, renaming, rights, sealed
 from watchword.services.secrets.folder_cache import CachedSecret, facts_of, with_tags
 from watchword.services.secrets.reading import missing, missing_folder
@@ -28,6 +30,7 @@ from watchword.services.secrets.sealed import Plain
 from watchword.services.secrets.shared_writes import FolderState, FolderWrite, WritePlan, translate_store_errors
 from watchword.services.secrets.views import SecretView, decrypt_one, of_plain
 from watchword.services.turns import Turns
+from watchword.store import deliveries
 from watchword.store.audit import events
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
@@ -94,6 +97,7 @@ class WriteTarget(msgspec.Struct, frozen=True, kw_only=True):
     location: SecretLocation
     key: Sealer
     labels: Mapping[str, Tag]
+    told_by: Watchers
 
     @property
     def env_path(self) -> tuple[str, str]:
@@ -102,7 +106,16 @@ class WriteTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     def written(self, ctx: Ctx, **fields: Any) -> Written:
         """Make a write to this folder, now."""
+        if self.told_by:
+            rows = [*fields.get("added", ()), *(row for _, row in fields.get("changed", ()))]
+            fields["messages"] = self.messages(ctx, rows)
         return Written(folder_id=self.location.folder.id, at=ctx.now, keep=self.scope.project.version_limit, **fields)
+
+    def messages(self, ctx: Ctx, rows: Iterable[StoredSecret]) -> list[Delivery]:
+        """Make what webhooks are told when these secrets are written or deleted: nothing of personal ones."""
+        if not self.told_by or all(row.user_id is not None for row in rows):
+            return []
+        return self.told_by.told(ctx, self.scope.project, [(self.location.environment.id, *self.env_path)])
 
     def shows(self, item: CachedSecret) -> bool:
         """Whether the caller may read the value."""
@@ -132,7 +145,9 @@ async def _write_target(
     if location is None:
         raise missing_folder(*env_path)
     labels = await folder_cache.tags(ctx, scope.project.id)
-    return WriteTarget(scope=scope, location=location, key=await sealed.sealer(ctx, scope.project.id), labels=labels)
+    told_by = await watchers(ctx, scope.project.id)
+    key = await sealed.sealer(ctx, scope.project.id)
+    return WriteTarget(scope=scope, location=location, key=key, labels=labels, told_by=told_by)
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -576,6 +591,7 @@ async def remove(ctx: Ctx, target: Target, items: Sequence[NamedSecret], *, is_b
         for place, write_target in zip(places, write_targets, strict=True):
             deleted = [removed[number][1] for number in place.numbers]
             await events.add(tx, _events(ctx, write_target, "delete", deleted, is_batch=is_batch))
+            await deliveries.queue(tx, write_target.messages(ctx, deleted))
     views: list[SecretView] = []
     for number in range(len(items)):
         write_target, row = removed[number]

@@ -7,10 +7,11 @@ import msgspec
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from watchword.domain.audit.records import AuditEvent
+from watchword.domain.deliveries import Delivery
 from watchword.domain.projects.records import Environment, Folder, Tag
 from watchword.domain.secrets.records import SecretMetadata, SecretVersion, StoredSecret
 from watchword.domain.secrets.replicas import PREFIX
-from watchword.store import schema, versions
+from watchword.store import deliveries, schema, versions
 from watchword.store.audit.events import EVENTS
 from watchword.store.engine import Prepared, Tx, Write, any_of, any_pair, prepare
 from watchword.store.mapping import Mapper, Pauses, in_pieces
@@ -269,7 +270,8 @@ def _versions_of(histories: Sequence[tuple[Sequence[SecretVersion], int]]) -> li
 class Written(msgspec.Struct, frozen=True, kw_only=True):
     """One write to a folder: rows as they were and as they become, and new rows.
 
-    `history` holds a version for each, of which `keep` are kept of every secret; `events` are for the audit log.
+    `history` holds a version for each, of which `keep` are kept of every secret; `events` are for the audit log,
+    `messages` for webhooks.
     """
 
     folder_id: str
@@ -279,6 +281,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     history: Sequence[SecretVersion] = ()
     keep: int
     events: Sequence[AuditEvent] = ()
+    messages: Sequence[Delivery] = ()
 
 
 async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False, pauses: Pauses | None = None) -> None:
@@ -320,6 +323,9 @@ async def write(tx: Tx, written: Sequence[Written], *, is_last: bool = False, pa
             [EVENTS.values(event) for folder_write in written for event in folder_write.events],
         ),
     ]
+    messages = [delivery for folder_write in written for delivery in folder_write.messages]
+    if messages:
+        writes.append(deliveries.queued(messages))
     if len(added) + len(last) > _WRITTEN_AT_ONCE:
         await _in_pieces(tx, writes, pauses)
         writes = []
