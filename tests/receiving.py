@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from tests.api import Api
 from watchword.domain.outbound import OutboundAnswer, OutboundError
-from watchword.services.deliveries import deliver_due
+from watchword.services.delivering import deliver_due
 from watchword.store import schema
 
 

@@ -29,7 +29,7 @@ from watchword.methods.base import AuthMethod
 from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
-from watchword.services.deliveries import Deliverer
+from watchword.services.delivering import Deliverer
 from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import AddressLimits, Places
 from watchword.services.people.guesses import Guesses

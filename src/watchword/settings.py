@@ -323,8 +323,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "http_hosts",
         _hosts,
-        "Hosts that auth methods and webhooks may call without TLS, over HTTP or LDAP: for development; private ones must be "
-        "allowed as well.",
+        "Hosts that auth methods and webhooks may call without TLS, over HTTP or LDAP: for development; private ones "
+        "must be allowed as well.",
     ),
     Option(
         "outbound_timeout",

@@ -10,7 +10,7 @@ often it is sent, so that a receiver can tell a repetition.
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -108,6 +108,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     error: str = ""
     retry_after: int = 0  # seconds
+
+
+class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of a target, and where the next page begins."""
+
+    deliveries: Sequence[Delivery]
+    next_cursor: int | None
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -1,10 +1,9 @@
 """Webhooks of projects, and the messages that could not be delivered."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from watchword.domain.deliveries import Delivery
 from watchword.domain.projects.records import Environment
+from watchword.http.deliveries import DeliveriesReply, RetriedReply
 from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
@@ -93,48 +92,6 @@ class WebhookReply(Out, frozen=True, kw_only=True):
 class WebhooksReply(Out, frozen=True, kw_only=True):
     message: str
     webhooks: Sequence[WebhookOut]
-
-
-class DeliveryOut(Out, frozen=True, kw_only=True):
-    """A message that was not delivered: `state` is waiting or dead; `status` is the receiver's last HTTP status."""
-
-    id: str
-    event: str
-    state: str
-    attempts: int
-    status: int | None
-    error: str | None
-    body: Mapping[str, Any]
-    attempted_at: str | None
-    created_at: str
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryOut":
-        return cls(
-            id=delivery.id,
-            event=delivery.event,
-            state=delivery.state,
-            attempts=delivery.attempts,
-            status=delivery.status,
-            error=delivery.error,
-            body=delivery.body,
-            attempted_at=iso_or_none(delivery.attempted_at),
-            created_at=iso(delivery.created_at),
-        )
-
-
-class DeliveriesReply(Out, frozen=True, kw_only=True):
-    deliveries: Sequence[DeliveryOut]
-    next_cursor: int | None
-
-    @classmethod
-    def of(cls, page: webhooks.DeliveryPage) -> "DeliveriesReply":
-        return cls(deliveries=[DeliveryOut.of(one) for one in page.deliveries], next_cursor=page.next_cursor)
-
-
-class RetriedReply(Out, frozen=True, kw_only=True):
-    message: str
-    count: int
 
 
 _BASE = "/api/v1/webhooks"

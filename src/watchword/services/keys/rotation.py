@@ -18,7 +18,7 @@ from watchword.domain.keys.records import DataKey
 from watchword.services.authentication import templates, tokens
 from watchword.services.authentication.sealed_config import resealed_config
 from watchword.services.context import Ctx
-from watchword.services.deliveries import sealing_context
+from watchword.services.delivering import sealing_context
 from watchword.services.keys.keyring import HMAC, PEOPLE, SIGNING, Sealer, org_scope, project_scope
 from watchword.services.people import mfa
 from watchword.services.runtime import Runtime

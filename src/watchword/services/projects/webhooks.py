@@ -1,7 +1,7 @@
 """Webhooks of a project: be told of changed secrets by a request to a URL.
 
 What is to be told of a change is decided where secrets are written (`Watchers.told`), from a list that is cached with
-the project, and stored in the unit of the change. `services/deliveries.py` sends it.
+the project, and stored in the unit of the change. `services/delivering.py` sends it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -15,6 +15,7 @@ from watchword.domain.deliveries import (
     SECRETS_MODIFIED,
     TEST,
     Delivery,
+    DeliveryPage,
     DeliveryTarget,
     Receiver,
     sealed_text,
@@ -26,7 +27,7 @@ from watchword.domain.projects.records import Environment, Project
 from watchword.domain.secret import Secret
 from watchword.domain.secrets.replicas import shown_path
 from watchword.domain.urls import MAX_URL, is_web_url
-from watchword.services import deliveries as sending
+from watchword.services import delivering
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import project_scope
@@ -154,13 +155,6 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment | None
     waiting: int = 0
     dead: int = 0
-
-
-class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages, and where the next page begins."""
-
-    deliveries: Sequence[Delivery]
-    next_cursor: int | None
 
 
 # --- what a change tells
@@ -389,7 +383,7 @@ async def create(ctx: Ctx, body: CreateWebhook) -> Webhook:
             project_id=project_id,
             purpose="project-webhook",
             kind=body.type,
-            sealed=sealer.seal(sending.sealing_context(id), sealed_text(receiver)),
+            sealed=sealer.seal(delivering.sealing_context(id), sealed_text(receiver)),
             shown=shown_url(url, body.type),
             is_signed=bool(receiver.key),
             environment_id=environment.id if environment else None,
@@ -399,7 +393,7 @@ async def create(ctx: Ctx, body: CreateWebhook) -> Webhook:
             updated_at=ctx.now,
         )
         await deliveries.add_target(tx, record)
-        _audit(ctx, "create-webhook", scope, record, environment)
+        ctx.audit("create-webhook", **_about(scope, record, environment))
     return Webhook(record=record, environment=environment)
 
 
@@ -430,7 +424,9 @@ async def update(ctx: Ctx, webhook_id: str, body: UpdateWebhook) -> Webhook:
         if body.is_disabled:
             await deliveries.drop(tx, webhook_id)
         after = msgspec.structs.replace(record, **fields)
-        _audit(ctx, "update-webhook", scope, after, None, changed=sorted(_WIRE.get(name, name) for name in fields))
+        ctx.audit(
+            "update-webhook", **_about(scope, after, None), changed=sorted(_WIRE.get(name, name) for name in fields)
+        )
     return await _shown(ctx, seen)
 
 
@@ -446,14 +442,14 @@ _WIRE: Final = {
 
 
 async def _resealed(ctx: Ctx, tx: Tx, record: DeliveryTarget, body: UpdateWebhook) -> dict[str, Any]:
-    before = await sending.receiver_of(ctx.runtime, tx, record)
+    before = await delivering.receiver_of(ctx.runtime, tx, record)
     receiver = Receiver(
         url=before.url if body.webhook_url is None else Secret(body.webhook_url),
         key=before.key if body.webhook_secret_key is None else Secret(body.webhook_secret_key),
     )
-    sealer = await ctx.runtime.keys.sealer(tx, sending.sealing_scope(record))
+    sealer = await ctx.runtime.keys.sealer(tx, delivering.sealing_scope(record))
     return {
-        "sealed": sealer.seal(sending.sealing_context(record.id), sealed_text(receiver)),
+        "sealed": sealer.seal(delivering.sealing_context(record.id), sealed_text(receiver)),
         "shown": shown_url(receiver.url.reveal(), record.kind),
         "is_signed": bool(receiver.key),
     }
@@ -468,7 +464,7 @@ async def remove(ctx: Ctx, webhook_id: str) -> Webhook:
         if record is None:
             raise NotFound("The webhook was deleted meanwhile")
         await deliveries.remove_target(tx, record)
-        _audit(ctx, "delete-webhook", scope, record, webhook.environment)
+        ctx.audit("delete-webhook", **_about(scope, record, webhook.environment))
     return webhook
 
 
@@ -477,15 +473,15 @@ async def test(ctx: Ctx, webhook_id: str) -> Webhook:
     scope, record = await _enter(ctx, webhook_id, "edit")
     webhook = await _shown(ctx, record)
     async with ctx.view() as tx:
-        receiver = await sending.receiver_of(ctx.runtime, tx, record)
+        receiver = await delivering.receiver_of(ctx.runtime, tx, record)
     slug = webhook.environment.slug if webhook.environment else ""
     delivery = _message(ctx, record.id, scope.project, TEST, slug, record.secret_path)
-    outcome = await sending.attempt(ctx.runtime, record, receiver, delivery)
+    outcome = await delivering.attempt(ctx.runtime, record, receiver, delivery)
     ctx.begin_now()
     status = "failed" if outcome.error else "success"
     async with ctx.unit() as tx:
         await deliveries.note_run(tx, record.id, status=status, error=outcome.error or None, at=ctx.now)
-        _audit(ctx, "test-webhook", scope, record, webhook.environment, status=status)
+        ctx.audit("test-webhook", **_about(scope, record, webhook.environment), status=status)
     return await _shown(ctx, record)
 
 
@@ -512,23 +508,19 @@ async def retry(ctx: Ctx, webhook_id: str, body: RetryDeliveries) -> int:
         raise BadRequest("The webhook is disabled: enable it first")
     async with ctx.unit() as tx:
         count = await deliveries.again(tx, record.id, body.delivery_ids)
-        _audit(ctx, "retry-webhook-deliveries", scope, record, None, count=count)
+        ctx.audit("retry-webhook-deliveries", **_about(scope, record, None), count=count)
     return count
 
 
-def _audit(
-    ctx: Ctx, event: str, scope: ProjectScope, record: DeliveryTarget, environment: Environment | None, **more: object
-) -> None:
-    place = {"environment": environment.slug} if environment else {}
-    ctx.audit(
-        event,
-        org_id=scope.org_id,
-        project_id=scope.project.id,
-        webhookId=record.id,
-        type=record.kind,
-        webhookUrl=record.shown,
-        secretPath=record.secret_path,
-        isDisabled=record.is_disabled,
-        **place,
-        **more,
-    )
+def _about(scope: ProjectScope, record: DeliveryTarget, environment: Environment | None) -> dict[str, Any]:
+    """Return what audit events say of a webhook: nothing that is secret of its URL."""
+    return {
+        "org_id": scope.org_id,
+        "project_id": scope.project.id,
+        "webhookId": record.id,
+        "type": record.kind,
+        "webhookUrl": record.shown,
+        "secretPath": record.secret_path,
+        "isDisabled": record.is_disabled,
+        **({"environment": environment.slug} if environment else {}),
+    }
