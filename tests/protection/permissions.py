@@ -129,6 +129,8 @@ instance("PATCH /api/v1/admin/user-management/users/{user_id}", body={"isActive"
 instance("DELETE /api/v1/admin/user-management/users/{user_id}")
 instance("POST /api/v1/admin/user-management/users/{user_id}/password-reset-link")
 instance("DELETE /api/v1/admin/user-management/users/{user_id}/mfa")
+instance("GET /api/v1/admin/audit-logs")
+instance("GET /api/v1/admin/audit-logs/export")
 
 # --- organizations and their people
 

@@ -6,12 +6,15 @@ import msgspec
 import pytest
 
 from tests.api import EMAIL, PASSWORD, Api, running
+from watchword.services.keys import rotation
+from watchword.services.people import break_glass
 from watchword.services.timestamps import iso
 from watchword.services.upkeep import sweep
 from watchword.settings import Settings
 
 LOGS = "/api/v1/organization/audit-logs"
 DENIALS = "/api/v1/organization/login-denials"
+INSTANCE_LOGS = "/api/v1/admin/audit-logs"
 
 
 async def logs(api: Api, **query: Any) -> list[dict[str, Any]]:
@@ -29,6 +32,51 @@ async def test_what_was_done_is_listed_newest_first_with_who_did_it(any_api: Api
     assert "user" == found[0]["actor"]["type"]
     assert "admin@example.com" == found[0]["actor"]["metadata"]["email"]
     assert any_api.org_id == found[0]["orgId"]
+
+
+async def test_events_of_no_organization_are_read_by_who_administers_the_instance(any_api: Api) -> None:
+    _, administrator_of_the_organization = await any_api.bot("admin")
+    await any_api.post("/api/v3/auth/login", {"email": "nobody@example.com", "password": "wrong"}, token=None)
+    await any_api.post("/api/v3/auth/login", {"email": EMAIL, "password": "wrong"}, token=None)
+    await break_glass.unlock(any_api.runtime, EMAIL, {"systemUser": "root"})
+    await rotation.stage(any_api.runtime, "instance/people")
+    await rotation.activate(any_api.runtime, "instance/people")
+
+    async def of_instance(**query: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await any_api.ok("GET", INSTANCE_LOGS, query=query))["auditLogs"]
+        return found
+
+    refused = await any_api.get(INSTANCE_LOGS, token=administrator_of_the_organization)
+    by_operators = await of_instance(actorType="operator")
+    of_people = await of_instance(eventType="login-user-failed")
+    of_keys = await of_instance(eventType="rotate-key")
+
+    assert (403, 403) == (
+        refused.status_code,
+        (await any_api.get(INSTANCE_LOGS + "/export", token=administrator_of_the_organization)).status_code,
+    )
+    assert ["unlock-user"] == [one["event"]["type"] for one in by_operators]
+    assert "root" == by_operators[0]["event"]["metadata"]["systemUser"]
+    assert "instance/people" == of_keys[0]["event"]["metadata"]["scope"]
+    assert {EMAIL} == {one["actor"]["metadata"]["email"] for one in of_people}
+    assert {None} == {one["orgId"] for one in by_operators + of_people + of_keys}
+    assert [] == await logs(any_api, eventType="unlock-user,rotate-key,login-user-failed")
+    assert 200 == (await any_api.get(INSTANCE_LOGS, token=any_api.instance_token)).status_code
+
+
+async def test_the_log_of_the_instance_is_exported_in_parts(any_api: Api) -> None:
+    for _ in range(2):
+        await break_glass.unlock(any_api.runtime, EMAIL, {"systemUser": "root"})
+    query = {"eventType": "unlock-user", "limit": 1}
+
+    first = await any_api.get(INSTANCE_LOGS + "/export", query=query)
+    second = await any_api.get(INSTANCE_LOGS + "/export", query={**query, "after": first.headers["x-next"]})
+    third = await any_api.get(INSTANCE_LOGS + "/export", query={**query, "after": second.headers["x-next"]})
+
+    assert ["unlock-user"] * 2 == [msgspec.json.decode(part.content)["event"]["type"] for part in (first, second)]
+    assert first.content != second.content
+    assert b"" == third.content
+    assert "x-next" not in third.headers
 
 
 async def test_filters_narrow_the_log(any_api: Api) -> None:

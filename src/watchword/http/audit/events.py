@@ -157,6 +157,19 @@ class LoginDenialReply(Out, frozen=True, kw_only=True):
     login_denial: LoginDenialOut
 
 
+async def _json_lines(logged: Sequence[events.Logged], limit: int) -> Reply:
+    """Make the answer of an export; one that is full names the last event, where the next part begins."""
+    turns, lines = Turns(), list[bytes]()
+    for event in logged:
+        lines.append(bodies.encode(AuditLogOut.of(event)))
+        await turns.give()
+    body = b"".join(line + b"\n" for line in lines)
+    headers = {"content-type": "application/x-ndjson; charset=utf-8"}
+    if len(logged) == limit:
+        headers["x-next"] = logged[-1].event.id
+    return Reply(body, headers=headers)
+
+
 @routes.get("/api/v1/organization/audit-logs", USER, IDENTITY)
 async def list_audit_logs(ctx: Ctx, query: events.AuditFilter) -> AuditLogsReply:
     """Read the audit log of the organization, or with `projectId` of a project, newest first."""
@@ -169,16 +182,25 @@ async def export_audit_logs(ctx: Ctx, query: events.ExportWanted) -> Reply:
 
     At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
     """
-    logged = await events.find(ctx, query)
-    turns, lines = Turns(), list[bytes]()
-    for event in logged:
-        lines.append(bodies.encode(AuditLogOut.of(event)))
-        await turns.give()
-    body = b"".join(line + b"\n" for line in lines)
-    headers = {"content-type": "application/x-ndjson; charset=utf-8"}
-    if len(logged) == query.limit:
-        headers["x-next"] = logged[-1].event.id
-    return Reply(body, headers=headers)
+    return await _json_lines(await events.find(ctx, query), query.limit)
+
+
+@routes.get("/api/v1/admin/audit-logs", USER, IDENTITY)
+async def list_instance_audit_logs(ctx: Ctx, query: events.InstanceFilter) -> AuditLogsReply:
+    """Read the audit log of the instance, newest first: sign-ins, accounts, keys, and what operators did.
+
+    These events belong to no organization. For administrators of the instance.
+    """
+    return AuditLogsReply(audit_logs=[AuditLogOut.of(event) for event in await events.find_of_instance(ctx, query)])
+
+
+@routes.get("/api/v1/admin/audit-logs/export", USER, IDENTITY)
+async def export_instance_audit_logs(ctx: Ctx, query: events.InstanceExportWanted) -> Reply:
+    """Export the audit log of the instance as JSON lines, newest first. For administrators of the instance.
+
+    At most 10000 events in one part; the header `x-next` of a full part is the `after` that the next one begins with.
+    """
+    return await _json_lines(await events.find_of_instance(ctx, query), query.limit)
 
 
 @routes.older("GET", "/api/v1/workspace/{project_id}/audit-logs", USER, IDENTITY)

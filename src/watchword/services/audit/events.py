@@ -10,6 +10,7 @@ from watchword.domain.decode import Trimmed, checked
 from watchword.domain.errors import Forbidden, Invalid, NotFound
 from watchword.services.access.scopes import ProjectScope, enter_project, own_org
 from watchword.services.context import CallerScope, Ctx
+from watchword.services.people.instance_people import require_instance_admin
 from watchword.services.timestamps import read_time
 from watchword.services.turns import Turns
 from watchword.store.audit import queries
@@ -23,22 +24,37 @@ _PIECE = 500  # events that one query reads
 _DAY = 86_400_000  # ms
 
 
-class AuditFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Filters of the audit log. `eventType` is a comma list, `eventMetadata` a comma list of `name=value`."""
+class InstanceFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Filters of the instance's audit log.
 
-    project_id: Trimmed | None = None
+    `eventType` is a comma list, `eventMetadata` a comma list of `name=value`.
+    """
+
     actor_type: ActorFilter | None = None
     actor: Trimmed | None = None
     event_type: Trimmed | None = None
     user_agent_type: AgentKind | None = None
     event_metadata: Trimmed | None = None
-    environment: Trimmed | None = None
-    secret_path: Trimmed | None = None
-    secret_key: Trimmed | None = None
     start_date: Trimmed | None = None
     end_date: Trimmed | None = None
     offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class InstanceExportWanted(InstanceFilter, frozen=True, kw_only=True):
+    """Filters of an export; `after` is the id of the last event of the part before."""
+
+    after: Trimmed | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=EXPORT_LIMIT)] = EXPORT_LIMIT
+
+
+class AuditFilter(InstanceFilter, frozen=True, kw_only=True):
+    """Filters of the audit log of an organization, or of one project."""
+
+    project_id: Trimmed | None = None
+    environment: Trimmed | None = None
+    secret_path: Trimmed | None = None
+    secret_key: Trimmed | None = None
 
 
 class ExportWanted(AuditFilter, frozen=True, kw_only=True):
@@ -126,19 +142,17 @@ def _pairs(text: str | None) -> list[tuple[str, str]]:
     return pairs
 
 
-async def _filter(ctx: Ctx, scope: CallerScope, wanted: AuditFilter) -> queries.EventFilter:
-    named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
+def _filter(wanted: InstanceFilter, org_id: str | None, *, since: int | None) -> queries.EventFilter:
+    """Return the conditions of `wanted` on events of one organization, or on those of none."""
     kind = wanted.actor_type
     return queries.EventFilter(
-        org_id=scope.org_id,
-        project_id=scope.project_id,
-        only_projects=await _projects(ctx, scope),
+        org_id=org_id,
         actor_kinds=("identity", "machine") if kind == "machine" else (kind,) if kind else (),
         actor_id=wanted.actor or None,
         events=[name.strip() for name in (wanted.event_type or "").split(",") if name.strip()],
         agent_kind=wanted.user_agent_type,
-        metadata=[*_pairs(wanted.event_metadata), *[(k, v) for k, v in named.items() if v]],
-        since=_since(ctx, scope, wanted),
+        metadata=_pairs(wanted.event_metadata),
+        since=since,
         until=_moment("endDate", wanted.end_date),
         offset=wanted.offset,
         limit=wanted.limit,
@@ -160,9 +174,29 @@ async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
     Of an organization: its own events, and those of the projects whose log the caller may read.
     """
     scope = await _scope(ctx, wanted.project_id or None)
-    chosen = await _filter(ctx, scope, wanted)
+    chosen = _filter(wanted, scope.org_id, since=_since(ctx, scope, wanted))
+    named = {"environment": wanted.environment, "secretPath": wanted.secret_path, "secretKey": wanted.secret_key}
+    chosen = msgspec.structs.replace(
+        chosen,
+        project_id=scope.project_id,
+        only_projects=await _projects(ctx, scope),
+        metadata=[*chosen.metadata, *[(name, value) for name, value in named.items() if value]],
+    )
     async with ctx.survey() as tx:
         return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
+
+
+async def find_of_instance(ctx: Ctx, wanted: InstanceFilter) -> Sequence[Logged]:
+    """Find events that belong to no organization, newest first.
+
+    These are sign-ins and accounts of people, keys of the instance, and what operators did with the command. Raises
+    Forbidden unless the caller administers the instance.
+    """
+    require_instance_admin(ctx)
+    chosen = _filter(wanted, None, since=_moment("startDate", wanted.start_date))
+    async with ctx.survey() as tx:
+        events = await _in_pieces(tx, chosen)
+        return await _shown(tx, events, ctx.runtime.settings.audit_retention_days * _DAY)
 
 
 async def _in_pieces(tx: Tx, wanted: queries.EventFilter) -> list[AuditEvent]:

@@ -60,10 +60,11 @@ def _agent_kind() -> ColumnElement[str]:
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which events; what is empty does not filter.
 
+    `org_id`: of which organization; None for the events of no organization.
     `only_projects`: of the events of projects only theirs, beside those of no project; None does not filter.
     """
 
-    org_id: str
+    org_id: str | None
     project_id: str | None = None
     only_projects: Sequence[str] | None = None
     actor_kinds: Sequence[str] = ()
@@ -90,7 +91,9 @@ def moment_of(id: str) -> int:
 
 
 def _wanted(filter_: EventFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [_e.c.org_id == filter_.org_id]
+    conditions: list[ColumnElement[bool]] = [
+        _e.c.org_id.is_(None) if filter_.org_id is None else _e.c.org_id == filter_.org_id
+    ]
     if filter_.project_id is not None:
         conditions.append(_e.c.project_id == filter_.project_id)
     if filter_.only_projects is not None:
