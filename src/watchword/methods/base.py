@@ -19,7 +19,7 @@ from watchword.domain.authentication.proposals import Proposal, Proposer
 from watchword.domain.bounds import IpRange
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Denied, Invalid, Issue
-from watchword.domain.globs import is_plain, typed_glob_fault
+from watchword.domain.globs import glob_matches, is_plain, typed_glob_fault
 from watchword.domain.lists import normal_list, normal_patterns, split_list, split_patterns
 from watchword.domain.outbound import LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
@@ -340,7 +340,7 @@ def no_risks(_settings: Settings) -> Sequence[Risk]:
 def open_unless(*fields: str, whom: str, globs: bool = False) -> Judge:
     """A judge that warns of `whom` where none of the settings `fields` restricts.
 
-    `globs`: a pattern of wildcards only is no restriction.
+    `globs`: a pattern that admits strangers is no restriction.
     """
 
     def judge(settings: Settings) -> Sequence[Risk]:
@@ -364,9 +364,24 @@ def _restricts(value: Any, *, globs: bool) -> bool:
     return bool(value)
 
 
+# What somebody unknown presents: a pull request or a branch of GitHub, a pipeline of GitLab, a run of Terraform Cloud,
+# a service account of Google Cloud.
+_STRANGERS = (
+    "repo:stranger/any:pull_request",
+    "repo:stranger/any:ref:refs/heads/main",
+    "project_path:stranger/any:ref_type:branch:ref:main",
+    "organization:stranger:project:any:workspace:any:run_phase:apply",
+    "stranger@any-project.iam.gserviceaccount.com",
+)
+
+
 def _is_open(pattern: str) -> bool:
-    """Whether a pattern admits nearly everything: nothing but wildcards, or everything but something."""
-    return not pattern.strip("*?/:") or (pattern.startswith("!") and not pattern.startswith("!("))
+    """Whether a pattern admits nearly everything: wildcards only, everything but something, or what strangers have."""
+    return (
+        not pattern.strip("*?/:")
+        or (pattern.startswith("!") and not pattern.startswith("!("))
+        or any(glob_matches(pattern, subject) for subject in _STRANGERS)
+    )
 
 
 C = TypeVar("C", bound=Schema)
