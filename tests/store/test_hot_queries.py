@@ -10,6 +10,7 @@ column only, is found by counting: rows that PostgreSQL touched, steps of SQLite
 as many.
 """
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -35,7 +36,7 @@ from watchword.store.audit import events
 from watchword.store.authentication import credentials, live_tokens
 from watchword.store.cache import Cache
 from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, Write, compiled
-from watchword.store.journal import Journal
+from watchword.store.journal import Journal, JournalEntry
 
 ROWS = int(os.environ.get("HOT_QUERY_ROWS", "5000"))
 ONE = ROWS // 2  # whom the operations are about: neither the first nor the last
@@ -188,17 +189,13 @@ async def settle(parts: Runtime) -> None:
     assert isinstance(row, AccessToken)
     await look_for_live_tokens(parts, row)
     fresh = msgspec.structs.replace(row, id=parts.new_id())
-    submit = parts.journal.submit_all
-    assert [True, None, None, True] == list(
-        await submit(
-            [
-                credentials.TokenUsed(row.id, row.created_at),
-                credentials.TokenRenewed(row.id, row.created_at, row.expires_at),
-                credentials.TokenIssued(fresh),
-                credentials.ProofSpent("jwt/1", row.expires_at),
-            ]
-        )
-    )
+    entries: list[JournalEntry] = [
+        credentials.TokenUsed(row.id, row.created_at),
+        credentials.TokenRenewed(row.id, row.created_at, row.expires_at),
+        credentials.TokenIssued(fresh),
+        credentials.ProofSpent("jwt/1", row.expires_at),
+    ]
+    assert [True, None, None, True] == await asyncio.gather(*[parts.journal.submit(entry) for entry in entries])
     assert await parts.journal.submit(
         credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at)
     )

@@ -18,10 +18,15 @@ from watchword.domain.errors import BadRequest
 from watchword.store import journal, schema
 from watchword.store.authentication import credentials, logins
 from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
-from watchword.store.journal import Journal, JournalFull
+from watchword.store.journal import Journal, JournalEntry, JournalFull
 
 SET = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
 SETTINGS = prepare(select(schema.settings.c.key).order_by(schema.settings.c.key))
+
+
+async def together(writing: Journal, entries: Sequence[JournalEntry]) -> Sequence[Any]:
+    """Submit entries at the same moment, so that they are one batch."""
+    return await asyncio.gather(*[writing.submit(entry) for entry in entries])
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -183,7 +188,7 @@ async def test_a_batch_does_not_wait_for_more_than_it_may_hold(
 async def test_kinds_are_applied_in_their_turn_whatever_came_first(writing: Journal) -> None:
     Late.order.clear()
 
-    await writing.submit_all([Late("a"), Early("b"), Late("c")])
+    await together(writing, [Late("a"), Early("b"), Late("c")])
 
     assert "early" == Late.order[0]
     assert sorted(Late.order) == Late.order
@@ -384,17 +389,17 @@ async def test_a_right_guess_that_comes_with_a_burst_of_wrong_ones_is_settled_af
 ) -> None:
     await limited(store)
 
-    answers = await writing.submit_all([right(0), *[guess(i) for i in range(9)]])
+    answers = await together(writing, [right(0), *[guess(i) for i in range(9)]])
 
     assert ["locked_out", True, True, True, *[False] * 6] == list(answers)
 
 
 async def test_a_success_forgets_the_failures_before_it(store: Store, writing: Journal) -> None:
     await limited(store)
-    await writing.submit_all([guess(0), guess(1)])
+    await together(writing, [guess(0), guess(1)])
 
     done = await writing.submit(right(0))
-    counted = await writing.submit_all([guess(2), guess(3), guess(4), guess(5)])
+    counted = await together(writing, [guess(2), guess(3), guess(4), guess(5)])
 
     assert (None, [True, True, True, False]) == (done, list(counted))
 
@@ -445,7 +450,7 @@ async def test_every_login_of_a_batch_is_counted_and_recorded(store: Store, mood
     await unlimited(store)
     before = moody.units
 
-    answers = await writing.submit_all([login(i, (None, "s1", "s2")[i % 3]) for i in range(30)])
+    answers = await together(writing, [login(i, (None, "s1", "s2")[i % 3]) for i in range(30)])
 
     assert ([None] * 30, 1) == (list(answers), moody.units - before)
     assert ([10, 10, 0], list(range(30))) == await left_behind(store)
@@ -454,8 +459,8 @@ async def test_every_login_of_a_batch_is_counted_and_recorded(store: Store, mood
 async def test_of_a_batch_only_the_logins_with_a_revoked_secret_are_refused(store: Store, writing: Journal) -> None:
     await unlimited(store)
 
-    answers = await writing.submit_all([login(i, ("s1", "gone", None)[i % 3]) for i in range(9)])
-    none = await writing.submit_all([login(20, "gone"), login(21, "gone")])
+    answers = await together(writing, [login(i, ("s1", "gone", None)[i % 3]) for i in range(9)])
+    none = await together(writing, [login(20, "gone"), login(21, "gone")])
 
     assert ([None, "client_secret_used_up", None] * 3, ["client_secret_used_up"] * 2) == (list(answers), list(none))
     assert ([3, 0, 0], [0, 2, 3, 5, 6, 8]) == await left_behind(store)
@@ -463,9 +468,9 @@ async def test_of_a_batch_only_the_logins_with_a_revoked_secret_are_refused(stor
 
 async def test_in_a_batch_with_a_locked_key_the_others_stand(store: Store, writing: Journal) -> None:
     await unlimited(store)
-    await writing.submit_all([guess(i) for i in range(3)])
+    await together(writing, [guess(i) for i in range(3)])
 
-    answers = await writing.submit_all([login(0, "s1"), login(1, "s1", key="k"), login(2, "s2")])
+    answers = await together(writing, [login(0, "s1"), login(1, "s1", key="k"), login(2, "s2")])
 
     assert [None, "locked_out", None] == list(answers)
     assert ([1, 1, 0], [0, 2]) == await left_behind(store)
@@ -474,7 +479,7 @@ async def test_in_a_batch_with_a_locked_key_the_others_stand(store: Store, writi
 async def test_in_a_batch_with_a_limited_secret_all_are_counted_exactly(store: Store, writing: Journal) -> None:
     await unlimited(store)
 
-    answers = await writing.submit_all([login(i, "s", is_limited=True) if i % 2 else login(i, "s1") for i in range(20)])
+    answers = await together(writing, [login(i, "s", is_limited=True) if i % 2 else login(i, "s1") for i in range(20)])
 
     assert (10, 5) == (answers[::2].count(None), answers[1::2].count(None))
     uses, events = await left_behind(store)
@@ -565,7 +570,7 @@ async def test_a_note_that_cannot_be_written_is_dropped_and_told_to_the_log(
 
 
 async def test_a_batch_that_gave_way_is_tried_again(store: Store, writing: Journal) -> None:
-    answers = await writing.submit_all([Colliding([1, 2]), Put("a")])
+    answers = await together(writing, [Colliding([1, 2]), Put("a")])
 
     assert (["done", "A"], ["a"]) == (list(answers), await stored(store))
 

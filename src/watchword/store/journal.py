@@ -86,10 +86,6 @@ class Journal:
         self._urgent.set()
         return await future
 
-    async def submit_all(self, entries: Sequence[JournalEntry]) -> Sequence[Any]:
-        """Wait until all of `entries` are durable, in one batch."""
-        return await asyncio.gather(*[self.submit(entry) for entry in entries])
-
     def note(self, entry: JournalEntry) -> None:
         """Write `entry` soon. Raises StoreDown when the journal could not keep up or could not write."""
         if self._failure is not None:

@@ -7,7 +7,6 @@ what is in it counts as being in the folder that imports, for permissions and in
 from typing import Final
 
 PREFIX: Final = "__reserve_replication_"
-MAX_STATUS: Final = 500  # characters of the text that says why a replication did not succeed
 
 
 def replica_name(import_id: str) -> str:

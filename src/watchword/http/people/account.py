@@ -94,12 +94,7 @@ class MfaCheck(Out, frozen=True, kw_only=True):
     recovery_codes_left: int
 
 
-@routes.get("/api/v1/user", USER)
-async def get_user(ctx: Ctx) -> AccountReply:
-    """Read the caller's account."""
-    return AccountReply(user=AccountOut.of(await account.myself(ctx)))
-
-
+@routes.older("GET", "/api/v1/user", USER)
 @routes.get("/api/v2/users/me", USER)
 async def get_me(ctx: Ctx) -> AccountReply:
     """Read the caller's account."""

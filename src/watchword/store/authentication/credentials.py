@@ -13,7 +13,6 @@ from watchword.domain.authentication.records import (
     Lockout,
     MethodConfig,
     Revocation,
-    SpentProof,
 )
 from watchword.domain.authentication.tokens import longest_life
 from watchword.store import schema, versions
@@ -25,7 +24,6 @@ SECRETS = Mapper(ClientSecret, schema.client_secrets)
 TOKENS = Mapper(AccessToken, schema.access_tokens)
 REVOCATIONS = Mapper(Revocation, schema.revocations)
 LOCKOUTS = Mapper(Lockout, schema.lockouts)
-SPENT = Mapper(SpentProof, schema.spent_proofs)
 
 _c, _s, _t, _r, _l, _p = (
     schema.method_configs,
