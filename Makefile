@@ -61,7 +61,7 @@ format: $(READY) ## put every file into its form
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(READY) ## write the generated pages of docs/reference anew
+docs: $(READY) ## write the generated pages of docs/reference
 	@if [ -f tools/docs.py ]; then $(PY) tools/docs.py; else echo "No page is generated yet."; fi
 
 .PHONY: bench
@@ -69,7 +69,7 @@ bench: $(READY) ## measure logins, reads and renewals on this machine
 	@if [ -d bench ]; then $(PY) -m bench $(ARGS); else echo "There is no benchmark yet."; fi
 
 .PHONY: lock
-lock: $(READY) ## pin the dependencies anew; ARGS="--upgrade" takes newer ones, without it only what pyproject.toml asks for changes
+lock: $(READY) ## pin the dependencies again; ARGS="--upgrade" takes newer ones, without it only what pyproject.toml asks for changes
 	$(LOCK) $(ARGS) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) $(ARGS) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	@if grep -nE 'https?://|^-' requirements/*.txt; then echo "A lock file must not hold addresses." >&2; exit 1; fi

@@ -123,18 +123,27 @@ def test_the_modules_that_a_package_lists_are_in_it() -> None:
 
 
 # Plain present-day English, where a machine can see it: old words are hard for readers of another mother tongue.
-PLAIN = {"anew": "again", "of now": "current", "for ever": "forever", "whence": "from where", "thereof": "of it"}
+PLAIN = {
+    "anew": "again",
+    "of now": "current",
+    "for ever": "forever",
+    "whence": "from where",
+    "thereof": "of it",
+    "for want of": "without",
+}
+_TEXTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile", "pyproject.toml", ".ci/run")
 
 
 def test_old_words_are_not_used() -> None:
     """An instant may still be said to be within some `minutes of now`."""
-    pattern = re.compile(r"(?<!minutes )\b(?:" + "|".join(PLAIN) + r")\b")
-    own = Path(__file__)
+    pattern = re.compile(r"(?<!minutes )\b(?:" + "|".join(PLAIN) + r")\b", re.IGNORECASE)
+    folders = (SOURCE.rglob("*.py"), TESTS.rglob("*.py"), (ROOT / "docs").rglob("*.md"), TESTS.rglob("*.sql"))
+    paths = [path for found in (*folders, (ROOT / "tools").iterdir()) for path in found if path.is_file()]
 
     assert [] == [
         f"{path.relative_to(ROOT)}:{number}"
-        for path in (*SOURCE.rglob("*.py"), *TESTS.rglob("*.py"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
-        if "versions" not in path.parts and path != own
+        for path in (*paths, *(ROOT / name for name in _TEXTS))
+        if "versions" not in path.parts and path != Path(__file__)
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if pattern.search(line)
     ]

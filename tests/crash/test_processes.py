@@ -46,7 +46,7 @@ async def exactly_five(apis: Sequence[Api]) -> None:
 
 async def many_limits_at_once(apis: Sequence[Api]) -> None:
     """Batches of several processes that count the same rows in any order: still exact, and nobody is refused
-    for want of a lock.
+    because a lock was not free.
     """
     bots = [await apis[0].bot("member", accessTokenNumUsesLimit=20) for _ in range(6)]
     asks = [(apis[i % len(apis)], *bots[i * 7 % 6]) for i in range(600)]
