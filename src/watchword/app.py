@@ -3,11 +3,12 @@
 The one module that knows every layer.
 """
 
+import asyncio
 import functools
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from watchword.adapters import data_directory
 from watchword.adapters.clock import now_ms
@@ -18,17 +19,20 @@ from watchword.adapters.mail import SmtpMailer
 from watchword.adapters.root_key import find_root_key, make_root_key
 from watchword.adapters.tls import verifying
 from watchword.domain.authentication.kubernetes import token_files
+from watchword.domain.errors import MethodNotAllowed, NotFound
 from watchword.domain.outbound import Outbound
 from watchword.http.bodies import Receive
-from watchword.http.edge import AsgiScope, Edge, Send
+from watchword.http.edge import App, AsgiScope, Edge, Send
 from watchword.http.metrics import Measured
-from watchword.http.router import build
+from watchword.http.router import Operations, build
+from watchword.http.routing import Handler, Incoming, Reply, Route
 from watchword.http.table import table
 from watchword.methods import UnusableMethodError, registry
 from watchword.methods.base import AuthMethod
 from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.refusals import Refusals
+from watchword.services.context import Ctx
 from watchword.services.delivering import Deliverer
 from watchword.services.keys.keyring import Keyring
 from watchword.services.limits import AddressLimits, Places
@@ -43,6 +47,9 @@ from watchword.store.changes import Changes
 from watchword.store.engine import Store
 from watchword.store.journal import Journal
 from watchword.store.migrate import DatabaseState
+
+if TYPE_CHECKING:
+    from watchword.web.pages import PageRoute
 
 
 def start_logs(settings: Settings) -> None:
@@ -249,9 +256,84 @@ class Server:
         self.runtime = parts
         seen = VerifiedTokens(parts.keys, parts.settings.cache_entries)
         self.routes = table(parts.methods.values(), seen)
-        self.edge = Edge(parts, seen, build(self.routes, lambda: self.edge), self.routes)
+        inner = build(self.routes, lambda: self.edge)
+        if parts.settings.console == "on":
+            inner = WithConsole(inner, self.routes, seen, lambda: self.edge)
+        self.edge = Edge(parts, seen, inner, self.routes)
         self._entry = self.edge if parts.settings.metrics == "off" else Measured(parts, self.edge)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._entry(scope, receive, send)
+
+
+class WithConsole:
+    """The API, and beside it the pages of the console for what a browser asks for.
+
+    Pages are served by the edge, as the API is: it bounds and reads bodies, and knows the caller's address. They and
+    the template engine are imported when the first of them is asked for.
+    """
+
+    def __init__(self, api: App, api_routes: Sequence[Route], seen: VerifiedTokens, edge: Callable[[], Edge]) -> None:
+        self._api = api
+        self._segments = {route.path.split("/")[1] for route in api_routes}
+        self._seen = seen
+        self._edge = edge
+        self._pages: App | None = None
+        self._missing: App = api
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not self._is_for_page(scope):
+            await self._api(scope, receive, send)
+            return
+        if self._pages is None:
+            routes, self._missing = await asyncio.to_thread(page_routes, self._seen, self._edge)
+            self._pages = build(routes, self._edge)
+        try:
+            await self._pages(scope, receive, send)
+        except (NotFound, MethodNotAllowed):  # a page answers its own refusals: there is none here
+            await self._missing(scope, receive, send)
+
+    def _is_for_page(self, scope: AsgiScope) -> bool:
+        segment = scope["path"].split("/", 2)[1]
+        if segment in self._segments:
+            return False
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+        return segment == "assets" or b"text/html" in headers.get(b"accept", b"") or b"hx-request" in headers
+
+
+def page_routes(seen: VerifiedTokens, edge: Callable[[], Edge]) -> tuple[list[Route], App]:
+    """The pages of the console and its files, as routes that the edge serves; and what answers where there is none."""
+    from watchword.web.console import Answered, Console, Request, asset  # noqa: PLC0415 - see WithConsole
+    from watchword.web.table import MISSING, page_table  # noqa: PLC0415
+
+    console = Console(seen)
+
+    def reply(answered: Answered) -> Reply:
+        return Reply(answered.body, answered.status, answered.headers, answered.cookies)
+
+    async def file(ctx: Ctx, body: Incoming, name: str) -> Reply:
+        ctx.public("what the pages look like is no secret")
+        return reply(asset(name, takes_gzip="gzip" in body.header("accept-encoding")))
+
+    def handler(page: "PageRoute") -> Handler:
+        async def answer(ctx: Ctx, body: Incoming, **params: str) -> Reply:
+            request = Request(
+                method=body.method, path=body.path, query=body.query, headers=body.headers, body=body.body
+            )
+            return reply(await console.answer(page, ctx, request, params))
+
+        return answer
+
+    routes = [_page_route("GET", "/assets/{name}", file, 64 * 1024)]
+    routes += [_page_route(page.method, page.path, handler(page), page.most) for page in page_table()]
+    nowhere = _page_route("GET", "", handler(MISSING), MISSING.most)
+    return routes, Operations(dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), nowhere), edge)
+
+
+def _page_route(method: str, path: str, handler: Handler, most: int) -> Route:
+    names = tuple(part[1:-1] for part in path.split("/") if part.startswith("{"))
+    return Route(
+        method=method, path=path, modes=(), handler=handler, body=Incoming, names=names, area="console", most=most
+    )

@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_requests: bool = False
     shutdown_grace: int = 20
     metrics: str = "off"
+    console: str = "on"
     config_file: Path | None = None
 
 
@@ -434,6 +435,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),
     Option("log_requests", _flag, "Whether each request is logged; answers of 500 and above always are."),
     Option("shutdown_grace", _within(0, 600), "Seconds that open requests may take to finish at shutdown."),
+    Option(
+        "console",
+        _one_of("on", "off"),
+        "Whether the web console is served (on) or only the API (off).",
+    ),
     Option(
         "metrics",
         _one_of("off", "loopback", "open"),

@@ -277,7 +277,7 @@ class Edge:
             if hint_key is not None:
                 await self._hints.ask(hint_key, ctx)
             if route.body is Incoming:
-                path_params["body"] = Incoming(headers, data)
+                path_params["body"] = Incoming(headers, data, scope["method"], scope["path"], scope["query_string"])
             else:
                 await self.sign_in(ctx, route, headers)
                 if route.body is not None:

@@ -37,7 +37,7 @@ class Operations:
     async def __call__(self, scope: AsgiScope, receive: Any, send: Send) -> None:
         """Serve the operation of the request's method. Refusals pass to the edge."""
         route = self._by_method[scope["method"]]
-        status, body, headers = await self._edge().serve(route, scope, receive, scope["path_params"])
+        status, body, headers = await self._edge().serve(route, scope, receive, scope.get("path_params", {}))
         if isinstance(body, Pieces):
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await streams.write(body, receive, send)

@@ -42,6 +42,9 @@ class Incoming(msgspec.Struct, frozen=True):
 
     headers: Mapping[bytes, bytes]  # names in lower case
     body: bytes
+    method: str = "POST"
+    path: str = ""
+    query: bytes = b""
 
     def header(self, name: str) -> str:
         """The value of a header; empty without one."""

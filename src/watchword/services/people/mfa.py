@@ -109,6 +109,14 @@ async def state(ctx: Ctx) -> State:
     )
 
 
+async def prove_again(ctx: Ctx, body: PasswordAgain) -> None:
+    """Verify the password of a caller who is signed in. Raises Unauthorized, and counts the failure."""
+    require_actor(ctx, "user")
+    async with ctx.view() as tx:
+        person = await _person(ctx, tx)
+    await sign_in.prove_password(ctx, person.email, person, body.password)
+
+
 async def register(ctx: Ctx, body: PasswordAgain) -> Enrolment:
     """Make a secret for the caller's authenticator; it takes effect once a code of it was verified.
 

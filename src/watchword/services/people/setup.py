@@ -62,6 +62,12 @@ async def code_to_show(runtime: Runtime) -> Secret | None:
     return setup_code(runtime)
 
 
+async def is_bootstrapped(ctx: Ctx) -> bool:
+    """Whether the instance has its first administrator already."""
+    async with ctx.view() as tx:
+        return await people.is_bootstrapped(tx)
+
+
 async def bootstrap(ctx: Ctx, body: Claim, header: str) -> organizations.Bootstrapped:
     """Bootstrap the instance for a caller over the network.
 

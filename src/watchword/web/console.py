@@ -1,0 +1,276 @@
+"""Answers one request to the console: who asks, from which site, for which organization; and every refusal as a page.
+
+An act is carried out only for a request that comes from the console's own pages. The browser says where a request comes
+from (`Sec-Fetch-Site`, and `Origin` for older ones), so no token has to be in the forms.
+"""
+
+import logging
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from watchword.domain.access.boundary import Unfinished
+from watchword.domain.errors import Forbidden, NotFound, Refusal, Unauthorized
+from watchword.domain.people.records import Organization
+from watchword.services.access.scopes import enter_org
+from watchword.services.authentication.bearer import VerifiedTokens
+from watchword.services.context import Ctx
+from watchword.services.people import organizations
+from watchword.store.engine import Collision, ConstraintRefused
+from watchword.web import assets, frame, rendering, session
+from watchword.web.forms import Form
+from watchword.web.pages import (
+    ORGANIZATION,
+    Answer,
+    Download,
+    Page,
+    PageRoute,
+    Redirect,
+    Visit,
+    base_of,
+    link,
+)
+
+_HTML: Final = "text/html; charset=utf-8"
+_log = logging.getLogger("watchword.web")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it came."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]  # names in lower case
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """The value of a header; empty without one."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it goes out."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    cookies: tuple[str, ...] = ()
+
+
+class ProofWanted(Forbidden):
+    """The act needs the password to be entered again: nothing was done yet."""
+
+    default = "Enter your password to go on"
+
+
+class Console:
+    """The console of one process."""
+
+    def __init__(self, seen: VerifiedTokens) -> None:
+        self._seen = seen
+
+    async def answer(self, route: PageRoute, ctx: Ctx, request: Request, params: Mapping[str, str]) -> Answered:
+        """Carry out one page or act: every refusal is a page too."""
+        visit = Visit(
+            ctx=ctx,
+            method=request.method,
+            path=request.path,
+            query=Form(),
+            form=Form(),
+            is_scripted=b"hx-request" in request.headers,
+            cookies=[],
+        )
+        try:
+            visit.query = Form.of(request.query)
+            if request.method == "POST":
+                _require_own_site(request)
+                visit.form = Form.of(request.body)
+            answer = await self._carried_out(route, visit, dict(params))
+            answered = await self._written(visit, answer)
+        except Refusal as refusal:
+            answer = await self._refused(route, visit, refusal)
+            answered = await self._written(visit, answer)
+        except Exception as error:  # noqa: BLE001 - the last place where an error can become a page
+            _log.error("unexpected error", exc_info=error, extra={"request_id": ctx.request_id, "path": request.path})
+            answer = _failure(visit, "Something went wrong. It is our fault, and it is in the server's log.", 500)
+            answered = await self._written(visit, answer)
+        is_open = isinstance(answer, Page) and not answer.holds_secrets
+        return _zipped(answered) if is_open and "gzip" in request.header(b"accept-encoding") else answered
+
+    async def _carried_out(self, route: PageRoute, visit: Visit, params: dict[str, str]) -> Answer:
+        ctx = visit.ctx
+        while True:
+            try:
+                return await self._once(route, visit, dict(params))
+            except Unfinished as long:
+                await ctx.finish(long)
+            except (Collision, ConstraintRefused) as error:
+                # Another request was first. Carried out again, this one sees what that one did.
+                if not ctx.begins_again():
+                    raise error.refusal if isinstance(error, ConstraintRefused) else error from None
+
+    async def _once(self, route: PageRoute, visit: Visit, params: dict[str, str]) -> Answer:
+        ctx = visit.ctx
+        ctx.actor = await session.actor(ctx, self._seen)
+        if route.who != "anybody":
+            if ctx.actor.kind == "nobody":
+                raise Unauthorized("Sign in to go on")
+            if ctx.actor.kind == "pending" and route.who != "pending":
+                return Redirect(to=link("/login/second-factor", next=_here(visit)))
+        named = params.pop(ORGANIZATION, None)
+        if named is not None:
+            visit.found = await _organization(ctx, named)
+            ctx.actor = msgspec.structs.replace(ctx.actor, org_id=visit.found.id)
+            await enter_org(ctx, visit.found.id)
+            visit.path = _under(visit, named)
+        return await route.handler(visit, **params)
+
+    async def _refused(self, route: PageRoute, visit: Visit, refusal: Refusal) -> Answer:
+        if isinstance(refusal, Unauthorized) and route.who != "anybody" and visit.ctx.actor.kind == "nobody":
+            if visit.method == "GET":
+                return Redirect(to=link("/login", next=_here(visit)))
+            return Page(
+                template="people/login.html",
+                title="Sign in",
+                status=401,
+                data={"email": "", "next": "", "port": "", "faults": None, "again": kept(visit)},
+            )
+        if isinstance(refusal, ProofWanted):
+            return Page(
+                template="people/prove.html", title="Confirm", status=403, data={"again": kept(visit), "fault": ""}
+            )
+        return _failure(visit, refusal.message, refusal.status, refusal)
+
+    async def _written(self, visit: Visit, answer: Answer) -> Answered:
+        ctx = visit.ctx
+        cookies = (*visit.cookies, *getattr(answer, "cookies", ()))
+        if isinstance(answer, Redirect):
+            if answer.notice:
+                cookies = (*cookies, session.notice_cookie(ctx, answer.notice, answer.tone))
+            return Answered(status=303, body=b"", headers=_headers({"location": answer.to}), cookies=cookies)
+        if isinstance(answer, Download):
+            named = f'attachment; filename="{answer.name}"'
+            headers = _headers({"content-type": answer.media_type, "content-disposition": named})
+            return Answered(status=200, body=answer.body, headers=headers, cookies=cookies)
+        notice, forget = session.take_notice(ctx)
+        around = await frame.around(visit)
+        body = rendering.render(
+            answer.template, {**around, **answer.data, "title": answer.title, "notice": notice, "visit": visit}
+        )
+        headers = _headers({"content-type": _HTML}, connects_to=answer.connects_to)
+        return Answered(status=answer.status, body=body, headers=headers, cookies=(*cookies, *forget))
+
+
+def require_proof(visit: Visit) -> None:
+    """Raise ProofWanted unless the person has entered the password within the last ten minutes."""
+    if not session.is_proved(visit.ctx):
+        raise ProofWanted
+
+
+def kept(visit: Visit) -> dict[str, Any]:
+    """What was sent, to be sent again after signing in or entering the password: nothing that was typed is lost."""
+    return {"to": visit.path, "pairs": visit.form.pairs}
+
+
+def _zipped(answered: Answered) -> Answered:
+    """A page, compressed: never one with secrets, whose length would tell of them (docs/decisions/0132)."""
+    headers = {**answered.headers, "content-encoding": "gzip", "vary": "Accept-Encoding"}
+    return msgspec.structs.replace(answered, body=zlib.compress(answered.body, 5, wbits=31), headers=headers)
+
+
+def asset(name: str, *, takes_gzip: bool) -> Answered:
+    """A file of `assets.py` by its name with the hash."""
+    found = assets.find(name)
+    if found is None:
+        return Answered(status=404, body=b"There is no such file", headers=_headers({"content-type": "text/plain"}))
+    headers = {
+        "content-type": found.media_type,
+        "cache-control": "public, max-age=31536000, immutable",
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
+        "vary": "Accept-Encoding",
+    }
+    if takes_gzip:
+        return Answered(status=200, body=found.zipped, headers=headers | {"content-encoding": "gzip"})
+    return Answered(status=200, body=found.body, headers=headers)
+
+
+def _require_own_site(request: Request) -> None:
+    """Raise Forbidden for an act that another site's page asks for."""
+    site = request.header(b"sec-fetch-site")
+    if site:
+        is_own = site in ("same-origin", "none")
+    else:
+        origin = urlsplit(request.header(b"origin"))
+        is_own = bool(origin.netloc) and origin.netloc == request.header(b"host")
+    if not is_own:
+        raise Forbidden("This was asked for by a page of another site, so nothing was done")
+
+
+async def _organization(ctx: Ctx, named: str) -> Organization:
+    """The organization of a path, which the person is a member of. Raises NotFound."""
+    if ctx.actor.kind != "user":
+        raise Unauthorized("Sign in to go on")
+    for organization in await organizations.mine(ctx):
+        if named in (organization.slug, organization.id):
+            return organization
+    raise NotFound(f"There is no organization {named[:64]!r}, or you are not a member of it")
+
+
+def _under(visit: Visit, named: str) -> str:
+    """The path as all links name the organization."""
+    return base_of(visit.organization) + visit.path[len(named) + 1 :]
+
+
+def _here(visit: Visit) -> str:
+    return visit.again() if visit.path != "/" or visit.query else ""
+
+
+def _failure(visit: Visit, message: str, status: int, refusal: Refusal | None = None) -> Page:
+    details: Sequence[Any] = ()
+    if refusal is not None and isinstance(refusal.details, list):
+        details = refusal.details
+    return Page(
+        template="error.html",
+        title=_TITLES.get(status, "That did not work"),
+        status=status,
+        data={
+            "message": message,
+            "status": status,
+            "missing": [item for item in details if isinstance(item, dict) and {"action", "subject"} <= item.keys()],
+            "was_act": visit.method == "POST",
+            "request_id": visit.ctx.request_id,
+        },
+    )
+
+
+_TITLES: Final = {
+    403: "You may not do this",
+    404: "There is no such page",
+    429: "Too often",
+    500: "Something went wrong here",
+    503: "The server cannot do this now",
+}
+
+
+def _headers(more: Mapping[str, str], *, connects_to: str = "") -> dict[str, str]:
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'"
+        f"{connects_to and ' ' + connects_to}; connect-src 'self'{connects_to and ' ' + connects_to}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "cache-control": "no-store",
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        **more,
+    }

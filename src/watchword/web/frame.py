@@ -1,0 +1,47 @@
+"""What stands around a page: who is signed in, the person's organizations, and the first projects.
+
+A part that cannot be read is left out: it does not take the page away.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from watchword.domain.errors import Refusal
+from watchword.domain.projects.records import Project
+from watchword.services.people import organizations
+from watchword.services.projects import projects
+from watchword.web import session
+from watchword.web.pages import Visit
+
+_SHOWN_PROJECTS: Final = 6
+_log = logging.getLogger("watchword.web")
+
+
+async def around(visit: Visit) -> dict[str, Any]:
+    """The names that every template may use."""
+    is_inside = visit.found is not None
+    return {
+        "theme": session.theme(visit.ctx),
+        "person": session.described(visit.ctx) if visit.ctx.actor.kind == "user" else None,
+        "organization": visit.found,
+        "base": visit.base if is_inside else "",
+        "organizations": await _organizations(visit) if is_inside else (),
+        "nav_projects": await _projects(visit) if is_inside else (),
+        "shown_projects": _SHOWN_PROJECTS,
+        "now": visit.ctx.now,
+    }
+
+
+async def _organizations(visit: Visit) -> Sequence[Any]:
+    try:
+        return await organizations.mine(visit.ctx)
+    except Refusal:
+        return ()
+
+
+async def _projects(visit: Visit) -> Sequence[Project]:
+    try:
+        return [details.project for details in await projects.mine(visit.ctx)]
+    except Refusal:
+        return ()

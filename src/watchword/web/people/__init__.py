@@ -1,0 +1,1 @@
+"""Pages of people: setting up an instance, signing in and out, and a person's own account."""

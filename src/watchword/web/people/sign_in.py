@@ -1,0 +1,187 @@
+"""Set up a new instance, sign in with a second factor, choose an organization, sign out."""
+
+from watchword.domain.errors import Forbidden, NotFound, Refusal, Unauthorized
+from watchword.services.people import mfa, organizations, setup, sign_in
+from watchword.web import session
+from watchword.web.forms import Form, read
+from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link
+
+pages = Pages()
+_FIELDS = {"email": "email", "password": "password", "organization": "organization", "setupCode": "setupCode"}
+
+
+def own_path(text: str) -> str:
+    """A path of this server to go on with; empty for anything else, so that no link leads a person elsewhere."""
+    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
+    return text if is_own and text.isprintable() else ""
+
+
+@pages.get("/", who="anybody")
+async def start(visit: Visit) -> Answer:
+    """Lead to where the person works: the setup of a new instance, the sign-in, or the organization."""
+    ctx = visit.ctx
+    if not await setup.is_bootstrapped(ctx):
+        return Redirect(to="/setup")
+    if ctx.actor.kind == "pending":
+        return Redirect(to="/login/second-factor")
+    if ctx.actor.kind != "user":
+        return Redirect(to="/login")
+    found = await organizations.mine(ctx)
+    if len(found) == 1:
+        return Redirect(to=base_of(found[0]))
+    last = next((item for item in found if item.id == ctx.actor.org_id), None)
+    return Redirect(to=base_of(last)) if last else Redirect(to="/organizations")
+
+
+async def missing(visit: Visit) -> Answer:
+    """Say that there is no page at this path. Raises NotFound."""
+    raise NotFound(f"There is nothing at {visit.path[:200]}: the address has a mistake, or what stood here was deleted")
+
+
+@pages.get("/organizations")
+async def choose(visit: Visit) -> Answer:
+    """The organizations of the person, and a new one."""
+    found = await organizations.mine(visit.ctx)
+    bases = [(item, base_of(item)) for item in found]
+    return Page(template="people/organizations.html", title="Organizations", data={"bases": bases, "faults": Faults()})
+
+
+@pages.post("/organizations")
+async def create_organization(visit: Visit) -> Answer:
+    """Make an organization with the person as its administrator."""
+    body = read(organizations.CreateOrganization, {"name": visit.form["name"]})
+    made = await organizations.create(visit.ctx, body)
+    return Redirect(to=base_of(made), notice=f"{made.name} is there, and you are its administrator")
+
+
+@pages.get("/setup", who="anybody")
+async def setup_form(visit: Visit) -> Answer:
+    """The form for the first administrator and organization."""
+    if await setup.is_bootstrapped(visit.ctx):
+        return Redirect(to="/login")
+    return _setup(visit, Faults(), visit.query)
+
+
+def _setup(visit: Visit, faults: Faults, form: Form, status: int = 200) -> Page:
+    asks = setup.setup_code(visit.ctx.runtime) is not None
+    data = {"faults": faults, "form": form, "asks_code": asks}
+    return Page(template="people/setup.html", title="Set up Watchword", data=data, status=status)
+
+
+@pages.post("/setup", who="anybody")
+async def set_up(visit: Visit) -> Answer:
+    """Make the first administrator and organization, and sign in."""
+    form = visit.form
+    sent = {name: form[name] for name in ("email", "password", "organization")} | {"setupCode": form.text("setupCode")}
+    try:
+        await setup.bootstrap(visit.ctx, read(setup.Claim, sent), "")
+    except Refusal as refusal:
+        faults = Faults(refusal)
+        if isinstance(refusal, setup.WrongSetupCode):
+            faults = Faults(Forbidden("The setup code is not right: `watchword serve` prints it when it starts"))
+        return _setup(visit, faults, form, refusal.status)
+    visit.ctx.begin_now()
+    signed_in = await sign_in.login(
+        visit.ctx, read(sign_in.SignIn, {"email": form["email"], "password": form["password"]})
+    )
+    visit.cookies += session.keep(visit.ctx, signed_in)
+    return Redirect(to="/", notice="Everything is set up. You are the administrator of this instance")
+
+
+@pages.get("/login", who="anybody")
+async def login_form(visit: Visit) -> Answer:
+    """The sign-in; with `callback_port`, for a command that waits on this machine."""
+    if not await setup.is_bootstrapped(visit.ctx):
+        return Redirect(to="/setup")
+    port = visit.query["callback_port"]
+    if visit.ctx.actor.kind == "user":
+        return Redirect(to=link("/login/command", callback_port=port) if port else own_path(visit.query["next"]) or "/")
+    return _login(visit.query["next"], port, "", None)
+
+
+def _login(next_path: str, port: str, email: str, refusal: Refusal | None, again: object = None) -> Page:
+    data = {"next": own_path(next_path), "port": port, "email": email, "faults": refusal, "again": again}
+    return Page(template="people/login.html", title="Sign in", data=data, status=refusal.status if refusal else 200)
+
+
+@pages.post("/login", who="anybody")
+async def log_in(visit: Visit) -> Answer:
+    """Sign a person in, and go on to the second factor or to where the person wanted to go."""
+    form = visit.form
+    again = _again(form)
+    try:
+        body = read(sign_in.SignIn, {"email": form["email"], "password": form["password"]})
+        signed_in = await sign_in.login(visit.ctx, body)
+    except Refusal as refusal:
+        return _login(form["next"], form["callback_port"], form["email"], refusal, again)
+    visit.cookies += session.keep(visit.ctx, signed_in)
+    target = own_path(form["next"]) or "/"
+    if form["callback_port"]:
+        target = link("/login/command", callback_port=form["callback_port"])
+    if signed_in.mfa_method:
+        return Redirect(to=link("/login/second-factor", next=target))
+    if again:
+        return Page(template="people/again.html", title="Go on", data={"again": again})
+    return Redirect(to=target)
+
+
+def _again(form: Form) -> dict[str, object] | None:
+    """What was being done when the session ended: `again_to` and the fields under `again.`."""
+    to = own_path(form["again_to"])
+    if not to:
+        return None
+    pairs = tuple((name.removeprefix("again."), text) for name, text in form.pairs if name.startswith("again."))
+    return {"to": to, "pairs": pairs}
+
+
+@pages.get("/login/second-factor", who="pending")
+async def second_factor_form(visit: Visit) -> Answer:
+    """The form for a code of the authenticator, or a recovery code."""
+    if visit.ctx.actor.kind == "user":
+        return Redirect(to=own_path(visit.query["next"]) or "/")
+    data = {"next": own_path(visit.query["next"]), "fault": ""}
+    return Page(template="people/second_factor.html", title="Second factor", data=data)
+
+
+@pages.post("/login/second-factor", who="pending")
+async def verify_second_factor(visit: Visit) -> Answer:
+    """Verify the second factor."""
+    form = visit.form
+    code = form["code"].replace(" ", "").strip()
+    kind = "totp" if code.isdigit() and len(code) == 6 else "recovery-code"
+    try:
+        verified = await mfa.verify(visit.ctx, read(mfa.Verify, {"mfaToken": code, "mfaMethod": kind}))
+    except Unauthorized as refusal:
+        data = {"next": own_path(form["next"]), "fault": refusal.message}
+        return Page(template="people/second_factor.html", title="Second factor", data=data, status=refusal.status)
+    visit.cookies += session.keep(visit.ctx, verified)
+    return Redirect(to=own_path(form["next"]) or "/")
+
+
+@pages.post("/sign-out", who="pending")
+async def sign_out(visit: Visit) -> Answer:
+    """End the session, everywhere it is used."""
+    await sign_in.logout(visit.ctx)
+    visit.cookies += session.end(visit.ctx)
+    return Redirect(to="/login", notice="You are signed out")
+
+
+@pages.post("/theme", who="anybody")
+async def choose_theme(visit: Visit) -> Answer:
+    """Keep whether the pages are light or dark."""
+    value = visit.form["theme"]
+    visit.cookies.append(session.theme_cookie(visit.ctx, value if value in ("light", "dark") else ""))
+    return Redirect(to=own_path(visit.form["next"]) or "/")
+
+
+@pages.post("/prove")
+async def prove(visit: Visit) -> Answer:
+    """Take the password again before something that cannot be undone, then do it."""
+    again = _again(visit.form) or {"to": "/", "pairs": ()}
+    try:
+        await mfa.prove_again(visit.ctx, read(mfa.PasswordAgain, {"password": visit.form["password"]}))
+    except Refusal as refusal:
+        data = {"again": again, "fault": refusal.message}
+        return Page(template="people/prove.html", title="Confirm", data=data, status=refusal.status)
+    visit.cookies.append(session.proved(visit.ctx))
+    return Page(template="people/again.html", title="Confirm", data={"again": again})

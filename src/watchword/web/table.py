@@ -1,0 +1,16 @@
+"""The table of pages: every page of the console, area by area."""
+
+from watchword.web import home
+from watchword.web.pages import MOST_FORM, PageRoute, Pages
+from watchword.web.people import sign_in
+
+AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages)
+
+
+# What is served where there is no page.
+MISSING = PageRoute(method="GET", path="", who="anybody", handler=sign_in.missing, most=MOST_FORM)
+
+
+def page_table() -> tuple[PageRoute, ...]:
+    """All pages and acts."""
+    return tuple(route for area in AREAS for route in area.all)
