@@ -217,6 +217,7 @@ def build_outbound(settings: Settings) -> LazyOutbound:
             directory=functools.partial(opened_entry, allowed=guard.addresses, plain_hosts=settings.http_hosts),
             http_hosts=settings.http_hosts,
             total_timeout=settings.outbound_timeout,
+            list_cap=settings.crl_max_bytes,
             token_files=token_files(settings.kubernetes_token_files),
         )
 

@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key_file: Path | None = None
     tls_client_ca_file: Path | None = None
     tls_revocation_from_certificate: bool = False
+    crl_max_bytes: int = 64 * 1024 * 1024
     audit_reads: str = "batched"
     audit_retention_days: int = 90
     audit_retention_floor_days: int = 1
@@ -382,6 +383,13 @@ OPTIONS: tuple[Option, ...] = (
         _flag,
         "Whether lists of revoked certificates and OCSP responders are asked at the URLs that a presented certificate "
         "names, where a configuration names none.",
+    ),
+    Option(
+        "crl_max_bytes",
+        _within(65_536, 1 << 30),
+        "The largest list of revoked certificates (CRL) that is read, in bytes: 64 MiB hold about 1.7 million "
+        "certificates, more than any public authority lists. A larger one counts as unavailable. A large list is read "
+        "in a process of its own, which needs about six times as much memory meanwhile.",
     ),
     Option(
         "audit_reads",

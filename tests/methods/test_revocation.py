@@ -1,6 +1,9 @@
 """Revoked client certificates: real lists and a real OCSP responder on loopback, over the guarded client."""
 
+import asyncio
 import datetime as dt
+import multiprocessing
+import threading
 
 import pytest
 from cryptography import x509
@@ -46,10 +49,13 @@ class Pki:
     def __init__(self):
         self.files, self.seen, self.revoked, self.status = {}, [], (), "200 OK"
         self.outbound, self.port, self.roots = None, 0, ""  # set by the fixture
+        self.gate = None
         self.issuer, self.signer, self.key, self.delegates, self.end = CA, CA, CA_KEY, (), HOUR
 
     def __call__(self, environ, start):
         path = environ["PATH_INFO"]
+        if self.gate is not None:
+            self.gate.wait(20)
         self.seen.append((environ["REQUEST_METHOD"], path))
         if path == "/ocsp":
             content = self.answer(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
@@ -139,7 +145,7 @@ async def test_a_certificate_on_the_list_of_its_authority_is_refused_and_others_
         ).public_bytes(Encoding.DER),
         lambda: b"\x30" * (2 << 20),
     ],
-    ids=["nonsense", "missing", "forged", "of others", "ended", "not yet", "delta", "of a part", "too large"],
+    ids=["nonsense", "missing", "forged", "of others", "ended", "not yet", "delta", "of a part", "of no form"],
 )
 async def test_a_list_that_cannot_be_believed_refuses_unless_the_configuration_allows_it(pki, make):
     pki.files["/ca.crl"] = make()
@@ -261,3 +267,52 @@ async def test_the_end_of_a_list_is_that_of_the_given_time(pki):
 
     assert await refused(pki, by_list(), client(), now=milliseconds() + 45 * 60_000) == "revocation_unavailable"
     assert await proved(pki, by_list(), client())
+
+
+class Numbered:
+    def __init__(self, serial_number):
+        self.serial_number = serial_number
+
+
+async def test_a_large_list_is_read_in_a_process_that_ends_with_it(pki):
+    good, bad = client(), client("bad")
+    many = [Numbered(1 << 150 | number << 64) for number in range(4000)]
+    pki.files["/ca.crl"] = crl(*many, bad).public_bytes(Encoding.DER)
+    assert 128 * 1024 < len(pki.files["/ca.crl"])
+
+    assert await refused(pki, by_list(), bad) == "certificate_revoked"
+    assert await proved(pki, by_list(), good)
+
+    assert pki.seen == [("GET", "/ca.crl")]
+    assert multiprocessing.active_children() == []
+
+
+async def test_a_large_list_that_cannot_be_read_is_as_good_as_none(pki):
+    pki.files["/ca.crl"] = b"\x30" + b"nonsense" * 20_000
+
+    assert await refused(pki, by_list(), client()) == "revocation_unavailable"
+
+
+async def test_a_list_above_the_bound_of_the_operator_is_as_good_as_none(pki):
+    pki.files["/ca.crl"] = crl(client("bad")).public_bytes(Encoding.DER)
+    size = len(pki.files["/ca.crl"])
+
+    for bound, reason in ((size - 1, "revocation_unavailable"), (size, None)):
+        async with way_out(pki.port, pki.roots, ["pki.test"], list_cap=bound) as pki.outbound:
+            if reason:
+                assert await refused(pki, by_list(), client()) == reason
+            else:
+                assert await proved(pki, by_list(), client())
+
+
+async def test_a_login_does_not_wait_for_a_list_that_comes_slowly(pki):
+    pki.files["/ca.crl"] = crl().public_bytes(Encoding.DER)
+    pki.gate = threading.Event()
+
+    async with way_out(pki.port, pki.roots, ["pki.test"], total_timeout=0.2) as pki.outbound:
+        assert await refused(pki, by_list(), client()) == "revocation_unavailable"
+        pki.gate.set()
+        async with asyncio.timeout(10):
+            while not pki.outbound._lists._kept:  # it is fetched to its end, for who asks again
+                await asyncio.sleep(0.01)
+        assert await proved(pki, by_list(), client())

@@ -10,10 +10,13 @@ docs/decisions/0101-outbound-client.md says why each of these steps is there.
 import asyncio
 import codecs
 import hashlib
+import multiprocessing
 import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from watchword.adapters.addresses import AddressRefused, Guard, Resolve, Unreach
 from watchword.adapters.tls import verifying
 from watchword.adapters.ttl_cache import TtlCache
 from watchword.domain.authentication.kubernetes import authority
+from watchword.domain.authentication.revocation import RevocationList
 from watchword.domain.outbound import Admits, ClusterToken, LdapEntry, LdapQuery, OutboundAnswer, OutboundError
 from watchword.domain.secret import Secret
 
@@ -44,6 +48,11 @@ WAITING = 64  # requests that may wait for one host, beyond those under way
 POOLS = 64  # CA bundles whose connections are kept
 HOSTS = 1_024
 MAX_KEYS = 500
+LIST_CAP = 64 * 1024 * 1024  # bytes of a list of revoked certificates
+LIST_SECONDS = 120  # to fetch one, and again to read it
+LISTS_KEPT = 128 * 1024 * 1024  # bytes of all lists together, as they are kept
+LISTS_AT_ONCE = 4  # times as many bytes as the largest may have are fetched at a time
+_APART = 128 * 1024  # bytes, from which on a list is read in another process
 LISTS = 16  # lists of revoked certificates that are kept, some megabytes each
 _ADDRESSES = 4  # of one host that are tried
 _IDLE = 15.0
@@ -91,6 +100,26 @@ class _ConnectionPool:
     def __init__(self, connections: httpcore.AsyncConnectionPool) -> None:
         self.connections = connections
         self.busy = 0
+
+
+def _weight_of_list(value: Any) -> int:
+    return len(value.serials.packed) if isinstance(value, RevocationList) else 0
+
+
+def _read_apart(read: Callable[[bytes], T], raw: bytes) -> T:
+    """What `read` makes of a large text, in a process of its own, which ends with it.
+
+    Reading a list lets no other thread run: 14 MiB stop a process for half a second.
+    """
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        return pool.submit(read, raw).result(LIST_SECONDS)
+    except (TimeoutError, BrokenProcessPool) as error:
+        for process in list((pool._processes or {}).values()):  # noqa: SLF001 - there is no other way to end one
+            process.kill()
+        raise OutboundError("the list took too long to read, or too much memory") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
@@ -151,12 +180,15 @@ class GuardedOutbound:
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         size_cap: int = 1 << 20,
+        list_cap: int = LIST_CAP,
         places: int = 16,
         token_files: Mapping[str, str] | None = None,
     ) -> None:
         """Set the limits; `clock` is in milliseconds.
 
         `guard` replaces `allowed_private_hosts` and `resolve` where another client shares the same guard.
+
+        `size_cap` is the largest answer in bytes, `list_cap` the largest list of revoked certificates.
 
         `http_hosts` may be asked without TLS. `roots` is a PEM bundle trusted in place of the system's. `places`:
         requests at once to one host.
@@ -171,6 +203,9 @@ class GuardedOutbound:
         self._connect_timeout = connect_timeout
         self._total_timeout = total_timeout
         self._size_cap = size_cap
+        self._list_cap = list_cap
+        self._list_bytes = 0  # of large lists that are under way
+        self._list_turn = asyncio.Lock()
         self._places = places
         self._token_files = dict(token_files or {})
         self._hosts: OrderedDict[tuple[str, str], _Host] = OrderedDict()
@@ -179,7 +214,13 @@ class GuardedOutbound:
             clock, fresh_for=DOCUMENT_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
         )
         self._lists: TtlCache[Any] = TtlCache(
-            clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=LISTS
+            clock,
+            fresh_for=KEYS_FRESH,
+            failed_for=FAILED_FOR,
+            again_after=KEYS_AGAIN,
+            size=LISTS,
+            weigh=_weight_of_list,
+            most=max(LISTS_KEPT, list_cap),
         )
         self._answers: TtlCache[Any] = TtlCache(
             clock, fresh_for=KEYS_FRESH, failed_for=FAILED_FOR, again_after=KEYS_AGAIN, size=HOSTS
@@ -192,6 +233,11 @@ class GuardedOutbound:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", ca: str = ""
     ) -> OutboundAnswer:
         """One HTTP request; a redirect is a refusal. Raises `OutboundError`."""
+        return await self._fetch(method, url, headers or {}, body, ca, self._total_timeout, self._size_cap)
+
+    async def _fetch(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, ca: str, seconds: float, most: int
+    ) -> OutboundAnswer:
         target = self._target(url)
         label = _label(ca)
         host = self._host(target.authority, label)
@@ -201,11 +247,13 @@ class GuardedOutbound:
             raise OutboundError(f"{target.shown}: too many requests are waiting for this host")
         host.under_way += 1
         try:
-            async with asyncio.timeout(self._total_timeout), host.places:
-                answer = await self._request(method, target, headers or {}, body, ca=ca, label=label)
+            async with asyncio.timeout(seconds), host.places:
+                answer = await self._request(
+                    method, target, headers, body, ca=ca, label=label, seconds=seconds, most=most
+                )
         except TimeoutError as error:
             self._note(host, Unreachable())
-            raise Unreachable(f"{target.shown}: no answer within {self._total_timeout:g} seconds") from error
+            raise Unreachable(f"{target.shown}: no answer within {seconds:g} seconds") from error
         except OutboundError as error:
             self._note(host, error)
             raise
@@ -260,15 +308,27 @@ class GuardedOutbound:
 
         async def load() -> T:
             headers = {"accept": "*/*"} | ({"content-type": "application/ocsp-request"} if body else {})
-            answer = await self.fetch("POST" if body else "GET", url, headers=headers, body=body)
+            if body:
+                answer = await self.fetch("POST", url, headers=headers, body=body)
+            else:
+                answer = await self._fetch("GET", url, headers, b"", "", LIST_SECONDS, self._list_cap)
             if answer.status != 200:
                 raise OutboundError(f"{self._target(url).shown}: answered {answer.status}")
-            return await asyncio.to_thread(read, answer.body)
+            if body or len(answer.body) < _APART:
+                return await asyncio.to_thread(read, answer.body)
+            async with self._list_turn:
+                return await asyncio.to_thread(_read_apart, read, answer.body)
 
-        value: T = await cache.get(key, load)
-        if not is_current(value):
-            value = await cache.again(key, load) or value
-        return value
+        async def found() -> T:
+            value: T = await cache.get(key, load)
+            if not is_current(value):
+                value = await cache.again(key, load) or value
+            return value
+
+        try:  # a large list is fetched to its end, but no login waits longer for it than for anything else
+            return await asyncio.wait_for(found(), self._total_timeout + 1)
+        except TimeoutError:
+            raise OutboundError(f"{self._target(url).shown}: is still being read: try again in a moment") from None
 
     async def ldap(self, query: LdapQuery, *, admits: Admits | None = None) -> LdapEntry | None:
         """Ask the directory client that was handed in."""
@@ -310,7 +370,16 @@ class GuardedOutbound:
         return _Target(wire, host, authority, shown)
 
     async def _request(
-        self, method: str, target: _Target, headers: Mapping[str, str], body: bytes, *, ca: str, label: str
+        self,
+        method: str,
+        target: _Target,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        ca: str,
+        label: str,
+        seconds: float,
+        most: int,
     ) -> OutboundAnswer:
         sent = {name.lower(): value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
         sent = {
@@ -323,9 +392,9 @@ class GuardedOutbound:
             sent["content-length"] = str(len(body))
         limits = {
             "connect": self._connect_timeout,
-            "read": self._total_timeout,
-            "write": self._total_timeout,
-            "pool": self._total_timeout,
+            "read": seconds,
+            "write": seconds,
+            "pool": seconds,
         }
         pool = self._pool(ca, label)
         pool.busy += 1
@@ -335,7 +404,9 @@ class GuardedOutbound:
             async with pool.connections.stream(
                 method, target.url, headers=raw, content=body, extensions={"timeout": limits}
             ) as response:
-                return OutboundAnswer(response.status, _names(response.headers), await self._body(response, target))
+                return OutboundAnswer(
+                    response.status, _names(response.headers), await self._body(response, target, most)
+                )
         except OutboundError:
             raise
         except httpcore.TimeoutException as error:
@@ -354,15 +425,28 @@ class GuardedOutbound:
         finally:
             pool.busy -= 1
 
-    async def _body(self, response: httpcore.Response, target: _Target) -> bytes:
+    async def _body(self, response: httpcore.Response, target: _Target, most: int) -> bytes:
         names = _names(response.headers)
         if names.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise OutboundError(f"{target.shown}: the answer is compressed, which was not asked for")
         body = bytearray()
-        async for chunk in response.aiter_stream():
-            body += chunk
-            if len(body) > self._size_cap:
-                raise OutboundError(f"{target.shown}: the answer is larger than {self._size_cap} bytes")
+        too_large = OutboundError(f"{target.shown}: the answer is larger than {most} bytes")
+        announced = names.get("content-length", "")
+        if announced.isdigit() and int(announced[:19]) > most:
+            raise too_large
+        held = 0
+        try:
+            async for chunk in response.aiter_stream():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+                if len(body) > self._size_cap:
+                    self._list_bytes += len(body) - held
+                    held = len(body)
+                    if self._list_bytes > LISTS_AT_ONCE * self._list_cap:
+                        raise OutboundError(f"{target.shown}: other large lists are being fetched: try again")
+        finally:
+            self._list_bytes -= held
         return bytes(body.removeprefix(codecs.BOM_UTF8))  # RFC 8259 section 8.1: a reader may ignore it
 
     async def _json(self, url: str, ca: str, *, accept: str = JSON, bearer: Secret | None = None) -> Mapping[str, Any]:

@@ -20,8 +20,18 @@ class TtlCache(Generic[T]):
     """Values by key, each for a limited time. Times are in milliseconds of the clock that is handed in."""
 
     def __init__(
-        self, clock: Callable[[], int], *, fresh_for: int, failed_for: int, again_after: int, size: int
+        self,
+        clock: Callable[[], int],
+        *,
+        fresh_for: int,
+        failed_for: int,
+        again_after: int,
+        size: int,
+        weigh: Callable[[T], int] | None = None,
+        most: int = 0,
     ) -> None:
+        """`size` values are kept; with `weigh` no more than weigh `most` together, and always the newest."""
+        self._weigh, self._most = weigh, most
         self._clock = clock
         self._fresh_for = fresh_for
         self._failed_for = failed_for
@@ -73,6 +83,9 @@ class TtlCache(Generic[T]):
             raise
         self._failed.pop(key, None)
         self._put(self._kept, key, (self._clock(), value))
+        if self._weigh is not None:
+            while len(self._kept) > 1 and sum(self._weigh(kept) for _, kept in self._kept.values()) > self._most:
+                self._kept.popitem(last=False)
         return value
 
     def _finished(self, key: Hashable, task: asyncio.Task[T]) -> None:

@@ -1,10 +1,10 @@
 """Revoked certificates: read lists of them (CRL, RFC 5280 section 5) and answers about one (OCSP, RFC 6960).
 
 What is read is believed only where the authority signed it. Reading takes time that grows with a list, so it is done
-beside the event loop.
+beside the event loop, and of a large list in another process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,18 +18,55 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from watchword.domain.outbound import OutboundError
 
-__all__ = ["RevocationList", "Status", "crl_reader", "crl_urls", "ocsp_reader", "ocsp_request", "ocsp_urls"]
+__all__ = [
+    "ListReader",
+    "RevocationList",
+    "Serials",
+    "Status",
+    "crl_reader",
+    "crl_urls",
+    "ocsp_reader",
+    "ocsp_request",
+    "ocsp_urls",
+]
 
 MOST_URLS = 4  # of one certificate
 AGE_WITHOUT_END = timedelta(days=1)  # how long an answer counts that does not say until when
+_WIDTH = 21  # octets
 _SCOPED = "the list is not of all certificates of its authority"
+
+
+class Serials(msgspec.Struct, frozen=True):
+    """Serial numbers, in 21 bytes each: a list may hold millions (RFC 5280 section 4.1.2.2: at most 20 octets)."""
+
+    packed: bytes  # sorted
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> "Serials":
+        """Raises ValueError for one that no certificate may have."""
+        try:
+            return cls(b"".join(sorted([number.to_bytes(_WIDTH, "big") for number in numbers])))
+        except OverflowError:
+            raise ValueError("a serial number is longer than 20 octets, or negative") from None
+
+    def __contains__(self, number: int) -> bool:
+        if not 0 <= number < 1 << 8 * _WIDTH:
+            return False
+        wanted, low, high = number.to_bytes(_WIDTH, "big"), 0, len(self.packed) // _WIDTH
+        while low < high:
+            middle = (low + high) // 2
+            found = self.packed[middle * _WIDTH : (middle + 1) * _WIDTH]
+            if found == wanted:
+                return True
+            low, high = (middle + 1, high) if found < wanted else (low, middle)
+        return False
 
 
 class RevocationList(msgspec.Struct, frozen=True):
     """A list that its authority signed."""
 
     issuer: bytes  # the name, in DER
-    serials: frozenset[int]
+    serials: Serials
     start: datetime
     end: datetime
 
@@ -42,10 +79,14 @@ class Status(msgspec.Struct, frozen=True):
     end: datetime
 
 
-def crl_reader(issuer: x509.Certificate) -> Callable[[bytes], RevocationList]:
-    """The function that reads a list of this authority, in DER or PEM. It raises OutboundError."""
+class ListReader(msgspec.Struct, frozen=True):
+    """Reads lists of one authority, also in another process: reading a large one stops everything else in its own."""
 
-    def read(raw: bytes) -> RevocationList:
+    issuer: bytes  # the authority's certificate, in DER
+
+    def __call__(self, raw: bytes) -> RevocationList:
+        """The list in DER or PEM. Raises OutboundError."""
+        issuer = x509.load_der_x509_certificate(self.issuer)
         try:
             load = x509.load_pem_x509_crl if raw.lstrip().startswith(b"-----") else x509.load_der_x509_crl
             crl = load(raw)
@@ -53,14 +94,16 @@ def crl_reader(issuer: x509.Certificate) -> Callable[[bytes], RevocationList]:
             is_signed = name == issuer.subject.public_bytes() and crl.is_signature_valid(_signing_key(issuer))
             _require(is_signed, "the list is not signed by the authority of the certificate")
             _require_usage(issuer)
-            _require_whole(crl)
-            serials = frozenset(entry.serial_number for entry in crl)
+            serials = Serials.of(_whole(crl))
         except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise OutboundError(f"the list of revoked certificates cannot be used: {error}") from error
         start = crl.last_update_utc
         return RevocationList(name, serials, start, end or start + AGE_WITHOUT_END)
 
-    return read
+
+def crl_reader(issuer: x509.Certificate) -> ListReader:
+    """What reads the lists of this authority."""
+    return ListReader(issuer.public_bytes(Encoding.DER))
 
 
 def _require(passed: bool, otherwise: str) -> None:
@@ -76,8 +119,8 @@ def _require_usage(issuer: x509.Certificate) -> None:
     _require(usage.crl_sign, "the authority's key is not for lists of revoked certificates")
 
 
-def _require_whole(crl: x509.CertificateRevocationList) -> None:
-    """Refuse lists of a part: what is not on them may be on another one."""
+def _whole(crl: x509.CertificateRevocationList) -> Iterator[int]:
+    """The serial numbers of a list. Lists of a part are refused: what is not on them may be on another one."""
     for extension in crl.extensions:
         value = extension.value
         if isinstance(value, x509.IssuingDistributionPoint):
@@ -90,6 +133,7 @@ def _require_whole(crl: x509.CertificateRevocationList) -> None:
     for entry in crl:
         for extension in entry.extensions:
             _require(not extension.critical, "the list demands an extension that is not supported")
+        yield entry.serial_number
 
 
 def _signing_key(
