@@ -1,6 +1,7 @@
 """Disabled, enabled, expired: what that does to live tokens, and the reports."""
 
 import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.api import Api
+from tests.building import project
 
 DAY = 24 * 3600
 
@@ -235,3 +237,65 @@ async def test_a_setting_that_a_template_holds_is_judged_as_the_identitys(any_ap
     await any_api.ok("POST", path, {"templateId": id, "boundClaims": {}, "boundSubject": "a"})
 
     assert ([], None) == await report(any_api, "risky", code="any_audience")
+
+
+def pasted(exp: float | None) -> str:
+    """A reviewer token as Kubernetes signs it, with that end."""
+    parts = [{"alg": "RS256", "kid": "k"}, {"sub": "system:serviceaccount:a:b"} | ({"exp": exp} if exp else {})]
+    return ".".join(
+        [*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "c2ln"]
+    )
+
+
+async def test_the_end_of_a_sealed_reviewer_token_is_told_without_opening_it(any_api: Api) -> None:
+    now = any_api.clock() // 1000
+    made = {name: (await any_api.identity(name=name))["id"] for name in ("own", "template", "endless")}
+    held = {
+        "kubernetesHost": "https://cluster.test",
+        "allowedNamespaces": "a",
+        "allowedNames": "",
+        "allowedAudience": "",
+    }
+    slug = "/api/v1/auth/kubernetes-auth/identities"
+    soon = {"tokenReviewerJwt": pasted(now + 5 * DAY)}
+    body = {
+        "name": "t",
+        "authMethod": "kubernetes-auth",
+        "templateFields": {"kubernetesHost": held["kubernetesHost"], **soon},
+    }
+    template = (await any_api.ok("POST", "/api/v1/identity-templates", body))["id"]
+    await any_api.ok("POST", f"{slug}/{made['own']}", held | soon)
+    await any_api.ok(
+        "POST",
+        f"{slug}/{made['template']}",
+        {"allowedNamespaces": "a", "allowedNames": "", "allowedAudience": "", "templateId": template},
+    )
+    await any_api.ok("POST", f"{slug}/{made['endless']}", held | {"tokenReviewerJwt": pasted(None)})
+
+    async def told() -> dict[str, list[Any]]:
+        found = await any_api.ok("GET", "/api/v1/organization/identity-reports/expiring", query={"days": 20})
+        return {
+            one["name"]: [(e["kind"], e["authMethod"], e["field"]) for e in one["endings"]]
+            for one in found["identities"]
+        }
+
+    ending = [("token", "kubernetes-auth", "tokenReviewerJwt")]
+    assert {"own": ending, "template": ending} == await told()
+    shown = (await any_api.ok("GET", f"{slug}/{made['own']}"))["identityKubernetesAuth"]
+    assert ("", True) == (shown["tokenReviewerJwt"], shown["tokenReviewerJwtIsSet"])
+    await any_api.ok("PATCH", f"{slug}/{made['own']}", {"allowedNames": "b"})
+    assert {"own": ending, "template": ending} == await told()  # a change of something else keeps it
+    await any_api.ok("PATCH", f"{slug}/{made['own']}", {"tokenReviewerJwt": pasted(now + 300 * DAY)})
+    assert {"template": ending} == await told()
+
+
+async def test_what_expires_of_an_identity_of_a_project_is_told_to_who_may_read_it_there(any_api: Api) -> None:
+    project_id = (await project(any_api))["id"]
+    body = {"name": "of the project", "roles": [{"role": "viewer"}]}
+    made = (await any_api.ok("POST", f"/api/v1/projects/{project_id}/identities", body))["identity"]
+    await any_api.universal(made["id"], {"ttl": 5 * DAY})
+    _, stranger = await any_api.bot("admin")
+
+    assert (["of the project"], None) == await report(any_api, "expiring", days=20)
+    path = "/api/v1/organization/identity-reports/expiring"
+    assert [] == (await any_api.ok("GET", path, query={"days": 20}, token=stranger))["identities"]

@@ -3,6 +3,7 @@
 Times are milliseconds. What has no end of its own (a public key, a secret without a time to live) is not named.
 """
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -16,8 +17,9 @@ from watchword.domain.authentication.records import ClientSecret
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-__all__ = ["Ending", "SecretState", "end_of_secret", "endings_of", "state_of"]
+__all__ = ["ENDS_AT", "Ending", "SecretState", "end_of_secret", "end_of_token", "endings_of", "state_of"]
 
+ENDS_AT = "$endsAt"  # beside a sealed setting: when it ends (ms), so that nothing is opened to find out
 SecretState = Literal["active", "expired", "used-up", "revoked"]
 
 
@@ -25,7 +27,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """Something that ends at `ends_at` (ms).
 
     `kind` says what: the identity itself, one of its client secrets or named tokens (`id`, and `name` where it has
-    one), or a certificate or key that the setting `field` of its `method` holds.
+    one), or a certificate, key or token that the setting `field` of its `method` holds.
     """
 
     kind: Literal["identity", "client-secret", "token", "certificate", "key"]
@@ -57,9 +59,29 @@ def endings_of(method: str, settings: Mapping[str, Any]) -> Iterator[Ending]:
     Of several certificates in one text it is the first that ends.
     """
     for field, value in settings.items():
+        if isinstance(value, Mapping) and isinstance(value.get(ENDS_AT), int):
+            yield Ending(kind="token", ends_at=value[ENDS_AT], method=method, field=field)
         for text in _texts(value):
             for kind, end in _ends_in(text):
                 yield Ending(kind=kind, ends_at=end, method=method, field=field)
+
+
+def end_of_token(text: str) -> int | None:
+    """When a pasted JWT ends (ms); None for one without an end, and for what is none. Nothing is verified."""
+    parts = text.strip().split(".")
+    if len(parts) != 3 or len(parts[1]) > _LONGEST:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    exp = claims.get("exp") if isinstance(claims, dict) else None
+    is_time = isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < _YEAR_9999
+    return int(exp * 1000) if is_time and exp is not None else None
+
+
+_LONGEST = 65_536  # characters of claims
+_YEAR_9999 = 253_402_300_800  # seconds
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -100,7 +122,7 @@ def _ends_of_keys(text: str) -> Iterator[tuple[Literal["certificate", "key"], in
         if not isinstance(key, dict):
             continue
         exp, chain = key.get("exp"), key.get("x5c")
-        if isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < 253_402_300_800:
+        if isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < _YEAR_9999:
             yield "key", int(exp * 1000)
         if isinstance(chain, list) and chain and isinstance(chain[0], str):
             try:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
+from watchword.domain.authentication.endings import ENDS_AT, end_of_token
 from watchword.domain.authentication.records import MethodConfig, MethodTemplate
 from watchword.domain.decode import decode
 from watchword.domain.secret import Secret
@@ -46,7 +47,10 @@ def _sealed(method: Method, struct: Any, sealer: Sealer, context: str) -> dict[s
     for name in secret_fields(method):
         value = wire.get(name)
         if isinstance(value, str) and value:
-            wire[name] = {_SEALED: sealer.seal_text(f"{context}/{name}", value)}
+            end = end_of_token(value)
+            wire[name] = {_SEALED: sealer.seal_text(f"{context}/{name}", value)} | (
+                {} if end is None else {ENDS_AT: end}
+            )
     return wire
 
 
@@ -94,7 +98,7 @@ def resealed_template(record: MethodTemplate, sealer: Sealer) -> dict[str, objec
 
 def _resealed(wire: Mapping[str, object], sealer: Sealer, context: str) -> dict[str, object]:
     return {
-        name: {_SEALED: sealer.reseal_text(f"{context}/{name}", value[_SEALED])}
+        name: value | {_SEALED: sealer.reseal_text(f"{context}/{name}", value[_SEALED])}
         if isinstance(value, dict) and _SEALED in value
         else value
         for name, value in wire.items()

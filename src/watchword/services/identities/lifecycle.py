@@ -14,11 +14,11 @@ import msgspec
 
 from watchword.domain.authentication.endings import Ending, end_of_secret, endings_of
 from watchword.domain.authentication.records import MethodConfig
-from watchword.domain.errors import BadRequest, Invalid
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.methods.base import Risk
 from watchword.services.access.boundaries import require_over
-from watchword.services.access.scopes import own_org
+from watchword.services.access.scopes import enter_project, own_org
 from watchword.services.authentication.risks import judged
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import IdentityDetails, facts, locate, shown
@@ -250,8 +250,11 @@ async def _walk(ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Exp
             batch = await finder.batch(tx, org_id, after)
             settings = await _settings_of(ctx, tx, [identity.id for identity in batch])
             await finder.prepare(tx, batch, settings)
+        seen = await _visible(ctx, batch)
         for identity in batch:
             after = (identity.name, identity.id)
+            if identity.id not in seen:
+                continue
             configs = settings.get(identity.id, ())
             if finder.finds(identity, configs):
                 found.append(identity)
@@ -262,6 +265,21 @@ async def _walk(ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Exp
             return page(None)
         await asyncio.sleep(0)
     return page(_written(after))
+
+
+async def _visible(ctx: Ctx, batch: Sequence[Identity]) -> frozenset[str]:
+    """Return the ids of those that the caller may read: one that belongs to a project by its rights there."""
+    found = []
+    for identity in batch:
+        if identity.project_id is not None:
+            try:
+                scope = await enter_project(ctx, identity.project_id)
+            except (Forbidden, NotFound):
+                continue
+            if not ctx.may(scope, "read", "identity", identityId=identity.id):
+                continue
+        found.append(identity.id)
+    return frozenset(found)
 
 
 async def _settings_of(ctx: Ctx, tx: Tx, identity_ids: Sequence[str]) -> dict[str, _Settings]:

@@ -68,12 +68,14 @@ async def ending(
 async def by_name(
     tx: Tx, org_id: str, *, after: NameCursor | None, limit: int, where: Sequence[ColumnElement[bool]] = ()
 ) -> list[Identity]:
-    """Identities in the order of their names."""
+    """Identities in the order of their names, those that belong to projects among them."""
     conditions = [*where] if after is None else [*where, tuple_(_i.c.name, _i.c.id) > tuple_(*after)]
-    ofs = (_i.c.org_id == org_id, _i.c.project_id.is_(None))
     return IDENTITIES.every(
         await tx.all(
-            select(*IDENTITIES.columns).where(and_(*ofs, *conditions)).order_by(_i.c.name, _i.c.id).limit(limit)
+            select(*IDENTITIES.columns)
+            .where(and_(_i.c.org_id == org_id, *conditions))
+            .order_by(_i.c.name, _i.c.id)
+            .limit(limit)
         )
     )
 
