@@ -35,7 +35,7 @@ from watchword.services.authentication.refusals import Refusals
 from watchword.services.context import Ctx
 from watchword.services.delivering import Deliverer
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import AddressLimits, Places
+from watchword.services.limits import AddressLimits, WaitingPlaces
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
 from watchword.services.runtime import Runtime
@@ -163,7 +163,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         passwords=Queue(),
         guesses=Guesses(),
         changes=Changes(store),
-        waiting=Places(settings.max_waiting, settings.max_waiting_each),
+        waiting=WaitingPlaces(settings.max_waiting, settings.max_waiting_each),
     )
 
 

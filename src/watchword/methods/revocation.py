@@ -17,10 +17,10 @@ from watchword.domain.authentication.revocation import (
 )
 from watchword.methods.base import Given, OutboundError
 
-__all__ = ["Places", "is_revoked"]
+__all__ = ["RevocationSources", "is_revoked"]
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class RevocationSources(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asked: the responder and the lists of a configuration, where it has any."""
 
     by_ocsp: bool
@@ -30,7 +30,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def is_revoked(
-    places: Places, certificate: Certificate, issuer: Certificate, now: datetime, given: Given
+    sources: RevocationSources, certificate: Certificate, issuer: Certificate, now: datetime, given: Given
 ) -> bool:
     """Whether the authority says that the certificate was revoked: the first answer that can be believed counts.
 
@@ -39,15 +39,15 @@ async def is_revoked(
     """
     trusts, tag = given.operator.trusts_certificate_urls, issuer.fingerprint(SHA256()).hex()
     leeway = timedelta(seconds=given.operator.leeway)
-    responders = (places.responder,) if places.responder else ocsp_urls(certificate) if trusts else ()
-    lists = places.lists or (crl_urls(certificate) if trusts else ())
+    responders = (sources.responder,) if sources.responder else ocsp_urls(certificate) if trusts else ()
+    lists = sources.lists or (crl_urls(certificate) if trusts else ())
     fault = OutboundError("nobody is known who could say whether the certificate was revoked")
 
     def is_current(answer: Status | RevocationList) -> bool:
         return answer.start - leeway <= now <= answer.end
 
     question, read_status = ocsp_request(certificate, issuer), ocsp_reader(certificate, issuer, now)
-    for url in responders if places.by_ocsp else ():
+    for url in responders if sources.by_ocsp else ():
         try:
             status = await given.outbound.loaded(url, read_status, tag=tag, is_current=is_current, body=question)
         except OutboundError as error:
@@ -56,7 +56,7 @@ async def is_revoked(
         if is_current(status):
             return status.is_revoked
         fault = OutboundError(f"the answer of {url[:300]} is from another time")
-    for url in lists if places.by_list else ():
+    for url in lists if sources.by_list else ():
         try:
             listed = await given.outbound.loaded(url, crl_reader(issuer), tag=tag, is_current=is_current)
         except OutboundError as error:

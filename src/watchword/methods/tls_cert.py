@@ -174,9 +174,9 @@ async def verify(config: Config, _login: Login, given: Given) -> Verified:
 
 async def _require_unrevoked(config: Config, chain: "list[Certificate]", now: datetime, given: Given) -> None:
     """Check that no certificate of the chain was revoked, below the authority that the configuration trusts."""
-    from watchword.methods.revocation import Places, is_revoked  # noqa: PLC0415
+    from watchword.methods.revocation import RevocationSources, is_revoked  # noqa: PLC0415
 
-    places = Places(
+    sources = RevocationSources(
         by_ocsp=config.revocation_check != "crl",
         by_list=config.revocation_check != "ocsp",
         responder=config.ocsp_url,
@@ -185,7 +185,7 @@ async def _require_unrevoked(config: Config, chain: "list[Certificate]", now: da
     for certificate, issuer in pairwise(chain):
         serial, text = f"{certificate.serial_number:x}", "It cannot be told whether the client certificate was revoked"
         try:
-            revoked = await is_revoked(places, certificate, issuer, now, given)
+            revoked = await is_revoked(sources, certificate, issuer, now, given)
         except OutboundError as error:
             is_allowed = config.revocation_unavailable == "allow"
             given.checks.reach(is_allowed, "revocation_unavailable", text, presented=str(error))

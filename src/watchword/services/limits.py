@@ -86,7 +86,7 @@ class Buckets:
             del self._buckets[prefix]
 
 
-class Places:
+class WaitingPlaces:
     """The requests that wait for a change: at most `most` in this process, and `most_each` of one caller."""
 
     def __init__(self, most: int, most_each: int) -> None:

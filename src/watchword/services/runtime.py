@@ -12,7 +12,7 @@ from watchword.methods.base import AuthMethod, Operator, Outbound
 from watchword.services.authentication.asking import Asking
 from watchword.services.authentication.refusals import Refusals
 from watchword.services.keys.keyring import Keyring
-from watchword.services.limits import AddressLimits, Places
+from watchword.services.limits import AddressLimits, WaitingPlaces
 from watchword.services.people.guesses import Guesses
 from watchword.services.people.passwords import Queue
 from watchword.settings import Settings
@@ -63,7 +63,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Queue
     guesses: Guesses
     changes: Changes
-    waiting: Places  # of the requests that wait for changes
+    waiting: WaitingPlaces  # of the requests that wait for changes
 
     def __post_init__(self) -> None:
         """Collect once what each check of a token and each login asks: methods with named tokens, and settings."""

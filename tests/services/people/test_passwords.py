@@ -9,7 +9,7 @@ import pytest
 from watchword.domain.errors import TooManyRequests
 from watchword.domain.secret import Secret
 from watchword.services.people import passwords
-from watchword.services.people.passwords import EACH, THREADS, UNKNOWN, WAITING, Queue, Standing
+from watchword.services.people.passwords import EACH, THREADS, UNKNOWN, WAITING, AddressHistory, Queue
 
 WORD = Secret("a word")
 
@@ -37,7 +37,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def asks(
-    queue: Queue, counted_as: str | None, count: int, name: str = "", tried: Standing = UNKNOWN
+    queue: Queue, counted_as: str | None, count: int, name: str = "", tried: AddressHistory = UNKNOWN
 ) -> list[asyncio.Task[bool]]:
     return [
         asyncio.create_task(queue.matches(WORD, name or counted_as, counted_as=counted_as, tried=tried))
@@ -74,7 +74,7 @@ async def test_a_hash_with_four_lanes_is_verified_as_before() -> None:
 
 
 async def test_of_an_address_that_was_wrong_a_few_wait_and_the_others_are_told_when_to_come_back(gate: Gate) -> None:
-    tasks = asks(Queue(), "192.0.2.7", 40, tried=Standing(wrong=1))
+    tasks = asks(Queue(), "192.0.2.7", 40, tried=AddressHistory(wrong=1))
     await settle()
 
     refused = await refusals(tasks)
@@ -166,7 +166,7 @@ async def test_who_goes_away_gives_the_place_back(gate: Gate) -> None:
 
 async def test_an_address_that_was_never_refused_comes_before_a_flood_of_those_that_were(gate: Gate) -> None:
     queue = Queue()
-    flood = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(wrong=1 + i % 3))]
+    flood = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=AddressHistory(wrong=1 + i % 3))]
     await settle()
     before = len(await refusals(flood))
     fresh = asks(queue, "192.0.2.7", 1, "fresh")
@@ -184,10 +184,12 @@ async def test_an_address_that_was_never_refused_comes_before_a_flood_of_those_t
 
 async def test_nobody_takes_the_place_of_one_that_was_refused_no_more_often(gate: Gate) -> None:
     queue = Queue()
-    waiting = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(2, 1))]
+    waiting = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=AddressHistory(2, 1))]
     await settle()
     before = len(await refusals(waiting))
-    late = asks(queue, "192.0.2.7", 1, tried=Standing(2, 1)) + asks(queue, "192.0.2.8", 1, tried=Standing(3, 0))
+    late = asks(queue, "192.0.2.7", 1, tried=AddressHistory(2, 1)) + asks(
+        queue, "192.0.2.8", 1, tried=AddressHistory(3, 0)
+    )
     await settle()
 
     assert 2 == len(await refusals(late))
@@ -199,9 +201,9 @@ async def test_nobody_takes_the_place_of_one_that_was_refused_no_more_often(gate
 
 async def test_who_waits_as_told_comes_before_who_tries_without_a_pause(gate: Gate) -> None:
     queue = Queue()
-    hasty = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=Standing(0, 50))]
+    hasty = [task for i in range(40) for task in asks(queue, f"10.0.0.{i}", 1, tried=AddressHistory(0, 50))]
     await settle()
-    patient = asks(queue, "192.0.2.7", 1, "patient", tried=Standing(0, 1))
+    patient = asks(queue, "192.0.2.7", 1, "patient", tried=AddressHistory(0, 1))
     await settle()
 
     assert not patient[0].done()

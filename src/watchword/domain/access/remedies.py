@@ -20,7 +20,7 @@ from watchword.domain.errors import Invalid
 MOST_ROLES = 10  # that are proposed
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class WantedAct(msgspec.Struct, frozen=True, kw_only=True):
     """An act that is to be allowed, and what its actor has: the grants, and the values of `{{identity.…}}`."""
 
     scope: ScopeKind
@@ -52,45 +52,45 @@ def breadth(rules: Sequence[Rule]) -> Breadth:
     return Breadth(len(pairs), sum(pairs.values()))
 
 
-def would_allow(wish: Wish, added: Sequence[Rule], *, is_role: bool) -> bool:
+def would_allow(wanted: WantedAct, added: Sequence[Rule], *, is_role: bool) -> bool:
     """Whether the act is allowed once these rules are added: as one more role, or as a privilege behind all others."""
     relevant = [
-        Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject in wish.subjects), grant.is_local)
-        for grant in wish.grants
+        Grant(grant.source, tuple(rule for rule in grant.rules if rule.subject in wanted.subjects), grant.is_local)
+        for grant in wanted.grants
     ]
-    new = Grant("added", tuple(rule for rule in added if rule.subject in wish.subjects))
+    new = Grant("added", tuple(rule for rule in added if rule.subject in wanted.subjects))
     # Roles come before privileges, whose rules have the last word but in a folder with access of its own.
     at = sum(grant.source.startswith("role ") if is_role else not grant.is_local for grant in relevant)
-    ability = compile_rules([*relevant[:at], new, *relevant[at:]], wish.context)
-    return ability.allows(wish.action, wish.subject, wish.facts)
+    ability = compile_rules([*relevant[:at], new, *relevant[at:]], wanted.context)
+    return ability.allows(wanted.action, wanted.subject, wanted.facts)
 
 
-def smallest_rule(wish: Wish) -> Rule | None:
+def smallest_rule(wanted: WantedAct) -> Rule | None:
     """The rule that allows this act, on nothing but the things with these facts; None if no single rule does."""
-    subject, action = _asked(wish)
-    fields = SUBJECTS[wish.scope][subject].fields
-    facts = {name: value for name, value in (wish.facts or {}).items() if name in fields}
+    subject, action = _asked(wanted)
+    fields = SUBJECTS[wanted.scope][subject].fields
+    facts = {name: value for name, value in (wanted.facts or {}).items() if name in fields}
     conditions: dict[str, str | dict[str, object]] = {
         name: operand for name, value in facts.items() if (operand := _operand(fields[name], name, value))
     }
     rule = Rule(subject, (action,), conditions or None)
     try:
-        new_rules(wish.scope, [{"subject": subject, "action": [action], "conditions": conditions or None}])
+        new_rules(wanted.scope, [{"subject": subject, "action": [action], "conditions": conditions or None}])
     except Invalid:
         return None
-    return rule if would_allow(wish, (rule,), is_role=False) else None
+    return rule if would_allow(wanted, (rule,), is_role=False) else None
 
 
-def _asked(wish: Wish) -> tuple[str, str]:
+def _asked(wanted: WantedAct) -> tuple[str, str]:
     """The subject and the action that the rule is to name.
 
     Where the rules on secrets decide for folders and imports, a rule that names those would end that.
     """
-    ability: Ability = compile_rules(wish.grants, wish.context)
-    subject, actions = ability.questions(wish.action, wish.subject)
-    if ability.falls_back(wish.action, wish.subject, wish.facts):
-        subject, actions = FALLBACK_SUBJECT, FALLBACK[wish.subject].get(wish.action, ())
-    return (subject, actions[0]) if actions and ability.names(subject) else (wish.subject, wish.action)
+    ability: Ability = compile_rules(wanted.grants, wanted.context)
+    subject, actions = ability.questions(wanted.action, wanted.subject)
+    if ability.falls_back(wanted.action, wanted.subject, wanted.facts):
+        subject, actions = FALLBACK_SUBJECT, FALLBACK[wanted.subject].get(wanted.action, ())
+    return (subject, actions[0]) if actions and ability.names(subject) else (wanted.subject, wanted.action)
 
 
 def _operand(operators: frozenset[str], name: str, value: Any) -> dict[str, object] | None:

@@ -128,7 +128,7 @@ def _number(facts: Mapping[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class TokenConditions(msgspec.Struct, frozen=True, kw_only=True):
     """What decides whether tokens of an identity are live.
 
     `methods` are those that are attached: for each the least generation of tokens that are good, and when it was
@@ -165,16 +165,16 @@ def is_ended(
     )
 
 
-def is_live(token: LiveToken, standing: Standing, revocations: Mapping[str, Revocation]) -> bool:
+def is_live(token: LiveToken, conditions: TokenConditions, revocations: Mapping[str, Revocation]) -> bool:
     """Whether the token would be accepted if its identity is in order: not ended, not expired, not used up."""
-    if token.is_revoked or token.expires_at <= standing.now or token.uses_left == 0:
+    if token.is_revoked or token.expires_at <= conditions.now or token.uses_left == 0:
         return False
-    method = standing.methods.get(token.method)
+    method = conditions.methods.get(token.method)
     if method is None:
         return False
     since, attached_at = method
     if token.created_at < attached_at if token.generation is None else token.generation < since:
         return False
-    if token.key_id is not None and token.key_id not in standing.key_ids:
+    if token.key_id is not None and token.key_id not in conditions.key_ids:
         return False
     return not is_ended(revocations, token.id, token.client_secret_id, token.generation)

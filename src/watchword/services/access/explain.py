@@ -7,7 +7,7 @@ import msgspec
 
 from watchword.domain.access.abilities import SUBJECTS, Decision, Grant, ScopeKind, compile_rules, parse_rules, why
 from watchword.domain.access.records import Role
-from watchword.domain.access.remedies import MOST_ROLES, Breadth, Wish, breadth, smallest_rule, would_allow
+from watchword.domain.access.remedies import MOST_ROLES, Breadth, WantedAct, breadth, smallest_rule, would_allow
 from watchword.domain.access.subjects import BUILT_IN, ENTRIES, SET, Rule, Subject
 from watchword.domain.decode import Trimmed
 from watchword.domain.errors import Invalid, Issue, NotFound
@@ -170,7 +170,7 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
         custom = [] if decision.allowed else await _custom_roles(tx, scope)
     remedy = None
     if not decision.allowed:
-        wish = Wish(
+        wanted = WantedAct(
             scope=kind,
             action=question.action,
             subject=question.subject,
@@ -178,7 +178,7 @@ async def _explained(ctx: Ctx, scope: CallerScope, kind: ScopeKind, question: Qu
             grants=granted,
             context=context,
         )
-        remedy = await _remedy(wish, custom, blocked)
+        remedy = await _remedy(wanted, custom, blocked)
     return Explanation(
         decision=decision, sources=[grant.source for grant in granted], blocked_by=blocked, remedy=remedy
     )
@@ -190,24 +190,24 @@ async def _custom_roles(tx: Tx, scope: CallerScope) -> list[Role]:
     return await grants.org_roles(tx, scope.org_id, Turns(), with_rules=True)
 
 
-async def _remedy(wish: Wish, custom: Sequence[Role], blocked: str | None) -> Remedy:
+async def _remedy(wanted: WantedAct, custom: Sequence[Role], blocked: str | None) -> Remedy:
     turns = Turns()
     found: list[RoleProposal] = []
-    candidates = [(role.slug, role.name, False, role.rules) for role in BUILT_IN[wish.scope]]
+    candidates = [(role.slug, role.name, False, role.rules) for role in BUILT_IN[wanted.scope]]
     for role in custom:
         await turns.give()
-        rules = await beside(weight(role.permissions), parse_rules, wish.scope, role.permissions)
+        rules = await beside(weight(role.permissions), parse_rules, wanted.scope, role.permissions)
         candidates.append((role.slug, role.name, True, rules))
     for slug, name, is_custom, rules in candidates:
         await turns.give()
-        if would_allow(wish, rules, is_role=True):
+        if would_allow(wanted, rules, is_role=True):
             found.append(RoleProposal(slug=slug, name=name, is_custom=is_custom, breadth=breadth(rules)))
     found.sort(key=lambda proposal: (proposal.breadth, proposal.slug))
-    rule = smallest_rule(wish)
-    return Remedy(roles=found[:MOST_ROLES], rule=rule, text=_advice(wish, found, rule, blocked))
+    rule = smallest_rule(wanted)
+    return Remedy(roles=found[:MOST_ROLES], rule=rule, text=_advice(wanted, found, rule, blocked))
 
 
-def _advice(wish: Wish, found: Sequence[RoleProposal], rule: Rule | None, blocked: str | None) -> str:
+def _advice(wanted: WantedAct, found: Sequence[RoleProposal], rule: Rule | None, blocked: str | None) -> str:
     """Say in one sentence or two what to do."""
     first = f"{blocked}: that has to end first. " if blocked else ""
     if found:
@@ -217,7 +217,7 @@ def _advice(wish: Wish, found: Sequence[RoleProposal], rule: Rule | None, blocke
         first += "No role that is there allows it beside what is held. "
     if rule is None:
         return first + "No single rule allows it: look at the rule that decided."
-    where = "as an additional privilege, or in a role" if wish.scope == "project" else "in a role"
+    where = "as an additional privilege, or in a role" if wanted.scope == "project" else "in a role"
     return first + f"The smallest grant is the rule shown, {where}."
 
 

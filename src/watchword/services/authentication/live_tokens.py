@@ -11,7 +11,7 @@ import msgspec
 
 from watchword.domain.authentication.live_tokens import (
     LiveToken,
-    Standing,
+    TokenConditions,
     is_live,
     of_login,
     of_row,
@@ -71,7 +71,7 @@ class _View(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an identity when its tokens are judged."""
 
     identity: Identity
-    standing: Standing
+    conditions: TokenConditions
     since: int  # ms: no login from before has a live token that has no row
     life: int  # seconds: the most that a token lives without a renewal
 
@@ -117,7 +117,7 @@ async def _view(ctx: Ctx, tx: Tx, identity: Identity) -> _View:
     configs = await credentials.configs(tx, identity.id)
     max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
     life = max((config.longest_life or max_age for config in configs), default=0)
-    standing = Standing(
+    conditions = TokenConditions(
         now=ctx.now,
         methods={
             config.method: (max(current.tokens_since, config.tokens_since), config.created_at) for config in configs
@@ -125,7 +125,7 @@ async def _view(ctx: Ctx, tx: Tx, identity: Identity) -> _View:
         key_ids=ctx.runtime.keys.key_ids,
     )
     # Servers number events by clocks of their own: an hour more is looked at.
-    return _View(identity=current, standing=standing, since=ctx.now - life * 1000 - _HOUR, life=life)
+    return _View(identity=current, conditions=conditions, since=ctx.now - life * 1000 - _HOUR, life=life)
 
 
 Read = Callable[[Tx, _View, str], Awaitable[tuple[list[LiveToken], str]]]
@@ -140,7 +140,7 @@ async def _gather(
         found, before = await read(tx, view, before)
         found = [token for token in found if wanted(token)]
         revocations = await _revocations(tx, found)
-        live += [token for token in found if is_live(token, view.standing, revocations)]
+        live += [token for token in found if is_live(token, view.conditions, revocations)]
         if not before:
             return live, ""
         if len(live) >= most:
@@ -155,7 +155,7 @@ async def _revocations(tx: Tx, tokens: Sequence[LiveToken]) -> dict[str, Revocat
 
 
 async def _rows(tx: Tx, view: _View, before: str) -> tuple[list[LiveToken], str]:
-    rows = await live_tokens.rows(tx, view.identity.id, before=before, now=view.standing.now, most=_BATCH)
+    rows = await live_tokens.rows(tx, view.identity.id, before=before, now=view.conditions.now, most=_BATCH)
     return [of_row(row) for row in rows], rows[-1].id if len(rows) == _BATCH else ""
 
 
@@ -226,7 +226,7 @@ async def find_live(ctx: Ctx, tx: Tx, identity: Identity, token_id: str) -> Live
         token = of_login(event, view.life) if event is not None else None
     if token is not None and token.identity_id == identity.id:
         token = await _with_origin(tx, token, view.life)
-        if is_live(token, view.standing, await _revocations(tx, [token])):
+        if is_live(token, view.conditions, await _revocations(tx, [token])):
             return token
     raise NotFound("There is no such live token")
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from watchword.domain.authentication.lockout import after_wrong, after_wrong_of_strangers, waits_until
 from watchword.domain.bounds import address_prefix
 from watchword.domain.people.records import PersonFailures
-from watchword.services.people.passwords import UNKNOWN, Standing
+from watchword.services.people.passwords import UNKNOWN, AddressHistory
 
 CAPACITY = 50_000  # counts kept; the least recently used is dropped first
 HOUR = 3_600_000  # ms
@@ -24,7 +24,7 @@ class Guesses:
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, PersonFailures] = OrderedDict()
-        self._addresses: OrderedDict[str, tuple[Standing, int]] = (
+        self._addresses: OrderedDict[str, tuple[AddressHistory, int]] = (
             OrderedDict()
         )  # and the time (ms) until which it counts
 
@@ -47,18 +47,18 @@ class Guesses:
         """Forget the count of a key, because the password was right."""
         self._counts.pop(key, None)
 
-    def of_address(self, address: str | None, now: int) -> Standing:
-        """Return the standing of an address (IPv6: its /64) over about the last hour."""
-        standing, until = self._addresses.get(address_prefix(address), (UNKNOWN, 0))
-        return standing if until > now else UNKNOWN
+    def of_address(self, address: str | None, now: int) -> AddressHistory:
+        """Return the history of an address (IPv6: its /64) over about the last hour."""
+        history, until = self._addresses.get(address_prefix(address), (UNKNOWN, 0))
+        return history if until > now else UNKNOWN
 
     def count_address(self, address: str | None, now: int, *, wrong: int = 0, sent_away: int = 0) -> None:
         """Count failed sign-ins of an address."""
         prefix = address_prefix(address)
-        standing, until = self._addresses.get(prefix, (UNKNOWN, 0))
+        history, until = self._addresses.get(prefix, (UNKNOWN, 0))
         if until <= now:
-            standing, until = UNKNOWN, now + HOUR
-        _keep(self._addresses, prefix, (Standing(standing.wrong + wrong, standing.sent_away + sent_away), until))
+            history, until = UNKNOWN, now + HOUR
+        _keep(self._addresses, prefix, (AddressHistory(history.wrong + wrong, history.sent_away + sent_away), until))
 
 
 def _keep(counts: OrderedDict[str, T], key: str, value: T) -> None:

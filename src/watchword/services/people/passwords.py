@@ -78,14 +78,14 @@ def _matches(password: str, stored: str | None) -> bool:
         return False
 
 
-class Standing(NamedTuple):
-    """How often sign-ins of an address were wrong, and how often it was refused; the lesser standing comes first."""
+class AddressHistory(NamedTuple):
+    """How often sign-ins of an address were wrong, and how often it was refused; who was less often comes first."""
 
     wrong: int = 0
     sent_away: int = 0
 
 
-UNKNOWN = Standing()
+UNKNOWN = AddressHistory()
 
 
 class Queue:
@@ -98,7 +98,7 @@ class Queue:
         self._running = 0
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: dict[str, deque[asyncio.Future[None]]] = {}  # by address, the next one first
-        self._tried: dict[str, Standing] = {}  # the standings of the addresses in the queue
+        self._tried: dict[str, AddressHistory] = {}  # the histories of the addresses in the queue
         self._inside: dict[str, int] = {}  # unknown devices that wait or are being checked, by address
         self._took = 0.3  # seconds that one check takes, a moving average
 
@@ -107,17 +107,17 @@ class Queue:
         return await self._in_turn(_hash, password.reveal(), counted_as=None)
 
     async def matches(
-        self, password: Secret, stored: str | None, *, counted_as: str | None, tried: Standing = UNKNOWN
+        self, password: Secret, stored: str | None, *, counted_as: str | None, tried: AddressHistory = UNKNOWN
     ) -> bool:
         """Whether the password is the stored one; None takes as long and is never right.
 
         `counted_as` is the address that an unknown device is counted by, None for a known device; `tried` is the
-        standing of that address. Raises TooManyRequests.
+        history of that address. Raises TooManyRequests.
         """
         return await self._in_turn(_matches, password.reveal(), stored, counted_as=counted_as, tried=tried)
 
     async def _in_turn(
-        self, work: Callable[..., T], *args: object, counted_as: str | None, tried: Standing = UNKNOWN
+        self, work: Callable[..., T], *args: object, counted_as: str | None, tried: AddressHistory = UNKNOWN
     ) -> T:
         self._require_room(counted_as, tried)
         loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ class Queue:
                 if not self._inside[counted_as]:
                     del self._inside[counted_as]
 
-    def _require_room(self, counted_as: str | None, tried: Standing) -> None:
+    def _require_room(self, counted_as: str | None, tried: AddressHistory) -> None:
         strangers = sum(map(len, self._strangers.values()))
         if counted_as is None:
             is_full = len(self._known) >= KNOWN_WAITING
@@ -151,8 +151,8 @@ class Queue:
         wait = max(1, math.ceil(self._wait))
         return TooManyRequests(f"Too many people sign in at this moment: try again in {wait} s", retry_after=wait)
 
-    def _made_room(self, counted_as: str, tried: Standing) -> bool:
-        """Refuse one of the address with the worst standing: worse than `tried`, or equal and beyond its share."""
+    def _made_room(self, counted_as: str, tried: AddressHistory) -> bool:
+        """Refuse one of the address with the worst history: worse than `tried`, or equal and beyond its share."""
         if not self._tried:
             return False
         worst = max(self._tried, key=lambda address: (self._tried[address], self._inside.get(address, 0)))
@@ -174,7 +174,7 @@ class Queue:
         """The seconds until all that are in the queue now have had their turn."""
         return (sum(map(len, self._strangers.values())) + len(self._known) + self._running) * self._took / THREADS
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop, counted_as: str | None, tried: Standing) -> None:
+    async def _turn(self, loop: asyncio.AbstractEventLoop, counted_as: str | None, tried: AddressHistory) -> None:
         if self._running < THREADS:
             self._running += 1
             return
@@ -213,7 +213,7 @@ class Queue:
             address = min(self._strangers, key=self._tried.__getitem__)
             line = self._strangers.pop(address)
             turn = line.popleft()
-            self._strangers[address] = line  # at the end: other addresses of the same standing come first
+            self._strangers[address] = line  # at the end: other addresses of the same history come first
             self._drop_if_empty(address)
             if not turn.done():
                 return turn
