@@ -160,7 +160,7 @@ class _Rows:
 
 
 Fill = Callable[[int], None]
-_VERSION = prepare(insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
+_VERSION = prepare(lambda: insert(schema.versions).values(key=bindparam("key"), n=bindparam("n")))
 
 
 async def _fill(

@@ -390,14 +390,18 @@ def _patterns(count: int, text: str, *, field: str = "secretName") -> list[dict[
 
 
 _ADMIN = prepare(
-    update(schema.membership_roles)
-    .where(schema.membership_roles.c.membership_id == bindparam("membership"))
-    .values(role="admin")
+    lambda: (
+        update(schema.membership_roles)
+        .where(schema.membership_roles.c.membership_id == bindparam("membership"))
+        .values(role="admin")
+    )
 )
 _OF_PROJECT = prepare(
-    update(schema.audit_events)
-    .where(schema.audit_events.c.id > bindparam("after"))
-    .values(project_id=bindparam("project"))
+    lambda: (
+        update(schema.audit_events)
+        .where(schema.audit_events.c.id > bindparam("after"))
+        .values(project_id=bindparam("project"))
+    )
 )
 
 

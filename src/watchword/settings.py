@@ -4,7 +4,6 @@ What counts, strongest first: the command line, the environment, the file named 
 """
 
 import ipaddress
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -478,6 +477,8 @@ def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     path = environ.get("WATCHWORD_CONFIG_FILE", "")
     if not path:
         return {}, []
+    import tomllib  # noqa: PLC0415 - slow to import, and most have no such file
+
     try:
         content = tomllib.loads(Path(path).read_text())
     except (OSError, ValueError) as error:

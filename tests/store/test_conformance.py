@@ -25,24 +25,27 @@ from watchword.store.engine import (
 )
 from watchword.store.postgres import PostgresStore
 
-SETTING = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
-SETTINGS = prepare(select(schema.settings.c.key, schema.settings.c.value).order_by(schema.settings.c.key))
+SETTING = prepare(lambda: insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
+SETTINGS = prepare(lambda: select(schema.settings.c.key, schema.settings.c.value).order_by(schema.settings.c.key))
 CHOSEN = prepare(
-    select(schema.settings.c.key).where(any_of(schema.settings.c.key, "keys")).order_by(schema.settings.c.key)
+    lambda: select(schema.settings.c.key).where(any_of(schema.settings.c.key, "keys")).order_by(schema.settings.c.key)
 )
 ADD = prepare(
-    update(schema.versions)
-    .where(schema.versions.c.key == bindparam("of"))
-    .values(n=schema.versions.c.n + 1)
-    .returning(schema.versions.c.n)
+    lambda: (
+        update(schema.versions)
+        .where(schema.versions.c.key == bindparam("of"))
+        .values(n=schema.versions.c.n + 1)
+        .returning(schema.versions.c.n)
+    )
 )
 
 _v = schema.versions
 LOWER = prepare(
-    update(_v).where(_v.c.key == bindparam("of"), _v.c.n < 1000).values(n=_v.c.n - bindparam("by")), at_once=True
+    lambda: update(_v).where(_v.c.key == bindparam("of"), _v.c.n < 1000).values(n=_v.c.n - bindparam("by")),
+    at_once=True,
 )
-DROP = prepare(delete(_v).where(_v.c.key == bindparam("of"), _v.c.n == bindparam("is")), at_once=True)
-LEFT = prepare(select(_v.c.key, _v.c.n).where(_v.c.key.startswith("at-once/")))
+DROP = prepare(lambda: delete(_v).where(_v.c.key == bindparam("of"), _v.c.n == bindparam("is")), at_once=True)
+LEFT = prepare(lambda: select(_v.c.key, _v.c.n).where(_v.c.key.startswith("at-once/")))
 
 
 async def settings(store: Store) -> list[tuple[str, str]]:
@@ -232,7 +235,9 @@ async def test_of_writes_together_one_that_is_refused_refuses_all(store: Store) 
 
 
 async def test_writes_together_must_raise_a_family_unless_they_count(store: Store) -> None:
-    lock = Write(prepare(delete(schema.lockouts).where(schema.lockouts.c.key == bindparam("of"))), [{"of": "k"}])
+    lock = Write(
+        prepare(lambda: delete(schema.lockouts).where(schema.lockouts.c.key == bindparam("of"))), [{"of": "k"}]
+    )
 
     with pytest.raises(ForgottenVersion):
         async with store.write() as tx:

@@ -20,8 +20,8 @@ from watchword.store.authentication import credentials, logins
 from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalEntry, JournalFull
 
-SET = prepare(insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
-SETTINGS = prepare(select(schema.settings.c.key).order_by(schema.settings.c.key))
+SET = prepare(lambda: insert(schema.settings).values(key=bindparam("key"), value=bindparam("value")))
+SETTINGS = prepare(lambda: select(schema.settings.c.key).order_by(schema.settings.c.key))
 
 
 async def together(writing: Journal, entries: Sequence[JournalEntry]) -> Sequence[Any]:
@@ -408,7 +408,7 @@ async def test_a_success_forgets_the_failures_before_it(store: Store, writing: J
 
 
 UNLIMITED = ["s1", "s2", "gone"]
-EVENTS = prepare(select(schema.audit_events.c.id).where(schema.audit_events.c.id.startswith("login")))
+EVENTS = prepare(lambda: select(schema.audit_events.c.id).where(schema.audit_events.c.id.startswith("login")))
 
 
 async def unlimited(store: Store) -> None:

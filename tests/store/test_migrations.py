@@ -26,7 +26,7 @@ from tests.postgres import Server, fresh_database
 from tests.store import samples
 from watchword.store import migrate
 from watchword.store.authentication import credentials
-from watchword.store.engine import Store, StoreDown, Unusable, prepare
+from watchword.store.engine import Store, StoreDown, Unusable
 from watchword.store.identities import identities
 from watchword.store.postgres import PostgresStore
 from watchword.store.schema import metadata
@@ -301,7 +301,7 @@ async def test_a_filled_database_of_every_version_keeps_what_is_in_it(server: st
             await store.open()
             async with store.read() as tx:
                 for mapper in samples.mappers().values():
-                    mapper.every(await tx.all(prepare(select(*mapper.columns))))
+                    mapper.every(await tx.all(select(*mapper.columns)))
             await store.close()
             after = await content(url)
 

@@ -124,8 +124,8 @@ class BreakingPool:
 
 
 VERSIONS = metadata.tables["versions"]
-_ALL = prepare(select(VERSIONS.c.n))
-_ADD = prepare(insert(VERSIONS))
+_ALL = prepare(lambda: select(VERSIONS.c.n))
+_ADD = prepare(lambda: insert(VERSIONS))
 ERRORS = [
     asyncpg.InternalClientError("got result for unknown protocol state 3"),
     asyncpg.ConnectionDoesNotExistError("x"),

@@ -18,7 +18,10 @@ from watchword.store.engine import ConstraintRefused, StoreDown, StoreFull, Unst
 from watchword.store.sqlite import SqliteStore, SqliteTx, _translate
 
 FAMILY = ("identity/1",)
-PUT, COUNT = prepare(insert(schema.settings)), prepare(select(func.count()).select_from(schema.settings))
+PUT, COUNT = (
+    prepare(lambda: insert(schema.settings)),
+    prepare(lambda: select(func.count()).select_from(schema.settings)),
+)
 
 
 async def own_change(store: SqliteStore, *version_keys: str) -> None:
@@ -131,7 +134,7 @@ async def test_a_long_wal_is_copied_and_begins_anew_while_units_go_on(sqlite_sto
     assert (3_000, True) == (count, sqlite_store._others.frames < 2_000)
 
 
-_JSON = prepare(select(func.json(schema.settings.c.value)).order_by(schema.settings.c.key))
+_JSON = prepare(lambda: select(func.json(schema.settings.c.value)).order_by(schema.settings.c.key))
 
 
 @pytest.mark.parametrize("ask", [SqliteTx.one, SqliteTx.all])
@@ -139,7 +142,9 @@ async def test_what_fails_at_a_later_row_is_translated_as_what_fails_at_the_firs
     sqlite_store: SqliteStore, ask: Callable[..., Awaitable[object]]
 ) -> None:
     async with sqlite_store.write() as tx:
-        await tx.many(prepare(insert(schema.settings)), [{"key": "a", "value": "{}"}, {"key": "b", "value": "{"}])
+        await tx.many(
+            prepare(lambda: insert(schema.settings)), [{"key": "a", "value": "{}"}, {"key": "b", "value": "{"}]
+        )
 
     async with sqlite_store.read() as view:
         with pytest.raises(StoreDown):
@@ -303,14 +308,14 @@ async def test_a_real_fault_in_a_unit_is_a_refusal_and_leaves_the_writer_whole(
     with pytest.raises(answers):
         async with sqlite_store.write() as tx:
             fault(sqlite_store, writer)
-            await tx.many(prepare(insert(schema.settings)), [_BIG])
+            await tx.many(prepare(lambda: insert(schema.settings)), [_BIG])
     writer.set_progress_handler(None, 0)
     writer.execute("PRAGMA query_only=OFF")
     writer.execute("PRAGMA max_page_count=4294967294")
     writer.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000_000)
 
     async with sqlite_store.write() as tx:
-        await tx.many(prepare(insert(schema.settings)), [{"key": "small", "value": "{}"}])
+        await tx.many(prepare(lambda: insert(schema.settings)), [{"key": "small", "value": "{}"}])
 
 
 @pytest.mark.parametrize("place", ["read", "survey"])
@@ -364,7 +369,7 @@ async def test_a_long_statement_that_is_cancelled_ends_and_leaves_nothing(sqlite
         async with sqlite_store.write() as tx:
             await tx.count_many(PUT, ROWS[:10])
             started.set()
-            await tx.run_long(prepare(ENDLESS))
+            await tx.run_long(prepare(lambda: ENDLESS))
 
     writing = asyncio.create_task(write())
     await started.wait()

@@ -9,7 +9,6 @@ before that is possible waits, for left alone it would end the process.
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 import uvicorn
 
 from watchword.app import Server, build_runtime, opened, start_logs
+from watchword.cli.collector import staying
 from watchword.cli.connection import Connection, ConnectionLimits, WithCertificate
 from watchword.services.runtime import Runtime
 from watchword.settings import Settings, SettingsError
@@ -276,17 +276,6 @@ def _config(settings: Settings, parts: Runtime) -> uvicorn.Config:
     )
 
 
-@contextlib.contextmanager
-def _stays_for_good() -> Iterator[None]:
-    """Keep what is made inside out of the garbage collector, now and later."""
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
-
-
 def reloaded(settings: Settings, again: Callable[[], Settings], context: ssl.SSLContext | None) -> None:
     """Read the settings again, and take over what a running server can.
 
@@ -325,7 +314,7 @@ async def listen(
     """
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as open_parts:
-        with _stays_for_good():
+        with staying():
             parts = await open_parts.enter_async_context(opened(build_runtime(settings)))
             announcement = ready(parts)
             if asyncio.iscoroutine(announcement):

@@ -1,6 +1,5 @@
 """`watchword`: the commands, put together. Each is imported only when it is used, so that `--help` is quick."""
 
-import gc
 import importlib
 import signal
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from watchword import __version__
+from watchword.cli.collector import staying
 
 # command -> (module of watchword.cli, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -50,19 +50,16 @@ class Commands(click.RichGroup):
             return click.Command(cmd_name, help=does)
         if cmd_name == "serve":  # a SIGHUP while it starts is no reason to end: it is taken once the server runs
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        # what an import makes stays: nothing is gained by looking for garbage in it (docs/explanation/performance.md)
-        gc.disable()
-        try:
+        with staying():
             command: click.Command = getattr(
                 importlib.import_module(f"watchword.cli.{module}"), cmd_name.replace("-", "_")
             )
-        finally:
-            gc.enable()
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the server raises becomes a message and an exit code."""
-        from watchword.cli.output import faults  # noqa: PLC0415 - `--help` does without it
+        with staying():
+            from watchword.cli.output import faults  # noqa: PLC0415 - `--help` does without it
 
         with faults():
             return super().invoke(ctx)

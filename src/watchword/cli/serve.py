@@ -162,34 +162,37 @@ def _kept(file: Path | None) -> str:
 
 
 def _show(url: str, first: First) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.panel import Panel  # noqa: PLC0415
-
-    console = Console(highlight=False, soft_wrap=True)
-    lines = [f"Server      [bold]{url}[/]", f"API         {url}/api/docs"]
+    lines = [("Server      ", url, "bold"), ("API         ", f"{url}/api/docs", "")]  # label, text, style of the text
     if first.password:
         lines += [
-            f"Sign in     {ADMIN}",
-            f"Password    [bold]{first.password}[/]",
-            f"[dim]{escape(_kept(first.saved))}[/]",
+            ("Sign in     ", ADMIN, ""),
+            ("Password    ", first.password, "bold"),
+            ("", _kept(first.saved), "dim"),
         ]
     if first.setup_code:
         lines += [
-            f"Setup code  [bold]{first.setup_code.reveal()}[/]",
+            ("Setup code  ", first.setup_code.reveal(), "bold"),
             (
-                "[dim]Nobody administers this instance yet. Make the administrator on this machine with `watchword "
-                "bootstrap`, or send the code[/]"
+                "",
+                (
+                    "Nobody administers this instance yet. Make the administrator on this machine with "
+                    "`watchword bootstrap`, or send the code"
+                ),
+                "dim",
             ),
             (
-                "[dim]as setupCode to POST /api/v1/admin/bootstrap. It is good for nothing once there is an "
-                "administrator.[/]"
+                "",
+                "as setupCode to POST /api/v1/admin/bootstrap. It is good for nothing once there is an administrator.",
+                "dim",
             ),
         ]
-    text = "\n".join(lines)
-    if console.is_terminal:
-        console.print(
-            Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green")
-        )
-    else:
-        console.print(text)
+    if not sys.stdout.isatty():
+        click.echo("\n".join(label + text for label, text, _ in lines))
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and nothing for the log of a service
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    text = Text("\n").join(Text.assemble(label, (text, style)) for label, text, style in lines)
+    panel = Panel(text, title=f"Watchword {__version__}", title_align="left", expand=False, border_style="green")
+    Console(highlight=False).print(panel)

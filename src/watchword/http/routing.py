@@ -19,7 +19,7 @@ a struct, or a `Reply` when it needs a status or headers of its own.
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, NewType, TypeVar, get_type_hints
+from typing import Any, Final, NewType, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ Handler = Callable[..., Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 Lookup = Callable[[Any, str], Awaitable[str]]  # (ctx, what the path says) -> what the handler takes
 Raw = NewType("Raw", dict[str, Any])
+_GIVEN: Final = frozenset({"ctx", "body", "query", "return"})  # annotations of a handler that the path does not name
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -133,8 +134,8 @@ class Routes:
         is_older: bool = False,
     ) -> None:
         """Add a route. `body` and `query` are structs to read instead of those in the handler's signature."""
-        hints = get_type_hints(handler, include_extras=True)
-        names = _path_names(handler)
+        hints = _annotations(handler)
+        names = tuple(name for name in hints if name not in _GIVEN)
         inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         if sorted(names) != sorted(inside):
             raise TypeError(f"{method} {path}: the handler takes {names}, the path has {inside}")
@@ -211,15 +212,16 @@ class Routes:
         return self._verb("DELETE", path, modes, hot=hot)
 
 
-def _path_names(handler: Handler) -> tuple[str, ...]:
-    return tuple(name for name in inspect.signature(handler).parameters if name not in ("ctx", "body", "query"))
+def _annotations(handler: Handler) -> dict[str, Any]:
+    """The types of what a handler takes, in its order, and of what it returns."""
+    return inspect.get_annotations(handler, eval_str=True)
 
 
 def _spelled(handler: Handler, reply: Any, found: Mapping[str, tuple[str, Lookup]]) -> Handler:
     """The handler as an older path knows it: with another reply, and other names in the path."""
     if reply is None and not found:
         return handler
-    hints = get_type_hints(handler, include_extras=True)
+    hints = _annotations(handler)
 
     @functools.wraps(handler)
     async def older(ctx: Any, **given: Any) -> Any:

@@ -42,22 +42,30 @@ _DEAD: ColumnElement[str] = literal_column("'dead'", Text())
 
 # --- targets
 
-_BY_ID = prepare(select(*TARGETS.columns).where(_t.c.id == bindparam("of")))
-_TO_CHANGE = prepare(select(*TARGETS.columns).where(_t.c.id == bindparam("of")).with_for_update())
+_BY_ID = prepare(lambda: select(*TARGETS.columns).where(_t.c.id == bindparam("of")))
+_TO_CHANGE = prepare(lambda: select(*TARGETS.columns).where(_t.c.id == bindparam("of")).with_for_update())
 _OF_PROJECT = prepare(
-    select(*TARGETS.columns)
-    .where(_t.c.project_id == bindparam("of"), _t.c.purpose == "project-webhook")
-    .order_by(_t.c.id)
+    lambda: (
+        select(*TARGETS.columns)
+        .where(_t.c.project_id == bindparam("of"), _t.c.purpose == "project-webhook")
+        .order_by(_t.c.id)
+    )
 )
 _OF_ORG = prepare(
-    select(*TARGETS.columns).where(_t.c.org_id == bindparam("of"), _t.c.purpose == "alert-channel").order_by(_t.c.id)
+    lambda: (
+        select(*TARGETS.columns)
+        .where(_t.c.org_id == bindparam("of"), _t.c.purpose == "alert-channel")
+        .order_by(_t.c.id)
+    )
 )
 _SEALED_AFTER = (
     select(*TARGETS.columns).where(_t.c.id > bindparam("after")).order_by(_t.c.id).limit(100).with_for_update()
 )
-_SEALED_BY_PROJECT = prepare(_SEALED_AFTER.where(_t.c.project_id == bindparam("of")))
-_SEALED_BY_ORG = prepare(_SEALED_AFTER.where(_t.c.org_id == bindparam("of"), _t.c.project_id.is_(None)))
-_RESEAL = prepare(update(_t).where(_t.c.id == bindparam("of")).values(sealed=bindparam("sealed")).returning(_t.c.id))
+_SEALED_BY_PROJECT = prepare(lambda: _SEALED_AFTER.where(_t.c.project_id == bindparam("of")))
+_SEALED_BY_ORG = prepare(lambda: _SEALED_AFTER.where(_t.c.org_id == bindparam("of"), _t.c.project_id.is_(None)))
+_RESEAL = prepare(
+    lambda: update(_t).where(_t.c.id == bindparam("of")).values(sealed=bindparam("sealed")).returning(_t.c.id)
+)
 
 
 async def target(tx: Tx, id: str, *, to_change: bool = False) -> DeliveryTarget | None:
@@ -111,8 +119,8 @@ async def reseal(tx: Tx, id: str, sealed: bytes) -> None:
 # --- the outbox
 
 _FIELDS = tuple(name for name in Delivery.__struct_fields__ if name != "seq")
-_QUEUE = prepare(insert(_d).inline().values({name: bindparam(name) for name in _FIELDS}))
-_DROP = prepare(delete(_d).where(_d.c.target_id == bindparam("of")))
+_QUEUE = prepare(lambda: insert(_d).inline().values({name: bindparam(name) for name in _FIELDS}))
+_DROP = prepare(lambda: delete(_d).where(_d.c.target_id == bindparam("of")))
 
 
 def queued(messages: Sequence[Delivery]) -> Write:
@@ -151,89 +159,105 @@ _IS_DUE = and_(
     or_(_t.c.due_at.is_(None), _t.c.due_at <= _now, _t.c.due_at > _now + 2 * MAX_DELAY),
     or_(_t.c.lease.is_(None), _t.c.lease_ends_at <= _now, _t.c.lease_ends_at > _now + 2 * MAX_LEASE),
 )
-_ANY_DUE = prepare(select(_t.c.id).where(_IS_DUE).limit(1))
+_ANY_DUE = prepare(lambda: select(_t.c.id).where(_IS_DUE).limit(1))
 _CLAIM = prepare(
-    update(_t)
-    .where(
-        _t.c.id.in_(
-            select(_t.c.id)
-            .where(_IS_DUE)
-            .order_by(func.coalesce(_t.c.lease_ends_at, 0))  # whose last turn is longest ago
-            .limit(bindparam("most", type_=BigInteger))
-            .with_for_update(skip_locked=True)
+    lambda: (
+        update(_t)
+        .where(
+            _t.c.id.in_(
+                select(_t.c.id)
+                .where(_IS_DUE)
+                .order_by(func.coalesce(_t.c.lease_ends_at, 0))  # whose last turn is longest ago
+                .limit(bindparam("most", type_=BigInteger))
+                .with_for_update(skip_locked=True)
+            )
         )
+        .values(lease=bindparam("token"), lease_ends_at=_now + bindparam("length", type_=BigInteger))
+        .returning(_t.c.id)
     )
-    .values(lease=bindparam("token"), lease_ends_at=_now + bindparam("length", type_=BigInteger))
-    .returning(_t.c.id)
 )
 _HOLDS = and_(_t.c.id == bindparam("of"), _t.c.lease == bindparam("token"))
 _RENEW = prepare(
-    update(_t)
-    .where(_HOLDS, _t.c.is_disabled == 0)
-    .values(lease_ends_at=_now + bindparam("length", type_=BigInteger))
-    .returning(*TARGETS.columns)
+    lambda: (
+        update(_t)
+        .where(_HOLDS, _t.c.is_disabled == 0)
+        .values(lease_ends_at=_now + bindparam("length", type_=BigInteger))
+        .returning(*TARGETS.columns)
+    )
 )
-_RELEASE = prepare(update(_t).where(_HOLDS).values(lease=None, lease_ends_at=_now).returning(_t.c.id))
+_RELEASE = prepare(lambda: update(_t).where(_HOLDS).values(lease=None, lease_ends_at=_now).returning(_t.c.id))
 _HEAD = prepare(
-    select(*DELIVERIES.columns)
-    .where(_d.c.target_id == bindparam("of"), _d.c.state == _WAITING)
-    .order_by(_d.c.seq)
-    .limit(1)
+    lambda: (
+        select(*DELIVERIES.columns)
+        .where(_d.c.target_id == bindparam("of"), _d.c.state == _WAITING)
+        .order_by(_d.c.seq)
+        .limit(1)
+    )
 )
 _TAKEN = prepare(
-    update(_t)
-    .where(_HOLDS)
-    .values(
-        failures=0,
-        due_at=None,
-        last_status=bindparam("last_status"),
-        last_error=bindparam("last_error"),
-        last_run_at=bindparam("at", type_=BigInteger),
+    lambda: (
+        update(_t)
+        .where(_HOLDS)
+        .values(
+            failures=0,
+            due_at=None,
+            last_status=bindparam("last_status"),
+            last_error=bindparam("last_error"),
+            last_run_at=bindparam("at", type_=BigInteger),
+        )
+        .returning(_t.c.id)
     )
-    .returning(_t.c.id)
 )
 _FAILED = prepare(
-    update(_t)
-    .where(_HOLDS)
-    .values(
-        failures=_t.c.failures + 1,
-        due_at=_now + bindparam("delay", type_=BigInteger),
-        last_status=bindparam("last_status"),
-        last_error=bindparam("last_error"),
-        last_run_at=bindparam("at", type_=BigInteger),
+    lambda: (
+        update(_t)
+        .where(_HOLDS)
+        .values(
+            failures=_t.c.failures + 1,
+            due_at=_now + bindparam("delay", type_=BigInteger),
+            last_status=bindparam("last_status"),
+            last_error=bindparam("last_error"),
+            last_run_at=bindparam("at", type_=BigInteger),
+        )
+        .returning(_t.c.id)
     )
-    .returning(_t.c.id)
 )
-_REMOVE = prepare(delete(_d).where(_d.c.seq == bindparam("seq", type_=BigInteger)))
+_REMOVE = prepare(lambda: delete(_d).where(_d.c.seq == bindparam("seq", type_=BigInteger)))
 _ATTEMPTED = prepare(
-    update(_d)
-    .where(_d.c.seq == bindparam("seq", type_=BigInteger))
-    .values(
-        attempts=_d.c.attempts + 1,
-        state=bindparam("state"),
-        status=bindparam("status"),
-        error=bindparam("error"),
-        attempted_at=bindparam("at", type_=BigInteger),
+    lambda: (
+        update(_d)
+        .where(_d.c.seq == bindparam("seq", type_=BigInteger))
+        .values(
+            attempts=_d.c.attempts + 1,
+            state=bindparam("state"),
+            status=bindparam("status"),
+            error=bindparam("error"),
+            attempted_at=bindparam("at", type_=BigInteger),
+        )
     )
 )
 _MINE_WAIT = and_(_d.c.target_id == bindparam("of"), _d.c.state == _WAITING)
-_STAMP = prepare(update(_d).where(_MINE_WAIT, _d.c.waiting_since.is_(None)).values(waiting_since=_now))
+_STAMP = prepare(lambda: update(_d).where(_MINE_WAIT, _d.c.waiting_since.is_(None)).values(waiting_since=_now))
 _GIVE_UP_OLD = prepare(
-    update(_d)
-    .where(_MINE_WAIT, _d.c.waiting_since < _now - MAX_WAIT)
-    .values(state=_DEAD, error=func.coalesce(_d.c.error, bindparam("error")))
+    lambda: (
+        update(_d)
+        .where(_MINE_WAIT, _d.c.waiting_since < _now - MAX_WAIT)
+        .values(state=_DEAD, error=func.coalesce(_d.c.error, bindparam("error")))
+    )
 )
 _PLACE = select(_d.c.seq).where(_d.c.target_id == bindparam("of")).order_by(_d.c.seq.desc()).limit(1)
 _TRIM_WAITING = prepare(
-    update(_d)
-    .where(
-        _MINE_WAIT,
-        _d.c.seq <= _PLACE.where(_d.c.state == _WAITING).offset(MAX_WAITING).scalar_subquery(),
+    lambda: (
+        update(_d)
+        .where(
+            _MINE_WAIT,
+            _d.c.seq <= _PLACE.where(_d.c.state == _WAITING).offset(MAX_WAITING).scalar_subquery(),
+        )
+        .values(state=_DEAD, error=func.coalesce(_d.c.error, bindparam("error")))
     )
-    .values(state=_DEAD, error=func.coalesce(_d.c.error, bindparam("error")))
 )
 _TRIM_DEAD = prepare(
-    delete(_d).where(
+    lambda: delete(_d).where(
         _d.c.target_id == bindparam("of"),
         _d.c.state == _DEAD,
         _d.c.seq <= _PLACE.where(_d.c.state == _DEAD).offset(MAX_DEAD).scalar_subquery(),
@@ -316,20 +340,25 @@ _LISTED = (
     .order_by(_d.c.seq)
     .limit(bindparam("most", type_=BigInteger))
 )
-_LIST_WAITING, _LIST_DEAD = prepare(_LISTED.where(_d.c.state == _WAITING)), prepare(_LISTED.where(_d.c.state == _DEAD))
+_LIST_WAITING, _LIST_DEAD = (
+    prepare(lambda: _LISTED.where(_d.c.state == _WAITING)),
+    prepare(lambda: _LISTED.where(_d.c.state == _DEAD)),
+)
 _COUNTS = prepare(
-    select(_d.c.target_id, _d.c.state, func.count())
-    .where(any_of(_d.c.target_id, "of"), or_(_d.c.state == _WAITING, _d.c.state == _DEAD))
-    .group_by(_d.c.target_id, _d.c.state)
+    lambda: (
+        select(_d.c.target_id, _d.c.state, func.count())
+        .where(any_of(_d.c.target_id, "of"), or_(_d.c.state == _WAITING, _d.c.state == _DEAD))
+        .group_by(_d.c.target_id, _d.c.state)
+    )
 )
 _AGAIN = (
     update(_d)
     .where(_d.c.target_id == bindparam("of"), _d.c.state == _DEAD)
     .values(state=_WAITING, attempts=0, waiting_since=None)
 )
-_ALL_AGAIN, _SOME_AGAIN = prepare(_AGAIN), prepare(_AGAIN.where(any_of(_d.c.id, "ids")))
-_SOON = prepare(update(_t).where(_t.c.id == bindparam("of")).values(due_at=None, failures=0).returning(_t.c.id))
-_DROP_DEAD = prepare(delete(_d).where(_d.c.target_id == bindparam("of"), _d.c.state == _DEAD))
+_ALL_AGAIN, _SOME_AGAIN = prepare(lambda: _AGAIN), prepare(lambda: _AGAIN.where(any_of(_d.c.id, "ids")))
+_SOON = prepare(lambda: update(_t).where(_t.c.id == bindparam("of")).values(due_at=None, failures=0).returning(_t.c.id))
+_DROP_DEAD = prepare(lambda: delete(_d).where(_d.c.target_id == bindparam("of"), _d.c.state == _DEAD))
 
 
 async def listed(tx: Tx, target_id: str, *, dead: bool, after: int, most: int) -> list[Delivery]:
@@ -363,20 +392,22 @@ async def drop_dead(tx: Tx, target_id: str) -> int:
 # --- sweeps
 
 _ENDED = prepare(
-    delete(_d)
-    .where(
-        _d.c.seq.in_(
-            select(_d.c.seq)
-            .where(
-                or_(
-                    and_(_d.c.state == _DEAD, _d.c.created_at < bindparam("before", type_=BigInteger)),
-                    ~exists(select(_t.c.id).where(_t.c.id == _d.c.target_id)),
+    lambda: (
+        delete(_d)
+        .where(
+            _d.c.seq.in_(
+                select(_d.c.seq)
+                .where(
+                    or_(
+                        and_(_d.c.state == _DEAD, _d.c.created_at < bindparam("before", type_=BigInteger)),
+                        ~exists(select(_t.c.id).where(_t.c.id == _d.c.target_id)),
+                    )
                 )
+                .limit(bindparam("most", type_=BigInteger))
             )
-            .limit(bindparam("most", type_=BigInteger))
         )
+        .returning(_d.c.seq)
     )
-    .returning(_d.c.seq)
 )
 
 

@@ -59,7 +59,7 @@ class Mapper(Generic[R]):
         self._flags = {name for name in names if hints[name] is bool or bool in get_args(hints[name])}
         decoders = [(i, name, _decoder(hints[name], is_json=name in self._json)) for i, name in enumerate(names)]
         self._converted = tuple((i, name, decode) for i, name, decode in decoders if decode)
-        self.INSERT = prepare(insert(table).values({name: bindparam(name) for name in names}))
+        self.INSERT = prepare(lambda: insert(table).values({name: bindparam(name) for name in names}))
 
     def read(self, row: Row, start: int = 0) -> R:
         """The record whose columns begin at `start` in `row`."""

@@ -7,7 +7,7 @@ same.
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, not_, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, not_, or_, select, update
 
 from watchword.domain.authentication.live_tokens import LOGIN_EVENT, as_row, of_login
 from watchword.store import schema
@@ -25,7 +25,9 @@ _s, _t = schema.client_secrets, schema.access_tokens
 def _oldest(key: ColumnElement[str], dead: ColumnElement[bool]) -> Prepared:
     """Delete at most `most` of the rows that are `dead`, and say which."""
     table = key.table
-    return prepare(delete(table).where(key.in_(select(key).where(dead).limit(bindparam("most")))).returning(key))
+    return prepare(
+        lambda: delete(table).where(key.in_(select(key).where(dead).limit(bindparam("most")))).returning(key)
+    )
 
 
 def _expired(key: ColumnElement[str], until: ColumnElement[int]) -> Prepared:
@@ -55,35 +57,41 @@ _w = schema.wraps
 _WRAPS = _expired(_w.c.id, _w.c.expires_at)
 _UNOPENED = select(_w.c.id).where(_w.c.expires_at < bindparam("before"), _w.c.sealed.is_not(None))
 _EMPTY_WRAPS = prepare(
-    update(_w).where(_w.c.id.in_(_UNOPENED.limit(bindparam("most")))).values(sealed=None).returning(_w.c.id)
+    lambda: update(_w).where(_w.c.id.in_(_UNOPENED.limit(bindparam("most")))).values(sealed=None).returning(_w.c.id)
 )
 _LOGIN_TOKENS = prepare(
-    delete(_t)
-    .where(
-        _t.c.id.in_(
-            select(_t.c.id)
-            .where(_t.c.expires_at < bindparam("before"), _t.c.uses_limit == 0, not_(any_of(_t.c.method, "named")))
-            .limit(bindparam("most"))
+    lambda: (
+        delete(_t)
+        .where(
+            _t.c.id.in_(
+                select(_t.c.id)
+                .where(_t.c.expires_at < bindparam("before"), _t.c.uses_limit == 0, not_(any_of(_t.c.method, "named")))
+                .limit(bindparam("most"))
+            )
         )
+        .returning(_t.c.id)
     )
-    .returning(_t.c.id)
 )
 _EVENTS = prepare(
-    delete(schema.audit_events)
-    .where(
-        schema.audit_events.c.id.in_(
-            select(schema.audit_events.c.id)
-            .where(schema.audit_events.c.id < bindparam("before"))
-            .limit(bindparam("most"))
+    lambda: (
+        delete(schema.audit_events)
+        .where(
+            schema.audit_events.c.id.in_(
+                select(schema.audit_events.c.id)
+                .where(schema.audit_events.c.id < bindparam("before"))
+                .limit(bindparam("most"))
+            )
         )
+        .returning(*EVENTS.columns)
     )
-    .returning(*EVENTS.columns)
 )
 _IDENTITIES = prepare(
-    select(schema.identities.c.id)
-    .where(any_of(schema.identities.c.id, "ids"))
-    .order_by(schema.identities.c.id)
-    .with_for_update(key_share=True, read=True)
+    lambda: (
+        select(schema.identities.c.id)
+        .where(any_of(schema.identities.c.id, "ids"))
+        .order_by(schema.identities.c.id)
+        .with_for_update(key_share=True, read=True)
+    )
 )
 
 
@@ -103,12 +111,18 @@ _DENIALS_OF_NOBODY = _oldest(
 _v = schema.versions
 _PLACE = "versions-looked-at"
 _VERSIONS_AFTER = prepare(
-    select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most"))
+    lambda: select(_v.c.key).where(_v.c.key > bindparam("after")).order_by(_v.c.key).limit(bindparam("most"))
 )
-_DROP_VERSIONS = prepare(delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
+_DROP_VERSIONS = prepare(lambda: delete(_v).where(any_of(_v.c.key, "keys")).returning(_v.c.key))
+
+
+def _ids_of(table: Table) -> Prepared:
+    return prepare(lambda: select(table.c.id).where(any_of(table.c.id, "of")))
+
+
 # Whose deletion ends a version key. Version keys of other kinds stay.
 _STANDS_FOR = {
-    kind: prepare(select(table.c.id).where(any_of(table.c.id, "of")))
+    kind: _ids_of(table)
     for kind, table in {
         "folder": schema.folders,
         "group": schema.groups,
@@ -147,8 +161,8 @@ async def versions_of_nothing(tx: Tx, most: int = BATCH) -> tuple[int, bool]:
 
 
 _e, _k = schema.audit_events, schema.settings
-_NEWEST_EVENT = prepare(select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
-_SETTING = prepare(select(_k.c.value).where(_k.c.key == bindparam("key")))
+_NEWEST_EVENT = prepare(lambda: select(_e.c.id).order_by(_e.c.id.desc()).limit(1))
+_SETTING = prepare(lambda: select(_k.c.value).where(_k.c.key == bindparam("key")))
 _PUT_SETTING = prepare_upsert(
     lambda insert: (
         insert(_k)

@@ -12,7 +12,7 @@ from watchword.domain.actor import AnyActorKind
 from watchword.store.engine import ForgottenVersion, any_of, prepare, prepare_upsert
 from watchword.store.schema import versions
 
-READ = prepare(select(versions.c.key, versions.c.n).where(any_of(versions.c.key, "keys")))
+READ = prepare(lambda: select(versions.c.key, versions.c.n).where(any_of(versions.c.key, "keys")))
 
 
 RAISE = prepare_upsert(

@@ -258,7 +258,7 @@ async def test_what_is_issued_and_recorded_is_of_the_moment_after_the_answer(any
     async with any_place.api.runtime.store.read() as tx:
         row = await tx.one(
             prepare(
-                select(func.max(schema.audit_events.c.at)).where(
+                lambda: select(func.max(schema.audit_events.c.at)).where(
                     schema.audit_events.c.event == "login-identity-ldap-auth"
                 )
             )

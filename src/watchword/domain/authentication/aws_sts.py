@@ -5,11 +5,8 @@ import re
 from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import msgspec
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 __all__ = [
     "DROPPED",
@@ -109,15 +106,27 @@ def caller_of(content_type: str, body: bytes) -> StsCaller | None:
             answer: Any = msgspec.json.decode(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]
             return msgspec.convert(answer, StsCaller)
         if kind in ("text/xml", "application/xml"):
-            root = fromstring(body, forbid_dtd=True)
-            (result,) = [
-                element
-                for element in root
-                if root.tag == f"{_XMLNS}GetCallerIdentityResponse"
-                and element.tag == f"{_XMLNS}GetCallerIdentityResult"
-            ]
-            fields = [(element.tag.removeprefix(_XMLNS), element.text or "") for element in result]
+            fields = _fields_in_xml(body)
             return msgspec.convert(dict(fields), StsCaller) if len(fields) == len(dict(fields)) else None
-    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ParseError, DefusedXmlException, RecursionError):
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError):
         return None
     return None
+
+
+def _fields_in_xml(body: bytes) -> list[tuple[str, str]]:
+    """The fields of the result in an answer. Raises ValueError, and what `fromstring` raises of that kind."""
+    # Slow to import, and nothing else parses XML.
+    from xml.etree.ElementTree import ParseError  # noqa: PLC0415
+
+    from defusedxml.ElementTree import fromstring  # noqa: PLC0415
+
+    try:
+        root = fromstring(body, forbid_dtd=True)
+    except ParseError as error:
+        raise ValueError(str(error)) from None
+    (result,) = [
+        element
+        for element in root
+        if root.tag == f"{_XMLNS}GetCallerIdentityResponse" and element.tag == f"{_XMLNS}GetCallerIdentityResult"
+    ]
+    return [(element.tag.removeprefix(_XMLNS), element.text or "") for element in result]

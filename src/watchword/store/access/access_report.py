@@ -92,24 +92,26 @@ async def page(
 
 
 _HELD = prepare(
-    select(*MEMBERSHIPS.columns, *HELD.columns, _r.c.id, _gm.c.actor_kind, _gm.c.actor_id, _g.c.name)
-    .select_from(
-        _m.outerjoin(_h, _h.c.membership_id == _m.c.id)
-        .outerjoin(_r, _r.c.id == _h.c.custom_role_id)
-        .outerjoin(
-            _gm, and_(_m.c.actor_kind == "group", _gm.c.group_id == _m.c.actor_id, any_of(_gm.c.actor_id, "actors"))
+    lambda: (
+        select(*MEMBERSHIPS.columns, *HELD.columns, _r.c.id, _gm.c.actor_kind, _gm.c.actor_id, _g.c.name)
+        .select_from(
+            _m.outerjoin(_h, _h.c.membership_id == _m.c.id)
+            .outerjoin(_r, _r.c.id == _h.c.custom_role_id)
+            .outerjoin(
+                _gm, and_(_m.c.actor_kind == "group", _gm.c.group_id == _m.c.actor_id, any_of(_gm.c.actor_id, "actors"))
+            )
+            .outerjoin(_g, _g.c.id == _gm.c.group_id)
         )
-        .outerjoin(_g, _g.c.id == _gm.c.group_id)
+        .where(
+            _m.c.project_id == bindparam("project"),
+            or_(and_(_m.c.actor_kind != "group", any_of(_m.c.actor_id, "actors")), _gm.c.actor_id.is_not(None)),
+        )
+        .order_by(_m.c.created_at, _m.c.id, _h.c.position)
     )
-    .where(
-        _m.c.project_id == bindparam("project"),
-        or_(and_(_m.c.actor_kind != "group", any_of(_m.c.actor_id, "actors")), _gm.c.actor_id.is_not(None)),
-    )
-    .order_by(_m.c.created_at, _m.c.id, _h.c.position)
 )
-_ROLES = prepare(select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), any_of(_r.c.id, "of")))
+_ROLES = prepare(lambda: select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), any_of(_r.c.id, "of")))
 _PRIVILEGES = prepare(
-    PLACED.where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors")).order_by(
+    lambda: PLACED.where(_p.c.project_id == bindparam("project"), any_of(_p.c.actor_id, "actors")).order_by(
         _p.c.created_at, _p.c.id
     )
 )

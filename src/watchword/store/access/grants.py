@@ -64,8 +64,8 @@ def _holding(condition: Any) -> Any:
     )
 
 
-_IN_ORG = prepare(_holding(and_(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))))
-_IN_PROJECT = prepare(_holding(_m.c.project_id == bindparam("project")))
+_IN_ORG = prepare(lambda: _holding(and_(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None))))
+_IN_PROJECT = prepare(lambda: _holding(_m.c.project_id == bindparam("project")))
 _WIDTHS = (len(MEMBERSHIPS.columns), len(MEMBERSHIPS.columns) + len(HELD.columns))
 
 
@@ -97,7 +97,7 @@ async def held_in_project(
 
 
 _MEMBERSHIP = prepare(
-    select(*MEMBERSHIPS.columns).where(
+    lambda: select(*MEMBERSHIPS.columns).where(
         _m.c.org_id == bindparam("org"),
         _m.c.project_id.is_(None),
         _m.c.actor_kind == bindparam("kind"),
@@ -105,27 +105,31 @@ _MEMBERSHIP = prepare(
     )
 )
 _PROJECT_MEMBERSHIP = prepare(
-    select(*MEMBERSHIPS.columns).where(
+    lambda: select(*MEMBERSHIPS.columns).where(
         _m.c.project_id == bindparam("project"),
         _m.c.actor_kind == bindparam("kind"),
         _m.c.actor_id == bindparam("actor"),
     )
 )
-_MEMBERSHIP_BY_ID = prepare(select(*MEMBERSHIPS.columns).where(_m.c.id == bindparam("of")))
+_MEMBERSHIP_BY_ID = prepare(lambda: select(*MEMBERSHIPS.columns).where(_m.c.id == bindparam("of")))
 _MEMBERSHIPS_OF = prepare(
-    select(*MEMBERSHIPS.columns)
-    .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
-    .order_by(_m.c.created_at)
+    lambda: (
+        select(*MEMBERSHIPS.columns)
+        .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+        .order_by(_m.c.created_at)
+    )
 )
 _RULES = next(i for i, column in enumerate(ROLES.columns) if column.name == "permissions")
 _ROLES_OF_MANY = prepare(
-    select(*HELD.columns, *[literal("[]") if i == _RULES else column for i, column in enumerate(ROLES.columns)])
-    .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
-    .where(any_of(_h.c.membership_id, "of"))
-    .order_by(_h.c.membership_id, _h.c.position)
+    lambda: (
+        select(*HELD.columns, *[literal("[]") if i == _RULES else column for i, column in enumerate(ROLES.columns)])
+        .select_from(_h.outerjoin(_r, _r.c.id == _h.c.custom_role_id))
+        .where(any_of(_h.c.membership_id, "of"))
+        .order_by(_h.c.membership_id, _h.c.position)
+    )
 )
-_CLEAR_ROLES = prepare(delete(_h).where(_h.c.membership_id == bindparam("of")))
-_REMOVE_MEMBERSHIP = prepare(delete(_m).where(_m.c.id == bindparam("of")))
+_CLEAR_ROLES = prepare(lambda: delete(_h).where(_h.c.membership_id == bindparam("of")))
+_REMOVE_MEMBERSHIP = prepare(lambda: delete(_m).where(_m.c.id == bindparam("of")))
 
 
 async def org_membership(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> Membership | None:
@@ -148,7 +152,7 @@ async def memberships_of(tx: Tx, kind: AnyActorKind, id: str) -> list[Membership
     return MEMBERSHIPS.every(await tx.all(_MEMBERSHIPS_OF, kind=kind, actor=id))
 
 
-_RULES_OF_MANY = prepare(select(_r.c.id, _r.c.permissions).where(any_of(_r.c.id, "of")))
+_RULES_OF_MANY = prepare(lambda: select(_r.c.id, _r.c.permissions).where(any_of(_r.c.id, "of")))
 
 
 async def roles_on(
@@ -243,33 +247,37 @@ async def remove_actor(tx: Tx, kind: AnyActorKind, id: str) -> None:
     tx.changed(versions.actor(kind, id))
 
 
-_ROLE = prepare(select(*ROLES.columns).where(_r.c.id == bindparam("of")))
+_ROLE = prepare(lambda: select(*ROLES.columns).where(_r.c.id == bindparam("of")))
 _WITHOUT_RULES = [literal("[]") if i == _RULES else column for i, column in enumerate(ROLES.columns)]
 _ORG_ROLES_LISTED = prepare(
-    select(*_WITHOUT_RULES)
-    .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
-    .order_by(_r.c.created_at, _r.c.id)
+    lambda: (
+        select(*_WITHOUT_RULES)
+        .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
+        .order_by(_r.c.created_at, _r.c.id)
+    )
 )
 _PROJECT_ROLES_LISTED = prepare(
-    select(*_WITHOUT_RULES).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
+    lambda: select(*_WITHOUT_RULES).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
 )
 _PROJECT_ROLES = prepare(
-    select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
+    lambda: select(*ROLES.columns).where(_r.c.project_id == bindparam("project")).order_by(_r.c.created_at, _r.c.id)
 )
 _ORG_ROLES = prepare(
-    select(*ROLES.columns)
-    .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
-    .order_by(_r.c.created_at, _r.c.id)
+    lambda: (
+        select(*ROLES.columns)
+        .where(_r.c.org_id == bindparam("org"), _r.c.project_id.is_(None))
+        .order_by(_r.c.created_at, _r.c.id)
+    )
 )
 _ORG_ROLE = prepare(
-    select(*ROLES.columns).where(
+    lambda: select(*ROLES.columns).where(
         _r.c.org_id == bindparam("org"), _r.c.project_id.is_(None), _r.c.slug == bindparam("slug")
     )
 )
 _PROJECT_ROLE = prepare(
-    select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), _r.c.slug == bindparam("slug"))
+    lambda: select(*ROLES.columns).where(_r.c.project_id == bindparam("project"), _r.c.slug == bindparam("slug"))
 )
-_HOLDERS = prepare(select(func.count()).select_from(_h).where(_h.c.custom_role_id == bindparam("of")))
+_HOLDERS = prepare(lambda: select(func.count()).select_from(_h).where(_h.c.custom_role_id == bindparam("of")))
 
 
 async def role(tx: Tx, id: str) -> Role | None:
@@ -337,14 +345,14 @@ PLACED = select(*PRIVILEGES.columns, _e.c.slug, _f.c.path).select_from(
     )
 )
 _PRIVILEGES = prepare(
-    PLACED.where(
+    lambda: PLACED.where(
         _p.c.project_id == bindparam("project"),
         _p.c.actor_kind == bindparam("kind"),
         _p.c.actor_id == bindparam("actor"),
     ).order_by(_p.c.created_at, _p.c.id)
 )
 _FOLDER_ACCESS = prepare(
-    PLACED.where(
+    lambda: PLACED.where(
         _p.c.project_id == bindparam("project"),
         _p.c.actor_kind == bindparam("kind"),
         _p.c.actor_id == bindparam("actor"),
@@ -352,17 +360,19 @@ _FOLDER_ACCESS = prepare(
     )
 )
 _PRIVILEGES_LISTED = prepare(
-    select(*[literal("[]") if column.name == "permissions" else column for column in PRIVILEGES.columns])
-    .where(
-        _p.c.project_id == bindparam("project"),
-        _p.c.actor_kind == bindparam("kind"),
-        _p.c.actor_id == bindparam("actor"),
-        _p.c.folder_id.is_(None),
+    lambda: (
+        select(*[literal("[]") if column.name == "permissions" else column for column in PRIVILEGES.columns])
+        .where(
+            _p.c.project_id == bindparam("project"),
+            _p.c.actor_kind == bindparam("kind"),
+            _p.c.actor_id == bindparam("actor"),
+            _p.c.folder_id.is_(None),
+        )
+        .order_by(_p.c.created_at, _p.c.id)
     )
-    .order_by(_p.c.created_at, _p.c.id)
 )
 _PRIVILEGES_SIZE = prepare(
-    select(func.count(), func.coalesce(func.sum(func.length(_p.c.permissions)), 0)).where(
+    lambda: select(func.count(), func.coalesce(func.sum(func.length(_p.c.permissions)), 0)).where(
         _p.c.project_id == bindparam("project"),
         _p.c.actor_kind == bindparam("kind"),
         _p.c.actor_id == bindparam("actor"),
@@ -370,7 +380,7 @@ _PRIVILEGES_SIZE = prepare(
     )
 )
 _FOLDER_ACCESS_COUNT = prepare(
-    select(func.count()).where(
+    lambda: select(func.count()).where(
         _p.c.project_id == bindparam("project"),
         _p.c.actor_kind == bindparam("kind"),
         _p.c.actor_id == bindparam("actor"),
@@ -378,16 +388,18 @@ _FOLDER_ACCESS_COUNT = prepare(
     )
 )
 _PRIVILEGES_NAMED = prepare(
-    select(*PRIVILEGES.columns)
-    .where(
-        _p.c.project_id == bindparam("project"),
-        _p.c.actor_kind == bindparam("kind"),
-        _p.c.actor_id == bindparam("actor"),
-        _p.c.slug == bindparam("slug"),
+    lambda: (
+        select(*PRIVILEGES.columns)
+        .where(
+            _p.c.project_id == bindparam("project"),
+            _p.c.actor_kind == bindparam("kind"),
+            _p.c.actor_id == bindparam("actor"),
+            _p.c.slug == bindparam("slug"),
+        )
+        .order_by(_p.c.created_at, _p.c.id)
     )
-    .order_by(_p.c.created_at, _p.c.id)
 )
-_PRIVILEGE = prepare(select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
+_PRIVILEGE = prepare(lambda: select(*PRIVILEGES.columns).where(_p.c.id == bindparam("of")))
 
 
 def read_placed(row: Row) -> Privilege:

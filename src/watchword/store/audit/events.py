@@ -15,9 +15,11 @@ EVENTS = Mapper(AuditEvent, schema.audit_events)
 DENIALS = Mapper(Denial, schema.denials)
 _d = schema.denials
 _AGAIN = prepare(
-    update(_d)
-    .where(_d.c.request_id == bindparam("of"), _d.c.times < bindparam("n"))
-    .values(times=bindparam("n"), last_at=bindparam("at"))
+    lambda: (
+        update(_d)
+        .where(_d.c.request_id == bindparam("of"), _d.c.times < bindparam("n"))
+        .values(times=bindparam("n"), last_at=bindparam("at"))
+    )
 )
 
 

@@ -129,15 +129,17 @@ async def events(tx: Tx, filter_: EventFilter) -> list[AuditEvent]:
 
 
 _ACTORS = prepare(
-    select(_e.c.actor_kind, _e.c.actor_id)
-    .where(
-        _e.c.project_id == bindparam("of"),
-        _e.c.actor_id.is_not(None),
-        _e.c.at >= bindparam("since"),
-        _e.c.id >= bindparam("first"),
+    lambda: (
+        select(_e.c.actor_kind, _e.c.actor_id)
+        .where(
+            _e.c.project_id == bindparam("of"),
+            _e.c.actor_id.is_not(None),
+            _e.c.at >= bindparam("since"),
+            _e.c.id >= bindparam("first"),
+        )
+        .distinct()
+        .limit(1000)
     )
-    .distinct()
-    .limit(1000)
 )
 
 
@@ -147,7 +149,7 @@ async def actors(tx: Tx, project_id: str, since: int) -> list[tuple[str, str]]:
     return sorted((str(kind), str(id)) for kind, id in rows)
 
 
-_PROJECTS = prepare(select(_p.c.id, _p.c.name, _p.c.slug).where(any_of(_p.c.id, "ids")))
+_PROJECTS = prepare(lambda: select(_p.c.id, _p.c.name, _p.c.slug).where(any_of(_p.c.id, "ids")))
 
 
 async def project_names(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

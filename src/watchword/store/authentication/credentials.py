@@ -34,14 +34,18 @@ _c, _s, _t, _r, _l, _p = (
     schema.spent_proofs,
 )
 
-_CONFIG = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by")))
-_CONFIGS = prepare(select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of")).order_by(_c.c.created_at))
-_CONFIGS_OF = prepare(select(*CONFIGS.columns).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
-_CONFIG_AT = prepare(select(*CONFIGS.columns).where(_c.c.locator == bindparam("at")))
-_METHODS_OF = prepare(
-    select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at)
+_CONFIG = prepare(
+    lambda: select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by"))
 )
-_REMOVE_CONFIG = prepare(delete(_c).where(_c.c.id == bindparam("of")))
+_CONFIGS = prepare(
+    lambda: select(*CONFIGS.columns).where(_c.c.identity_id == bindparam("of")).order_by(_c.c.created_at)
+)
+_CONFIGS_OF = prepare(lambda: select(*CONFIGS.columns).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at))
+_CONFIG_AT = prepare(lambda: select(*CONFIGS.columns).where(_c.c.locator == bindparam("at")))
+_METHODS_OF = prepare(
+    lambda: select(_c.c.identity_id, _c.c.method).where(any_of(_c.c.identity_id, "of")).order_by(_c.c.created_at)
+)
+_REMOVE_CONFIG = prepare(lambda: delete(_c).where(_c.c.id == bindparam("of")))
 
 
 async def config(tx: Tx, identity_id: str, method: str) -> MethodConfig | None:
@@ -104,23 +108,29 @@ async def remove_config(tx: Tx, record: MethodConfig) -> None:
 
 
 _i = schema.identities
-_GENERATION = prepare(select(_i.c.token_generation).where(_i.c.id == bindparam("of")).with_for_update(key_share=True))
+_GENERATION = prepare(
+    lambda: select(_i.c.token_generation).where(_i.c.id == bindparam("of")).with_for_update(key_share=True)
+)
 _NEXT_GENERATION = prepare(
-    update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1)
+    lambda: update(_i).where(_i.c.id == bindparam("of")).values(token_generation=_i.c.token_generation + 1)
 )
 # The generation ends the tokens; this is for lists, which show them by their rows.
 _END_ROWS_OF = prepare(
-    update(_t)
-    .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"), _t.c.is_revoked == 0)
-    .values(is_revoked=1)
+    lambda: (
+        update(_t)
+        .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"), _t.c.is_revoked == 0)
+        .values(is_revoked=1)
+    )
 )
 _END_ALL_ROWS_OF = prepare(
-    update(_t).where(_t.c.identity_id == bindparam("of"), _t.c.is_revoked == 0).values(is_revoked=1)
+    lambda: update(_t).where(_t.c.identity_id == bindparam("of"), _t.c.is_revoked == 0).values(is_revoked=1)
 )
 _END_TOKENS = prepare(
-    update(_i)
-    .where(_i.c.id == bindparam("of"))
-    .values(token_generation=_i.c.token_generation + 1, tokens_since=_i.c.token_generation + 1)
+    lambda: (
+        update(_i)
+        .where(_i.c.id == bindparam("of"))
+        .values(token_generation=_i.c.token_generation + 1, tokens_since=_i.c.token_generation + 1)
+    )
 )
 
 
@@ -136,22 +146,30 @@ async def end_tokens(tx: Tx, identity_id: str) -> None:
 
 
 _NEW_GENERATION = prepare(
-    update(_i)
-    .where(_i.c.id == bindparam("of"))
-    .values(token_generation=_i.c.token_generation + 1)
-    .returning(_i.c.token_generation)
+    lambda: (
+        update(_i)
+        .where(_i.c.id == bindparam("of"))
+        .values(token_generation=_i.c.token_generation + 1)
+        .returning(_i.c.token_generation)
+    )
 )
 _END_METHOD = prepare(
-    update(_c)
-    .where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by"))
-    .values(tokens_since=bindparam("since"))
+    lambda: (
+        update(_c)
+        .where(_c.c.identity_id == bindparam("of"), _c.c.method == bindparam("by"))
+        .values(tokens_since=bindparam("since"))
+    )
 )
 _MARK_ALL = update(_t).where(_t.c.identity_id == bindparam("of"), _t.c.is_revoked == 0)
 _MARK = {
-    "identity": prepare(_MARK_ALL.values(is_revoked=1, updated_at=bindparam("at"))),
-    "method": prepare(_MARK_ALL.where(_t.c.method == bindparam("by")).values(is_revoked=1, updated_at=bindparam("at"))),
+    "identity": prepare(lambda: _MARK_ALL.values(is_revoked=1, updated_at=bindparam("at"))),
+    "method": prepare(
+        lambda: _MARK_ALL.where(_t.c.method == bindparam("by")).values(is_revoked=1, updated_at=bindparam("at"))
+    ),
     "secret": prepare(
-        _MARK_ALL.where(_t.c.client_secret_id == bindparam("by")).values(is_revoked=1, updated_at=bindparam("at"))
+        lambda: _MARK_ALL.where(_t.c.client_secret_id == bindparam("by")).values(
+            is_revoked=1, updated_at=bindparam("at")
+        )
     ),
 }
 
@@ -185,21 +203,29 @@ async def _next_generation(tx: Tx, identity_id: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-_SECRET_BY_HASH = prepare(select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
-_SECRET = prepare(select(*SECRETS.columns).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("at")))
-_SECRETS = prepare(select(*SECRETS.columns).where(_s.c.config_id == bindparam("at")).order_by(_s.c.created_at, _s.c.id))
-_REVOKE_SECRET = prepare(update(_s).where(_s.c.id == bindparam("of")).values(is_revoked=1, updated_at=bindparam("at")))
+_SECRET_BY_HASH = prepare(lambda: select(*SECRETS.columns).where(_s.c.hash == bindparam("hash")))
+_SECRET = prepare(lambda: select(*SECRETS.columns).where(_s.c.id == bindparam("of"), _s.c.config_id == bindparam("at")))
+_SECRETS = prepare(
+    lambda: select(*SECRETS.columns).where(_s.c.config_id == bindparam("at")).order_by(_s.c.created_at, _s.c.id)
+)
+_REVOKE_SECRET = prepare(
+    lambda: update(_s).where(_s.c.id == bindparam("of")).values(is_revoked=1, updated_at=bindparam("at"))
+)
 _USE_SECRET = prepare(
-    update(_s)
-    .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, or_(_s.c.uses_limit == 0, _s.c.uses < _s.c.uses_limit))
-    .values(uses=_s.c.uses + 1, last_used_at=bindparam("at"))
-    .returning(_s.c.uses)
+    lambda: (
+        update(_s)
+        .where(_s.c.id == bindparam("of"), _s.c.is_revoked == 0, or_(_s.c.uses_limit == 0, _s.c.uses < _s.c.uses_limit))
+        .values(uses=_s.c.uses + 1, last_used_at=bindparam("at"))
+        .returning(_s.c.uses)
+    )
 )
 _USE_SECRETS_OFTEN = prepare(
-    update(_s)
-    .where(any_of(_s.c.id, "of"), _s.c.is_revoked == 0, _s.c.uses_limit == 0)
-    .values(uses=_s.c.uses + bindparam("times", type_=BigInteger), last_used_at=bindparam("at"))
-    .returning(_s.c.id)
+    lambda: (
+        update(_s)
+        .where(any_of(_s.c.id, "of"), _s.c.is_revoked == 0, _s.c.uses_limit == 0)
+        .values(uses=_s.c.uses + bindparam("times", type_=BigInteger), last_used_at=bindparam("at"))
+        .returning(_s.c.id)
+    )
 )
 
 
@@ -229,16 +255,18 @@ async def revoke_client_secret(tx: Tx, id: str, at: int) -> None:
 
 
 _BEHIND = prepare(
-    select(*SECRETS.columns)
-    .where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
-    .order_by(_s.c.id)
-    .limit(bindparam("most"))
-    .with_for_update()
+    lambda: (
+        select(*SECRETS.columns)
+        .where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
+        .order_by(_s.c.id)
+        .limit(bindparam("most"))
+        .with_for_update()
+    )
 )
 _COUNT_BEHIND = prepare(
-    select(func.count()).select_from(_s).where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
+    lambda: select(func.count()).select_from(_s).where(_s.c.hash_version < bindparam("key"), _s.c.is_revoked == 0)
 )
-_CONFIG_BY_ID = prepare(select(*CONFIGS.columns).where(_c.c.id == bindparam("of")))
+_CONFIG_BY_ID = prepare(lambda: select(*CONFIGS.columns).where(_c.c.id == bindparam("of")))
 
 
 async def config_by_id(tx: Tx, id: str) -> MethodConfig | None:
@@ -314,24 +342,30 @@ async def ending_tokens(tx: Tx, identity_ids: Sequence[str], since: int, before:
     return TOKENS.every(await tx.all(select(*TOKENS.columns).where(of, *token_ends(since, before))))
 
 
-_TOKEN = prepare(select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
+_TOKEN = prepare(lambda: select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
 _TOKENS = prepare(
-    select(*TOKENS.columns)
-    .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"))
-    .order_by(_t.c.updated_at.desc(), _t.c.id.desc())
-    .limit(bindparam("most"))
-    .offset(bindparam("skip"))
+    lambda: (
+        select(*TOKENS.columns)
+        .where(_t.c.identity_id == bindparam("of"), _t.c.method == bindparam("by"))
+        .order_by(_t.c.updated_at.desc(), _t.c.id.desc())
+        .limit(bindparam("most"))
+        .offset(bindparam("skip"))
+    )
 )
 _USE_TOKEN = prepare(
-    update(_t)
-    .where(_t.c.id == bindparam("of"), _t.c.is_revoked == 0, or_(_t.c.uses_limit == 0, _t.c.uses < _t.c.uses_limit))
-    .values(uses=_t.c.uses + 1, last_used_at=bindparam("at"))
-    .returning(_t.c.uses)
+    lambda: (
+        update(_t)
+        .where(_t.c.id == bindparam("of"), _t.c.is_revoked == 0, or_(_t.c.uses_limit == 0, _t.c.uses < _t.c.uses_limit))
+        .values(uses=_t.c.uses + 1, last_used_at=bindparam("at"))
+        .returning(_t.c.uses)
+    )
 )
 _RENEWED = prepare(
-    update(_t)
-    .where(_t.c.id == bindparam("of"))
-    .values(last_renewed_at=bindparam("at"), expires_at=bindparam("until"), updated_at=bindparam("at"))
+    lambda: (
+        update(_t)
+        .where(_t.c.id == bindparam("of"))
+        .values(last_renewed_at=bindparam("at"), expires_at=bindparam("until"), updated_at=bindparam("at"))
+    )
 )
 
 
@@ -356,26 +390,32 @@ async def change_token(tx: Tx, id: str, **fields: Any) -> None:
 
 
 _NAMED_TOKENS = prepare(
-    select(func.count())
-    .select_from(_t)
-    .where(_t.c.is_revoked == 0, _t.c.expires_at > bindparam("now"), any_of(_t.c.method, "named"))
+    lambda: (
+        select(func.count())
+        .select_from(_t)
+        .where(_t.c.is_revoked == 0, _t.c.expires_at > bindparam("now"), any_of(_t.c.method, "named"))
+    )
 )
 _LIMITED_TOKENS = prepare(
-    select(func.count())
-    .select_from(_t)
-    .where(
-        _t.c.is_revoked == 0,
-        _t.c.expires_at > bindparam("now"),
-        _t.c.uses_limit > 0,
-        not_(any_of(_t.c.method, "named")),
+    lambda: (
+        select(func.count())
+        .select_from(_t)
+        .where(
+            _t.c.is_revoked == 0,
+            _t.c.expires_at > bindparam("now"),
+            _t.c.uses_limit > 0,
+            not_(any_of(_t.c.method, "named")),
+        )
     )
 )
 _SOME_LIVE = select(_t.c.id).where(_t.c.is_revoked == 0).limit(bindparam("most"))
 _END_SOME = prepare(
-    update(_t).where(_t.c.id.in_(_SOME_LIVE)).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
+    lambda: (
+        update(_t).where(_t.c.id.in_(_SOME_LIVE)).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
+    )
 )
 _END_REST = prepare(
-    update(_t).where(_t.c.is_revoked == 0).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
+    lambda: update(_t).where(_t.c.is_revoked == 0).values(is_revoked=1, updated_at=bindparam("at")).returning(_t.c.id)
 )
 
 
@@ -472,7 +512,7 @@ class LoginTokenRenewed(msgspec.Struct, frozen=True):
         return [None] * len(entries)
 
 
-_MARKS = prepare(select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
+_MARKS = prepare(lambda: select(*REVOCATIONS.columns).where(any_of(_r.c.key, "keys")))
 
 
 def _revoke(insert: Upsert) -> Any:
@@ -496,10 +536,12 @@ async def revocations(tx: Tx, keys: Sequence[str]) -> list[Revocation]:
 # In an order that only the index on both columns has: where many revocations are one identity's, PostgreSQL would
 # rather read the table from its beginning, or the primary key in its order.
 _REVOCATIONS_OF = prepare(
-    select(*REVOCATIONS.columns)
-    .where(_r.c.identity_id == bindparam("of"))
-    .order_by(_r.c.before)
-    .limit(bindparam("enough"))
+    lambda: (
+        select(*REVOCATIONS.columns)
+        .where(_r.c.identity_id == bindparam("of"))
+        .order_by(_r.c.before)
+        .limit(bindparam("enough"))
+    )
 )
 
 
@@ -515,7 +557,7 @@ async def revoke(tx: Tx, revocation: Revocation) -> None:
     tx.changed(versions.identity(revocation.identity_id))
 
 
-_FORGET_REVOCATIONS = prepare(delete(_r).where(_r.c.identity_id == bindparam("of")))
+_FORGET_REVOCATIONS = prepare(lambda: delete(_r).where(_r.c.identity_id == bindparam("of")))
 
 
 async def forget_revocations(tx: Tx, identity_id: str) -> None:
@@ -526,7 +568,7 @@ async def forget_revocations(tx: Tx, identity_id: str) -> None:
 
 _k = schema.settings
 _AGE = "longest-token-age"
-_LONGEST_AGE = prepare(select(_k.c.value).where(_k.c.key == _AGE))
+_LONGEST_AGE = prepare(lambda: select(_k.c.value).where(_k.c.key == _AGE))
 _PUT_AGE = prepare_upsert(
     lambda insert: (
         insert(_k)
@@ -548,17 +590,23 @@ async def note_age(tx: Tx, seconds: int) -> None:
         await tx.run(_PUT_AGE, value=str(seconds))
 
 
-_LOCKOUT = prepare(select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
-_LOCKOUTS = prepare(select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
+_LOCKOUT = prepare(lambda: select(*LOCKOUTS.columns).where(_l.c.key == bindparam("of")))
+_LOCKOUTS = prepare(lambda: select(*LOCKOUTS.columns).where(_l.c.identity_id == bindparam("of")))
 _LOCKED_OF = prepare(
-    select(_l.c.identity_id, _l.c.key).where(any_of(_l.c.identity_id, "of"), _l.c.locked_until > bindparam("now"))
+    lambda: select(_l.c.identity_id, _l.c.key).where(
+        any_of(_l.c.identity_id, "of"), _l.c.locked_until > bindparam("now")
+    )
 )
-_CLEAR_LOCKOUT = prepare(delete(_l).where(_l.c.key == bindparam("of")))
+_CLEAR_LOCKOUT = prepare(lambda: delete(_l).where(_l.c.key == bindparam("of")))
 _CLEAR_LOCKOUTS = prepare(
-    delete(_l).where(_l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False))
+    lambda: delete(_l).where(
+        _l.c.identity_id == bindparam("of"), _l.c.key.startswith(bindparam("at"), autoescape=False)
+    )
 )
 _LOCK_IDENTITY = prepare(
-    select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update(key_share=True)
+    lambda: (
+        select(schema.identities.c.id).where(schema.identities.c.id == bindparam("of")).with_for_update(key_share=True)
+    )
 )
 
 
@@ -631,7 +679,7 @@ class ProofSpent(msgspec.Struct, frozen=True):
         return answers
 
 
-_IS_SPENT = prepare(select(_p.c.key).where(_p.c.key == bindparam("of")))
+_IS_SPENT = prepare(lambda: select(_p.c.key).where(_p.c.key == bindparam("of")))
 
 
 async def is_spent(tx: Tx, key: str) -> bool:

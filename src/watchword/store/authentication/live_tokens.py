@@ -18,39 +18,45 @@ _BESIDE = 5_000  # ms: an event's id is made right after the id of the token it 
 _PIECE = 50  # events
 
 _ROWS = prepare(
-    select(*TOKENS.columns)
-    .where(
-        _t.c.identity_id == bindparam("of"),
-        _t.c.id < bindparam("before"),
-        _t.c.is_revoked == 0,
-        _t.c.expires_at > bindparam("now"),
+    lambda: (
+        select(*TOKENS.columns)
+        .where(
+            _t.c.identity_id == bindparam("of"),
+            _t.c.id < bindparam("before"),
+            _t.c.is_revoked == 0,
+            _t.c.expires_at > bindparam("now"),
+        )
+        .order_by(_t.c.id.desc())
+        .limit(bindparam("most"))
     )
-    .order_by(_t.c.id.desc())
-    .limit(bindparam("most"))
 )
 _LOGINS = prepare(
-    select(*EVENTS.columns)
-    .where(
-        _e.c.actor_id == bindparam("of"),
-        _e.c.id < bindparam("before"),
-        _e.c.id >= bindparam("first"),
-        text(schema.LOGINS),
+    lambda: (
+        select(*EVENTS.columns)
+        .where(
+            _e.c.actor_id == bindparam("of"),
+            _e.c.id < bindparam("before"),
+            _e.c.id >= bindparam("first"),
+            text(schema.LOGINS),
+        )
+        .order_by(_e.c.id.desc())
+        .limit(bindparam("most"))
     )
-    .order_by(_e.c.id.desc())
-    .limit(bindparam("most"))
 )
 _LOGINS_AFTER = prepare(
-    select(*EVENTS.columns)
-    .where(
-        _e.c.actor_id == bindparam("of"),
-        _e.c.id > bindparam("after"),
-        _e.c.id < bindparam("until"),
-        text(schema.LOGINS),
+    lambda: (
+        select(*EVENTS.columns)
+        .where(
+            _e.c.actor_id == bindparam("of"),
+            _e.c.id > bindparam("after"),
+            _e.c.id < bindparam("until"),
+            text(schema.LOGINS),
+        )
+        .order_by(_e.c.id)
+        .limit(bindparam("most"))
     )
-    .order_by(_e.c.id)
-    .limit(bindparam("most"))
 )
-_HAVE_ROWS = prepare(select(_t.c.id).where(any_of(_t.c.id, "ids")))
+_HAVE_ROWS = prepare(lambda: select(_t.c.id).where(any_of(_t.c.id, "ids")))
 
 
 async def rows(tx: Tx, identity_id: str, *, before: str, now: int, most: int) -> list[AccessToken]:

@@ -19,17 +19,19 @@ from watchword.store.identities import identities
 _m = schema.memberships
 _l = schema.lockouts
 _MEMBER_LOGGED_IN = prepare(
-    update(_m)
-    .where(
-        _m.c.actor_kind == "identity",
-        _m.c.actor_id == bindparam("of"),
-        _m.c.org_id == bindparam("org"),
-        _m.c.project_id.is_(None),
-    )
-    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at")),
+    lambda: (
+        update(_m)
+        .where(
+            _m.c.actor_kind == "identity",
+            _m.c.actor_id == bindparam("of"),
+            _m.c.org_id == bindparam("org"),
+            _m.c.project_id.is_(None),
+        )
+        .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"))
+    ),
     at_once=True,
 )
-_COUNTED = prepare(select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
+_COUNTED = prepare(lambda: select(_l.c.key, _l.c.locked_until).where(any_of(_l.c.key, "keys")))
 _s = schema.client_secrets
 
 
@@ -57,7 +59,7 @@ def _settle() -> Insert:
     return insert(schema.audit_events).from_select(list(columns), stand).returning(schema.audit_events.c.id)
 
 
-_SETTLE = prepare(_settle())
+_SETTLE = prepare(_settle)
 
 
 class LoginDone(msgspec.Struct, frozen=True, kw_only=True):

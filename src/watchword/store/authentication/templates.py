@@ -16,18 +16,22 @@ from watchword.store.mapping import Mapper
 TEMPLATES = Mapper(MethodTemplate, schema.method_templates)
 _t, _c, _i = schema.method_templates, schema.method_configs, schema.identities
 
-_BY_ID = prepare(select(*TEMPLATES.columns).where(_t.c.id == bindparam("of")))
+_BY_ID = prepare(lambda: select(*TEMPLATES.columns).where(_t.c.id == bindparam("of")))
 _FOR_METHOD = prepare(
-    select(*TEMPLATES.columns)
-    .where(_t.c.org_id == bindparam("of"), _t.c.method == bindparam("by"))
-    .order_by(_t.c.name, _t.c.id)
+    lambda: (
+        select(*TEMPLATES.columns)
+        .where(_t.c.org_id == bindparam("of"), _t.c.method == bindparam("by"))
+        .order_by(_t.c.name, _t.c.id)
+    )
 )
-_REMOVE = prepare(delete(_t).where(_t.c.id == bindparam("of")))
+_REMOVE = prepare(lambda: delete(_t).where(_t.c.id == bindparam("of")))
 _USES = prepare(
-    select(*CONFIGS.columns, *IDENTITIES.columns)
-    .join(_i, _i.c.id == _c.c.identity_id)
-    .where(_c.c.template_id == bindparam("of"))
-    .order_by(_i.c.name, _i.c.id)
+    lambda: (
+        select(*CONFIGS.columns, *IDENTITIES.columns)
+        .join(_i, _i.c.id == _c.c.identity_id)
+        .where(_c.c.template_id == bindparam("of"))
+        .order_by(_i.c.name, _i.c.id)
+    )
 )
 
 

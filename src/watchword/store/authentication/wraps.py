@@ -10,24 +10,30 @@ from watchword.store.mapping import Mapper
 WRAPS = Mapper(Wrap, schema.wraps)
 _w = schema.wraps
 
-_WRAP = prepare(select(*WRAPS.columns).where(_w.c.id == bindparam("of")))
+_WRAP = prepare(lambda: select(*WRAPS.columns).where(_w.c.id == bindparam("of")))
 _OPEN = prepare(
-    update(_w)
-    .where(
-        _w.c.id == bindparam("of"),
-        _w.c.opened_at.is_(None),
-        _w.c.is_revoked == 0,
-        _w.c.sealed.is_not(None),
-        _w.c.expires_at > bindparam("at"),
+    lambda: (
+        update(_w)
+        .where(
+            _w.c.id == bindparam("of"),
+            _w.c.opened_at.is_(None),
+            _w.c.is_revoked == 0,
+            _w.c.sealed.is_not(None),
+            _w.c.expires_at > bindparam("at"),
+        )
+        .values(opened_at=bindparam("at"), opened_address=bindparam("address"), sealed=None)
+        .returning(_w.c.id)
     )
-    .values(opened_at=bindparam("at"), opened_address=bindparam("address"), sealed=None)
-    .returning(_w.c.id)
 )
 _REVOKE = prepare(
-    update(_w).where(_w.c.credential_id == bindparam("of"), _w.c.opened_at.is_(None)).values(is_revoked=1, sealed=None)
+    lambda: (
+        update(_w)
+        .where(_w.c.credential_id == bindparam("of"), _w.c.opened_at.is_(None))
+        .values(is_revoked=1, sealed=None)
+    )
 )
 _REFUSED = prepare(
-    update(_w).where(_w.c.id == bindparam("of")).values(refused=_w.c.refused + 1).returning(_w.c.refused)
+    lambda: update(_w).where(_w.c.id == bindparam("of")).values(refused=_w.c.refused + 1).returning(_w.c.refused)
 )
 
 

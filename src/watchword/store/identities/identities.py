@@ -15,24 +15,34 @@ IDENTITIES = Mapper(Identity, schema.identities)
 METADATA = Mapper(Metadata, schema.actor_metadata)
 _i, _m = schema.identities, schema.actor_metadata
 
-_BY_ID = prepare(select(*IDENTITIES.columns).where(_i.c.id == bindparam("of")))
-_DELETE = prepare(delete(_i).where(_i.c.id == bindparam("of")))
+_BY_ID = prepare(lambda: select(*IDENTITIES.columns).where(_i.c.id == bindparam("of")))
+_DELETE = prepare(lambda: delete(_i).where(_i.c.id == bindparam("of")))
 _METADATA = prepare(
-    select(*METADATA.columns)
-    .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("of"))
-    .order_by(_m.c.position)
+    lambda: (
+        select(*METADATA.columns)
+        .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("of"))
+        .order_by(_m.c.position)
+    )
 )
 _METADATA_OF_MANY = prepare(
-    select(*METADATA.columns)
-    .where(_m.c.actor_kind == bindparam("kind"), any_of(_m.c.actor_id, "of"))
-    .order_by(_m.c.position)
+    lambda: (
+        select(*METADATA.columns)
+        .where(_m.c.actor_kind == bindparam("kind"), any_of(_m.c.actor_id, "of"))
+        .order_by(_m.c.position)
+    )
 )
-_CLEAR_METADATA = prepare(delete(_m).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("of")))
+_CLEAR_METADATA = prepare(
+    lambda: delete(_m).where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("of"))
+)
 # The last login of an identity: for `count_many`, with `of`, `by`, `at`, `address`.
 LOGGED_IN = prepare(
-    update(_i)
-    .where(_i.c.id == bindparam("of"))
-    .values(last_login_method=bindparam("by"), last_login_at=bindparam("at"), last_login_address=bindparam("address")),
+    lambda: (
+        update(_i)
+        .where(_i.c.id == bindparam("of"))
+        .values(
+            last_login_method=bindparam("by"), last_login_at=bindparam("at"), last_login_address=bindparam("address")
+        )
+    ),
     at_once=True,
 )
 

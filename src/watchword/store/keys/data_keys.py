@@ -32,35 +32,45 @@ _k, _c, _i, _s, _v, _u = (
 )
 BATCH = 100
 
-_OF = prepare(select(*KEYS.columns).where(_k.c.scope == bindparam("of")).order_by(_k.c.version).with_for_update())
+_OF = prepare(
+    lambda: select(*KEYS.columns).where(_k.c.scope == bindparam("of")).order_by(_k.c.version).with_for_update()
+)
 # By name: a prefix would be looked for among the keys of all organizations and projects.
-_OF_SCOPES = prepare(select(*KEYS.columns).where(any_of(_k.c.scope, "scopes")).order_by(_k.c.scope, _k.c.version))
+_OF_SCOPES = prepare(
+    lambda: select(*KEYS.columns).where(any_of(_k.c.scope, "scopes")).order_by(_k.c.scope, _k.c.version)
+)
 _ALL = prepare(
-    select(_k.c.scope, _k.c.version, _k.c.parent, _k.c.parent_version, _k.c.is_active).order_by(
+    lambda: select(_k.c.scope, _k.c.version, _k.c.parent, _k.c.parent_version, _k.c.is_active).order_by(
         _k.c.scope, _k.c.version
     )
 )
 _SET = prepare(
-    update(_k)
-    .where(_k.c.scope == bindparam("of"), _k.c.version == bindparam("at"))
-    .values(
-        is_active=bindparam("active"),
-        parent_version=bindparam("above"),
-        sealed=bindparam("envelope"),
-        created_at=bindparam("made"),
+    lambda: (
+        update(_k)
+        .where(_k.c.scope == bindparam("of"), _k.c.version == bindparam("at"))
+        .values(
+            is_active=bindparam("active"),
+            parent_version=bindparam("above"),
+            sealed=bindparam("envelope"),
+            created_at=bindparam("made"),
+        )
     )
 )
 _UNDER = prepare(
-    select(*KEYS.columns)
-    .where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
-    .order_by(_k.c.scope, _k.c.version)
-    .limit(bindparam("most"))
-    .with_for_update()
+    lambda: (
+        select(*KEYS.columns)
+        .where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
+        .order_by(_k.c.scope, _k.c.version)
+        .limit(bindparam("most"))
+        .with_for_update()
+    )
 )
 _COUNT_UNDER = prepare(
-    select(func.count())
-    .select_from(_k)
-    .where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
+    lambda: (
+        select(func.count())
+        .select_from(_k)
+        .where(_k.c.parent == bindparam("parent"), _k.c.parent_version != bindparam("version"))
+    )
 )
 
 
@@ -109,33 +119,41 @@ async def count_not_under(tx: Tx, parent: str, version: int) -> int:
 
 
 _CONFIGS_AFTER = prepare(
-    select(*CONFIGS.columns)
-    .join(_i, _i.c.id == _c.c.identity_id)
-    .where(_i.c.org_id == bindparam("org"), _c.c.id > bindparam("after"))
-    .order_by(_c.c.id)
-    .limit(bindparam("most"))
-    .with_for_update(of=_c)
+    lambda: (
+        select(*CONFIGS.columns)
+        .join(_i, _i.c.id == _c.c.identity_id)
+        .where(_i.c.org_id == bindparam("org"), _c.c.id > bindparam("after"))
+        .order_by(_c.c.id)
+        .limit(bindparam("most"))
+        .with_for_update(of=_c)
+    )
 )
 _SECRETS_AFTER = prepare(
-    select(*SECRETS.columns)
-    .where(_s.c.project_id == bindparam("project"), _s.c.id > bindparam("after"))
-    .order_by(_s.c.id)
-    .limit(bindparam("most"))
-    .with_for_update()
+    lambda: (
+        select(*SECRETS.columns)
+        .where(_s.c.project_id == bindparam("project"), _s.c.id > bindparam("after"))
+        .order_by(_s.c.id)
+        .limit(bindparam("most"))
+        .with_for_update()
+    )
 )
 _HISTORY_AFTER = prepare(
-    select(*HISTORY.columns)
-    .where(_v.c.project_id == bindparam("project"), _v.c.id > bindparam("after"))
-    .order_by(_v.c.id)
-    .limit(bindparam("most"))
-    .with_for_update()
+    lambda: (
+        select(*HISTORY.columns)
+        .where(_v.c.project_id == bindparam("project"), _v.c.id > bindparam("after"))
+        .order_by(_v.c.id)
+        .limit(bindparam("most"))
+        .with_for_update()
+    )
 )
 _USERS_AFTER = prepare(
-    select(_u.c.id, _u.c.mfa_secret)
-    .where(_u.c.mfa_secret.is_not(None), _u.c.id > bindparam("after"))
-    .order_by(_u.c.id)
-    .limit(bindparam("most"))
-    .with_for_update()
+    lambda: (
+        select(_u.c.id, _u.c.mfa_secret)
+        .where(_u.c.mfa_secret.is_not(None), _u.c.id > bindparam("after"))
+        .order_by(_u.c.id)
+        .limit(bindparam("most"))
+        .with_for_update()
+    )
 )
 
 

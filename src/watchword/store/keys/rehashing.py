@@ -14,9 +14,11 @@ Rehashable = Literal["client_secrets", "service_tokens"]
 
 def _replacing(table: Table) -> Prepared:
     return prepare(
-        update(table)
-        .where(table.c.id == bindparam("of"), table.c.hash == bindparam("before"))
-        .values(hash=bindparam("after"), hash_version=bindparam("key"))
+        lambda: (
+            update(table)
+            .where(table.c.id == bindparam("of"), table.c.hash == bindparam("before"))
+            .values(hash=bindparam("after"), hash_version=bindparam("key"))
+        )
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
+    Table,
     and_,
     bindparam,
     case,
@@ -25,7 +27,7 @@ from watchword.domain.people.records import Invitation, OneTimeToken, PersonFail
 from watchword.store import schema, versions
 from watchword.store.access.grants import MEMBERSHIPS
 from watchword.store.audit import events
-from watchword.store.engine import Tx, Upsert, any_of, prepare, prepare_upsert
+from watchword.store.engine import Prepared, Tx, Upsert, any_of, prepare, prepare_upsert
 from watchword.store.mapping import Mapper, Pauses, in_pieces
 from watchword.store.people.people import USERS
 
@@ -45,11 +47,13 @@ _i, _t, _f, _m, _u, _h, _o = (
 # --- invitations
 
 _INVITATIONS = prepare(
-    select(*INVITATIONS.columns).where(_i.c.org_id == bindparam("org")).order_by(_i.c.created_at, _i.c.id)
+    lambda: select(*INVITATIONS.columns).where(_i.c.org_id == bindparam("org")).order_by(_i.c.created_at, _i.c.id)
 )
-_INVITATION = prepare(select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org")))
-_INVITATION_BY_TOKEN = prepare(select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
-_DROP_INVITATION = prepare(delete(_i).where(_i.c.id == bindparam("of")))
+_INVITATION = prepare(
+    lambda: select(*INVITATIONS.columns).where(_i.c.id == bindparam("of"), _i.c.org_id == bindparam("org"))
+)
+_INVITATION_BY_TOKEN = prepare(lambda: select(*INVITATIONS.columns).where(_i.c.token_hash == bindparam("hash")))
+_DROP_INVITATION = prepare(lambda: delete(_i).where(_i.c.id == bindparam("of")))
 
 
 def _put_invitation(insert: Upsert) -> Any:
@@ -95,13 +99,13 @@ async def take_invitation(tx: Tx, id: str) -> bool:
 # --- one-time tokens
 
 _ONE_TIME_BY_TOKEN = prepare(
-    select(*ONE_TIME.columns).where(_t.c.token_hash == bindparam("hash"), _t.c.purpose == bindparam("why"))
+    lambda: select(*ONE_TIME.columns).where(_t.c.token_hash == bindparam("hash"), _t.c.purpose == bindparam("why"))
 )
 _ONE_TIMES_OF = prepare(
-    select(*ONE_TIME.columns).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why"))
+    lambda: select(*ONE_TIME.columns).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why"))
 )
-_DROP_ONE_TIME = prepare(delete(_t).where(_t.c.id == bindparam("of")))
-_DROP_ONE_TIMES = prepare(delete(_t).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
+_DROP_ONE_TIME = prepare(lambda: delete(_t).where(_t.c.id == bindparam("of")))
+_DROP_ONE_TIMES = prepare(lambda: delete(_t).where(_t.c.user_id == bindparam("of"), _t.c.purpose == bindparam("why")))
 
 
 async def one_time_token(tx: Tx, digests: Iterable[bytes], purpose: str) -> OneTimeToken | None:
@@ -131,10 +135,14 @@ async def take_one_time_token(tx: Tx, id: str) -> bool:
 # --- hashed with an earlier key
 
 _HASHED = tuple((table, table.c.hash_version) for table in (schema.service_tokens, _i, _t))
-_COUNTS_BEHIND = tuple(
-    (table.name, prepare(select(func.count()).select_from(table).where(v < bindparam("key")))) for table, v in _HASHED
-)
-_WITH_CODES = prepare(select(_u.c.id, _u.c.mfa_recovery).where(_u.c.mfa_recovery != "[]"))
+
+
+def _count_behind(table: Table, version: ColumnElement[int]) -> Prepared:
+    return prepare(lambda: select(func.count()).select_from(table).where(version < bindparam("key")))
+
+
+_COUNTS_BEHIND = tuple((table.name, _count_behind(table, version)) for table, version in _HASHED)
+_WITH_CODES = prepare(lambda: select(_u.c.id, _u.c.mfa_recovery).where(_u.c.mfa_recovery != "[]"))
 
 
 async def counts_behind(tx: Tx, key: int) -> dict[str, int]:
@@ -169,11 +177,11 @@ async def recovery_codes(tx: Tx) -> list[tuple[str, str]]:
 # While it waits, the right proof is refused too, and nothing is counted. Those of all strangers with one person are a
 # level that drains.
 
-_FAILURES = prepare(select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
-_SEVERAL_FAILURES = prepare(select(*FAILURES.columns).where(any_of(_f.c.key, "of")))
-_CLEAR_FAILURES = prepare(delete(_f).where(_f.c.key == bindparam("of")))
-_CLEAR_FAILURES_BELOW = prepare(delete(_f).where(_f.c.key.like(bindparam("begin"))))
-_SWEEP_FAILURES = prepare(delete(_f).where(_f.c.expires_at < bindparam("at")))
+_FAILURES = prepare(lambda: select(*FAILURES.columns).where(_f.c.key == bindparam("of")))
+_SEVERAL_FAILURES = prepare(lambda: select(*FAILURES.columns).where(any_of(_f.c.key, "of")))
+_CLEAR_FAILURES = prepare(lambda: delete(_f).where(_f.c.key == bindparam("of")))
+_CLEAR_FAILURES_BELOW = prepare(lambda: delete(_f).where(_f.c.key.like(bindparam("begin"))))
+_SWEEP_FAILURES = prepare(lambda: delete(_f).where(_f.c.expires_at < bindparam("at")))
 _at, _window = (bindparam(name, type_=BigInteger) for name in ("at", "window"))
 _next = case((_f.c.window_ends_at > _at, _f.c.failures + 1), else_=1)
 _waits = [(_next >= FREE + i, _at + literal_column(str(delay), BigInteger)) for i, delay in enumerate(DELAYS)]
@@ -259,27 +267,31 @@ class ProofFailed(msgspec.Struct, frozen=True, kw_only=True):
 # --- people in organizations
 
 _ADMINS_BUT = prepare(
-    select(func.count())
-    .select_from(_m.join(_h, _h.c.membership_id == _m.c.id).join(_u, _u.c.id == _m.c.actor_id))
-    .where(
-        _m.c.org_id == bindparam("org"),
-        _m.c.project_id.is_(None),
-        _m.c.actor_kind == "user",
-        _m.c.is_active == 1,
-        _u.c.is_active == 1,
-        _h.c.role == "admin",
-        _h.c.is_temporary == 0,
-        _m.c.id != bindparam("but"),
+    lambda: (
+        select(func.count())
+        .select_from(_m.join(_h, _h.c.membership_id == _m.c.id).join(_u, _u.c.id == _m.c.actor_id))
+        .where(
+            _m.c.org_id == bindparam("org"),
+            _m.c.project_id.is_(None),
+            _m.c.actor_kind == "user",
+            _m.c.is_active == 1,
+            _u.c.is_active == 1,
+            _h.c.role == "admin",
+            _h.c.is_temporary == 0,
+            _m.c.id != bindparam("but"),
+        )
     )
 )
-_HOLD_ORG = prepare(select(_o.c.id).where(_o.c.id == bindparam("of")).with_for_update())
+_HOLD_ORG = prepare(lambda: select(_o.c.id).where(_o.c.id == bindparam("of")).with_for_update())
 _PEOPLE_OF = prepare(
-    select(*MEMBERSHIPS.columns, *USERS.columns)
-    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
-    .where(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user")
-    .order_by(_u.c.email, _m.c.id)
+    lambda: (
+        select(*MEMBERSHIPS.columns, *USERS.columns)
+        .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+        .where(_m.c.org_id == bindparam("org"), _m.c.project_id.is_(None), _m.c.actor_kind == "user")
+        .order_by(_u.c.email, _m.c.id)
+    )
 )
-_USERS = prepare(select(*USERS.columns).where(any_of(_u.c.id, "of")))
+_USERS = prepare(lambda: select(*USERS.columns).where(any_of(_u.c.id, "of")))
 
 
 async def hold_organization(tx: Tx, org_id: str) -> None:

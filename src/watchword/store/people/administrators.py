@@ -9,9 +9,11 @@ _u, _i, _m, _c, _t = schema.users, schema.identities, schema.memberships, schema
 _is_admin = _i.c.is_instance_admin == literal_column(
     "1"
 )  # written out: an index of these alone is found by its condition
-_PEOPLE = prepare(select(_u.c.id).where(_u.c.is_instance_admin == 1).order_by(_u.c.id).with_for_update())
-_IDENTITIES = prepare(select(_i.c.id).where(_is_admin).order_by(_i.c.id).with_for_update())
-_ACTIVE_PEOPLE = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1, _u.c.is_active == 1))
+_PEOPLE = prepare(lambda: select(_u.c.id).where(_u.c.is_instance_admin == 1).order_by(_u.c.id).with_for_update())
+_IDENTITIES = prepare(lambda: select(_i.c.id).where(_is_admin).order_by(_i.c.id).with_for_update())
+_ACTIVE_PEOPLE = prepare(
+    lambda: select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1, _u.c.is_active == 1)
+)
 _at_home = (
     select(_m.c.id)
     .where(
@@ -37,27 +39,31 @@ _logs_in = (
     select(_c.c.id).where(_c.c.identity_id == _i.c.id, or_(_c.c.method != bindparam("named"), _live_token)).exists()
 )
 _STANDING_IDENTITIES = prepare(
-    select(func.count())
-    .select_from(_i)
-    .where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
+    lambda: (
+        select(func.count())
+        .select_from(_i)
+        .where(_is_admin, _i.c.is_disabled == 0, _i.c.expires_at.is_(None), _at_home, _logs_in)
+    )
 )
-_IN_ORG = prepare(select(func.count()).select_from(_i).where(_is_admin, _i.c.org_id == bindparam("org")))
+_IN_ORG = prepare(lambda: select(func.count()).select_from(_i).where(_is_admin, _i.c.org_id == bindparam("org")))
 _PEOPLE_IN_ORG = prepare(
-    select(func.count())
-    .select_from(_u.join(_m, _m.c.actor_id == _u.c.id))
-    .where(
-        _u.c.is_instance_admin == 1,
-        _m.c.actor_kind == "user",
-        _m.c.org_id == bindparam("org"),
-        _m.c.project_id.is_(None),
+    lambda: (
+        select(func.count())
+        .select_from(_u.join(_m, _m.c.actor_id == _u.c.id))
+        .where(
+            _u.c.is_instance_admin == 1,
+            _m.c.actor_kind == "user",
+            _m.c.org_id == bindparam("org"),
+            _m.c.project_id.is_(None),
+        )
     )
 )
 
 _PERSON_STANDS = prepare(
-    select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.is_instance_admin == 1, _u.c.is_active == 1)
+    lambda: select(_u.c.id).where(_u.c.id == bindparam("of"), _u.c.is_instance_admin == 1, _u.c.is_active == 1)
 )
 _IDENTITY_STANDS = prepare(
-    select(_i.c.id).where(
+    lambda: select(_i.c.id).where(
         _i.c.id == bindparam("of"),
         _is_admin,
         _i.c.is_disabled == 0,

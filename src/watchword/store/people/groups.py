@@ -17,33 +17,39 @@ from watchword.store.projects.members import projects_of
 
 _g, _gm, _i, _m, _u = schema.groups, schema.group_members, schema.identities, schema.memberships, schema.users
 
-_BY_ID = prepare(select(*GROUPS.columns).where(_g.c.org_id == bindparam("org"), _g.c.id == bindparam("of")))
+_BY_ID = prepare(lambda: select(*GROUPS.columns).where(_g.c.org_id == bindparam("org"), _g.c.id == bindparam("of")))
 _BY_NAME = prepare(
-    select(*GROUPS.columns)
-    .where(_g.c.org_id == bindparam("org"), or_(_g.c.name == bindparam("name"), _g.c.slug == bindparam("name")))
-    .order_by(_g.c.created_at, _g.c.id)
+    lambda: (
+        select(*GROUPS.columns)
+        .where(_g.c.org_id == bindparam("org"), or_(_g.c.name == bindparam("name"), _g.c.slug == bindparam("name")))
+        .order_by(_g.c.created_at, _g.c.id)
+    )
 )
 _OF_ORG = prepare(
-    select(*GROUPS.columns, *MEMBERSHIPS.columns)
-    .select_from(_g.join(_m, and_(_m.c.actor_kind == "group", _m.c.actor_id == _g.c.id, _m.c.project_id.is_(None))))
-    .where(_g.c.org_id == bindparam("org"))
-    .order_by(_g.c.name, _g.c.id)
+    lambda: (
+        select(*GROUPS.columns, *MEMBERSHIPS.columns)
+        .select_from(_g.join(_m, and_(_m.c.actor_kind == "group", _m.c.actor_id == _g.c.id, _m.c.project_id.is_(None))))
+        .where(_g.c.org_id == bindparam("org"))
+        .order_by(_g.c.name, _g.c.id)
+    )
 )
 _IN_PROJECT = prepare(
-    select(*GROUPS.columns, *MEMBERSHIPS.columns)
-    .select_from(_g.join(_m, and_(_m.c.actor_kind == "group", _m.c.actor_id == _g.c.id)))
-    .where(_m.c.project_id == bindparam("project"))
-    .order_by(_g.c.name, _g.c.id)
+    lambda: (
+        select(*GROUPS.columns, *MEMBERSHIPS.columns)
+        .select_from(_g.join(_m, and_(_m.c.actor_kind == "group", _m.c.actor_id == _g.c.id)))
+        .where(_m.c.project_id == bindparam("project"))
+        .order_by(_g.c.name, _g.c.id)
+    )
 )
 _MEMBER = prepare(
-    select(*GROUP_MEMBERS.columns).where(
+    lambda: select(*GROUP_MEMBERS.columns).where(
         _gm.c.group_id == bindparam("group"),
         _gm.c.actor_kind == bindparam("kind"),
         _gm.c.actor_id == bindparam("actor"),
     )
 )
 _REMOVE_MEMBER = prepare(
-    delete(_gm).where(
+    lambda: delete(_gm).where(
         _gm.c.group_id == bindparam("group"),
         _gm.c.actor_kind == bindparam("kind"),
         _gm.c.actor_id == bindparam("actor"),

@@ -15,46 +15,54 @@ USERS = Mapper(User, schema.users)
 SESSIONS = Mapper(Session, schema.sessions)
 _o, _u, _s, _m, _p = schema.organizations, schema.users, schema.sessions, schema.memberships, schema.projects
 
-_ORG = prepare(select(*ORGANIZATIONS.columns).where(_o.c.id == bindparam("of")))
+_ORG = prepare(lambda: select(*ORGANIZATIONS.columns).where(_o.c.id == bindparam("of")))
 _ORGS_OF = prepare(
-    select(*ORGANIZATIONS.columns)
-    .join(_m, _m.c.org_id == _o.c.id)
-    .where(_m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
-    .order_by(_o.c.created_at, _o.c.id)
+    lambda: (
+        select(*ORGANIZATIONS.columns)
+        .join(_m, _m.c.org_id == _o.c.id)
+        .where(_m.c.project_id.is_(None), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+        .order_by(_o.c.created_at, _o.c.id)
+    )
 )
 _SUB_BY_SLUG = prepare(
-    select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of"), _o.c.slug == bindparam("slug"))
+    lambda: select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of"), _o.c.slug == bindparam("slug"))
 )
 _SUBS = prepare(
-    select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of")).order_by(_o.c.created_at, _o.c.id)
+    lambda: (
+        select(*ORGANIZATIONS.columns).where(_o.c.parent_org_id == bindparam("of")).order_by(_o.c.created_at, _o.c.id)
+    )
 )
 _SUBS_OF = prepare(
-    select(*ORGANIZATIONS.columns)
-    .join(_m, _m.c.org_id == _o.c.id)
-    .where(
-        _o.c.parent_org_id == bindparam("of"),
-        _m.c.project_id.is_(None),
-        _m.c.actor_kind == bindparam("kind"),
-        _m.c.actor_id == bindparam("actor"),
+    lambda: (
+        select(*ORGANIZATIONS.columns)
+        .join(_m, _m.c.org_id == _o.c.id)
+        .where(
+            _o.c.parent_org_id == bindparam("of"),
+            _m.c.project_id.is_(None),
+            _m.c.actor_kind == bindparam("kind"),
+            _m.c.actor_id == bindparam("actor"),
+        )
+        .order_by(_o.c.created_at, _o.c.id)
     )
-    .order_by(_o.c.created_at, _o.c.id)
 )
-_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")))
-_HELD_USER = prepare(select(*USERS.columns).where(_u.c.id == bindparam("of")).with_for_update(key_share=True))
-_USER_BY_EMAIL = prepare(select(*USERS.columns).where(_u.c.email == bindparam("email")))
-_ADMINS = prepare(select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
+_USER = prepare(lambda: select(*USERS.columns).where(_u.c.id == bindparam("of")))
+_HELD_USER = prepare(lambda: select(*USERS.columns).where(_u.c.id == bindparam("of")).with_for_update(key_share=True))
+_USER_BY_EMAIL = prepare(lambda: select(*USERS.columns).where(_u.c.email == bindparam("email")))
+_ADMINS = prepare(lambda: select(func.count()).select_from(_u).where(_u.c.is_instance_admin == 1))
 _IDENTITY_ADMINS = prepare(
-    select(func.count())
-    .select_from(schema.identities)
-    .where(schema.identities.c.is_instance_admin == literal_column("1"))
+    lambda: (
+        select(func.count())
+        .select_from(schema.identities)
+        .where(schema.identities.c.is_instance_admin == literal_column("1"))
+    )
 )
-_CLAIM = prepare(insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
-_CLAIMED = prepare(select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
+_CLAIM = prepare(lambda: insert(schema.settings).values(key=bindparam("name"), value=bindparam("text")))
+_CLAIMED = prepare(lambda: select(schema.settings.c.value).where(schema.settings.c.key == bindparam("name")))
 # a row of `settings`: its key is unique, so of several bootstraps at once one can write it
 _BOOTSTRAPPED = "bootstrapped"
-_SESSION = prepare(select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
+_SESSION = prepare(lambda: select(*SESSIONS.columns).where(_s.c.id == bindparam("of")))
 _SESSIONS_OF = prepare(
-    select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc())
+    lambda: select(*SESSIONS.columns).where(_s.c.user_id == bindparam("of")).order_by(_s.c.created_at.desc())
 )
 
 
@@ -234,11 +242,11 @@ async def remove_session(tx: Tx, record: Session) -> None:
     tx.changed(versions.user(record.user_id))
 
 
-_SIGNED_IN = prepare(select(_s.c.user_id).distinct())
-_END_SESSIONS_OF = prepare(delete(_s).where(any_of(_s.c.user_id, "of")))
+_SIGNED_IN = prepare(lambda: select(_s.c.user_id).distinct())
+_END_SESSIONS_OF = prepare(lambda: delete(_s).where(any_of(_s.c.user_id, "of")))
 
 
-_SESSIONS = prepare(select(func.count()).select_from(_s))
+_SESSIONS = prepare(lambda: select(func.count()).select_from(_s))
 
 
 async def count_sessions(tx: Tx) -> int:

@@ -17,7 +17,7 @@ _e, _f, _p, _s, _i = schema.environments, schema.folders, schema.projects, schem
 _sub = _f.alias("sub")
 
 # NO KEY UPDATE: writers of secrets, whose foreign keys share the row, go on meanwhile. SQLite has one writer anyway.
-_LOCK = prepare(select(_p.c.id).where(_p.c.id == bindparam("of")).with_for_update(key_share=True))
+_LOCK = prepare(lambda: select(_p.c.id).where(_p.c.id == bindparam("of")).with_for_update(key_share=True))
 
 
 async def lock(tx: Tx, project_id: str) -> None:
@@ -26,22 +26,28 @@ async def lock(tx: Tx, project_id: str) -> None:
 
 
 _ENVIRONMENTS = prepare(
-    select(*ENVIRONMENTS.columns)
-    .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None))
-    .order_by(_e.c.position, _e.c.id)
+    lambda: (
+        select(*ENVIRONMENTS.columns)
+        .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None))
+        .order_by(_e.c.position, _e.c.id)
+    )
 )
 _OF_MANY = prepare(
-    select(*ENVIRONMENTS.columns)
-    .where(any_of(_e.c.project_id, "of"), _e.c.deleted_at.is_(None))
-    .order_by(_e.c.position, _e.c.id)
+    lambda: (
+        select(*ENVIRONMENTS.columns)
+        .where(any_of(_e.c.project_id, "of"), _e.c.deleted_at.is_(None))
+        .order_by(_e.c.position, _e.c.id)
+    )
 )
-_ENVIRONMENT = prepare(select(*ENVIRONMENTS.columns).where(_e.c.id == bindparam("of")))
-_PUT = prepare(update(_e).where(_e.c.id == bindparam("of")).values(position=bindparam("position")))
+_ENVIRONMENT = prepare(lambda: select(*ENVIRONMENTS.columns).where(_e.c.id == bindparam("of")))
+_PUT = prepare(lambda: update(_e).where(_e.c.id == bindparam("of")).values(position=bindparam("position")))
 _DELETED_BEFORE = prepare(
-    select(*ENVIRONMENTS.columns)
-    .where(_e.c.deleted_at < bindparam("at"))
-    .order_by(_e.c.deleted_at)
-    .limit(bindparam("most", type_=BigInteger))
+    lambda: (
+        select(*ENVIRONMENTS.columns)
+        .where(_e.c.deleted_at < bindparam("at"))
+        .order_by(_e.c.deleted_at)
+        .limit(bindparam("most", type_=BigInteger))
+    )
 )
 
 
@@ -94,38 +100,48 @@ async def deleted_before(tx: Tx, at: int, most: int) -> list[Environment]:
 
 
 _PLACE = prepare(
-    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
-    .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
-    .where(
-        _e.c.project_id == bindparam("of"),
-        _e.c.slug == bindparam("slug"),
-        _e.c.deleted_at.is_(None),
-        _f.c.path == bindparam("path"),
+    lambda: (
+        select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+        .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
+        .where(
+            _e.c.project_id == bindparam("of"),
+            _e.c.slug == bindparam("slug"),
+            _e.c.deleted_at.is_(None),
+            _f.c.path == bindparam("path"),
+        )
     )
 )
 _PLACE_OF = prepare(
-    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
-    .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
-    .where(_f.c.id == bindparam("of"), _e.c.deleted_at.is_(None))
+    lambda: (
+        select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+        .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
+        .where(_f.c.id == bindparam("of"), _e.c.deleted_at.is_(None))
+    )
 )
 _AT_PATHS = prepare(
-    select(*FOLDERS.columns)
-    .where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths"))
-    .order_by(_f.c.path)
+    lambda: (
+        select(*FOLDERS.columns)
+        .where(_f.c.environment_id == bindparam("of"), any_of(_f.c.path, "paths"))
+        .order_by(_f.c.path)
+    )
 )
-_CHILDREN = prepare(select(*FOLDERS.columns).where(_f.c.parent_id == bindparam("of")).order_by(_f.c.name, _f.c.id))
+_CHILDREN = prepare(
+    lambda: select(*FOLDERS.columns).where(_f.c.parent_id == bindparam("of")).order_by(_f.c.name, _f.c.id)
+)
 # A prefix is compared as text: `_` is a letter of folder names and a wildcard of LIKE.
 _BELOW = prepare(
-    select(*FOLDERS.columns)
-    .where(
-        _f.c.environment_id == bindparam("of"),
-        _f.c.parent_id.is_not(None),
-        func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+    lambda: (
+        select(*FOLDERS.columns)
+        .where(
+            _f.c.environment_id == bindparam("of"),
+            _f.c.parent_id.is_not(None),
+            func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+        )
+        .order_by(_f.c.path, _f.c.id)
     )
-    .order_by(_f.c.path, _f.c.id)
 )
 _TREE = select(_f.c.id, _f.c.path).where(_f.c.environment_id == bindparam("of")).order_by(_f.c.path, _f.c.id)
-_TREE_TO_LOOK, _TREE_TO_HOLD = prepare(_TREE), prepare(_TREE.with_for_update())
+_TREE_TO_LOOK, _TREE_TO_HOLD = prepare(lambda: _TREE), prepare(_TREE.with_for_update)
 _SUBTREE = (
     select(_f.c.id, _f.c.path)
     .where(
@@ -137,30 +153,35 @@ _SUBTREE = (
     )
     .order_by(_f.c.path, _f.c.id)
 )
-_SUBTREE_TO_LOOK, _SUBTREE_TO_HOLD = prepare(_SUBTREE), prepare(_SUBTREE.with_for_update())
+_SUBTREE_TO_LOOK, _SUBTREE_TO_HOLD = prepare(lambda: _SUBTREE), prepare(_SUBTREE.with_for_update)
 _PROJECT_TREE = (
     select(_f.c.id, _f.c.path, _e.c.slug)
     .select_from(_f.join(_e, _f.c.environment_id == _e.c.id))
     .where(_f.c.project_id == bindparam("of"))
     .order_by(_f.c.id)
 )
-_PROJECT_TREE_TO_LOOK, _PROJECT_TREE_TO_HOLD = prepare(_PROJECT_TREE), prepare(_PROJECT_TREE.with_for_update(of=_f))
+_PROJECT_TREE_TO_LOOK, _PROJECT_TREE_TO_HOLD = (
+    prepare(lambda: _PROJECT_TREE),
+    prepare(lambda: _PROJECT_TREE.with_for_update(of=_f)),
+)
 _MOVE = prepare(
-    update(_f)
-    .where(
-        _f.c.environment_id == bindparam("of"),
-        func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+    lambda: (
+        update(_f)
+        .where(
+            _f.c.environment_id == bindparam("of"),
+            func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
+        )
+        .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=Integer)))
     )
-    .values(path=bindparam("new", type_=Text) + func.substr(_f.c.path, bindparam("rest", type_=Integer)))
 )
 _LONGEST = prepare(
-    select(func.max(func.length(_f.c.path))).where(
+    lambda: select(func.max(func.length(_f.c.path))).where(
         _f.c.environment_id == bindparam("of"),
         func.substr(_f.c.path, 1, bindparam("length", type_=Integer)) == bindparam("prefix", type_=Text),
     )
 )
 _HOLDS = prepare(
-    select(_f.c.id).where(
+    lambda: select(_f.c.id).where(
         _f.c.id == bindparam("of"),
         or_(
             select(_sub.c.id).where(_sub.c.parent_id == _f.c.id).exists(),
@@ -170,7 +191,7 @@ _HOLDS = prepare(
     )
 )
 _TOUCH = prepare(
-    update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")), at_once=True
+    lambda: update(_f).where(_f.c.id == bindparam("of")).values(last_secret_modified_at=bindparam("at")), at_once=True
 )
 
 

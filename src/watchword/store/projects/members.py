@@ -27,41 +27,53 @@ def _in_groups_of(kind: Any, actor: Any) -> Any:
 
 
 _PROJECTS_OF = prepare(
-    select(_m.c.project_id)
-    .distinct()
-    .where(
-        _m.c.org_id == bindparam("org"),
-        _m.c.project_id.is_not(None),
-        or_(
-            and_(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")),
-            and_(_m.c.actor_kind == "group", _m.c.actor_id.in_(_in_groups_of(bindparam("kind"), bindparam("actor")))),
-        ),
+    lambda: (
+        select(_m.c.project_id)
+        .distinct()
+        .where(
+            _m.c.org_id == bindparam("org"),
+            _m.c.project_id.is_not(None),
+            or_(
+                and_(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")),
+                and_(
+                    _m.c.actor_kind == "group", _m.c.actor_id.in_(_in_groups_of(bindparam("kind"), bindparam("actor")))
+                ),
+            ),
+        )
     )
 )
 _WITH_PROJECTS = prepare(
-    select(*MEMBERSHIPS.columns, *PROJECTS.columns)
-    .select_from(_m.join(_p, _p.c.id == _m.c.project_id))
-    .where(_m.c.org_id == bindparam("org"), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
-    .order_by(_p.c.name, _p.c.id)
+    lambda: (
+        select(*MEMBERSHIPS.columns, *PROJECTS.columns)
+        .select_from(_m.join(_p, _p.c.id == _m.c.project_id))
+        .where(
+            _m.c.org_id == bindparam("org"), _m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor")
+        )
+        .order_by(_p.c.name, _p.c.id)
+    )
 )
 _PEOPLE = prepare(
-    select(*MEMBERSHIPS.columns, *USERS.columns)
-    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
-    .where(_m.c.project_id == bindparam("project"), _m.c.actor_kind == "user")
-    .order_by(_u.c.email, _u.c.id)
+    lambda: (
+        select(*MEMBERSHIPS.columns, *USERS.columns)
+        .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+        .where(_m.c.project_id == bindparam("project"), _m.c.actor_kind == "user")
+        .order_by(_u.c.email, _u.c.id)
+    )
 )
 _ORG_PEOPLE_BY_ADDRESS = prepare(
-    select(*USERS.columns)
-    .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
-    .where(
-        _m.c.org_id == bindparam("org"),
-        _m.c.project_id.is_(None),
-        _m.c.actor_kind == "user",
-        any_of(_u.c.email, "emails"),
+    lambda: (
+        select(*USERS.columns)
+        .select_from(_m.join(_u, _u.c.id == _m.c.actor_id))
+        .where(
+            _m.c.org_id == bindparam("org"),
+            _m.c.project_id.is_(None),
+            _m.c.actor_kind == "user",
+            any_of(_u.c.email, "emails"),
+        )
     )
 )
 _OF_MANY = prepare(
-    select(*MEMBERSHIPS.columns).where(
+    lambda: select(*MEMBERSHIPS.columns).where(
         _m.c.project_id == bindparam("project"), _m.c.actor_kind == bindparam("kind"), any_of(_m.c.actor_id, "actors")
     )
 )

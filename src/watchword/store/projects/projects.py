@@ -15,31 +15,35 @@ from watchword.store.mapping import Mapper
 PROJECTS = Mapper(Project, schema.projects)
 _p, _m, _gm, _i = schema.projects, schema.memberships, schema.group_members, schema.identities
 
-_BY_ID = prepare(select(*PROJECTS.columns).where(_p.c.id == bindparam("of")))
-_BY_SLUG = prepare(select(*PROJECTS.columns).where(_p.c.org_id == bindparam("org"), _p.c.slug == bindparam("slug")))
+_BY_ID = prepare(lambda: select(*PROJECTS.columns).where(_p.c.id == bindparam("of")))
+_BY_SLUG = prepare(
+    lambda: select(*PROJECTS.columns).where(_p.c.org_id == bindparam("org"), _p.c.slug == bindparam("slug"))
+)
 _OF_ACTOR = prepare(
-    select(*PROJECTS.columns)
-    .where(
-        _p.c.org_id == bindparam("org"),
-        _p.c.id.in_(
-            select(_m.c.project_id)
-            .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
-            .union(
-                select(_m.c.project_id).where(
-                    _m.c.actor_kind == "group",
-                    _m.c.actor_id.in_(
-                        select(_gm.c.group_id).where(
-                            _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor")
-                        )
-                    ),
+    lambda: (
+        select(*PROJECTS.columns)
+        .where(
+            _p.c.org_id == bindparam("org"),
+            _p.c.id.in_(
+                select(_m.c.project_id)
+                .where(_m.c.actor_kind == bindparam("kind"), _m.c.actor_id == bindparam("actor"))
+                .union(
+                    select(_m.c.project_id).where(
+                        _m.c.actor_kind == "group",
+                        _m.c.actor_id.in_(
+                            select(_gm.c.group_id).where(
+                                _gm.c.actor_kind == bindparam("kind"), _gm.c.actor_id == bindparam("actor")
+                            )
+                        ),
+                    )
                 )
-            )
-        ),
+            ),
+        )
+        .order_by(_p.c.created_at, _p.c.id)
     )
-    .order_by(_p.c.created_at, _p.c.id)
 )
 
-_IDENTITIES = prepare(select(*IDENTITIES.columns).where(_i.c.project_id == bindparam("of")).order_by(_i.c.id))
+_IDENTITIES = prepare(lambda: select(*IDENTITIES.columns).where(_i.c.project_id == bindparam("of")).order_by(_i.c.id))
 
 
 async def by_id(tx: Tx, id: str) -> Project | None:

@@ -9,9 +9,9 @@ from watchword.store.mapping import Mapper
 
 TOKENS = Mapper(ServiceToken, schema.service_tokens)
 _t = schema.service_tokens
-_BY_ID = prepare(select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
+_BY_ID = prepare(lambda: select(*TOKENS.columns).where(_t.c.id == bindparam("of")))
 _IN_PROJECT = prepare(
-    select(*TOKENS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.created_at.desc())
+    lambda: select(*TOKENS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.created_at.desc())
 )
 
 
@@ -38,7 +38,9 @@ async def remove(tx: Tx, token: ServiceToken) -> None:
 
 
 _BEHIND = prepare(
-    select(*TOKENS.columns).where(_t.c.hash_version < bindparam("key")).order_by(_t.c.id).limit(bindparam("most"))
+    lambda: (
+        select(*TOKENS.columns).where(_t.c.hash_version < bindparam("key")).order_by(_t.c.id).limit(bindparam("most"))
+    )
 )
 
 

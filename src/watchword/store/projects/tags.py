@@ -12,8 +12,8 @@ from watchword.store.mapping import Mapper
 TAGS = Mapper(Tag, schema.tags)
 _t = schema.tags
 
-_IN_PROJECT = prepare(select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
-_BY_ID = prepare(select(*TAGS.columns).where(_t.c.id == bindparam("of")))
+_IN_PROJECT = prepare(lambda: select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
+_BY_ID = prepare(lambda: select(*TAGS.columns).where(_t.c.id == bindparam("of")))
 
 
 async def in_project(tx: Tx, project_id: str) -> list[Tag]:

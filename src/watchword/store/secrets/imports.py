@@ -60,10 +60,10 @@ _JOINED = (
     .where(_e.c.deleted_at.is_(None))
     .order_by(_i.c.folder_id, _i.c.position, _i.c.id)
 )
-_IN_PROJECT = prepare(_JOINED.where(_i.c.project_id == bindparam("of")))
-_BY_ID = prepare(_JOINED.where(_i.c.id == bindparam("of")))
-_REMOVE = prepare(delete(_i).where(_i.c.id == bindparam("of")))
-_PLACE = prepare(update(_i).where(_i.c.id == bindparam("of")).values(position=bindparam("position")))
+_IN_PROJECT = prepare(lambda: _JOINED.where(_i.c.project_id == bindparam("of")))
+_BY_ID = prepare(lambda: _JOINED.where(_i.c.id == bindparam("of")))
+_REMOVE = prepare(lambda: delete(_i).where(_i.c.id == bindparam("of")))
+_PLACE = prepare(lambda: update(_i).where(_i.c.id == bindparam("of")).values(position=bindparam("position")))
 
 
 def _link(row: Sequence[Any]) -> Link:
@@ -117,7 +117,7 @@ async def put_in_order(tx: Tx, project_id: str, ids: Sequence[str]) -> None:
     tx.changed(versions.tree(project_id))
 
 
-_IMPORTING = prepare(select(_i.c.folder_id).where(any_of(_i.c.folder_id, "of")).distinct())
+_IMPORTING = prepare(lambda: select(_i.c.folder_id).where(any_of(_i.c.folder_id, "of")).distinct())
 
 
 async def importing(tx: Tx, folder_ids: Sequence[str]) -> set[str]:

@@ -13,15 +13,19 @@ Mark = tuple[str, int, int]  # name, version, moment of the last change (ms)
 
 _s, _f, _e = schema.secrets, schema.folders, schema.environments
 _MARKS = prepare(
-    select(_s.c.folder_id, _s.c.id, _s.c.key, _s.c.version, _s.c.updated_at)
-    .where(any_of(_s.c.folder_id, "of"), _s.c.user_id.is_(None))
-    .order_by(_s.c.folder_id, _s.c.id)
+    lambda: (
+        select(_s.c.folder_id, _s.c.id, _s.c.key, _s.c.version, _s.c.updated_at)
+        .where(any_of(_s.c.folder_id, "of"), _s.c.user_id.is_(None))
+        .order_by(_s.c.folder_id, _s.c.id)
+    )
 )
 _PLACES = prepare(
-    select(_f.c.id, _e.c.slug, _f.c.path)
-    .select_from(_f.join(_e, _e.c.id == _f.c.environment_id))
-    .where(_f.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None))
-    .order_by(_f.c.id)
+    lambda: (
+        select(_f.c.id, _e.c.slug, _f.c.path)
+        .select_from(_f.join(_e, _e.c.id == _f.c.environment_id))
+        .where(_f.c.project_id == bindparam("of"), _e.c.deleted_at.is_(None))
+        .order_by(_f.c.id)
+    )
 )
 
 

@@ -45,37 +45,45 @@ _PARTS: tuple[Mapper[Any], ...] = (REPLICATIONS, IMPORTS, PROJECTS, ENVIRONMENTS
 _OFFSETS = [sum(len(part.columns) for part in _PARTS[:number]) for number in range(len(_PARTS) + 1)]
 _IS_REPLICA = (_replica.c.parent_id == _i.c.folder_id) & (_replica.c.name == literal(PREFIX).concat(_i.c.id))
 _BY_ID = prepare(
-    select(
-        *(column for part in _PARTS for column in part.columns),
-        *(_replica.c[column.name] for column in FOLDERS.columns),
+    lambda: (
+        select(
+            *(column for part in _PARTS for column in part.columns),
+            *(_replica.c[column.name] for column in FOLDERS.columns),
+        )
+        .select_from(
+            _r.join(_i, _i.c.id == _r.c.import_id)
+            .join(_p, _p.c.id == _i.c.project_id)
+            .join(_f, _f.c.id == _i.c.folder_id)
+            .join(_e, _e.c.id == _f.c.environment_id)
+            .outerjoin(_replica, _IS_REPLICA)
+        )
+        .where(_r.c.import_id == bindparam("of"), _e.c.deleted_at.is_(None))
     )
-    .select_from(
-        _r.join(_i, _i.c.id == _r.c.import_id)
-        .join(_p, _p.c.id == _i.c.project_id)
-        .join(_f, _f.c.id == _i.c.folder_id)
-        .join(_e, _e.c.id == _f.c.environment_id)
-        .outerjoin(_replica, _IS_REPLICA)
-    )
-    .where(_r.c.import_id == bindparam("of"), _e.c.deleted_at.is_(None))
 )
-_OF_IMPORTS = prepare(select(*REPLICATIONS.columns).where(any_of(_r.c.import_id, "of")))
-_HOLD = prepare(select(*REPLICATIONS.columns).where(_r.c.import_id == bindparam("of")).with_for_update())
+_OF_IMPORTS = prepare(lambda: select(*REPLICATIONS.columns).where(any_of(_r.c.import_id, "of")))
+_HOLD = prepare(lambda: select(*REPLICATIONS.columns).where(_r.c.import_id == bindparam("of")).with_for_update())
 _AFTER = prepare(
-    select(*REPLICATIONS.columns)
-    .where(_r.c.import_id > bindparam("after"))
-    .order_by(_r.c.import_id)
-    .limit(bindparam("most", type_=BigInteger))
+    lambda: (
+        select(*REPLICATIONS.columns)
+        .where(_r.c.import_id > bindparam("after"))
+        .order_by(_r.c.import_id)
+        .limit(bindparam("most", type_=BigInteger))
+    )
 )
 _OF_SOURCE = prepare(
-    select(*(_replica.c[column.name] for column in FOLDERS.columns))
-    .select_from(_i.join(_replica, _IS_REPLICA))
-    .where(_i.c.source_environment_id == bindparam("of"))
-    .order_by(_replica.c.id)
+    lambda: (
+        select(*(_replica.c[column.name] for column in FOLDERS.columns))
+        .select_from(_i.join(_replica, _IS_REPLICA))
+        .where(_i.c.source_environment_id == bindparam("of"))
+        .order_by(_replica.c.id)
+    )
 )
 _REPLICA = prepare(
-    select(*(_replica.c[column.name] for column in FOLDERS.columns))
-    .select_from(_i.join(_replica, _IS_REPLICA))
-    .where(_i.c.id == bindparam("of"))
+    lambda: (
+        select(*(_replica.c[column.name] for column in FOLDERS.columns))
+        .select_from(_i.join(_replica, _IS_REPLICA))
+        .where(_i.c.id == bindparam("of"))
+    )
 )
 
 

@@ -23,51 +23,61 @@ TAGS = Mapper(Tag, schema.tags)
 _s, _v, _f, _e, _t = schema.secrets, schema.secret_versions, schema.folders, schema.environments, schema.tags
 _columns = SECRETS.columns
 
-_IN_FOLDERS = prepare(select(*_columns).where(any_of(_s.c.folder_id, "of")).order_by(_s.c.key, _s.c.id))
+_IN_FOLDERS = prepare(lambda: select(*_columns).where(any_of(_s.c.folder_id, "of")).order_by(_s.c.key, _s.c.id))
 _IN_FOLDER_AFTER = prepare(
-    select(*_columns)
-    .where(_s.c.folder_id == bindparam("of"), tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")))
-    .order_by(_s.c.key, _s.c.id)
-    .limit(bindparam("most"))
+    lambda: (
+        select(*_columns)
+        .where(_s.c.folder_id == bindparam("of"), tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")))
+        .order_by(_s.c.key, _s.c.id)
+        .limit(bindparam("most"))
+    )
 )
 _WEIGHTS = prepare(
-    select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value)))
-    .where(any_of(_s.c.folder_id, "of"))
-    .group_by(_s.c.folder_id)
+    lambda: (
+        select(_s.c.folder_id, func.count(), func.sum(func.length(_s.c.value)))
+        .where(any_of(_s.c.folder_id, "of"))
+        .group_by(_s.c.folder_id)
+    )
 )
 _NAMED = select(*_columns).where(any_of(_s.c.folder_id, "of"), any_of(_s.c.key, "keys")).order_by(_s.c.key, _s.c.id)
-_NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(_NAMED), prepare(_NAMED.with_for_update())
+_NAMED_TO_READ, _NAMED_TO_CHANGE = prepare(lambda: _NAMED), prepare(_NAMED.with_for_update)
 _PICKED = (
     select(*_columns)
     .where(any_pair(_s.c.folder_id, _s.c.key, "folders", "keys"))
     .order_by(_s.c.folder_id, _s.c.key, _s.c.id)
 )
-_PICKED_TO_READ, _PICKED_TO_CHANGE = prepare(_PICKED), prepare(_PICKED.with_for_update())
+_PICKED_TO_READ, _PICKED_TO_CHANGE = prepare(lambda: _PICKED), prepare(_PICKED.with_for_update)
 _AT_ONCE = 64
 _WRITTEN_AT_ONCE = 100  # rows
 _REFERRING = prepare(
-    select(_s.c.key, _s.c.id, _s.c.references)
-    .where(
-        _s.c.project_id == bindparam("of"),
-        _s.c.references != bindparam("none", type_=Text),
-        tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")),
+    lambda: (
+        select(_s.c.key, _s.c.id, _s.c.references)
+        .where(
+            _s.c.project_id == bindparam("of"),
+            _s.c.references != bindparam("none", type_=Text),
+            tuple_(_s.c.key, _s.c.id) > tuple_(bindparam("key"), bindparam("id")),
+        )
+        .order_by(_s.c.key, _s.c.id)
+        .limit(bindparam("most", type_=BigInteger))
     )
-    .order_by(_s.c.key, _s.c.id)
-    .limit(bindparam("most", type_=BigInteger))
 )
 _FEW, _LOOKED_AT = 4, 1_000  # names that are asked for one by one; rows that one query looks at otherwise
 _BY_IDS = select(*_columns).where(any_of(_s.c.id, "of")).order_by(_s.c.key, _s.c.id)
-_BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(_BY_IDS), prepare(_BY_IDS.with_for_update())
-_COUNTS = prepare(select(_s.c.folder_id, func.count()).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id))
-_LABELS = (_s.c.folder_id, _s.c.key, _s.c.user_id, _s.c.tag_ids, _s.c.metadata)
-_LABELLED = prepare(select(*_LABELS).where(any_of(_s.c.folder_id, "of")))
-_LABELLED_AFTER = prepare(
-    select(*_LABELS)
-    .where(_s.c.folder_id == bindparam("of"), _s.c.key > bindparam("after"))
-    .order_by(_s.c.key)
-    .limit(bindparam("most", type_=BigInteger))
+_BY_IDS_TO_READ, _BY_IDS_TO_CHANGE = prepare(lambda: _BY_IDS), prepare(_BY_IDS.with_for_update)
+_COUNTS = prepare(
+    lambda: select(_s.c.folder_id, func.count()).where(any_of(_s.c.folder_id, "of")).group_by(_s.c.folder_id)
 )
-_LABELLED_AT = prepare(select(*_LABELS).where(_s.c.folder_id == bindparam("of"), _s.c.key == bindparam("key")))
+_LABELS = (_s.c.folder_id, _s.c.key, _s.c.user_id, _s.c.tag_ids, _s.c.metadata)
+_LABELLED = prepare(lambda: select(*_LABELS).where(any_of(_s.c.folder_id, "of")))
+_LABELLED_AFTER = prepare(
+    lambda: (
+        select(*_LABELS)
+        .where(_s.c.folder_id == bindparam("of"), _s.c.key > bindparam("after"))
+        .order_by(_s.c.key)
+        .limit(bindparam("most", type_=BigInteger))
+    )
+)
+_LABELLED_AT = prepare(lambda: select(*_LABELS).where(_s.c.folder_id == bindparam("of"), _s.c.key == bindparam("key")))
 _FIXED = ("id", "project_id", "created_at")
 _PLACED = (
     "folder_id",
@@ -79,15 +89,17 @@ _PLACED = (
 def _update(*leaving: str) -> Prepared:
     fields: dict[str, Any] = {name: bindparam(name) for name in StoredSecret.__struct_fields__ if name not in leaving}
     return prepare(
-        update(_s)
-        .where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger))
-        .values(fields),
+        lambda: (
+            update(_s)
+            .where(_s.c.id == bindparam("of"), _s.c.version == bindparam("before", type_=BigInteger))
+            .values(fields)
+        ),
         at_once=True,
     )
 
 
 _REPLACE, _REPLACE_IN_PLACE = _update(*_FIXED), _update(*_FIXED, *_PLACED)
-_REMOVE = prepare(delete(_s).where(any_of(_s.c.id, "of")))
+_REMOVE = prepare(lambda: delete(_s).where(any_of(_s.c.id, "of")))
 
 
 class VersionConflict(Exception):
@@ -235,15 +247,21 @@ async def _referring_to_many(
 # --- versions
 
 _OF_SECRET = prepare(
-    select(*VERSIONS.columns)
-    .where(_v.c.secret_id == bindparam("of"))
-    .order_by(_v.c.version.desc())
-    .limit(bindparam("most", type_=BigInteger))
-    .offset(bindparam("first", type_=BigInteger))
+    lambda: (
+        select(*VERSIONS.columns)
+        .where(_v.c.secret_id == bindparam("of"))
+        .order_by(_v.c.version.desc())
+        .limit(bindparam("most", type_=BigInteger))
+        .offset(bindparam("first", type_=BigInteger))
+    )
 )
-_VERSION = prepare(select(*VERSIONS.columns).where(_v.c.secret_id == bindparam("of"), _v.c.version == bindparam("n")))
-_HOW_MANY = prepare(select(func.count()).where(_v.c.secret_id == bindparam("of")))
-_PRUNE = prepare(delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.version <= bindparam("up_to")), at_once=True)
+_VERSION = prepare(
+    lambda: select(*VERSIONS.columns).where(_v.c.secret_id == bindparam("of"), _v.c.version == bindparam("n"))
+)
+_HOW_MANY = prepare(lambda: select(func.count()).where(_v.c.secret_id == bindparam("of")))
+_PRUNE = prepare(
+    lambda: delete(_v).where(_v.c.secret_id == bindparam("of"), _v.c.version <= bindparam("up_to")), at_once=True
+)
 
 
 async def add_versions(tx: Tx, records: Sequence[SecretVersion], keep: int) -> None:
@@ -375,16 +393,18 @@ async def how_many_versions(tx: Tx, secret_id: str) -> int:
 
 # --- around secrets
 
-_FOLDERS = prepare(select(*FOLDERS.columns).where(any_of(_f.c.id, "of")))
-_TAGS = prepare(select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
+_FOLDERS = prepare(lambda: select(*FOLDERS.columns).where(any_of(_f.c.id, "of")))
+_TAGS = prepare(lambda: select(*TAGS.columns).where(_t.c.project_id == bindparam("of")).order_by(_t.c.slug))
 _PLACES = prepare(
-    select(*ENVIRONMENTS.columns, *FOLDERS.columns)
-    .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
-    .where(
-        _e.c.project_id == bindparam("of"),
-        _e.c.deleted_at.is_(None),
-        any_of(_e.c.slug, "slugs"),
-        any_of(_f.c.path, "paths"),
+    lambda: (
+        select(*ENVIRONMENTS.columns, *FOLDERS.columns)
+        .select_from(_e.join(_f, _f.c.environment_id == _e.c.id))
+        .where(
+            _e.c.project_id == bindparam("of"),
+            _e.c.deleted_at.is_(None),
+            any_of(_e.c.slug, "slugs"),
+            any_of(_f.c.path, "paths"),
+        )
     )
 )
 
