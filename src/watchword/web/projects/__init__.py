@@ -1,0 +1,1 @@
+"""The pages of projects: secrets, folders, environments, tags and settings."""
