@@ -2,10 +2,12 @@
 
 import functools
 
+import starlette.routing
 from hypothesis import HealthCheck, settings
 
 from tests import routes
 from watchword import app
+from watchword.http import router
 from watchword.http.authentication import auth_methods
 from watchword.services.people import passwords
 
@@ -15,6 +17,8 @@ passwords.PASSES, passwords.MEMORY = 1, 64 << 10
 # Hundreds of tests have a server of their own; what is the same for all of them is made once.
 app.registry = functools.cache(app.registry)  # type: ignore[attr-defined]
 auth_methods.method_routes = routes.once
+router.layout = functools.cache(router.layout)
+starlette.routing.compile_path = functools.cache(starlette.routing.compile_path)
 
 # How long an example takes says how busy the machine is, and nothing about the rule.
 settings.register_profile(

@@ -89,15 +89,21 @@ def _mounted(routes: Sequence[Route], edge: EdgeOf) -> list[BaseRoute]:
     by_path: dict[str, dict[str, Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = route
-    mounts: dict[str, dict[str, dict[str, Route]]] = {}
-    for path in sorted(by_path, key=_specific_first):
-        mounts.setdefault(_mount_of(path), {})[path] = by_path[path]
-    unmounted = mounts.pop("", {})
-    # A mount takes all below it, so the longer one is asked first.
+    mounts, unmounted = layout(tuple(by_path))
     return [
-        *(Mount(mount, app=Mounted(mount, mounts[mount], edge)) for mount in sorted(mounts, key=len, reverse=True)),
-        *(_route(path, by_method, edge) for path, by_method in unmounted.items()),
+        *(Mount(mount, app=Mounted(mount, {path: by_path[path] for path in paths}, edge)) for mount, paths in mounts),
+        *(_route(path, by_path[path], edge) for path in unmounted),
     ]
+
+
+def layout(paths: tuple[str, ...]) -> tuple[Sequence[tuple[str, Sequence[str]]], Sequence[str]]:
+    """The mounts with the paths below each of them, and the paths without a mount; in the order they are asked."""
+    mounts: dict[str, list[str]] = {}
+    for path in sorted(paths, key=_specific_first):
+        mounts.setdefault(_mount_of(path), []).append(path)
+    unmounted = mounts.pop("", [])
+    # A mount takes all below it, so the longer one is asked first.
+    return [(mount, mounts[mount]) for mount in sorted(mounts, key=len, reverse=True)], unmounted
 
 
 def _specific_first(path: str) -> list[tuple[bool, str]]:
