@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from tests.databases import elsewhere, emptied, placed, refilling
+from tests.inside import Inside
 from watchword.app import Server, build_runtime, opened
 from watchword.domain.secret import Secret
 from watchword.methods.base import Outbound
@@ -50,10 +51,11 @@ class Api:
     Calls are made as `token` (default: the first organization's administrator).
     """
 
-    def __init__(self, parts: Runtime, clock: Clock, client: httpx.AsyncClient) -> None:
+    def __init__(self, parts: Runtime, clock: Clock, client: httpx.AsyncClient, inside: Inside | None = None) -> None:
         self.runtime = parts
         self.clock = clock
         self.client = client
+        self._inside = inside  # the way to a server in this process
         self.token = ""
         self.person = ""
         self.org_id = ""
@@ -91,6 +93,8 @@ class Api:
         bearer = self.token if token == "" else token
         if bearer:
             sent["authorization"] = f"Bearer {bearer}"
+        if self._inside is not None:
+            return await self._inside.request(self.client, method, path, body, sent, query)
         return await self.client.request(method, path, json=body, headers=sent, params=query)
 
     async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
@@ -148,9 +152,9 @@ async def running(
     clock = Clock()
     parts = msgspec.structs.replace(build_runtime(settings, outbound=outbound), clock=clock)
     async with opened(parts):
-        transport = httpx.ASGITransport(Server(parts), client=(address, 40_000), raise_app_exceptions=True)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
-            api = Api(parts, clock, client)
+        inside = Inside(Server(parts), address)
+        async with httpx.AsyncClient(transport=inside.transport(), base_url="http://watchword.test") as client:
+            api = Api(parts, clock, client, inside)
             if fresh:
                 await api.bootstrap()
             yield api

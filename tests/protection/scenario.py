@@ -10,6 +10,7 @@ import msgspec
 from nacl.pwhash import argon2id
 
 from tests.api import EMAIL, PASSWORD, Api, Clock, sqlite_settings
+from tests.inside import Inside
 from tests.protection.permissions import TABLE, Asks
 from watchword.app import Server, build_runtime, opened
 from watchword.domain.access.abilities import BUILT_IN, Ability, Rule, compile_rules
@@ -467,9 +468,9 @@ async def running_scenario(folder: Path) -> AsyncIterator[Scenario]:
         parts, clock=clock, store=store, cache=Cache(store, 50_000), journal=Journal(store), writes=Journal(store)
     )
     async with opened(parts):
-        transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://watchword.test") as client:
-            api = Api(parts, clock, client)
+        inside = Inside(Server(parts))
+        async with httpx.AsyncClient(transport=inside.transport(), base_url="http://watchword.test") as client:
+            api = Api(parts, clock, client, inside)
             await api.bootstrap()
             scenario = Scenario(api, store)
             await scenario.add_targets()
