@@ -1,0 +1,56 @@
+"""An organization that is worth looking at, made over the API: hostile names, several methods and states, refusals."""
+
+from typing import Any
+
+from tests.api import Api
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    '=HYPERLINK("http://evil.test")',
+    "\u202egnitteser",
+    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+    "a-name-that-goes-on-" * 3 + "and-on",
+    "{{ 7 * 7 }}",
+)
+
+
+async def fill(api: Api) -> dict[str, str]:
+    """Fill the first organization; what the names in the paths of pages stand for."""
+    organization = (await api.ok("GET", f"/api/v1/organization/{api.org_id}"))["organization"]
+    project = await _project(api, "Billing <b>")
+    await _project(api, "Empty")
+    identity = await api.identity("member", "checkout-deploy")
+    for name in HOSTILE:
+        await api.identity("no-access", name[:255])
+    login = await api.universal(identity["id"])
+    for _ in range(2):
+        await api.login(login)
+    path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
+    await api.ok("POST", path, {"role": "viewer"})
+    await _secrets(api, project)
+    refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "wrong"}, token=None)
+    events = (await api.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]
+    return {
+        "organization": organization["slug"],
+        "project": project["slug"],
+        "identity_id": identity["id"],
+        "method": "universal-auth",
+        "request_id": refused.json()["reqId"],
+        "event_id": events[0]["id"],
+    }
+
+
+async def _project(api: Api, name: str) -> dict[str, Any]:
+    reply = await api.ok("POST", "/api/v1/projects", {"projectName": name})
+    return dict(reply.get("project") or reply["workspace"])
+
+
+async def _secrets(api: Api, project: dict[str, Any]) -> None:
+    for slug in ("dev", "prod"):
+        place = {"projectId": project["id"], "environment": slug, "secretPath": "/"}
+        for number in range(3):
+            body = {**place, "secretValue": f"value <{number}>\nof {slug}", "secretComment": "=1+1"}
+            await api.ok("POST", f"/api/v4/secrets/KEY_{number}", body)
+    await api.ok("POST", "/api/v4/secrets/ONLY_DEV", {**place, "environment": "dev", "secretValue": "${KEY_0}"})
+    await api.ok("POST", "/api/v2/folders", {**place, "environment": "dev", "name": "db", "path": "/"})
