@@ -4,7 +4,7 @@
     wanted = Requests(document, seed, world.pool)            # the same ones for the same seed and the same answers
     answer = await world.ask(request := wanted.next(world.callers))
     faults = Judge(document).faults(request, answer)
-    wanted.learn(answer)
+    wanted.learn(answer, request)
 
 Time and randomness of a world are its seed's, so that two of them, one on each engine, answer the same.
 """
@@ -26,7 +26,7 @@ from jsonschema import Draft202012Validator
 
 from tests.api import EMAIL, PASSWORD, ROOT_KEY, Api
 from tests.methods.doubles.web import CA
-from tests.minting import public_pem
+from tests.minting import jwk, public_pem
 from tests.protection.scenario import Scenario
 from watchword.app import Server, build_runtime, opened
 from watchword.domain.outbound import OutboundError
@@ -87,8 +87,8 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "newsecretname": ("MOVED", "KEPT"),
     "secretkey": ("KEPT", "OTHER", "A_B"),
     "secretvalue": ("v", "${KEPT}", "a\nb", ""),
-    "slug": ("kept", "held", "new-one", "dev"),
-    "name": ("kept", "new one", "New"),
+    "slug": ("kept", "held", "new-one", "dev", "prod"),
+    "name": ("kept", "in", "new-one", "New one"),
     "role": ("admin", "member", "viewer", "no-access", "held"),
     "roles": ([{"role": "member"}], [{"role": "viewer", "isTemporary": False}]),
     "roleslugs": (["member"], ["held"]),
@@ -110,6 +110,9 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "limit": (1, 20, 100),
     "offset": (0, 1),
     "waitseconds": (1,),
+    "eventmetadata": ("name=a", "identityId=x,name=b"),
+    "metadatafilter": ("key=team,value=a",),
+    "expirydate": ("2027-01-01T00:00:00Z",),
     "wrapttl": ("60s", "5m"),
     "url": ("https://hooks.example.com/x", "ldaps://ldap.example.com"),
     "kuberneteshost": ("https://10.0.0.1:6443",),
@@ -141,7 +144,7 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "certificate": (_PEM,),
     "publickeys": ([public_pem("rsa")],),
     "publickey": (public_pem("p256"),),
-    "bundle": ('{"keys": []}',),
+    "bundle": (json.dumps({"keys": [jwk("rsa", use="jwt-svid")]}), '{"keys": []}'),
     "crlurls": ([],),
     "ocspurl": ("",),
     "expiresat": ("2027-01-01T00:00:00Z", None),
@@ -158,8 +161,9 @@ SAME = {
     "workspaceid": "projectid", "orgid": "organizationid", "organizationid": "organizationid",
     "workspaceslug": "projectslug", "environmentslug": "environment", "envid": "environmentid",
     "folderidorname": "folderid", "secretname": "secretkey", "rolename": "roleslug", "suborgid": "suborganizationid",
-    "username": "email", "owneremail": "email",
+    "username": "email", "cursor": "nextcursor", "newslug": "slug", "owneremail": "email",
 }  # fmt: skip
+PLACES = frozenset({"projectid", "environment"})  # without them most requests name nothing
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -220,6 +224,7 @@ class Wanted:
     caller: str
     names: frozenset[str]  # of all its fields and parameters
     is_object: bool  # whether the body is a JSON object
+    places: tuple[tuple[str, str], ...] = ()  # what its path names, escaped
 
     def __str__(self) -> str:
         return f"#{self.number} {self.caller}: {self.method} {self.path}?{self.query[:300]} {self.body[:600]!r}"
@@ -397,13 +402,18 @@ class Requests:
         self._count = 0
         self._pool: dict[str, list[str]] = {}
         self._tokens: list[str] = []
+        self._met: dict[str, list[tuple[tuple[str, str], ...]]] = {}  # places of a path that are there together
         for name, value in ids.items():
             self._keep(short(name), value)
         self._hostility = 0.0
 
     # What the server answered is what later requests ask for.
 
-    def learn(self, answer: Answered) -> None:
+    def learn(self, answer: Answered, wanted: Wanted) -> None:
+        if answer.status == 200 and wanted.places and wanted.method != "DELETE":
+            kept = self._met.setdefault(wanted.operation.partition(" ")[2], [])
+            kept.append(wanted.places)
+            del kept[:-6]
         if answer.status == 200 and answer.headers.get("content-type", "").startswith("application/json"):
             self._walk(answer.json, "", 0)
 
@@ -445,7 +455,8 @@ class Requests:
             caller, bearer = "hostile", pick.choice(("", " ", "x", "st.x.y", "a.b.c", "\xff", LONG))
         headers = [] if bearer is None else [(b"authorization", f"Bearer {bearer}".encode("latin-1"))]
         parameters = about.get("parameters", ())
-        found = re.sub(r"{(\w+)}", lambda place: self._place(place[1]), path)
+        places = self._places(path)
+        found = re.sub(r"{(\w+)}", lambda place: places[place[1]], path)
         query = self._query([one for one in parameters if one["in"] == "query"])
         names = {one["name"] for one in parameters}
         body, is_object = b"", False
@@ -456,7 +467,17 @@ class Requests:
             headers += [(b"content-type", media.encode())] if media else []
         self._count += 1
         return Wanted(
-            self._count, operation, method, found, query, body, tuple(headers), caller, frozenset(names), is_object
+            self._count,
+            operation,
+            method,
+            found,
+            query,
+            body,
+            tuple(headers),
+            caller,
+            frozenset(names),
+            is_object,
+            tuple(places.items()),
         )
 
     def _operation(self) -> tuple[str, str, str, Mapping[str, Any]]:
@@ -468,7 +489,23 @@ class Requests:
             if not _RUINOUS.search(found[0]) or self._random.random() < 0.1:
                 return found
 
-    def _place(self, name: str) -> str:
+    def _places(self, path: str) -> dict[str, str]:
+        """What the path names: what belongs together by an earlier answer, or one by one."""
+        known = [place for place in self._met if path.startswith(place)]
+        together: dict[str, str] = {}
+        if known and self._random.random() < 0.5:
+            together = dict(self._random.choice(self._met[max(known, key=len)]))
+        found, parent = {}, ""
+        for part in path.split("/"):
+            if part.startswith("{"):
+                found[part[1:-1]] = together.get(part[1:-1]) or self._place(part[1:-1], parent)
+            elif part != "slug":
+                parent = part
+        return found
+
+    def _place(self, name: str, parent: str) -> str:
+        if name == "slug":
+            name = {"environments": "environment", "tags": "tag_slug"}.get(parent, "project_slug")
         pick, key = self._random, short(name)
         if pick.random() < 0.02 + self._hostility / 2:
             return quote(pick.choice(HOSTILE_TEXTS[1:]).encode("utf-8", "surrogatepass")[:9_000], safe="")
@@ -483,7 +520,7 @@ class Requests:
     def _query(self, parameters: Sequence[Mapping[str, Any]]) -> str:
         pick, pairs = self._random, []
         for one in parameters:
-            if not one["required"] and pick.random() < 0.6:
+            if not one["required"] and pick.random() < (0.1 if short(one["name"]) in PLACES else 0.6):
                 continue
             if one["required"] and pick.random() < self._hostility / 3:
                 continue
@@ -545,7 +582,7 @@ class Requests:
         if "enum" in schema:
             return pick.choice([*schema["enum"], *(["unknown"] if pick.random() < self._hostility else [])])
         known = PLAUSIBLE.get(short(name)) or PLAUSIBLE.get(name.lower())
-        if known and pick.random() < 0.9:
+        if known and pick.random() < (0.5 if self._hostility else 0.9):
             return pick.choice(known)
         kind = schema.get("type", "string")
         return getattr(self, f"_{kind if isinstance(kind, str) else kind[0]}")(schema, name, depth)
@@ -557,7 +594,7 @@ class Requests:
             key: self._value(one, key, depth + 1)
             for key, one in schema.get("properties", {}).items()
             if (key in required and pick.random() >= self._hostility / 6)
-            or (key not in required and pick.random() < chance)
+            or (key not in required and pick.random() < (0.85 if short(key) in PLACES else chance))
         }
         more = schema.get("additionalProperties")
         if isinstance(more, dict):
@@ -578,7 +615,7 @@ class Requests:
         if pick.random() < self._hostility:
             return pick.choice(HOSTILE_TEXTS)
         kept = self._pool.get(short(name), ())
-        if kept and pick.random() < 0.9:
+        if kept and pick.random() < 0.96:
             return pick.choice(kept[-12:])
         if name.endswith(("Id", "Ids")) and pick.random() < 0.8:
             return pick.choice(self._pool["*"])
@@ -648,17 +685,18 @@ class Judge:
             return []
         if not body["message"]:
             return ["no fault is named"]
-        return [
-            f"no field is named: {one}"
-            for one in body["message"]
-            if not one["message"]
-            or (
-                not _MORE.match(one["message"])
-                and wanted.is_object
-                and not one["path"]
-                and not any(name in one["message"] for name in wanted.names)
-            )
-        ]
+        return [f"no field is named: {one}" for one in body["message"] if not self._is_named(wanted, one)]
+
+    def _is_named(self, wanted: Wanted, issue: Mapping[str, Any]) -> bool:
+        if not issue["message"]:
+            return False
+        if not wanted.is_object or _MORE.match(issue["message"]):
+            return True
+        if issue["path"]:
+            first = issue["path"][0]
+            is_unknown = issue["code"] == "unrecognized_keys" or first == "\ufffd"
+            return is_unknown or short(str(first)) in {short(name) for name in wanted.names}
+        return any(name in issue["message"] for name in wanted.names)
 
 
 @dataclass
@@ -698,7 +736,7 @@ async def compared(worlds: Sequence[World], document: Mapping[str, Any], seed: s
             elif lasting(answer.body) != lasting(answers[0].body) and is_alike(request):
                 text = difference(lasting(answers[0].body), lasting(answer.body))
                 tally.fault(request, f"{text}\n    differs in its body ({answer.status})")
-        wanted.learn(answers[0])
+        wanted.learn(answers[0], request)
         if answers[0].status == 401 and b"session has ended" in answers[0].body:
             for world in worlds:
                 await world.revive(request.caller, seed, request.number)

@@ -300,7 +300,7 @@ def _steps(place: str) -> list[str | int]:
     return [int(step) if step.isdigit() else step for step in re.findall(r"[^.$\[\]]+", place) if step != "..."]
 
 
-def checked(path: str, read: Callable[[str], T], text: str) -> T:
+def checked(path: str | tuple[str | int, ...], read: Callable[[str], T], text: str) -> T:
     """`read(text)`; a ValueError becomes the refusal of the field `path`."""
     try:
         return read(text)

@@ -113,6 +113,35 @@ async def test_nobody_takes_away_a_denial_that_holds_for_themselves(any_api: Api
     assert (403, 403) == (removed.status_code, changed.status_code)
 
 
+async def test_a_fault_of_a_period_is_named_where_it_was_sent(api: Api) -> None:
+    project_id = await project(api)
+    identity_id, _ = await member(api, project_id, "no-access")
+    slug = (await api.ok("GET", f"/api/v1/projects/{project_id}"))["project"]["slug"]
+    period = {
+        "temporaryMode": "relative",
+        "temporaryRange": "soon",
+        "temporaryAccessStartTime": "2026-01-01T00:00:00Z",
+    }
+    given = (await give(api, project_id, identity_id, READ_ROLES, slug="kept")).json()["privilege"]
+    named = {"identityId": identity_id, "projectSlug": slug}
+    rule = {"subject": "role", "actions": ["read"]}
+
+    replies = [
+        await api.post(f"{V1}/temporary", {**named, **period, "privilegePermission": rule}),
+        await api.patch(V1, {**named, "privilegeSlug": "kept", "privilegeDetails": {**period, "isTemporary": True}}),
+        await api.patch(V1, {**named, "privilegeSlug": "kept", "privilegeDetails": {}}),
+        await api.patch(f"{V2}/{given['id']}", {"type": {"isTemporary": True, **period}}),
+    ]
+
+    paths = [reply.json()["message"][0]["path"] for reply in replies]
+    assert [
+        ["temporaryRange"],
+        ["privilegeDetails", "temporaryRange"],
+        ["privilegeDetails"],
+        ["type", "temporaryRange"],
+    ] == paths
+
+
 async def test_a_taken_slug_and_nothing_to_change_are_refused(any_api: Api) -> None:
     project_id = await project(any_api)
     identity_id, _ = await member(any_api, project_id, "no-access")

@@ -95,6 +95,22 @@ async def test_several_folders_are_renamed_or_none(any_api: Api) -> None:
     assert ["/uno", "/uno/due"] == [folder["path"] for folder in done["folders"]]
 
 
+async def test_a_name_that_no_folder_may_have_is_named_where_it_was_sent(api: Api) -> None:
+    made = await project(api)
+    one = await folder(api, made["id"], "one")
+    good, bad = ({"id": one["id"], "environment": "dev", "name": name} for name in ("uno", "d u e"))
+    astray = {**good, "path": "/a/../b"}
+
+    batches = [
+        await api.patch("/api/v2/folders/batch", {"projectSlug": "alpha-app", "folders": [good, one]})
+        for one in (bad, astray)
+    ]
+    alone = await api.patch(f"/api/v2/folders/{one['id']}", {"projectId": made["id"], **bad})
+
+    paths = [reply.json()["message"][0]["path"] for reply in (*batches, alone)]
+    assert [["folders", 1, "name"], ["folders", 1, "path"], ["name"]] == paths
+
+
 async def test_a_folder_that_is_not_empty_goes_only_when_that_is_said(any_api: Api) -> None:
     made = await project(any_api)
     app = await folder(any_api, made["id"], "app")

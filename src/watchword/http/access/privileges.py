@@ -152,6 +152,16 @@ def _new(body: Permanent, window: Window) -> privileges.CreatePrivilege:
     )
 
 
+def _as_sent(refused: Invalid, *place: str) -> Invalid:
+    """The refusal with the fields where this generation has them: in `place`, and those of the period beside others."""
+    return Invalid(
+        [
+            msgspec.structs.replace(issue, path=(*place, *issue.path[issue.path[:1] == ("type",) :]))
+            for issue in refused.issues
+        ]
+    )
+
+
 @routes.post(_V1 + "/permanent", USER, IDENTITY)
 async def create_permanent(ctx: Ctx, body: Permanent) -> PrivilegeReply:
     """Give an identity a permanent privilege."""
@@ -169,12 +179,22 @@ async def create_temporary(ctx: Ctx, body: TemporaryPrivilegeBody) -> PrivilegeR
         temporary_access_start_time=body.temporary_access_start_time,
     )
     project = ScopeRef(project_slug=body.project_slug)
-    return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, project, _new(body, window))))
+    try:
+        return PrivilegeReply(privilege=PrivilegeOut.of(await privileges.create(ctx, project, _new(body, window))))
+    except Invalid as refused:
+        raise _as_sent(refused) from None
 
 
 @routes.patch(_V1, USER, IDENTITY)
 async def update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
     """Change a privilege."""
+    try:
+        return await _update_by_slug(ctx, body)
+    except Invalid as refused:
+        raise _as_sent(refused, "privilegeDetails") from None
+
+
+async def _update_by_slug(ctx: Ctx, body: Changed) -> PrivilegeReply:
     details = body.privilege_details
     window = None
     if details.is_temporary is not None:

@@ -68,8 +68,8 @@ def temporary(
         raise Invalid.of(
             (path, "temporaryRange"), "A temporary grant needs temporaryRange (like 1h) and temporaryAccessStartTime"
         )
-    length = checked("temporaryRange", duration_ms, range)
-    starts_at = checked("temporaryAccessStartTime", read_time, start)
+    length = checked((path, "temporaryRange"), duration_ms, range)
+    starts_at = checked((path, "temporaryAccessStartTime"), read_time, start)
     if not 0 <= starts_at <= _LAST - length:
         raise Invalid.of((path, "temporaryAccessStartTime"), "The window must lie between the years 1970 and 9999")
     return TemporaryPeriod(

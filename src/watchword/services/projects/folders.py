@@ -141,16 +141,24 @@ async def rename(ctx: Ctx, body: FolderByName, name: str, description: str | Non
     renaming = RenameFolder(
         id=body.id_or_name, environment=body.environment, name=name, path=body.path, description=description
     )
-    return (await rename_many(ctx, body.project_id, [renaming]))[0]
+    return (await rename_many(ctx, body.project_id, [renaming], ()))[0]
 
 
-async def rename_many(ctx: Ctx, project_id: str, bodies: Sequence[RenameFolder]) -> list[Folder]:
-    """Rename several folders of a project: all, or none when one cannot be renamed."""
+async def rename_many(
+    ctx: Ctx, project_id: str, bodies: Sequence[RenameFolder], where: tuple[str, ...] = ("folders",)
+) -> list[Folder]:
+    """Rename several folders of a project: all, or none when one cannot be renamed.
+
+    `where` is the list of them in the request, () for a request of one. Raises Invalid.
+    """
     scope = await enter_project(ctx, project_id)
-    wanted = [(body, normal_path(body.path, "path")) for body in bodies]
-    for body, path in wanted:
+    wanted = []
+    for number, body in enumerate(bodies):
+        place = (*where, number) if where else ()
+        path = normal_path(body.path, (*place, "path"))
         ctx.require(scope, "edit", SUBJECT, environment=body.environment, secretPath=path)
-        folder_name(body.name)
+        normal_path(child_path(path, folder_name(body.name, (*place, "name"))), (*place, "path"))
+        wanted.append((body, path))
     seen = (
         await _precheck(ctx, scope, *wanted[0]) if len(wanted) == 1 else None
     )  # of several each begins where the one before ends

@@ -118,7 +118,7 @@ def _normal(text: str, field: Field) -> str:
     return path
 
 
-def folder_name(name: str, field: str = "name") -> str:
+def folder_name(name: str, field: Field = "name") -> str:
     """Return the name if it is valid for a folder. Raises Invalid."""
     if not _NAME.fullmatch(name):
         raise Invalid.of(field, "A folder's name has letters, digits, dashes and underscores only")
