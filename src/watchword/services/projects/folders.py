@@ -154,7 +154,7 @@ async def rename_many(
     scope = await enter_project(ctx, project_id)
     wanted = []
     for number, body in enumerate(bodies):
-        place = (*where, number) if where else ()
+        place: tuple[str | int, ...] = (*where, number) if where else ()
         path = normal_path(body.path, (*place, "path"))
         ctx.require(scope, "edit", SUBJECT, environment=body.environment, secretPath=path)
         normal_path(child_path(path, folder_name(body.name, (*place, "name"))), (*place, "path"))
