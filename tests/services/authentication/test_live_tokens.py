@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -13,11 +14,13 @@ from typing import Any, ClassVar
 import jwt
 import msgspec
 import pytest
+from sqlalchemy import select, update
 
 from tests.api import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.databases import placed
 from watchword.services import upkeep
 from watchword.settings import Settings
+from watchword.store import schema
 
 HOUR, DAY = 3600, 86_400
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"
@@ -82,6 +85,36 @@ async def made_token(api: Api, identity_id: str, name: str = "ci") -> str:
 
 
 # --- what is said of a token
+
+
+def as_json(stored: Any) -> dict[str, Any]:
+    return stored if isinstance(stored, dict) else json.loads(stored)
+
+
+async def test_a_login_of_an_earlier_version_is_listed_without_an_end_that_nobody_knows(any_api: Api) -> None:
+    identity = await any_api.identity("member")
+    login = await any_api.universal(identity["id"], accessTokenTTL=600, accessTokenMaxTTL=1200)
+    token = (await any_api.ok("POST", LOGIN, login, token=None))["accessToken"]
+    (known,) = await listed(any_api, identity["id"])
+    events = schema.audit_events
+    async with any_api.runtime.store.write() as tx:
+        of = events.c.event == "login-identity-universal-auth"
+        (row,) = await tx.all(select(events.c.id, events.c.metadata).where(of))
+        facts = {
+            name: value for name, value in as_json(row[1]).items() if name not in ("tokenExpiresAt", "tokenGeneration")
+        }
+        await tx.run(
+            update(events)
+            .where(events.c.id == row[0])
+            .values(metadata=facts if isinstance(row[1], dict) else json.dumps(facts))
+        )
+
+    (unknown,) = await listed(any_api, identity["id"])
+
+    assert jti(token) == known["id"] == unknown["id"]
+    assert known["expiresAt"] == known["expiresBy"]
+    assert unknown["expiresAt"] is None
+    assert known["expiresBy"] <= unknown["expiresBy"]
 
 
 async def test_a_login_is_listed_with_when_how_and_from_where_it_came(any_api: Api) -> None:

@@ -60,6 +60,19 @@ async def test_a_stranger_without_the_code_is_refused_and_leaves_nothing(empty: 
     assert before == await rows(empty)
 
 
+async def test_of_two_codes_that_differ_neither_counts(empty: Api) -> None:
+    code = setup.setup_code(empty.runtime)
+    assert code is not None
+    before = await rows(empty)
+
+    for body, header in ((code.reveal(), "wrong"), ("wrong", code.reveal())):
+        reply = await empty.post(PATH, {**BOOT, "setupCode": body}, token=None, headers={"x-setup-code": header})
+        assert 403 == reply.status_code
+    assert before == await rows(empty)
+    both = {"setupCode": code.reveal()}, {"x-setup-code": code.reveal()}
+    assert 200 == (await empty.post(PATH, {**BOOT, **both[0]}, token=None, headers=both[1])).status_code
+
+
 async def test_the_code_is_taken_from_the_body_or_the_header(empty: Api, any_settings: Settings) -> None:
     code = setup.setup_code(empty.runtime)
     assert code is not None

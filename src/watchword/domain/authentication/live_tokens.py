@@ -37,6 +37,7 @@ class LiveToken(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     user_agent: str | None = None
     expires_at: int
+    is_end_known: bool = True  # else `expires_at` is the latest moment at which it can be good
     last_renewed_at: int | None = None
     last_used_at: int | None = None
     uses: int = 0
@@ -113,6 +114,7 @@ def of_login(event: AuditEvent, life: int) -> LiveToken | None:
         address=event.address,
         user_agent=event.user_agent or None,
         expires_at=_number(facts, ENDS_AT) or event.at + life * 1000,
+        is_end_known=_number(facts, ENDS_AT) is not None,
         generation=_number(facts, GENERATION),
         key_id=_text(facts, SIGNED_WITH),
     )

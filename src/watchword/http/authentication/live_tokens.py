@@ -32,7 +32,14 @@ class LiveTokenOut(Out, frozen=True, kw_only=True):
         msgspec.Meta(description="From where it was issued: the address of the login, or of whoever made the token."),
     ]
     user_agent: Annotated[str | None, msgspec.Meta(description="The User-Agent of that request.")]
-    expires_at: Annotated[str, msgspec.Meta(description="When the token, or the renewal of it that ends last, ends.")]
+    expires_at: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="When the token, or the renewal of it that ends last, ends; null: unknown, because an earlier "
+            "version of this server issued it, and `expiresBy` is all that is known."
+        ),
+    ]
+    expires_by: Annotated[str, msgspec.Meta(description="The latest moment at which it can end.")]
     last_renewed_at: Annotated[
         str | None, msgspec.Meta(description="When it was last renewed to live longer; null: never.")
     ]
@@ -61,7 +68,8 @@ class LiveTokenOut(Out, frozen=True, kw_only=True):
             created_at=iso(token.created_at),
             ip_address=token.address,
             user_agent=token.user_agent,
-            expires_at=iso(token.expires_at),
+            expires_at=iso(token.expires_at) if token.is_end_known else None,
+            expires_by=iso(token.expires_at),
             last_renewed_at=iso_or_none(token.last_renewed_at),
             last_used_at=iso_or_none(token.last_used_at),
             num_uses=token.uses,

@@ -80,13 +80,19 @@ async def bootstrap(ctx: Ctx, body: Claim, header: str) -> organizations.Bootstr
         if await people.is_bootstrapped(tx):
             raise organizations.AlreadyBootstrapped
     wanted = setup_code(ctx.runtime)
-    presented = body.setup_code.reveal() if body.setup_code is not None else header
     if wanted is not None:
         ctx.runtime.limits.setup_codes.require(ctx.address)
-    if wanted is not None and not hmac.compare_digest(_hash(wanted.reveal()), _hash(presented)):
+    in_body = body.setup_code.reveal() if body.setup_code is not None else ""
+    if wanted is not None and not _is_right(wanted, in_body, header):
         ctx.runtime.limits.setup_codes.take(ctx.address)
         raise WrongSetupCode
     return await organizations.bootstrap(ctx, body)
+
+
+def _is_right(wanted: Secret, *presented: str) -> bool:
+    """Whether there is a code, and every one that was sent is right: of two that differ, one is somebody else's."""
+    sent = [text for text in presented if text.strip()]
+    return bool(sent) and all(hmac.compare_digest(_hash(wanted.reveal()), _hash(text)) for text in sent)
 
 
 def _hash(text: str) -> bytes:
