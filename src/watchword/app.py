@@ -156,7 +156,7 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         outbound=outbound or build_outbound(settings),
         receivers=outbound or build_outbound(settings),
         methods=methods,
-        mailer=SmtpMailer(settings.smtp_url, settings.smtp_from),
+        mailer=SmtpMailer(settings.smtp_url, settings.smtp_from, allows_plain=settings.smtp_plain),
         limits=limits,
         asking=Asking(limits.refused_proofs),
         refusals=Refusals(),

@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unlimited_networks: tuple[str, ...] = ()
     smtp_url: Secret | None = None
     smtp_from: str = ""
+    smtp_plain: bool = False
     log_level: str = "info"
     log_requests: bool = False
     shutdown_grace: int = 20
@@ -436,9 +437,16 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "smtp_url",
         Secret,
-        "Mail server for invitations: smtp://user:password@host:587; without it links are shown to the inviter.",
+        "Mail server for invitations and alerts: smtp://user:password@host:587; without it links are shown to the "
+        "inviter.",
     ),
     Option("smtp_from", str, "Sender of mails."),
+    Option(
+        "smtp_plain",
+        _flag,
+        "Whether mail may go to a server that offers no TLS (STARTTLS), readable on the way. To one on this machine it "
+        "always may.",
+    ),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "How much is logged."),
     Option("log_requests", _flag, "Whether each request is logged; answers of 500 and above always are."),
     Option("shutdown_grace", _within(0, 600), "Seconds that open requests may take to finish at shutdown."),

@@ -328,6 +328,18 @@ for _base, _color in (
     project(f"PATCH {_base}/{{tag_id}}", "edit tags", body={"slug": "new", **_color})
     project(f"DELETE {_base}/{{tag_id}}", "delete tags")
 
+# --- alert channels
+
+_CHANNELS = "/api/v1/organization/alert-channels"
+own_org(f"GET {_CHANNELS}", "read incident-contact")
+own_org(f"POST {_CHANNELS}", "create incident-contact", body={"name": "New", "url": "https://127.0.0.1/in"})
+own_org(f"GET {_CHANNELS}/{{channel_id}}", "read incident-contact")
+own_org(f"PATCH {_CHANNELS}/{{channel_id}}", "edit incident-contact", body={"name": "x"})
+own_org(f"DELETE {_CHANNELS}/{{channel_id}}", "delete incident-contact")
+own_org(f"POST {_CHANNELS}/{{channel_id}}/test", "edit incident-contact")
+own_org(f"GET {_CHANNELS}/{{channel_id}}/deliveries", "read incident-contact")
+own_org(f"POST {_CHANNELS}/{{channel_id}}/deliveries/retry", "edit incident-contact", body={})
+
 # --- webhooks
 
 _HOOK = {"workspaceId": "{project_id}", "environment": "{environment_slug}", "webhookUrl": "https://127.0.0.1/in"}

@@ -295,6 +295,14 @@ for _base in ("/api/v1/projects/{project_id}", "/api/v1/workspace/{project_id}")
     harmless(CONTENT, f"POST {_base}/tags", f"PATCH {_base}/tags/{{tag_id}}", f"DELETE {_base}/tags/{{tag_id}}")
 harmless(
     CONTENT,
+    "POST /api/v1/organization/alert-channels",
+    "PATCH /api/v1/organization/alert-channels/{channel_id}",
+    "DELETE /api/v1/organization/alert-channels/{channel_id}",
+    "POST /api/v1/organization/alert-channels/{channel_id}/test",
+    "POST /api/v1/organization/alert-channels/{channel_id}/deliveries/retry",
+)
+harmless(
+    CONTENT,
     "POST /api/v1/webhooks",
     "PATCH /api/v1/webhooks/{webhook_id}",
     "DELETE /api/v1/webhooks/{webhook_id}",

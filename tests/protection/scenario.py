@@ -139,6 +139,8 @@ class Scenario:
         ]
         ids |= {"tag_id": tag["id"], "tag_slug": tag["slug"]}
         hook = {"workspaceId": project["id"], "webhookUrl": "https://127.0.0.1/in", "webhookSecretKey": "kept"}
+        told = {"name": "Kept", "url": "https://127.0.0.1/in"}
+        ids["channel_id"] = (await api.ok("POST", "/api/v1/organization/alert-channels", told))["channel"]["id"]
         ids["webhook_id"] = (await api.ok("POST", "/api/v1/webhooks", hook))["webhook"]["id"]
         made = {"slug": "held", "name": "Held", "permissions": []}
         ids["org_role_id"] = (await api.ok("POST", "/api/v1/organization/roles", made))["role"]["id"]

@@ -194,10 +194,24 @@ def chat_text(event: str, body: Mapping[str, Any]) -> str:
     """One sentence about an event, for a person."""
     project = body.get("project")
     if not isinstance(project, Mapping):
-        return str(body.get("text", event))
+        data = body.get("data")
+        return str(data.get("message", event)) if isinstance(data, Mapping) else event
     place = f"{project.get('environment') or 'all environments'}, {project.get('secretPath')}"
     what = "Test of a webhook" if event == TEST else "Secrets were changed"
     return f"{what}: project {project.get('projectName')} ({place})"
+
+
+def mail_of(delivery: Delivery) -> tuple[str, str]:
+    """The subject and the text of a mail about an alert: a sentence, then each occurrence in a paragraph."""
+    sentence = "".join(c if c.isprintable() else " " for c in chat_text(delivery.event, delivery.body))
+    data = delivery.body.get("data")
+    items = data.get("items", []) if isinstance(data, Mapping) else []
+    paragraphs = [
+        "\n".join(f"{name}: {value}" for name, value in item.items() if value is not None)
+        for item in items
+        if isinstance(item, Mapping)
+    ]
+    return f"[Watchword] {sentence[:180]}", "\n\n".join([sentence, *paragraphs, f"Alert {delivery.id}"]) + "\n"
 
 
 def message(target: DeliveryTarget, receiver: Receiver, delivery: Delivery, now: int) -> Message:

@@ -14,7 +14,14 @@ from watchword.http.access import (
 )
 from watchword.http.audit import events
 from watchword.http.authentication import auth_methods, live_tokens, oauth, templates, wrapping
-from watchword.http.identities import identities, lifecycle, memberships, organization_owned, project_owned
+from watchword.http.identities import (
+    alert_channels,
+    identities,
+    lifecycle,
+    memberships,
+    organization_owned,
+    project_owned,
+)
 from watchword.http.openapi import documentation
 from watchword.http.people import account, groups, organization_people, project_people, sign_in, sub_organizations
 from watchword.http.projects import environments, folders, projects, service_tokens, tags, webhooks
@@ -32,6 +39,7 @@ AREAS: tuple[Routes, ...] = (
     sub_organizations.routes,
     identities.routes,
     lifecycle.routes,
+    alert_channels.routes,
     live_tokens.routes,
     wrapping.routes,
     explain.routes,

@@ -16,6 +16,7 @@ from watchword.domain.actor import NOBODY, Actor
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.errors import BoundaryExceeded, Refusal
 from watchword.domain.outbound import Outbound
+from watchword.services.identities.alerting import raise_of
 from watchword.services.runtime import Runtime
 from watchword.services.turns import Turns
 from watchword.store.audit import events
@@ -131,6 +132,7 @@ class Ctx:
                     raise PermissionNotAsked("a unit cannot commit before permission was asked for")
                 if self._events:
                     await events.add(tx, self._events)
+                    await raise_of(self.runtime, tx, self._events)
         finally:
             self._open = False
             self._events.clear()  # also after a failed unit: what did not happen is not recorded with the next one

@@ -23,6 +23,7 @@ from watchword.domain.deliveries import (
     brief,
     delay,
     is_over,
+    mail_of,
     message,
     read_sealed,
 )
@@ -65,6 +66,8 @@ async def receiver_of(runtime: Runtime, tx: Tx, target: DeliveryTarget) -> Recei
 async def attempt(runtime: Runtime, target: DeliveryTarget, receiver: Receiver, delivery: Delivery) -> Outcome:
     """Send one message once, and return what came of it."""
     limit = runtime.settings.outbound_timeout + 5
+    if target.kind == "email":
+        return await _mail(runtime, receiver, delivery)
     sent = message(target, receiver, delivery, runtime.clock())
     try:
         async with asyncio.timeout(limit):
@@ -80,6 +83,20 @@ async def attempt(runtime: Runtime, target: DeliveryTarget, receiver: Receiver, 
     after = answer.headers.get("retry-after", "")
     seconds = int(after) if after.isascii() and after.isdigit() and len(after) < 7 else 0
     return Outcome(status=answer.status, error=f"the receiver answered {answer.status}", retry_after=seconds)
+
+
+async def _mail(runtime: Runtime, receiver: Receiver, delivery: Delivery) -> Outcome:
+    """Send a message as one mail to all addresses."""
+    subject, text = mail_of(delivery)
+    limit = runtime.settings.outbound_timeout + _GRACE - 10
+    try:
+        async with asyncio.timeout(limit):
+            await runtime.mailer.send(", ".join(receiver.addresses), subject, text)
+    except OutboundError as error:
+        return Outcome(error=brief(str(error)))
+    except TimeoutError:
+        return Outcome(error=f"the mail server did not take the mail within {limit} seconds")
+    return Outcome()
 
 
 async def claim(runtime: Runtime, most: int = AT_ONCE) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
     every KEYS_EVERY seconds   have keys been added or activated elsewhere? then read them again
     every COPIES_EVERY seconds has a source of a replicated import changed? then copy it
+    every ALERTS_EVERY seconds is it time to look for what alert channels are told? then look, in one process of all
     every SWEEP_EVERY seconds  each sweep, batch after batch, until it finds less than a batch
 
 Every process does it; sweeps are idempotent, so two at once only share the work. A sweep that fails is logged and tried
@@ -19,6 +20,7 @@ import msgspec
 
 from watchword.domain.errors import Refusal
 from watchword.domain.horizon import horizon, next_watermark
+from watchword.services.identities.alert_looks import look_when_due
 from watchword.services.keys.keyring import WrongRootKey
 from watchword.services.keys.rotation import retire_signing_keys
 from watchword.services.projects import environments
@@ -27,8 +29,9 @@ from watchword.services.secrets.replication import replicate_due
 from watchword.store import deliveries, sweeps
 from watchword.store.audit.events import Audited
 from watchword.store.authentication import credentials
+from watchword.store.identities import alerts
 
-KEYS_EVERY, COPIES_EVERY, SWEEP_EVERY = 5.0, 5.0, 600.0  # seconds
+KEYS_EVERY, COPIES_EVERY, ALERTS_EVERY, SWEEP_EVERY = 5.0, 5.0, 20.0, 600.0  # seconds
 _DAY = 86_400_000  # ms
 UNMATCHED_REFUSAL_DAYS = 30  # for how long refusals that match no identity are kept
 _VERSION_BATCHES = 20  # batches of version rows that one sweep looks at
@@ -94,6 +97,7 @@ def moments(runtime: Runtime, now: int) -> Iterable[tuple[str, sweeps.Sweep, int
         ("content of expired wraps", sweeps.empty_wraps, now),
         ("wraps", sweeps.wraps, dead_credentials),
         ("messages", deliveries.sweep, now - 30 * _DAY),
+        ("alert marks", alerts.sweep, now),
         ("tokens", sweeps.tokens, dead_credentials),
         ("tokens of logins", sweeps.login_tokens(runtime.named_tokens), now - _MINUTE),
         ("client secrets", sweeps.client_secrets, dead_credentials),
@@ -167,6 +171,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._watch_keys(), name="watch keys"),
             asyncio.create_task(self._replicate(), name="replicate"),
+            asyncio.create_task(self._alert(), name="alert"),
             asyncio.create_task(self._sweep(random.uniform(20, 120)), name="sweep"),  # noqa: S311 - spreads load, guards nothing
         ]
 
@@ -198,6 +203,14 @@ class Upkeep:
                 await replicate_due(self._runtime)
             except Refusal:
                 _log.warning("sources of replicated imports could not be looked at: the database does not answer")
+
+    async def _alert(self) -> None:
+        while True:
+            await asyncio.sleep(ALERTS_EVERY * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing
+            try:
+                await look_when_due(self._runtime)
+            except Refusal:
+                _log.warning("alerts could not be looked for: the database does not answer")
 
     async def _sweep(self, delay: float) -> None:
         while True:

@@ -717,6 +717,15 @@ deliveries = Table(
     Index("ix_deliveries_dead", "target_id", "seq", info={"where": "state = 'dead'"}),
 )
 
+# Occurrences that alert channels were told of, so that each is told once.
+alert_marks = Table(
+    "alert_marks",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _whole("expires_at"),
+    Index("ix_alert_marks_expiry", "expires_at"),
+)
+
 service_tokens = Table(
     "service_tokens",
     metadata,

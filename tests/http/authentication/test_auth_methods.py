@@ -15,6 +15,7 @@ from tests.building import project
 from tests.databases import placed
 from tests.methods.providers import NOW, PROXY, SLUGS, Case, Providers, running_providers
 from tests.minting import mint
+from tests.receiving import receiving, settled
 from watchword.methods import METHODS
 from watchword.services.authentication.login import UNPROVED
 from watchword.store import schema
@@ -225,6 +226,26 @@ async def test_all_methods_live_together_on_one_identity(provider_api: Api, prov
 
     assert {slug: 401 if slug == "oidc-auth" else 200 for slug in SLUGS} == seen
     assert {"universal-auth", "token-auth", *SLUGS} - {"oidc-auth"} == set(listed)
+
+
+async def test_a_lockout_is_told_to_alert_channels_once_and_in_the_unit_that_locks(
+    provider_api: Api, providers: Providers
+) -> None:
+    receiver, case = receiving(provider_api), providers.cases["ldap-auth"]
+    identity_id = await attached(provider_api, case, lockoutThreshold=2)
+    for alert in ("identity.locked-out", "method.changed"):
+        body = {"name": alert, "url": f"https://h.example.com/{alert}", "alerts": [alert]}
+        await provider_api.ok("POST", "/api/v1/organization/alert-channels", body)
+
+    for _ in range(4):
+        await log_in(provider_api, case, case.bad(identity_id))
+    await settled(provider_api)
+
+    (told,) = receiver.got
+    assert "https://h.example.com/identity.locked-out" == told.url
+    assert (identity_id, "ldap-auth") == tuple(
+        told.json["data"]["items"][0][name] for name in ("identityId", "authMethod")
+    )
 
 
 async def test_wrong_passwords_lock_one_user_name_out_and_a_dead_directory_nobody(

@@ -22,6 +22,7 @@ from watchword.domain.authentication.refusal_details import clipped
 from watchword.domain.authentication.tokens import MAX_LENGTH
 from watchword.domain.bounds import AddressSet, compile_ranges
 from watchword.domain.errors import Denied, TooManyRequests
+from watchword.domain.identities.alerts import Alert, text_of
 from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.methods.base import (
@@ -44,6 +45,7 @@ from watchword.services.authentication.recorded_outbound import RecordedOutbound
 from watchword.services.authentication.refusals import RefusalWrite
 from watchword.services.authentication.tokens import Issued, new_token, row_of
 from watchword.services.context import Ctx
+from watchword.services.timestamps import iso
 from watchword.store import versions
 from watchword.store.access import grants
 from watchword.store.authentication import credentials, logins, templates
@@ -579,11 +581,30 @@ async def _record(
             event=write.event,
             config=config if counts else None,
             lockout_key=lockout_key(method, body, config, checks) if counts and config else None,
+            lockout_alert=_lockout_alert(ctx, method, located) if counts and located else None,
         )
         counted = await _submit_refusal(ctx, write, entry)
     if wait:
         raise ctx.runtime.limits.refused_logins.refusal(wait)
     return denial if counted else Denied("locked_out", _TEXTS["locked_out"])
+
+
+def _lockout_alert(ctx: Ctx, method: AuthMethod[Any, Any], located: LocatedLogin) -> Alert:
+    item = {
+        "identityId": located.identity.id,
+        "identityName": located.identity.name,
+        "authMethod": method.slug,
+        "address": ctx.address,
+    }
+    return Alert(
+        id=ctx.new_id(),
+        org_id=located.org.id,
+        type="identity.locked-out",
+        message=text_of("identity.locked-out", [item]),
+        items=[item],
+        time=iso(ctx.now),
+        at=ctx.now,
+    )
 
 
 async def _submit_refusal(ctx: Ctx, write: RefusalWrite, entry: logins.LoginFailed) -> bool:

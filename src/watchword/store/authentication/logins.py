@@ -10,11 +10,12 @@ from sqlalchemy import BigInteger, Insert, Text, bindparam, exists, insert, or_,
 from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.lockout import after_failure, is_locked
 from watchword.domain.authentication.records import AccessToken, MethodConfig
+from watchword.domain.identities.alerts import Alert
 from watchword.store import schema
 from watchword.store.audit import events
 from watchword.store.authentication import credentials
 from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
-from watchword.store.identities import identities
+from watchword.store.identities import alerts, identities
 
 _m = schema.memberships
 _l = schema.lockouts
@@ -160,6 +161,7 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
     event: AuditEvent | None = None
     config: MethodConfig | None = None
     lockout_key: str | None = None
+    lockout_alert: Alert | None = None  # raised where this failure locks the identity out
 
     @classmethod
     async def apply(cls, tx: Tx, entries: Sequence["LoginFailed"]) -> Sequence[bool]:
@@ -175,7 +177,10 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
                 state = await credentials.lockout(tx, entry.lockout_key)
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:
-                    await credentials.put_lockout(tx, after_failure(state, entry.config, entry.lockout_key, entry.at))
+                    after = after_failure(state, entry.config, entry.lockout_key, entry.at)
+                    await credentials.put_lockout(tx, after)
+                    if entry.lockout_alert is not None and is_locked(after, entry.at):
+                        await alerts.raised(tx, entry.lockout_alert)
         await events.RefusedLogin.apply(tx, [events.RefusedLogin(entry.denial) for entry in entries if entry.denial])
         await events.RepeatedRefusal.apply(tx, [entry.again for entry in entries if entry.again])
         await events.add(tx, [entry.event for entry in entries if entry.event])
