@@ -92,3 +92,29 @@ async def test_a_killed_process_loses_no_message_and_repeats_at_most_the_one_und
         assert len(took) - len(firsts) <= 1, path
     assert "/redirect" not in receivers.took
     assert "/stolen" not in receivers.asked
+
+
+@pytest.mark.soak
+async def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    options = {"allowed_private_hosts": "127.0.0.1", "http_hosts": "127.0.0.1", "outbound_timeout": "1"}
+    async with site() as receivers, serving(tmp_path, count=1, **options) as server:
+        api = await server.api()
+        project = (await api.ok("POST", "/api/v1/projects", {"projectName": "Shop"}))["project"]["id"]
+        await api.ok("POST", "/api/v1/webhooks", {"projectId": project, "webhookUrl": f"{receivers.url}/slow"})
+        body = {"projectId": project, "environment": "dev", "secretPath": "/", "secretValue": "v"}
+        for number in range(20):
+            await api.ok("POST", f"/api/v4/secrets/K{number}", body)
+        await asyncio.sleep(1.5)
+        server.kill()
+        before = len(receivers.took.get("/slow", []))
+        await asyncio.to_thread(server.start)
+        again = await server.api(api)
+        async with asyncio.timeout(120):
+            while await waiting(again, project):
+                await asyncio.sleep(0.5)
+
+    took = receivers.took["/slow"]
+    firsts = list(dict.fromkeys(took))
+    assert 0 < before < 20
+    assert (20, sorted(firsts)) == (len(firsts), firsts)
+    assert len(took) - 20 <= 1

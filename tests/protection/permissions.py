@@ -331,8 +331,13 @@ for _base, _color in (
 # --- alert channels
 
 _CHANNELS = "/api/v1/organization/alert-channels"
-own_org(f"GET {_CHANNELS}", "read incident-contact")
-own_org(f"POST {_CHANNELS}", "create incident-contact", body={"name": "New", "url": "https://127.0.0.1/in"})
+own_org(f"GET {_CHANNELS}", "read incident-contact", names_others=False)
+own_org(
+    f"POST {_CHANNELS}",
+    "create incident-contact",
+    body={"name": "New", "url": "https://127.0.0.1/in"},
+    names_others=False,
+)
 own_org(f"GET {_CHANNELS}/{{channel_id}}", "read incident-contact")
 own_org(f"PATCH {_CHANNELS}/{{channel_id}}", "edit incident-contact", body={"name": "x"})
 own_org(f"DELETE {_CHANNELS}/{{channel_id}}", "delete incident-contact")

@@ -100,6 +100,22 @@ async def test_a_receiver_that_says_gone_is_believed_at_once(any_api: Api) -> No
     assert [("dead", 1)] == await states(any_api, id)
 
 
+async def test_a_message_that_cannot_be_made_is_tried_later_and_not_each_second(any_api: Api) -> None:
+    receiver = receiving(any_api)
+    shop, id = await folders_and_webhook(any_api, 0)
+
+    def broken(url: str) -> int:
+        raise ValueError("hidden")
+
+    receiver.fails = broken
+    await put(any_api, shop)
+    await settled(any_api)
+    shown = (await any_api.ok("GET", f"/api/v1/webhooks/{id}"))["webhook"]
+
+    assert [("waiting", 1)] == await states(any_api, id)
+    assert "the message could not be sent: ValueError" == shown["lastRunErrorMessage"]
+
+
 async def test_what_waited_for_a_day_is_given_up_with_the_message_before_it(any_api: Api) -> None:
     """Else each of a thousand messages would be tried for a day, one after the other."""
     receiver = receiving(any_api)

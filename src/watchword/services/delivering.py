@@ -64,7 +64,17 @@ async def receiver_of(runtime: Runtime, tx: Tx, target: DeliveryTarget) -> Recei
 
 
 async def attempt(runtime: Runtime, target: DeliveryTarget, receiver: Receiver, delivery: Delivery) -> Outcome:
-    """Send one message once, and return what came of it."""
+    """Send one message once, and return what came of it. A fault of our own is an outcome too, so that it ends."""
+    try:
+        return await _sent(runtime, target, receiver, delivery)
+    except Refusal:
+        raise
+    except Exception as error:  # noqa: BLE001 - a message that cannot be made must not be tried each second without end
+        _log.exception("a message could not be sent", extra={"target": target.id, "delivery": delivery.id})
+        return Outcome(error=f"the message could not be sent: {type(error).__name__}")
+
+
+async def _sent(runtime: Runtime, target: DeliveryTarget, receiver: Receiver, delivery: Delivery) -> Outcome:
     limit = runtime.settings.outbound_timeout + 5
     if target.kind == "email":
         return await _mail(runtime, receiver, delivery)

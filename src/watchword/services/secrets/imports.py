@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from watchword.domain.errors import BadRequest, Invalid, NotFound
+from watchword.domain.projects.records import Folder
 from watchword.domain.secrets.records import SecretImport, SecretReplication
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
@@ -22,6 +23,7 @@ from watchword.services.projects.locations import (
     find,
     normal_path,
 )
+from watchword.services.projects.webhooks import FoldersView, tell_of_folders
 from watchword.services.secrets import import_resolution, replication, rights
 from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.writing import Target
@@ -295,12 +297,23 @@ async def remove(ctx: Ctx, target: Target, import_id: str) -> Import:
         link = _own(links, location, import_id)
         replica = await replications.replica(tx, import_id) if link.record.is_replication else None
         if replica is not None:
+            await _tell(ctx, tx, scope, location, replica)
             await folders.remove_folder(tx, replica)
         await imports.remove(tx, link.record)
         rest = [other.record.id for other in links[location.folder.id] if other.record.id != import_id]
         await imports.put_in_order(tx, scope.project.id, rest)
         _audit(ctx, scope, "delete-secret-import", link.record, target, path)
     return Import(link, location)
+
+
+async def _tell(ctx: Ctx, tx: Tx, scope: ProjectScope, location: SecretLocation, replica: Folder) -> None:
+    """Store what webhooks are told of copies that go with their import."""
+
+    async def load() -> list[tuple[str, str]]:
+        return [(replica.id, replica.path)]
+
+    view = FoldersView(location.environment.id, location.environment.slug)
+    await tell_of_folders(ctx, tx, scope.project, load, [view])
 
 
 async def resync(ctx: Ctx, import_id: str) -> None:
