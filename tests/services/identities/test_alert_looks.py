@@ -94,7 +94,7 @@ async def test_a_network_is_told_when_an_identity_first_comes_from_it_but_not_it
     async def seen(address: str) -> list[str]:
         transport = any_api.client._transport
         transport.client = (address, 1)  # type: ignore[attr-defined]
-        await any_api.login(login)
+        assert 200 == (await any_api.client.post("/api/v1/auth/universal-auth/login", json=login)).status_code
         return [item["network"] for _, items in await told(any_api, receiver, hourly=False) for item in items]
 
     assert [] == await seen("203.0.113.7")

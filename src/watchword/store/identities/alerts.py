@@ -34,7 +34,7 @@ _MARK = prepare_upsert(
     lambda insert: insert(_m).values(key=bindparam("key"), expires_at=bindparam("expires_at")).on_conflict_do_nothing(),
     at_once=True,
 )
-_MARKED = prepare(select(_m.c.key).where(any_of(_m.c.key, "keys")))
+_MARKED = prepare(lambda: select(_m.c.key).where(any_of(_m.c.key, "keys")))
 _LAST = cast(_k.c.value, BigInteger)
 _TURN = prepare_upsert(
     lambda insert: (
@@ -49,29 +49,40 @@ _TURN = prepare_upsert(
     )
 )
 _ORGS = prepare(
-    select(_t.c.org_id).distinct().where(_t.c.purpose == "alert-channel", _t.c.is_disabled == 0).order_by(_t.c.org_id)
+    lambda: (
+        select(_t.c.org_id)
+        .distinct()
+        .where(_t.c.purpose == "alert-channel", _t.c.is_disabled == 0)
+        .order_by(_t.c.org_id)
+    )
 )
 _REFUSED = prepare(
-    select(_n.c.identity_id, _i.c.name, func.sum(_n.c.times), func.max(_n.c.method))
-    .select_from(_n.join(_i, _i.c.id == _n.c.identity_id))
-    .where(_n.c.org_id == bindparam("of"), _n.c.at >= bindparam("since", type_=BigInteger))
-    .group_by(_n.c.identity_id, _i.c.name)
-    .having(func.sum(_n.c.times) >= bindparam("least", type_=BigInteger))
-    .order_by(_n.c.identity_id)
-    .limit(500)
+    lambda: (
+        select(_n.c.identity_id, _i.c.name, func.sum(_n.c.times), func.max(_n.c.method))
+        .select_from(_n.join(_i, _i.c.id == _n.c.identity_id))
+        .where(_n.c.org_id == bindparam("of"), _n.c.at >= bindparam("since", type_=BigInteger))
+        .group_by(_n.c.identity_id, _i.c.name)
+        .having(func.sum(_n.c.times) >= bindparam("least", type_=BigInteger))
+        .order_by(_n.c.identity_id)
+        .limit(500)
+    )
 )
 _IS_LOGIN = and_(func.substr(_e.c.event, 1, 15) == "login-identity-", _e.c.event.not_like("%-failed"))
 _SEEN = prepare(
-    select(_e.c.actor_id, _e.c.actor_name, _e.c.address)
-    .distinct()
-    .where(_e.c.org_id == bindparam("of"), _e.c.id >= bindparam("since"), _IS_LOGIN, _e.c.address.is_not(None))
-    .limit(5_000)
+    lambda: (
+        select(_e.c.actor_id, _e.c.actor_name, _e.c.address)
+        .distinct()
+        .where(_e.c.org_id == bindparam("of"), _e.c.id >= bindparam("since"), _IS_LOGIN, _e.c.address.is_not(None))
+        .limit(5_000)
+    )
 )
-_NAMES = prepare(select(_i.c.id, _i.c.name).where(any_of(_i.c.id, "ids")))
+_NAMES = prepare(lambda: select(_i.c.id, _i.c.name).where(any_of(_i.c.id, "ids")))
 _ENDED = prepare(
-    delete(_m)
-    .where(_m.c.key.in_(select(_m.c.key).where(_m.c.expires_at < bindparam("before")).limit(bindparam("most"))))
-    .returning(_m.c.key)
+    lambda: (
+        delete(_m)
+        .where(_m.c.key.in_(select(_m.c.key).where(_m.c.expires_at < bindparam("before")).limit(bindparam("most"))))
+        .returning(_m.c.key)
+    )
 )
 
 
