@@ -13,7 +13,7 @@ from watchword.services.context import CallerScope, Ctx
 from watchword.services.people.instance_people import require_instance_admin
 from watchword.services.timestamps import read_time
 from watchword.services.turns import Turns
-from watchword.store.audit import queries
+from watchword.store.audit import activity, queries
 from watchword.store.engine import Tx
 from watchword.store.projects import members
 
@@ -184,6 +184,60 @@ async def find(ctx: Ctx, wanted: AuditFilter) -> Sequence[Logged]:
     )
     async with ctx.survey() as tx:
         return await _shown(tx, await _in_pieces(tx, chosen), _shown_days(ctx, scope) * _DAY)
+
+
+async def get(ctx: Ctx, event_id: str) -> Logged:
+    """Return one event that `find` shows the caller in the organization's view. Raises NotFound."""
+    scope = await _scope(ctx, None)
+    only = await _projects(ctx, scope)
+    async with ctx.view() as tx:
+        found = await queries.events(tx, queries.EventFilter(org_id=scope.org_id, id=event_id, only_projects=only))
+        if not found:
+            raise NotFound(f"No event {event_id[:64]!r} is kept here, or you may not see it")
+        return (await _shown(tx, found, ctx.runtime.settings.audit_retention_days * _DAY))[0]
+
+
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last 24 hours brought: logins and refused logins, by half hours, the oldest first.
+
+    Of a very busy organization the newest `MOST_COUNTED` are counted; `is_cut` says so.
+    """
+
+    since: int  # ms
+    logins: Sequence[int]
+    refusals: Sequence[int]
+    is_cut: bool
+
+
+MOST_COUNTED = 50_000
+_SPANS, _SPAN = 48, 1_800_000  # half hours, ms
+
+
+async def day(ctx: Ctx) -> Day:
+    """Count the logins and refused logins of the last 24 hours that the caller may see."""
+    scope = await _scope(ctx, None)
+    only, since = await _projects(ctx, scope), ctx.now - _SPANS * _SPAN
+    wanted = queries.EventFilter(
+        org_id=scope.org_id,
+        only_projects=only,
+        events=[f"login-identity-{method}" for method in ctx.runtime.methods],
+        since=since,
+        limit=MOST_COUNTED,
+    )
+    refused = queries.DenialFilter(
+        org_id=scope.org_id, unknown=ctx.actor.is_instance_admin, only_projects=only, since=since, limit=MOST_COUNTED
+    )
+    async with ctx.survey() as tx:
+        logins = _spread(await activity.logins(tx, wanted, since=since, step=_SPAN))
+        refusals = _spread(await activity.refusals(tx, refused, since=since, step=_SPAN))
+    return Day(since=since, logins=logins, refusals=refusals, is_cut=sum(logins) >= MOST_COUNTED)
+
+
+def _spread(counted: Sequence[tuple[int, int]]) -> list[int]:
+    spans = [0] * _SPANS
+    for place, count in counted:
+        spans[min(max(place, 0), _SPANS - 1)] += count
+    return spans
 
 
 async def find_of_instance(ctx: Ctx, wanted: InstanceFilter) -> Sequence[Logged]:

@@ -112,6 +112,50 @@ async def enable(ctx: Ctx, identity_id: str) -> IdentityDetails:
     return await shown(ctx, identity.id)
 
 
+MOST_COUNTED = 20_000
+
+
+class States(msgspec.Struct, frozen=True, kw_only=True):
+    """How many identities an organization has, and in which states.
+
+    Of a larger organization its first `MOST_COUNTED` identities are counted.
+    """
+
+    all: int
+    active: int  # used within 30 days
+    unused: int
+    never_used: int
+    disabled: int
+    ending: int  # within 30 days
+    locked: Sequence[tuple[str, str, int]]  # id, name and until when (ms), at most 10
+
+
+async def states(ctx: Ctx) -> States:
+    """Count the identities of the caller's organization by state."""
+    scope = await own_org(ctx)
+    ctx.require(scope, "read", "identity")
+    span = 30 * DAY
+    async with ctx.survey() as tx:
+        every, active, unused, never_used, disabled, ending = await reports.states(
+            tx,
+            scope.org_id,
+            now=ctx.now,
+            used_since=ctx.now - span,
+            ends_before=ctx.now + span,
+            most=MOST_COUNTED,
+        )
+        locked = await reports.locked(tx, scope.org_id, now=ctx.now, limit=10)
+    return States(
+        all=every,
+        active=active,
+        unused=unused,
+        never_used=never_used,
+        disabled=disabled,
+        ending=ending,
+        locked=locked,
+    )
+
+
 async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     """Return one page of a report on the caller's organization."""
     scope = await own_org(ctx)

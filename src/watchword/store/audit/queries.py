@@ -75,6 +75,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None  # ms
     until: int | None = None  # ms
     before_id: str | None = None  # where the page before ended
+    id: str | None = None
     offset: int = 0
     limit: int = 20
 
@@ -90,7 +91,8 @@ def moment_of(id: str) -> int:
     return int(id[:8] + id[9:13], 16)
 
 
-def _wanted(filter_: EventFilter) -> list[ColumnElement[bool]]:
+def wanted_events(filter_: EventFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a filter."""
     conditions: list[ColumnElement[bool]] = [
         _e.c.org_id.is_(None) if filter_.org_id is None else _e.c.org_id == filter_.org_id
     ]
@@ -111,6 +113,8 @@ def _wanted(filter_: EventFilter) -> list[ColumnElement[bool]]:
         conditions.append(and_(_e.c.at >= filter_.since, _e.c.id >= id_at(filter_.since)))
     if filter_.until is not None:
         conditions.append(and_(_e.c.at <= filter_.until, _e.c.id < id_at(filter_.until + _SLACK)))
+    if filter_.id is not None:
+        conditions.append(_e.c.id == filter_.id)
     if filter_.before_id is not None:
         conditions.append(_e.c.id < filter_.before_id)
     return conditions
@@ -120,7 +124,7 @@ async def events(tx: Tx, filter_: EventFilter) -> list[AuditEvent]:
     """The events, newest first."""
     statement: Select[Any] = (
         select(*EVENTS.columns)
-        .where(*_wanted(filter_))
+        .where(*wanted_events(filter_))
         .order_by(_e.c.id.desc())
         .limit(filter_.limit)
         .offset(filter_.offset)
@@ -175,7 +179,8 @@ class DenialFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 20
 
 
-def _seen_by(org_id: str, *, unknown: bool, only_projects: Sequence[str] | None) -> list[ColumnElement[bool]]:
+def denials_seen(org_id: str, *, unknown: bool, only_projects: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    """The conditions on the refused logins that somebody may see."""
     conditions = [or_(_d.c.org_id == org_id, _d.c.org_id.is_(None)) if unknown else _d.c.org_id == org_id]
     if only_projects is not None:
         hidden = select(_i.c.id).where(
@@ -187,7 +192,7 @@ def _seen_by(org_id: str, *, unknown: bool, only_projects: Sequence[str] | None)
 
 async def denials(tx: Tx, filter_: DenialFilter) -> list[Denial]:
     """The refused logins, newest first."""
-    conditions = _seen_by(filter_.org_id, unknown=filter_.unknown, only_projects=filter_.only_projects)
+    conditions = denials_seen(filter_.org_id, unknown=filter_.unknown, only_projects=filter_.only_projects)
     for column, value in (
         (_d.c.identity_id, filter_.identity_id),
         (_d.c.method, filter_.method),
@@ -211,5 +216,5 @@ async def denial(
     tx: Tx, request_id: str, org_id: str, *, unknown: bool, only_projects: Sequence[str] | None
 ) -> Denial | None:
     """One refused login of the organization, if `DenialFilter` with these would find it."""
-    seen = _seen_by(org_id, unknown=unknown, only_projects=only_projects)
+    seen = denials_seen(org_id, unknown=unknown, only_projects=only_projects)
     return DENIALS.first(await tx.one(select(*DENIALS.columns).where(_d.c.request_id == request_id, *seen)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
 
 from watchword.domain.identities.records import Identity
 from watchword.store import schema
@@ -12,6 +12,7 @@ from watchword.store.identities.identities import IDENTITIES
 
 _i, _p = schema.identities, schema.projects
 _c, _s, _t = schema.method_configs, schema.client_secrets, schema.access_tokens
+_l = schema.lockouts
 Cursor = tuple[int, str]
 NameCursor = tuple[str, str]
 
@@ -78,6 +79,44 @@ async def by_name(
             .limit(limit)
         )
     )
+
+
+async def states(tx: Tx, org_id: str, *, now: int, used_since: int, ends_before: int, most: int) -> list[int]:
+    """How many of an organization's first `most` identities there are, and how many of them are in which state.
+
+    All; used since a moment; used before it; never used; disabled; ending before a moment.
+    """
+    first = (
+        select(_i.c.is_disabled, _i.c.last_login_at, _i.c.expires_at)
+        .where(_i.c.org_id == org_id, _i.c.project_id.is_(None))
+        .limit(most)
+        .subquery("first")
+    )
+    at, on = first.c.last_login_at, first.c.is_disabled == 0
+    states = (
+        and_(on, at >= used_since),
+        and_(on, at < used_since),
+        and_(on, at.is_(None)),
+        first.c.is_disabled != 0,
+        and_(on, first.c.expires_at >= now, first.c.expires_at < ends_before),
+    )
+    counts = [func.coalesce(func.sum(case((state, 1), else_=0)), 0) for state in states]
+    row = await tx.one(select(func.count(), *counts).select_from(first))
+    return [int(count) for count in row or ()]
+
+
+async def locked(tx: Tx, org_id: str, *, now: int, limit: int) -> list[tuple[str, str, int]]:
+    """Id and name of identities that are locked out, and until when (ms), those for the longest first."""
+    until = func.max(_l.c.locked_until)
+    rows = await tx.all(
+        select(_i.c.id, _i.c.name, until)
+        .join(_l, _l.c.identity_id == _i.c.id)
+        .where(_i.c.org_id == org_id, _i.c.project_id.is_(None), _l.c.locked_until > now)
+        .group_by(_i.c.id, _i.c.name)
+        .order_by(until.desc(), _i.c.id)
+        .limit(limit)
+    )
+    return [(str(id), str(name), int(end)) for id, name, end in rows]
 
 
 async def protected(tx: Tx, org_id: str) -> int:
