@@ -18,6 +18,8 @@ UNIVERSAL = "/api/v1/auth/universal-auth"
 LOGIN = f"{UNIVERSAL}/login"
 Ask = Callable[[Api], Awaitable[Any]]
 
+LEAST = 4  # changes of each toggle
+
 
 class Toggle:
     """One thing that changes, its history, and the reads that saw what they must not see."""
@@ -36,7 +38,7 @@ class Toggle:
 
     async def write(self, servers: Sequence[Api], until: float) -> None:
         i = 0
-        while asyncio.get_running_loop().time() < until:
+        while asyncio.get_running_loop().time() < until or i < LEAST:
             i += 1
             value = self.values[i % len(self.values)]
             self.history.append(value)
@@ -57,9 +59,9 @@ class Toggle:
 
 
 async def race(servers: Sequence[Api], toggles: Sequence[Toggle], *, seconds: float) -> tuple[int, int]:
-    """Change every toggle for so long while every server is asked; how many changes and reads there were.
+    """Change every toggle for so long, and `LEAST` times however slow the machine, while every server is asked.
 
-    Raises at a stale one.
+    Returns how many changes and reads there were. Raises at a stale one.
     """
     done = asyncio.Event()
     reading = [asyncio.create_task(one.read(server, done)) for one in toggles for server in servers]
