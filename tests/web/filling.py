@@ -38,6 +38,7 @@ async def fill(api: Api) -> dict[str, str]:
         "method": "universal-auth",
         "request_id": refused.json()["reqId"],
         "event_id": events[0]["id"],
+        "report": "risky",
     }
 
 
