@@ -29,6 +29,9 @@ async def fill(api: Api) -> dict[str, str]:
     path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
     await api.ok("POST", path, {"role": "viewer"})
     await _secrets(api, project)
+    rule = {"subject": "secrets", "action": ["readValue"], "conditions": {"secretPath": {"$glob": "/<db>/**"}}}
+    body = {"slug": "reader", "name": "Reader <i>", "permissions": [rule]}
+    role = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", body))["role"]
     refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "wrong"}, token=None)
     events = (await api.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]
     return {
@@ -39,6 +42,7 @@ async def fill(api: Api) -> dict[str, str]:
         "request_id": refused.json()["reqId"],
         "event_id": events[0]["id"],
         "report": "risky",
+        "role_id": role["id"],
     }
 
 

@@ -1,11 +1,12 @@
 """The table of pages: every page of the console, area by area."""
 
 from watchword.web import home
+from watchword.web.access import roles
 from watchword.web.audit import log, reports
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
 from watchword.web.people import sign_in
 
-AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages, log.pages, reports.pages)
+AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages, log.pages, reports.pages, roles.pages)
 
 
 # What is served where there is no page.

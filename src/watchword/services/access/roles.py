@@ -3,7 +3,7 @@
 No caller writes a role that allows more than its own rights: it may already hold a role that it can edit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, stored_rules, to_objects
 from watchword.domain.access.records import Membership, Role
 from watchword.domain.access.rules import new_rules
+from watchword.domain.actor import HolderKind
 from watchword.domain.bounds import is_slug
 from watchword.domain.errors import BadRequest, Invalid, NotFound, PermissionDenied
 from watchword.services.access.boundaries import require_within
@@ -18,7 +19,8 @@ from watchword.services.access.scopes import ProjectScope, enter_org, enter_proj
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.scope_refs import ScopeRef, enter, kind_of
 from watchword.services.turns import Turns, beside, weight
-from watchword.store.access import grants
+from watchword.store.access import grants, role_holders
+from watchword.store.access.role_holders import RoleHolder
 from watchword.store.engine import AlreadyThere, StillNeeded, Tx
 from watchword.store.people import people
 
@@ -219,6 +221,26 @@ async def by_slug(ctx: Ctx, where: ScopeRef, slug: str) -> Role:
     if role is None:
         raise NotFound(f"There is no role with the slug {slug[:64]!r} here")
     return role
+
+
+_READ_HOLDERS: Mapping[HolderKind, str] = {"identity": "identity", "user": "member", "group": "groups"}
+
+
+async def held_by(ctx: Ctx, where: ScopeRef, role: Role, *, limit: int = 100) -> list[RoleHolder]:
+    """List who holds a role itself, by name: of the kinds that the caller may read."""
+    scope = await enter(ctx, where)
+    ctx.require(scope, "read", "role")
+    custom_id = None if built_in(kind_of(scope), role.slug) else role.id
+    async with ctx.survey() as tx:
+        found = await role_holders.holders(
+            tx, scope.org_id, scope.project_id, role=role.slug, custom_role_id=custom_id, limit=limit
+        )
+    shown = []
+    for holder in found:
+        facts = {"identityId": holder.id} if holder.kind == "identity" and scope.project_id else {}
+        if ctx.may(scope, "read", _READ_HOLDERS[holder.kind], **facts):
+            shown.append(holder)
+    return shown
 
 
 async def of_any_project(ctx: Ctx, role_id: str) -> Role:
