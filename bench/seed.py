@@ -26,7 +26,7 @@ from watchword.services.secrets.sealed import Plain, sealed
 from watchword.store import schema, versions
 from watchword.store.access.grants import HELD, MEMBERSHIPS
 from watchword.store.audit import events as audit
-from watchword.store.authentication import credentials
+from watchword.store.authentication import client_secrets, method_configs, token_revocations, token_rows
 from watchword.store.engine import Tx, prepare
 from watchword.store.identities import identities
 from watchword.store.mapping import Mapper
@@ -199,7 +199,7 @@ async def add_identities(parts: Runtime, world: World, first: int, last: int) ->
     rows = (
         people := _Rows(identities.IDENTITIES, Identity(id="", org_id=world.org_id, name="", **stamps)),
         configs := _Rows(
-            credentials.CONFIGS,
+            method_configs.CONFIGS,
             MethodConfig(
                 id="",
                 identity_id="",
@@ -214,7 +214,7 @@ async def add_identities(parts: Runtime, world: World, first: int, last: int) ->
             ),
         ),
         clients := _Rows(
-            credentials.SECRETS,
+            client_secrets.SECRETS,
             ClientSecret(id="", identity_id="", config_id="", description="", prefix="benc", hash=b"", ttl=0, **stamps),
         ),
         in_org := _Rows(MEMBERSHIPS, members),
@@ -346,7 +346,7 @@ async def add_tokens(parts: Runtime, world: World, first: int, last: int, *, own
         user_agent="bench",
         request_id="",
     )
-    rows = (tokens := _Rows(credentials.TOKENS, model), events := _Rows(audit.EVENTS, event))
+    rows = (tokens := _Rows(token_rows.TOKENS, model), events := _Rows(audit.EVENTS, event))
 
     def fill(number: int) -> None:
         owner = identity_id(owners[number % len(owners)])
@@ -368,7 +368,7 @@ async def add_revocations(parts: Runtime, world: World, first: int, last: int, *
     now = parts.clock()
     rows = (
         revocations := _Rows(
-            credentials.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)
+            token_revocations.REVOCATIONS, Revocation(key="", identity_id="", before=now, expires_at=now + 30 * _DAYS)
         ),
     )
 

@@ -70,8 +70,8 @@ TESTED_ELSEWHERE = {
     "store/access/access_report.py": "services/access/test_access_report.py",
     "store/access/grants.py": "store/test_queries.py",  # every query, on both engines
     "store/audit/queries.py": "store/test_queries.py",
-    "store/authentication/credentials.py": "store/test_queries.py",
     "store/authentication/logins.py": "store/test_journal.py",
+    "store/authentication/token_rows.py": "store/test_queries.py",
     "store/engine.py": "store/test_conformance.py",
     "store/keys/data_keys.py": "store/test_queries.py",
     "store/migrate.py": "store/test_migrations.py",

@@ -25,7 +25,7 @@ from watchword.services.context import Ctx
 from watchword.services.people import sign_in
 from watchword.store import versions
 from watchword.store.access import grants
-from watchword.store.authentication import credentials
+from watchword.store.authentication import method_configs, token_revocations
 from watchword.store.cache import Cache
 from watchword.store.engine import Store, Tx
 from watchword.store.identities import identities
@@ -373,12 +373,12 @@ class Scenario:
             created_at=ctx.now,
             updated_at=ctx.now,
         )
-        await credentials.add_config(tx, config)
+        await method_configs.add(tx, config)
         org = await people.organization(tx, org_id)
         assert org is not None
         issued = tokens.new_token(ctx, identity, config, org)
         if dead == "revoked":
-            await credentials.end_tokens(tx, id)
+            await token_revocations.end_tokens(tx, id)
         if dead == "expired":
             return ctx.runtime.keys.signer.sign(
                 msgspec.structs.replace(issued.claims, exp=issued.claims.iat - 1, expires_ms=ctx.now - 1)

@@ -7,7 +7,7 @@ from watchword.domain.authentication.records import Lockout
 from watchword.domain.horizon import STEP
 from watchword.services.upkeep import _move_on, read_horizon, sweep
 from watchword.store import schema
-from watchword.store.authentication import credentials
+from watchword.store.authentication import lockouts, spent_proofs
 
 DAY = 86_400
 
@@ -54,7 +54,7 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
     await any_api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "0" * 64}, token=None)
     async with any_api.runtime.store.write() as tx:
         now = any_api.clock()
-        await credentials.put_lockout(
+        await lockouts.put(
             tx, Lockout(key="k", identity_id=identity["id"], failures=1, window_ends_at=now, locked_until=0)
         )
 
@@ -68,11 +68,11 @@ async def test_what_has_been_dead_for_long_is_swept(any_api: Api) -> None:
 
 async def test_a_used_proof_is_remembered_for_an_hour_after_its_end(any_api: Api) -> None:
     ends = any_api.clock()
-    assert await any_api.runtime.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+    assert await any_api.runtime.journal.submit(spent_proofs.ProofSpent("bound-keypair/one", ends))
 
     any_api.clock.forward(3_540)
     early = await sweep(any_api.runtime)
-    again = await any_api.runtime.journal.submit(credentials.ProofSpent("bound-keypair/one", ends))
+    again = await any_api.runtime.journal.submit(spent_proofs.ProofSpent("bound-keypair/one", ends))
     any_api.clock.forward(120)
     late = await sweep(any_api.runtime)
 

@@ -33,7 +33,14 @@ from watchword.services.runtime import Runtime
 from watchword.settings import Settings
 from watchword.store import schema, versions
 from watchword.store.audit import events
-from watchword.store.authentication import credentials, live_tokens
+from watchword.store.authentication import (
+    client_secrets,
+    live_tokens,
+    method_configs,
+    spent_proofs,
+    token_revocations,
+    token_rows,
+)
 from watchword.store.cache import Cache
 from watchword.store.engine import Compiled, Prepared, Row, Statement, Store, Tx, Write, compiled
 from watchword.store.journal import Journal, JournalEntry
@@ -183,21 +190,23 @@ async def ask(client: httpx.AsyncClient, world: seed.World) -> None:
 async def settle(parts: Runtime) -> None:
     """What only tokens with a row and proofs that may be used once leave in the journal, and what looks them up."""
     async with parts.store.read() as tx:
-        listed = await credentials.tokens(tx, seed.identity_id(ROWS // seed.SOME), "universal-auth", offset=0, limit=1)
-        row = await credentials.token(tx, listed[0].id)
-        await credentials.revocations(tx, [f"token/{listed[0].id}", f"identity/{listed[0].identity_id}"])
+        listed = await token_rows.of_method(
+            tx, seed.identity_id(ROWS // seed.SOME), "universal-auth", offset=0, limit=1
+        )
+        row = await token_rows.by_id(tx, listed[0].id)
+        await token_revocations.by_keys(tx, [f"token/{listed[0].id}", f"identity/{listed[0].identity_id}"])
     assert isinstance(row, AccessToken)
     await look_for_live_tokens(parts, row)
     fresh = msgspec.structs.replace(row, id=parts.new_id())
     entries: list[JournalEntry] = [
-        credentials.TokenUsed(row.id, row.created_at),
-        credentials.TokenRenewed(row.id, row.created_at, row.expires_at),
-        credentials.TokenIssued(fresh),
-        credentials.ProofSpent("jwt/1", row.expires_at),
+        token_rows.TokenUsed(row.id, row.created_at),
+        token_rows.TokenRenewed(row.id, row.created_at, row.expires_at),
+        token_rows.TokenIssued(fresh),
+        spent_proofs.ProofSpent("jwt/1", row.expires_at),
     ]
     assert [True, None, None, True] == await asyncio.gather(*[parts.journal.submit(entry) for entry in entries])
     assert await parts.journal.submit(
-        credentials.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at)
+        client_secrets.SecretUsed(await a_client_secret(parts), limited=True, at=row.created_at)
     )
 
 
@@ -206,7 +215,7 @@ async def look_for_live_tokens(parts: Runtime, row: AccessToken) -> None:
     logins = [login_event(parts, seed.identity_id(number % 100)) for number in range(ROWS)]
     async with parts.store.write() as tx:
         await events.add(tx, logins)
-    await parts.journal.submit(credentials.LoginTokenRenewed(msgspec.structs.replace(row, id=parts.new_id()), 1))
+    await parts.journal.submit(token_rows.LoginTokenRenewed(msgspec.structs.replace(row, id=parts.new_id()), 1))
     last, whose = live_tokens.LAST_PLACE, seed.identity_id(50)
     async with parts.store.read() as tx:
         assert await live_tokens.rows(tx, row.identity_id, before=last, now=0, most=5)
@@ -229,9 +238,9 @@ def login_event(parts: Runtime, identity_id: str) -> AuditEvent:
 
 async def a_client_secret(parts: Runtime) -> str:
     async with parts.store.read() as tx:
-        config = await credentials.config(tx, seed.identity_id(ONE), "universal-auth")
+        config = await method_configs.config(tx, seed.identity_id(ONE), "universal-auth")
         assert config is not None
-        return (await credentials.client_secrets(tx, config.id))[0].id
+        return (await client_secrets.of_config(tx, config.id))[0].id
 
 
 async def explained_by_sqlite(settings: Settings, asked: Asked) -> list[str]:

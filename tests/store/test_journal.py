@@ -16,7 +16,7 @@ from watchword.domain.audit.records import AuditEvent, Denial
 from watchword.domain.authentication.records import AccessToken, ClientSecret, MethodConfig
 from watchword.domain.errors import BadRequest
 from watchword.store import journal, schema
-from watchword.store.authentication import credentials, logins
+from watchword.store.authentication import client_secrets, logins, spent_proofs, token_rows
 from watchword.store.engine import AlreadyThere, Collision, Row, Statement, Store, StoreDown, Tx, prepare
 from watchword.store.journal import Journal, JournalEntry, JournalFull
 
@@ -271,8 +271,8 @@ async def limited(store: Store, *, secret_limit: int = 5, token_limit: int = 5) 
             hash=b"s",
         )
         token = samples.record(AccessToken, "t", identity_id="1", uses=0, uses_limit=token_limit, is_revoked=False)
-        await credentials.add_client_secret(tx, secret)
-        await credentials.add_token(tx, token)
+        await client_secrets.add(tx, secret)
+        await token_rows.add(tx, token)
         tx.changed("identity/1")
 
 
@@ -281,12 +281,12 @@ async def test_exactly_as_many_uses_are_let_through_as_are_left(store: Store, wr
     await limited(store, secret_limit=limit, token_limit=limit)
 
     secrets = await asyncio.gather(
-        *[writing.submit(credentials.SecretUsed("s", limited=True, at=i)) for i in range(200)]
+        *[writing.submit(client_secrets.SecretUsed("s", limited=True, at=i)) for i in range(200)]
     )
-    tokens = await asyncio.gather(*[writing.submit(credentials.TokenUsed("t", i)) for i in range(200)])
+    tokens = await asyncio.gather(*[writing.submit(token_rows.TokenUsed("t", i)) for i in range(200)])
 
     async with store.read() as tx:
-        row, secret = await credentials.token(tx, "t"), await credentials.client_secret(tx, "1", "s")
+        row, secret = await token_rows.by_id(tx, "t"), await client_secrets.by_id(tx, "1", "s")
     assert (min(limit, 200),) * 4 == (sum(secrets), sum(tokens), row.uses, secret.uses)
 
 
@@ -294,20 +294,20 @@ async def test_an_unlimited_secret_counts_every_use(store: Store, writing: Journ
     await limited(store, secret_limit=0)
 
     answers = await asyncio.gather(
-        *[writing.submit(credentials.SecretUsed("s", limited=False, at=i)) for i in range(200)]
+        *[writing.submit(client_secrets.SecretUsed("s", limited=False, at=i)) for i in range(200)]
     )
 
     async with store.read() as tx:
-        secret = await credentials.client_secret(tx, "1", "s")
+        secret = await client_secrets.by_id(tx, "1", "s")
     assert (200, 200, 199) == (sum(answers), secret.uses, secret.last_used_at)
 
 
 @pytest.mark.parametrize(
     "entry",
     [
-        credentials.SecretUsed("s", limited=True, at=1),
-        credentials.SecretUsed("s", limited=False, at=1),
-        credentials.TokenUsed("t", 1),
+        client_secrets.SecretUsed("s", limited=True, at=1),
+        client_secrets.SecretUsed("s", limited=False, at=1),
+        token_rows.TokenUsed("t", 1),
     ],
     ids=["limited secret", "secret", "token"],
 )
@@ -316,15 +316,15 @@ async def test_a_revoked_credential_has_no_uses_left_though_its_limit_is_not_rea
 ) -> None:
     await limited(store, secret_limit=5 if getattr(entry, "limited", True) else 0)
     async with store.write() as tx:
-        await credentials.revoke_client_secret(tx, "s", 1)
-        await credentials.change_token(tx, "t", is_revoked=True)
+        await client_secrets.revoke(tx, "s", 1)
+        await token_rows.change(tx, "t", is_revoked=True)
         tx.changed("identity/1")
 
     assert await writing.submit(entry) is False
 
 
 async def test_a_proof_is_accepted_once(writing: Journal) -> None:
-    answers = await asyncio.gather(*[writing.submit(credentials.ProofSpent("p", 1)) for _ in range(50)])
+    answers = await asyncio.gather(*[writing.submit(spent_proofs.ProofSpent("p", 1)) for _ in range(50)])
 
     assert 1 == sum(answers)
 
@@ -334,7 +334,7 @@ async def test_two_journals_over_one_database_let_through_no_more_and_never_lock
     await limited(store, secret_limit=150, token_limit=150)
     async with store.write() as tx:
         for i in range(8):
-            await credentials.add_token(
+            await token_rows.add(
                 tx, samples.record(AccessToken, f"t{i}", identity_id="1", uses=0, uses_limit=150, is_revoked=False)
             )
         tx.changed("identity/1")
@@ -342,8 +342,8 @@ async def test_two_journals_over_one_database_let_through_no_more_and_never_lock
     for one in journals:
         one.start()
 
-    entries: list[Any] = [credentials.TokenUsed(f"t{i % 8}", i) for i in range(2400)]
-    entries += [credentials.SecretUsed("s", limited=True, at=i) for i in range(300)]
+    entries: list[Any] = [token_rows.TokenUsed(f"t{i % 8}", i) for i in range(2400)]
+    entries += [client_secrets.SecretUsed("s", limited=True, at=i) for i in range(300)]
     entries.sort(key=lambda entry: hash((entry.id, entry.at)))
     answers = await asyncio.gather(*[journals[i % 2].submit(entry) for i, entry in enumerate(entries)])
     for one in journals:
@@ -415,7 +415,7 @@ async def unlimited(store: Store) -> None:
     await limited(store)
     async with store.write() as tx:
         for id in UNLIMITED:
-            await credentials.add_client_secret(
+            await client_secrets.add(
                 tx,
                 samples.record(
                     ClientSecret,
@@ -432,7 +432,7 @@ async def unlimited(store: Store) -> None:
 
 
 def login(i: int, secret: str | None, *, is_limited: bool = False, key: str = "nobody") -> logins.LoginDone:
-    used = credentials.SecretUsed(secret, limited=is_limited, at=i) if secret else None
+    used = client_secrets.SecretUsed(secret, limited=is_limited, at=i) if secret else None
     return logins.LoginDone(
         at=1_000, identity_id="1", event=samples.record(AuditEvent, f"login{i:03}"), lockout_key=key, secret=used
     )
@@ -441,7 +441,7 @@ def login(i: int, secret: str | None, *, is_limited: bool = False, key: str = "n
 async def left_behind(store: Store) -> tuple[list[int], list[int]]:
     """How often each unlimited secret was used, and the numbers of the logins that were recorded."""
     async with store.read() as tx:
-        found = [await credentials.client_secret(tx, "1", id) for id in UNLIMITED]
+        found = [await client_secrets.by_id(tx, "1", id) for id in UNLIMITED]
         events = sorted(int(row[0][5:]) for row in await tx.all(EVENTS))
     return [secret.uses for secret in found if secret], events
 
@@ -644,7 +644,7 @@ async def test_counting_a_use_raises_no_family_so_that_a_busy_token_empties_no_c
     await limited(store)
     before = await store.versions(("identity/1",))
 
-    await writing.submit(credentials.TokenUsed("t", 1))
+    await writing.submit(token_rows.TokenUsed("t", 1))
     async with store.write() as tx:
         await tx.count(update(schema.identities).values(last_login_at=1))
 

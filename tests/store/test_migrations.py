@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.postgres import Server, fresh_database
 from tests.store import samples
 from watchword.store import migrate
-from watchword.store.authentication import credentials
+from watchword.store.authentication import method_configs, token_revocations
 from watchword.store.engine import Store, StoreDown, Unusable
 from watchword.store.identities import identities
 from watchword.store.postgres import PostgresStore
@@ -315,8 +315,8 @@ async def test_what_migrations_add_says_of_older_rows_what_was_so_before(server:
         store = store_at(databases["0001"])
         await store.open()
         async with store.read() as tx:
-            identity, config = await identities.by_id(tx, "i1"), await credentials.config(tx, "i1", "universal-auth")
-            revocations = await credentials.revocations(tx, ["method/i1/universal-auth"])
+            identity, config = await identities.by_id(tx, "i1"), await method_configs.config(tx, "i1", "universal-auth")
+            revocations = await token_revocations.by_keys(tx, ["method/i1/universal-auth"])
         await store.close()
         rows = await content(databases["0001"])
 

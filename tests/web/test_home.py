@@ -6,7 +6,7 @@ from tests.web.filling import fill
 from tests.web.people_of import narrow
 from watchword.domain.authentication.records import Lockout
 from watchword.services.timestamps import iso
-from watchword.store.authentication.credentials import LOCKOUTS
+from watchword.store.authentication.lockouts import LOCKOUTS
 from watchword.web.parts import bars
 
 

@@ -28,7 +28,7 @@ from watchword.services.runtime import Runtime
 from watchword.services.secrets.replication import replicate_due
 from watchword.store import deliveries, sweeps
 from watchword.store.audit.events import Audited
-from watchword.store.authentication import credentials
+from watchword.store.authentication import token_revocations
 from watchword.store.identities import alerts
 
 KEYS_EVERY, COPIES_EVERY, ALERTS_EVERY, SWEEP_EVERY = 5.0, 5.0, 20.0, 600.0  # seconds
@@ -45,10 +45,10 @@ async def remember(runtime: Runtime) -> None:
     """Record at startup the greatest token age that the settings ever allowed: revocations depend on it."""
     age = runtime.settings.max_token_age
     async with runtime.store.read() as tx:
-        if await credentials.longest_age(tx, 0) >= age:
+        if await token_revocations.longest_age(tx, 0) >= age:
             return
     async with runtime.store.write() as tx:
-        await credentials.note_age(tx, age)
+        await token_revocations.note_age(tx, age)
 
 
 async def read_horizon(runtime: Runtime) -> int:

@@ -13,7 +13,7 @@ from watchword.domain.authentication.live_tokens import LOGIN_EVENT, as_row, of_
 from watchword.store import schema
 from watchword.store.audit.events import EVENTS
 from watchword.store.audit.queries import id_at, moment_of
-from watchword.store.authentication.credentials import TOKENS
+from watchword.store.authentication.token_rows import TOKENS
 from watchword.store.engine import Prepared, Tx, Upsert, any_of, prepare, prepare_upsert
 
 BATCH = 500

@@ -22,7 +22,7 @@ from watchword.services.authentication.bearer import VerifiedTokens, authenticat
 from watchword.services.context import Ctx
 from watchword.settings import Settings
 from watchword.store import schema
-from watchword.store.authentication import credentials
+from watchword.store.authentication import token_revocations
 
 HOUR, DAY = 3600, 86_400
 RENEW, REVOKE = "/api/v1/auth/token/renew", "/api/v1/auth/token/revoke"
@@ -123,7 +123,7 @@ async def test_a_second_end_under_a_clock_that_stepped_back_revives_nothing(serv
     other.clock.forward(-90 * DAY)
     async with other.runtime.store.write() as tx:
         for key in (f"token/{claims(token)['jti']}", f"secret/{secret}"):
-            await credentials.revoke(tx, Revocation(key=key, identity_id=identity["id"], expires_at=1))
+            await token_revocations.revoke(tx, Revocation(key=key, identity_id=identity["id"], expires_at=1))
     other.clock.forward(90 * DAY)
 
     assert ends == await rows(api)
@@ -174,7 +174,7 @@ async def test_the_revocations_of_an_earlier_version_hold(servers: Sequence[Api]
         "secret": f"secret/{said['clientSecretId']}",
     }[kind]
     async with servers[0].runtime.store.write() as tx:
-        await credentials.revoke(
+        await token_revocations.revoke(
             tx, Revocation(key=key, identity_id=identity_id, before=said["creationMs"], expires_at=1 << 50)
         )
 

@@ -21,7 +21,7 @@ from watchword.services.keys.keyring import Sealer, org_scope
 from watchword.services.people import administrators
 from watchword.services.timestamps import iso
 from watchword.store import versions
-from watchword.store.authentication import credentials, templates
+from watchword.store.authentication import lockouts, method_configs, templates
 from watchword.store.engine import AlreadyThere, Tx
 
 TEMPLATE_SUBJECT = "machine-identity-auth-template"
@@ -85,7 +85,7 @@ async def _add(
         **read.columns,
     )
     try:
-        record = await credentials.add_config(tx, record)
+        record = await method_configs.add(tx, record)
     except AlreadyThere:
         raise BadRequest(f"The identity already has {method.title}: update it, or remove it first") from None
     tx.changed(versions.identity(identity.id))
@@ -115,7 +115,7 @@ async def update(ctx: Ctx, method: Method, identity_id: str, body: Mapping[str, 
         _require_secrets_again(method, record.config, config, sent)
         kept = {name: record.config[name] for name in method.managed if name in record.config}
         life = _longest(record, read.columns)
-        await credentials.change_config(
+        await method_configs.change(
             tx, record.id, config=config | kept, longest_life=life, updated_at=ctx.now, **read.columns
         )
         tx.changed(versions.identity(identity.id))
@@ -246,10 +246,10 @@ async def detach(ctx: Ctx, tx: Tx, scope: CallerScope, method: Method, identity:
     record = await config_of(tx, method, identity)
     if identity.is_instance_admin:
         await administrators.hold(tx)
-    await credentials.remove_config(tx, record)
+    await method_configs.remove(tx, record)
     if identity.is_instance_admin:
         await administrators.require_one(ctx, tx)
-    await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
+    await lockouts.clear_all(tx, identity.id, f"{identity.id}/{method.slug}/")
     tx.changed(versions.identity(identity.id))
     ctx.audit(
         f"revoke-identity-{method.slug}", org_id=identity.org_id, project_id=identity.project_id, identityId=identity.id
@@ -264,7 +264,7 @@ async def clear_lockouts(ctx: Ctx, method: Method, identity_id: str) -> int:
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
         await config_of(tx, method, identity)
-        cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/{method.slug}/")
+        cleared = await lockouts.clear_all(tx, identity.id, f"{identity.id}/{method.slug}/")
         ctx.audit(
             f"clear-identity-{method.slug}-lockouts",
             org_id=identity.org_id,
@@ -289,7 +289,7 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
     async with ctx.unit() as tx:
         record = await config_of(tx, method, identity)
         config = {**record.config, method.refresh.at: iso(ctx.now)}
-        await credentials.change_config(tx, record.id, config=config)
+        await method_configs.change(tx, record.id, config=config)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             f"refresh-identity-{method.slug}-{method.refresh.what}",
@@ -303,7 +303,7 @@ async def refresh(ctx: Ctx, method: Method, identity_id: str) -> Attached:
 
 async def config_of(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
     """Return the configuration of a method on an identity. Raises NotFound."""
-    record = await credentials.config(tx, identity.id, method.slug)
+    record = await method_configs.config(tx, identity.id, method.slug)
     if record is None:
         raise NotFound(f"The identity does not have {method.title}")
     return record

@@ -25,7 +25,7 @@ from watchword.services.context import Ctx
 from watchword.services.keys.keyring import Keyring
 from watchword.store import versions
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, logins
+from watchword.store.authentication import logins, method_configs, token_revocations, token_rows
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.keys.rehashing import Rehashed
@@ -102,9 +102,9 @@ def is_revoked(claims: IdentityClaims, revocations: Mapping[str, Revocation]) ->
 
 async def _load_standing(tx: Tx, identity_id: str, method: str, org_id: str) -> tuple[Standing, tuple[str, ...]]:
     identity = await identities.by_id(tx, identity_id)
-    config = await credentials.config(tx, identity_id, method)
+    config = await method_configs.config(tx, identity_id, method)
     member = await grants.org_membership(tx, "identity", identity_id, org_id)
-    revocations = await credentials.few_revocations(tx, identity_id, most=_MOST_CACHED_REVOCATIONS)
+    revocations = await token_revocations.few_of(tx, identity_id, most=_MOST_CACHED_REVOCATIONS)
     value = Standing(
         identity=identity,
         is_member=member is not None and member.is_active,
@@ -119,7 +119,7 @@ async def _own_revocations(ctx: Ctx, claims: IdentityClaims) -> Mapping[str, Rev
     async def load(tx: Tx) -> tuple[dict[str, Revocation], tuple[str, ...]]:
         return {
             revocation.key: revocation
-            for revocation in await credentials.revocations(
+            for revocation in await token_revocations.by_keys(
                 tx, revocation_keys(claims.jti, claims.client_secret_id) + _timed_keys(claims)
             )
         }, (versions.identity(claims.identity_id),)
@@ -215,7 +215,7 @@ async def count_use(ctx: Ctx) -> None:
     if (
         claims is not None
         and claims.num_uses_limit > 0
-        and not await ctx.runtime.journal.submit(credentials.TokenUsed(claims.jti, ctx.now))
+        and not await ctx.runtime.journal.submit(token_rows.TokenUsed(claims.jti, ctx.now))
     ):
         raise Unauthorized("The access token has no uses left: log in again")
 

@@ -18,7 +18,7 @@ from watchword.services.authentication.wrapping import Wrapped, WrapTtl
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
-from watchword.store.authentication import credentials, wraps
+from watchword.store.authentication import client_secrets, method_configs, wraps
 from watchword.store.engine import Tx
 
 Method = AuthMethod[Any, Any]
@@ -68,7 +68,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientS
             created_at=ctx.now,
             updated_at=ctx.now,
         )
-        await credentials.add_client_secret(tx, record)
+        await client_secrets.add(tx, record)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
         if wrap_ttl is not None:
@@ -87,7 +87,7 @@ async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "get-token")
         config = await _config(tx, method, identity)
-        secrets = [secret for secret in await credentials.client_secrets(tx, config.id) if not secret.is_revoked]
+        secrets = [secret for secret in await client_secrets.of_config(tx, config.id) if not secret.is_revoked]
     await ctx.audit_read(f"get-identity-{method.slug}-client-secret", org_id=identity.org_id, identityId=identity.id)
     return secrets
 
@@ -108,7 +108,7 @@ async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> 
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
         config = await _config(tx, method, identity)
-        await credentials.revoke_client_secret(tx, (await _secret(tx, method, identity, secret_id)).id, ctx.now)
+        await client_secrets.revoke(tx, (await _secret(tx, method, identity, secret_id)).id, ctx.now)
         record = await _secret(
             tx, method, identity, secret_id
         )  # read again: it cannot be used any more, so its last use is final
@@ -119,7 +119,7 @@ async def revoke(ctx: Ctx, method: Method, identity_id: str, secret_id: str) -> 
 
 
 async def _config(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
-    config = await credentials.config(tx, identity.id, method.slug)
+    config = await method_configs.config(tx, identity.id, method.slug)
     if config is None:
         raise BadRequest(f"The identity does not have {method.title}")
     return config
@@ -127,7 +127,7 @@ async def _config(tx: Tx, method: Method, identity: Identity) -> MethodConfig:
 
 async def _secret(tx: Tx, method: Method, identity: Identity, secret_id: str) -> ClientSecret:
     config = await _config(tx, method, identity)
-    record = await credentials.client_secret(tx, config.id, secret_id)
+    record = await client_secrets.by_id(tx, config.id, secret_id)
     if record is None:
         raise NotFound("There is no such client secret on this identity")
     return record

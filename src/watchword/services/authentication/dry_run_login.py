@@ -24,7 +24,7 @@ from watchword.services.authentication.proposals import proposed_checks
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, templates
+from watchword.store.authentication import method_configs, spent_proofs, templates
 from watchword.store.people import people
 
 
@@ -99,7 +99,7 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str,
     circumstances = decode(Circumstances, sent)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "edit-auth")
-        record = await credentials.config(tx, identity.id, method.slug)
+        record = await method_configs.config(tx, identity.id, method.slug)
         org = await people.organization(tx, identity.org_id)
         member = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         template = await templates.by_id(tx, record.template_id) if record and record.template_id else None
@@ -236,6 +236,6 @@ async def _proved(
     if spent is not None:
         async with dry_ctx.view() as tx:
             checks.compare(
-                not await credentials.is_spent(tx, spent.key), "proof_replayed", "This proof was used before"
+                not await spent_proofs.is_spent(tx, spent.key), "proof_replayed", "This proof was used before"
             )
     return verified

@@ -27,7 +27,14 @@ from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, live_tokens, wraps
+from watchword.store.authentication import (
+    client_secrets,
+    live_tokens,
+    method_configs,
+    token_revocations,
+    token_rows,
+    wraps,
+)
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 
@@ -114,8 +121,8 @@ async def _view(ctx: Ctx, tx: Tx, identity: Identity) -> _View:
     current = await identities.by_id(tx, identity.id)
     if current is None:
         raise NotFound(f"Failed to find identity with id {identity.id[:64]}")
-    configs = await credentials.configs(tx, identity.id)
-    max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
+    configs = await method_configs.configs(tx, identity.id)
+    max_age = await token_revocations.longest_age(tx, ctx.runtime.settings.max_token_age)
     life = max((config.longest_life or max_age for config in configs), default=0)
     conditions = TokenConditions(
         now=ctx.now,
@@ -150,7 +157,7 @@ async def _gather(
 
 async def _revocations(tx: Tx, tokens: Sequence[LiveToken]) -> dict[str, Revocation]:
     keys = {key for token in tokens for key in revocation_keys(token.id, token.client_secret_id)}
-    found = await credentials.revocations(tx, sorted(keys)) if keys else []
+    found = await token_revocations.by_keys(tx, sorted(keys)) if keys else []
     return {revocation.key: revocation for revocation in found}
 
 
@@ -202,8 +209,8 @@ async def revoke(ctx: Ctx, identity_id: str, token_id: str) -> LiveToken:
         revocation = Revocation(
             key=f"token/{token.id}", identity_id=identity.id, expires_at=await _last(ctx, tx, token.expires_at)
         )
-        await credentials.revoke(tx, revocation)
-        await credentials.change_token(tx, token.id, is_revoked=True, updated_at=ctx.now)
+        await token_revocations.revoke(tx, revocation)
+        await token_rows.change(tx, token.id, is_revoked=True, updated_at=ctx.now)
         await wraps.revoke(tx, token.id)
         ctx.audit(
             "revoke-identity-live-token",
@@ -219,7 +226,7 @@ async def revoke(ctx: Ctx, identity_id: str, token_id: str) -> LiveToken:
 async def find_live(ctx: Ctx, tx: Tx, identity: Identity, token_id: str) -> LiveToken:
     """Return a live token of the identity. Raises NotFound."""
     view = await _view(ctx, tx, identity)
-    row = await credentials.token(tx, token_id)
+    row = await token_rows.by_id(tx, token_id)
     token = of_row(row) if row is not None else None
     if token is None:
         event = await live_tokens.login_of(tx, identity.id, token_id)
@@ -233,7 +240,7 @@ async def find_live(ctx: Ctx, tx: Tx, identity: Identity, token_id: str) -> Live
 
 async def _last(ctx: Ctx, tx: Tx, end: int) -> int:
     """Return the last moment (ms) at which a token with this end, or a renewal made at this moment, can be live."""
-    max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
+    max_age = await token_revocations.longest_age(tx, ctx.runtime.settings.max_token_age)
     return max(ctx.now, end) + max_age * 1000 + _DAY
 
 
@@ -251,13 +258,13 @@ async def revoke_all(ctx: Ctx, identity_id: str, body: RevokeLiveTokens) -> None
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
         if body.auth_method is not None:
-            if await credentials.config(tx, identity.id, body.auth_method) is None:
+            if await method_configs.config(tx, identity.id, body.auth_method) is None:
                 raise BadRequest(f"The identity does not have the auth method {body.auth_method[:64]!r}")
-            await credentials.end_tokens_of_method(tx, identity.id, body.auth_method, ctx.now)
+            await token_revocations.end_tokens_of_method(tx, identity.id, body.auth_method, ctx.now)
         elif body.client_secret_id is not None:
             await _end_issued_for(ctx, tx, identity, body.client_secret_id)
         else:
-            await credentials.end_all_tokens(tx, identity.id, ctx.now)
+            await token_revocations.end_all_tokens(tx, identity.id, ctx.now)
         ctx.audit(
             "revoke-identity-live-tokens",
             org_id=identity.org_id,
@@ -269,11 +276,11 @@ async def revoke_all(ctx: Ctx, identity_id: str, body: RevokeLiveTokens) -> None
 
 
 async def _end_issued_for(ctx: Ctx, tx: Tx, identity: Identity, secret_id: str) -> None:
-    for config in await credentials.configs(tx, identity.id):
-        secret = await credentials.client_secret(tx, config.id, secret_id)
+    for config in await method_configs.configs(tx, identity.id):
+        secret = await client_secrets.by_id(tx, config.id, secret_id)
         if secret is not None:
-            life = config.longest_life or await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
+            life = config.longest_life or await token_revocations.longest_age(tx, ctx.runtime.settings.max_token_age)
             used = max(ctx.now, secret.last_used_at or 0)
-            await credentials.end_tokens_issued_for(tx, secret, used + life * 1000 + _DAY, ctx.now)
+            await token_revocations.end_tokens_issued_for(tx, secret, used + life * 1000 + _DAY, ctx.now)
             return
     raise NotFound("There is no such client secret on this identity")

@@ -48,7 +48,7 @@ from watchword.services.context import Ctx
 from watchword.services.timestamps import iso
 from watchword.store import versions
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, logins, templates
+from watchword.store.authentication import client_secrets, lockouts, logins, method_configs, spent_proofs, templates
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.keys.rehashing import Rehashed
@@ -180,7 +180,7 @@ async def _proved(ctx: Ctx, method: AuthMethod[Any, Any], body: Any, attempt: _A
 async def require_use_left(ctx: Ctx, located: LocatedLogin, secret_id: str, checks: Checks) -> None:
     """Check that a client secret has a use left, without spending one."""
     async with ctx.view() as tx:
-        secret = await credentials.client_secret(tx, located.config.id, secret_id)
+        secret = await client_secrets.by_id(tx, located.config.id, secret_id)
     uses, limit = (secret.uses, secret.uses_limit) if secret else (0, 0)
     is_left = secret is not None and (limit == 0 or uses < limit)
     checks.compare(
@@ -256,7 +256,7 @@ async def _load_login(
     if not is_key(value):
         return None, ()
     config = await (
-        credentials.config_at(tx, value) if kind == "locator" else credentials.config(tx, value, method.slug)
+        method_configs.config_at(tx, value) if kind == "locator" else method_configs.config(tx, value, method.slug)
     )
     identity = await identities.by_id(tx, config.identity_id) if config else None
     org = await people.organization(tx, identity.org_id) if identity else None
@@ -403,7 +403,7 @@ async def _lockout(ctx: Ctx, key: str, identity_id: str) -> Lockout | None:
 
 
 async def _load_lockout(tx: Tx, key: str, identity_id: str) -> tuple[Lockout | None, tuple[str, ...]]:
-    return await credentials.lockout(tx, key), (versions.lockout(identity_id),)
+    return await lockouts.by_key(tx, key), (versions.lockout(identity_id),)
 
 
 async def _credential(
@@ -454,7 +454,7 @@ async def _secret_of(ctx: Ctx, digest: bytes) -> ClientSecret | None:
 
 
 async def _load_secret(tx: Tx, digest: bytes) -> tuple[ClientSecret | None, tuple[str, ...]]:
-    secret = await credentials.client_secret_by_hash(tx, digest)
+    secret = await client_secrets.by_hash(tx, digest)
     return secret, (versions.identity(secret.identity_id),) if secret else ()
 
 
@@ -495,7 +495,7 @@ async def _issue(
             identity_id=actor.id,
             event=ctx.event(f"login-identity-{method.slug}", metadata, actor=actor),
             lockout_key=lockout_key(method, body, config, checks) if method.locks and config.lockout_enabled else None,
-            secret=credentials.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None,
+            secret=client_secrets.SecretUsed(used.id, used.uses_limit > 0, ctx.now) if used else None,
             proof=spent_by(method, verified),
             token=row_of(issued.claims, ctx.now, address=ctx.address, user_agent=ctx.user_agent) if limited else None,
         )
@@ -511,10 +511,10 @@ async def _issue(
     return issued
 
 
-def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> credentials.ProofSpent | None:
+def spent_by(method: AuthMethod[Any, Any], verified: Verified) -> spent_proofs.ProofSpent | None:
     """Return the journal entry that spends a proof which may be used once; None for any other proof."""
     spent = verified.spent
-    return credentials.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
+    return spent_proofs.ProofSpent(f"{method.slug}/{_digest(spent.key)}", spent.expires_at) if spent else None
 
 
 def check_trace(

@@ -24,7 +24,7 @@ from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities.identities import locate
 from watchword.store import versions
 from watchword.store.access import grants
-from watchword.store.authentication import credentials, wraps
+from watchword.store.authentication import method_configs, token_rows, wraps
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
@@ -78,13 +78,13 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateNamedTo
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
         current = await identities.by_id(tx, identity.id)  # before the configuration: see `new_token`
-        config = await credentials.config(tx, identity.id, method.slug)
+        config = await method_configs.config(tx, identity.id, method.slug)
         org = await people.organization(tx, identity.org_id)
         if current is None or config is None or org is None:
             raise BadRequest(f"The identity does not have {method.title}")
         issued = tokens.new_token(ctx, current, config, await _scoped(tx, identity, org, body))
         row = tokens.row_of(issued.claims, ctx.now, name=body.name, address=ctx.address, user_agent=ctx.user_agent)
-        await credentials.add_token(tx, row)
+        await token_rows.add(tx, row)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-token-identity-{method.slug}", identity, row)
         if wrap_ttl is not None:
@@ -126,9 +126,9 @@ async def every(ctx: Ctx, method: Method, identity_id: str, page: TokenPage) -> 
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
-        if await credentials.config(tx, identity.id, method.slug) is None:
+        if await method_configs.config(tx, identity.id, method.slug) is None:
             raise BadRequest(f"The identity does not have {method.title}")
-        rows = await credentials.tokens(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
+        rows = await token_rows.of_method(tx, identity.id, method.slug, offset=page.offset, limit=page.limit)
     await ctx.audit_read(
         f"get-tokens-identity-{method.slug}",
         org_id=identity.org_id,
@@ -152,10 +152,10 @@ async def rename(ctx: Ctx, method: Method, token_id: str, body: RenameToken) -> 
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
         if body.name is not None:
-            await credentials.change_token(tx, row.id, name=body.name, updated_at=ctx.now)
+            await token_rows.change(tx, row.id, name=body.name, updated_at=ctx.now)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"update-token-identity-{method.slug}", identity, row)
-        changed = await credentials.token(tx, row.id)
+        changed = await token_rows.by_id(tx, row.id)
     return await _named(ctx, identity, changed or row)
 
 
@@ -165,7 +165,7 @@ async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
     require_any(ctx, scope, ("edit", "delete-token"), identity)
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "delete-token")
-        current = await credentials.token(tx, row.id)
+        current = await token_rows.by_id(tx, row.id)
         if current is None or current.is_revoked:
             raise NotFound("There is no such live token")
         await tokens.end_token(ctx, tx, current)
@@ -175,7 +175,7 @@ async def revoke(ctx: Ctx, method: Method, token_id: str) -> None:
 
 async def _find(ctx: Ctx, method: Method, token_id: str) -> tuple[AccessToken, Identity, CallerScope]:
     async with ctx.view() as tx:
-        row = await credentials.token(tx, token_id)
+        row = await token_rows.by_id(tx, token_id)
     if row is None or row.method != method.slug:
         raise NotFound("There is no such token")
     try:

@@ -18,7 +18,7 @@ from watchword.services.authentication import login, method_bodies, tokens
 from watchword.services.authentication.bearer import VerifiedTokens, require_live, require_signed
 from watchword.services.authentication.tokens import Issued
 from watchword.services.context import Ctx
-from watchword.store.authentication import credentials
+from watchword.store.authentication import token_rows
 
 Method = AuthMethod[Any, Any]
 SCOPE = "api"  # every token is for the API; what it may do there is decided by its identity's roles
@@ -84,7 +84,7 @@ async def introspect(ctx: Ctx, text: str, seen: VerifiedTokens, org_id: str | No
         return {"active": False}
     if claims.num_uses_limit:
         async with ctx.view() as tx:
-            row = await credentials.token(tx, claims.jti)
+            row = await token_rows.by_id(tx, claims.jti)
         if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
             return {"active": False}
     return {

@@ -14,7 +14,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.people.records import Organization
 from watchword.services.authentication.bearer import VerifiedTokens, require_live, require_signed, require_standing
 from watchword.services.context import Ctx
-from watchword.store.authentication import credentials
+from watchword.store.authentication import token_revocations, token_rows
 from watchword.store.engine import Tx
 
 
@@ -156,15 +156,15 @@ async def renew(ctx: Ctx, token: str, seen: VerifiedTokens) -> Issued:
         claims, iat=ctx.now // 1000, exp=_rounded_up(end), expires_ms=end, serial=_serial(ctx)
     )
     if claims.num_uses_limit or claims.auth_method in ctx.runtime.named_tokens:
-        await ctx.submit(credentials.TokenRenewed(claims.jti, ctx.now, end))
+        await ctx.submit(token_rows.TokenRenewed(claims.jti, ctx.now, end))
     elif end > claims.expires_ms:  # else its login has stored its end already
-        await ctx.submit(credentials.LoginTokenRenewed(row_of(renewed, claims.creation_ms), ctx.now))
+        await ctx.submit(token_rows.LoginTokenRenewed(row_of(renewed, claims.creation_ms), ctx.now))
     return _issued(ctx, renewed)
 
 
 async def _require_uses(ctx: Ctx, claims: IdentityClaims) -> None:
     async with ctx.view() as tx:
-        row = await credentials.token(tx, claims.jti)
+        row = await token_rows.by_id(tx, claims.jti)
     if row is None or row.is_revoked or row.uses >= claims.num_uses_limit:
         raise Unauthorized("Cannot renew: the access token has no uses left")
 
@@ -193,7 +193,7 @@ _DAY = 86_400_000  # ms: by how much the clocks of servers may differ before a r
 
 async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
     """Revoke one token and its renewals in the open unit. `token` is its row, whether stored or not."""
-    max_age = await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
+    max_age = await token_revocations.longest_age(tx, ctx.runtime.settings.max_token_age)
     last = last_end(
         now=ctx.now,
         first=token.created_at,
@@ -203,17 +203,17 @@ async def end_token(ctx: Ctx, tx: Tx, token: AccessToken) -> None:
         period=token.period,
         max_age=max_age,
     )
-    await credentials.revoke(
+    await token_revocations.revoke(
         tx, Revocation(key=f"token/{token.id}", identity_id=token.identity_id, expires_at=last + _DAY)
     )
-    await credentials.change_token(tx, token.id, is_revoked=True, updated_at=ctx.now)
+    await token_rows.change(tx, token.id, is_revoked=True, updated_at=ctx.now)
 
 
 async def end_tokens_of_secret(ctx: Ctx, tx: Tx, secret: ClientSecret, config: MethodConfig) -> None:
     """Revoke all tokens that were issued for a client secret, in the open unit."""
-    life = config.longest_life or await credentials.longest_age(tx, ctx.runtime.settings.max_token_age)
+    life = config.longest_life or await token_revocations.longest_age(tx, ctx.runtime.settings.max_token_age)
     used = max(ctx.now, secret.last_used_at or 0)  # a renewal after this one is refused
     revocation = Revocation(
         key=f"secret/{secret.id}", identity_id=secret.identity_id, expires_at=used + life * 1000 + _DAY
     )
-    await credentials.revoke(tx, revocation)
+    await token_revocations.revoke(tx, revocation)

@@ -31,7 +31,7 @@ from watchword.domain.identities.records import Identity
 from watchword.domain.secret import Secret
 from watchword.services.authentication.live_tokens import find_live
 from watchword.services.context import Ctx
-from watchword.store.authentication import credentials, wraps
+from watchword.store.authentication import client_secrets, method_configs, wraps
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 
@@ -195,8 +195,8 @@ async def _is_good(ctx: Ctx, tx: Tx, record: Wrap) -> bool:
         except NotFound:
             return False
         return True
-    for config in await credentials.configs(tx, record.identity_id):
-        secret = await credentials.client_secret(tx, config.id, record.credential_id)
+    for config in await method_configs.configs(tx, record.identity_id):
+        secret = await client_secrets.by_id(tx, config.id, record.credential_id)
         if secret is not None:
             return endings.state_of(secret, ctx.now) == "active"
     return False

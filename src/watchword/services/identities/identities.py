@@ -21,7 +21,7 @@ from watchword.services.timestamps import read_time
 from watchword.services.turns import Turns
 from watchword.store import versions
 from watchword.store.access import grants
-from watchword.store.authentication import credentials
+from watchword.store.authentication import lockouts, method_configs, token_revocations
 from watchword.store.engine import Tx
 from watchword.store.identities import identities, lists
 from watchword.store.projects import members
@@ -291,7 +291,7 @@ async def erase(ctx: Ctx, tx: Tx, identity: Identity) -> None:
     # other.
     await identities.remove(tx, identity.id)
     await grants.remove_actor(tx, "identity", identity.id)
-    await credentials.forget_revocations(tx, identity.id)
+    await token_revocations.forget(tx, identity.id)
     if identity.is_instance_admin:
         await administrators.require_one(ctx, tx)
 
@@ -321,8 +321,8 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
             raise NotFound("The identity was deleted meanwhile")
         membership = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         roles = (await grants.roles_on(tx, [membership.id], with_rules=True))[membership.id] if membership else ()
-        methods = (await credentials.methods_of(tx, [identity.id])).get(identity.id, ())
-        locked = await credentials.locked_methods_of(tx, [identity.id], ctx.now)
+        methods = (await method_configs.methods_of(tx, [identity.id])).get(identity.id, ())
+        locked = await lockouts.locked_methods(tx, [identity.id], ctx.now)
         return IdentityDetails(
             identity=identity,
             methods=methods,
@@ -386,9 +386,9 @@ async def assembled(
         batch = rows[start : start + _PIECE]
         ids = [identity.id for identity, _ in batch]
         roles = await grants.roles_on(tx, [membership.id for _, membership in batch], turns, with_rules=with_rules)
-        methods = await credentials.methods_of(tx, ids)
+        methods = await method_configs.methods_of(tx, ids)
         metadata = await identities.metadata_of_many(tx, "identity", ids)
-        locked = await credentials.locked_methods_of(tx, ids, now)
+        locked = await lockouts.locked_methods(tx, ids, now)
         results += [
             IdentityDetails(
                 identity=identity,

@@ -24,7 +24,7 @@ from watchword.services.context import Ctx
 from watchword.services.identities.identities import IdentityDetails, facts, locate, shown
 from watchword.services.people import administrators
 from watchword.store import versions
-from watchword.store.authentication import credentials, templates
+from watchword.store.authentication import client_secrets, method_configs, templates, token_revocations, token_rows
 from watchword.store.engine import Tx
 from watchword.store.identities import identities, reports
 
@@ -79,7 +79,7 @@ async def disable(ctx: Ctx, identity_id: str, body: Disable) -> IdentityDetails:
         if identity.is_instance_admin:
             await administrators.require_one(ctx, tx)
         if body.revoke_tokens:
-            await credentials.end_tokens(tx, identity.id)
+            await token_revocations.end_tokens(tx, identity.id)
         tx.changed(versions.identity(identity.id))
         ctx.audit(
             "disable-identity",
@@ -175,7 +175,7 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
         else:
             rows = await reports.never_used(tx, scope.org_id, before=ctx.now - span + 1, after=after, limit=most)
         page = rows[: body.limit]
-        methods = await credentials.methods_of(tx, [identity.id for identity in page])
+        methods = await method_configs.methods_of(tx, [identity.id for identity in page])
     return ReportPage(
         identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(rows) > len(page) else None
     )
@@ -256,12 +256,12 @@ class _Expiring:
         del settings
         ids, within = [identity.id for identity in batch], (self._since, self._before)
         self._credentials = {}
-        for secret in await credentials.ending_secrets(tx, ids, *within):
+        for secret in await client_secrets.ending(tx, ids, *within):
             ending = Ending(
                 kind="client-secret", ends_at=end_of_secret(secret) or 0, id=secret.id, name=secret.description or None
             )
             self._credentials.setdefault(secret.identity_id, []).append(ending)
-        for token in await credentials.ending_tokens(tx, ids, *within):
+        for token in await token_rows.ending(tx, ids, *within):
             ending = Ending(kind="token", ends_at=token.expires_at, method=token.method, id=token.id, name=token.name)
             self._credentials.setdefault(token.identity_id, []).append(ending)
 
@@ -333,7 +333,7 @@ async def _visible(ctx: Ctx, batch: Sequence[Identity]) -> frozenset[str]:
 
 async def _settings_of(ctx: Ctx, tx: Tx, identity_ids: Sequence[str]) -> dict[str, _Settings]:
     """Return the configurations of identities, each with its settings and those of its template, secrets sealed."""
-    configs = await credentials.configs_of(tx, identity_ids)
+    configs = await method_configs.configs_of(tx, identity_ids)
     used = {config.template_id for every in configs.values() for config in every if config.template_id}
     held = {id: template.fields for id in used if (template := await templates.by_id(tx, id)) is not None}
     return {

@@ -16,7 +16,7 @@ from watchword.services.people import administrators
 from watchword.services.projects.members import IDENTITY, AddMember, ChangeMember, change_roles, join
 from watchword.services.turns import Turns
 from watchword.store.access import grants
-from watchword.store.authentication import credentials
+from watchword.store.authentication import token_revocations
 from watchword.store.engine import Tx
 from watchword.store.identities import identities, lists
 from watchword.store.people import accounts
@@ -65,7 +65,7 @@ async def remove(ctx: Ctx, identity_id: str) -> Membership:
         if identity.org_id == scope.org_id:
             # In another organization an identity only loses a membership; in its own it would be left with nothing.
             require_unprotected(identity)
-            await credentials.end_tokens(tx, identity_id)
+            await token_revocations.end_tokens(tx, identity_id)
         await accounts.remove_from_organization(tx, membership)
         if identity.is_instance_admin:
             await administrators.require_one(ctx, tx)

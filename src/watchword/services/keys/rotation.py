@@ -24,7 +24,7 @@ from watchword.services.people import mfa
 from watchword.services.runtime import Runtime
 from watchword.services.secrets.sealed import resealed
 from watchword.store import deliveries, sweeps, versions
-from watchword.store.authentication import credentials
+from watchword.store.authentication import client_secrets, method_configs, token_rows
 from watchword.store.engine import Tx
 from watchword.store.keys import data_keys
 from watchword.store.people import accounts, people
@@ -131,7 +131,7 @@ async def signed(runtime: Runtime) -> Signed:
     Other tokens of logins have no row.
     """
     async with runtime.store.read() as tx:
-        named, limited = await credentials.live_tokens(tx, runtime.clock(), runtime.named_tokens)
+        named, limited = await token_rows.count_live(tx, runtime.clock(), runtime.named_tokens)
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 
@@ -145,7 +145,7 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
     while True:
         ctx = ctx_of(runtime)
         async with ctx.unit() as tx:
-            count = await credentials.end_rows(tx, ctx.now, _ROWS)
+            count = await token_rows.end(tx, ctx.now, _ROWS)
         if count < _ROWS:
             break
     ctx = ctx_of(runtime)
@@ -154,7 +154,7 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
         ended = [row for row in rows[:-1] if row.is_active]
         for row in ended:
             await data_keys.change(tx, msgspec.structs.replace(row, is_active=False))
-        await credentials.end_rows(tx, ctx.now)
+        await token_rows.end(tx, ctx.now)
         sessions = await people.remove_all_sessions(tx)
         ctx.audit(
             "revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions
@@ -172,7 +172,7 @@ async def hashed_before(runtime: Runtime) -> dict[str, int]:
         version = await _hash_version(tx)
         codes = [json_codes(stored) for _, stored in await accounts.recovery_codes(tx)]
         return {
-            "client_secrets": await credentials.count_secrets_behind(tx, version),
+            "client_secrets": await client_secrets.count_behind(tx, version),
             **await accounts.counts_behind(tx, version),
             "recovery_codes": sum(mfa.hash_version_of(code) < version for own in codes for code in own),
         }
@@ -239,11 +239,11 @@ _WIRE = {
 
 
 async def _secrets_behind(ctx: Ctx, tx: Tx, version: int) -> int:
-    rows = await credentials.secrets_behind(tx, version, data_keys.BATCH)
+    rows = await client_secrets.behind(tx, version, data_keys.BATCH)
     for row in rows:
-        config = await credentials.config_by_id(tx, row.config_id)
+        config = await method_configs.by_id(tx, row.config_id)
         if config is not None:
-            await credentials.revoke_client_secret(tx, row.id, ctx.now)
+            await client_secrets.revoke(tx, row.id, ctx.now)
             await tokens.end_tokens_of_secret(ctx, tx, row, config)
     return len(rows)
 
@@ -322,7 +322,7 @@ def _configs(org_id: str) -> Work:
             config = resealed_config(row, key)
             if config != row.config:
                 written += 1
-                await credentials.change_config(tx, row.id, config=config)
+                await method_configs.change(tx, row.id, config=config)
                 tx.changed(versions.identity(row.identity_id))
         return (rows[-1].id if rows else None), written
 

@@ -19,7 +19,7 @@ from watchword.services.context import Ctx
 from watchword.services.people import mfa, organizations, passwords, sign_in
 from watchword.services.runtime import Runtime
 from watchword.store.access import grants
-from watchword.store.authentication import credentials
+from watchword.store.authentication import lockouts
 from watchword.store.engine import Tx
 from watchword.store.identities import identities
 from watchword.store.people import accounts, people
@@ -99,7 +99,7 @@ async def unlock_identity(runtime: Runtime, identity_id: str, by: Mapping[str, A
         identity = await identities.by_id(tx, identity_id)
         if identity is None:
             raise NotFound(f"There is no identity {identity_id}")
-        cleared = await credentials.clear_lockouts(tx, identity.id, f"{identity.id}/")
+        cleared = await lockouts.clear_all(tx, identity.id, f"{identity.id}/")
         ctx.audit(
             "unlock-identity",
             org_id=identity.org_id,

@@ -17,7 +17,7 @@ from watchword.services.access.scopes import require_actor
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import PEOPLE
 from watchword.services.people import sign_in
-from watchword.store.authentication import credentials
+from watchword.store.authentication import spent_proofs
 from watchword.store.engine import Tx
 from watchword.store.people import accounts, people
 
@@ -252,7 +252,7 @@ async def _use_totp(ctx: Ctx, person: User, code: str) -> bool:
     # one is worthless.
     for moment in (now, now - STEP, now + STEP):
         if hmac.compare_digest(generator.generate(moment), code.replace(" ", "").encode(errors="replace")):
-            spent = credentials.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)
+            spent = spent_proofs.ProofSpent(f"totp/{person.id}/{moment // STEP}", ctx.now + 4 * STEP * 1000)
             return bool(await ctx.submit(spent))
     return False
 

@@ -29,7 +29,7 @@ from watchword.services.people.sign_in import Email
 from watchword.store import versions
 from watchword.store.access import grants
 from watchword.store.audit import events
-from watchword.store.authentication import credentials
+from watchword.store.authentication import method_configs, token_rows
 from watchword.store.engine import AlreadyThere, Tx
 from watchword.store.identities import identities
 from watchword.store.people import people
@@ -288,8 +288,8 @@ async def _admin_identity(ctx: Ctx, tx: Tx, org: Organization) -> tuple[Identity
         created_at=ctx.now,
         updated_at=ctx.now,
     )
-    config = await credentials.add_config(tx, config)
+    config = await method_configs.add(tx, config)
     issued = tokens.new_token(ctx, identity, config, org)
-    await credentials.add_token(tx, tokens.row_of(issued.claims, ctx.now, name="Instance Admin Token"))
+    await token_rows.add(tx, tokens.row_of(issued.claims, ctx.now, name="Instance Admin Token"))
     tx.changed(versions.identity(identity.id))
     return identity, issued

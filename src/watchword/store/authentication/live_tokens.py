@@ -9,7 +9,7 @@ from watchword.domain.authentication.records import AccessToken
 from watchword.store import schema
 from watchword.store.audit.events import EVENTS
 from watchword.store.audit.queries import id_at, moment_of
-from watchword.store.authentication.credentials import TOKENS
+from watchword.store.authentication.token_rows import TOKENS
 from watchword.store.engine import Tx, any_of, prepare
 
 _e, _t = schema.audit_events, schema.access_tokens

@@ -13,7 +13,7 @@ from watchword.domain.authentication.records import AccessToken, MethodConfig
 from watchword.domain.identities.alerts import Alert
 from watchword.store import schema
 from watchword.store.audit import events
-from watchword.store.authentication import credentials
+from watchword.store.authentication import client_secrets, lockouts, spent_proofs, token_rows
 from watchword.store.engine import Store, Tx, any_of, prepare, rows_given
 from watchword.store.identities import alerts, identities
 
@@ -70,8 +70,8 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
     identity_id: str
     event: AuditEvent
     lockout_key: str | None = None
-    secret: credentials.SecretUsed | None = None
-    proof: credentials.ProofSpent | None = None
+    secret: client_secrets.SecretUsed | None = None
+    proof: spent_proofs.ProofSpent | None = None
     token: AccessToken | None = None
 
     @classmethod
@@ -80,9 +80,7 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
         await cls._refuse_locked(tx, entries, reasons)
         await cls._refuse_spent(tx, entries, reasons)
         stand = [entry for entry, reason in zip(entries, reasons, strict=True) if reason is None]
-        await credentials.TokenIssued.apply(
-            tx, [credentials.TokenIssued(entry.token) for entry in stand if entry.token]
-        )
+        await token_rows.TokenIssued.apply(tx, [token_rows.TokenIssued(entry.token) for entry in stand if entry.token])
         await events.add(tx, [entry.event for entry in stand])
         return reasons
 
@@ -126,19 +124,19 @@ class LoginDone(msgspec.Struct, frozen=True, kw_only=True):
             if entry.at < until[key]:
                 reasons[i] = "locked_out"
             else:
-                await credentials.clear_lockout(tx, key, entry.identity_id)
+                await lockouts.clear(tx, key, entry.identity_id)
 
     @classmethod
     async def _refuse_spent(cls, tx: Tx, entries: Sequence["LoginDone"], reasons: list[str | None]) -> None:
         proofs = [(i, entry.proof) for i, entry in enumerate(entries) if entry.proof and reasons[i] is None]
         for (i, _), first in zip(
-            proofs, await credentials.ProofSpent.apply(tx, [proof for _, proof in proofs]), strict=True
+            proofs, await spent_proofs.ProofSpent.apply(tx, [proof for _, proof in proofs]), strict=True
         ):
             if not first:
                 reasons[i] = "proof_replayed"
         secrets = [(i, entry.secret) for i, entry in enumerate(entries) if entry.secret and reasons[i] is None]
         for (i, _), used in zip(
-            secrets, await credentials.SecretUsed.apply(tx, [secret for _, secret in secrets]), strict=True
+            secrets, await client_secrets.SecretUsed.apply(tx, [secret for _, secret in secrets]), strict=True
         ):
             if not used:
                 reasons[i] = "client_secret_used_up"
@@ -172,13 +170,13 @@ class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
             if (
                 entry.config is not None
                 and entry.lockout_key is not None
-                and await credentials.hold(tx, entry.config.identity_id)
+                and await lockouts.hold(tx, entry.config.identity_id)
             ):
-                state = await credentials.lockout(tx, entry.lockout_key)
+                state = await lockouts.by_key(tx, entry.lockout_key)
                 counted[i] = not is_locked(state, entry.at)
                 if counted[i]:
                     after = after_failure(state, entry.config, entry.lockout_key, entry.at)
-                    await credentials.put_lockout(tx, after)
+                    await lockouts.put(tx, after)
                     if entry.lockout_alert is not None and is_locked(after, entry.at):
                         await alerts.raised(tx, entry.lockout_alert)
         await events.RefusedLogin.apply(tx, [events.RefusedLogin(entry.denial) for entry in entries if entry.denial])

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from watchword.domain.authentication.records import MethodConfig, MethodTemplate
 from watchword.domain.identities.records import Identity
 from watchword.store import schema, versions
-from watchword.store.authentication.credentials import CONFIGS
+from watchword.store.authentication.method_configs import CONFIGS
 from watchword.store.engine import Tx, prepare
 from watchword.store.identities.identities import IDENTITIES
 from watchword.store.mapping import Mapper

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
 
 from watchword.domain.identities.records import Identity
 from watchword.store import schema
-from watchword.store.authentication.credentials import secret_ends, token_ends
+from watchword.store.authentication import client_secrets, token_rows
 from watchword.store.engine import Tx
 from watchword.store.identities.identities import IDENTITIES
 
@@ -59,8 +59,8 @@ async def ending(
     of = _i.c.id
     may = or_(
         and_(_i.c.expires_at >= since, _i.c.expires_at < before),
-        select(_s.c.id).where(_s.c.identity_id == of, *secret_ends(since, before)).exists(),
-        select(_t.c.id).where(_t.c.identity_id == of, *token_ends(since, before)).exists(),
+        select(_s.c.id).where(_s.c.identity_id == of, *client_secrets.ends(since, before)).exists(),
+        select(_t.c.id).where(_t.c.identity_id == of, *token_rows.ends(since, before)).exists(),
         select(_c.c.id).where(_c.c.identity_id == of, _c.c.method.in_(list(methods))).exists(),
     )
     return await by_name(tx, org_id, after=after, limit=limit, where=(may,))

@@ -15,7 +15,7 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.keys.records import DataKey
 from watchword.domain.secrets.records import SecretVersion, StoredSecret
 from watchword.store import schema, versions
-from watchword.store.authentication.credentials import CONFIGS
+from watchword.store.authentication.method_configs import CONFIGS
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.mapping import Mapper
 
