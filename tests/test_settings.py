@@ -43,7 +43,22 @@ def test_all_faults_are_named_at_once() -> None:
     assert 8 == len(found)
     assert "WATCHWORD_PORT: expected a whole number from 0 to 65535" in found
     assert "WATCHWORD_LOG_LEVEL: expected one of debug, info, warning, error" in found
-    assert "WATCHWORD_PROT: there is no such setting" in found
+    assert "WATCHWORD_PROT: there is no such setting; did you mean WATCHWORD_PORT?" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("WATCHWORD_DATABASE_URI", "WATCHWORD_DATABASE_URL"),
+        ("WATCHWORD_ROOTKEY", "WATCHWORD_ROOT_KEY"),
+        ("WATCHWORD_TOKENS", "WATCHWORD_TOKEN"),
+        ("WATCHWORD_ZZZ", None),  # what all begin with makes nothing alike
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_one_that_was_meant(name: str, meant: str | None) -> None:
+    asked = f"; did you mean {meant}?" if meant else ""
+
+    assert [f"{name}: there is no such setting{asked}"] == faults({name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +95,7 @@ def test_faults_of_the_file_are_named_with_the_file(tmp_path: Path) -> None:
     found = faults({"WATCHWORD_CONFIG_FILE": str(file)})
 
     assert [
-        f"prot in {file}: there is no such setting",
+        f"prot in {file}: there is no such setting; did you mean port?",
         f"port in {file}: expected a whole number from 0 to 65535",
     ] == found
 

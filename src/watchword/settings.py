@@ -4,7 +4,7 @@ What counts, strongest first: the command line, the environment, the file named 
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class Option(msgspec.Struct, frozen=True):
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return f"WATCHWORD_{self.name.upper()}"
+        return _PREFIX + self.name.upper()
 
 
 def _within(low: int, high: int) -> Callable[[str], int]:
@@ -464,6 +464,8 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
+_PREFIX = "WATCHWORD_"
+
 # Variables of ours that are no settings of a server.
 NOT_SETTINGS = frozenset(
     {
@@ -493,8 +495,23 @@ def from_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         problem = error.strerror if isinstance(error, OSError) else f"expected TOML: {error}"
         return {}, [f"WATCHWORD_CONFIG_FILE: {path}: {problem}"]
     known = {option.name for option in OPTIONS} - {"config_file"}
-    faults = [f"{name} in {path}: there is no such setting" for name in sorted(content) if name not in known]
+    faults = [f"{name} in {path}: {_no_setting(name, known)}" for name in sorted(content) if name not in known]
     return {name: _as_text(value) for name, value in content.items() if name in known}, faults
+
+
+def _no_setting(name: str, known: Collection[str]) -> str:
+    """What is wrong with an unknown name, and which known one was probably meant.
+
+    What all variables begin with does not count, so that it makes no two of them alike.
+    """
+    import difflib  # noqa: PLC0415 - for a refusal alone
+
+    def end(name: str) -> str:
+        return name.lower().removeprefix(_PREFIX.lower())
+
+    by_end = {end(one): one for one in sorted(known)}
+    near = difflib.get_close_matches(end(name)[:64], by_end, n=1, cutoff=0.6)
+    return "there is no such setting" + (f"; did you mean {by_end[near[0]]}?" if near else "")
 
 
 def _as_text(value: Any) -> str:
@@ -522,9 +539,9 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None)
             faults.append(f"{place}: expected {error}")
     known = {option.variable for option in OPTIONS} | NOT_SETTINGS
     faults += [
-        f"{name}: there is no such setting"
+        f"{name}: {_no_setting(name, known)}"
         for name in sorted(environ)
-        if name.startswith("WATCHWORD_") and name not in known
+        if name.startswith(_PREFIX) and name not in known
     ]
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = Settings(**values)

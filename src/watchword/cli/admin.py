@@ -1,8 +1,6 @@
 """`watchword admin`: recover access when no administrator can sign in; needs the database and the root key."""
 
 import asyncio
-import getpass
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -13,6 +11,7 @@ from watchword.app import existing, start_logs
 from watchword.cli.bootstrap import random_password
 from watchword.cli.options import with_settings
 from watchword.cli.output import output_option, say
+from watchword.cli.system_user import system_user
 from watchword.domain.secret import Secret
 from watchword.services.people import break_glass
 from watchword.services.runtime import Runtime
@@ -40,16 +39,6 @@ def _run(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
     return asyncio.run(inside())
 
 
-def _by() -> dict[str, str]:
-    """Who runs the command, as the system knows it: for the audit log."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        name = str(os.getuid())
-    sudo = os.environ.get("SUDO_USER")
-    return {"systemUser": f"{name} (for {sudo})"[:200] if sudo else name[:200]}
-
-
 @admin.command("reset-password")
 @email_option
 @click.option(
@@ -69,7 +58,7 @@ def reset_password(settings: Settings, email: str, password_stdin: bool, remove_
     done = _run(
         settings,
         lambda parts: break_glass.reset_password(
-            parts, email, Secret(password), _by(), remove_second_factor=remove_second_factor
+            parts, email, Secret(password), system_user(), remove_second_factor=remove_second_factor
         ),
     )
     data: dict[str, Any] = {
@@ -103,13 +92,13 @@ def unlock(settings: Settings, email: str | None, identity: str | None) -> None:
     if (email is None) == (identity is None):
         raise click.UsageError("give either --email or --identity")
     if identity is not None:
-        locks = _run(settings, lambda parts: break_glass.unlock_identity(parts, identity, _by()))
+        locks = _run(settings, lambda parts: break_glass.unlock_identity(parts, identity, system_user()))
         say(
             {"identityId": identity, "locks": locks},
             lambda console: console.print(f"{locks} locks of {identity} were taken off."),
         )
         return
-    done = _run(settings, lambda parts: break_glass.unlock(parts, email or "", _by()))
+    done = _run(settings, lambda parts: break_glass.unlock(parts, email or "", system_user()))
     more = " The account was deactivated, and may be used again." if done.activated else ""
     say(
         {"email": done.user.email, "userId": done.user.id, "activated": done.activated},
@@ -124,7 +113,7 @@ def unlock(settings: Settings, email: str | None, identity: str | None) -> None:
 @output_option
 def promote(settings: Settings, email: str, organization: str | None) -> None:
     """Make a person an administrator of the instance."""
-    done = _run(settings, lambda parts: break_glass.promote(parts, email, _by(), organization_id=organization))
+    done = _run(settings, lambda parts: break_glass.promote(parts, email, system_user(), organization_id=organization))
     also = f" and of the organization {organization}" if organization else ""
     say(
         {"email": done.user.email, "userId": done.user.id, "organizationId": organization},

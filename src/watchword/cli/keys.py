@@ -13,6 +13,7 @@ from rich.table import Table
 from watchword.app import existing, start_logs
 from watchword.cli.options import with_settings
 from watchword.cli.output import is_json, note, output_option, say
+from watchword.cli.system_user import system_user
 from watchword.cli.terminal import terminal
 from watchword.domain.errors import BadRequest
 from watchword.services.keys import rotation
@@ -115,7 +116,7 @@ def rotate_root(settings: Settings) -> None:
         done = 0
         with _progress() as progress:
             bar = progress.add_task("Sealing keys with the new root key", total=None)
-            async for count, total in rotation.reseal_root(parts):
+            async for count, total in rotation.reseal_root(parts, system_user()):
                 done = count
                 progress.update(bar, completed=count, total=total)
         return done
@@ -148,9 +149,12 @@ def rotate_signing(settings: Settings, revoke_old: bool, yes: bool, wait: float)
     async def work(parts: Runtime) -> tuple[int, str]:
         if revoke_old:
             _confirm(_what_ends(await rotation.signed(parts)), yes=yes)
+        by = system_user()
         await rotation.stage(parts, SIGNING)
         await _grace(wait)
-        version = await rotation.revoke_signing_keys(parts) if revoke_old else await rotation.activate(parts, SIGNING)
+        version = await (
+            rotation.revoke_signing_keys(parts, by) if revoke_old else rotation.activate(parts, SIGNING, by)
+        )
         return version, parts.keys.signer.kid
 
     version, kid = _run(settings, work)
@@ -185,10 +189,10 @@ def rotate_hmac(settings: Settings, revoke_old: bool, yes: bool, wait: float) ->
                     "Every credential is hashed with the only key there is: rotate it first without --revoke-old"
                 )
             _confirm(_remaining_text(left), yes=yes)
-            return await rotation.revoke_hmac_keys(parts)
+            return await rotation.revoke_hmac_keys(parts, system_user())
         await rotation.stage(parts, HMAC)
         await _grace(wait)
-        await rotation.activate(parts, HMAC)
+        await rotation.activate(parts, HMAC, system_user())
         return await rotation.hashed_before(parts)
 
     left = _run(settings, work)
@@ -257,7 +261,7 @@ def rotate(settings: Settings, organization: str | None, project: str | None, re
         if staged:
             await _grace(wait)
         for scope in staged:
-            await rotation.activate(parts, scope)
+            await rotation.activate(parts, scope, system_user())
         return {"keys": len(staged), "values": await _reseal(parts, scopes)}
 
     done = _run(settings, work)

@@ -1,10 +1,12 @@
 """Keys rotate while servers run; what was sealed and signed before stays good; an interrupted rotation goes on."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from tests.api import EMAIL, PASSWORD, ROOT_KEY, Api, running
 from watchword.app import build_runtime, opened
@@ -14,6 +16,7 @@ from watchword.domain.secret import Secret
 from watchword.services.keys import rotation
 from watchword.services.keys.keyring import HMAC, SIGNING, KeysBehind, WrongRootKey, org_scope
 from watchword.settings import Settings
+from watchword.store import schema
 from watchword.store.people import accounts
 
 NEW_ROOT = "22" * 32
@@ -238,6 +241,27 @@ async def test_a_server_without_the_root_key_of_now_forgets_a_revoked_signing_ke
             await rotation.revoke_signing_keys(parts)
 
         assert (200, 401) == (alive, (await api.get(path, token=token)).status_code)
+
+
+async def test_what_a_command_does_to_keys_is_recorded_with_the_user_who_ran_it(any_settings: Settings) -> None:
+    by, event = {"systemUser": "root"}, schema.audit_events.c
+    of_keys = ("rotate-key", "rotate-root-key", "revoke-signing-keys", "revoke-hmac-keys")
+    async with running(any_settings):
+        roots = msgspec.structs.replace(any_settings, root_key=Secret(NEW_ROOT), previous_root_key=Secret(ROOT_KEY))
+        async with opened(build_runtime(roots)) as parts:
+            async for _ in rotation.reseal_root(parts, by):
+                pass
+            await rotation.stage(parts, HMAC)
+            await rotation.activate(parts, HMAC, by)
+            await rotation.revoke_hmac_keys(parts, by)
+            await rotation.stage(parts, SIGNING)
+            await rotation.revoke_signing_keys(parts, by)
+            async with parts.store.read() as tx:
+                found = select(event.event, event.actor_kind, event.metadata).where(event.event.in_(of_keys))
+                rows = await tx.all(found)
+
+    assert sorted(of_keys) == sorted(row[0] for row in rows)
+    assert {("operator", "root")} == {(row[1], json.loads(row[2])["systemUser"]) for row in rows}
 
 
 async def test_ending_a_signing_key_needs_a_new_one_and_can_be_done_again(any_api: Api) -> None:

@@ -7,12 +7,12 @@ Every step can be repeated: the rows themselves show what was done, so an interr
 The values are never shown; an envelope is opened and sealed again in one unit of work.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
-from watchword.domain.actor import PLATFORM
+from watchword.domain.actor import OPERATOR, PLATFORM
 from watchword.domain.errors import BadRequest, NotFound
 from watchword.domain.keys.records import DataKey
 from watchword.services.authentication import templates, tokens
@@ -49,9 +49,13 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     is_under_current_root: bool
 
 
-def ctx_of(runtime: Runtime) -> Ctx:
-    """Make the context of a server that works on its own keys."""
-    ctx = Ctx(runtime, actor=PLATFORM, request_id="rotation")
+By: TypeAlias = Mapping[str, Any]
+"""Who runs the command, for the audit log: what its event holds besides."""
+
+
+def ctx_of(runtime: Runtime, by: By | None = None) -> Ctx:
+    """Make the context of an operator who runs the command, or of a server that works on its own keys."""
+    ctx = Ctx(runtime, actor=PLATFORM if by is None else OPERATOR, request_id="rotation")
     ctx.public("who has the root key and the database may rotate keys")
     return ctx
 
@@ -92,15 +96,17 @@ async def stage(runtime: Runtime, scope: str) -> int:
     return active + 1
 
 
-async def activate(runtime: Runtime, scope: str) -> int:
+async def activate(runtime: Runtime, scope: str, by: By | None = None) -> int:
     """Use the staged version from now on; return it. Every server must have had `GRACE` seconds to read it."""
-    ctx = ctx_of(runtime)
+    ctx = ctx_of(runtime, by)
     async with ctx.unit() as tx:
         rows = await _activate(ctx, tx, scope)
         above = scope if scope.startswith("org/") else rows[-1].parent
         org_id = above.removeprefix("org/") if above.startswith("org/") else None
         project_id = scope.removeprefix("project/") if scope.startswith("project/") else None
-        ctx.audit("rotate-key", org_id=org_id, project_id=project_id, scope=scope, version=rows[-1].version)
+        ctx.audit(
+            "rotate-key", org_id=org_id, project_id=project_id, scope=scope, version=rows[-1].version, **(by or {})
+        )
     await runtime.keys.refresh(runtime.store)
     return rows[-1].version
 
@@ -135,7 +141,7 @@ async def signed(runtime: Runtime) -> Signed:
         return Signed(named_tokens=named, limited_tokens=limited, sessions=await people.count_sessions(tx))
 
 
-async def revoke_signing_keys(runtime: Runtime) -> int:
+async def revoke_signing_keys(runtime: Runtime, by: By | None = None) -> int:
     """Sign with the staged key from now on and revoke all that earlier keys signed; return the new version.
 
     It takes effect at once and on every server, for access tokens of every method, named tokens and sessions of people:
@@ -143,12 +149,12 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
     the unit that revokes the keys stays short.
     """
     while True:
-        ctx = ctx_of(runtime)
+        ctx = ctx_of(runtime, by)
         async with ctx.unit() as tx:
             count = await token_rows.end(tx, ctx.now, _ROWS)
         if count < _ROWS:
             break
-    ctx = ctx_of(runtime)
+    ctx = ctx_of(runtime, by)
     async with ctx.unit() as tx:
         rows = await _activate(ctx, tx, SIGNING)
         ended = [row for row in rows[:-1] if row.is_active]
@@ -157,7 +163,11 @@ async def revoke_signing_keys(runtime: Runtime) -> int:
         await token_rows.end(tx, ctx.now)
         sessions = await people.remove_all_sessions(tx)
         ctx.audit(
-            "revoke-signing-keys", versions=[row.version for row in ended], version=rows[-1].version, sessions=sessions
+            "revoke-signing-keys",
+            versions=[row.version for row in ended],
+            version=rows[-1].version,
+            sessions=sessions,
+            **(by or {}),
         )
     await runtime.keys.refresh(runtime.store)
     return rows[-1].version
@@ -194,7 +204,7 @@ def json_codes(stored: str) -> list[str]:
     return codes
 
 
-async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
+async def revoke_hmac_keys(runtime: Runtime, by: By | None = None) -> dict[str, int]:
     """Revoke every credential that is still hashed with an earlier key, and the keys; return how many of each kind.
 
     It works in batches while servers run: a credential that is used meanwhile is hashed with the current key and stays.
@@ -205,12 +215,12 @@ async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
         version = await _hash_version(tx)
     for work in (_secrets_behind, _service_tokens_behind):
         while True:
-            ctx = ctx_of(runtime)
+            ctx = ctx_of(runtime, by)
             async with ctx.unit() as tx:
                 count = await work(ctx, tx, version)
             if count < data_keys.BATCH:
                 break
-    ctx = ctx_of(runtime)
+    ctx = ctx_of(runtime, by)
     async with ctx.unit() as tx:
         await accounts.drop_links_behind(tx, version)
         for user_id, stored in await accounts.recovery_codes(tx):
@@ -224,6 +234,7 @@ async def revoke_hmac_keys(runtime: Runtime) -> dict[str, int]:
             versions=[row.version for row in old],
             version=version,
             ended={_WIRE[name]: count for name, count in ended.items()},
+            **(by or {}),
         )
     await runtime.keys.refresh(runtime.store)
     return ended
@@ -263,20 +274,20 @@ async def _rows(tx: Tx, scope: str) -> list[DataKey]:
     return rows
 
 
-async def reseal_root(runtime: Runtime) -> AsyncIterator[tuple[int, int]]:
+async def reseal_root(runtime: Runtime, by: By | None = None) -> AsyncIterator[tuple[int, int]]:
     """Seal every key below the root with the current root key; yield the numbers done and in all after each batch."""
     root, done = runtime.keys.root_version, 0
     async with runtime.store.read() as tx:
         total = await data_keys.count_not_under(tx, "root", root)
     yield 0, total
     while True:
-        ctx = ctx_of(runtime)
+        ctx = ctx_of(runtime, by)
         async with ctx.unit() as tx:
             rows = await data_keys.not_under(tx, "root", root)
             for row in rows:
                 await data_keys.change(tx, runtime.keys.under_root(row))
             if not rows and done:
-                ctx.audit("rotate-root-key", keys=done)
+                ctx.audit("rotate-root-key", keys=done, **(by or {}))
         if not rows:
             return
         done += len(rows)
