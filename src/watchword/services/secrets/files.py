@@ -122,6 +122,49 @@ async def bring_in(
     return outcome
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file would change in a folder, by secret name, and the versions of those that are there.
+
+    `unknown` are there too, with values that the caller may not read: nothing says whether the file's differ.
+    """
+
+    created: Sequence[str]
+    updated: Sequence[str]
+    unknown: Sequence[str]
+    unchanged: Sequence[str]
+    versions: Mapping[str, int]
+
+
+async def compare(ctx: Ctx, target: Target, items: Sequence[Item]) -> Compared:
+    """Compare the items of a file with the secrets of a folder that the caller may write to. Nothing is written.
+
+    A name that the caller may not know of counts as new; to write it is refused.
+    """
+    scope, path = await writing.enter(ctx, target, rights.CREATE, ())
+    rights.require_some(ctx, scope, rights.DESCRIBE, target.environment, path)
+    write_target = await writing.prepare_write(ctx, scope, target.environment, path)
+    folder_id = write_target.location.folder.id
+    existing = (await folder_cache.everything(ctx, scope.project.id, [folder_id]))[folder_id].shared
+    describes, turns = rights.Rights(scope, rights.DESCRIBE, target.environment, path), Turns()
+    before: dict[str, StoredSecret] = {}
+    hidden = set[str]()
+    for item in items:
+        cached = existing.get(item.key)
+        if cached is not None and describes(cached):
+            before[item.key] = cached.secret
+            if not write_target.shows(cached):
+                hidden.add(item.key)
+        await turns.give()
+    outcome = await _compare(write_target, items, before, "overwrite")
+    return Compared(
+        created=outcome.created,
+        updated=[key for key in outcome.updated if key not in hidden],
+        unknown=[key for key in outcome.updated if key in hidden],
+        unchanged=outcome.unchanged,
+        versions={key: row.version for key, row in before.items()},
+    )
+
+
 async def _compare(
     write_target: writing.WriteTarget,
     items: Iterable[Item],

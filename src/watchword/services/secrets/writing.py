@@ -13,7 +13,7 @@ import msgspec
 
 from watchword.domain.audit.records import AuditEvent
 from watchword.domain.deliveries import Delivery
-from watchword.domain.errors import BadRequest, NotFound
+from watchword.domain.errors import BadRequest, Conflict, NotFound
 from watchword.domain.projects.records import Tag
 from watchword.domain.secrets.records import SecretKind, SecretMetadata, StoredSecret
 from watchword.domain.secrets.references import Address, ResolvedSecret, references
@@ -76,8 +76,13 @@ class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecretChange(NamedSecret, frozen=True, kw_only=True):
-    """A change of one secret; fields that are not set stay as they are."""
+    """A change of one secret; fields that are not set stay as they are.
 
+    With `if_version` it is a change of that very version, and with 0 of no secret at all: where it is another one by
+    now, nothing is written.
+    """
+
+    if_version: int | None = None
     value: str | Unset = UNSET
     new_name: str | Unset = UNSET
     comment: str | Unset = UNSET
@@ -436,9 +441,11 @@ class _ChangeSet:
         self._added: list[StoredSecret] = []
 
     def add(self, number: int, item: SecretChange, user_id: str | None, mode: Mode) -> None:
-        """Add one change. Raises PermissionDenied, NotFound, BadRequest."""
+        """Add one change. Raises PermissionDenied, NotFound, BadRequest, Conflict."""
         row = self.state.rows.get((item.name, user_id))
         if row is None:
+            if item.if_version:
+                raise Conflict(f"{item.name} in {self.write_target.env_path[0]} was deleted meanwhile")
             if mode == "upsert":
                 self._create(number, item, user_id)
             elif mode == "failOnNotFound":
@@ -447,6 +454,8 @@ class _ChangeSet:
         scope, env_path, labels = self.write_target.scope, self.write_target.env_path, self.write_target.labels
         old_facts = with_tags(row, labels).facts
         rights.require(self.ctx, scope, rights.EDIT, *env_path, old_facts)
+        if item.if_version is not None and item.if_version != row.version:
+            raise Conflict(f"{item.name} in {env_path[0]} was written meanwhile: it has version {row.version} now")
         after, plain = changed(self.ctx, self.write_target.key, row, item)
         new_facts = facts_of(after.key, with_tags(after, labels).tags, plain.metadata)
         rights.require(self.ctx, scope, rights.EDIT, *env_path, new_facts)
