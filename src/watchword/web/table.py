@@ -5,8 +5,9 @@ from watchword.web.access import roles
 from watchword.web.audit import log, reports
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
 from watchword.web.people import sign_in
+from watchword.web.projects.table import PROJECTS
 
-AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages, log.pages, reports.pages, roles.pages)
+AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages, *PROJECTS, log.pages, reports.pages, roles.pages)
 
 
 # What is served where there is no page.

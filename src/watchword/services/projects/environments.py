@@ -29,6 +29,7 @@ from watchword.store.projects import folders
 from watchword.store.secrets import replications
 
 _PURGED_AT_ONCE = 20
+_MOST_SHOWN = 100  # deleted environments
 SLUG_TAKEN = "The project has an environment with this slug already"
 
 EnvironmentSlug = Annotated[str, msgspec.Meta(min_length=1, max_length=64, extra={"trim": True})]
@@ -249,6 +250,14 @@ async def restore(ctx: Ctx, project_id: str, environment_id: str) -> Environment
     except AlreadyThere:
         raise BadRequest(SLUG_TAKEN) from None
     return msgspec.structs.replace(environment, position=position, deleted_at=None, updated_at=ctx.now)
+
+
+async def deleted(ctx: Ctx, project_id: str) -> list[Environment]:
+    """List the deleted environments that can still be restored, the last deleted first."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "environments")
+    async with ctx.view() as tx:
+        return await folders.deleted_environments(tx, project_id, _MOST_SHOWN)
 
 
 async def get(ctx: Ctx, project_id: str, environment_id: str) -> Environment:

@@ -99,6 +99,21 @@ async def deleted_before(tx: Tx, at: int, most: int) -> list[Environment]:
     return ENVIRONMENTS.every(await tx.all(_DELETED_BEFORE, at=at, most=most))
 
 
+_DELETED_OF = prepare(
+    lambda: (
+        select(*ENVIRONMENTS.columns)
+        .where(_e.c.project_id == bindparam("of"), _e.c.deleted_at.is_not(None))
+        .order_by(_e.c.deleted_at.desc(), _e.c.id)
+        .limit(bindparam("most", type_=BigInteger))
+    )
+)
+
+
+async def deleted_environments(tx: Tx, project_id: str, most: int) -> list[Environment]:
+    """Up to `most` deleted environments of a project, the last deleted first."""
+    return ENVIRONMENTS.every(await tx.all(_DELETED_OF, of=project_id, most=most))
+
+
 _PLACE = prepare(
     lambda: (
         select(*ENVIRONMENTS.columns, *FOLDERS.columns)

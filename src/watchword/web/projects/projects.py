@@ -1,0 +1,59 @@
+"""The projects of the person in the organization, and a new one."""
+
+from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, Refusal
+from watchword.services.access.scopes import own_org
+from watchword.services.projects import projects
+from watchword.web.forms import Form, read
+from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
+
+pages = Pages()
+_NAMES = {"projectName": "name", "projectDescription": "description"}
+
+
+@pages.get("/{organization}/projects")
+async def every(visit: Visit) -> Answer:
+    """The projects that the person is a member of."""
+    return await _shown(visit)
+
+
+async def _shown(visit: Visit, refusal: Refusal | None = None) -> Page:
+    scope = await own_org(visit.ctx)
+    may_create = visit.ctx.may(scope, "create", "project") or visit.ctx.may(scope, "create", "workspace")
+    found = await projects.mine(visit.ctx, with_roles=True)
+    query = visit.query["q"].strip().casefold()
+    listed = [item for item in found if query in item.project.name.casefold() or query in item.project.slug]
+    data = {
+        "listed": listed,
+        "count": len(found),
+        "q": visit.query["q"],
+        "may_create": may_create,
+        "form": visit.form,
+        "faults": Faults(refusal, names=_NAMES),
+    }
+    status = refusal.status if refusal else 200
+    return Page(template="projects/projects.html", title="Projects", data=data, status=status)
+
+
+@pages.post("/{organization}/projects")
+async def create(visit: Visit) -> Answer:
+    """Make a project with the person as its administrator."""
+    try:
+        made = await projects.create(visit.ctx, _wanted(visit.form))
+    except (Invalid, BadRequest, Forbidden, Conflict) as refusal:
+        return await _shown(visit, refusal)
+    path = visit.link("p", made.project.slug)
+    return Redirect(to=path, notice=f"{made.project.name} is there, and you are its administrator")
+
+
+def _wanted(form: Form) -> projects.CreateProject:
+    if not form["name"].strip():
+        raise Invalid.of("projectName", "A project needs a name")
+    return read(
+        projects.CreateProject,
+        {
+            "projectName": form["name"],
+            "projectDescription": form.text("description"),
+            "slug": form.text("slug"),
+            "shouldCreateDefaultEnvs": form["environments"] == "true",
+        },
+    )
