@@ -17,7 +17,7 @@ async def test_a_key_is_added_to_all_environments_in_one_form(api: Api) -> None:
 async def test_an_environment_may_have_a_value_of_its_own_and_lines_keep_their_ends(api: Api) -> None:
     made = await making.project(api)
     browser = await signed_in(api)
-    form = {"key": "PEM", "value": "a\r\nb\r\n", "value.prod": "c\r\nd", "environment": ["dev", "prod"], "path": "/"}
+    form = {"key": "PEM", "value": "a\r\nb\r\n", "own.prod": "c\r\nd", "environment": ["dev", "prod"], "path": "/"}
     assert (await browser.post(making.page_of(made, "add"), form)).status == 200
     assert await making.value_of(api, made, "PEM", "dev") == "a\nb\n"
     assert await making.value_of(api, made, "PEM", "prod") == "c\nd"

@@ -55,10 +55,10 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
         "crumbs": secrets.crumbs(found, path),
         "back": found.link(path=path),
         "environments": [
-            {**item, "is_chosen": item["slug"] in chosen and not item["why"], "value": form[f"value.{item['slug']}"]}
+            {**item, "is_chosen": item["slug"] in chosen and not item["why"], "value": form[f"own.{item['slug']}"]}
             for item in listed
         ],
-        "is_split": any(form[f"value.{item['slug']}"] for item in listed),
+        "is_split": any(form[f"own.{item['slug']}"] for item in listed),
         "form": form,
         "tags": [(tag, tag.id in form.all("tag")) for tag in known],
         "faults": Faults(refusal),
@@ -104,12 +104,18 @@ def _items(form: Form) -> list[NewSecret]:
         NewSecret(
             name=name,
             environment=slug,
-            value=checked_value(texts.as_typed(form[f"value.{slug}"] or form["value"]), f"value.{slug}"),
+            value=_value(form, slug),
             comment=comment,
             tag_ids=tuple(form.all("tag")),
         )
         for slug in slugs
     ]
+
+
+def _value(form: Form, slug: str) -> str:
+    """The value for an environment: its own, or else the one for all. Raises Invalid."""
+    own = form[f"own.{slug}"]
+    return checked_value(texts.as_typed(own or form["value"]), *(("own", slug) if own else ("value",)))
 
 
 def _together(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from watchword.web.projects import place
 from watchword.web.projects.place import Place
 
 pages = Pages()
-PAGE: Final = 100  # rows
+PAGE: Final = 50  # rows
 MOST_ROWS: Final = 500
 REVEALED_FREELY: Final = 20  # values; more at once need the password again
 _FOUND: Final = 200  # of one environment, of a search
