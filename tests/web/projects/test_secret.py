@@ -38,6 +38,17 @@ async def test_on_top_of_somebody_elses_change_nothing_is_written_and_the_text_i
     assert "version 3" in done.text and await making.value_of(api, made, "TOKEN") == "mine"
 
 
+async def test_a_revealed_value_is_shown_with_its_references_filled_in_as_far_as_they_may_be_read(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "HOST", "db-host", "prod")
+    id = await making.secret(api, made, "URL", "postgres://${prod.HOST}/x")
+    seen = await editor(await signed_in(api), made, id)
+    assert "postgres://${prod.HOST}/x" in seen.text and "postgres://db-host/x" in seen.text
+    rights = {"subject": "secrets", "action": ["describeSecret", "readValue"], "conditions": {"environment": "dev"}}
+    narrow = await editor(await making.member(api, made, [rights]), made, id)
+    assert narrow.status == 200 and "cannot be filled in" in narrow.text and "db-host" not in narrow.html
+
+
 async def test_line_ends_stay_as_they_were_stored(api: Api) -> None:
     made = await making.project(api)
     browser = await signed_in(api)

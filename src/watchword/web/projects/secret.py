@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Refusal
+from watchword.domain.secrets.references import references
 from watchword.domain.secrets.texts import MAX_COMMENT, checked_name, checked_value
 from watchword.services.projects import tags
 from watchword.services.secrets import reading, relations, rights, versions, writing
@@ -70,6 +71,8 @@ async def _page(
     *,
     typed: Form | None = None,
     refusal: Refusal | None = None,
+    filled: str = "",
+    unfilled: str = "",
 ) -> Page:
     is_shown = not view.is_hidden
     value = texts.unified(view.value) if is_shown else ""
@@ -87,6 +90,8 @@ async def _page(
         "view": view,
         "right": right,
         "is_shown": is_shown,
+        "filled": filled,
+        "unfilled": unfilled,
         "crumbs": secrets.crumbs(found, view.path),
         "back": found.link(path=view.path),
         "value": typed["value"] if typed else value,
@@ -140,7 +145,19 @@ async def look(visit: Visit, project: str, secret: str) -> Answer:
 async def reveal(visit: Visit, project: str, secret: str) -> Answer:
     """A secret with its value, to look at or to change. It is in the audit log."""
     found, view, right = await _found(visit, project, secret, show=True)
-    return await _page(visit, found, view, right)
+    filled, unfilled = await _filled(visit, found, view)
+    return await _page(visit, found, view, right, filled=filled, unfilled=unfilled)
+
+
+async def _filled(visit: Visit, found: Place, view: SecretView) -> tuple[str, str]:
+    """The value with its references filled in, or why that cannot be; both empty without references."""
+    if not references(view.value):
+        return "", ""
+    try:
+        wanted = msgspec.structs.replace(_request(found, view), show=True, expand=True)
+        return (await reading.get(visit.ctx, wanted)).value, ""
+    except (BadRequest, Forbidden, NotFound) as refusal:
+        return "", f"Its references cannot be filled in: {refusal.message}"
 
 
 @pages.get("/{organization}/p/{project}/secrets/{secret}/reveal")

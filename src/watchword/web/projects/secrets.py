@@ -63,7 +63,7 @@ async def _grid(visit: Visit, found: Place, asked: Form, revealed: Mapping[tuple
         "key": asked["key"],
         "revealed": revealed or {},
         "may_create": any(column.may_create and column.location for column in looked.columns),
-        "many": REVEALED_FREELY,
+        "may_read": any(cell.is_readable for row in looked.rows for cell in row.cells),
         "q": "",
     }
     return Page(
