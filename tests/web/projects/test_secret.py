@@ -139,3 +139,21 @@ async def test_a_secret_of_another_project_is_none_here(api: Api) -> None:
     id = await making.secret(api, other, "TOKEN", "one")
     page = await (await signed_in(api)).get(making.page_of(made, "secrets", id))
     assert page.status == 404 and "TOKEN" not in page.text
+
+
+async def test_a_copy_of_a_replicated_import_is_not_taken_for_the_secret_of_its_name(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "TOKEN", "source", "prod")
+    await making.secret(api, made, "TOKEN", "own", "dev")
+    brings = {"environment": "prod", "path": "/"}
+    body = {"projectId": made["id"], "environment": "dev", "path": "/", "import": brings, "isReplication": True}
+    await api.ok("POST", "/api/v2/secret-imports", body)
+    query = {"projectId": made["id"], "environment": "dev", "secretPath": "/", "includeImports": "true"}
+    listed = await api.ok("GET", "/api/v4/secrets", query=query)
+    id = listed["imports"][0]["secrets"][0]["id"]
+    browser = await signed_in(api)
+    path = making.page_of(made, "secrets", id)
+    assert "change the secret that it was made of" in (await browser.get(path)).text
+    assert (await browser.post(path, {"version": "1", "value": "stolen"})).status == 400
+    assert (await browser.post(path + "/delete", {"name": "TOKEN"})).status == 400
+    assert await making.value_of(api, made, "TOKEN") == "own"

@@ -7,6 +7,7 @@ import msgspec
 
 from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Refusal
 from watchword.domain.secrets.references import references
+from watchword.domain.secrets.replicas import is_replica
 from watchword.domain.secrets.texts import MAX_COMMENT, checked_name, checked_value
 from watchword.services.projects import tags
 from watchword.services.secrets import reading, relations, rights, versions, writing
@@ -32,6 +33,7 @@ class _Right(msgspec.Struct, frozen=True):
     read: bool
     edit: bool
     delete: bool
+    is_copy: bool  # made by a replicated import: it follows the secret that it was made of
     see_history: bool
     roll_back: bool
     read_tags: bool
@@ -47,20 +49,30 @@ async def _found(visit: Visit, project: str, secret: str, *, show: bool = False)
     env_path = (location.environment.slug, location.folder.path)
     facts = rights.in_place(*env_path, cached.facts)
 
+    is_copy = is_replica(location.folder.name)
+
     def may(action: str) -> bool:
         return scope.ability.allows(action, rights.SUBJECT, facts)
 
     right = _Right(
         read=may(rights.READ),
-        edit=may(rights.EDIT),
-        delete=may(rights.DELETE),
+        edit=may(rights.EDIT) and not is_copy,
+        delete=may(rights.DELETE) and not is_copy,
+        is_copy=is_copy,
         see_history=ctx.may(scope, "read", "secret-rollback") or ctx.may(scope, "read", "commits"),
         roll_back=(ctx.may(scope, "create", "secret-rollback") or ctx.may(scope, "perform-rollback", "commits"))
         and may(rights.EDIT)
-        and may(rights.READ),
+        and may(rights.READ)
+        and not is_copy,
         read_tags=ctx.may(scope, "read", "tags"),
     )
     return found, await reading.by_id(ctx, secret, show=show), right
+
+
+def _require_own(right: _Right) -> None:
+    """Raise BadRequest for a copy: its name means another secret of the folder, or none."""
+    if right.is_copy:
+        raise BadRequest("This secret is a copy that a replicated import made: change the secret that it was made of")
 
 
 async def _page(
@@ -171,6 +183,7 @@ async def hide(visit: Visit, project: str, secret: str) -> Answer:
 async def save(visit: Visit, project: str, secret: str) -> Answer:
     """Save what was changed, unless somebody else has changed the secret since the form was shown."""
     found, view, right = await _found(visit, project, secret)
+    _require_own(right)
     form = visit.form
     try:
         change = _change(form, view)
@@ -334,7 +347,8 @@ async def _ask_to_delete(visit: Visit, project: str, secret: str, refusal: Refus
 @pages.post("/{organization}/p/{project}/secrets/{secret}/delete")
 async def delete(visit: Visit, project: str, secret: str) -> Answer:
     """Delete a secret with all its versions."""
-    found, view, _ = await _found(visit, project, secret)
+    found, view, right = await _found(visit, project, secret)
+    _require_own(right)
     if visit.form["name"].strip() != view.secret.key:
         refusal = Invalid.of("name", f"Type {view.secret.key} to delete it: nothing was deleted")
         return await _ask_to_delete(visit, project, secret, refusal)
