@@ -24,6 +24,10 @@ starlette.routing.compile_path = functools.cache(starlette.routing.compile_path)
 settings.register_profile(
     "watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
+# For the coverage of branches: a few examples, and the same ones each time, so that its floor always means the same.
+settings.register_profile(
+    "coverage", settings.get_profile("watchword"), max_examples=15, derandomize=True, database=None
+)
 settings.register_profile("soak", settings.get_profile("watchword"), max_examples=2_000)
 settings.load_profile("watchword")
 

@@ -109,6 +109,7 @@ def test_hidden_names_and_what_cannot_be_read_name_nobody(text: str) -> None:
     assert named("forwarded", text) is None
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded"])
 @pytest.mark.parametrize(
     "text", [",", " ,", "a,", ";", "for=127.0.0.1,", 'for="', "=", '"', "127.0.0.1,", "::1,", '\\"']

@@ -153,6 +153,7 @@ def test_a_pattern_that_cannot_be_used_is_named_and_matches_only_itself(pattern)
     assert not glob_matches(pattern, "a")
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("pattern", ["*a" * 32 + "b", "+(a|+(a|+(*a)))b", "*(*(*(a)))b", "?(a)" * 60 + "b"])
 def test_no_pattern_makes_matching_slow(pattern):
     before = time.perf_counter()
@@ -318,6 +319,7 @@ def test_a_test_for_many_texts_answers_as_one_for_one(parts: list[tuple[str, str
     assert glob_matches(pattern, text) == globs.glob_test(pattern)(text)
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     "pattern",
     ["*a" + "?" * 400, "*a*b" * 15, "*[ab]?" * 15, "+(a|b|ab|ba|a?|b?)+(a*|b?)+(ab*)", "!(*a" + "?" * 100 + ")"],

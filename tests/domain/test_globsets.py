@@ -1,5 +1,6 @@
 """Many patterns at once: the same answers as one after the other, for a fraction of the work."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def test_a_text_beyond_the_limit_is_only_itself() -> None:
     assert 0b10000 == GlobSet(enumerate(["*", "a*", "*a", "**", text])).matching(text)
 
 
+@pytest.mark.measures
 def test_hundreds_of_patterns_over_thousands_of_names_take_a_few_steps_for_each_name() -> None:
     patterns = [f"*S*E?*{i}*[A-Z]*T_*?*{i % 7}*X" for i in range(900)]
     names = [f"SECRET_{i:05d}" for i in range(3_000)]
@@ -84,6 +86,7 @@ def test_hundreds_of_patterns_over_thousands_of_names_take_a_few_steps_for_each_
     )  # one after the other: at least 900 times 4 for each, were they all warm
 
 
+@pytest.mark.measures
 def test_names_of_ever_new_characters_forget_what_was_kept() -> None:
     patterns = [f"*{chr(0x4E00 + i)}*[a-{chr(0x5E00 + i)}]*" for i in range(100)]
     matcher = GlobSet(enumerate(patterns))

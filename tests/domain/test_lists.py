@@ -69,6 +69,7 @@ def test_an_array_is_the_list_that_it_stands_for_and_all_else_stays_as_it_is():
         assert joined(other) is other
 
 
+@pytest.mark.measures
 def test_splitting_costs_little_whatever_is_split():
     for text in ('"' * 65_000, '"a""' * 16_000, '"",' * 20_000, "\\," * 30_000, '"a"",' * 13_000, '"""a,' * 13_000):
         split_list(text)

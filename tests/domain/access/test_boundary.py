@@ -252,6 +252,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(("parents", "children"), HOSTILE)
 def test_no_piece_of_a_comparison_takes_more_steps_than_a_piece_and_one_pair_of_patterns(parents, children):
     comparison = boundary.Comparison(patterns(150, parents), patterns(150, children))
@@ -266,6 +267,7 @@ def test_no_piece_of_a_comparison_takes_more_steps_than_a_piece_and_one_pair_of_
     assert comparison.gaps
 
 
+@pytest.mark.measures
 def test_large_plain_roles_are_compared_whole():
     parent, child = patterns(200, lambda i: f"/a{i}/**"), patterns(200, lambda i: f"/a{i}/x/**")
 
@@ -273,6 +275,7 @@ def test_large_plain_roles_are_compared_whole():
     assert len(missing(parent[1:], child)) == 3  # edit, and the two that read stands for
 
 
+@pytest.mark.measures
 def test_what_takes_long_is_to_be_finished_elsewhere_and_is_known_then():
     parent, child = patterns(150, HOSTILE[0][0]), patterns(150, HOSTILE[0][1])
     with pytest.raises(boundary.Unfinished) as long:

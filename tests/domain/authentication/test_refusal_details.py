@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,7 @@ def test_a_story_of_120_kilobytes_keeps_its_reason_and_the_names_of_its_checks()
     assert ("claim_mismatch", "No") == (story.reason, story.message)
 
 
+@pytest.mark.measures
 @given(
     JSON,
     st.lists(

@@ -188,6 +188,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("password", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_takes_long_to_judge(password: str) -> None:
     weakness("the lists are read")

@@ -83,7 +83,7 @@ A=again
         ("json", "[" * 5000),
         ("yaml", "- a"),
         ("yaml", "a: 'b"),
-        ("yaml", "[" * 3000),
+        pytest.param("yaml", "[" * 3000, marks=pytest.mark.measures),
         ("yaml", "!!python/object:os.system x"),
         ("csv", "a,b\n1,2"),
         ("csv", "key,value\n,x"),
@@ -133,6 +133,7 @@ def test_json_and_yaml_agree_on_structures() -> None:
     assert expected == [item.value for item in load("yaml", pretty)]
 
 
+@pytest.mark.measures
 def test_yaml_that_grows_by_its_aliases_or_has_no_end_is_refused() -> None:
     lines = ["a0: &a0 [xxxxxxxxxx]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
 

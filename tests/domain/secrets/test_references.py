@@ -195,6 +195,7 @@ def test_a_value_of_very_many_references_is_not_filled_in() -> None:
         expanded("${X}" * (MAX_IN_VALUE + 1), X="x")
 
 
+@pytest.mark.measures
 def test_a_tangle_of_circles_is_refused_once_it_takes_too_long() -> None:
     names = [f"N{i}" for i in range(12)]
     tangle = {name: "".join(f"${{{other}}}" for other in names) for name in names}
