@@ -12,10 +12,12 @@ from watchword.domain.decode import decode
 from watchword.domain.errors import BadRequest, Invalid
 
 T = TypeVar("T")
-_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d|w|y|)", re.ASCII)
+_PART = re.compile(r"(\d{1,9})([smhdwy]?)", re.ASCII)
+_DURATION = re.compile(r"(?:\d{1,9}[smhdwy])+|\d{1,9}", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 MOST_FIELDS = 4_000
+MOST_SECONDS = 100 * _SECONDS["y"]
 
 
 class Form:
@@ -73,12 +75,13 @@ def duration(text: str, field: str) -> int | None:
     rest = text.strip().lower().replace(",", " ")
     if not rest:
         return None
-    parts = rest.split()
-    joined = "".join(parts)
-    found = _DURATION.findall(joined)
-    if "".join(number + unit for number, unit in found) != joined or not found:
+    joined = "".join(rest.split())
+    if not _DURATION.fullmatch(joined):
         raise Invalid.of(field, "A duration such as 30d, 12h, 15m or 45s")
-    return sum(int(number) * _SECONDS[unit] for number, unit in found)
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(joined))
+    if seconds > MOST_SECONDS:
+        raise Invalid.of(field, "At most 100y")
+    return seconds
 
 
 def duration_text(seconds: int | None) -> str:
@@ -99,7 +102,7 @@ def moment(text: str, now: int, field: str) -> int | None:
     cleaned = text.strip()
     if not cleaned:
         return None
-    if _DURATION.match(cleaned.lower()) and not re.match(r"\d{4}-", cleaned):
+    if _DURATION.fullmatch("".join(cleaned.lower().split())):
         seconds = duration(cleaned, field)
         return None if seconds is None else now + seconds * 1000
     try:
