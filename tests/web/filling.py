@@ -32,6 +32,7 @@ async def fill(api: Api) -> dict[str, str]:
     rule = {"subject": "secrets", "action": ["readValue"], "conditions": {"secretPath": {"$glob": "/<db>/**"}}}
     body = {"slug": "reader", "name": "Reader <i>", "permissions": [rule]}
     role = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", body))["role"]
+    group = await api.ok("POST", "/api/v1/groups", {"name": "Operators <b>", "organizationId": organization["id"]})
     refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "wrong"}, token=None)
     events = (await api.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]
     return {
@@ -43,6 +44,10 @@ async def fill(api: Api) -> dict[str, str]:
         "event_id": events[0]["id"],
         "report": "risky",
         "role_id": role["id"],
+        "member_kind": "identities",
+        "member_id": identity["id"],
+        "group_id": group["id"],
+        "organization_id": organization["id"],
     }
 
 

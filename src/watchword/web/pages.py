@@ -97,7 +97,22 @@ class Visit(msgspec.Struct, kw_only=True):
         return self.path + (f"?{urlencode(pairs)}" if pairs else "")
 
 
-RESERVED: Final = frozenset({"api", "assets", "login", "setup", "me", "admin", "organizations", "theme", "sign-out"})
+RESERVED: Final = frozenset(
+    {
+        "accept-invitation",
+        "admin",
+        "api",
+        "assets",
+        "login",
+        "me",
+        "organizations",
+        "password-reset",
+        "prove",
+        "setup",
+        "sign-out",
+        "theme",
+    }
+)
 """First segments of paths that are no organization's slug."""
 
 

@@ -1,13 +1,29 @@
 """The table of pages: every page of the console, area by area."""
 
-from watchword.web import home
-from watchword.web.access import roles
+from watchword.web import home, jump
+from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
-from watchword.web.people import sign_in
+from watchword.web.people import admin, command, group_pages, links, me, organization, sign_in
 from watchword.web.projects.table import PROJECTS
 
-AREAS: tuple[Pages, ...] = (sign_in.pages, home.pages, *PROJECTS, log.pages, reports.pages, roles.pages)
+AREAS: tuple[Pages, ...] = (
+    sign_in.pages,
+    links.pages,
+    command.pages,
+    me.pages,
+    admin.pages,
+    home.pages,
+    jump.pages,
+    *PROJECTS,
+    log.pages,
+    reports.pages,
+    roles.pages,
+    members.pages,
+    matrix.pages,
+    organization.pages,
+    group_pages.pages,
+)
 
 
 # What is served where there is no page.

@@ -294,6 +294,28 @@ async def select_organization(ctx: Ctx, body: SelectOrganization) -> SignedIn:
     return SignedIn(session=session, token=sign(ctx, session, body.organization_id), mfa_method=method)
 
 
+async def open_for_command(ctx: Ctx, org_id: str) -> SignedIn:
+    """Open a session of its own for a command on the caller's machine, and sign its token for an organization.
+
+    It can be ended alone, and counts as verified by a second factor where the caller's session is.
+    """
+    actor = require_actor(ctx, "user")
+    ctx.public("a person may enter where it is a member")
+    async with ctx.view() as tx:
+        member = await grants.org_membership(tx, "user", actor.id, org_id)
+    if member is None or not member.is_active:
+        raise Forbidden("You are not a member of this organization")
+    if not actor.is_mfa_verified and (await organization(ctx, org_id)).requires_mfa:
+        raise Forbidden("This organization requires a second factor: set one up in your account and sign in again")
+    async with ctx.unit() as tx:
+        await own_session(ctx, tx)
+        person = await people.held_user(tx, actor.id)
+        if person is None or not person.is_active:
+            raise Unauthorized("The session has ended: sign in again")
+        session = await new_session(ctx, tx, person, org_id=org_id, verified=actor.is_mfa_verified)
+    return SignedIn(session=session, token=sign(ctx, session, org_id))
+
+
 def refresh_value(ctx: Ctx, session_id: str) -> str:
     """Return the value of the refresh cookie of a session.
 

@@ -100,6 +100,20 @@
     else if (event.key === "?") document.getElementById("keys")?.togglePopover();
   });
 
+  // What a command on this machine waits for: <div data-send-to="http://127.0.0.1:N/" data-send="base64 of JSON">
+  const send = async (part) => {
+    const told = one("[role=status]", part);
+    try {
+      const body = Uint8Array.from(atob(part.dataset.send), (letter) => letter.charCodeAt(0));
+      const headers = { "Content-Type": "application/json" };
+      const answer = await fetch(part.dataset.sendTo, { method: "POST", body, headers });
+      told.textContent = answer.ok ? part.dataset.done : part.dataset.failed;
+    } catch {
+      told.textContent = part.dataset.failed;
+    }
+  };
+  document.querySelectorAll("[data-send-to]").forEach(send);
+
   // A page that htmx exchanged begins at its top, and a screen reader hears its title.
   document.addEventListener("htmx:afterSettle", (event) => {
     prepare();

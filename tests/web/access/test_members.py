@@ -1,0 +1,87 @@
+"""Who is in a project: adding several, for a time, changing, removing, and for whom."""
+
+from tests.api import Api
+from tests.web.access.test_roles import project_of
+from tests.web.browser import signed_in
+from tests.web.filling import HOSTILE
+from tests.web.people_of import narrow
+from tests.web.test_home import home_of
+
+
+async def test_several_identities_are_added_at_once_for_a_time(api: Api) -> None:
+    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+    ids = [(await api.identity(name=name))["id"] for name in ("one", HOSTILE[0])]
+    here = f"{base}/p/{project['slug']}/access/identities"
+    page = await browser.get(here)
+    bad = await browser.submit(page, here, pick=ids, role="viewer", **{"for": "soon"})
+    assert bad.status == 422 and "for-wrong" in bad.ids
+    none = await browser.submit(page, here, role="viewer")
+    assert none.status == 422 and "Choose at least one identity" in none.text
+    done = await browser.submit(page, here, pick=ids, role="viewer", **{"for": "2h"})
+    assert "2 identities added" in done.text and "until" in done.text and HOSTILE[0] not in done.html
+    found = await api.ok("GET", f"/api/v1/projects/{project['id']}/memberships/identities/{ids[0]}")
+    roles = found["identityMembership"]["roles"]
+    assert [(role["role"], role["isTemporary"]) for role in roles] == [("no-access", False), ("viewer", True)]
+
+
+async def test_a_member_gets_one_role_more_and_is_removed(api: Api) -> None:
+    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+    identity = await api.identity(name="one")
+    here = f"{base}/p/{project['slug']}/access/identities"
+    await browser.submit(await browser.get(here), here, pick=identity["id"], role="viewer")
+    action = f"{here}/{identity['id']}"
+    page = await browser.get(action)
+    done = await browser.submit(page, action, act="change", role="member", **{"for": "1d"})
+    assert "are changed" in done.text
+    both = await browser.get(action)
+    assert both.text.count("until") == 1
+    gone = await browser.submit(both, action, act="change", keep=[])
+    assert "are changed" in gone.text and "No Access" in gone.text
+    removed = await browser.submit(await browser.get(action), action, act="remove")
+    assert "is not in" in removed.text
+    assert (await browser.get(action)).status == 404
+
+
+async def test_people_and_groups_are_members_too(api: Api) -> None:
+    await narrow(api, role="member")
+    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+    await api.ok("POST", "/api/v1/groups", {"name": "Operators", "organizationId": api.org_id})
+    for kind, value in (("people", "bob@example.com"), ("groups", "")):
+        here = f"{base}/p/{project['slug']}/access/{kind}"
+        page = await browser.get(here)
+        pick = value or next(text for text in page.html.split('name="pick" value="')[1:])[:36]
+        done = await browser.submit(page, here, pick=pick, role="viewer")
+        assert "added" in done.text, done.text
+        action = next(link for link in done.links if link.startswith(f"{here}/") and "admin" not in link)
+        assert (await browser.get(action)).status == 200
+    assert (await browser.get(f"{base}/p/{project['slug']}/access/others")).status == 404
+
+
+async def test_who_may_only_look_is_offered_no_change_and_makes_none(api: Api) -> None:
+    bob = await narrow(api, role="member")
+    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+    identity = await api.identity(name="one")
+    here = f"{base}/p/{project['slug']}/access"
+    people = f"{here}/people"
+    await browser.submit(await browser.get(people), people, pick="bob@example.com", role="viewer")
+    page = await bob.get(f"{here}/identities")
+    assert page.status == 200 and "Add identities" not in page.text
+    tried = await bob.post(f"{here}/identities", {"pick": identity["id"], "role": "admin"})
+    assert tried.status == 403
+    found = await api.get(f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}")
+    assert found.status_code == 404
+
+
+async def test_who_can_do_what_says_by_which_role_and_for_whom(api: Api) -> None:
+    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+    assert "In project" not in (await browser.get(f"{base}/access")).text
+    identity = await api.identity(name="=reader")
+    path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
+    await api.ok("POST", path, {"role": "viewer"})
+    page = await browser.get(f"{base}/access?environment=prod&action=readValue")
+    assert "=reader" in page.text and "read values" in page.text and "viewer" in page.text.lower()
+    assert "=reader" not in (await browser.get(f"{base}/access?action=delete")).text
+    file = await browser.get(f"{base}/access?format=csv")
+    assert "'=reader" in file.html
+    stranger = await narrow(api, role="member")
+    assert "You are in no project yet" in (await stranger.get(f"{base}/access")).text
