@@ -100,8 +100,10 @@ _FIELDS: Final = {
 
 @pages.get("/{organization}/audit")
 async def log(visit: Visit) -> Answer:
-    """The audit log, newest first."""
+    """The audit log, newest first; with `format` as a file, CSV or JSON lines."""
     ctx, asked = visit.ctx, visit.query
+    if asked["format"] in ("csv", "json"):
+        return await _file(visit)
     found: Sequence[Logged] = ()
     faults, status = Faults(), 200
     try:
@@ -128,8 +130,8 @@ async def log(visit: Visit) -> Answer:
         ],
         "is_filtered": any(asked.text(name) for name in names),
         "known": sorted({one.logged.event.event for one in shown}),
-        "csv": visit.link("audit", "export", format="csv", **_kept(asked)),
-        "lines": visit.link("audit", "export", format="json", **_kept(asked)),
+        "csv": visit.again(format="csv", after=None),
+        "lines": visit.again(format="json", after=None),
     }
     return Page(template="audit/log.html", title="Audit log", data=data, status=status)
 
@@ -145,12 +147,7 @@ _PILLS: Final = {
 }
 
 
-def _kept(asked: Form) -> dict[str, str]:
-    return {name: text for name, text in asked.pairs if name not in ("after", "format") and text}
-
-
-@pages.get("/{organization}/audit/export")
-async def export(visit: Visit) -> Answer:
+async def _file(visit: Visit) -> Answer:
     """The events of the filter as a file: at most `EXPORT_LIMIT` of them, the newest."""
     found = await events.find(visit.ctx, _wanted(visit.query, visit.ctx.now, events.EXPORT_LIMIT))
     if visit.query["format"] != "csv":
