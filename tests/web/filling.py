@@ -32,6 +32,8 @@ async def fill(api: Api) -> dict[str, str]:
     rule = {"subject": "secrets", "action": ["readValue"], "conditions": {"secretPath": {"$glob": "/<db>/**"}}}
     body = {"slug": "reader", "name": "Reader <i>", "permissions": [rule]}
     role = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", body))["role"]
+    own = {"slug": "auditor", "name": "Auditor <i>", "permissions": [{"subject": "audit-logs", "action": ["read"]}]}
+    own_role = (await api.ok("POST", "/api/v1/organization/roles", own))["role"]
     group = await api.ok("POST", "/api/v1/groups", {"name": "Operators <b>", "organizationId": organization["id"]})
     refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "wrong"}, token=None)
     events = (await api.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]
@@ -44,6 +46,7 @@ async def fill(api: Api) -> dict[str, str]:
         "event_id": events[0]["id"],
         "report": "risky",
         "role_id": role["id"],
+        "own_role_id": own_role["id"],
         "member_kind": "identities",
         "member_id": identity["id"],
         "group_id": group["id"],

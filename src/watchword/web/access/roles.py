@@ -89,10 +89,10 @@ def _is_built_in(home: Home, role: Role) -> bool:
     return found is not None and found.id == role.id
 
 
-@pages.get("/{organization}/roles/{role_id}")
-async def organization_role(visit: Visit, role_id: str) -> Answer:
+@pages.get("/{organization}/roles/{own_role_id}")
+async def organization_role(visit: Visit, own_role_id: str) -> Answer:
     """The editor of a role of the organization; `new` begins one."""
-    return await _open(visit, await _home(visit, None), role_id)
+    return await _open(visit, await _home(visit, None), own_role_id)
 
 
 @pages.get("/{organization}/p/{project}/roles/{role_id}")
@@ -167,10 +167,10 @@ async def _effect(visit: Visit, home: Home, rules: Sequence[Mapping[str, Any]]) 
     return {"environments": slugs, "rows": rules_form.effect(ability, slugs)}
 
 
-@pages.post("/{organization}/roles/{role_id}", most=MOST_PASTED)
-async def save_organization_role(visit: Visit, role_id: str) -> Answer:
+@pages.post("/{organization}/roles/{own_role_id}", most=MOST_PASTED)
+async def save_organization_role(visit: Visit, own_role_id: str) -> Answer:
     """Store a role of the organization, or change the form."""
-    return await _save(visit, await _home(visit, None), role_id)
+    return await _save(visit, await _home(visit, None), own_role_id)
 
 
 @pages.post("/{organization}/p/{project}/roles/{role_id}", most=MOST_PASTED)
@@ -223,10 +223,10 @@ def _edited(rules: list[dict[str, Any]], act: str, number: str, subject: str) ->
     return rules
 
 
-@pages.get("/{organization}/roles/{role_id}/delete")
-async def delete_organization_role_form(visit: Visit, role_id: str) -> Answer:
+@pages.get("/{organization}/roles/{own_role_id}/delete")
+async def delete_organization_role_form(visit: Visit, own_role_id: str) -> Answer:
     """Say what deleting a role of the organization breaks."""
-    return await _deletion(visit, await _home(visit, None), role_id, Faults())
+    return await _deletion(visit, await _home(visit, None), own_role_id, Faults())
 
 
 @pages.get("/{organization}/p/{project}/roles/{role_id}/delete")
@@ -253,10 +253,10 @@ async def _deletion(visit: Visit, home: Home, role_id: str, faults: Faults) -> A
     return Page(template="access/role_delete.html", title=f"Delete {role.name}", data=data, status=status)
 
 
-@pages.post("/{organization}/roles/{role_id}/delete")
-async def delete_organization_role(visit: Visit, role_id: str) -> Answer:
+@pages.post("/{organization}/roles/{own_role_id}/delete")
+async def delete_organization_role(visit: Visit, own_role_id: str) -> Answer:
     """Delete a role of the organization."""
-    return await _delete(visit, await _home(visit, None), role_id)
+    return await _delete(visit, await _home(visit, None), own_role_id)
 
 
 @pages.post("/{organization}/p/{project}/roles/{role_id}/delete")
