@@ -25,9 +25,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     (folder / "test_some.py").write_text(TESTS)
     (folder / "test_module.py").write_text('import pytest\npytest.skip("the whole file", allow_module_level=True)\n')
     environment = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("PYTEST_")}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to import all others takes longer than these tests
-    plugins = ("-p", "xdist", "-p", "tests.skips", "-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.skips", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
         command,
         cwd=folder,

@@ -155,8 +155,24 @@ def _fields(kind: type[Any]) -> list[str]:
     lines = []
     for field in fields:
         default = "" if field.default is msgspec.NODEFAULT else _literal(field.default)
-        lines.append((code(field.encode_name), _type(field.type), "required" if field.required else default))
-    return rows(("field", "type", "default"), lines)
+        kind_of_value = "required" if field.required else default
+        lines.append((code(field.encode_name), _type(field.type), kind_of_value, _meaning(field.type)))
+    if not any(line[-1] for line in lines):
+        return rows(("field", "type", "default"), [line[:-1] for line in lines])
+    return rows(("field", "type", "default", "meaning"), lines)
+
+
+def _meaning(annotation: Any) -> str:
+    """What the schema says of a field: its title and description, of which the outermost count."""
+    metas = [arg for arg in _parts(annotation) if isinstance(arg, msgspec.Meta)]
+    title = next((meta.title for meta in reversed(metas) if meta.title), "")
+    text = next((meta.description for meta in reversed(metas) if meta.description), "")
+    return f"{title}. {text}".strip(". ") + "." if title or text else ""
+
+
+def _parts(annotation: Any) -> list[Any]:
+    args = get_args(annotation)
+    return [part for arg in args for part in ([arg] if isinstance(arg, msgspec.Meta) else _parts(arg))]
 
 
 def _literal(value: Any) -> str:

@@ -46,15 +46,14 @@ def test_a_server_with_a_login_says_where_it_is_and_the_password_opens_it(tmp_pa
 def test_it_says_where_the_first_password_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "data[x]" / "bootstrap.json"
 
-    serve._show("http://127.0.0.1:1", serve.First(password="pass-word", saved=file), has_console=True)
+    serve._show("http://127.0.0.1:1", serve.First(password="pass-word", saved=file))
     kept = capsys.readouterr().out
-    serve._show("http://127.0.0.1:1", serve.First(password="pass-word"), has_console=False)
+    serve._show("http://127.0.0.1:1", serve.First(password="pass-word"))
     lost = capsys.readouterr().out
 
     assert all(words in kept for words in (str(file), "mode 0600", "Delete it", "pass-word"))
     assert "this once" not in kept
     assert "this once, and kept nowhere" in lost
-    assert "Console     http://127.0.0.1:1/" in kept and "Console" not in lost
 
 
 async def test_requests_under_way_are_answered_after_sigterm(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ async def fill(api: Api) -> dict[str, str]:
         "project": project["slug"],
         "identity_id": identity["id"],
         "method": "universal-auth",
+        "identity": identity["id"],
+        "where": "oidc-auth.github",
         "request_id": refused.json()["reqId"],
         "event_id": events[0]["id"],
         "report": "risky",

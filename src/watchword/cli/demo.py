@@ -171,7 +171,7 @@ def demo() -> None:
     console.print(
         f"[bold green]That is all:[/] four steps, three refusals, {counts['requests']} requests, {seconds:.1f} "
         "seconds.\n"
-        "Run [bold]make serve[/] for a server that stays: it says where its console is, and how to sign in."
+        "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
     )
     if is_json():
         say({"seconds": round(seconds, 2), "steps": walkthrough.steps}, lambda _: None)

@@ -147,7 +147,7 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
             announced |= {"setupCode": first.setup_code.reveal()}
         click.echo(msgspec.json.encode(announced).decode())
     elif first.password or first.setup_code or sys.stdout.isatty():
-        _show(url, first, has_console=settings.console == "on")
+        _show(url, first)
     sys.stdout.flush()
 
 
@@ -161,10 +161,8 @@ def _kept(file: Path | None) -> str:
     )
 
 
-def _show(url: str, first: First, *, has_console: bool) -> None:
+def _show(url: str, first: First) -> None:
     lines = [("Server      ", url, "bold"), ("API         ", f"{url}/api/docs", "")]  # label, text, style of the text
-    if has_console:
-        lines.insert(1, ("Console     ", f"{url}/", "bold"))
     if first.password:
         lines += [
             ("Sign in     ", ADMIN, ""),
@@ -177,8 +175,8 @@ def _show(url: str, first: First, *, has_console: bool) -> None:
             (
                 "",
                 (
-                    "Nobody administers this instance yet. Make the administrator in the console with this code, on "
-                    "this machine with `watchword bootstrap`, or send it"
+                    "Nobody administers this instance yet. Make the administrator on this machine with "
+                    "`watchword bootstrap`, or send the code"
                 ),
                 "dim",
             ),

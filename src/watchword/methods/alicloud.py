@@ -12,6 +12,7 @@ import msgspec
 
 from watchword.domain.authentication.proposals import added
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Checks,
     Given,
@@ -25,6 +26,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    said,
 )
 
 ENDPOINT = "https://sts.aliyuncs.com/"
@@ -47,7 +49,15 @@ class Config(Schema, frozen=True, kw_only=True):
     """The RAM users and roles that log in, by ARN; an empty list does not restrict."""
 
     type: Literal["iam"] = "iam"
-    allowed_arns: TextList = ""
+    allowed_arns: Annotated[
+        TextList,
+        said(
+            "RAM users and roles",
+            "The ARNs that may log in. Empty: every one.",
+            example="acs:ram::1234567890123456:role/deploy",
+            also=LIST_HELP,
+        ),
+    ] = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -184,6 +194,9 @@ METHOD = AuthMethod(
     slug="alicloud-auth",
     wrapper="identityAliCloudAuth",
     title="Alibaba Cloud Auth",
+    place="Alibaba Cloud",
+    where="RAM user or role",
+    icon="cloud",
     config=Config,
     login=Login,
     verify=verify,

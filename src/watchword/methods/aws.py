@@ -32,6 +32,7 @@ from watchword.domain.authentication.aws_sts import (
 )
 from watchword.domain.authentication.proposals import added, advice
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Checks,
     Given,
@@ -46,6 +47,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    said,
 )
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
@@ -62,9 +64,24 @@ class Config(Schema, frozen=True, kw_only=True):
     """Which principals log in; an empty list does not restrict."""
 
     type: Literal["iam"] = "iam"
-    sts_endpoint: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] = DEFAULT_ENDPOINT
-    allowed_principal_arns: TextList = ""
-    allowed_account_ids: TextList = ""
+    sts_endpoint: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=512),
+        said("STS endpoint", "Where AWS says who signed the request.", is_folded=True),
+    ] = DEFAULT_ENDPOINT
+    allowed_principal_arns: Annotated[
+        TextList,
+        said(
+            "Principals",
+            "The ARNs of the roles and users that may log in; `*` is any characters. Empty: every one.",
+            example="arn:aws:iam::123456789012:role/deploy",
+            also=LIST_HELP,
+        ),
+    ] = ""
+    allowed_account_ids: Annotated[
+        TextList,
+        said("Accounts", "The ids of the accounts they may be of. Empty: any.", example="123456789012", also=LIST_HELP),
+    ] = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -223,6 +240,9 @@ METHOD = AuthMethod(
     slug="aws-auth",
     wrapper="identityAwsAuth",
     title="AWS Auth",
+    place="AWS",
+    where="IAM role or user",
+    icon="cloud",
     config=Config,
     login=Login,
     verify=verify,

@@ -9,6 +9,7 @@ import msgspec
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Given,
     Operator,
@@ -21,6 +22,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    said,
 )
 
 KEYS = "https://{host}/{tenant}/discovery/keys"
@@ -38,10 +40,25 @@ _CLOUD_HELP = (
 class Config(Schema, frozen=True, kw_only=True):
     """The tenant whose service principals may log in."""
 
-    tenant_id: Annotated[Text, msgspec.Meta(description=_TENANT_HELP)]
-    resource: Text
-    allowed_service_principal_ids: TextList = ""
-    cloud: Annotated[str, msgspec.Meta(max_length=40, description=_CLOUD_HELP)] = "public"
+    tenant_id: Annotated[Text, said("Tenant id", _TENANT_HELP, example="3b1f8d0e-2f4c-4f43-9c0e-6a7d51e9b2c4")]
+    resource: Annotated[
+        Text,
+        said(
+            "Resource",
+            "For whom the tokens are made: the audience that the workload asks Entra ID for.",
+            example="https://management.azure.com/",
+        ),
+    ]
+    allowed_service_principal_ids: Annotated[
+        TextList,
+        said(
+            "Service principals",
+            "The object ids of the managed identities and service principals that may log in. Empty: every one of the "
+            "tenant.",
+            also=LIST_HELP,
+        ),
+    ] = ""
+    cloud: Annotated[str, msgspec.Meta(max_length=40), said("Cloud", _CLOUD_HELP, is_folded=True)] = "public"
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -137,6 +154,9 @@ METHOD = AuthMethod(
     slug="azure-auth",
     wrapper="identityAzureAuth",
     title="Azure Auth",
+    place="Azure",
+    where="managed identity",
+    icon="cloud",
     config=Config,
     login=Login,
     verify=verify,

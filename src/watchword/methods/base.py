@@ -28,6 +28,7 @@ from watchword.domain.secret import Secret
 __all__ = [
     "EVERYWHERE",
     "LIST_HELP",
+    "PATTERN_HELP",
     "Asking",
     "AuthMethod",
     "Check",
@@ -42,6 +43,7 @@ __all__ = [
     "OutboundAnswer",
     "OutboundError",
     "PatternList",
+    "Preset",
     "Refresh",
     "Risk",
     "Schema",
@@ -64,6 +66,7 @@ __all__ = [
     "require_pattern_lists",
     "require_patterns",
     "risks_of",
+    "said",
     "split_patterns",
 ]
 
@@ -87,15 +90,43 @@ LIST_HELP = (
     "before the comma. An array of texts is accepted too."
 )
 TextList = Annotated[str, msgspec.Meta(max_length=65_536, description=LIST_HELP, extra={"joined": True})]
+PATTERN_HELP = (
+    "Each is a pattern: `*` is any characters but a slash, `**` as a whole segment any segments, `?` one character, "
+    "and `[a-z]` and `{a,b}` are choices."
+)
 PatternList = Annotated[
     str,
     msgspec.Meta(
         max_length=65_536,
-        description=LIST_HELP + " Each is a pattern: `*` is any characters but a slash, `**` as a whole segment any "
-        "segments, `?` one character, and `[a-z]` and `{a,b}` are choices.",
-        extra={"joined": True},
+        description=f"{LIST_HELP} {PATTERN_HELP}",
+        extra={"joined": True, "patterns": True},
     ),
 ]
+
+
+def said(
+    title: str,
+    help: str = "",
+    *,
+    example: str = "",
+    also: str = "",
+    is_folded: bool = False,
+    lines: bool = False,
+    is_seconds: bool = False,
+) -> msgspec.Meta:
+    """Return the words of a setting, which the forms, the reference and the OpenAPI document show.
+
+    `title` is its label, `help` what it means with its unit and what an empty one means, `example` a value, `also` what
+    only the reference says. `is_folded`: few people need it. `lines`: it is a text of several lines. `is_seconds`: it
+    is a duration, which forms take as `30d`.
+    """
+    shape = {"is_folded": is_folded, "lines": lines, "is_seconds": is_seconds}
+    return msgspec.Meta(
+        title=title,
+        description=f"{help}{' ' if help and also else ''}{also}" or None,
+        examples=[example] if example else None,
+        extra={"help": help, **{name: True for name, is_so in shape.items() if is_so}},
+    )
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -405,6 +436,19 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
     at: str  # the wire name of the managed setting that says when somebody last asked for it
 
 
+class Preset(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A well-known place where workloads run: what its settings begin with, and what must not be left open there."""
+
+    name: str  # "github", in a form
+    place: str  # "GitHub Actions"
+    where: str  # one line below it
+    icon: str  # the name of an icon of lucide
+    settings: Mapping[str, Any]  # by wire names; a claim with an empty value is one that must be filled in
+    required: tuple[str, ...] = ()  # wire names of settings that must not be empty here
+    snippet: str = ""  # what the workload's side does; `{audience}`, `{identity}` and `{url}` are filled in
+    mistakes: tuple[str, ...] = ()  # what usually goes wrong there
+
+
 MOST_LOGIN: Final = 256 * 1024  # bytes: anybody may send them, before anything is known about the sender
 
 
@@ -414,6 +458,10 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     slug: str  # "oidc-auth": the path segment, the `authMethod` claim, the audit name
     wrapper: str  # "identityOidcAuth": the key that wraps the configuration in replies
     title: str  # "OIDC Auth"
+    place: str = ""  # "Kubernetes": where a workload runs that uses it, in a choice of methods; empty: the title
+    where: str = ""  # "service account token": one line of what it takes, below `place`
+    icon: str = "key-round"  # its picture there: the name of an icon of lucide
+    presets: tuple[Preset, ...] = ()  # well-known places that use it
     config: type[C]
     login: type[L] | None  # None: there is no login, and operators make named tokens (Token Auth)
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None

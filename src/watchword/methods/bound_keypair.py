@@ -13,6 +13,7 @@ from watchword.domain.authentication.jose import audiences_of, verify_jws
 from watchword.domain.authentication.proposals import advice, replaced
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Given,
     Schema,
@@ -24,6 +25,7 @@ from watchword.methods.base import (
     issue,
     no_risks,
     normal_list,
+    said,
 )
 
 MAX_KEYS = 10
@@ -36,9 +38,24 @@ Keys = Annotated[tuple[Pem | dict[str, Any], ...], msgspec.Meta(min_length=1, ma
 class Config(Schema, frozen=True, kw_only=True):
     """The keys of the identity, and the names by which assertions may call this server."""
 
-    public_keys: Keys
-    bound_audiences: TextList
-    max_assertion_seconds: Annotated[int, msgspec.Meta(ge=10, le=MAX_LIFE)] = MAX_LIFE
+    public_keys: Annotated[
+        Keys,
+        said("Public keys", "The keys of the workload, each in PEM or as a JSON Web Key. It keeps the private half."),
+    ]
+    bound_audiences: Annotated[
+        TextList,
+        said(
+            "Audiences",
+            "The names by which an assertion may call this server: its `aud` must be one of them.",
+            example="https://watchword.example.com",
+            also=LIST_HELP,
+        ),
+    ]
+    max_assertion_seconds: Annotated[
+        int,
+        msgspec.Meta(ge=10, le=MAX_LIFE),
+        said("Longest assertion", "How long an assertion may live.", is_folded=True, is_seconds=True),
+    ] = MAX_LIFE
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -114,6 +131,9 @@ METHOD = AuthMethod(
     slug="bound-keypair",
     wrapper="identityBoundKeypair",
     title="Bound Keypair",
+    place="Its own key pair",
+    where="no shared secret",
+    icon="key",
     config=Config,
     login=Login,
     verify=verify,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +12,8 @@ from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.proposals import added_pattern, advice
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
+    LIST_HELP,
+    PATTERN_HELP,
     AuthMethod,
     Given,
     OutboundError,
@@ -24,6 +26,7 @@ from watchword.methods.base import (
     normal_patterns,
     open_unless,
     require_pattern_lists,
+    said,
     split_patterns,
 )
 
@@ -39,10 +42,42 @@ _RS256 = frozenset({"RS256"})
 class Config(Schema, frozen=True, kw_only=True):
     """Which service accounts, projects and zones may log in; an empty list allows any, as Infisical does."""
 
-    type: Literal["iam", "gce"]
-    allowed_service_accounts: PatternList = ""
-    allowed_projects: PatternList = ""
-    allowed_zones: PatternList = ""
+    type: Annotated[
+        Literal["iam", "gce"],
+        said(
+            "Kind of token",
+            "`gce`: the ID token that a virtual machine gets from its metadata server. `iam`: a token that a service "
+            "account signs by the IAM credentials API.",
+        ),
+    ]
+    allowed_service_accounts: Annotated[
+        PatternList,
+        said(
+            "Service accounts",
+            "The e-mail addresses that may log in. Empty: every one.",
+            example="deploy@my-project.iam.gserviceaccount.com",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ] = ""
+    allowed_projects: Annotated[
+        PatternList,
+        said(
+            "Projects",
+            "The ids of the projects that the machine may be of; for `gce` only. Empty: any.",
+            example="my-project",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ] = ""
+    allowed_zones: Annotated[
+        PatternList,
+        said(
+            "Zones",
+            "The zones that the machine may be in; for `gce` only. Empty: any.",
+            example="europe-west1-b",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+            is_folded=True,
+        ),
+    ] = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -188,6 +223,9 @@ METHOD = AuthMethod(
     slug="gcp-auth",
     wrapper="identityGcpAuth",
     title="GCP Auth",
+    place="Google Cloud",
+    where="service account",
+    icon="cloud",
     config=Config,
     login=Login,
     verify=verify,

@@ -22,6 +22,8 @@ from watchword.domain.authentication.proposals import (
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    LIST_HELP,
+    PATTERN_HELP,
     AuthMethod,
     Given,
     OutboundError,
@@ -34,6 +36,7 @@ from watchword.methods.base import (
     open_unless,
     require_certificates,
     require_patterns,
+    said,
     split_patterns,
 )
 
@@ -48,15 +51,60 @@ class Config(Schema, frozen=True, kw_only=True):
     key is then the whole policy.
     """
 
-    configuration_type: Literal["jwks", "static"]
-    jwks_url: Text = ""
-    jwks_ca_cert: Text = ""
-    public_keys: Annotated[tuple[Pem, ...], msgspec.Meta(max_length=10)] = ()
-    bound_issuer: Text = ""
-    bound_audiences: PatternList = ""
-    bound_claims: Annotated[dict[Name, PatternList], msgspec.Meta(max_length=100)]
-    bound_subject: Text = ""
-    claim_metadata_mapping: Annotated[dict[Name, Name], msgspec.Meta(max_length=100)] | None = None
+    configuration_type: Annotated[
+        Literal["jwks", "static"],
+        said("Where the keys are", "`jwks`: at a URL, as a JSON Web Key Set. `static`: they are entered here."),
+    ]
+    jwks_url: Annotated[
+        Text, said("URL of the keys", "For `jwks`.", example="https://issuer.example.com/.well-known/jwks.json")
+    ] = ""
+    jwks_ca_cert: Annotated[
+        Text,
+        said(
+            "Authority of that server's certificate",
+            "PEM; empty: the system's authorities.",
+            is_folded=True,
+            lines=True,
+        ),
+    ] = ""
+    public_keys: Annotated[
+        tuple[Pem, ...], msgspec.Meta(max_length=10), said("Public keys", "For `static`: each in PEM.")
+    ] = ()
+    bound_issuer: Annotated[
+        Text,
+        said("Issuer", "The `iss` of the tokens, to the letter. Empty: any.", example="https://issuer.example.com"),
+    ] = ""
+    bound_audiences: Annotated[
+        PatternList,
+        said(
+            "Audiences",
+            "For whom the token must be made: its `aud` must be one of them. Empty: a token that was made for another "
+            "service is taken too.",
+            example="https://watchword.example.com",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ] = ""
+    bound_claims: Annotated[
+        dict[Name, PatternList],
+        msgspec.Meta(max_length=100),
+        said(
+            "Claims",
+            "Other claims that the token must have, each with the values of which it must have one.",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ]
+    bound_subject: Annotated[
+        Text,
+        said("Subject", "The `sub` of the token; a pattern, with `*` for any characters but a slash. Empty: any."),
+    ] = ""
+    claim_metadata_mapping: Annotated[
+        Annotated[dict[Name, Name], msgspec.Meta(max_length=100)] | None,
+        said(
+            "Claims as metadata",
+            "Names for rules of permissions: under each name, the claim whose value it is.",
+            is_folded=True,
+        ),
+    ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -137,6 +185,9 @@ METHOD = AuthMethod(
     slug="jwt-auth",
     wrapper="identityJwtAuth",
     title="JWT Auth",
+    place="Signs its own tokens",
+    where="JWT",
+    icon="signature",
     config=Config,
     login=Login,
     verify=verify,

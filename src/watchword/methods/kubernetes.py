@@ -5,7 +5,7 @@ publishes. Such a check cannot see that a pod or a service account is gone: a to
 """
 
 import re
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,12 +25,12 @@ from watchword.domain.authentication.public_keys import UnusableKeyError, public
 from watchword.domain.bounds import claim_matches
 from watchword.domain.lists import split_list, split_patterns
 from watchword.domain.urls import is_web_url
+from watchword.methods import kubernetes_settings
 from watchword.methods.base import (
     AuthMethod,
     Given,
     Operator,
     OutboundError,
-    PatternList,
     Schema,
     Secret,
     Text,
@@ -48,16 +48,7 @@ from watchword.methods.kubernetes_review import (
     require_unexpired,
     reviewed,
 )
-from watchword.methods.kubernetes_settings import (
-    TOKEN,
-    Audiences,
-    Host,
-    Issuer,
-    Keys,
-    NamespaceSelector,
-    ReviewerSource,
-    check_reviewer,
-)
+from watchword.methods.kubernetes_settings import TOKEN, check_reviewer
 
 __all__ = ["METHOD", "REVIEWS", "Config", "Login", "check", "verify"]
 
@@ -72,20 +63,22 @@ _ACCOUNT = re.compile(
 class Config(Schema, frozen=True, kw_only=True):
     """How the cluster is asked, and which service accounts may log in."""
 
-    kubernetes_host: Host | None = None
-    allowed_namespaces: PatternList
-    allowed_names: PatternList
-    allowed_audience: Audiences
-    ca_cert: Text = ""
-    token_reviewer_jwt: Secret | None = None  # none: the client's own token asks for its own review
-    token_reviewer_source: ReviewerSource = "config"  # noqa: S105
-    token_review_mode: Literal["api", "jwks"] = "api"  # noqa: S105
-    jwks_issuer: Issuer = ""
+    kubernetes_host: kubernetes_settings.Host | None = None
+    allowed_namespaces: kubernetes_settings.Namespaces
+    allowed_names: kubernetes_settings.Accounts
+    allowed_audience: kubernetes_settings.Audiences
+    ca_cert: kubernetes_settings.Authority = ""
+    token_reviewer_jwt: kubernetes_settings.ReviewerToken | None = (
+        None  # none: the client's own token asks for its own review
+    )
+    token_reviewer_source: kubernetes_settings.ReviewerSource = "config"  # noqa: S105
+    token_review_mode: kubernetes_settings.Mode = "api"  # noqa: S105
+    jwks_issuer: kubernetes_settings.Issuer = ""
     gateway_id: None = None  # there are no gateways: clients send and read null
     gateway_pool_id: None = None
-    verify_tls_certificate: bool = True  # only true: what an unproved server says of a token would let anybody in
-    jwks: Keys = ""
-    allowed_namespace_selector: NamespaceSelector = None
+    verify_tls_certificate: kubernetes_settings.Verify = True  # only true: who answers decides
+    jwks: kubernetes_settings.Keys = ""
+    allowed_namespace_selector: kubernetes_settings.NamespaceSelector = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -250,6 +243,9 @@ METHOD = AuthMethod(
     slug="kubernetes-auth",
     wrapper="identityKubernetesAuth",
     title="Kubernetes Auth",
+    place="Kubernetes",
+    where="service account token",
+    icon="ship-wheel",
     config=Config,
     login=Login,
     verify=verify,

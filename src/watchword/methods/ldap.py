@@ -28,6 +28,7 @@ from watchword.methods.base import (
     normal_list,
     open_unless,
     require_certificates,
+    said,
 )
 
 PLACEHOLDER = "{{username}}"
@@ -54,13 +55,37 @@ class AllowedField(Schema, frozen=True, kw_only=True):
 class Config(Schema, frozen=True, kw_only=True):
     """The directory, the service account that searches it, and what the user's entry must say."""
 
-    url: Word
-    bind_dn: Word = msgspec.field(name="bindDN")
-    bind_pass: Secret
-    search_base: Word
-    search_filter: Word = f"(uid={PLACEHOLDER})"
-    allowed_fields: tuple[AllowedField, ...] | None = None
-    ldap_ca_certificate: Text | None = None
+    url: Annotated[Word, said("Directory", "Its address.", example="ldaps://ldap.example.com:636")]
+    bind_dn: Annotated[
+        Word,
+        said(
+            "Searches as",
+            "The DN of the account that looks users up.",
+            example="cn=reader,ou=services,dc=example,dc=com",
+        ),
+    ] = msgspec.field(name="bindDN")
+    bind_pass: Annotated[Secret, said("Password of that account")]
+    search_base: Annotated[
+        Word, said("Search below", "The DN below which users are.", example="ou=people,dc=example,dc=com")
+    ]
+    search_filter: Annotated[
+        Word, said("Search filter", f"Finds the entry of a user; {PLACEHOLDER} is the user name that was sent.")
+    ] = f"(uid={PLACEHOLDER})"
+    allowed_fields: Annotated[
+        tuple[AllowedField, ...] | None,
+        said(
+            "Attributes", "What the entry must have, each with the values of which one must be there. Empty: nothing."
+        ),
+    ] = None
+    ldap_ca_certificate: Annotated[
+        Text | None,
+        said(
+            "Authority of the directory's certificate",
+            "PEM; empty: the system's authorities.",
+            is_folded=True,
+            lines=True,
+        ),
+    ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -223,6 +248,9 @@ METHOD = AuthMethod(
     slug="ldap-auth",
     wrapper="identityLdapAuth",
     title="LDAP Auth",
+    place="Directory",
+    where="LDAP user",
+    icon="book-user",
     config=Config,
     login=Login,
     verify=verify,

@@ -15,6 +15,7 @@ import msgspec
 from watchword.domain.authentication.cloud_hosts import is_oracle
 from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
+    LIST_HELP,
     AuthMethod,
     Given,
     OutboundError,
@@ -26,6 +27,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    said,
 )
 
 SKEW = 5 * 60_000  # milliseconds; what Oracle itself tolerates
@@ -39,8 +41,15 @@ class Config(Schema, frozen=True, kw_only=True):
     """The tenancy whose users log in, and which of them; no names: all."""
 
     type: Literal["iam"] = "iam"
-    tenancy_ocid: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    allowed_usernames: TextList | None = None
+    tenancy_ocid: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=255),
+        said("Tenancy", "The OCID of the tenancy.", example="ocid1.tenancy.oc1..aaaa"),
+    ]
+    allowed_usernames: Annotated[
+        TextList | None,
+        said("Users", "The names of the users that may log in. Empty: every user of the tenancy.", also=LIST_HELP),
+    ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -194,6 +203,9 @@ METHOD = AuthMethod(
     slug="oci-auth",
     wrapper="identityOciAuth",
     title="OCI Auth",
+    place="Oracle Cloud",
+    where="user",
+    icon="cloud",
     config=Config,
     login=Login,
     verify=verify,

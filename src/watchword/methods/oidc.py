@@ -25,6 +25,8 @@ from watchword.domain.authentication.proposals import (
 )
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    LIST_HELP,
+    PATTERN_HELP,
     AuthMethod,
     Given,
     OutboundError,
@@ -37,8 +39,10 @@ from watchword.methods.base import (
     open_unless,
     require_certificates,
     require_patterns,
+    said,
     split_patterns,
 )
+from watchword.methods.oidc_presets import PRESETS
 
 DISCOVERY = "/.well-known/openid-configuration"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -49,13 +53,64 @@ Mapped = Annotated[dict[Name, Name], msgspec.Meta(max_length=100)]
 class Config(Schema, frozen=True, kw_only=True):
     """The issuer, and what its tokens must say."""
 
-    oidc_discovery_url: Text
-    bound_issuer: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    bound_audiences: PatternList = ""
-    bound_claims: Bound
-    bound_subject: Text = ""
-    ca_cert: Text = ""
-    claim_metadata_mapping: Mapped | None = None
+    oidc_discovery_url: Annotated[
+        Text,
+        said(
+            "Discovery URL",
+            "The issuer's address, below which /.well-known/openid-configuration says where its keys are.",
+            example="https://token.actions.githubusercontent.com",
+        ),
+    ]
+    bound_issuer: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=2048),
+        said(
+            "Issuer", "The `iss` of its tokens, to the letter.", example="https://token.actions.githubusercontent.com"
+        ),
+    ]
+    bound_audiences: Annotated[
+        PatternList,
+        said(
+            "Audiences",
+            "For whom the token must be made: its `aud` must be one of them. Empty: a token that was made for another "
+            "service is taken too.",
+            example="https://watchword.example.com",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ] = ""
+    bound_claims: Annotated[
+        Bound,
+        said(
+            "Claims",
+            "Other claims that the token must have, each with the values of which it must have one.",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ]
+    bound_subject: Annotated[
+        Text,
+        said(
+            "Subject",
+            "The `sub` of the token; a pattern, with `*` for any characters but a slash. Empty: any.",
+            example="repo:my-org@12345/my-repo@67890:ref:refs/heads/main",
+        ),
+    ] = ""
+    ca_cert: Annotated[
+        Text,
+        said(
+            "Authority of the issuer's certificate",
+            "PEM; empty: the system's authorities.",
+            is_folded=True,
+            lines=True,
+        ),
+    ] = ""
+    claim_metadata_mapping: Annotated[
+        Mapped | None,
+        said(
+            "Claims as metadata",
+            "Names for rules of permissions: under each name, the claim whose value it is.",
+            is_folded=True,
+        ),
+    ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -137,12 +192,16 @@ METHOD = AuthMethod(
     slug="oidc-auth",
     wrapper="identityOidcAuth",
     title="OIDC Auth",
+    place="CI, or another issuer",
+    where="OpenID Connect",
+    icon="git-branch",
     config=Config,
     login=Login,
     verify=verify,
     check=check,
     audience="boundAudiences",
     claims_under="oidc",
+    presets=PRESETS,
     template=("oidcDiscoveryUrl", "caCert", "boundIssuer"),
     template_may=("boundAudiences",),
     risks=open_unless("boundSubject", "boundClaims", globs=True, whom="every subject of the issuer"),

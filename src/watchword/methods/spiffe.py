@@ -14,6 +14,8 @@ from watchword.domain.bounds import claim_matches
 from watchword.domain.errors import BadRequest
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    LIST_HELP,
+    PATTERN_HELP,
     AuthMethod,
     Given,
     Outbound,
@@ -32,6 +34,7 @@ from watchword.methods.base import (
     normal_patterns,
     require_certificates,
     require_pattern_lists,
+    said,
     split_patterns,
 )
 
@@ -48,24 +51,52 @@ _ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASC
 class Static(Schema, frozen=True, kw_only=True, tag_field="profile", tag="static"):
     """The bundle itself, pasted."""
 
-    bundle: Annotated[Text, msgspec.Meta(min_length=1)]
+    bundle: Annotated[
+        Text,
+        msgspec.Meta(min_length=1),
+        said("Trust bundle", "JSON, as `spire-server bundle show` prints.", lines=True),
+    ]
 
 
 class HttpsWebBundle(Schema, frozen=True, kw_only=True, tag_field="profile", tag="https_web_bundle"):
     """Where the bundle is published, with a certificate of the web or of `caCert`."""
 
-    endpoint_url: Text
-    ca_cert: Text = ""
-    refresh_hint_seconds: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 3600
+    endpoint_url: Annotated[Text, said("URL of the trust bundle", "https.", example="https://spire.example.com:8443")]
+    ca_cert: Annotated[
+        Text, said("Authority of that server's certificate", "PEM; empty: the system's authorities.", lines=True)
+    ] = ""
+    refresh_hint_seconds: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=31_536_000),
+        said("Fetch again after", "Where the bundle itself does not say.", is_seconds=True),
+    ] = 3600
 
 
 class Config(Schema, frozen=True, kw_only=True):
     """The trust domain, and which of its workloads may log in."""
 
-    trust_domain: Text
-    allowed_spiffe_ids: PatternList
-    allowed_audiences: TextList
-    trust_bundle_distribution: Static | HttpsWebBundle
+    trust_domain: Annotated[Text, said("Trust domain", "Without spiffe://.", example="example.com")]
+    allowed_spiffe_ids: Annotated[
+        PatternList,
+        said(
+            "SPIFFE IDs",
+            "Which workloads may log in.",
+            example="spiffe://example.com/ns/checkout/sa/deployer",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ]
+    allowed_audiences: Annotated[
+        TextList,
+        said(
+            "Audiences",
+            "For whom the SVID must be made: its `aud` must be one of them.",
+            example="https://watchword.example.com",
+            also=LIST_HELP,
+        ),
+    ]
+    trust_bundle_distribution: Annotated[
+        Static | HttpsWebBundle, said("Where the trust bundle is", "Entered here, or fetched and kept fresh.")
+    ]
     # when somebody last asked for it; no server uses an older bundle
     cached_bundle_last_refreshed_at: str | None = None
 
@@ -206,6 +237,9 @@ METHOD = AuthMethod(
     slug="spiffe-auth",
     wrapper="identitySpiffeAuth",
     title="SPIFFE Auth",
+    place="SPIFFE",
+    where="JWT-SVID",
+    icon="fingerprint",
     config=Config,
     login=Login,
     verify=verify,

@@ -18,6 +18,8 @@ from watchword.domain.authentication.proposals import added_pattern, added_patte
 from watchword.domain.bounds import claim_matches
 from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import (
+    LIST_HELP,
+    PATTERN_HELP,
     AuthMethod,
     Given,
     Operator,
@@ -30,6 +32,7 @@ from watchword.methods.base import (
     normal_patterns,
     open_unless,
     require_patterns,
+    said,
     split_patterns,
 )
 
@@ -43,29 +46,62 @@ Url = Annotated[str, msgspec.Meta(max_length=MAX_URL)]
 class Config(Schema, frozen=True, kw_only=True):
     """The CA, and the names of which the certificate must bear one; no list: any name."""
 
-    ca_certificate: Text
-    allowed_common_names: PatternList | None = None
-    allowed_subject_alt_names: tuple[Text, ...] | None = None
-    verify_client_certificate_chain: bool = False
+    ca_certificate: Annotated[
+        Text, said("Authority", "The certificate, in PEM, of the authority that issues the workloads'.", lines=True)
+    ]
+    allowed_common_names: Annotated[
+        PatternList | None,
+        said(
+            "Common names",
+            "Which common names may log in. Empty: any.",
+            example="checkout.example.com",
+            also=f"{LIST_HELP} {PATTERN_HELP}",
+        ),
+    ] = None
+    allowed_subject_alt_names: Annotated[
+        tuple[Text, ...] | None,
+        said(
+            "Alternative names",
+            "The subject alternative names of which the certificate must bear one: DNS names, or URI:, IP: and EMAIL: "
+            "followed by a value. Empty: any.",
+            example="URI:spiffe://example.com/checkout",
+        ),
+    ] = None
+    verify_client_certificate_chain: Annotated[
+        bool,
+        said(
+            "Take intermediate authorities",
+            "Whether the certificate may be issued by an authority below, whose certificate the workload presents too.",
+            is_folded=True,
+        ),
+    ] = False
     revocation_check: Annotated[
         Literal["none", "crl", "ocsp", "ocsp-or-crl"],
-        msgspec.Meta(
-            description="Whether and how it is asked if the certificate, and each authority below the "
-            "configured one, was revoked: by lists (CRL), by OCSP, or by lists where OCSP does not answer."
+        said(
+            "Ask for revocations",
+            "Whether and how it is asked if the certificate, and each authority below the configured one, was revoked: "
+            "by lists (CRL), by OCSP, or by lists where OCSP does not answer.",
+            is_folded=True,
         ),
     ] = "none"
     crl_urls: Annotated[
         tuple[Url, ...],
-        msgspec.Meta(
-            max_length=10,
-            description="Where the lists are. Empty: where the certificate says, if the "
-            "server's setting WATCHWORD_TLS_REVOCATION_FROM_CERTIFICATE allows that.",
+        msgspec.Meta(max_length=10),
+        said(
+            "URLs of lists",
+            "Where the lists are. Empty: where the certificate says, if the server's setting "
+            "WATCHWORD_TLS_REVOCATION_FROM_CERTIFICATE allows that.",
+            is_folded=True,
         ),
     ] = ()
-    ocsp_url: Annotated[Url, msgspec.Meta(description="Where the OCSP responder is; empty as for crlUrls.")] = ""
+    ocsp_url: Annotated[Url, said("URL of the OCSP responder", "Empty: as for the lists.", is_folded=True)] = ""
     revocation_unavailable: Annotated[
         Literal["refuse", "allow"],
-        msgspec.Meta(description="What becomes of a login when nobody can say whether the certificate was revoked."),
+        said(
+            "When nobody can say",
+            "What becomes of a login when nobody can say whether the certificate was revoked.",
+            is_folded=True,
+        ),
     ] = "refuse"
 
 
@@ -209,6 +245,9 @@ METHOD = AuthMethod(
     slug="tls-cert-auth",
     wrapper="identityTlsCertAuth",
     title="TLS Certificate Auth",
+    place="Certificate",
+    where="mutual TLS",
+    icon="file-badge",
     config=Config,
     login=Login,
     verify=verify,

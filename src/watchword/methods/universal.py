@@ -6,7 +6,7 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked
-from watchword.methods.base import EVERYWHERE, AuthMethod, Given, Schema, TrustedIp, Verified, no_risks
+from watchword.methods.base import EVERYWHERE, AuthMethod, Given, Schema, TrustedIp, Verified, no_risks, said
 
 SLUG = "universal-auth"
 
@@ -15,7 +15,11 @@ class Config(Schema, frozen=True, kw_only=True):
     """The networks from which logins are accepted. The client id is made when the method is attached."""
 
     client_id: str = ""
-    client_secret_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
+    client_secret_trusted_ips: Annotated[
+        tuple[TrustedIp, ...],
+        msgspec.Meta(min_length=1),
+        said("Networks of logins", "From where a client secret may log in.", example="10.0.0.0/8"),
+    ] = EVERYWHERE
 
 
 class Login(Schema, frozen=True, kw_only=True):
@@ -69,6 +73,8 @@ METHOD = AuthMethod(
     slug=SLUG,
     wrapper="identityUniversalAuth",
     title="Universal Auth",
+    place="Anywhere",
+    where="client id and secret",
     config=Config,
     login=Login,
     verify=verify,

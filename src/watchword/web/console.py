@@ -81,6 +81,7 @@ class Console:
             path=request.path,
             query=Form(),
             form=Form(),
+            origin=_origin(ctx, request),
             is_scripted=b"hx-request" in request.headers,
             cookies=[],
         )
@@ -209,6 +210,11 @@ def _require_own_site(request: Request) -> None:
         is_own = bool(origin.netloc) and origin.netloc == request.header(b"host")
     if not is_own:
         raise Forbidden("This was asked for by a page of another site, so nothing was done")
+
+
+def _origin(ctx: Ctx, request: Request) -> str:
+    scheme = "https" if ctx.is_secure else "http"
+    return ctx.runtime.settings.site_url.rstrip("/") or f"{scheme}://{request.header(b'host')}"
 
 
 async def _organization(ctx: Ctx, named: str) -> Organization:

@@ -69,6 +69,7 @@ class Visit(msgspec.Struct, kw_only=True):
     path: str
     query: Form
     form: Form
+    origin: str = ""  # where people and machines reach this server, such as https://watchword.example.com
     is_scripted: bool = False  # htmx asks, and exchanges the body of the page it is on
     cookies: list[str] = []  # to be set with the answer
     found: Organization | None = None

@@ -3,6 +3,8 @@
 from watchword.web import home, jump
 from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
+from watchword.web.authentication import denials, methods, tester
+from watchword.web.identities import listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
 from watchword.web.people import admin, command, group_pages, links, me, organization, sign_in
 from watchword.web.projects.table import PROJECTS
@@ -15,6 +17,12 @@ AREAS: tuple[Pages, ...] = (
     admin.pages,
     home.pages,
     jump.pages,
+    listing.pages,
+    new.pages,
+    page.pages,
+    methods.pages,
+    tester.pages,
+    denials.pages,
     *PROJECTS,
     log.pages,
     reports.pages,

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from watchword.domain.authentication.endings import state_of
 from watchword.domain.authentication.records import ClientSecret, MethodConfig
 from watchword.domain.authentication.wrapping import WrappedContent
 from watchword.domain.errors import BadRequest, NotFound
@@ -80,14 +81,65 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientS
     return NewClientSecret(Secret(secret), record, wrapped)
 
 
-async def every(ctx: Ctx, method: Method, identity_id: str) -> list[ClientSecret]:
-    """List the client secrets that are not revoked; expired and used-up ones stay listed until removed."""
+class RotateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How one client secret takes the place of another: the old one ends after `overlap` seconds."""
+
+    overlap: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)] = 86_400
+
+
+async def rotate(
+    ctx: Ctx, method: Method, identity_id: str, secret_id: str, body: RotateClientSecret
+) -> NewClientSecret:
+    """Create a client secret like another one, which ends after a while: both are good until then.
+
+    The old one's own end stays where it is earlier. Raises BadRequest for one that is not active.
+    """
+    identity, scope = await locate(ctx, identity_id)
+    require_any(ctx, scope, ("create", "create-token"), identity)
+    require_any(ctx, scope, ("delete", "delete-token"), identity)
+    secret = ctx.runtime.entropy(32).hex()
+    async with ctx.unit() as tx:
+        await require_over(ctx, tx, scope, identity, "create-token")
+        await require_over(ctx, tx, scope, identity, "delete-token")
+        config = await _config(tx, method, identity)
+        old = await _secret(tx, method, identity, secret_id)
+        if state_of(old, ctx.now) != "active":
+            raise BadRequest("Only an active client secret can be rotated: create a new one")
+        record = ClientSecret(
+            id=ctx.new_id(),
+            identity_id=identity.id,
+            config_id=config.id,
+            description=old.description,
+            prefix=secret[:4],
+            hash=ctx.runtime.keys.digest(secret),
+            hash_version=ctx.runtime.keys.hash_version,
+            ttl=old.ttl,
+            uses_limit=old.uses_limit,
+            created_at=ctx.now,
+            updated_at=ctx.now,
+        )
+        await client_secrets.add(tx, record)
+        lived = max(1, -(-(ctx.now - old.created_at) // 1000) + body.overlap)
+        ttl = min(lived, old.ttl) if old.ttl else lived
+        await client_secrets.end(tx, old.id, ttl, ctx.now)
+        tx.changed(versions.identity(identity.id))
+        _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
+        _audit(ctx, f"update-identity-{method.slug}-client-secret", identity, old.id)
+    return NewClientSecret(Secret(secret), record)
+
+
+async def every(ctx: Ctx, method: Method, identity_id: str, *, with_revoked: bool = False) -> list[ClientSecret]:
+    """List the client secrets, without those that are revoked unless they are asked for.
+
+    Expired and used-up ones stay listed until removed.
+    """
     identity, scope = await locate(ctx, identity_id)
     require_any(ctx, scope, ("read", "get-token"), identity)
     async with ctx.view() as tx:
         await require_over(ctx, tx, scope, identity, "get-token")
         config = await _config(tx, method, identity)
-        secrets = [secret for secret in await client_secrets.of_config(tx, config.id) if not secret.is_revoked]
+        stored = await client_secrets.of_config(tx, config.id)
+        secrets = [secret for secret in stored if with_revoked or not secret.is_revoked]
     await ctx.audit_read(f"get-identity-{method.slug}-client-secret", org_id=identity.org_id, identityId=identity.id)
     return secrets
 

@@ -10,7 +10,7 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked, decode, require_known
 from watchword.domain.errors import BadRequest, Invalid
-from watchword.methods.base import EVERYWHERE, AuthMethod, Operator, Schema, TrustedIp, as_stored
+from watchword.methods.base import EVERYWHERE, AuthMethod, Operator, Schema, TrustedIp, as_stored, said
 from watchword.services.authentication.sealed_config import secret_fields
 
 Method = AuthMethod[Any, Any]
@@ -23,31 +23,61 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL)]
 class TokenFields(Schema, frozen=True, kw_only=True):
     """The settings of every method about the tokens it issues. Times to live are seconds; 0 is unlimited."""
 
-    access_token_trusted_ips: Annotated[tuple[TrustedIp, ...], msgspec.Meta(min_length=1)] = EVERYWHERE
-    access_token_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
-    access_token_max_ttl: Seconds = msgspec.field(default=DEFAULT_TTL, name="accessTokenMaxTTL")
-    access_token_num_uses_limit: Annotated[int, msgspec.Meta(ge=0, le=MAX_USES)] = 0
+    access_token_ttl: Annotated[
+        Seconds, said("A token lives", "Until it is renewed. 0: without end.", also="In seconds.", is_seconds=True)
+    ] = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
+    access_token_max_ttl: Annotated[
+        Seconds,
+        said("At most, with renewals", "0: it can be renewed without end.", also="In seconds.", is_seconds=True),
+    ] = msgspec.field(default=DEFAULT_TTL, name="accessTokenMaxTTL")
+    access_token_num_uses_limit: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=MAX_USES),
+        said("Uses of a token", "How many requests it is good for. 0: any number."),
+    ] = 0
+    access_token_trusted_ips: Annotated[
+        tuple[TrustedIp, ...],
+        msgspec.Meta(min_length=1),
+        said("Networks of tokens", "From where a token may be used.", example="10.0.0.0/8"),
+    ] = EVERYWHERE
 
 
 class PeriodField(Schema, frozen=True, kw_only=True):
     """Periodic tokens: each renewal extends by this, forever."""
 
-    access_token_period: Seconds = 0
+    access_token_period: Annotated[
+        Seconds,
+        said(
+            "Period",
+            "Each renewal extends a token by this, without end. 0: tokens are not periodic.",
+            also="In seconds.",
+            is_seconds=True,
+        ),
+    ] = 0
 
 
 class LockoutFields(Schema, frozen=True, kw_only=True):
     """When failed logins lock the identity out."""
 
-    lockout_enabled: bool = True
-    lockout_threshold: Annotated[int, msgspec.Meta(ge=1, le=30)] = 3
-    lockout_duration_seconds: Annotated[int, msgspec.Meta(ge=30, le=86_400)] = 300
-    lockout_counter_reset_seconds: Annotated[int, msgspec.Meta(ge=5, le=3_600)] = 30
+    lockout_enabled: Annotated[bool, said("Lock out after failed logins")] = True
+    lockout_threshold: Annotated[int, msgspec.Meta(ge=1, le=30), said("After so many", "Failed logins in a row.")] = 3
+    lockout_duration_seconds: Annotated[
+        int, msgspec.Meta(ge=30, le=86_400), said("For how long", also="In seconds.", is_seconds=True)
+    ] = 300
+    lockout_counter_reset_seconds: Annotated[
+        int,
+        msgspec.Meta(ge=5, le=3_600),
+        said("They are forgotten after", "Without another failed login.", also="In seconds.", is_seconds=True),
+    ] = 30
 
 
 class TemplateField(Schema, frozen=True, kw_only=True):
     """The template that some settings come from, instead of the body."""
 
-    template_id: Annotated[str, msgspec.Meta(min_length=1, max_length=36)] | None = None
+    template_id: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=36)] | None,
+        said("Template", "The id of the template that holds the settings about the directory.", is_folded=True),
+    ] = None
 
 
 _REQUIRED = object()

@@ -334,12 +334,22 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
 
 
 class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A query for a page of identities. `names` and `roles` are filters; `roles` are slugs."""
+    """A query for a page of identities. `names` and `roles` are filters; `roles` are slugs.
+
+    `wide` looks for a part of the name or of the owner, an id or a client id; `methods` are slugs, `projects` ids, and
+    `state` is what an identity is `at` a moment (ms).
+    """
 
     contains: str = ""
     names: Sequence[str] = ()
     roles: Sequence[str] = ()
     any_of: Sequence["IdentityQuery"] = ()
+    wide: str = ""
+    methods: Sequence[str] = ()
+    projects: Sequence[str] = ()
+    owners: Sequence[str] = ()
+    state: Literal["", "active", "unused", "never-used", "disabled", "expired", "locked"] = ""
+    at: int = 0
     offset: int = 0
     limit: int | None = 100
     order_by: Literal["name", "role"] = "name"

@@ -49,6 +49,16 @@ async def revoke(tx: Tx, id: str, at: int) -> None:
     await tx.run(_REVOKE_SECRET, of=id, at=at)
 
 
+_END = prepare(
+    lambda: update(_s).where(_s.c.id == bindparam("of")).values(ttl=bindparam("ttl"), updated_at=bindparam("at"))
+)
+
+
+async def end(tx: Tx, id: str, ttl: int, at: int) -> None:
+    """Give a client secret an end: `ttl` seconds after it was made."""
+    await tx.run(_END, of=id, ttl=ttl, at=at)
+
+
 _BEHIND = prepare(
     lambda: (
         select(*SECRETS.columns)

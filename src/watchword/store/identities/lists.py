@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
 from watchword.domain.access.records import Membership
 from watchword.domain.identities.records import Identity
@@ -14,6 +14,9 @@ from watchword.store.identities.identities import IDENTITIES
 from watchword.store.mapping import Pauses, in_pieces
 
 _i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles, schema.roles
+_c, _l = schema.method_configs, schema.lockouts
+_also = schema.memberships.alias("also")
+UNUSED_FOR = 30 * 86_400_000  # ms without a login after which an identity counts as unused
 
 
 class Filter(Protocol):
@@ -27,6 +30,18 @@ class Filter(Protocol):
     def roles(self) -> Sequence[str]: ...
     @property
     def any_of(self) -> Sequence["Filter"]: ...
+    @property
+    def wide(self) -> str: ...
+    @property
+    def methods(self) -> Sequence[str]: ...
+    @property
+    def projects(self) -> Sequence[str]: ...
+    @property
+    def owners(self) -> Sequence[str]: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def at(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -59,10 +74,56 @@ def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
             )
         )
         conditions.append(holders.exists())
+    conditions += _facets(filter_)
     alternatives = [alternative for alternative in map(_conditions, filter_.any_of) if alternative]
     if alternatives:
         conditions.append(or_(*[and_(*alternative) for alternative in alternatives]))
     return conditions
+
+
+def _facets(filter_: Filter) -> list[ColumnElement[bool]]:
+    """The conditions of a list that people look through."""
+    conditions: list[ColumnElement[bool]] = []
+    if filter_.wide:
+        text = filter_.wide.lower()
+        found = _has_config(_c.c.locator == filter_.wide.strip())
+        named = [func.lower(_i.c.name).like(like(text)), func.lower(_i.c.owner).like(like(text))]
+        conditions.append(or_(*named, _i.c.id == text.strip(), found))
+    if filter_.methods:
+        conditions.append(_has_config(_c.c.method.in_(list(filter_.methods))))
+    if filter_.projects:
+        inside = select(_also.c.id).where(
+            _also.c.actor_kind == "identity",
+            _also.c.actor_id == _i.c.id,
+            _also.c.project_id.in_(list(filter_.projects)),
+        )
+        conditions.append(inside.exists())
+    if filter_.owners:
+        conditions.append(_i.c.owner.in_(list(filter_.owners)))
+    if filter_.state:
+        conditions.append(_in_state(filter_.state, filter_.at))
+    return conditions
+
+
+def _has_config(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return select(_c.c.id).where(_c.c.identity_id == _i.c.id, condition).exists()
+
+
+def _in_state(state: str, at: int) -> ColumnElement[bool]:
+    has_ended = and_(_i.c.expires_at.is_not(None), _i.c.expires_at <= at)
+    works = and_(_i.c.is_disabled == 0, not_(has_ended))
+    unused_since = at - UNUSED_FOR
+    if state == "disabled":
+        return _i.c.is_disabled == 1
+    if state == "expired":
+        return has_ended
+    if state == "locked":
+        return select(_l.c.key).where(_l.c.identity_id == _i.c.id, _l.c.locked_until > at).exists()
+    if state == "never-used":
+        return and_(works, _i.c.last_login_at.is_(None))
+    if state == "unused":
+        return and_(works, _i.c.last_login_at < unused_since)
+    return and_(works, _i.c.last_login_at >= unused_since)
 
 
 async def in_org(
