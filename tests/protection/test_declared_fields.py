@@ -9,6 +9,7 @@ import pytest
 
 from tests.protection.declared import SOURCE, key_of, source, structs_in
 from tests.protection.test_routes import ROUTES
+from watchword.http.routing import Incoming
 from watchword.methods import METHODS
 
 _CLIENT = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
@@ -60,7 +61,8 @@ def _declared() -> Iterator[tuple[type[msgspec.Struct], tuple[str, ...], str]]:
     """Each struct of a request, what the handler takes it for, and where."""
     for route in ROUTES:
         asked = get_type_hints(route.handler)
-        for name, kind in (("body", route.body), ("query", route.query), ("body", route.body_for)):
+        body = None if route.body is Incoming else route.body  # the request as it came, which declares nothing
+        for name, kind in (("body", body), ("query", route.query), ("body", route.body_for)):
             for struct in structs_in(kind):
                 keys = [key_of(struct)]
                 taken = asked.get(name)

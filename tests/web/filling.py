@@ -14,6 +14,12 @@ HOSTILE = (
     "{{ 7 * 7 }}",
 )
 
+# What pages say in their query where they are nothing without it.
+QUERIES = {
+    "/{organization}/p/{project}/folder": "path=/db",
+    "/{organization}/p/{project}/folder/delete": "path=/db&environment=dev",
+}
+
 
 async def fill(api: Api) -> dict[str, str]:
     """Fill the first organization; what the names in the paths of pages stand for."""
@@ -28,7 +34,8 @@ async def fill(api: Api) -> dict[str, str]:
         await api.login(login)
     path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
     await api.ok("POST", path, {"role": "viewer"})
-    await _secrets(api, project)
+    secret = await _secrets(api, project)
+    tag = await api.ok("POST", f"/api/v1/projects/{project['id']}/tags", {"slug": "payments", "color": "#7f4e07"})
     rule = {"subject": "secrets", "action": ["readValue"], "conditions": {"secretPath": {"$glob": "/<db>/**"}}}
     body = {"slug": "reader", "name": "Reader <i>", "permissions": [rule]}
     role = (await api.ok("POST", f"/api/v1/projects/{project['id']}/roles", body))["role"]
@@ -53,6 +60,9 @@ async def fill(api: Api) -> dict[str, str]:
         "member_id": identity["id"],
         "group_id": group["id"],
         "organization_id": organization["id"],
+        "secret": secret["id"],
+        "environment": project["environments"][0]["id"],
+        "tag": tag["tag"]["id"],
     }
 
 
@@ -61,11 +71,14 @@ async def _project(api: Api, name: str) -> dict[str, Any]:
     return dict(reply.get("project") or reply["workspace"])
 
 
-async def _secrets(api: Api, project: dict[str, Any]) -> None:
+async def _secrets(api: Api, project: dict[str, Any]) -> dict[str, Any]:
+    """Some secrets; one of them."""
     for slug in ("dev", "prod"):
         place = {"projectId": project["id"], "environment": slug, "secretPath": "/"}
         for number in range(3):
             body = {**place, "secretValue": f"value <{number}>\nof {slug}", "secretComment": "=1+1"}
             await api.ok("POST", f"/api/v4/secrets/KEY_{number}", body)
-    await api.ok("POST", "/api/v4/secrets/ONLY_DEV", {**place, "environment": "dev", "secretValue": "${KEY_0}"})
+    body = {**place, "environment": "dev", "secretValue": "${KEY_0}"}
+    made = await api.ok("POST", "/api/v4/secrets/ONLY_DEV", body)
     await api.ok("POST", "/api/v2/folders", {**place, "environment": "dev", "name": "db", "path": "/"})
+    return dict(made["secret"])
