@@ -7,6 +7,8 @@ import pytest
 
 from tests.api import Api, running, sqlite_settings
 from tests.web.browser import HEADERS, Browser, signed_in
+from watchword.domain.people.records import Organization
+from watchword.services.context import Ctx
 from watchword.web import assets, rendering
 from watchword.web.table import page_table
 
@@ -90,6 +92,42 @@ async def test_what_was_typed_is_kept_when_the_session_has_ended(api: Api) -> No
     again = await browser.submit(page, "/login", email="admin@example.com", password="correct horse battery")
     done = await browser.submit(again, "/organizations")
     assert "Typed <long> ago" in done.text
+
+
+async def test_what_is_kept_holds_no_password_and_is_not_compressed(api: Api) -> None:
+    browser = Browser(api)
+    browser.headers["accept-encoding"] = "gzip"
+    fields = {"oldPassword": "typed-old", "newPassword": "typed-new", "secretValue": "typed-value"}
+    page = await browser.post("/me/password?from=here", fields)
+    assert page.status == 401 and "content-encoding" not in page.headers
+    assert "typed-value" in page.html and "typed-old" not in page.html and "typed-new" not in page.html
+    assert ("again_to", "/me/password?from=here") in page.form("/login").pairs
+    plain = await browser.get("/login")
+    assert plain.headers["content-encoding"] == "gzip"
+
+
+async def test_a_page_that_meets_another_change_is_carried_out_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from watchword.services.people import organizations
+    from watchword.store.engine import Collision
+
+    create, failures = organizations.create, 0
+
+    async def collides(ctx: Ctx, body: organizations.CreateOrganization) -> Organization:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise Collision
+        return await create(ctx, body)
+
+    browser = await signed_in(api)
+    monkeypatch.setattr(organizations, "create", collides)
+    failures = 1
+    assert (await browser.post("/organizations", {"name": "Second try"})).status == 200
+    failures = 100
+    page = await browser.post("/organizations", {"name": "Never"})
+    assert page.status == 503 and page.headers["content-type"].startswith("text/html") and "Never" not in page.text
+    monkeypatch.undo()
+    assert "Second try" in (await browser.get("/organizations")).text
 
 
 async def test_an_organization_of_others_is_none(api: Api) -> None:

@@ -176,12 +176,17 @@ class Ctx:
         self._has_written = True
         return answer
 
+    @property
+    def may_begin_again(self) -> bool:
+        """Whether `begins_again` would be true."""
+        return not self._has_written and self._attempts < _ATTEMPTS
+
     def begins_again(self) -> bool:
         """Whether a request whose unit gave way to another (`Collision`) may be carried out again from its beginning.
 
         True a few times, and never after something of the request was written: nothing may be done twice.
         """
-        if self._has_written or self._attempts == _ATTEMPTS:
+        if not self.may_begin_again:
             return False
         self._attempts += 1
         self._asked = False

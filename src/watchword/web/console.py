@@ -92,6 +92,14 @@ class Console:
                 visit.form = Form.of(request.body)
             answer = await self._carried_out(route, visit, dict(params))
             answered = await self._written(visit, answer)
+        except Unfinished:
+            raise  # the edge finishes the comparison, and carries the request out again
+        except (Collision, ConstraintRefused) as error:
+            if ctx.may_begin_again:  # the edge does: then this request sees what the one that was first did
+                raise
+            refusal = error.refusal if isinstance(error, ConstraintRefused) else error
+            answer = await self._refused(route, visit, refusal)
+            answered = await self._written(visit, answer)
         except Refusal as refusal:
             answer = await self._refused(route, visit, refusal)
             answered = await self._written(visit, answer)
@@ -103,18 +111,6 @@ class Console:
         return _zipped(answered) if is_open and "gzip" in request.header(b"accept-encoding") else answered
 
     async def _carried_out(self, route: PageRoute, visit: Visit, params: dict[str, str]) -> Answer:
-        ctx = visit.ctx
-        while True:
-            try:
-                return await self._once(route, visit, dict(params))
-            except Unfinished as long:
-                await ctx.finish(long)
-            except (Collision, ConstraintRefused) as error:
-                # Another request was first. Carried out again, this one sees what that one did.
-                if not ctx.begins_again():
-                    raise error.refusal if isinstance(error, ConstraintRefused) else error from None
-
-    async def _once(self, route: PageRoute, visit: Visit, params: dict[str, str]) -> Answer:
         ctx = visit.ctx
         ctx.actor = await session.actor(ctx, self._seen)
         if route.who != "anybody":
@@ -139,11 +135,11 @@ class Console:
                 title="Sign in",
                 status=401,
                 data={"email": "", "next": "", "port": "", "faults": None, "again": kept(visit)},
+                holds_secrets=True,
             )
         if isinstance(refusal, ProofWanted):
-            return Page(
-                template="people/prove.html", title="Confirm", status=403, data={"again": kept(visit), "fault": ""}
-            )
+            data = {"again": kept(visit), "fault": ""}
+            return Page(template="people/prove.html", title="Confirm", status=403, data=data, holds_secrets=True)
         return _failure(visit, refusal.message, refusal.status, refusal)
 
     async def _written(self, visit: Visit, answer: Answer) -> Answered:
@@ -173,8 +169,12 @@ def require_proof(visit: Visit) -> None:
 
 
 def kept(visit: Visit) -> dict[str, Any]:
-    """What was sent, to be sent again after signing in or entering the password: nothing that was typed is lost."""
-    return {"to": visit.path, "pairs": visit.form.pairs}
+    """What was sent, to be sent again after signing in or entering the password: what was typed is not lost.
+
+    Passwords are left out: no page ever holds one.
+    """
+    pairs = tuple((name, text) for name, text in visit.form.pairs if not name.lower().endswith("password"))
+    return {"to": visit.again(), "pairs": pairs}
 
 
 def _zipped(answered: Answered) -> Answered:

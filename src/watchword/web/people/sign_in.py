@@ -101,7 +101,8 @@ async def login_form(visit: Visit) -> Answer:
 
 def _login(next_path: str, port: str, email: str, refusal: Refusal | None, again: object = None) -> Page:
     data = {"next": own_path(next_path), "port": port, "email": email, "faults": refusal, "again": again}
-    return Page(template="people/login.html", title="Sign in", data=data, status=refusal.status if refusal else 200)
+    status = refusal.status if refusal else 200
+    return Page(template="people/login.html", title="Sign in", data=data, status=status, holds_secrets=bool(again))
 
 
 @pages.post("/login", who="anybody")
@@ -121,7 +122,7 @@ async def log_in(visit: Visit) -> Answer:
     if signed_in.mfa_method:
         return Redirect(to=link("/login/second-factor", next=target))
     if again:
-        return Page(template="people/again.html", title="Go on", data={"again": again})
+        return Page(template="people/again.html", title="Go on", data={"again": again}, holds_secrets=True)
     return Redirect(to=target)
 
 
@@ -182,6 +183,6 @@ async def prove(visit: Visit) -> Answer:
         await mfa.prove_again(visit.ctx, read(mfa.PasswordAgain, {"password": visit.form["password"]}))
     except Refusal as refusal:
         data = {"again": again, "fault": refusal.message}
-        return Page(template="people/prove.html", title="Confirm", data=data, status=refusal.status)
+        return Page(template="people/prove.html", title="Confirm", data=data, status=refusal.status, holds_secrets=True)
     visit.cookies.append(session.proved(visit.ctx))
-    return Page(template="people/again.html", title="Confirm", data={"again": again})
+    return Page(template="people/again.html", title="Confirm", data={"again": again}, holds_secrets=True)
