@@ -56,19 +56,7 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientS
     async with ctx.unit() as tx:
         await require_over(ctx, tx, scope, identity, "create-token")
         config = await _config(tx, method, identity)
-        record = ClientSecret(
-            id=ctx.new_id(),
-            identity_id=identity.id,
-            config_id=config.id,
-            description=body.description,
-            prefix=secret[:4],
-            hash=ctx.runtime.keys.digest(secret),
-            hash_version=ctx.runtime.keys.hash_version,
-            ttl=body.ttl,
-            uses_limit=body.num_uses_limit,
-            created_at=ctx.now,
-            updated_at=ctx.now,
-        )
+        record = _record(ctx, config, secret, body.description, body.ttl, body.num_uses_limit)
         await client_secrets.add(tx, record)
         tx.changed(versions.identity(identity.id))
         _audit(ctx, f"create-identity-{method.slug}-client-secret", identity, record.id)
@@ -79,6 +67,23 @@ async def create(ctx: Ctx, method: Method, identity_id: str, body: CreateClientS
                 ctx, tx, identity, "client-secret", record.id, content, ttl=wrap_ttl, path=path
             )
     return NewClientSecret(Secret(secret), record, wrapped)
+
+
+def _record(ctx: Ctx, config: MethodConfig, secret: str, description: str, ttl: int, uses_limit: int) -> ClientSecret:
+    """Return a new client secret as it is stored: by its keyed hash."""
+    return ClientSecret(
+        id=ctx.new_id(),
+        identity_id=config.identity_id,
+        config_id=config.id,
+        description=description,
+        prefix=secret[:4],
+        hash=ctx.runtime.keys.digest(secret),
+        hash_version=ctx.runtime.keys.hash_version,
+        ttl=ttl,
+        uses_limit=uses_limit,
+        created_at=ctx.now,
+        updated_at=ctx.now,
+    )
 
 
 class RotateClientSecret(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -105,19 +110,7 @@ async def rotate(
         old = await _secret(tx, method, identity, secret_id)
         if state_of(old, ctx.now) != "active":
             raise BadRequest("Only an active client secret can be rotated: create a new one")
-        record = ClientSecret(
-            id=ctx.new_id(),
-            identity_id=identity.id,
-            config_id=config.id,
-            description=old.description,
-            prefix=secret[:4],
-            hash=ctx.runtime.keys.digest(secret),
-            hash_version=ctx.runtime.keys.hash_version,
-            ttl=old.ttl,
-            uses_limit=old.uses_limit,
-            created_at=ctx.now,
-            updated_at=ctx.now,
-        )
+        record = _record(ctx, config, secret, old.description, old.ttl, old.uses_limit)
         await client_secrets.add(tx, record)
         lived = max(1, -(-(ctx.now - old.created_at) // 1000) + body.overlap)
         ttl = min(lived, old.ttl) if old.ttl else lived
