@@ -45,7 +45,7 @@ def entry(logged: Logged) -> Entry:
 
 
 def as_json(logged: Logged) -> Mapping[str, Any]:
-    """An event as JSON, with the names that the API uses."""
+    """An event as JSON: the API's names where it has the same, and the actor with its name."""
     event = logged.event
     return {
         "id": event.id,

@@ -11,8 +11,9 @@ from watchword.services.audit.events import DenialsWanted
 from watchword.services.identities import directory
 from watchword.services.timestamps import iso
 from watchword.web.authentication.tester import shown_check
-from watchword.web.identities.subject import or_none, place_of, subject
+from watchword.web.identities.subject import place_of, subject
 from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
+from watchword.web.parts import or_none
 
 pages = Pages()
 _LOOKED_AT: Final = 1000  # newest refusals that are put together

@@ -11,8 +11,9 @@ from watchword.services.authentication import auth_methods, dry_run_login, metho
 from watchword.services.authentication.method_bodies import Method
 from watchword.web import method_forms
 from watchword.web.forms import Form
-from watchword.web.identities.subject import Subject, method_of, or_none, subject, tab
+from watchword.web.identities.subject import Subject, method_of, subject, tab
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Redirect, Visit
+from watchword.web.parts import or_none
 
 pages = Pages()
 _BASE: Final = "/{organization}/identities/{identity}/authentication/{method}/test"

@@ -15,9 +15,10 @@ from watchword.services.identities.lifecycle import Disable
 from watchword.services.projects import projects
 from watchword.services.scope_refs import ScopeRef
 from watchword.web.exports import csv_file
-from watchword.web.identities.subject import or_none, place_of, role_name, state_of
+from watchword.web.identities.subject import place_of, role_name, state_of
 from watchword.web.identities.tiles import tiles
 from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
+from watchword.web.parts import or_none
 from watchword.web.rendering import exact, plural
 
 pages = Pages()

@@ -22,9 +22,10 @@ from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso
 from watchword.web import method_forms
 from watchword.web.forms import Form, duration, moment, read
-from watchword.web.identities.subject import or_none, subject
+from watchword.web.identities.subject import subject
 from watchword.web.identities.tiles import Tile, tiles
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Visit
+from watchword.web.parts import or_none
 
 pages = Pages()
 DEFAULT_ROLE: Final = "no-access"

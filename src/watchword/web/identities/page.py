@@ -24,8 +24,9 @@ from watchword.web.console import require_proof
 from watchword.web.forms import Form, duration, moment
 from watchword.web.identities.listing import offset_of
 from watchword.web.identities.new import role_entry
-from watchword.web.identities.subject import Subject, named_role, or_none, place_of, role_name, subject, tab
+from watchword.web.identities.subject import Subject, named_role, place_of, role_name, subject, tab
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
+from watchword.web.parts import or_none
 from watchword.web.rendering import exact, plural
 
 pages = Pages()

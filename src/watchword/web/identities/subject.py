@@ -7,7 +7,7 @@ import msgspec
 
 from watchword.domain.access.abilities import ScopeKind, built_in
 from watchword.domain.access.records import MembershipRole, Role
-from watchword.domain.errors import NotFound, Refusal
+from watchword.domain.errors import NotFound
 from watchword.domain.identities.records import Identity
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.context import Ctx
@@ -139,11 +139,3 @@ def tab(about: Subject, current: str, template: str, *, title: str = "", status:
     name = title or f"{about.identity.name}: {current}"
     secret = bool(data.get("holds_secrets"))
     return Page(template=template, title=name, data=shown, status=status, holds_secrets=secret)
-
-
-async def or_none(waiting: Any) -> Any:
-    """Return what a service answers, or None where it refuses: one part of a page must not take the page away."""
-    try:
-        return await waiting
-    except Refusal:
-        return None
