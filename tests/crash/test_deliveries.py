@@ -19,7 +19,12 @@ class Site:
         self.took: dict[str, list[str]] = {}
         self.asked: dict[str, int] = {}
         self.url = ""
-        self.is_down = False
+
+    async def has_taken(self, path: str) -> None:
+        """Wait until a message was taken at a path."""
+        async with asyncio.timeout(60):
+            while not self.took.get(path):
+                await asyncio.sleep(0.02)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -73,7 +78,7 @@ async def test_a_killed_process_loses_no_message_and_repeats_at_most_the_one_und
         for number in range(80):
             body = {"projectId": project, "environment": "dev", "secretPath": "/", "secretValue": "v"}
             if number == 40:
-                await asyncio.sleep(1.2)  # the messages are under way
+                await receivers.has_taken("/slow")  # the messages are under way
                 one.kill()
             through = other if number >= 40 or number % 2 else api
             with contextlib.suppress(httpx.HTTPError):
@@ -104,7 +109,7 @@ async def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> 
         body = {"projectId": project, "environment": "dev", "secretPath": "/", "secretValue": "v"}
         for number in range(20):
             await api.ok("POST", f"/api/v4/secrets/K{number}", body)
-        await asyncio.sleep(1.5)
+        await receivers.has_taken("/slow")
         server.kill()
         before = len(receivers.took.get("/slow", []))
         await asyncio.to_thread(server.start)
