@@ -43,7 +43,8 @@ test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is hand
 soak: $(READY) ## the long races and models that `make test` runs a short form of, and properties with many more examples
 	$(PY) -m pytest -n 2 --dist worksteal -m "soak or hypothesis or cluster" --hypothesis-profile soak $(ARGS)
 
-# Pure tests, and exactly the modules that they are about. The floor is what was measured, rounded down: it only rises.
+# Pure tests, and exactly the modules that they are about. The floor is a little below what was measured (85.26 %), for
+# other Pythons; it only rises.
 RULES := tests/domain tests/http/test_heads.py tests/http/test_routing.py
 COVERED := $(addprefix --cov=watchword.,domain http.heads http.routing)
 FLOOR := 84
